@@ -1,0 +1,66 @@
+# Needs make and Python >= 3.11 with pip; everything else goes into $(VENV).
+#
+#   make demo IMAGE=path/to/image.tif
+#   make test PYTEST_ARGS="-k scaler"
+#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#
+# TORCH_INDEX is an extra package index for torch. On Linux, PyPI's torch brings
+# several GB of CUDA libraries; the index above has the build for CPUs.
+
+PYTHON3 ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+IMAGE ?=
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt
+# One thread a worker: more of them get in each other's way.
+PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow coverage lint format clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.installed-demo ## image to domain map, into demo_output/ [IMAGE=path]
+	$(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output
+
+test: $(VENV)/.installed-test ## run the tests and all docstring examples
+	$(PYTEST) -n $(JOBS) $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.installed-test ## run the tests that are marked slow
+	$(PYTEST) -m slow $(PYTEST_ARGS)
+
+coverage: $(VENV)/.installed-test ## run the tests and say which lines they miss
+	$(PYTEST) -n $(JOBS) --cov --cov-report=term --cov-report=html $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-test ## check style
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+format: $(VENV)/.installed-test ## mend style where a tool can
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+clean: ## remove the virtual environment and all that was made
+	rm -rf $(VENV) demo_output htmlcov .coverage .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PYTHON):
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; name one: make PYTHON3=python3.12 ...")'
+	$(PYTHON3) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed-torch: constraints.txt | $(PYTHON)
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(VENV)/.installed-demo: pyproject.toml $(VENV)/.installed-torch
+	$(PIP) --quiet -e '.[plot,io]'
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.installed-torch
+	$(PIP) --quiet -e '.[test]'
+	@touch $@
