@@ -1,0 +1,34 @@
+"""From atomically resolved STEM images to maps of ferroic variants.
+
+Every stage is a scikit-learn estimator::
+
+    images → AtomLocator → AtomSites → PatchExtractor → patches
+           → RotationalVAE → angle, offsets, latents → AngleAwareScaler → features
+
+and what follows, clustering, is scikit-learn itself. Sub-packages and estimators are
+imported when they are first used, so that ``import sklearn_ferroic`` is light.
+"""
+
+import lazy_loader as _lazy
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submodules=[
+        "datasets",
+        "decomposition",
+        "feature_extraction",
+        "inspection",
+        "localization",
+        "metrics",
+        "preprocessing",
+    ],
+    submod_attrs={
+        "decomposition": ["RotationalVAE"],
+        "feature_extraction": ["PatchExtractor", "PolarizationVector"],
+        "localization": ["AtomLocator"],
+        "preprocessing": ["AngleAwareScaler"],
+        "sites": ["AtomSites"],
+    },
+)

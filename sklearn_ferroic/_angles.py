@@ -1,0 +1,57 @@
+"""Arithmetic of angles that every stage shares."""
+
+import numpy as np
+
+
+def wrap_angle(angle, n_fold=1):
+    """Wrap angles to [−π, π), or to [−π/n_fold, π/n_fold).
+
+    Parameters
+    ----------
+    angle : array-like of float
+        Angles in radians. NaN stays NaN; float32 stays float32.
+    n_fold : int, default=1
+        Angles that differ by 2π / n_fold are the same.
+
+    Returns
+    -------
+    wrapped : ndarray or scalar, shape of `angle`
+        The same angles in [−π / n_fold, π / n_fold).
+    """
+    angle = np.asarray(angle)
+    if not np.issubdtype(angle.dtype, np.floating):
+        angle = angle.astype(np.float64)
+    dtype = angle.dtype.type
+    half = np.pi / n_fold
+    # In float64, because a float32 period is off by 1e-7 at every turn.
+    wrapped = (np.mod(angle.astype(np.float64) + half, 2 * half) - half).astype(dtype)
+    # Rounding, here or in np.mod of a tiny negative number, can reach the upper end.
+    wrapped = np.where(wrapped >= dtype(half), dtype(-half), wrapped)
+    # Angles that are in range already come back to the last bit.
+    inside = (angle >= dtype(-half)) & (angle < dtype(half))
+    return np.where(inside, angle, wrapped)[()]
+
+
+def mean_direction(angles, n_fold=1, weight=None):
+    """Compute the direction of the weighted sum of unit vectors.
+
+    Parameters
+    ----------
+    angles : ndarray of float, shape (n,)
+        Angles in radians.
+    n_fold : int, default=1
+        Angles that differ by 2π / n_fold are the same.
+    weight : ndarray of float, shape (n,), default=None
+        Weight of each angle; all alike by default.
+
+    Returns
+    -------
+    direction : float
+        In [−π / n_fold, π / n_fold); NaN where the vectors cancel.
+    """
+    vectors = np.exp(1j * n_fold * np.asarray(angles, dtype=np.float64))
+    weight = np.ones(len(vectors)) if weight is None else weight
+    resultant = weight @ vectors
+    if abs(resultant) <= 1e-12 * weight.sum():
+        return float("nan")
+    return float(wrap_angle(np.angle(resultant) / n_fold, n_fold))
