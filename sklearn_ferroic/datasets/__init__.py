@@ -1,0 +1,11 @@
+"""Images of ferroelectric perovskites: generated with their truth, or loaded."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "_ferroic": ["make_ferroic_image"],
+        "_load_image": ["load_image"],
+    },
+)

@@ -1,0 +1,196 @@
+"""Images from files, with their pixel size."""
+
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, validate_params
+
+from ._calibration import square_pixel
+from ._microscope import read_microscope, suffixes
+from ._readers import is_hyperspy, read_hdf5, read_numpy, read_picture, read_tiff
+from ._signals import to_grey
+
+_READERS = {
+    ".tif": read_tiff,
+    ".tiff": read_tiff,
+    ".png": read_picture,
+    ".jpg": read_picture,
+    ".jpeg": read_picture,
+    ".bmp": read_picture,
+    ".npy": read_numpy,
+    ".npz": read_numpy,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
+    ".hdf": read_hdf5,
+}
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@validate_params(
+    {
+        "path": [str, PathLike],
+        "dataset": [str, None],
+        "signal": [str, Interval(Integral, 0, None, closed="left"), None],
+        "pixel_size": [Interval(Real, 0, None, closed="neither"), None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def load_image(path, *, dataset=None, signal=None, pixel_size=None):
+    """Load an image or a stack of images with its pixel size.
+
+    The format follows from the file's suffix. TIFF, PNG, JPEG, BMP, .npy and
+    .npz are always read; HDF5 (.h5, .hdf5) and all that RosettaSciIO reads
+    (.dm3, .dm4, .emd, .ser, .hspy, .mrc, ...) need the ``io`` extra, ``pip
+    install "sklearn-ferroic[io]"``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    dataset : str, default=None
+        Name of the dataset in an HDF5 file, with its groups
+        (``"group/image"``), or of the array in an .npz file. If None, the file
+        must hold only one two-dimensional image, or only one stack. With a
+        name, HDF5 based microscope formats (.hspy, .emd) are read as plain
+        HDF5.
+
+    signal : str or int, default=None
+        Title of the image in a microscope file that holds several, or its
+        number beginning with 0.
+
+    pixel_size : float, default=None
+        Size of a pixel, nm, which then goes before the file's own.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object.
+
+        image : ndarray of shape (n_rows, n_cols) or (n_images, n_rows, n_cols)
+            In the stored data type. Colour images whose channels are equal
+            lose their colour axis.
+        pixel_size : float or None
+            nm per pixel, None where the file does not tell it.
+        metadata : dict
+            What else the file says; its keys depend on the format.
+        path : str
+            The file.
+        description : str
+            What was loaded, in plain words.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged or of an unknown format, holds no image or
+        several with none chosen, has colours or complex numbers, or if its
+        pixels are not square and `pixel_size` is not given.
+    ImportError
+        If reading the format needs a package that is not installed.
+
+    See Also
+    --------
+    make_ferroic_image : Generate an image with a known truth.
+
+    Notes
+    -----
+    A pixel size is taken only where the file names a unit of length: from
+    ImageJ's and OME's TIFF tags, DigitalMicrograph's TIFF export, the axes of
+    microscope files, and, as in the data published with [1]_, from the product
+    of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) beside the image,
+    if that lies between 0.1 pm and 100 nm. The plain resolution of a TIFF
+    counts if it makes pixels below 1 µm; coarser ones are meant for printers.
+    A number without a unit is reported in the description, not used.
+
+    Nothing is ever unpickled. RosettaSciIO's netCDF reader is not used because
+    it evaluates text of the file as Python.
+
+    References
+    ----------
+    .. [1] S. V. Kalinin et al., "Unsupervised learning of ferroic variants
+       from atomically resolved STEM images", 2020.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sklearn_ferroic.datasets import load_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "image.npy"
+    ...     np.save(path, np.eye(64))
+    ...     data = load_image(path, pixel_size=0.02)
+    >>> data.image.shape, data.pixel_size
+    ((64, 64), 0.02)
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    read = _reader_of(path, dataset)
+    _check_choice(path, read, dataset, signal)
+    content = read(path, dataset, signal)
+    image = to_grey(content.image, path)
+    remark = "pixel size as given"
+    if pixel_size is None:
+        pixel_size, remark = square_pixel(content.axes, repr(path.name))
+    return Bunch(
+        image=image,
+        pixel_size=None if pixel_size is None else float(pixel_size),
+        metadata=content.metadata,
+        path=str(path),
+        description=_describe(path, content.title, image, pixel_size, remark),
+    )
+
+
+def _reader_of(path, dataset):
+    """Choose the reader by suffix and, among HDF5 files, by what is asked for."""
+    suffix = path.suffix.lower()
+    hdf5 = _is_hdf5(path)
+    if hdf5 and dataset is not None:
+        return read_hdf5
+    if suffix == ".hdf5" and hdf5 and is_hyperspy(path):
+        return read_microscope
+    if suffix in _READERS:
+        return _READERS[suffix]
+    known = suffixes()
+    if suffix in known:
+        return read_microscope
+    if hdf5:
+        return read_hdf5
+    raise ValueError(
+        f"{str(path)!r} has a suffix that no reader knows. Known are "
+        f"{', '.join(sorted(known | set(_READERS)))}, and HDF5 under any name."
+    )
+
+
+def _is_hdf5(path):
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+
+
+def _check_choice(path, read, dataset, signal):
+    """Refuse a choice that the format does not offer, lest it be ignored."""
+    if dataset is not None and read is not read_hdf5 and path.suffix.lower() != ".npz":
+        raise ValueError(
+            f"dataset={dataset!r} chooses in HDF5 and .npz files; {path.name!r} is "
+            "neither."
+        )
+    if signal is not None and read not in (read_microscope, read_tiff):
+        raise ValueError(
+            f"signal={signal!r} chooses in microscope and TIFF files; {path.name!r} is "
+            "neither. Use dataset= for HDF5 and .npz files."
+        )
+
+
+def _describe(path, title, image, pixel_size, remark):
+    name = path.name if title in ("", path.name) else f"{path.name}, {title}"
+    size = " x ".join(str(side) for side in image.shape)
+    if pixel_size is not None:
+        remark = f"{pixel_size:.6g} nm a pixel" + (f" ({remark})" if remark else "")
+    return f"{name}: {size} px of {image.dtype}; {remark}."
