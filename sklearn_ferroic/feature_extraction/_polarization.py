@@ -1,0 +1,195 @@
+"""Displacements of the columns in their cages."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import StrOptions
+
+from .._angles import wrap_angle
+from ..localization._neighbors import cage_displacement
+from ..sites import AtomSites
+
+
+class PolarizationVector(TransformerMixin, BaseEstimator):
+    """Displacement of every column from the centroid of its neighbours.
+
+    The neighbours are the four nearest columns of the other sublattice, which
+    for the B column of a perovskite are the A columns at the corners of its unit
+    cell: the non-centrosymmetry that a ferroelectric's polarization follows.
+
+    The estimator is stateless.
+
+    Parameters
+    ----------
+    unit : {"px", "pm"}, default="px"
+        Unit of the displacement; "pm" needs the pixel size of every image.
+
+    output : {"vector", "polar"}, default="vector"
+        ``(row, col)`` components, or magnitude and angle. The angle is in
+        radians in [−π, π), from the +col axis towards the +row axis.
+
+    See Also
+    --------
+    AtomLocator : Makes the sites.
+    PatchExtractor : Cuts a window of the image around every site.
+
+    Notes
+    -----
+    One row a site, in order. A site without four neighbours around it (at the
+    border, beside a missing column) has NaN: drop such rows, or put a
+    :class:`sklearn.impute.SimpleImputer` behind.
+
+    Sites that were fitted, as those of :class:`~sklearn_ferroic.AtomLocator`, are
+    taken at their word, NaN included. For bare positions the displacements are
+    computed from both sublattices, which must all be in the one call.
+
+    Examples
+    --------
+    >>> from sklearn_ferroic import AtomSites, PolarizationVector
+    >>> import numpy as np
+    >>> corners = [[8, 8], [8, 24], [24, 8], [24, 24]]
+    >>> sites = AtomSites(
+    ...     np.zeros((32, 32)),
+    ...     [*corners, [17.0, 15.5]],
+    ...     sublattice=[0, 0, 0, 0, 1],
+    ...     pixel_size=0.025,
+    ... )
+    >>> PolarizationVector(unit="pm").fit_transform(sites)[4]
+    array([ 25. , -12.5])
+    """
+
+    _parameter_constraints: dict = {
+        "unit": [StrOptions({"px", "pm"})],
+        "output": [StrOptions({"vector", "polar"})],
+    }
+
+    def __init__(self, *, unit="px", output="vector"):
+        self.unit = unit
+        self.output = output
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check the parameters and the sites; nothing is learned.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites
+            The sites.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        _check_sites(X, self.unit)
+        _check_sublattices(X)
+        return self
+
+    def transform(self, X):
+        """Compute the displacements.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites
+            The sites.
+
+        Returns
+        -------
+        displacement : ndarray of shape (n_sites, 2)
+            Site minus centroid, NaN where it is not defined.
+
+        Raises
+        ------
+        TypeError
+            If `X` is not an AtomSites.
+        ValueError
+            If the sites have neither displacements nor two sublattices, or
+            ``unit="pm"`` and a pixel size is unknown.
+        """
+        self._validate_params()
+        _check_sites(X, self.unit)
+        vector = _displacement(X)
+        if self.unit == "pm":
+            vector = vector * 1000 * X.pixel_size_per_site()[:, None]
+        if self.output == "vector":
+            return vector
+        angle = wrap_angle(np.arctan2(vector[:, 0], vector[:, 1]))
+        return np.column_stack([np.hypot(*vector.T), angle])
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns, with their unit.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str of shape (2,)
+            ``displacement_row_px, displacement_col_px`` or
+            ``displacement_px, displacement_angle``, the unit as chosen.
+        """
+        if self.output == "vector":
+            names = [f"displacement_row_{self.unit}", f"displacement_col_{self.unit}"]
+        else:
+            names = [f"displacement_{self.unit}", "displacement_angle"]
+        return np.asarray(names, dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = False
+        return tags
+
+
+def _check_sites(sites, unit):
+    if not isinstance(sites, AtomSites):
+        raise TypeError(
+            "PolarizationVector takes AtomSites, the output of AtomLocator, got "
+            f"{type(sites).__name__}. Put an AtomLocator before it, or build "
+            "AtomSites(images, positions, sublattice=...) from known positions."
+        )
+    if len(sites) == 0:
+        raise ValueError(
+            "Found no sites (0 samples): nothing to compute. Was a sublattice "
+            "chosen that the image does not show?"
+        )
+    if unit == "pm" and np.isnan(sites.pixel_size_per_site()).any():
+        raise ValueError(
+            'unit="pm" needs the pixel size of every image, and some are unknown. '
+            "Read the file with sklearn_ferroic.datasets.load_image, give the images "
+            'as (array, pixel_size) with pixel_size in nm, or use unit="px".'
+        )
+
+
+def _check_sublattices(sites):
+    known = np.isfinite(sites.polarization).any()
+    if not known and len(np.unique(sites.sublattice)) < 2:
+        raise ValueError(
+            "The sites hold one sublattice and no displacements: the neighbours of "
+            "the other sublattice are missing. Use AtomLocator(n_sublattices=2), "
+            "or give AtomSites(..., sublattice=...)."
+        )
+
+
+def _displacement(sites):
+    # Sites that went through a locator know where a displacement is undefined: a
+    # slice of them must not be read as if its neighbours had never been there.
+    results = (sites.polarization, sites.lattice_position, sites.amplitude)
+    if any(np.isfinite(result).any() for result in results):
+        return np.array(sites.polarization)  # a plain array, if it was mapped
+    _check_sublattices(sites)
+    vector = np.full((len(sites), 2), np.nan)
+    for frame in np.unique(sites.frame):
+        rows = np.flatnonzero(sites.frame == frame)
+        if len(rows) < 2:
+            continue
+        positions = sites.positions[rows]
+        nearest = cKDTree(positions).query(positions, k=2)[0][:, 1]
+        vector[rows] = cage_displacement(
+            positions, sites.sublattice[rows], float(np.median(nearest))
+        )
+    return vector

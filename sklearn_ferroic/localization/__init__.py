@@ -1,0 +1,7 @@
+"""From images to atomic columns."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__, submod_attrs={"_atom_locator": ["AtomLocator"]}
+)

@@ -1,0 +1,383 @@
+"""From images to fitted atomic columns."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ..sites import AtomSites
+from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
+from ._ideal_lattice import lattice_positions
+from ._images import check_images
+from ._locate import explained_variance
+from ._neighbors import cage_displacement
+from ._single_image import estimate_scale, locate_image
+from ._sublattices import assign_sublattices
+
+_MAX_SUBLATTICES = 4
+# Images whose spacings differ by more are not of one magnification.
+_MAX_SCALE_RATIO = 1.25
+
+
+class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Find and fit every atomic column of scanning transmission images.
+
+    The spacing and the width of the columns are read off the image. Columns are
+    the significant maxima of a blob filter of that width; all of them are fitted
+    at once as Gaussians on local backgrounds, neighbours' tails included, with
+    the weights of counting statistics where the image is in counts. Sublattices
+    follow from brightness and geometry together, without assuming long-range
+    order.
+
+    Parameters
+    ----------
+    sublattice : int, list of int or None, default=None
+        Which sublattices come out, 0 = brightest; None for all. All are located,
+        for they are each other's neighbours.
+
+    spacing : float, default=None
+        Distance of nearest neighbours, px; for a perovskite along a cube axis
+        with both cations seen, the unit cell over √2. Estimated if None.
+
+    threshold : float, default=0.1
+        Faintest column kept, as a share of the brightest column within about one
+        and a half spacings. Columns must also stand out from the noise.
+
+    n_sublattices : int or "auto", default="auto"
+        How many sublattices the images show, 1 to 4. "auto" decides between one
+        and two.
+
+    refine : {"gaussian", "center_of_mass", None}, default="gaussian"
+        How positions are refined: by the Gaussian fit; by the centre of mass; or
+        not at all beyond the sub-pixel maximum of the blob filter. Only the fit
+        gives `sigma`, `background`, `position_std` and a meaningful `converged`.
+
+    n_jobs : int, default=None
+        Number of images located at a time, through joblib. None means 1 unless
+        in a :func:`joblib.parallel_config` context.
+
+    Attributes
+    ----------
+    spacing_ : float
+        Nearest-neighbour spacing, px: the median over the images.
+
+    width_ : float
+        Typical sigma of the bright columns, px.
+
+    threshold_ : float
+        Share of the local maximum that a column must reach.
+
+    n_sublattices_ : int
+        Number of sublattices.
+
+    sublattice_brightness_ : ndarray of shape (n_sublattices_,)
+        Median amplitude of each sublattice, relative to sublattice 0.
+
+    See Also
+    --------
+    AtomSites : What comes out.
+    PatchExtractor : Cuts a window of the image around every site.
+    PolarizationVector : Displacements of the columns in their cages.
+
+    Notes
+    -----
+    *Images* are a 2-D array, a 3-D stack, a list of 2-D arrays of different
+    sizes, ``(array, pixel_size)`` tuples or the objects that
+    :func:`~sklearn_ferroic.datasets.load_image` and
+    :func:`~sklearn_ferroic.datasets.make_ferroic_image` return. Pixel sizes are
+    handed on to the sites.
+
+    *Border.* A column comes out if its fitted centre lies on the area of the
+    pixels, in [−0.5, n − 0.5) along each axis, however little of it is seen.
+
+    *Doubtful fits* (no convergence, implausible width, no information) have
+    ``converged=False`` and their centre of mass for a position. They are kept.
+
+    *Polarization* is the column minus the centroid of its four nearest
+    neighbours of the other sublattice; NaN without four around it.
+
+    The weighted fit is Fisher scoring [1]_ and `position_std` is the
+    Cramér–Rao bound at the fitted values. Images in one call should share one
+    magnification: the scale learned in `fit` is used for all.
+
+    A pipeline that starts with this estimator has images as samples, and what
+    follows has columns. Tools that split samples (GridSearchCV over windows,
+    cross_val_predict) are given AtomSites instead.
+
+    References
+    ----------
+    .. [1] A. J. den Dekker, S. Van Aert, A. van den Bos and D. Van Dyck,
+       "Maximum likelihood estimation of structure parameters from high
+       resolution electron microscopy images. Part I", Ultramicroscopy 104
+       (2005) 83-106.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomLocator
+    >>> row, col = np.mgrid[:96, :96]
+    >>> image = np.zeros((96, 96))
+    >>> for r in range(8, 96, 16):
+    ...     for c in range(8, 96, 16):
+    ...         image += 100 * np.exp(-((row - r) ** 2 + (col - c) ** 2) / 12.5)
+    ...         image += 40 * np.exp(-((row - r - 8) ** 2 + (col - c - 8) ** 2) / 12.5)
+    >>> locator = AtomLocator()
+    >>> sites = locator.fit_transform(image)
+    >>> locator.n_sublattices_
+    2
+    >>> np.bincount(sites.sublattice)
+    array([36, 25])
+    """
+
+    _parameter_constraints: dict = {
+        "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
+        "spacing": [Interval(Real, 0, None, closed="neither"), None],
+        "threshold": [Interval(Real, 0, 1, closed="left")],
+        "n_sublattices": [
+            Interval(Integral, 1, _MAX_SUBLATTICES, closed="both"),
+            StrOptions({"auto"}),
+        ],
+        "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        sublattice=None,
+        spacing=None,
+        threshold=0.1,
+        n_sublattices="auto",
+        refine="gaussian",
+        n_jobs=None,
+    ):
+        self.sublattice = sublattice
+        self.spacing = spacing
+        self.threshold = threshold
+        self.n_sublattices = n_sublattices
+        self.refine = refine
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y=None):
+        """Learn spacing, width and sublattices from images.
+
+        Parameters
+        ----------
+        X : array-like or carrier, or list of these
+            The images, see Notes.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted locator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the images or the parameters are of no use; the message says what
+            to do.
+        """
+        self._fit(X)
+        return self
+
+    def transform(self, X):
+        """Locate the columns of images, at the scale learned.
+
+        Parameters
+        ----------
+        X : array-like or carrier, or list of these
+            The images, see Notes.
+
+        Returns
+        -------
+        sites : AtomSites
+            The columns, image by image and there from top to bottom.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        images, pixel_sizes = check_images(X)
+        return self._assemble(images, pixel_sizes, self._locate(images))
+
+    def fit_transform(self, X, y=None):
+        """Learn the scale from images and locate their columns.
+
+        Parameters
+        ----------
+        X : array-like or carrier, or list of these
+            The images, see Notes.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        sites : AtomSites
+            The same as ``fit(X).transform(X)``, in half the time.
+        """
+        return self._assemble(*self._fit(X))
+
+    def score(self, X, y=None):
+        """Figure of merit of the located columns, without a truth.
+
+        The share of the images' local variance above the noise that the columns
+        explain, times the share of columns whose fits can be trusted. At most
+        1; comparable between thresholds, spacings and ways to refine.
+
+        Parameters
+        ----------
+        X : array-like or carrier, or list of these
+            The images, see Notes.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Mean over the images.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        images, _ = check_images(X)
+        scores = [
+            explained_variance(image, fit, self.width_)
+            for image, fit in zip(images, self._locate(images), strict=True)
+        ]
+        return float(np.mean(scores))
+
+    def set_output(self, *, transform=None):
+        """Do nothing: AtomSites are a container of their own.
+
+        It exists so that ``Pipeline.set_output`` can reach the later steps.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The locator.
+        """
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _fit(self, X):
+        _check_sublattice(self.sublattice)
+        images, pixel_sizes = check_images(X)
+        scales = Parallel(n_jobs=self.n_jobs)(
+            delayed(estimate_scale)(image, self.spacing, number)
+            for number, image in enumerate(images)
+        )
+        spacing, width = np.median(scales, axis=0)
+        _warn_of_outliers(np.array(scales)[:, 0], spacing)
+        fits = self._locate(images, float(spacing), float(width))
+        labels = [_label(fit, spacing, self.n_sublattices) for fit in fits]
+        n_sublattices = 1 + max(label.max(initial=0) for label in labels)
+        # Nothing is set before all has gone well.
+        self.spacing_, self.width_ = float(spacing), float(width)
+        self.threshold_ = float(self.threshold)
+        self.n_sublattices_ = int(n_sublattices)
+        self.sublattice_brightness_ = _relative_brightness(fits, labels, n_sublattices)
+        return images, pixel_sizes, fits
+
+    def _locate(self, images, spacing=None, width=None):
+        spacing = self.spacing_ if spacing is None else spacing
+        width = self.width_ if width is None else width
+        return Parallel(n_jobs=self.n_jobs)(
+            delayed(locate_image)(
+                image,
+                number,
+                spacing=spacing,
+                width=width,
+                threshold=self.threshold,
+                refine=self.refine,
+            )
+            for number, image in enumerate(images)
+        )
+
+    def _assemble(self, images, pixel_sizes, fits):
+        tables = [_site_table(fit, self.spacing_, self.n_sublattices_) for fit in fits]
+        columns = {
+            name: np.concatenate([table[name] for table in tables])
+            for name in tables[0]
+        }
+        frame = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
+        sites = AtomSites(images, frame=frame, pixel_size=pixel_sizes, **columns)
+        if self.sublattice is None:
+            return sites
+        chosen = sites[np.isin(sites.sublattice, self.sublattice)]
+        if not len(chosen):
+            raise ValueError(
+                f"sublattice={self.sublattice!r} was asked for, but "
+                f"{self.n_sublattices_} sublattice(s) were found, numbered from 0. "
+                "Set n_sublattices if the images show more."
+            )
+        return chosen
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _check_sublattice(sublattice):
+    if sublattice is None:
+        return
+    wanted = np.asarray(sublattice)
+    if wanted.size == 0 or wanted.dtype.kind not in "iu" or wanted.min() < 0:
+        raise ValueError(
+            "sublattice must be None, a non-negative integer or a list of them "
+            f"(0 = brightest), got {sublattice!r}."
+        )
+
+
+def _warn_of_outliers(spacings, spacing):
+    ratio = np.maximum(spacings / spacing, spacing / spacings)
+    if ratio.max() > _MAX_SCALE_RATIO:
+        warnings.warn(
+            f"Image {ratio.argmax()} has a column spacing of "
+            f"{spacings[ratio.argmax()]:.1f} px, the median image {spacing:.1f} px. "
+            "Fit images of one magnification at a time.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _label(fit, spacing, n_sublattices):
+    return assign_sublattices(
+        fit.table[:, ROW : COL + 1], fit.table[:, AMPLITUDE], spacing, n_sublattices
+    )
+
+
+def _relative_brightness(fits, labels, n_sublattices):
+    amplitude = np.concatenate([fit.table[:, AMPLITUDE] for fit in fits])
+    label = np.concatenate(labels)
+    level = [
+        np.median(amplitude[label == number]) if (label == number).any() else np.nan
+        for number in range(n_sublattices)
+    ]
+    return np.array(level) / level[0]
+
+
+def _site_table(fit, spacing, n_sublattices):
+    """All that AtomSites holds of one image's columns."""
+    positions = fit.table[:, ROW : COL + 1]
+    sublattice = _label(fit, spacing, n_sublattices)
+    return {
+        "positions": positions,
+        "sublattice": sublattice,
+        "amplitude": fit.table[:, AMPLITUDE],
+        "sigma": fit.table[:, SIGMA],
+        "background": fit.table[:, BACKGROUND],
+        "position_std": fit.std[:, ROW : COL + 1],
+        "converged": fit.converged,
+        "polarization": cage_displacement(positions, sublattice, spacing),
+        "lattice_position": lattice_positions(positions, sublattice),
+    }

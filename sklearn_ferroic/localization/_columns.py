@@ -1,0 +1,37 @@
+"""How fitted columns are tabulated."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._noise import NoiseModel
+
+# Columns of the parameter table.
+AMPLITUDE, ROW, COL, SIGMA, BACKGROUND = range(5)
+
+
+class ColumnFit(NamedTuple):
+    """Fitted columns.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n, 5)
+        Amplitude, row, col, sigma, background.
+    std : ndarray of shape (n, 5)
+        Standard errors of the table, from the Fisher information.
+    converged : ndarray of bool of shape (n,)
+        Whether the fit can be trusted.
+    noise : NoiseModel
+        The pixel variance under which the columns were fitted.
+    """
+
+    table: np.ndarray
+    std: np.ndarray
+    converged: np.ndarray
+    noise: NoiseModel
+
+
+def on_image(positions, shape):
+    """Tell which positions lie on the area of the pixels."""
+    last = np.array(shape) - 0.5
+    return ((positions >= -0.5) & (positions <= last)).all(axis=1)

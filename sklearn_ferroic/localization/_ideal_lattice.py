@@ -1,0 +1,164 @@
+"""The ideal lattice behind the columns of one sublattice."""
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.spatial import cKDTree
+
+# A step to a neighbour is a lattice vector if it misses by less than this share.
+_STEP_TOLERANCE = 0.25
+_N_ROBUST_ROUNDS = 12
+_MIN_COLUMNS = 6
+
+
+def lattice_positions(positions, sublattice):
+    """Compute where the ideal, undistorted lattice puts each column.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns of one image, px.
+    sublattice : ndarray of shape (n,)
+        Their sublattices; each gets a lattice of its own.
+
+    Returns
+    -------
+    ideal : ndarray of shape (n, 2)
+        Nearest ideal positions, px; NaN where a column has no place on it.
+    """
+    ideal = np.full((len(positions), 2), np.nan)
+    for label in np.unique(sublattice):
+        members = np.flatnonzero(sublattice == label)
+        if len(members) >= _MIN_COLUMNS:
+            ideal[members] = _fit_lattice(positions[members])
+    return ideal
+
+
+def _fit_lattice(positions):
+    ideal = np.full_like(positions, np.nan)
+    basis, steps, pairs = _basis_and_steps(positions)
+    if basis is None:
+        return ideal
+    index, indexed = _walk(len(positions), pairs, steps)
+    if indexed.sum() < _MIN_COLUMNS:
+        return ideal
+    design = np.column_stack([np.ones(len(index)), index])
+    fitted = _robust_fit(design[indexed], positions[indexed], np.linalg.norm(basis[0]))
+    if fitted is None:
+        return ideal
+    ideal[indexed] = design[indexed] @ fitted
+    # Islands that the walk did not reach find their place on the lattice itself.
+    rest = ~indexed
+    if rest.any():
+        places = (positions[rest] - fitted[0]) @ np.linalg.inv(fitted[1:])
+        whole = np.rint(places)
+        near = (np.abs(places - whole) < _STEP_TOLERANCE).all(axis=1)
+        ideal[np.flatnonzero(rest)[near]] = fitted[0] + whole[near] @ fitted[1:]
+    return ideal
+
+
+def _basis_and_steps(positions):
+    """Two shortest lattice vectors, and integer steps between neighbours."""
+    tree = cKDTree(positions)
+    distance = tree.query(positions, k=2)[0][:, 1]
+    reach = 1.8 * np.median(distance)
+    pairs = tree.query_pairs(reach, output_type="ndarray")
+    if len(pairs) < _MIN_COLUMNS:
+        return None, None, None
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    step = positions[pairs[:, 1]] - positions[pairs[:, 0]]
+    basis = _shortest_basis(step)
+    if basis is None:
+        return None, None, None
+    # Once more with the mean of all steps that are the first guess's.
+    for _ in range(2):
+        index = step @ np.linalg.inv(basis)
+        whole = np.rint(index)
+        fits = (np.abs(index - whole) < _STEP_TOLERANCE).all(axis=1)
+        fits &= np.abs(whole).sum(axis=1) == 1
+        along_first = fits & (whole[:, 0] != 0)
+        along_second = fits & (whole[:, 1] != 0)
+        if not (along_first.any() and along_second.any()):
+            return None, None, None
+        basis = np.stack(
+            [
+                np.median(step[along] * whole[along, axis, None], axis=0)
+                for axis, along in enumerate((along_first, along_second))
+            ]
+        )
+    return basis, whole[fits].astype(np.intp), pairs[fits]
+
+
+def _shortest_basis(step):
+    """Most frequent short step, and the next one that is not parallel to it."""
+    half = np.where((step[:, :1] < 0) | ((step[:, :1] == 0) & (step[:, 1:] < 0)), -1, 1)
+    step = step * half
+    length = np.hypot(*step.T)
+    scale = np.median(length)
+    # Steps of one kind crowd: count the company of each one, on both half planes.
+    both = np.concatenate([step, -step])
+    sample = step[:: max(1, len(step) // 2000)]
+    crowd = cKDTree(both).query_ball_point(sample, 0.15 * scale, return_length=True)
+    merit = np.where(crowd > 0.3 * crowd.max(), 1 / np.hypot(*sample.T), 0)
+    # Among equally short kinds take the centre of the crowd.
+    first = _crowd_center(both, sample[np.argmax(merit * crowd**0.25)], 0.15 * scale)
+    cosine = (sample @ first) / np.hypot(*sample.T) / np.hypot(*first)
+    merit = np.where(np.abs(cosine) < 0.77, merit * crowd**0.25, 0)
+    if not merit.any():
+        return None
+    second = _crowd_center(both, sample[np.argmax(merit)], 0.15 * scale)
+    return np.stack([first, second])
+
+
+def _crowd_center(steps, center, radius):
+    for _ in range(3):
+        center = steps[np.hypot(*(steps - center).T) < radius].mean(axis=0)
+    return center
+
+
+def _walk(n, pairs, steps):
+    """Integer indices by walking the graph of lattice steps from column to column."""
+    indexed = np.zeros(n, dtype=bool)
+    index = np.zeros((n, 2), dtype=np.intp)
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(n, n)).tocsr()
+    _, island = connected_components(graph, directed=False)
+    largest = np.flatnonzero(island == np.bincount(island).argmax())
+    start = largest[len(largest) // 2]
+    order, parent = breadth_first_order(graph, start, directed=False)
+    table = {
+        0: coo_array((steps[:, 0], pairs.T), shape=(n, n)).tocsr(),
+        1: coo_array((steps[:, 1], pairs.T), shape=(n, n)).tocsr(),
+    }
+    child = order[1:]
+    step = np.stack(
+        [
+            np.asarray(table[axis][parent[child], child]).ravel()
+            - np.asarray(table[axis][child, parent[child]]).ravel()
+            for axis in (0, 1)
+        ],
+        axis=1,
+    )
+    for node, up, move in zip(
+        child.tolist(), parent[child].tolist(), step.tolist(), strict=True
+    ):
+        index[node] = index[up] + move
+    indexed[order] = True
+    return index, indexed
+
+
+def _robust_fit(design, positions, cell):
+    """Origin and basis by least squares with Tukey's weights."""
+    weight = np.ones(len(design))
+    for _ in range(_N_ROBUST_ROUNDS):
+        root = np.sqrt(weight)[:, None]
+        fitted, _, rank, _ = np.linalg.lstsq(
+            design * root, positions * root, rcond=None
+        )
+        if rank < 3:
+            return None
+        miss = np.hypot(*(positions - design @ fitted).T)
+        scale = 4.7 * max(1.4826 * np.median(miss), 1e-3 * cell)
+        weight = np.maximum(1 - (miss / scale) ** 2, 0) ** 2
+        if np.count_nonzero(weight) < 3:
+            return None
+    return fitted

@@ -1,0 +1,162 @@
+"""What may come in as images, and what is refused."""
+
+from numbers import Real
+
+import numpy as np
+
+from ..sites import AtomSites
+
+_EXPECTED = (
+    "Give a 2-D grey image (n_rows, n_cols), a 3-D stack (n_images, n_rows, n_cols), "
+    "a list of 2-D images, or what load_image returns"
+)
+# Fewer pixels than this show no lattice, whatever the magnification.
+_MIN_SIDE = 12
+
+
+def check_images(images):
+    """Read images and pixel sizes from everything that may carry them.
+
+    Parameters
+    ----------
+    images : array-like, carrier, or list of these
+        A 2-D array, a 3-D stack, an ``(array, pixel_size)`` tuple, an object with
+        ``image`` and ``pixel_size``, or a list of 2-D arrays or carriers.
+
+    Returns
+    -------
+    arrays : list of ndarray of shape (n_rows, n_cols)
+        The images as float32, unmodified copies or the arrays themselves.
+    pixel_sizes : list of (float or None)
+        Pixel size of each image in nm, None where it is unknown.
+
+    Raises
+    ------
+    TypeError
+        If something is no array of real numbers.
+    ValueError
+        If an image is empty, constant, not finite, in colour, or too small.
+    """
+    if isinstance(images, AtomSites):
+        raise TypeError(
+            "Got AtomSites where images are expected: their columns are located "
+            f"already. Give them to PatchExtractor, or locate anew. {_EXPECTED}."
+        )
+    arrays, pixel_sizes = [], []
+    entries = [images] if _is_single(images) else list(images)
+    if not entries:
+        raise ValueError(f"Got an empty list of images. {_EXPECTED}.")
+    for entry in entries:
+        data, pixel_size = _unpack(entry)
+        data = _as_real_array(data, f"image {len(arrays)}")
+        if data.ndim == 3 and (_is_colour(data) or len(entries) == 1):
+            _refuse_colour(data)
+        stack = data if data.ndim == 3 and len(entries) == 1 else [data]
+        for array in stack:
+            name = f"image {len(arrays)}"
+            arrays.append(_check_image(array, name))
+            pixel_sizes.append(_check_pixel_size(pixel_size, name))
+    if not arrays:
+        raise ValueError(f"Got an empty stack of images. {_EXPECTED}.")
+    return arrays, pixel_sizes
+
+
+def _is_carrier_tuple(entry):
+    return (
+        isinstance(entry, tuple)
+        and len(entry) == 2
+        and (entry[1] is None or (np.ndim(entry[1]) == 0))
+    )
+
+
+def _is_single(images):
+    if hasattr(images, "image") or _is_carrier_tuple(images):
+        return True
+    if not isinstance(images, (list, tuple)):
+        return True
+    # A nested list of numbers is an array-like, not a list of images.
+    return bool(images) and np.ndim(_first_number(images)) == 0
+
+
+def _first_number(images):
+    first = images[0]
+    if isinstance(first, (list, tuple)) and first and not _is_carrier_tuple(first):
+        first = first[0]
+    return first if isinstance(first, (Real, str)) else np.empty(1)
+
+
+def _unpack(entry):
+    if hasattr(entry, "image"):
+        return entry.image, getattr(entry, "pixel_size", None)
+    if _is_carrier_tuple(entry):
+        return entry
+    return entry, None
+
+
+def _as_real_array(data, name):
+    try:
+        array = np.asarray(data)
+    except (ValueError, TypeError) as error:
+        raise TypeError(f"{name} is not a regular array. {_EXPECTED}.") from error
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"{name} is complex ({array.dtype}). Complex data not supported: take its "
+            "magnitude, numpy.abs(image), or another real quantity first."
+        )
+    if array.dtype.kind not in "buif":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, expected real numbers. {_EXPECTED}; "
+            "read files with sklearn_ferroic.datasets.load_image."
+        )
+    return array
+
+
+def _is_colour(array):
+    return array.ndim == 3 and array.shape[-1] in (3, 4)
+
+
+def _refuse_colour(array):
+    if _is_colour(array):
+        raise ValueError(
+            f"Got an array of shape {array.shape}, which looks like an RGB(A) colour "
+            "image; a column's position needs one grey value a pixel. Convert it, for "
+            "instance with skimage.color.rgb2gray, or take image[..., 0]."
+        )
+
+
+def _check_image(array, name):
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}. {_EXPECTED}.")
+    if array.size == 0:
+        raise ValueError(f"{name} of shape {array.shape} is empty. {_EXPECTED}.")
+    # Counts beyond 2**24 and tiny physical units both survive the round to float32.
+    with np.errstate(over="ignore"):
+        image = np.asarray(array, dtype=np.float32)
+    if not np.isfinite(image).all():
+        bad = np.size(image) - np.count_nonzero(np.isfinite(image))
+        raise ValueError(
+            f"{name} has {bad} pixel(s) that are NaN or infinity (in float32). Crop "
+            "them away or fill them, for instance with the median of the image."
+        )
+    if image.min() == image.max():
+        raise ValueError(
+            f"{name} of shape {image.shape} is constant ({image.flat[0]}): it shows "
+            "no atomic columns. Was the right channel or data set loaded?"
+        )
+    if min(image.shape) < _MIN_SIDE:
+        raise ValueError(
+            f"{name} of shape {image.shape} is too small: at least {_MIN_SIDE} px and "
+            "three column spacings are needed along each side."
+        )
+    return image
+
+
+def _check_pixel_size(pixel_size, name):
+    if pixel_size is None:
+        return None
+    if not isinstance(pixel_size, Real) or not 0 < pixel_size < np.inf:
+        raise ValueError(
+            f"The pixel size of {name} must be a positive length in nm or None, got "
+            f"{pixel_size!r}."
+        )
+    return float(pixel_size)

@@ -1,0 +1,68 @@
+"""The variance of pixels, learned from the residual of a fit."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import nnls
+
+# Integer images whose variance is between these multiples of the mean are counts.
+_POISSON_DISPERSION = (0.75, 1.35)
+
+
+class NoiseModel(NamedTuple):
+    """Pixel variance ``constant + slope * max(mean - offset, 0)``."""
+
+    constant: float
+    slope: float
+    offset: float
+
+    def variance(self, mean):
+        """Variance of pixels of given mean."""
+        variance = np.maximum(mean - np.float32(self.offset), np.float32(0))
+        variance *= np.float32(self.slope)
+        variance += np.float32(self.constant)
+        return variance
+
+
+def estimate_noise(values, mean, share_free):
+    """Learn how the variance of pixels grows with their mean.
+
+    Images in counts (non-negative integers with about Poisson dispersion) get
+    exactly ``variance = mean``; others a constant plus a slope.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_pixels,)
+        Pixels of the image.
+    mean : ndarray of shape (n_pixels,)
+        What the model makes of them.
+    share_free : float
+        Degrees of freedom a pixel, less than 1 as the model was fitted to them.
+
+    Returns
+    -------
+    noise : NoiseModel
+        The variance.
+    """
+    square = (values - mean) ** 2 / share_free
+    if (values >= 0).all() and (values == np.rint(values)).all():
+        dispersion = square.sum() / max(mean.sum(), 1e-12)
+        if _POISSON_DISPERSION[0] < dispersion < _POISSON_DISPERSION[1]:
+            return NoiseModel(max(1e-3 * float(mean.mean()), 1e-6), 1.0, 0.0)
+    return _affine_noise(mean, square)
+
+
+def _affine_noise(mean, square, n_bins=16):
+    parts = np.array_split(np.argsort(mean, kind="stable"), n_bins)
+    parts = [part for part in parts if part.size]
+    level = np.array([mean[part].mean() for part in parts], dtype=np.float64)
+    # A few wild pixels (a missed column) must not set a bin's variance.
+    bins = [square[part] for part in parts]
+    power = np.array([np.minimum(b, 12 * np.median(b) + 1e-30).mean() for b in bins])
+    offset = float(level[0])
+    floor = max(1e-3 * power.mean(), 1e-12 * float(np.ptp(level)) ** 2, 1e-30)
+    power = np.maximum(power, floor)
+    design = np.stack([np.ones_like(level), level - offset], axis=1) / power[:, None]
+    (constant, slope), _ = nnls(design, np.ones_like(level))
+    constant = max(constant, floor, 0.1 * power.min())
+    return NoiseModel(float(constant), float(slope), offset)

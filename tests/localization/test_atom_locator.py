@@ -1,0 +1,370 @@
+"""AtomLocator against images whose columns are known."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sklearn_ferroic import AtomLocator, AtomSites
+from sklearn_ferroic.datasets import make_ferroic_image
+
+
+def match(sites, truth, spacing):
+    """Errors of the found columns, and how many were missed and invented.
+
+    Only columns farther than a spacing from the border are counted.
+    """
+    last = np.array(sites.images[0].shape) - 1
+
+    def interior(positions):
+        inside = (positions > spacing) & (positions < last - spacing)
+        return inside.all(axis=1)
+
+    distance, index = cKDTree(truth.positions).query(sites.positions)
+    reverse, _ = cKDTree(sites.positions).query(truth.positions)
+    found = (distance < 0.3 * spacing) & interior(sites.positions)
+    n_missed = np.sum((reverse >= 0.3 * spacing) & interior(truth.positions))
+    n_invented = np.sum((distance >= 0.3 * spacing) & interior(sites.positions))
+    return np.flatnonzero(found), index[found], n_missed, n_invented
+
+
+def cramer_rao_bound(amplitude, sigma, background):
+    """Standard error of a lone column's row with all five parameters unknown."""
+    steps = np.arange(-int(6 * sigma) - 2, int(6 * sigma) + 3)
+    y, x = np.meshgrid(steps, steps, indexing="ij")
+    shape = np.exp(-(y**2 + x**2) / (2 * sigma**2))
+    slopes = np.stack(
+        [
+            shape,
+            amplitude * shape * y / sigma**2,
+            amplitude * shape * x / sigma**2,
+            amplitude * shape * (y**2 + x**2) / sigma**3,
+            np.ones_like(shape),
+        ],
+        axis=-1,
+    ).reshape(-1, 5)
+    weight = 1 / (amplitude * shape + background).reshape(-1, 1)
+    return np.sqrt(np.linalg.inv(slopes.T @ (weight * slopes))[1, 1])
+
+
+@pytest.mark.parametrize("preset", ["film", "superlattice"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_finds_the_columns_of_both_presets(preset, seed):
+    truth = make_ferroic_image(preset, shape=(480, 500), random_state=seed)
+    sites = AtomLocator().fit_transform(truth)
+    found, true, n_missed, n_invented = match(sites, truth, 14)
+    assert len(found) > 900
+    assert n_missed == 0
+    assert n_invented == 0
+    assert np.array_equal(sites.sublattice[found], truth.sublattice[true])
+    assert sites.pixel_size == [truth.pixel_size]
+    error = sites.positions[found] - truth.positions[true]
+    assert np.sqrt(np.mean(error**2)) < 0.12
+
+
+@pytest.mark.parametrize("cell", [5, 6, 8, 12, 30, 60])
+def test_needs_no_scale(columns, cell):
+    side = max(25 * cell, 130) if cell < 20 else 8 * cell
+    truth = columns((side, side + 2 * cell), cell=cell, seed=cell)
+    locator = AtomLocator()
+    sites = locator.fit_transform(truth.image)
+    assert locator.spacing_ == pytest.approx(cell / np.sqrt(2), rel=0.02)
+    assert locator.width_ == pytest.approx(truth.sigma, rel=0.06)
+    found, true, n_missed, n_invented = match(sites, truth, locator.spacing_)
+    n_true = len(found) + n_missed
+    assert n_missed <= 0.015 * n_true
+    assert n_invented <= 0.002 * n_true
+    assert np.mean(sites.sublattice[found] == truth.sublattice[true]) >= 0.99
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ratio": 0.85},
+        {"ratio": 0.15, "peak": 300},
+        {"peak": 10, "background": 3},
+        {"missing": 0.08},
+        {"sigma": 0.18, "background": 5},
+        {"extra_background": np.linspace(0, 80, 224)},
+        {"brightness": lambda p: np.where(p[:, 0] > 140, 1 / 3, 1)},
+        {"ratio": 0.85, "brightness": lambda p: np.where(p[:, 0] > 140, 1 / 3, 1)},
+    ],
+    ids=[
+        "ratio 0.85",
+        "ratio 0.15",
+        "low dose",
+        "missing columns",
+        "overlap",
+        "ramp",
+        "dark substrate",
+        "dark substrate, ratio 0.85",
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_robust_without_tuning(columns, options, seed):
+    truth = columns(seed=seed, angle=0.1 + 0.4 * seed, **options)
+    sites = AtomLocator().fit_transform(truth.image)
+    found, true, n_missed, n_invented = match(sites, truth, truth.spacing)
+    assert n_missed <= 0.01 * (len(found) + n_missed)
+    assert n_invented == 0
+    assert np.mean(sites.sublattice[found] == truth.sublattice[true]) >= 0.99
+
+
+@pytest.mark.parametrize("ratio, bar", [(0.0, 1.08), (0.4, 1.08), (0.85, 1.08)])
+def test_precision_is_close_to_the_bound(columns, ratio, bar):
+    squares = {0: [], 1: []}
+    for seed in range(3):
+        truth = columns((400, 400), ratio=ratio, seed=seed, angle=0.3 * seed)
+        sites = AtomLocator().fit_transform(truth.image)
+        found, true, _, _ = match(sites, truth, truth.spacing)
+        error = sites.positions[found] - truth.positions[true]
+        for label in (0, 1):
+            squares[label].append(error[truth.sublattice[true] == label] ** 2)
+    for label, peak in ((0, 100), (1, ratio * 100)):
+        if peak:
+            rms = np.sqrt(np.concatenate(squares[label]).mean())
+            bound = cramer_rao_bound(peak, truth.sigma, truth.background)
+            assert 0.9 < rms / bound < bar
+
+
+@pytest.mark.parametrize("cell", [8, 20])
+@pytest.mark.parametrize("scale", [1.0, 0.031, 1e-13])
+def test_position_std_is_calibrated(columns, cell, scale):
+    # Counts by maximum likelihood; scaled images by weights from the residual.
+    truth = columns((20 * cell, 20 * cell), cell=cell, ratio=0.5, seed=3)
+    sites = AtomLocator().fit_transform(truth.image * scale)
+    found, true, _, _ = match(sites, truth, truth.spacing)
+    pull = (sites.positions[found] - truth.positions[true]) / sites.position_std[found]
+    assert 0.9 < np.std(pull) < 1.1
+    assert abs(np.mean(pull)) < 0.1
+
+
+def test_gaussian_noise_and_amplitudes_in_image_units(columns):
+    truth = columns(noisy=False)
+    rng = np.random.default_rng(0)
+    image = truth.expected + rng.normal(scale=4, size=truth.expected.shape)
+    sites = AtomLocator().fit_transform(image)
+    found, true, n_missed, _ = match(sites, truth, truth.spacing)
+    assert n_missed == 0
+    pull = (sites.positions[found] - truth.positions[true]) / sites.position_std[found]
+    assert 0.9 < np.std(pull) < 1.1
+    assert np.median(sites.amplitude[found] / truth.amplitude[true]) == pytest.approx(
+        1, abs=0.02
+    )
+    assert np.median(sites.sigma[found]) == pytest.approx(truth.sigma, rel=0.02)
+    assert np.median(sites.background[found]) == pytest.approx(20, abs=1)
+
+
+def test_noise_free_positions_are_exact(columns):
+    truth = columns(noisy=False)
+    sites = AtomLocator().fit_transform(truth.expected)
+    found, true, _, _ = match(sites, truth, truth.spacing)
+    error = sites.positions[found] - truth.positions[true]
+    assert np.abs(error).max() < 0.02
+
+
+def test_border_columns_are_kept_if_their_centre_is_inside(columns):
+    for seed in range(3):
+        truth = columns(seed=seed, peak=300, angle=0.05 + 0.2 * seed)
+        sites = AtomLocator().fit_transform(truth.image)
+        last = np.array(truth.image.shape) - 0.5
+        assert ((sites.positions >= -0.5) & (sites.positions <= last)).all()
+        inside = ((truth.positions >= 0.3) & (truth.positions <= last - 0.8)).all(
+            axis=1
+        )
+        distance, _ = cKDTree(sites.positions).query(truth.positions[inside])
+        assert distance.max() < 0.3 * truth.spacing
+        # Whatever else comes out at the border admits that it is doubtful.
+        distance, _ = cKDTree(truth.positions).query(sites.positions[sites.converged])
+        assert distance.max() < 0.3 * truth.spacing
+
+
+def test_empty_area_gives_no_sites(columns):
+    truth = columns(brightness=lambda p: np.where(p[:, 0] > 110, 1.0, 0.0))
+    sites = AtomLocator().fit_transform(truth.image)
+    assert sites.positions[:, 0].min() > 110 - truth.spacing
+
+
+def test_one_sublattice_is_not_split(columns):
+    for seed in range(4):
+        truth = columns(ratio=0, seed=seed)
+        locator = AtomLocator()
+        sites = locator.fit_transform(truth.image)
+        assert locator.n_sublattices_ == 1
+        assert np.all(sites.sublattice == 0)
+        assert np.isnan(sites.polarization).all()
+
+
+def test_sublattice_selection_keeps_what_the_others_told(columns):
+    truth = columns()
+    both = AtomLocator().fit_transform(truth.image)
+    only_b = AtomLocator(sublattice=1).fit_transform(truth.image)
+    assert only_b == both[both.sublattice == 1]
+    assert np.isfinite(only_b.polarization).all(axis=1).mean() > 0.7
+    listed = AtomLocator(sublattice=[0, 1]).fit_transform(truth.image)
+    assert listed == both
+    with pytest.raises(ValueError, match=r"sublattice=2 .* 2 sublattice\(s\)"):
+        AtomLocator(sublattice=2).fit_transform(truth.image)
+
+
+def test_polarization_has_the_sign_of_the_displacement(columns):
+    truth = columns(displacement=(1.5, -0.75), peak=1000, angle=0.0)
+    sites = AtomLocator().fit_transform(truth.image).interior(truth.spacing)
+    known = np.isfinite(sites.polarization).all(axis=1)
+    for label, sign in ((1, 1), (0, -1)):
+        mean = sites.polarization[known & (sites.sublattice == label)].mean(axis=0)
+        assert mean == pytest.approx(sign * np.array([1.5, -0.75]), abs=0.02)
+
+
+def test_polarization_is_undefined_beside_a_missing_column(columns):
+    truth = columns(missing=0.1)
+    sites = AtomLocator().fit_transform(truth.image)
+    true_a = truth.positions[truth.sublattice == 0]
+    tree = cKDTree(true_a)
+    n_corners = np.array(
+        [len(c) for c in tree.query_ball_point(sites.positions, 1.2 * truth.spacing)]
+    )
+    is_b = sites.sublattice == 1
+    incomplete = is_b & (n_corners < 4)
+    assert incomplete.sum() > 10
+    assert np.isnan(sites.polarization[incomplete]).all()
+
+
+def test_lattice_position_is_the_undistorted_lattice(columns):
+    truth = columns(displacement=(1.0, 0.5), peak=1000, angle=0.0)
+    sites = AtomLocator().fit_transform(truth.image)
+    off = (sites.positions - sites.lattice_position)[sites.converged]
+    assert np.isfinite(off).all()
+    # Each sublattice has its own lattice: a rigid shift leaves nothing.
+    assert np.abs(off).max() < 0.15
+
+
+def test_carriers_stacks_and_lists_are_the_same_images(columns):
+    truth = columns()
+    image = truth.image
+    alone = AtomLocator().fit_transform(image)
+    assert AtomLocator().fit_transform((image, None)) == alone
+    sized = AtomLocator().fit_transform((image, 0.02))
+    assert sized.pixel_size == [0.02]
+    assert np.array_equal(sized.positions, alone.positions)
+    stack = AtomLocator().fit_transform(np.stack([image, image]))
+    assert len(stack.images) == 2
+    assert np.array_equal(stack.positions, np.tile(alone.positions, (2, 1)))
+    assert np.array_equal(stack.frame, np.repeat([0, 1], len(alone)))
+    mixed = AtomLocator().fit_transform([(image, 0.02), image[:200, 10:], truth])
+    assert mixed.pixel_size == [0.02, None, None]
+    assert [i.shape for i in mixed.images] == [(240, 224), (200, 214), (240, 224)]
+    with joblib.parallel_config(backend="threading"):
+        parallel = AtomLocator(n_jobs=2).fit_transform(
+            [(image, 0.02), image[:200, 10:], truth]
+        )
+    assert parallel == mixed
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int16", ">i4", "float16", ">f8", "float64", "uint16"]
+)
+def test_any_real_dtype_gives_the_same_sites(columns, dtype):
+    image = columns(peak=150).image
+    assert image.max() < 256
+    assert AtomLocator().fit_transform(
+        image.astype(dtype)
+    ) == AtomLocator().fit_transform(image)
+
+
+def test_input_is_not_touched_and_may_be_read_only_or_mapped(columns, tmp_path):
+    image = columns().image
+    before = image.copy()
+    image.flags.writeable = False
+    sites = AtomLocator().fit_transform(image)
+    assert np.array_equal(image, before)
+    np.save(tmp_path / "image.npy", image)
+    mapped = np.load(tmp_path / "image.npy", mmap_mode="r")
+    assert AtomLocator().fit_transform(mapped) == sites
+    every_second = np.repeat(image, 2, axis=1)[:, ::2]
+    assert AtomLocator().fit_transform(every_second) == sites
+    assert AtomLocator().fit_transform(np.asfortranarray(image)) == sites
+
+
+def test_deterministic_and_without_global_random_state(columns):
+    image = columns().image
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    first = AtomLocator().fit_transform(image)
+    locator = AtomLocator().fit(image)
+    assert locator.transform(image) == first
+    assert locator.fit(image).transform(image) == first
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_transform_uses_the_learned_scale(columns):
+    locator = AtomLocator().fit(columns().image)
+    scale = locator.spacing_, locator.width_
+    other = columns(seed=7)
+    sites = locator.transform(other.image)
+    _, _, n_missed, n_invented = match(sites, other, other.spacing)
+    assert (n_missed, n_invented) == (0, 0)
+    assert (locator.spacing_, locator.width_) == scale
+
+
+def test_clone_pickle_and_pipeline(columns):
+    image = columns().image
+    locator = AtomLocator(sublattice=1, threshold=0.2)
+    assert clone(locator).get_params() == locator.get_params()
+    sites = locator.fit_transform(image)
+    restored = pickle.loads(pickle.dumps(locator))
+    assert restored.transform(image) == sites
+    # An estimator that held the image would be larger than this.
+    assert len(pickle.dumps(locator)) < 4000
+    pipeline = make_pipeline(AtomLocator(), "passthrough")
+    assert pipeline.set_output(transform="pandas") is pipeline
+    assert isinstance(pipeline.fit_transform(image), AtomSites)
+    assert locator.set_output(transform="pandas") is locator
+
+
+def test_refine_options_trade_precision(columns):
+    truth = columns(ratio=0.5, peak=200)
+    rms = {}
+    for refine in ("gaussian", "center_of_mass", None):
+        sites = AtomLocator(refine=refine).fit_transform(truth.image)
+        found, true, n_missed, _ = match(sites, truth, truth.spacing)
+        assert n_missed == 0
+        error = sites.positions[found] - truth.positions[true]
+        rms[refine] = np.sqrt(np.mean(error**2))
+        assert np.isfinite(sites.position_std[found]).all() == (refine == "gaussian")
+    assert rms["gaussian"] < rms["center_of_mass"] < 0.3
+    assert rms["gaussian"] < rms[None] < 0.3
+
+
+def test_score_prefers_the_right_threshold(columns):
+    truth = columns()
+    good = AtomLocator().fit(truth.image).score(truth.image)
+    without_b = AtomLocator(threshold=0.6).fit(truth.image).score(truth.image)
+    assert 0.95 < good <= 1
+    assert without_b < good - 0.05
+    images = np.stack([columns(seed=s).image for s in range(2)])
+    search = GridSearchCV(AtomLocator(), {"threshold": [0.6, 0.1]}, cv=2)
+    assert search.fit(images).best_params_ == {"threshold": 0.1}
+
+
+def test_given_spacing_is_used(columns):
+    truth = columns()
+    locator = AtomLocator(spacing=truth.spacing).fit(truth.image)
+    assert locator.spacing_ == truth.spacing
+
+
+def test_images_of_different_magnification_warn(columns):
+    images = [columns().image, columns().image, columns(cell=32).image]
+    with pytest.warns(UserWarning, match=r"Image 2 has a column spacing of 22\.. px"):
+        AtomLocator().fit(images)
+
+
+def test_spacing_is_not_learned_half_way(columns):
+    locator = AtomLocator()
+    with pytest.raises(ValueError, match="image 1"):
+        locator.fit([columns().image, np.random.default_rng(0).normal(size=(90, 90))])
+    assert not hasattr(locator, "spacing_")

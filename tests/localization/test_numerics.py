@@ -1,0 +1,207 @@
+"""The parts of the locator, each by itself."""
+
+import numpy as np
+import pytest
+
+from sklearn_ferroic.localization._column_fit import fit_columns
+from sklearn_ferroic.localization._columns import COL, ROW
+from sklearn_ferroic.localization._ideal_lattice import lattice_positions
+from sklearn_ferroic.localization._locate import locate_columns
+from sklearn_ferroic.localization._noise import estimate_noise
+from sklearn_ferroic.localization._peaks import blob_response, drop_crowded, find_peaks
+from sklearn_ferroic.localization._scale import estimate_spacing
+from sklearn_ferroic.localization._windows import center_of_mass
+
+
+@pytest.mark.parametrize("cell", [6, 9, 21, 60])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ratio": 0.12, "peak": 300},
+        {"ratio": 0.85},
+        {"peak": 8, "background": 2},
+        {"displacement": (0.7, -0.3)},
+        {"sigma": 0.17},
+    ],
+    ids=lambda options: "-".join(options) or "plain",
+)
+def test_spacing_is_that_of_nearest_neighbours(columns, cell, options):
+    side = max(16 * cell, 200) if cell < 60 else 8 * cell
+    truth = columns((side, side + 40), cell=cell, **options)
+    assert estimate_spacing(truth.image) == pytest.approx(truth.spacing, rel=0.03)
+
+
+def test_no_lattice_no_spacing():
+    for seed in range(5):
+        image = np.random.default_rng(seed).normal(size=(200, 180)).astype(np.float32)
+        assert np.isnan(estimate_spacing(image))
+
+
+def test_blob_response_is_the_amplitude_and_knows_no_ramp():
+    row, col = np.mgrid[:64, :64]
+    ramp = 5 + 0.7 * row - 0.2 * col
+    image = 30 * np.exp(-((row - 32) ** 2 + (col - 30) ** 2) / (2 * 3**2)) + ramp
+    response = blob_response(image.astype(np.float32), 3)
+    assert response[32, 30] == pytest.approx(30, rel=0.02)
+    assert abs(response[10:20, 10:20]).max() < 0.5
+
+
+def test_peaks_are_sub_pixel_and_relative_to_their_neighbourhood():
+    row, col = np.mgrid[:60, :120]
+    image = np.zeros((60, 120))
+    for r, c, height in [(30.3, 30.4, 100), (30, 44, 5), (29.6, 90.2, 6)]:
+        image += height * np.exp(-((row - r) ** 2 + (col - c) ** 2) / (2 * 2.5**2))
+    response = blob_response(image.astype(np.float32), 2.5)
+    positions, height = find_peaks(response, 14, 0.1)
+    strong = height > 1
+    # 5 beside 100 is below the threshold, 6 on its own is not.
+    assert np.abs(positions[strong] - [[30.3, 30.4], [29.6, 90.2]]).max() < 0.05
+
+
+def test_of_two_crowded_columns_the_brighter_stays():
+    positions = np.array([[0.0, 0], [0, 3], [0, 6], [0, 20]])
+    pairs = np.array([[0, 1], [1, 2]])
+    keep = drop_crowded(positions, np.array([5, 9, 4.0, 1]), pairs, np.full(2, 3.0), 10)
+    assert keep.tolist() == [False, True, False, True]
+    # A column that goes itself removes no other.
+    keep = drop_crowded(positions, np.array([9, 5, 4.0, 1]), pairs, np.full(2, 3.0), 10)
+    assert keep.tolist() == [True, False, True, True]
+
+
+def start_table(truth, rng, shift=0.5):
+    n = len(truth.positions)
+    table = np.column_stack(
+        [
+            truth.amplitude * rng.uniform(0.8, 1.2, n),
+            truth.positions + rng.uniform(-shift, shift, (n, 2)),
+            np.full(n, 1.1 * truth.sigma),
+            np.full(n, 0.5 * truth.background),
+        ]
+    )
+    return table
+
+
+def test_one_bad_column_spoils_no_other(columns):
+    truth = columns(peak=500)
+    table = start_table(truth, np.random.default_rng(0))
+    options = {"spacing": truth.spacing, "width": truth.sigma}
+    good = fit_columns(truth.image, table, **options)
+    image = truth.image.copy()
+    middle = np.argmin(np.hypot(*(truth.positions - [120, 112]).T))
+    row, col = np.rint(truth.positions[middle]).astype(int)
+    image[row - 2 : row + 3, col - 2 : col + 3] = 0
+    spoiled = fit_columns(image, table, **options)
+    assert good.converged[middle]
+    assert not spoiled.converged[middle]
+    others = np.hypot(*(truth.positions - [120, 112]).T) > 2 * truth.spacing
+    others &= ((truth.positions > 10) & (truth.positions < 210)).all(axis=1)
+    change = np.abs(spoiled.table - good.table)[others, ROW : COL + 1]
+    assert change.max() < 0.5 * good.std[others, ROW].min()
+    far = np.hypot(*(truth.positions[others] - [120, 112]).T) > 5 * truth.spacing
+    assert change[far].max() < 0.05 * good.std[others, ROW].min()
+
+
+def test_fit_does_not_depend_on_chunks(columns, monkeypatch):
+    from sklearn_ferroic.localization import _windows
+
+    truth = columns()
+    table = start_table(truth, np.random.default_rng(0))
+    options = {"spacing": truth.spacing, "width": truth.sigma}
+    whole = fit_columns(truth.image, table, **options)
+    monkeypatch.setattr(_windows, "_CHUNK_ELEMENTS", 20_000)
+    chunked = fit_columns(truth.image, table, **options)
+    assert np.abs(whole.table - chunked.table)[:, ROW : COL + 1].max() < 1e-3
+
+
+def test_overlapping_columns_are_fitted_together(columns):
+    # Neighbours three and a half sigma apart: alone, each would be pulled over.
+    truth = columns(sigma=0.2, ratio=0.5, noisy=False, background=10)
+    rng = np.random.default_rng(0)
+    fit = fit_columns(
+        truth.image,
+        start_table(truth, rng),
+        spacing=truth.spacing,
+        width=truth.sigma,
+        max_rounds=40,
+    )
+    inner = ((truth.positions > 20) & (truth.positions < 200)).all(axis=1)
+    error = fit.table[inner, ROW : COL + 1] - truth.positions[inner]
+    assert np.abs(error).max() < 0.06
+
+
+def test_noise_of_counts_is_their_mean():
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(2, 100, 50_000).astype(np.float32)
+    counts = estimate_noise(rng.poisson(mean).astype(np.float32), mean, 1.0)
+    assert counts.slope == 1
+    assert counts.variance(mean) == pytest.approx(mean, rel=0.05)
+    scaled = estimate_noise(
+        rng.poisson(mean) * np.float32(0.3) + 7, 0.3 * mean + 7, 1.0
+    )
+    assert scaled.variance(0.3 * mean + 7) == pytest.approx(
+        0.09 * mean, rel=0.2, abs=0.3
+    )
+    camera = mean + rng.normal(scale=3, size=mean.shape).astype(np.float32)
+    assert estimate_noise(camera, mean, 1.0).variance(mean) == pytest.approx(9, rel=0.1)
+
+
+def test_center_of_mass_finds_the_centre():
+    row, col = np.mgrid[:40, :40]
+    image = 3 + np.exp(-((row - 20.3) ** 2 + (col - 18.6) ** 2) / (2 * 2**2))
+    found = center_of_mass(image, np.array([[21.0, 18.0]]), 5)
+    assert found == pytest.approx(np.array([[20.3, 18.6]]), abs=0.1)
+
+
+def test_doubtful_fits_keep_their_centre_of_mass(columns):
+    truth = columns(peak=400)
+    image = truth.image.copy()
+    middle = np.argmin(np.hypot(*(truth.positions - [120, 112]).T))
+    # A dead detector: the column's half is gone, its shape is no Gaussian.
+    row, col = np.rint(truth.positions[middle]).astype(int)
+    image[row - 1 : row + 2, col - 9 : col + 10] = image.max() * 3
+    fit = locate_columns(
+        image,
+        spacing=truth.spacing,
+        width=truth.sigma,
+        threshold=0.1,
+        refine="gaussian",
+    )
+    distance = np.hypot(*(fit.table[:, ROW : COL + 1] - truth.positions[middle]).T)
+    near = distance < 0.5 * truth.spacing
+    assert near.any()
+    assert not fit.converged[near].any()
+    assert np.isfinite(fit.table[near, ROW : COL + 1]).all()
+    assert fit.converged[distance > 2 * truth.spacing].mean() > 0.99
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize("shear", [0.0, 0.3])
+def test_ideal_lattice_of_a_sheared_drifting_image(angle, shear):
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(range(20), range(24), indexing="ij"), -1).reshape(-1, 2)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    ideal = grid @ np.array([[15.0, shear * 15], [0, 17]]) @ turn + [40, 50]
+    displaced = ideal + rng.normal(scale=0.2, size=ideal.shape)
+    outliers = rng.choice(len(ideal), 15, replace=False)
+    displaced[outliers] += 3
+    kept = rng.random(len(ideal)) > 0.1
+    found = lattice_positions(displaced[kept], np.zeros(kept.sum(), dtype=int))
+    known = np.isfinite(found).all(axis=1)
+    assert known.mean() > 0.96
+    assert np.abs(found - ideal[kept])[known].max() < 0.12
+
+
+def test_ideal_lattice_reaches_islands_and_refuses_strays():
+    grid = np.stack(np.meshgrid(range(12), range(12), indexing="ij"), -1).reshape(-1, 2)
+    island = grid[:20] + [30, 0]
+    positions = np.concatenate([grid, island, [[20.5, 5.5]]]) * 16.0
+    found = lattice_positions(positions, np.zeros(len(positions), dtype=int))
+    assert found[:-1] == pytest.approx(positions[:-1], abs=1e-6)
+    assert np.isnan(found[-1]).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 8])
+def test_no_lattice_of_a_few_columns_or_a_line(n):
+    line = np.column_stack([np.zeros(n), 10.0 * np.arange(n)])
+    assert np.isnan(lattice_positions(line, np.zeros(n, dtype=int))).all()

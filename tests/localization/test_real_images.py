@@ -1,0 +1,60 @@
+"""Experimental images, where they are at hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from sklearn_ferroic import AtomLocator
+
+DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+
+
+def coverage(positions, shape, spacing):
+    """Largest empty disc's radius in spacings, up to the border."""
+    probes = np.stack(np.mgrid[: shape[0] : 4, : shape[1] : 4], -1).reshape(-1, 2)
+    return cKDTree(positions).query(probes)[0].max() / spacing
+
+
+def test_manganite_haadf():
+    path = DATA / "nsmo_haadf.tif"
+    if not path.exists():
+        pytest.skip("no experimental image at hand")
+    image = pytest.importorskip("skimage.io").imread(path)
+    locator = AtomLocator()
+    sites = locator.fit_transform(image)
+    assert locator.spacing_ == pytest.approx(15.0, abs=0.3)
+    assert locator.n_sublattices_ == 2
+    counts = np.bincount(sites.sublattice)
+    assert counts == pytest.approx([1931, 1931], abs=15)
+    assert sites.converged.mean() > 0.98
+    # Columns everywhere: no hole beyond the interstices of the lattice, and at the
+    # border no more than half a cell.
+    assert coverage(sites.positions, image.shape, locator.spacing_) < 1.2
+    # Every interior column has its four neighbours of the other kind around it.
+    interior = sites.interior(25)
+    assert np.isfinite(interior.polarization).all(axis=1).mean() > 0.995
+    assert np.isfinite(sites.lattice_position).all(axis=1).mean() > 0.99
+    a, b = (interior.amplitude[interior.sublattice == k] for k in (0, 1))
+    assert np.quantile(b, 0.99) < np.quantile(a, 0.05)
+
+
+def test_strontium_titanate_adf():
+    path = DATA / "srtio3_adf.hspy"
+    if not path.exists():
+        pytest.skip("no experimental image at hand")
+    with pytest.importorskip("h5py").File(path) as file:
+        image = file["Experiments/__unnamed__/data"][()]
+    assert image.dtype == np.float16
+    locator = AtomLocator()
+    sites = locator.fit_transform((image, 0.009326))
+    # Along [110], Sr and Ti alternate along the rows, half a lattice parameter apart.
+    assert locator.spacing_ * 0.009326 == pytest.approx(0.3905 / 2, rel=0.03)
+    assert locator.n_sublattices_ == 2
+    interior = sites.interior(25)
+    rows = np.unique(np.rint(interior.positions[:, 0] / 29.4))
+    assert len(rows) == 12
+    counts = np.bincount(interior.sublattice)
+    assert counts.tolist() == [12 * 7, 12 * 8]
+    assert coverage(sites.positions, image.shape, locator.spacing_) < 1.5
