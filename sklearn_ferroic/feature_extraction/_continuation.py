@@ -1,0 +1,109 @@
+"""Continuing an image beyond its border."""
+
+import numpy as np
+from scipy import fft
+from scipy.ndimage import map_coordinates, maximum_filter
+
+from ..localization._scale import estimate_spacing, smooth, vertex
+
+# The period is read off at most this many pixels a side, at the image's centre.
+_MAX_SIDE = 1024
+
+
+def continue_image(image, pad, boundary):
+    """Extend an image on all sides.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    pad : int
+        How far it is extended, px.
+    boundary : {"periodic", "reflect", "nearest"}
+        By translations of its own lattice, its mirror image or its rim.
+
+    Returns
+    -------
+    extended : ndarray of shape (n_rows + 2 * pad, n_cols + 2 * pad)
+        The extended image, float32.
+    """
+    image = np.asarray(image, dtype=np.float32)
+    if boundary == "nearest":
+        return np.pad(image, pad, mode="edge")
+    extended = np.pad(image, pad, mode="symmetric")
+    if boundary == "periodic":
+        periods = lattice_periods(image)
+        if periods is not None:
+            _fill_by_translation(extended, image, pad, periods)
+    return extended
+
+
+def lattice_periods(image):
+    """Find the shortest full period of an image along each axis.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+
+    Returns
+    -------
+    periods : ndarray of shape (2, 2) or None
+        Lattice vectors ``(row, col)``, px, the first mostly along the rows' axis,
+        the second mostly along the columns'; None if the image shows no lattice.
+    """
+    image = _center(image)
+    spacing = estimate_spacing(image)
+    if not np.isfinite(spacing):
+        return None
+    reach = int(2.3 * spacing) + 2
+    correlation = _autocorrelation(image, 2 * spacing, reach)
+    size = 2 * max(1, int(0.3 * spacing)) + 1
+    is_peak = correlation == maximum_filter(correlation, size)
+    is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
+    row, col = np.nonzero(is_peak)
+    vectors = vertex(correlation, row, col) - reach
+    heights = correlation[row, col]
+    # Half a cell, which maps one sublattice on the other, is nearly a period but
+    # lower; of whole periods, which are equally high, the shortest is wanted.
+    length = np.hypot(*vectors.T) / spacing
+    merit = correlation[row, col] / correlation[reach, reach] - 0.02 * length
+    steep = np.abs(vectors[:, 0]) >= np.abs(vectors[:, 1])
+    periods = []
+    for axis, along in ((0, steep), (1, ~steep)):
+        along = along & (vectors[:, axis] > 0) & (length > 0.7)
+        if not along.any():
+            return None
+        periods.append(vectors[along][merit[along].argmax()])
+    return np.array(periods)
+
+
+def _center(image):
+    start = [max(0, (side - _MAX_SIDE) // 2) for side in image.shape]
+    return image[tuple(slice(first, first + _MAX_SIDE) for first in start)]
+
+
+def _autocorrelation(image, period, reach):
+    flat = image - smooth(image, period)
+    shape = [fft.next_fast_len(side + reach, real=True) for side in flat.shape]
+    power = np.abs(fft.rfft2(flat, shape)) ** 2
+    lags = np.arange(-reach, reach + 1)
+    correlation = fft.irfft2(power, shape)[np.ix_(lags % shape[0], lags % shape[1])]
+    overlap = [1 - np.abs(lags) / side for side in flat.shape]
+    return correlation / np.outer(*overlap)
+
+
+def _fill_by_translation(extended, image, pad, periods):
+    """Overwrite the frame around the image by whole translations from within."""
+    frame = np.ones(extended.shape, dtype=bool)
+    frame[pad:-pad, pad:-pad] = False
+    points = np.argwhere(frame) - float(pad)
+    last = np.array(image.shape) - 1
+    # a period may lean: moving in along one axis can move out along the other
+    for axis in (0, 1, 0, 1):
+        place, step = points[:, axis], periods[axis, axis]
+        below = np.ceil(np.maximum(-place, 0) / step)
+        above = np.ceil(np.maximum(place - last[axis], 0) / step)
+        points += (below - above)[:, None] * periods[axis]
+    values = map_coordinates(image, points.T, order=3, mode="reflect")
+    extended[frame] = values

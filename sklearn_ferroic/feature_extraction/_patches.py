@@ -1,0 +1,240 @@
+"""Image windows around the sites."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..sites import AtomSites
+from ._windows import cut_windows, outside_image
+
+
+class PatchExtractor(TransformerMixin, BaseEstimator):
+    """Cut a square window of the image around every site.
+
+    One row a site, in order, whatever the image's border does. By default the
+    windows are interpolated so that the fitted column lies exactly at the
+    window's geometric centre, ``((window_size - 1) / 2, (window_size - 1) / 2)``,
+    for even and odd sides. That point is the centre of rotation of
+    :class:`~sklearn_ferroic.RotationalVAE`: a window cut at the nearest pixel is
+    off it by up to half a pixel, which is as much as a weak polarization.
+
+    The estimator is stateless.
+
+    Parameters
+    ----------
+    window_size : int, default=48
+        Side of the window, px. Two to three unit cells is a good choice.
+
+    center : {"atom", "lattice"}, default="atom"
+        What the window is centred on: the fitted column, or the place that the
+        ideal lattice of the whole image gives it (`lattice_position` of the
+        sites; a column without one is centred on itself). Under scan drift the
+        ideal lattice is the worse reference.
+
+    interpolation : {"cubic", "linear", "nearest"}, default="cubic"
+        Interpolation of the shifted window: cubic or linear splines, or whole
+        pixels only. Cubic splines overshoot beside sharp edges; values are
+        clipped to the range of the image.
+
+    boundary : {"periodic", "reflect", "nearest", "nan"}, default="periodic"
+        What stands in a window's pixels beyond the image: the image continued by
+        translations of its own lattice (its mirror image if it shows none), its
+        mirror image, its nearest pixel, or NaN. A mirror image reverses the
+        polarization and misleads the angle of columns at the border.
+        ``sites.interior(margin)`` drops such sites.
+
+    normalize : {"image", "patch", None}, default="image"
+        ``"image"`` maps the minimum of each image to 0 and its 99.9th
+        percentile to 1, so that images of different gain compare and the
+        differences in brightness within one image, the chemistry, stay.
+        ``"patch"`` gives each window mean 0 and variance 1. None keeps the
+        values of the image.
+
+    See Also
+    --------
+    AtomLocator : Makes the sites.
+    RotationalVAE : Reads angle and latents off the windows.
+
+    Notes
+    -----
+    Rows are raveled row by row: ``X.reshape(-1, window_size, window_size)``
+    gives the windows back. With ``normalize="image"`` or None the windows of an
+    image in counts are non-negative, as :class:`sklearn.decomposition.NMF` needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites, PatchExtractor
+    >>> ramp = np.add.outer(np.zeros(32), np.arange(32.0))
+    >>> sites = AtomSites(ramp, [[15.0, 16.25]])
+    >>> PatchExtractor(window_size=3, normalize=None).transform(sites).round(2)
+    array([[15.25, 16.25, 17.25, 15.25, 16.25, 17.25, 15.25, 16.25, 17.25]],
+          dtype=float32)
+    """
+
+    _parameter_constraints: dict = {
+        "window_size": [Interval(Integral, 2, None, closed="left")],
+        "center": [StrOptions({"atom", "lattice"})],
+        "interpolation": [StrOptions({"cubic", "linear", "nearest"})],
+        "boundary": [StrOptions({"periodic", "reflect", "nearest", "nan"})],
+        "normalize": [StrOptions({"image", "patch"}), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        window_size=48,
+        center="atom",
+        interpolation="cubic",
+        boundary="periodic",
+        normalize="image",
+    ):
+        self.window_size = window_size
+        self.center = center
+        self.interpolation = interpolation
+        self.boundary = boundary
+        self.normalize = normalize
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Check the parameters and the sites; nothing is learned.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites
+            The sites.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        self._check_sites(X)
+        return self
+
+    def transform(self, X):
+        """Cut the windows.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites
+            The sites.
+
+        Returns
+        -------
+        patches : ndarray of shape (n_sites, window_size ** 2)
+            One window a site, float32.
+
+        Raises
+        ------
+        TypeError
+            If `X` is not an AtomSites.
+        ValueError
+            If an image is smaller than the window, a site lies off its image,
+            or ``center="lattice"`` and the sites have no lattice positions.
+        """
+        self._validate_params()
+        self._check_sites(X)
+        centers = self._window_centers(X)
+        side = self.window_size
+        patches = np.empty((len(X), side, side), dtype=np.float32)
+        for frame in np.unique(X.frame):
+            rows = np.flatnonzero(X.frame == frame)
+            patches[rows] = self._cut(X.images[frame], centers[rows])
+        if self.normalize == "patch":
+            patches = _standardize(patches)
+        return patches.reshape(len(X), side * side)
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the window's pixels.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str of shape (window_size ** 2,)
+            ``pixel<row>_<col>``, row by row.
+        """
+        side = range(self.window_size)
+        names = [f"pixel{row}_{col}" for row in side for col in side]
+        return np.asarray(names, dtype=object)
+
+    def _check_sites(self, sites):
+        if not isinstance(sites, AtomSites):
+            raise TypeError(
+                "PatchExtractor takes AtomSites, the output of AtomLocator, got "
+                f"{type(sites).__name__}. Put an AtomLocator before it, or build "
+                "AtomSites(images, positions) from known positions."
+            )
+        if len(sites) == 0:
+            raise ValueError(
+                "Found no sites (0 samples): nothing to cut. Was a sublattice "
+                "chosen that the image does not show?"
+            )
+        for frame in np.unique(sites.frame):
+            shape = sites.images[frame].shape
+            if min(shape) < self.window_size:
+                raise ValueError(
+                    f"window_size={self.window_size} is larger than image {frame} of "
+                    f"shape {shape}. Choose a smaller window."
+                )
+        last = np.array([sites.images[frame].shape for frame in sites.frame]) - 0.5
+        off = ((sites.positions < -0.5) | (sites.positions > last)).any(axis=1)
+        if off.any():
+            raise ValueError(
+                f"{off.sum()} site(s) lie off their image, the first at (row, col) = "
+                f"{tuple(sites.positions[off][0].tolist())}. Positions are in pixels."
+            )
+
+    def _window_centers(self, sites):
+        if self.center == "atom":
+            return sites.positions
+        known = np.isfinite(sites.lattice_position).all(axis=1)
+        if not known.any():
+            raise ValueError(
+                'center="lattice" needs sites that know their place in the ideal '
+                "lattice, and none does. AtomLocator supplies it; for sites of your "
+                "own give AtomSites(..., lattice_position=...)."
+            )
+        return np.where(known[:, None], sites.lattice_position, sites.positions)
+
+    def _cut(self, image, centers):
+        side = self.window_size
+        cut = np.empty((len(centers), side, side), dtype=np.float32)
+        # NaN goes in last: a spline would spread it
+        boundary = "reflect" if self.boundary == "nan" else self.boundary
+        cut_windows(
+            image,
+            centers,
+            side,
+            interpolation=self.interpolation,
+            boundary=boundary,
+            out=cut,
+        )
+        low, high = image.min(), image.max()
+        np.clip(cut, low, high, out=cut)
+        if self.normalize == "image":
+            cut -= low
+            cut /= max(np.percentile(image, 99.9) - low, np.finfo(np.float32).tiny)
+        if self.boundary == "nan":
+            cut[outside_image(image.shape, centers, side)] = np.nan
+        return cut
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = False
+        return tags
+
+
+def _standardize(patches):
+    mean = np.nanmean(patches, axis=(1, 2), keepdims=True)
+    std = np.nanstd(patches, axis=(1, 2), keepdims=True)
+    return (patches - mean) / np.where(std > 0, std, 1)

@@ -1,0 +1,112 @@
+"""Cutting many equal windows at sub-pixel places of one image."""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import spline_filter
+
+from ._continuation import continue_image
+
+# Windows interpolated at a time; bounds the scratch memory to tens of MiB.
+_CHUNK = 512
+_TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
+
+
+def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
+    """Interpolate square windows whose geometric centres lie on `centers`.
+
+    All pixels of a window share one sub-pixel shift, so that the interpolation
+    separates into one weighted sum along the rows and one along the columns.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    centers : ndarray of shape (n_windows, 2)
+        Window centres ``(row, col)``, px.
+    window_size : int
+        Side of the windows, px.
+    interpolation : {"cubic", "linear", "nearest"}
+        Interpolation of the shifted pixels.
+    boundary : {"periodic", "reflect", "nearest"}
+        How the image goes on beyond its border.
+    out : ndarray of shape (n_windows, window_size, window_size)
+        Where the windows are written.
+    """
+    start = centers - (window_size - 1) / 2
+    n_taps = _TAPS[interpolation]
+    if n_taps == 1:
+        start = np.floor(start + 0.5)
+    base = np.floor(start).astype(np.intp)
+    fraction = (start - base).astype(np.float32)
+    before = (n_taps - 1) // 2
+    side = window_size + n_taps - 1
+
+    pad = _padding(image.shape, centers, side)
+    padded = continue_image(image, pad, boundary)
+    if n_taps == 4:
+        padded = spline_filter(padded, order=3, output=np.float32, mode="reflect")
+    windows = sliding_window_view(padded, (side, side))
+    corner = base - before + pad
+    for first in range(0, len(centers), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        block = windows[corner[part, 0], corner[part, 1]]
+        weights = _spline_weights(fraction[part], n_taps)
+        block = _weighted_sum(block, weights[:, 0], window_size, axis=1)
+        out[part] = _weighted_sum(block, weights[:, 1], window_size, axis=2)
+
+
+def outside_image(shape, centers, window_size):
+    """Mark the window pixels that lie beyond the image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image.
+    centers : ndarray of shape (n_windows, 2)
+        Window centres ``(row, col)``, px.
+    window_size : int
+        Side of the windows, px.
+
+    Returns
+    -------
+    outside : ndarray of bool of shape (n_windows, window_size, window_size)
+        True where a window pixel has its centre off the image's area.
+    """
+    steps = np.arange(window_size) - (window_size - 1) / 2
+    row, col = centers[:, :1] + steps, centers[:, 1:] + steps
+    row_out = (row < -0.5) | (row > shape[0] - 0.5)
+    col_out = (col < -0.5) | (col > shape[1] - 0.5)
+    return row_out[:, :, None] | col_out[:, None, :]
+
+
+def _padding(shape, centers, side):
+    # The same for all sites on the image, so that a window does not depend on
+    # its company; the spare pixels keep the spline filter's rim out of reach.
+    off = np.maximum(-centers, centers - np.array(shape)).max()
+    return side // 2 + 12 + max(0, int(np.ceil(off)))
+
+
+def _spline_weights(fraction, n_taps):
+    """B-spline weights of the taps around each shift, (n, 2, n_taps)."""
+    f = fraction
+    if n_taps == 1:
+        weights = [np.ones_like(f)]
+    elif n_taps == 2:
+        weights = [1 - f, f]
+    else:
+        weights = [
+            (1 - f) ** 3 / 6,
+            2 / 3 - f**2 + f**3 / 2,
+            2 / 3 - (1 - f) ** 2 + (1 - f) ** 3 / 2,
+            f**3 / 6,
+        ]
+    return np.stack(weights, axis=-1)
+
+
+def _weighted_sum(block, weights, length, axis):
+    total = None
+    for tap in range(weights.shape[1]):
+        window = (slice(None),) * axis + (slice(tap, tap + length),)
+        term = block[window] * weights[:, tap, None, None]
+        total = term if total is None else np.add(total, term, out=total)
+    return total

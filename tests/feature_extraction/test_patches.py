@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from sklearn_ferroic import AtomSites, PatchExtractor
+from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.feature_extraction._continuation import lattice_periods
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return np.random.RandomState(0).poisson(50, (90, 110)).astype(float)
+
+
+@pytest.fixture(scope="module")
+def anywhere(noise):
+    rng = np.random.RandomState(1)
+    return AtomSites(noise, rng.uniform(0, 1, (40, 2)) * (np.array(noise.shape) - 1))
+
+
+def _windows(sites, **parameters):
+    side = parameters["window_size"]
+    patches = PatchExtractor(**parameters).fit_transform(sites)
+    assert patches.dtype == np.float32
+    return patches.reshape(-1, side, side)
+
+
+@pytest.mark.parametrize("window_size", [15, 16])
+@pytest.mark.parametrize(("interpolation", "order"), [("cubic", 3), ("linear", 1)])
+def test_interpolation_is_that_of_scipy(
+    noise, anywhere, window_size, interpolation, order
+):
+    cut = _windows(
+        anywhere,
+        window_size=window_size,
+        interpolation=interpolation,
+        boundary="reflect",
+        normalize=None,
+    )
+    step = np.arange(window_size) - (window_size - 1) / 2
+    for window, center in zip(cut, anywhere.positions, strict=True):
+        grid = np.meshgrid(center[0] + step, center[1] + step, indexing="ij")
+        expected = map_coordinates(noise, grid, order=order, mode="reflect")
+        expected = expected.clip(noise.min(), noise.max())
+        np.testing.assert_allclose(window, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("window_size", [20, 21])
+def test_the_column_lies_at_the_geometric_center(window_size):
+    rows, cols = np.mgrid[:64, :64]
+    center = np.array([30.3, 33.8])
+    image = np.exp(-((rows - center[0]) ** 2 + (cols - center[1]) ** 2) / 8)
+    window = _windows(
+        AtomSites(image, [center]), window_size=window_size, normalize=None
+    )[0]
+    place = np.arange(window_size) - (window_size - 1) / 2
+    weight = window / window.sum()
+    assert abs(weight.sum(axis=1) @ place) < 0.01
+    assert abs(weight.sum(axis=0) @ place) < 0.01
+    np.testing.assert_allclose(window, window[::-1, ::-1], atol=2e-3)
+
+
+def test_nearest_cuts_whole_pixels(noise):
+    sites = AtomSites(noise, [[40.4, 50.3], [40.6, 50.6]])
+    cut = _windows(sites, window_size=5, interpolation="nearest", normalize=None)
+    np.testing.assert_array_equal(cut[0], noise[38:43, 48:53])
+    np.testing.assert_array_equal(cut[1], noise[39:44, 49:54])
+
+
+def test_lattice_centers_on_the_ideal_place_and_on_the_column_without_one(noise):
+    positions = np.array([[40.25, 50.5], [30.5, 20.75]])
+    ideal = np.array([[42.0, 49.0], [np.nan, np.nan]])
+    options = {"window_size": 8, "normalize": None}
+    on_lattice = _windows(
+        AtomSites(noise, positions, lattice_position=ideal), center="lattice", **options
+    )
+    moved = AtomSites(noise, [ideal[0], positions[1]])
+    np.testing.assert_array_equal(on_lattice, _windows(moved, **options))
+
+
+def test_boundaries():
+    image = np.add.outer(np.zeros(20), np.arange(20.0))
+    sites = AtomSites(image, [[10.0, 0.0]])
+    options = {"window_size": 5, "interpolation": "linear", "normalize": None}
+    row = {
+        boundary: _windows(sites, boundary=boundary, **options)[0, 2]
+        for boundary in ("reflect", "nearest", "nan")
+    }
+    np.testing.assert_allclose(row["reflect"], [1, 0, 0, 1, 2], atol=1e-5)
+    np.testing.assert_allclose(row["nearest"], [0, 0, 0, 1, 2], atol=1e-5)
+    np.testing.assert_allclose(row["nan"], [np.nan, np.nan, 0, 1, 2], atol=1e-5)
+
+
+def test_periodic_boundary_continues_the_crystal():
+    """A window at the border equals the same window in the larger image."""
+    rows, cols = np.mgrid[:200, :200]
+    image = np.zeros(rows.shape)
+    for shift, height in ((0, 1.0), (8.3, 0.85)):
+        phase_row = np.cos(2 * np.pi * (rows - shift + 0.05 * cols) / 17.2)
+        phase_col = np.cos(2 * np.pi * (cols - shift) / 17.2)
+        image += height * np.exp(4 * (phase_row + phase_col))
+    crop = image[40:150, 30:160]
+    periods = lattice_periods(crop.astype(np.float32))
+    # oblique: along the columns the rows shift by -0.05 a
+    np.testing.assert_allclose(periods, [[17.2, 0], [-0.86, 17.2]], atol=0.15)
+    corners = np.array([[1.0, 60.3], [108.2, 2.0], [55.0, 128.7], [0.3, 0.6]])
+    options = {"window_size": 30, "normalize": None}
+    at_border = _windows(AtomSites(crop, corners), **options)
+    inside = _windows(AtomSites(image, corners + [40, 30]), **options)
+    error = np.abs(at_border - inside).max(axis=(1, 2)) / image.max()
+    assert error.max() < 0.08
+    mirrored = _windows(AtomSites(crop, corners), boundary="reflect", **options)
+    assert np.abs(mirrored - inside).max() / image.max() > 0.5
+
+
+def test_periods_of_the_presets_and_of_nothing():
+    for preset in ("film", "superlattice"):
+        data = make_ferroic_image(preset, random_state=0)
+        cell = 0.396 / data.pixel_size
+        np.testing.assert_allclose(
+            lattice_periods(data.image), cell * np.eye(2), atol=0.02 * cell
+        )
+    noise = np.random.RandomState(0).poisson(5, (200, 200)).astype(np.float32)
+    assert lattice_periods(noise) is None
+
+
+def test_image_without_a_lattice_goes_on_as_its_mirror_image(noise, anywhere):
+    options = {"window_size": 20}
+    np.testing.assert_array_equal(
+        _windows(anywhere, boundary="periodic", **options),
+        _windows(anywhere, boundary="reflect", **options),
+    )
+
+
+def test_normalize(noise, anywhere):
+    raw = _windows(anywhere, window_size=12, normalize=None)
+    by_image = _windows(anywhere, window_size=12, normalize="image")
+    low, high = noise.min(), np.percentile(noise, 99.9)
+    np.testing.assert_allclose(by_image, (raw - low) / (high - low), atol=1e-5)
+    assert by_image.min() >= 0  # NMF
+    by_patch = _windows(anywhere, window_size=12, normalize="patch")
+    np.testing.assert_allclose(by_patch.mean(axis=(1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(by_patch.std(axis=(1, 2)), 1, atol=1e-5)
+
+
+def test_images_of_different_gain_compare():
+    image = make_ferroic_image("film", shape=(120, 120), random_state=0).image
+    positions = [[60.0, 60.0]]
+    stack = AtomSites([image, 7 * image + 100], positions * 2, frame=[0, 1])
+    first, second = _windows(stack, window_size=24)
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_a_row_does_not_depend_on_its_company(anywhere):
+    extractor = PatchExtractor(window_size=16)
+    whole = extractor.transform(anywhere)
+    for rows in (slice(3, 4), np.array([7, 2, 30]), np.arange(len(anywhere)) % 2 == 0):
+        np.testing.assert_array_equal(extractor.transform(anywhere[rows]), whole[rows])
+
+
+def test_names():
+    names = PatchExtractor(window_size=3).get_feature_names_out()
+    assert list(names[:4]) == ["pixel0_0", "pixel0_1", "pixel0_2", "pixel1_0"]
+
+
+@pytest.mark.parametrize(
+    ("sites", "parameters", "error", "message"),
+    [
+        (np.zeros((3, 2)), {}, TypeError, "AtomSites, the output of AtomLocator"),
+        (AtomSites(np.eye(40), [[1, 1]]), {}, ValueError, "window_size=48 is larger"),
+        (AtomSites(np.eye(64), [[1, 80]]), {}, ValueError, "off their image"),
+        (AtomSites(np.eye(64), []), {}, ValueError, "no sites"),
+        (
+            AtomSites(np.eye(64), [[9, 9]]),
+            {"center": "lattice"},
+            ValueError,
+            "AtomLocator supplies it",
+        ),
+        (AtomSites(np.eye(64), [[9, 9]]), {"window_size": 1}, ValueError, "window_siz"),
+        (AtomSites(np.eye(64), [[9, 9]]), {"boundary": "wrap"}, ValueError, "boundary"),
+    ],
+)
+def test_refusals(sites, parameters, error, message):
+    with pytest.raises(error, match=message):
+        PatchExtractor(**parameters).fit(sites).transform(sites)
