@@ -1,0 +1,7 @@
+"""From rows of features to pose and latents."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__, submod_attrs={"_rotational_vae": ["RotationalVAE"]}
+)

@@ -1,0 +1,78 @@
+"""Multi-reference alignment: a common template and the turn of every patch.
+
+Expectation maximisation over one template seen at unknown turns, as in the
+two-dimensional classification of single particles (Sigworth, J. Struct. Biol. 122,
+328 (1998)): the posterior of each turn is exact, the template is the posterior mean
+of the patches turned back.
+"""
+
+import math
+
+import torch
+
+from ._angle_posterior import correlate, most_likely_angle
+
+
+def align(rings, weights, *, n_starts, n_iterations):
+    """Find the turns of patches against one common template.
+
+    Parameters
+    ----------
+    rings : tensor of shape (n, n_rings, n_angles)
+        Patches on the polar grid.
+    weights : tensor of shape (n_rings,)
+        Area of the points of each ring.
+    n_starts : int
+        How many patches are tried as the first template; that of the highest
+        likelihood is kept.
+    n_iterations : int
+        Number of expectation-maximisation steps.
+
+    Returns
+    -------
+    angle : tensor of shape (n,)
+        Turn of every patch against the template, radians.
+    """
+    n_angles = rings.shape[-1]
+    area = weights.sum() * n_angles
+    rings = _standardize(rings, weights, area)
+    spectra = torch.fft.rfft(rings)
+    best_bound, best_angle = -math.inf, None
+    for start in torch.linspace(0, len(rings) - 1, n_starts).long():
+        template = spectra[start]
+        for _ in range(n_iterations):
+            similarity = correlate(spectra, template * weights[:, None], n_angles)
+            noise = _noise_variance(similarity, template, weights, n_angles, area)
+            posterior = (similarity / noise).softmax(dim=1)
+            template = _turn_back(spectra, posterior).mean(dim=0)
+        bound = (similarity / noise).logsumexp(dim=1).mean() - 0.5 * area * (
+            noise.log() + (1 + _power(template, weights, n_angles) / area) / noise
+        )
+        if bound > best_bound:
+            best_bound, best_angle = bound, most_likely_angle(similarity)
+    return best_angle
+
+
+def _standardize(rings, weights, area):
+    # brightness and contrast are chemistry and thickness, not pose
+    mean = (rings * weights[:, None]).sum(dim=(1, 2), keepdim=True) / area
+    rings = rings - mean
+    variance = (rings**2 * weights[:, None]).sum(dim=(1, 2), keepdim=True) / area
+    return rings / (variance + torch.finfo(rings.dtype).eps).sqrt()
+
+
+def _power(template, weights, n_angles):
+    image = torch.fft.irfft(template, n=n_angles)
+    return (image**2 * weights[:, None]).sum()
+
+
+def _noise_variance(similarity, template, weights, n_angles, area):
+    # standardised patches have unit power per area
+    power = _power(template, weights, n_angles)
+    residual = 1 + (power - 2 * similarity.amax(dim=1).mean()) / area
+    return residual.clamp(min=1e-3)
+
+
+def _turn_back(spectra, posterior):
+    n_orders = spectra.shape[-1]
+    return spectra * torch.fft.rfft(posterior)[:, None, :n_orders].conj()

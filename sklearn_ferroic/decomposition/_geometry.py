@@ -1,0 +1,114 @@
+"""Turning, shifting and polar sampling of batches of square-pixel images.
+
+A turn by ``theta`` carries the direction of the columns towards that of the rows,
+the sense in which ``arctan2(d_row, d_col)`` grows.
+"""
+
+import math
+
+import torch
+from torch.nn.functional import grid_sample
+
+
+def canonical_side(patch_shape):
+    """Side of the square image that covers a patch however it is turned, px."""
+    return math.ceil(math.hypot(*patch_shape)) + 2
+
+
+def centered_grid(patch_shape, like):
+    """Pixel coordinates ``(row, col)`` from the patch's geometric centre, (h*w, 2)."""
+    axes = [
+        torch.arange(side, dtype=like.dtype, device=like.device) - (side - 1) / 2
+        for side in patch_shape
+    ]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 2)
+
+
+def sample(images, points):
+    """Interpolate images bilinearly at points given from their centres.
+
+    Parameters
+    ----------
+    images : tensor of shape (n, h, w)
+        The images; beyond the border the nearest pixel counts.
+    points : tensor of shape (n, m, 2)
+        Coordinates ``(row, col)``, px.
+
+    Returns
+    -------
+    values : tensor of shape (n, m)
+        The interpolated values.
+    """
+    height, width = images.shape[1:]
+    half = points.new_tensor([max(width - 1, 1) / 2, max(height - 1, 1) / 2])
+    grid = points.flip(-1) / half
+    values = grid_sample(
+        images[:, None], grid[:, None], padding_mode="border", align_corners=True
+    )
+    return values[:, 0, 0]
+
+
+def turn(points, angle):
+    """Turn points ``(n, m, 2)`` by the angle ``(n,)`` of their image."""
+    cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+    row, col = points[..., 0], points[..., 1]
+    return torch.stack([row * cos + col * sin, col * cos - row * sin], dim=-1)
+
+
+def pose(canonical, angle, offset, patch_shape):
+    """Turn canonical images by an angle, shift them, and cut the patch.
+
+    Parameters
+    ----------
+    canonical : tensor of shape (n, side, side)
+        Images in canonical pose.
+    angle : tensor of shape (n,)
+        Turn in radians.
+    offset : tensor of shape (n, 2)
+        Shift ``(row, col)`` after the turn, px.
+    patch_shape : tuple of int
+        Shape of the patch.
+
+    Returns
+    -------
+    patches : tensor of shape (n, h * w)
+        The posed patches.
+    """
+    points = centered_grid(patch_shape, canonical) - offset[:, None]
+    return sample(canonical, turn(points, -angle))
+
+
+class PolarGrid:
+    """Rings of sampling points around the centre of a patch.
+
+    Parameters
+    ----------
+    patch_shape : tuple of int
+        Shape of the patch; the rings fill its inscribed circle, a pixel apart.
+
+    Attributes
+    ----------
+    n_rings, n_angles : int
+        Number of rings, and of points on each.
+    weights : tensor of shape (n_rings,)
+        Area in px that a point of each ring stands for.
+    """
+
+    def __init__(self, patch_shape):
+        radius = max(min(patch_shape) - 1, 1) / 2
+        self.n_rings = max(1, math.ceil(radius))
+        # the outermost ring is sampled at least every 1.6 px
+        self.n_angles = 2 ** max(4, math.ceil(math.log2(4 * radius + 1)))
+        step = radius / self.n_rings
+        self.radii = step * (torch.arange(self.n_rings) + 0.5)
+        self.weights = self.radii * step * 2 * math.pi / self.n_angles
+        angles = torch.arange(self.n_angles) * (2 * math.pi / self.n_angles)
+        directions = torch.stack([angles.sin(), angles.cos()], dim=-1)
+        self.points = (self.radii[:, None, None] * directions).reshape(-1, 2)
+
+    def __call__(self, images, center=None):
+        """Sample images ``(n, h, w)`` around centres ``(n, 2)`` on the rings."""
+        points = self.points.to(images).expand(len(images), -1, -1)
+        if center is not None:
+            points = points + center[:, None]
+        return sample(images, points).reshape(-1, self.n_rings, self.n_angles)

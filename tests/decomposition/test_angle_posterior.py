@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+
+from sklearn_ferroic.decomposition._angle_posterior import (
+    N_ANGLES,
+    angle_log_likelihood,
+    grid_angles,
+    log_occam_factor,
+    mean_angle,
+    most_likely_angle,
+    noise_inflation,
+    sample_angle,
+)
+
+
+def _rings(n_angles=64, n_rings=5, seed=0):
+    """A smooth pattern on the polar grid."""
+    rng = np.random.RandomState(seed)
+    angles = 2 * np.pi * np.arange(n_angles) / n_angles
+    orders = np.arange(1, 6)[:, None]
+    waves = rng.randn(n_rings, 5, 1) * np.cos(orders * angles + rng.rand(n_rings, 5, 1))
+    return torch.from_numpy(waves.sum(axis=1))
+
+
+def test_likelihood_is_the_circular_correlation():
+    image, weights = _rings(), torch.arange(1.0, 6.0).double()
+    patch = torch.roll(image, 11, dims=-1)
+    table = angle_log_likelihood(patch[None], image[None], weights)[0]
+    step = N_ANGLES // 64
+    direct = [
+        (weights[:, None] * patch * torch.roll(image, shift, dims=-1)).sum()
+        for shift in range(64)
+    ]
+    np.testing.assert_allclose(table[::step], torch.stack(direct), atol=1e-9)
+    assert most_likely_angle(table[None]).item() == pytest.approx(2 * np.pi * 11 / 64)
+
+
+@pytest.mark.parametrize("kappa", [1.0, 20.0])
+def test_mean_and_width_of_a_von_mises_posterior(kappa):
+    from scipy.special import ive
+
+    table = kappa * (grid_angles(torch.zeros(1).double()) - 1.3).cos()[None]
+    angle, std = mean_angle(table)
+    assert angle.item() == pytest.approx(1.3, abs=1e-6)
+    resultant = ive(1, kappa) / ive(0, kappa)
+    assert std.item() == pytest.approx(np.sqrt(-2 * np.log(resultant)), rel=1e-6)
+
+
+def test_posterior_narrower_than_the_table_is_placed_between_its_entries():
+    true = 2 * np.pi * 100.3 / N_ANGLES
+    table = 1e7 * (grid_angles(torch.zeros(1).double()) - true).cos()[None]
+    assert mean_angle(table)[0].item() == pytest.approx(true, abs=1e-5)
+
+
+def test_four_equal_wells_have_no_direction():
+    table = 50 * (4 * grid_angles(torch.zeros(1).double())).cos()[None]
+    assert mean_angle(table)[1].item() > np.pi
+    # the mean of the likelihood is a quarter of that of one well
+    one = 50 * 4**2 * (grid_angles(torch.zeros(1).double()).cos()[None] - 1)
+    four = log_occam_factor(table).item()
+    assert four - log_occam_factor(one).item() == pytest.approx(np.log(4), abs=0.02)
+
+
+def test_samples_follow_the_posterior():
+    table = torch.full((4000, N_ANGLES), -np.inf)
+    table[:, 0], table[:, 128] = np.log(0.25), np.log(0.75)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = sample_angle(table)
+    assert (drawn > 1).double().mean().item() == pytest.approx(0.75, abs=0.03)
+
+
+@pytest.mark.parametrize("excess", [1.0, 5.0, 20.0])
+def test_noise_inflation_finds_noise_that_is_stronger_than_said(excess):
+    rng = np.random.RandomState(0)
+    image = _rings(seed=3).expand(2000, -1, -1)
+    weights = torch.ones(5).double()
+    noise = torch.from_numpy(rng.randn(*image.shape)) * 0.05 * excess**0.5
+    inflation = noise_inflation(image + noise, image, weights, torch.tensor(0.0025))
+    assert inflation.item() == pytest.approx(excess, rel=0.1)
