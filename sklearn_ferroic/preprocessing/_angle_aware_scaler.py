@@ -1,0 +1,291 @@
+"""Scaling of angles, offsets and latents for clustering."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    check_is_fitted,
+    validate_data,
+)
+
+from sklearn_ferroic._angles import mean_direction, wrap_angle
+
+_FLOATS = [np.float64, np.float32]
+
+
+class AngleAwareScaler(TransformerMixin, BaseEstimator):
+    """Scale pose and latents so that distances between rows make sense.
+
+    An angle just below π and one just above −π are neighbours, which a mixture or
+    k-means on the raw number does not see. The angle becomes a point on a circle; all
+    other columns get zero mean and unit variance.
+
+    The columns are those of :class:`~sklearn_ferroic.decomposition.RotationalVAE`:
+    ``angle[, offset_row, offset_col], latent0 … latent{L-1}``. Where `X` has feature
+    names, they decide: ``"angle"``, ``"offset_row"`` and ``"offset_col"`` are taken
+    wherever they stand, and without ``"angle"`` every column is scaled. Otherwise the
+    position decides: the first column is the angle, and the next two are the offsets
+    if `translation` is true and `X` has four columns or more.
+
+    Parameters
+    ----------
+    angle : {"encode", "drop"}, default="encode"
+        Whether the angle becomes ``cos(n_fold * angle)`` and ``sin(n_fold * angle)``
+        or is left out. Left out, rows that differ by orientation alone fall together:
+        latents by themselves tell chemistry, with the angle they tell variants.
+    angle_weight : float, default=2.5
+        Radius of the circle on which the angle is put, in standard deviations of the
+        other columns.
+    offsets : {"scale", "drop"}, default="drop"
+        Whether the offsets are standardised or left out. They say how well a window
+        was centred, seldom what it shows.
+    n_fold : int, default=1
+        Angles that differ by 2π / `n_fold` are encoded alike.
+    translation : bool, default=True
+        Whether columns 1 and 2 of an `X` without feature names are the offsets. Set it
+        as it is set in RotationalVAE; it has no effect where `X` has feature names.
+
+    Attributes
+    ----------
+    angle_index_ : int or None
+        Column of `X` that holds the angle.
+    angle_mean_ : float or None
+        Mean direction of the training angles in radians, in
+        [−π / `n_fold`, π / `n_fold`); 0 if they have none.
+    offset_indices_ : ndarray of int
+        Columns of `X` that hold offset_row and offset_col; empty where there are none.
+    mean_ : ndarray of shape (n_features_in_,)
+        Training mean of each column; 0 for the angle.
+    scale_ : ndarray of shape (n_features_in_,)
+        Training standard deviation of each column; 1 for the angle and for a column
+        that is constant.
+    n_features_in_ : int
+        Number of columns seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen during fit, defined only where all are strings.
+
+    See Also
+    --------
+    sklearn_ferroic.decomposition.RotationalVAE : Makes these columns.
+    sklearn.preprocessing.StandardScaler : For columns without an angle, such as those
+        of PCA.
+
+    Notes
+    -----
+    Two opposite angles are a distance of 2 `angle_weight` apart, four equally
+    populated variants a quarter turn apart have a standard deviation of
+    `angle_weight` / √2 in each of cosine and sine [1]_.
+
+    References
+    ----------
+    .. [1] K. V. Mardia and P. E. Jupp, "Directional Statistics", Wiley, 2000.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic.preprocessing import AngleAwareScaler
+    >>> X = np.array([[3.1, 0.0, 0.2, 5.0], [-3.1, 0.1, -0.2, 7.0]])
+    >>> scaler = AngleAwareScaler().fit(X)
+    >>> scaler.transform(X).round(2)
+    array([[-1.  ,  0.04, -1.  ],
+           [-1.  , -0.04,  1.  ]])
+    >>> scaler.get_feature_names_out(["angle", "offset_row", "offset_col", "latent0"])
+    array(['angle_cos', 'angle_sin', 'latent0'], dtype=object)
+    """
+
+    _parameter_constraints: dict = {
+        "angle": [StrOptions({"encode", "drop"})],
+        "angle_weight": [Interval(Real, 0, None, closed="neither")],
+        "offsets": [StrOptions({"scale", "drop"})],
+        "n_fold": [Interval(Integral, 1, None, closed="left")],
+        "translation": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        angle="encode",
+        angle_weight=2.5,
+        offsets="drop",
+        n_fold=1,
+        translation=True,
+    ):
+        self.angle = angle
+        self.angle_weight = angle_weight
+        self.offsets = offsets
+        self.n_fold = n_fold
+        self.translation = translation
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn which columns are which, and their mean and scale.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Angle in radians, offsets and latents.
+        y : Ignored
+            Not used, present for API consistency.
+
+        Returns
+        -------
+        self : AngleAwareScaler
+            Fitted scaler.
+
+        Raises
+        ------
+        ValueError
+            If no column is left to make features of.
+        """
+        X = validate_data(self, X, dtype=_FLOATS)
+        names = getattr(self, "feature_names_in_", None)
+        angle_index, offset_indices = _find_columns(
+            X.shape[1], names, translation=self.translation
+        )
+        if self.angle == "drop" and not _kept_columns(
+            X.shape[1], angle_index, offset_indices, self.offsets
+        ):
+            raise ValueError(
+                f"X has {X.shape[1]} feature(s), of which angle='drop' and "
+                f"offsets={self.offsets!r} leave none. Give X with latents, or use "
+                "angle='encode'."
+            )
+        scaler = StandardScaler().fit(X)
+        self.mean_, self.scale_ = scaler.mean_, scaler.scale_
+        self.angle_mean_ = None
+        if angle_index is not None:
+            self.mean_[angle_index], self.scale_[angle_index] = 0.0, 1.0
+            mean = mean_direction(X[:, angle_index], self.n_fold)
+            self.angle_mean_ = 0.0 if np.isnan(mean) else mean
+        self.angle_index_ = angle_index
+        self.offset_indices_ = np.array(offset_indices, dtype=np.intp)
+        return self
+
+    def transform(self, X):
+        """Encode the angle and standardise the other columns.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Columns as in fit.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out)
+            Cosine and sine of the angle, then the offsets, then the other columns in
+            their order; float32 if `X` is float32, else float64.
+        """
+        check_is_fitted(self, "scale_")
+        X = validate_data(self, X, dtype=_FLOATS, reset=False)
+        scaled = (X - self.mean_) / self.scale_
+        blocks = [scaled[:, self._kept()]]
+        if self._encodes_angle():
+            phase = self.n_fold * X[:, self.angle_index_].astype(np.float64)
+            circle = np.column_stack([np.cos(phase), np.sin(phase)])
+            blocks.insert(0, self.angle_weight * circle)
+        return np.hstack(blocks).astype(X.dtype, copy=False)
+
+    def inverse_transform(self, X):
+        """Turn features back into angle, offsets and latents.
+
+        Rows need not lie on the circle: means of a mixture's components go back to
+        the angle in whose direction they lie.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_out)
+            Rows as `transform` gives them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features_in_)
+            Columns as in fit. The angle is in [−π / `n_fold`, π / `n_fold`). What was
+            dropped is filled: the angle by `angle_mean_`, the offsets by their
+            training mean.
+
+        Raises
+        ------
+        ValueError
+            If the number of columns is not that of the output of `transform`.
+        """
+        check_is_fitted(self, "scale_")
+        X = check_array(X, dtype=_FLOATS, input_name="X")
+        kept = self._kept()
+        n_circle = 2 * self._encodes_angle()
+        if X.shape[1] != n_circle + len(kept):
+            raise ValueError(
+                f"X has {X.shape[1]} columns, but {type(self).__name__}.transform "
+                f"gives {n_circle + len(kept)}."
+            )
+        original = np.tile(self.mean_, (len(X), 1))
+        original[:, kept] += X[:, n_circle:] * self.scale_[kept]
+        if self._encodes_angle():
+            phase = np.arctan2(X[:, 1], X[:, 0])
+            original[:, self.angle_index_] = phase / self.n_fold
+        elif self.angle_index_ is not None:
+            original[:, self.angle_index_] = self.angle_mean_
+        original = original.astype(X.dtype, copy=False)
+        if self.angle_index_ is not None:
+            # Last, because rounding to float32 can move an angle up to π.
+            original[:, self.angle_index_] = wrap_angle(
+                original[:, self.angle_index_], self.n_fold
+            )
+        return original
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the output columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the input columns. Those seen in fit by default, or ``x0``,
+            ``x1``, … if there were none.
+
+        Returns
+        -------
+        feature_names_out : ndarray of str objects
+            ``angle_cos`` and ``angle_sin``, then the input names of what is kept.
+        """
+        check_is_fitted(self, "scale_")
+        names = _check_feature_names_in(self, input_features)
+        circle = ["angle_cos", "angle_sin"] if self._encodes_angle() else []
+        return np.array([*circle, *names[self._kept()]], dtype=object)
+
+    def _encodes_angle(self):
+        return self.angle == "encode" and self.angle_index_ is not None
+
+    def _kept(self):
+        return _kept_columns(
+            self.n_features_in_,
+            self.angle_index_,
+            self.offset_indices_.tolist(),
+            self.offsets,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _find_columns(n_features, names, *, translation):
+    """Give the column of the angle or None, and those of the offsets."""
+    if names is None:
+        return 0, [1, 2] if translation and n_features >= 4 else []
+    place = {name: index for index, name in enumerate(names)}
+    if "angle" not in place:
+        return None, []
+    offsets = [place[name] for name in ("offset_row", "offset_col") if name in place]
+    return place["angle"], offsets
+
+
+def _kept_columns(n_features, angle_index, offset_indices, offsets):
+    """List the columns that are standardised, the offsets first."""
+    special = {angle_index, *offset_indices}
+    rest = [index for index in range(n_features) if index not in special]
+    return rest if offsets == "drop" else [*offset_indices, *rest]
