@@ -1,0 +1,131 @@
+"""What scikit-learn and this package ask of every estimator."""
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.utils.estimator_checks import (
+    check_get_feature_names_out_error,
+    check_global_output_transform_pandas,
+    check_global_set_output_transform_polars,
+    check_param_validation,
+    check_set_output_transform,
+    check_set_output_transform_pandas,
+    check_set_output_transform_polars,
+    check_transformer_get_feature_names_out,
+    check_transformer_get_feature_names_out_pandas,
+    parametrize_with_checks,
+)
+
+import sklearn_ferroic
+from sklearn_ferroic import (
+    AngleAwareScaler,
+    AtomLocator,
+    PatchExtractor,
+    PolarizationVector,
+    RotationalVAE,
+)
+from tests._common_checks import COMMON_CHECKS, IMAGE_CHECKS, SITES_CHECKS
+
+# Estimator, the kind of X it takes, and the arguments to check it with.
+TABLE = [
+    (AngleAwareScaler, "table", {}),
+    (AngleAwareScaler, "table", {"offsets": "scale", "n_fold": 4}),
+    (AngleAwareScaler, "table", {"translation": False, "angle_weight": 2.0}),
+    (RotationalVAE, "table", {"max_epochs": 2, "random_state": 0}),
+    (
+        RotationalVAE,
+        "table",
+        {"max_epochs": 2, "latent_dim": 1, "translation": False, "random_state": 0},
+    ),
+    (AtomLocator, "image", {}),
+    (AtomLocator, "image", {"sublattice": 1}),
+    (PatchExtractor, "sites", {"window_size": 12}),
+    (
+        PatchExtractor,
+        "sites",
+        {"window_size": 9, "center": "lattice", "normalize": "patch"},
+    ),
+    (PolarizationVector, "sites", {}),
+]
+INSTANCES = [(kind, cls(**arguments)) for cls, kind, arguments in TABLE]
+TABULAR = [estimator for kind, estimator in INSTANCES if kind == "table"]
+
+
+def _each(checks, kinds):
+    return [
+        pytest.param(check, kind, estimator, id=f"{estimator!r}-{check.__name__}")
+        for kind, estimator in INSTANCES
+        if kind in kinds
+        for check in checks
+    ]
+
+
+@pytest.fixture(scope="module")
+def inputs(ferroic_image, ferroic_sites):
+    """A small X of each kind; the sites are the true B columns."""
+    windows, _ = make_blobs(n_samples=40, n_features=36, random_state=0)
+    return {
+        "table": windows,
+        "image": np.asarray(ferroic_image.image, dtype=np.float32),
+        "sites": ferroic_sites[ferroic_sites.sublattice == 1],
+    }
+
+
+def test_table_is_complete():
+    public = {getattr(sklearn_ferroic, name) for name in sklearn_ferroic.__all__}
+    estimators = {
+        item for item in public if inspect.isclass(item) if hasattr(item, "fit")
+    }
+    assert estimators == {cls for cls, _, _ in TABLE}
+
+
+@parametrize_with_checks(TABULAR)
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+# Some of these checks fit on a table and transform an array, or the other way round.
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:X has feature names, but")
+@pytest.mark.parametrize("estimator", TABULAR, ids=repr)
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_get_feature_names_out_error,
+        check_transformer_get_feature_names_out,
+        check_transformer_get_feature_names_out_pandas,
+        check_set_output_transform,
+        check_set_output_transform_pandas,
+        check_set_output_transform_polars,
+        check_global_output_transform_pandas,
+        check_global_set_output_transform_polars,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_scikit_learn_output(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize(
+    "estimator", [estimator for _, estimator in INSTANCES], ids=repr
+)
+def test_scikit_learn_param_validation(estimator):
+    check_param_validation(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize(
+    ("check", "kind", "estimator"),
+    [
+        *_each(COMMON_CHECKS, {"table", "sites", "image"}),
+        *_each(SITES_CHECKS, {"sites"}),
+        *_each(IMAGE_CHECKS, {"image"}),
+    ],
+)
+def test_common(check, kind, estimator, inputs, tmp_path):
+    folder = (
+        {"folder": tmp_path} if "folder" in inspect.signature(check).parameters else {}
+    )
+    check(type(estimator).__name__, clone(estimator), inputs[kind], **folder)
