@@ -301,7 +301,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         patches : ndarray of shape (n_samples, h * w)
             The patches as posed, without noise, in units of the training data.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "weights_")
         columns = self._check_columns(X, self._n_features_out, "transform returns")
         if not self.translation:
             columns = np.insert(columns, [1, 1], 0, axis=1)
@@ -322,7 +322,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
             The images at angle 0 and without offset, in units of the training
             data.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "weights_")
         latents = self._check_columns(latents, self.latent_dim, "latent_dim says")
         columns = np.pad(latents, [(0, 0), (3, 0)])
         return draw_patches(self._load_model_for_inference(), columns)
@@ -380,7 +380,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
             ``angle``, ``offset_row`` and ``offset_col`` if `translation`, and
             ``latent0``, ``latent1``, ...
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "weights_")
         _check_feature_names_in(self, input_features, generate_names=False)
         offsets = ["offset_row", "offset_col"] if self.translation else []
         latents = [f"latent{i}" for i in range(self.latent_dim)]
@@ -455,7 +455,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
 
     def _check_rows(self, X, *, reset):
         if not reset:
-            check_is_fitted(self)
+            check_is_fitted(self, "weights_")
         if is_stack(X) and not reset and X.shape[1:] != self.patch_shape_:
             raise ValueError(
                 f"X has patches of shape {X.shape[1:]}, but RotationalVAE was "

@@ -63,7 +63,6 @@ def lattice_periods(image):
     is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
     row, col = np.nonzero(is_peak)
     vectors = vertex(correlation, row, col) - reach
-    heights = correlation[row, col]
     # Half a cell, which maps one sublattice on the other, is nearly a period but
     # lower; of whole periods, which are equally high, the shortest is wanted.
     length = np.hypot(*vectors.T) / spacing

@@ -1,0 +1,101 @@
+"""Colours of directions and of classes."""
+
+import numpy as np
+
+from .._angles import wrap_angle
+from .._optional import import_optional
+
+# A grey as light as the cyclic map is on average (CIE L* 59).
+NEUTRAL = (0.56, 0.56, 0.56)
+# M. Okabe and K. Ito, "Color Universal Design", without black.
+_OKABE_ITO = [
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+]
+
+
+def angle_colors(angle, saturation=None):
+    """Colour directions by a cyclic, perceptually uniform map.
+
+    The map is romaO [1]_, which colour-blind readers can tell apart too.
+
+    Parameters
+    ----------
+    angle : array-like of shape (n,)
+        Angles in radians; NaN has no direction and is neutral grey.
+    saturation : array-like of shape (n,), default=None
+        From 0, neutral grey, to 1, full colour; NaN reads 0. All 1 if None.
+
+    Returns
+    -------
+    colors : ndarray of shape (n, 3)
+        RGB in [0, 1].
+
+    References
+    ----------
+    .. [1] F. Crameri, "Scientific colour maps", Zenodo, 2018.
+    """
+    cyclic = import_optional("cmcrameri.cm", "plot").romaO
+    angle = np.asarray(angle, dtype=np.float64)
+    share = np.isfinite(angle).astype(np.float64)
+    if saturation is not None:
+        share *= np.clip(np.nan_to_num(saturation), 0, 1)
+    turn = wrap_angle(np.where(np.isfinite(angle), angle, 0)) / (2 * np.pi) + 0.5
+    full = cyclic(turn)[..., :3]
+    return share[..., None] * full + (1 - share[..., None]) * np.array(NEUTRAL)
+
+
+def class_colors(classes):
+    """Give each class a colour, neutral grey to -1, scikit-learn's "no cluster".
+
+    Parameters
+    ----------
+    classes : sequence of length n_classes
+        The classes, each once.
+
+    Returns
+    -------
+    colors : ndarray of shape (n_classes, 3)
+        RGB in [0, 1].
+    """
+    to_rgb = import_optional("matplotlib.colors", "plot").to_rgb
+    colors = [to_rgb(name) for name in _OKABE_ITO]
+    if len(classes) > len(colors):
+        colors = import_optional("cmcrameri.cm", "plot").batlowS.colors
+    given = iter(range(len(classes)))
+    chosen = [
+        NEUTRAL if label == -1 else colors[next(given) % len(colors)]
+        for label in np.asarray(classes).tolist()
+    ]
+    return np.array(chosen, dtype=np.float64).reshape(-1, 3)
+
+
+def clip_to_unit(values, percentiles):
+    """Map values linearly to [0, 1] between two of their percentiles.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Values, NaN where unknown.
+    percentiles : tuple of float (low, high)
+        Percentiles that become 0 and 1.
+
+    Returns
+    -------
+    share : ndarray of shape (n,)
+        In [0, 1], NaN where `values` is; 1 where the values do not differ.
+    limits : tuple of float (low, high)
+        The values that became 0 and 1.
+    """
+    known = values[np.isfinite(values)]
+    if known.size == 0:
+        return np.full(values.shape, np.nan), (np.nan, np.nan)
+    low, high = np.percentile(known, percentiles)
+    if high <= low:
+        return np.where(np.isfinite(values), 1.0, np.nan), (low, high)
+    return np.clip((values - low) / (high - low), 0, 1), (low, high)

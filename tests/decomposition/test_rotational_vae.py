@@ -1,0 +1,339 @@
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from sklearn_ferroic import RotationalVAE
+from sklearn_ferroic.metrics import angular_error
+
+SIDE = 20
+NOISE = 0.1
+
+
+def make_patches(n=240, *, seed=0, polar=1.5, angle=None, side=SIDE, shift=None):
+    """Cages of four columns around a center, displaced along the angle.
+
+    A second feature, the brightness of the center, stands for chemistry.
+    """
+    rng = np.random.RandomState(seed)
+    if angle is None:
+        angle = rng.choice([-2.5, -1.0, 0.6, 2.2], n) + rng.normal(0, 0.05, n)
+    bright = rng.choice([0.3, 0.7], n)
+    place = np.arange(side) - (side - 1) / 2
+    patches = rng.normal(0, NOISE, (n, side, side))
+    shift = np.zeros((n, 2)) if shift is None else shift
+
+    def add(row, col, height):
+        row_part = np.exp(-((place - row[:, None]) ** 2) / 4)
+        col_part = np.exp(-((place - col[:, None]) ** 2) / 4)
+        patches[:] += height[:, None, None] * row_part[:, :, None] * col_part[:, None]
+
+    add(shift[:, 0], shift[:, 1], bright)
+    for quarter in range(4):
+        # the cage stands at 45 degrees to the polarization, and lags behind it
+        direction = angle + np.pi / 4 + quarter * np.pi / 2
+        row = 6 * np.sin(direction) - polar * np.sin(angle)
+        col = 6 * np.cos(direction) - polar * np.cos(angle)
+        add(shift[:, 0] + row, shift[:, 1] + col, np.ones(n))
+    return patches.astype(np.float32), angle, bright
+
+
+@pytest.fixture(scope="module")
+def patches():
+    return make_patches()
+
+
+@pytest.fixture(scope="module")
+def vae(patches):
+    return RotationalVAE(random_state=0).fit(patches[0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_angle_is_found_from_every_seed(seed, patches):
+    X, angle, bright = patches
+    vae = RotationalVAE(max_epochs=6, random_state=seed)
+    found = vae.fit_transform(X)
+    error = np.degrees(np.abs(angular_error(angle, found[:, 0], register=True)))
+    assert error.max() < 10
+    assert np.median(error) < 1.5
+    # the latents tell the chemistry, and no offset is needed
+    latents = found[:, 3:]
+    direction = latents[bright > 0.5].mean(axis=0) - latents[bright < 0.5].mean(axis=0)
+    score = latents @ direction
+    middle = (score[bright > 0.5].mean() + score[bright < 0.5].mean()) / 2
+    assert np.mean((score > middle) == (bright > 0.5)) > 0.98
+    assert np.abs(found[:, 1:3]).mean() < 0.15
+
+
+def test_columns_and_ranges(vae, patches):
+    found = vae.transform(patches[0])
+    assert found.dtype == np.float32
+    assert found.shape == (240, 5)
+    assert list(vae.get_feature_names_out()) == [
+        "angle",
+        "offset_row",
+        "offset_col",
+        "latent0",
+        "latent1",
+    ]
+    assert found[:, 0].min() >= -np.pi
+    assert found[:, 0].max() < np.pi
+    assert vae.n_features_in_ == SIDE**2
+    assert vae.patch_shape_ == (SIDE, SIDE)
+    assert vae.n_iter_ == len(vae.loss_curve_) == 20
+    assert vae.loss_curve_[-1] < vae.loss_curve_[0]
+    assert vae.noise_std_ == pytest.approx(NOISE, rel=0.1)
+
+
+def test_without_translation():
+    X, _, _ = make_patches(60)
+    vae = RotationalVAE(latent_dim=3, translation=False, max_epochs=2, random_state=0)
+    found = vae.fit_transform(X)
+    assert found.shape == (60, 4)
+    assert list(vae.get_feature_names_out()) == [
+        "angle",
+        "latent0",
+        "latent1",
+        "latent2",
+    ]
+    assert vae.inverse_transform(found).shape == (60, SIDE**2)
+
+
+def test_rot90_turns_the_angle_by_minus_a_quarter(vae, patches):
+    X = patches[0]
+    before = vae.transform(X)
+    after = vae.transform(np.rot90(X, 1, axes=(1, 2)))
+    step = np.angle(np.exp(1j * (after[:, 0] - before[:, 0])))
+    np.testing.assert_allclose(step, -np.pi / 2, atol=1e-3)
+    # the latents stay, the offset turns with the patch
+    np.testing.assert_allclose(after[:, 3:], before[:, 3:], atol=1e-3)
+    np.testing.assert_allclose(after[:, 1], -before[:, 2], atol=2e-3)
+    np.testing.assert_allclose(after[:, 2], before[:, 1], atol=2e-3)
+
+
+@pytest.mark.parametrize("turn", [0.3, -1.1, 2.9])
+def test_any_turn_moves_the_angle_by_itself(vae, turn):
+    angle = np.random.RandomState(3).uniform(-np.pi, np.pi, 60)
+    first, _, _ = make_patches(60, seed=5, angle=angle)
+    second, _, _ = make_patches(60, seed=5, angle=angle + turn)
+    moved = angular_error(vae.transform(first)[:, 0], vae.transform(second)[:, 0])
+    np.testing.assert_allclose(np.exp(1j * moved), np.exp(1j * turn), atol=0.08)
+
+
+def test_offset_is_the_shift_in_pixels(vae):
+    shift = np.random.RandomState(4).uniform(-0.5, 0.5, (200, 2))
+    X, _, _ = make_patches(200, seed=6, shift=shift)
+    found = vae.transform(X)[:, 1:3]
+    for axis in range(2):
+        slope, _ = np.polyfit(shift[:, axis], found[:, axis], 1)
+        assert slope == pytest.approx(1, abs=0.15)
+    assert np.abs(found - found.mean(axis=0) - shift).mean() < 0.1
+
+
+def test_posterior_is_wide_where_there_is_no_polarity():
+    polar, _, _ = make_patches(200, seed=1, polar=1.0)
+    flat, _, _ = make_patches(100, seed=2, polar=0.0)
+    X = np.concatenate([polar, flat])
+    vae = RotationalVAE(max_epochs=8, random_state=0).fit(X)
+    found, std = vae.transform_with_std(X)
+    assert std.shape == found.shape
+    assert np.degrees(np.median(std[:200, 0])) < 4
+    assert np.median(std[200:, 0]) > 8 * np.median(std[:200, 0])
+    assert (std > 0).all()
+
+
+def test_inverse_transform_draws_the_patches_as_posed(vae, patches):
+    X = patches[0].reshape(len(patches[0]), -1)
+    drawn = vae.inverse_transform(vae.transform(X))
+    assert drawn.shape == X.shape
+    residual = (X - drawn).std()
+    assert residual == pytest.approx(NOISE, rel=0.12)
+    # a wrong pose does not
+    columns = vae.transform(X)
+    columns[:, 0] += np.pi / 2
+    assert (X - vae.inverse_transform(columns)).std() > 2 * NOISE
+
+
+def test_decode_gives_the_canonical_pose(vae):
+    latents = np.array([[0.0, 0.0], [1.0, -1.0]])
+    canonical = vae.decode(latents)
+    assert canonical.shape == (2, SIDE, SIDE)
+    columns = np.column_stack([np.zeros((2, 3)), latents])
+    np.testing.assert_allclose(
+        canonical.reshape(2, -1), vae.inverse_transform(columns), atol=1e-6
+    )
+    columns[:, 0] = -np.pi / 2
+    turned = vae.inverse_transform(columns).reshape(2, SIDE, SIDE)
+    np.testing.assert_allclose(turned, np.rot90(canonical, 1, axes=(1, 2)), atol=1e-5)
+
+
+def test_score_is_close_to_the_entropy_of_the_noise(vae, patches):
+    held_out, _, _ = make_patches(100, seed=9)
+    entropy = -0.5 * np.log(2 * np.pi * np.e * NOISE**2)
+    # the latents, the pose and the fit's imperfection cost something
+    assert entropy - 0.15 < vae.score(held_out) < entropy
+    samples = vae.score_samples(held_out)
+    assert samples.shape == (100,)
+    assert vae.score(held_out) == pytest.approx(samples.mean())
+    foreign = np.random.RandomState(0).permutation(held_out.reshape(100, -1).T).T
+    assert vae.score(foreign) < vae.score(held_out) - 1
+
+
+def test_score_does_not_change_with_the_unit_of_intensity_but_by_its_jacobian():
+    X, _, _ = make_patches(80)
+    first = RotationalVAE(max_epochs=2, random_state=0).fit(X)
+    second = RotationalVAE(max_epochs=2, random_state=0).fit(10 * X)
+    assert second.score(10 * X) == pytest.approx(first.score(X) - np.log(10), abs=1e-3)
+
+
+def test_more_latents_do_not_make_the_score_incomparable(patches):
+    held_out, _, _ = make_patches(100, seed=9)
+    scores = [
+        RotationalVAE(latent_dim=dim, max_epochs=8, random_state=0)
+        .fit(patches[0])
+        .score(held_out)
+        for dim in (1, 2, 4)
+    ]
+    assert np.ptp(scores) < 0.05
+
+
+def test_rows_stacks_and_patch_shapes():
+    X, _, _ = make_patches(40)
+    stack = RotationalVAE(max_epochs=1, random_state=0).fit(X)
+    rows = RotationalVAE(max_epochs=1, random_state=0).fit(X.reshape(40, -1))
+    np.testing.assert_array_equal(stack.transform(X), rows.transform(X))
+    oblong = RotationalVAE(max_epochs=1, random_state=0, patch_shape=(16, 25))
+    oblong.fit(X.reshape(40, -1))
+    assert oblong.patch_shape_ == (16, 25)
+    assert oblong.decode(np.zeros((1, 2))).shape == (1, 16, 25)
+
+
+def test_same_seed_same_bits_and_global_generators_untouched():
+    X, _, _ = make_patches(60)
+    numpy_state, torch_state = np.random.get_state()[1], torch.get_rng_state()
+    first = RotationalVAE(max_epochs=2, random_state=7).fit(X)
+    second = RotationalVAE(max_epochs=2, random_state=7).fit(X)
+    other = RotationalVAE(max_epochs=2, random_state=8).fit(X)
+    first.score(X)
+    np.testing.assert_array_equal(first.transform(X), second.transform(X))
+    assert not np.array_equal(first.transform(X), other.transform(X))
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+def test_threads_are_left_alone():
+    X, _, _ = make_patches(20)
+    threads = torch.get_num_threads()
+    RotationalVAE(max_epochs=1, random_state=0).fit_transform(X)
+    assert torch.get_num_threads() == threads
+
+
+def test_pickles_hold_plain_arrays(vae, patches, tmp_path):
+    assert all(type(value) is np.ndarray for value in vae.weights_.values())
+    assert b"torch" not in pickle.dumps(vae)
+    joblib.dump(vae, tmp_path / "vae.joblib")
+    loaded = joblib.load(tmp_path / "vae.joblib", mmap_mode="r")
+    X = patches[0][:20]
+    np.testing.assert_array_equal(loaded.transform(X), vae.transform(X))
+    assert not hasattr(clone(loaded), "weights_")
+
+
+def test_warm_start_goes_on(patches):
+    X = patches[0]
+    vae = RotationalVAE(max_epochs=2, warm_start=True, random_state=0).fit(X)
+    first = vae.loss_curve_[-1]
+    assert vae.fit(X).loss_curve_[-1] < first
+    vae.set_params(latent_dim=3)
+    with pytest.raises(ValueError, match="cannot go on with latent_dim=3"):
+        vae.fit(X)
+    assert vae.set_params(warm_start=False).fit(X).transform(X).shape[1] == 6
+
+
+def test_partial_fit_learns_from_batches(patches):
+    X, angle, _ = patches
+    vae = RotationalVAE(random_state=0, max_epochs=6)
+    for _ in range(6):
+        for part in (X[:120], X[120:]):
+            vae.partial_fit(part)
+    assert vae.n_iter_ == len(vae.loss_curve_) == 12
+    error = angular_error(angle, vae.transform(X)[:, 0], register=True)
+    assert np.degrees(np.abs(error)).max() < 10
+    with pytest.raises(ValueError, match="features"):
+        vae.partial_fit(X.reshape(len(X), -1)[:, :-1])
+
+
+def test_read_only_memory_map(patches, tmp_path):
+    rows = patches[0].reshape(len(patches[0]), -1)
+    np.save(tmp_path / "rows.npy", rows)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    vae = RotationalVAE(max_epochs=1, random_state=0)
+    np.testing.assert_array_equal(
+        vae.fit_transform(mapped), clone(vae).fit_transform(rows)
+    )
+
+
+def test_an_interrupt_is_passed_on_and_leaves_nothing_half_fitted(monkeypatch, patches):
+    from sklearn_ferroic.decomposition._model import PosedImageModel
+
+    def interrupted(self, rows):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PosedImageModel, "forward", interrupted)
+    vae = RotationalVAE(max_epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(patches[0])
+    with pytest.raises(NotFittedError):
+        vae.transform(patches[0])
+
+
+def test_verbose_prints_a_line_an_epoch(patches, capsys):
+    RotationalVAE(max_epochs=2, random_state=0).fit(patches[0][:20])
+    assert capsys.readouterr().out == ""
+    RotationalVAE(max_epochs=2, verbose=1, random_state=0).fit(patches[0][:20])
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert "train_loss" in lines[0]
+    assert len(lines) == 4
+
+
+def test_constant_patches_do_not_break_the_fit():
+    X = np.ones((10, 8, 8))
+    vae = RotationalVAE(max_epochs=1, random_state=0).fit(X)
+    assert np.isfinite(vae.transform(X)).all()
+    assert np.isfinite(vae.score(X))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shape", "message"),
+    [
+        ({}, (1, 400), r"1 sample\(s\)"),
+        ({"latent_dim": 0}, (9, 400), "latent_dim"),
+        ({"offset_scale": 0.0}, (9, 400), "offset_scale"),
+        ({"patch_shape": (3, 3)}, (9, 400), "does not hold the 400 features"),
+        ({"patch_shape": (3, 3)}, (9, 20, 20), "X has patches of shape"),
+        ({"device": "abacus"}, (9, 400), "cannot be used here"),
+    ],
+)
+def test_refusals_at_fit(parameters, shape, message):
+    vae = RotationalVAE(max_epochs=1).set_params(**parameters)
+    with pytest.raises(ValueError, match=message):
+        vae.fit(np.random.RandomState(0).rand(*shape))
+
+
+def test_refusals_after_fit(vae):
+    with pytest.raises(ValueError, match="patches of shape"):
+        vae.transform(np.zeros((3, 8, 8)))
+    with pytest.raises(ValueError, match="features"):
+        vae.transform(np.zeros((3, 64)))
+    with pytest.raises(ValueError, match="Expected 5 columns, as transform returns"):
+        vae.inverse_transform(np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="Expected 2 columns, as latent_dim says"):
+        vae.decode(np.zeros((3, 5)))
+    with pytest.raises(ValueError, match="NaN"):
+        vae.transform(np.full((1, SIDE**2), np.nan))
+    for method in ("transform", "inverse_transform", "decode", "score"):
+        with pytest.raises(NotFittedError):
+            getattr(RotationalVAE(), method)(np.zeros((3, 2)))

@@ -1,0 +1,269 @@
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from sklearn_ferroic import AtomSites
+from sklearn_ferroic.inspection import (
+    DomainMapDisplay,
+    PolarizationMapDisplay,
+    SitesDisplay,
+)
+from sklearn_ferroic.inspection._colors import NEUTRAL, angle_colors
+
+
+def draw_domains(sites, **options):
+    return DomainMapDisplay.from_sites(sites, np.zeros(len(sites)), **options)
+
+
+MAPS = [SitesDisplay.from_sites, PolarizationMapDisplay.from_sites, draw_domains]
+
+
+def angle_of(sites):
+    return np.arctan2(sites.polarization[:, 0], sites.polarization[:, 1])
+
+
+def centers(display):
+    """Centres of the cells, (x, y)."""
+    boxes = [path.get_extents() for path in display.cells_.get_paths()]
+    return np.array([[(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2] for b in boxes])
+
+
+@pytest.mark.parametrize("draw", MAPS)
+class TestAllMaps:
+    def test_given_axes_are_used_and_pyplot_is_left_alone(self, draw, b_sites):
+        figure, axes = plt.subplots(1, 2)
+        plt.sca(axes[0])
+        display = draw(b_sites, ax=axes[1])
+        assert display.ax_ is axes[1]
+        assert display.figure_ is figure
+        assert len(plt.get_fignums()) == 1
+        assert plt.gca() is axes[0]
+
+    def test_new_figure_without_axes(self, draw, b_sites):
+        display = draw(b_sites)
+        assert plt.get_fignums() == [display.figure_.number]
+
+    def test_image_fills_the_axes(self, draw, b_sites):
+        display = draw(b_sites)
+        rows, cols = b_sites.images[0].shape
+        assert display.ax_.get_xlim() == (-0.5, cols - 0.5)
+        assert display.ax_.get_ylim() == (rows - 0.5, -0.5)
+        assert display.ax_.get_aspect() == 1
+        np.testing.assert_array_equal(display.image_.get_array(), b_sites.images[0])
+
+    def test_scale_bar(self, draw, b_sites):
+        assert draw(b_sites).scale_bar_.txt_label.get_text() == "1 nm"
+        assert draw(b_sites, scale_bar=False).scale_bar_ is None
+
+    def test_ticks(self, draw, b_sites):
+        assert len(draw(b_sites).ax_.get_xticks()) == 0
+        ax = draw(b_sites, ticks="nm").ax_
+        ax.figure.canvas.draw()
+        assert ax.get_ylabel() == "y (nm)"
+        ticks = {text.get_text(): x for x, text in zip_ticks(ax)}
+        assert ticks["1"] == pytest.approx(1 / b_sites.pixel_size[0])
+
+    def test_errors(self, draw, b_sites):
+        two = AtomSites.concatenate(
+            [b_sites, AtomSites(np.zeros((9, 9)), [[4, 4]], polarization=[[1, 1]])]
+        )
+        with pytest.raises(ValueError, match=r"Choose it by frame=, one of \[0, 1\]"):
+            draw(two)
+        np.testing.assert_array_equal(
+            draw(two, frame=1).image_.get_array(), two.images[1]
+        )
+        with pytest.raises(ValueError, match="frame=2 has no sites"):
+            draw(two, frame=2)
+        with pytest.raises(ValueError, match="no sites"):
+            draw(b_sites[:0])
+        with pytest.raises(TypeError, match="must be AtomSites, got ndarray"):
+            draw(np.zeros(3))
+        with pytest.raises(ValueError, match='ticks="nm" needs the pixel size'):
+            draw(two, frame=1, ticks="nm")
+        with pytest.raises(ValueError, match="ticks must be"):
+            draw(b_sites, ticks="mm")
+
+    def test_25000_sites_are_fast(self, draw, b_sites):
+        rng = np.random.default_rng(0)
+        side = np.arange(160) * 12.0 + 8
+        grid = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1)
+        positions = grid.reshape(-1, 2) + rng.normal(0, 0.5, (25_600, 2))
+        sites = AtomSites(
+            np.zeros((1930, 1930)), positions, polarization=rng.normal(size=(25_600, 2))
+        )
+        start = time.process_time()
+        draw(sites).figure_.canvas.draw()
+        assert time.process_time() - start < 6  # 1.5 s on an idle core
+
+
+def zip_ticks(ax):
+    return zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+
+
+class TestSitesDisplay:
+    def test_sites_in_their_place_coloured_by_sublattice(self, ferroic_sites, pixel_at):
+        display = SitesDisplay.from_sites(ferroic_sites)
+        np.testing.assert_array_equal(
+            display.scatter_.get_offsets(), ferroic_sites.positions[:, ::-1]
+        )
+        texts = [text.get_text() for text in display.legend_.get_texts()]
+        assert texts == ["A (0)", "B (1)"]
+        handles = [h.get_color() for h in display.legend_.legend_handles]
+        for site in (40, 41, 90):
+            row, col = ferroic_sites.positions[site]
+            expected = handles[ferroic_sites.sublattice[site]]
+            np.testing.assert_allclose(
+                pixel_at(display.ax_, col, row), expected, atol=0.02
+            )
+
+    def test_labels_make_a_legend(self, b_sites):
+        labels = np.arange(len(b_sites)) % 3 - 1
+        display = SitesDisplay.from_sites(b_sites, values=labels, values_name="class")
+        assert display.legend_.get_title().get_text() == "class"
+        assert [t.get_text() for t in display.legend_.get_texts()] == ["-1", "0", "1"]
+        colors = display.scatter_.get_facecolor()[:, :3]
+        np.testing.assert_allclose(colors[labels == -1] - NEUTRAL, 0, atol=1e-9)
+        assert len(np.unique(colors, axis=0)) == 3
+        assert display.colorbar_ is None
+
+    def test_values_make_a_colour_bar(self, b_sites):
+        values = b_sites.positions[:, 0].copy()
+        values[5] = np.nan
+        display = SitesDisplay.from_sites(b_sites, values=values, values_name="row")
+        display.figure_.canvas.draw()
+        assert display.legend_ is None
+        assert display.colorbar_.ax.get_ylabel() == "row"
+        assert display.scatter_.get_clim() == (np.nanmin(values), np.nanmax(values))
+        colors = display.scatter_.get_facecolor()
+        np.testing.assert_allclose(colors[5, :3], NEUTRAL)
+        top = np.nanargmax(values)
+        np.testing.assert_allclose(colors[top], plt.get_cmap("viridis")(1.0))
+
+    def test_wrong_length(self, b_sites):
+        with pytest.raises(
+            ValueError, match=r"values must have one value a site.*\(3,\)"
+        ):
+            SitesDisplay.from_sites(b_sites, values=[1, 2, 3])
+
+
+class TestDomainMapDisplay:
+    def test_colours_at_the_sites(self, b_sites, pixel_at):
+        angle = angle_of(b_sites)
+        display = DomainMapDisplay.from_sites(b_sites, angle)
+        assert np.abs(centers(display) - b_sites.positions[:, ::-1]).max() < 2
+        inner = np.flatnonzero((b_sites.positions > 50).all(axis=1))[:5]
+        for site in inner[b_sites.positions[inner, 0] < 120]:
+            row, col = b_sites.positions[site]
+            expected = angle_colors(angle[[site]])[0]
+            np.testing.assert_allclose(
+                pixel_at(display.ax_, col, row), expected, atol=0.02
+            )
+
+    def test_cell_and_wheel_have_the_colour_of_the_direction(self, pixel_at):
+        """A cell that points to +row and +col: lower right on the wheel."""
+        sites = AtomSites(np.zeros((60, 60)), [[15, 15], [15, 45], [45, 15], [45, 45]])
+        angle = np.arctan2([1, 1, -1, -1], [1, -1, -1, 1])
+        display = DomainMapDisplay.from_sites(sites, angle)
+        for (row, col), turn in zip(sites.positions, angle, strict=True):
+            on_wheel = pixel_at(display.wheel_, 0.8 * np.cos(turn), 0.8 * np.sin(turn))
+            in_cell = pixel_at(display.ax_, col, row)
+            np.testing.assert_allclose(in_cell, on_wheel, atol=0.04)
+
+    def test_saturation_is_the_clipped_magnitude(self, b_sites):
+        angle = angle_of(b_sites)
+        magnitude = np.linspace(0, 1, len(b_sites))
+        display = DomainMapDisplay.from_sites(
+            b_sites, angle, magnitude=magnitude, percentiles=(10, 90)
+        )
+        colors = display.cells_.get_facecolor()[:, :3]
+        np.testing.assert_allclose(colors[0], NEUTRAL)
+        np.testing.assert_allclose(colors[-1], angle_colors(angle[-1:])[0])
+        share = np.clip((magnitude - 0.1) / 0.8, 0, 1)
+        np.testing.assert_allclose(colors, angle_colors(angle, share), atol=1e-6)
+        assert "grey ≤ 0.10" in display.wheel_.texts[-1].get_text()
+
+    def test_what_has_no_direction_is_neutral(self, b_sites):
+        angle = angle_of(b_sites)
+        angle[3] = np.nan
+        polar = np.arange(len(b_sites)) != 8
+        display = DomainMapDisplay.from_sites(b_sites, angle, polar=polar)
+        colors = display.cells_.get_facecolor()[:, :3]
+        np.testing.assert_allclose(colors[[3, 8]] - NEUTRAL, 0, atol=1e-9)
+        assert np.abs(colors - NEUTRAL).max(axis=1)[[0, 1, 2]].min() > 0.02
+
+    def test_walls_lie_between_labels(self, b_sites):
+        labels = (b_sites.positions[:, 1] > 100).astype(int)
+        display = DomainMapDisplay.from_sites(
+            b_sites, np.zeros(len(b_sites)), labels=labels
+        )
+        ends = np.array(display.walls_.get_segments())
+        left = b_sites.positions[labels == 0, 1].max()
+        right = b_sites.positions[labels == 1, 1].min()
+        assert abs(ends[..., 0] - (left + right) / 2).max() < right - left
+        height = np.ptp(b_sites.positions[:, 0])
+        assert abs(np.diff(ends[..., 1])).sum() == pytest.approx(height, rel=0.15)
+        assert draw_domains(b_sites).walls_ is None
+        assert draw_domains(b_sites, labels=np.ones(len(b_sites))).walls_ is not None
+
+    def test_wheel_can_be_left_out(self, b_sites):
+        assert draw_domains(b_sites, color_wheel=False).wheel_ is None
+
+    @pytest.mark.parametrize("name", ["angle", "magnitude", "labels", "polar"])
+    def test_wrong_length(self, name, b_sites):
+        given = {"angle": np.zeros(len(b_sites)), name: np.zeros(3)}
+        with pytest.raises(ValueError, match=f"{name} must have one value a site"):
+            DomainMapDisplay.from_sites(b_sites, **given)
+
+
+class TestPolarizationMapDisplay:
+    def test_arrows_point_where_the_vectors_do(self, ferroic_sites, b_sites):
+        """Sites without a vector have no arrow."""
+        display = PolarizationMapDisplay.from_sites(ferroic_sites)
+        quiver = display.quiver_
+        np.testing.assert_array_equal(quiver.get_offsets(), b_sites.positions[:, ::-1])
+        np.testing.assert_array_equal(quiver.U, b_sites.polarization[:, 1])
+        np.testing.assert_array_equal(quiver.V, b_sites.polarization[:, 0])
+        np.testing.assert_allclose(
+            quiver.get_facecolor()[:, :3], angle_colors(angle_of(b_sites))
+        )
+
+    def test_arrow_on_the_picture(self, pixel_at):
+        """An arrow to +row, +col is seen from upper left to lower right."""
+        sites = AtomSites(np.zeros((60, 60)), [[30, 30]], polarization=[[2.0, 2.0]])
+        display = PolarizationMapDisplay.from_sites(
+            sites, magnification=10, vectors=[[2.0, 2.0]]
+        )
+        display.quiver_.width = 3
+        color = angle_colors([np.pi / 4])[0]
+        for shift in (-6, 0, 6):
+            seen = pixel_at(display.ax_, 30 + shift, 30 + shift)
+            np.testing.assert_allclose(seen, color, atol=0.02)
+        tip = pixel_at(display.ax_, 30 + 8.5, 30 + 8.5)
+        np.testing.assert_allclose(tip, color, atol=0.02)
+        assert abs(pixel_at(display.ax_, 30 + 6, 30 - 6) - color).max() > 0.1
+
+    def test_magnification(self, b_sites):
+        assert (
+            PolarizationMapDisplay.from_sites(b_sites, magnification=3).magnification_
+            == 3
+        )
+        display = PolarizationMapDisplay.from_sites(b_sites)
+        long = np.percentile(np.hypot(*b_sites.polarization.T), 95)
+        assert display.magnification_ * long == pytest.approx(19.8, rel=0.05)
+
+    def test_errors(self, b_sites):
+        with pytest.raises(ValueError, match=r"vectors must have one value a site"):
+            PolarizationMapDisplay.from_sites(b_sites, vectors=np.zeros(len(b_sites)))
+        with pytest.raises(ValueError, match="No site has a vector"):
+            PolarizationMapDisplay.from_sites(
+                b_sites, vectors=np.full((len(b_sites), 2), np.nan)
+            )
+
+    def test_vanishing_vectors_are_drawn(self, b_sites):
+        display = PolarizationMapDisplay.from_sites(
+            b_sites, vectors=np.zeros((len(b_sites), 2))
+        )
+        display.figure_.canvas.draw()
+        assert display.magnification_ == 1
