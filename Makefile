@@ -26,7 +26,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed-demo ## image to domain map, into demo_output/ [IMAGE=path]
-	$(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output
+	OMP_WAIT_POLICY=passive $(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output
 
 test: $(VENV)/.installed-test ## run the tests and all docstring examples
 	$(PYTEST) -n $(JOBS) $(PYTEST_ARGS)

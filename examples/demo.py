@@ -97,30 +97,61 @@ def register(angle, sites, certain):
     return np.angle(np.exp(1j * (angle + rotation)))
 
 
-def draw(all_sites, sites, angle, certainty, labels, vae, path):
-    figure = plt.figure(figsize=(16, 10), layout="constrained")
-    panels = figure.subplot_mosaic("abc\ndee")
+def merge_groups(angle, width, labels):
+    """Variant of each cell: groups of one direction are one variant, -1 has none."""
+    variant = np.full(len(labels), -1)
+    directions = []
+    for label in np.unique(labels):
+        group = labels == label
+        direction = circular_mean(angle[group])
+        spread = np.median(
+            np.abs(angular_error(np.full(group.sum(), direction), angle[group]))
+        )
+        if np.median(width[group]) > NON_POLAR or spread > NON_POLAR:
+            continue
+        near = [
+            k
+            for k, known in enumerate(directions)
+            if abs(angular_error([known], [direction])[0]) < NON_POLAR
+        ]
+        if not near:
+            directions.append(direction)
+        variant[group] = near[0] if near else len(directions) - 1
+    return variant, directions
+
+
+def draw(all_sites, sites, angle, certainty, labels, variant, vae, path):
+    figure = plt.figure(figsize=(19, 9), layout="constrained")
+    panels = figure.subplot_mosaic("abee\ncdee", width_ratios=[1, 1, 1, 1])
     image = all_sites.images[0]
     panels["a"].imshow(image, cmap="gray", vmax=np.percentile(image, 99.9))
-    panels["a"].set(title="a  image", xticks=[], yticks=[])
+    panels["a"].set(xticks=[], yticks=[])
     SitesDisplay.from_sites(
         sites, values=labels, values_name="group", ax=panels["b"], ticks=None
     )
-    panels["b"].set_title("b  columns by group")
     AngleHistogramDisplay.from_predictions(angle[certainty > 0.5], ax=panels["c"])
-    panels["c"].set_title("c  angles of polar cells")
+    panels["c"].set_xticks(range(-180, 181, 90))
     LatentManifoldDisplay.from_estimator(vae, n=7, ax=panels["d"])
-    panels["d"].set_title("d  decoded latents")
     DomainMapDisplay.from_sites(
         sites,
         angle,
         magnitude=certainty,
+        magnitude_name="certainty",
         percentiles=(0, 100),
-        labels=labels,
+        labels=variant,
         ax=panels["e"],
     )
-    panels["e"].set_title("e  variants")
-    figure.savefig(path, dpi=150)
+    titles = {
+        "a": "Image",
+        "b": "Columns by mixture component",
+        "c": "Angle of polar cells",
+        "d": "Decoded latents",
+        "e": "Polarization variants",
+    }
+    for name, title in titles.items():
+        panels[name].set_title(title)
+        panels[name].set_title(name, loc="left", weight="bold")
+    figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
@@ -136,28 +167,20 @@ def write_table(all_sites, centered, pose, names, labels, path):
     return len(table)
 
 
-def describe(angle, width, labels):
-    """Say in words what the groups are."""
-    polar = 0
-    for label in np.unique(labels):
-        group = labels == label
-        share = f"{group.mean():6.1%} of the cells ({group.sum()})"
-        if np.median(width[group]) > NON_POLAR:
-            say(f"  group {label}: {share}, without polar direction")
-            continue
-        polar += 1
-        direction = np.degrees(circular_mean(angle[group]))
-        spread = np.degrees(
-            np.median(
-                np.abs(
-                    angular_error(
-                        np.full(group.sum(), np.radians(direction)), angle[group]
-                    )
-                )
-            )
+def describe(angle, variant, directions):
+    """Say in words which variants there are."""
+    say(f"Variants found: {len(directions)}.")
+    for number, direction in enumerate(directions):
+        cells = variant == number
+        spread = angular_error(np.full(cells.sum(), direction), angle[cells])
+        say(
+            f"  variant {number}, towards {np.degrees(direction):+.0f}° "
+            f"(± {np.degrees(np.median(np.abs(spread))):.1f}°): "
+            f"{cells.mean():.1%} of the cells ({cells.sum()})"
         )
-        say(f"  group {label}: {share}, towards {direction:+.0f}° (± {spread:.1f}°)")
-    say(f"Variants found: {polar}.")
+    cells = variant < 0
+    if cells.any():
+        say(f"  without direction: {cells.mean():.1%} of the cells ({cells.sum()})")
 
 
 def compare_with_truth(data, sites, angle):
@@ -210,12 +233,13 @@ def main():
     figure_path = arguments.output_dir / "domains.png"
     table_path = arguments.output_dir / "sites.csv"
     certainty = np.exp(-(width**2) / 2)
-    draw(all_sites, sites, angle, certainty, labels, vae, figure_path)
+    variant, directions = merge_groups(angle, width, labels)
+    draw(all_sites, sites, angle, certainty, labels, variant, vae, figure_path)
     names = vae.get_feature_names_out()
     write_table(all_sites, centered, pose, names, labels, table_path)
 
     say("\nResult")
-    describe(angle, width, labels)
+    describe(angle, variant, directions)
     if "variant" in data:
         compare_with_truth(data, sites, angle)
     say(f"Figure: {figure_path}\nTable:  {table_path}")

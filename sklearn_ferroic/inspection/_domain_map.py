@@ -29,6 +29,8 @@ class DomainMapDisplay:
         is none.
     magnitude : ndarray of shape (n_sites,), default=None
         What sets the saturation; full everywhere if None.
+    magnitude_name : str, default="magnitude"
+        What the key under the colour wheel calls it.
     percentiles : tuple of float (low, high), default=(5, 95)
         Percentiles of `magnitude` that are drawn grey and in full colour.
     labels : ndarray of shape (n_sites,), default=None
@@ -89,6 +91,7 @@ class DomainMapDisplay:
         angle,
         *,
         magnitude=None,
+        magnitude_name="magnitude",
         percentiles=(5, 95),
         labels=None,
         pixel_size=None,
@@ -97,6 +100,7 @@ class DomainMapDisplay:
         self.positions = positions
         self.angle = angle
         self.magnitude = magnitude
+        self.magnitude_name = magnitude_name
         self.percentiles = percentiles
         self.labels = labels
         self.pixel_size = pixel_size
@@ -108,6 +112,7 @@ class DomainMapDisplay:
         angle,
         *,
         magnitude=None,
+        magnitude_name="magnitude",
         percentiles=(5, 95),
         labels=None,
         polar=None,
@@ -128,6 +133,8 @@ class DomainMapDisplay:
             there is none.
         magnitude : array-like of shape (n_sites,), default=None
             What sets the saturation: a length, a latent; full everywhere if None.
+        magnitude_name : str, default="magnitude"
+            What the key under the colour wheel calls it.
         percentiles : tuple of float (low, high), default=(5, 95)
             Percentiles of `magnitude` that are drawn grey and in full colour.
         labels : array-like of shape (n_sites,), default=None
@@ -168,6 +175,7 @@ class DomainMapDisplay:
             sites.positions[rows],
             angle[rows],
             magnitude=magnitude,
+            magnitude_name=magnitude_name,
             percentiles=percentiles,
             labels=labels,
             pixel_size=sites.pixel_size[frame],
@@ -225,4 +233,7 @@ class DomainMapDisplay:
             return None, ""
         share, (low, high) = clip_to_unit(self.magnitude, self.percentiles)
         digits = max(0, 1 - int(np.floor(np.log10(high - low)))) if high > low else 2
-        return share, f"magnitude\ngrey ≤ {low:.{digits}f}\nfull ≥ {high:.{digits}f}"
+        return (
+            share,
+            f"{self.magnitude_name}\ngrey ≤ {low:.{digits}f}\nfull ≥ {high:.{digits}f}",
+        )
