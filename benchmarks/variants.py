@@ -59,7 +59,8 @@ def run(preset, image_seed, seed, boundary):
         f"{preset:12s} image {image_seed} training {seed}: "
         f"found {matched.sum()}/{len(true)}, invented {(~matched).sum()}, "
         f"within 45 deg {np.mean(error < 45):.4f} "
-        f"(border {np.mean(error[border] < 45):.3f}), median {np.median(error):.2f} deg, {seconds:.0f} CPU s"
+        f"(border {np.mean(error[border] < 45):.3f}), "
+        f"median {np.median(error):.2f} deg, {seconds:.0f} CPU s"
     )
     if preset == "film":
         counted = matched & ~wall
