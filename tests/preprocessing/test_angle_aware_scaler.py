@@ -25,8 +25,8 @@ def X():
 
 def test_columns_by_position(X):
     out = AngleAwareScaler().fit_transform(X)
-    assert_allclose(out[:, 0], np.cos(X[:, 0]))
-    assert_allclose(out[:, 1], np.sin(X[:, 0]))
+    assert_allclose(out[:, 0], 2.5 * np.cos(X[:, 0]))
+    assert_allclose(out[:, 1], 2.5 * np.sin(X[:, 0]))
     assert_allclose(out[:, 2:], StandardScaler().fit_transform(X[:, 3:]))
 
 
