@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "inspection",
         "localization",
         "metrics",
+        "model_selection",
         "preprocessing",
     ],
     submod_attrs={

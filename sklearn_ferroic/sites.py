@@ -1,6 +1,6 @@
 """The sample set that the stages share: one row is one atomic column."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -163,6 +163,11 @@ class AtomSites:
             key = np.asarray(key)
             if key.size == 0:
                 key = key.astype(np.intp)
+            if key.ndim != 1:
+                raise IndexError(
+                    "AtomSites are indexed by integers, a mask or a slice along the "
+                    f"sites; got an index of {key.ndim} dimensions."
+                )
         selected = object.__new__(type(self))
         selected.images = self.images
         selected.pixel_size = self.pixel_size
@@ -280,7 +285,7 @@ class AtomSites:
 
     @classmethod
     def concatenate(cls, sets):
-        """Join several sets of sites into one; equal images are kept once.
+        """Join several sets of sites into one; a shared image is kept once.
 
         Parameters
         ----------
@@ -331,20 +336,29 @@ def _as_image_list(images):
                 "AtomSites hold real 2-D images, got one of shape "
                 f"{array.shape} and dtype {array.dtype}."
             )
+        if not np.isfinite(array).all():
+            raise ValueError(
+                "AtomSites hold finite images, got one with NaN or infinity. Replace "
+                "such pixels, for instance by the median of the image."
+            )
     if not arrays:
         raise ValueError("AtomSites need at least one image, got none.")
     return [array.astype(np.float32, copy=False) for array in arrays]
 
 
 def _as_pixel_sizes(pixel_size, n_images):
-    if pixel_size is None or np.isscalar(pixel_size):
+    if pixel_size is None or np.ndim(pixel_size) == 0:
+        pixel_size = (
+            pixel_size.item() if isinstance(pixel_size, np.ndarray) else pixel_size
+        )
         sizes = [pixel_size] * n_images
     else:
         sizes = list(pixel_size)
     if len(sizes) != n_images:
         raise ValueError(f"Got {len(sizes)} pixel sizes for {n_images} image(s).")
     for size in sizes:
-        if size is not None and not (np.isfinite(size) and size > 0):
+        is_length = isinstance(size, Real) and np.isfinite(size) and size > 0
+        if size is not None and not is_length:
             raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
     return [None if size is None else float(size) for size in sizes]
 
@@ -367,10 +381,12 @@ def _as_column(name, values, n_sites, trailing, dtype, missing):
     shape = (n_sites, *trailing)
     if values is None:
         return np.full(shape, missing, dtype=dtype)
-    values = np.asarray(values, dtype=dtype)
+    values = np.asarray(values)
     if values.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
-    return values
+    if dtype is np.intp and not np.array_equal(values, values.astype(np.intp)):
+        raise ValueError(f"{name} must hold whole numbers, got {values.dtype} values.")
+    return values.astype(dtype, copy=False)
 
 
 def _equal(first, second):

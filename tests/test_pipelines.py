@@ -76,11 +76,16 @@ def test_variants_from_the_raw_image(preset, seed):
     variant, wall = data.variant[true], data.wall[true]
 
     polar = matched & (variant >= 0) & ~wall
-    angle = pipeline[1:3].transform(sites)[polar, 0]
+    patches = pipeline[1].transform(sites)
+    features, widths = pipeline[2].transform_with_std(patches)
+    angle = features[polar, 0]
     direction = np.pi / 4 + np.pi / 2 * variant[polar]
     error = np.degrees(np.abs(angular_error(direction, angle, register=True)))
     assert (error < 45).mean() >= 0.98
-    assert np.median(error) <= 4
+    assert np.median(error) <= 1
+    # where there is no polarity, the posterior says so
+    assert np.degrees(np.median(widths[polar, 0])) < 2
+    assert np.degrees(np.median(widths[variant < 0, 0])) > 30
     if preset == "film":
         counted = matched & ~wall
         assert adjusted_rand_score(variant[counted], labels[counted]) >= 0.9

@@ -57,6 +57,8 @@ def test_single_and_empty_selections(sites):
         sites[4]
     with pytest.raises(IndexError, match=r"one axis.*sites\.positions"):
         sites[:, 0]
+    with pytest.raises(IndexError, match="2 dimensions"):
+        sites[[[0, 1]]]
 
 
 def test_splitters_of_scikit_learn_split_columns(sites):
@@ -104,6 +106,11 @@ def test_concatenate_renumbers_frames_and_keeps_an_image_once(sites):
         AtomSites.concatenate([])
 
 
+def test_pixel_size_may_be_an_array_without_axes():
+    sites = AtomSites(np.eye(4), [[1, 1]], pixel_size=np.array(0.02))
+    assert sites.pixel_size == [0.02]
+
+
 def test_equality(sites):
     assert sites == pickle.loads(pickle.dumps(sites))
     assert sites != sites[:2]
@@ -141,6 +148,9 @@ def test_workers_share_the_image_as_a_memory_map():
         ({"images": np.zeros((2, 2), complex)}, "real 2-D images"),
         ({"images": [np.zeros(3)]}, "real 2-D images"),
         ({"images": []}, "at least one image"),
+        ({"images": np.full((4, 4), np.nan)}, "finite images"),
+        ({"frame": [0.5]}, "frame must hold whole numbers"),
+        ({"pixel_size": "0.02"}, "positive length in nm"),
     ],
 )
 def test_refusals(arguments, message):

@@ -10,6 +10,7 @@ import math
 
 import torch
 
+# Angles at which the posterior is tabulated, 0.7 degrees apart.
 N_ANGLES = 512
 
 
@@ -61,9 +62,10 @@ def most_likely_angle(log_likelihood):
     return (best[:, 0] + shift) * (2 * math.pi / N_ANGLES)
 
 
-def sample_angle(log_likelihood):
+def sample_angle(log_likelihood, generator):
     """Draw one angle from each posterior."""
-    drawn = torch.multinomial(log_likelihood.softmax(dim=1), 1)[:, 0]
+    posterior = log_likelihood.softmax(dim=1)
+    drawn = torch.multinomial(posterior, 1, generator=generator)[:, 0]
     return grid_angles(log_likelihood)[drawn]
 
 
@@ -97,10 +99,12 @@ def noise_inflation(patch_rings, canonical_rings, weights, noise_variance):
     """How much less the pixels tell between two turns than white noise would let them.
 
     Columns are displaced, not only noisy, and a displaced column changes some
-    eighty pixels at once. Under white noise, the difference in squared error
-    between the best turn and its strongest rival varies by a known amount around
-    what the canonical image predicts; the ratio of the observed to that variance,
-    a robust mean over the patches, divides the log-likelihood.
+    eighty pixels at once. The strongest rival of the best turn lies a lag to one
+    side of it; the turn at the same lag to the other side is as likely under the
+    model, because the autocorrelation of an image is even. Under white noise
+    their difference in log-likelihood has mean zero and a known variance; the ratio
+    of the observed to that variance, a robust mean over the patches, is what the
+    log-likelihood is to be divided by.
 
     Parameters
     ----------
@@ -120,13 +124,18 @@ def noise_inflation(patch_rings, canonical_rings, weights, noise_variance):
     own = angle_log_likelihood(canonical_rings, canonical_rings, weights)
     best = observed.argmax(dim=1, keepdim=True)
     lag = (torch.arange(N_ANGLES, device=best.device) - best) % N_ANGLES
-    near = torch.minimum(lag, N_ANGLES - lag) < N_ANGLES // 16
-    rival = observed.masked_fill(near, -math.inf).argmax(dim=1, keepdim=True)
-    drop = own[:, :1] - own.gather(1, lag.gather(1, rival))
-    excess = observed.gather(1, rival) - observed.gather(1, best) + drop
-    variance = (2 * noise_variance * drop).clamp(min=torch.finfo(own.dtype).tiny)
-    # the median of a chi-square variable with one degree of freedom
-    return ((excess**2 / variance).median() / 0.4549).clamp(min=1)
+    distance = torch.minimum(lag, N_ANGLES - lag)
+    # too close to the best turn or to its opposite, both sides are one
+    margin = N_ANGLES // 16
+    aside = (distance >= margin) & (distance <= N_ANGLES // 2 - margin)
+    rival = observed.masked_fill(~aside, -math.inf).argmax(dim=1, keepdim=True)
+    mirrored = (2 * best - rival) % N_ANGLES
+    difference = observed.gather(1, rival) - observed.gather(1, mirrored)
+    between = own[:, :1] - own.gather(1, (rival - mirrored) % N_ANGLES)
+    tiny = torch.finfo(own.dtype).tiny
+    variance = (2 * noise_variance * between).clamp(min=tiny)
+    # the mean of a chi-square variable over its median, with one degree of freedom
+    return ((difference**2 / variance).median() / 0.4549).clamp(min=1)
 
 
 def log_occam_factor(log_likelihood):

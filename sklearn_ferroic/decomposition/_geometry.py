@@ -6,8 +6,11 @@ the sense in which ``arctan2(d_row, d_col)`` grows.
 
 import math
 
+import numpy as np
 import torch
 from torch.nn.functional import grid_sample
+
+from ._angle_posterior import N_ANGLES
 
 
 def canonical_side(patch_shape):
@@ -97,14 +100,19 @@ class PolarGrid:
     def __init__(self, patch_shape):
         radius = max(min(patch_shape) - 1, 1) / 2
         self.n_rings = max(1, math.ceil(radius))
-        # the outermost ring is sampled at least every 1.6 px
-        self.n_angles = 2 ** max(4, math.ceil(math.log2(4 * radius + 1)))
+        # the outermost ring is sampled at least every 1.6 px, up to 256-px patches
+        n_angles = 2 ** max(4, math.ceil(math.log2(4 * radius + 1)))
+        self.n_angles = min(n_angles, N_ANGLES)
         step = radius / self.n_rings
-        self.radii = step * (torch.arange(self.n_rings) + 0.5)
-        self.weights = self.radii * step * 2 * math.pi / self.n_angles
-        angles = torch.arange(self.n_angles) * (2 * math.pi / self.n_angles)
-        directions = torch.stack([angles.sin(), angles.cos()], dim=-1)
-        self.points = (self.radii[:, None, None] * directions).reshape(-1, 2)
+        radii = step * (np.arange(self.n_rings) + 0.5)
+        angles = np.arange(self.n_angles) * (2 * np.pi / self.n_angles)
+        directions = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+        points = radii[:, None, None] * directions
+        # through NumPy, so that no default device of torch has a say
+        self.weights = torch.from_numpy(
+            (radii * step * 2 * np.pi / self.n_angles).astype(np.float32)
+        )
+        self.points = torch.from_numpy(points.reshape(-1, 2).astype(np.float32))
 
     def __call__(self, images, center=None):
         """Sample images ``(n, h, w)`` around centres ``(n, 2)`` on the rings."""

@@ -17,18 +17,35 @@ from ._angle_posterior import (
     angle_log_likelihood,
     log_occam_factor,
     mean_angle,
+    most_likely_angle,
     noise_inflation,
     sample_angle,
 )
 from ._geometry import PolarGrid, canonical_side, pose
-from ._networks import CanonicalDecoder, InvariantEncoder
+from ._networks import CanonicalDecoder, InvariantEncoder, initialize
+
+# Calibrations remember this many patches.
+_MEMORY = 4096
+# Scalars of the model's state and their first values.
+_SCALARS = {
+    "noise_variance": 1.0,
+    "noise_inflation": 1.0,
+    "n_calibrated": 0.0,
+    "pixel_mean": 0.0,
+    "pixel_scale": 1.0,
+}
 
 
 class Pose(NamedTuple):
-    """Posterior of the pose of each patch, given its latents."""
+    """Posterior of the pose of each patch, given its latents.
+
+    `angle` is the mean direction of the tempered posterior, `peak_angle` the most
+    likely turn, at which the offset is solved for.
+    """
 
     angle: torch.Tensor
     angle_std: torch.Tensor
+    peak_angle: torch.Tensor
     log_occam: torch.Tensor
     offset: torch.Tensor
     offset_std: torch.Tensor
@@ -55,6 +72,7 @@ class PosedImageModel(nn.Module):
         self.patch_shape = patch_shape
         self.offset_scale = offset_scale
         self.offset_is_free = True
+        self.generator = None
         self.polar = PolarGrid(patch_shape)
         self.encoder = InvariantEncoder(
             self.polar.n_rings, max(4, n_hidden // 4), latent_dim
@@ -62,10 +80,17 @@ class PosedImageModel(nn.Module):
         self.decoder = CanonicalDecoder(
             latent_dim, n_hidden, canonical_side(patch_shape)
         )
-        self.register_buffer("noise_variance", torch.ones(()))
-        self.register_buffer("noise_inflation", torch.ones(()))
-        self.register_buffer("pixel_mean", torch.zeros(()))
-        self.register_buffer("pixel_scale", torch.ones(()))
+        for name in _SCALARS:
+            self.register_buffer(name, torch.empty(()))
+
+    def initialize(self, generator):
+        """Draw the first weights; scales are 1 and what counts or centres is 0."""
+        initialize(self, generator)
+        # every canonical image begins as the common template, the decoder's bias
+        torch.nn.init.normal_(self.decoder.image.weight, std=1e-3, generator=generator)
+        torch.nn.init.zeros_(self.decoder.image.bias)
+        for name, value in _SCALARS.items():
+            getattr(self, name).fill_(value)
 
     @property
     def _has_offset(self):
@@ -91,7 +116,8 @@ class PosedImageModel(nn.Module):
         patches = self.standardize(rows)
         rings = self.polar(patches)
         mean, log_variance = self.encoder(rings)
-        latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        noise = torch.empty_like(mean).normal_(generator=self.generator)
+        latents = mean + noise * (0.5 * log_variance).exp()
         canonical = self.decoder(latents)
         with torch.no_grad():
             angle, offset = self._draw_pose(patches, rings, canonical)
@@ -105,7 +131,7 @@ class PosedImageModel(nn.Module):
 
     def _draw_pose(self, patches, rings, canonical):
         log_likelihood = self._angle_log_likelihood(rings, canonical)
-        angle = sample_angle(log_likelihood)
+        angle = sample_angle(log_likelihood, self.generator)
         return angle, self._offset(patches, canonical, angle)[0]
 
     def _angle_log_likelihood(self, rings, canonical):
@@ -146,9 +172,11 @@ class PosedImageModel(nn.Module):
         rings = self.polar(patches)
         canonical = self.polar(self.decoder(self.encoder(rings)[0]))
         weights = self.polar.weights.to(rings)
-        self.noise_inflation.copy_(
-            noise_inflation(rings, canonical, weights, self.noise_variance)
-        )
+        found = noise_inflation(rings, canonical, weights, self.noise_variance)
+        before = self.n_calibrated.clamp(max=_MEMORY)
+        share = len(patches) / (before + len(patches))
+        self.noise_inflation.lerp_(found.to(self.noise_inflation), share)
+        self.n_calibrated.add_(len(patches))
 
     def encode(self, patches):
         """Mean and log-variance of the latents of patches ``(n, h, w)``."""
@@ -162,11 +190,13 @@ class PosedImageModel(nn.Module):
         for _ in range(2 if self._has_offset else 1):
             rings = self.polar(patches, center=offset)
             log_likelihood = self._angle_log_likelihood(rings, canonical)
-            angle, width = mean_angle(log_likelihood / self.noise_inflation)
-            offset, offset_std, evidence = self._offset(patches, canonical, angle)
+            peak = most_likely_angle(log_likelihood)
+            offset, offset_std, evidence = self._offset(patches, canonical, peak)
+        angle, width = mean_angle(log_likelihood / self.noise_inflation)
         return Pose(
             angle,
             width,
+            peak,
             log_occam_factor(log_likelihood),
             offset,
             offset_std,
@@ -180,7 +210,7 @@ class PosedImageModel(nn.Module):
     def log_evidence(self, patches, latents):
         """Log-likelihood of patches given the latents, the pose integrated out."""
         found = self.infer_pose(patches, latents)
-        posed = self.reconstruct(latents, found.angle, found.offset)
+        posed = self.reconstruct(latents, found.peak_angle, found.offset)
         squared = ((patches.flatten(1) - posed) ** 2).sum(dim=1)
         n_pixels = patches[0].numel()
         at_peak = -0.5 * (

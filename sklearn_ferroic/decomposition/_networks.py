@@ -70,10 +70,25 @@ class CanonicalDecoder(nn.Module):
             nn.Tanh(),
         )
         self.image = nn.Linear(n_hidden, side * side)
-        nn.init.normal_(self.image.weight, std=1e-2 / n_hidden**0.5)
-        nn.init.zeros_(self.image.bias)
 
     def forward(self, latents):
         """Images ``(n, side, side)`` from latents ``(n, latent_dim)``."""
         image = self.image(self.hidden(latents))
         return image.reshape(-1, self.side, self.side)
+
+
+def initialize(module, generator):
+    """Draw first weights as torch does by default, but from one's own generator.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module, changed in place.
+    generator : torch.Generator
+        Source of the random numbers.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d):
+            bound = layer.weight[0].numel() ** -0.5
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

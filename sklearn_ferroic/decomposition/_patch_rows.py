@@ -8,9 +8,17 @@ def is_stack(X):
     return len(getattr(X, "shape", ())) == 3
 
 
+def as_stack_or_rows(X):
+    """Make an array of nested lists; leave all else as it is."""
+    return np.asarray(X) if isinstance(X, list) else X
+
+
 def flatten_stack(X):
     """Bring a stack of patches to rows; leave all else as it is."""
-    return np.asarray(X).reshape(len(X), -1) if is_stack(X) else X
+    if not is_stack(X):
+        return X
+    n_patches, height, width = X.shape
+    return np.asarray(X).reshape(n_patches, height * width)
 
 
 def resolve_patch_shape(X, n_pixels, patch_shape):

@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -13,17 +13,18 @@ from sklearn.utils.validation import (
 )
 
 from ._inference import draw_patches, infer_evidence, infer_posterior
-from ._model import PosedImageModel
-from ._patch_rows import flatten_stack, is_stack, resolve_patch_shape
+from ._patch_rows import as_stack_or_rows, flatten_stack, is_stack, resolve_patch_shape
 from ._training import (
     TrainingOptions,
     choose_device,
     from_arrays,
-    seeded,
+    new_model,
     start_model,
     to_arrays,
     train,
 )
+
+_FLOATS = [np.float32, np.float64]
 
 
 class RotationalVAE(TransformerMixin, BaseEstimator):
@@ -83,7 +84,8 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
 
     random_state : int, RandomState instance or None, default=None
         Seeds the initial weights, the order of the patches and the draws from the
-        posterior. With an int, results repeat to the bit on one machine's CPU.
+        posterior. With an int, results repeat to the bit on one machine's CPU
+        with the same number of threads.
 
     Attributes
     ----------
@@ -123,7 +125,9 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
     is the mean direction of its posterior. Where a patch has no polarity it means
     little, and the width returned by `transform_with_std` says so: the likelihood
     is tempered by how much the residuals of the training patches exceed white
-    noise in telling one turn from another.
+    noise in telling one turn from another. Between several turns that fit almost
+    equally well the mean is none of them, so that `inverse_transform` poses such a
+    patch worse than its best turn would.
 
     Because the offset is not part of the alignment, patches must be centred on
     their column to a fraction of the polarization.
@@ -303,7 +307,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "weights_")
         columns = self._check_columns(X, self._n_features_out, "transform returns")
-        if not self.translation:
+        if not self._has_offsets:
             columns = np.insert(columns, [1, 1], 0, axis=1)
         drawn = draw_patches(self._load_model_for_inference(), columns)
         return drawn.reshape(len(columns), -1)
@@ -323,7 +327,9 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
             data.
         """
         check_is_fitted(self, "weights_")
-        latents = self._check_columns(latents, self.latent_dim, "latent_dim says")
+        latents = self._check_columns(
+            latents, self._fitted_architecture["latent_dim"], "latent_dim says"
+        )
         columns = np.pad(latents, [(0, 0), (3, 0)])
         return draw_patches(self._load_model_for_inference(), columns)
 
@@ -345,7 +351,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         bound : ndarray of shape (n_samples,)
             In nats per pixel; higher is better.
         """
-        rows = self._check_rows(X, reset=False)
+        rows = self._check_rows(X)
         bound = infer_evidence(self._load_model_for_inference(), rows)
         return bound / rows.shape[1]
 
@@ -382,13 +388,18 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "weights_")
         _check_feature_names_in(self, input_features, generate_names=False)
-        offsets = ["offset_row", "offset_col"] if self.translation else []
-        latents = [f"latent{i}" for i in range(self.latent_dim)]
+        offsets = ["offset_row", "offset_col"] if self._has_offsets else []
+        n_latents = self._fitted_architecture["latent_dim"]
+        latents = [f"latent{i}" for i in range(n_latents)]
         return np.asarray(["angle", *offsets, *latents], dtype=object)
 
     @property
     def _n_features_out(self):
-        return 1 + 2 * bool(self.translation) + self.latent_dim
+        return 1 + 2 * self._has_offsets + self._fitted_architecture["latent_dim"]
+
+    @property
+    def _has_offsets(self):
+        return self._fitted_architecture["offset_scale"] > 0
 
     def _training_options(self, **schedule):
         return TrainingOptions(
@@ -399,31 +410,36 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         )
 
     def _train(self, X, options, random_state, going_on, passes=0):
-        rows = self._check_rows(X, reset=not going_on)
-        if going_on:
-            shape = self.patch_shape_
-        else:
-            shape = resolve_patch_shape(X, rows.shape[1], self.patch_shape)
+        X = as_stack_or_rows(X)
         device = choose_device(self.device)
-        with seeded(random_state, device):
-            if going_on:
-                self._check_same_architecture()
-                model = self._load_model()
-            else:
-                model = PosedImageModel(**self._architecture(shape))
-                start_model(model, rows, random_state, self.n_init)
-            losses = train(
-                model, rows, options, device=device, random_state=random_state
+        if going_on:
+            rows = self._check_rows(X)
+            architecture = self._check_same_architecture()
+            model = self._load_model()
+        else:
+            rows = check_array(
+                flatten_stack(X),
+                dtype=_FLOATS,
+                ensure_min_samples=2,
+                estimator=self,
+                input_name="X",
             )
-        before = self.loss_curve_ if passes else []
-        self.patch_shape_ = shape
-        self._fitted_architecture = self._architecture(shape)
+            shape = resolve_patch_shape(X, rows.shape[1], self.patch_shape)
+            architecture = self._architecture(shape)
+            model = new_model(random_state, **architecture)
+            start_model(model, rows, random_state, self.n_init)
+        losses = train(model, rows, options, device=device, random_state=random_state)
+        # Nothing is set before all has gone well.
+        if not going_on:
+            validate_data(self, flatten_stack(X), skip_check_array=True)
+        self.loss_curve_ = (self.loss_curve_ if passes else []) + losses
+        self.n_iter_ = len(self.loss_curve_)
+        self.patch_shape_ = architecture["patch_shape"]
         self.weights_ = to_arrays(model)
         self.noise_std_ = float(
             self.weights_["noise_variance"] ** 0.5 * self.weights_["pixel_scale"]
         )
-        self.loss_curve_ = before + losses
-        self.n_iter_ = len(self.loss_curve_)
+        self._fitted_architecture = architecture
         self._random_state = random_state
         return self
 
@@ -436,42 +452,41 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         }
 
     def _check_same_architecture(self):
+        given = self.patch_shape
+        wanted = self._architecture(
+            self.patch_shape_ if given is None else tuple(given)
+        )
         for name, fitted in self._fitted_architecture.items():
-            wanted = self._architecture(self.patch_shape_)[name]
-            if wanted != fitted:
+            if wanted[name] != fitted:
                 raise ValueError(
-                    f"The fit cannot go on with {name}={wanted}: it was begun with "
-                    f"{name}={fitted}. Set warm_start=False or make a new estimator."
+                    f"The fit cannot go on with {name}={wanted[name]}: it was begun "
+                    f"with {name}={fitted}. Set warm_start=False or make a new "
+                    "estimator."
                 )
+        return wanted
 
     def _load_model(self):
-        architecture = self._architecture(self.patch_shape_)
-        return from_arrays(self.weights_, choose_device(self.device), **architecture)
+        device = choose_device(self.device)
+        return from_arrays(self.weights_, device, **self._fitted_architecture)
 
     def _load_model_for_inference(self):
         # In double precision a patch's result does not hang on its batch.
         model = self._load_model()
         return model if model.pixel_mean.device.type == "mps" else model.double()
 
-    def _check_rows(self, X, *, reset):
-        if not reset:
-            check_is_fitted(self, "weights_")
-        if is_stack(X) and not reset and X.shape[1:] != self.patch_shape_:
+    def _check_rows(self, X):
+        check_is_fitted(self, "weights_")
+        X = as_stack_or_rows(X)
+        if is_stack(X) and X.shape[1:] != self.patch_shape_:
             raise ValueError(
                 f"X has patches of shape {X.shape[1:]}, but RotationalVAE was "
                 f"fitted on patches of shape {self.patch_shape_}."
             )
-        return validate_data(
-            self,
-            flatten_stack(X),
-            reset=reset,
-            dtype=[np.float32, np.float64],
-            ensure_min_samples=2 if reset else 1,
-        )
+        return validate_data(self, flatten_stack(X), reset=False, dtype=_FLOATS)
 
     def _check_columns(self, X, n_columns, reason):
-        columns = np.asarray(X, dtype=np.float32)
-        if columns.ndim != 2 or columns.shape[1] != n_columns:
+        columns = check_array(X, dtype=np.float32, estimator=self)
+        if columns.shape[1] != n_columns:
             raise ValueError(
                 f"Expected {n_columns} columns, as {reason}, got an array of shape "
                 f"{columns.shape}."
@@ -479,9 +494,9 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         return columns
 
     def _posterior(self, X):
-        rows = self._check_rows(X, reset=False)
+        rows = self._check_rows(X)
         columns = infer_posterior(self._load_model_for_inference(), rows)
-        if self.translation:
+        if self._has_offsets:
             return columns
         return tuple(np.delete(part, [1, 2], axis=1) for part in columns)
 

@@ -1,6 +1,5 @@
 """Building, starting and training the model; the one place that meets skorch."""
 
-import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -86,13 +85,37 @@ def choose_device(device):
     return torch.device("cpu")
 
 
-@contextlib.contextmanager
-def seeded(random_state, device):
-    """Seed torch inside the block and put its generators back afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(random_state.randint(np.iinfo(np.int32).max))
-        yield
+def new_model(random_state, **architecture):
+    """Build a model with first weights drawn from a RandomState."""
+    model = _without_weights(architecture)
+    model.initialize(_generator(random_state, "cpu"))
+    return model
+
+
+def from_arrays(weights, device, **architecture):
+    """Rebuild a model from plain arrays."""
+    model = _without_weights(architecture)
+    model.load_state_dict(
+        {name: torch.tensor(value) for name, value in weights.items()}
+    )
+    return model.to(device)
+
+
+def to_arrays(model):
+    """Copy a model's state into plain arrays."""
+    return {name: value.numpy(force=True) for name, value in model.state_dict().items()}
+
+
+def _without_weights(architecture):
+    # Layers built in the ordinary way draw from torch's global generator.
+    with torch.device("meta"):
+        model = PosedImageModel(**architecture)
+    return model.to_empty(device="cpu")
+
+
+def _generator(random_state, device):
+    seed = random_state.randint(np.iinfo(np.int32).max)
+    return torch.Generator(device).manual_seed(int(seed))
 
 
 def calibrate(model, rows, random_state):
@@ -139,7 +162,7 @@ def train(model, rows, options, *, device, random_state):
     device : torch.device
         Where to train.
     random_state : RandomState
-        Shuffles the batches.
+        Shuffles the batches and seeds the draws from the posterior.
 
     Returns
     -------
@@ -170,25 +193,13 @@ def train(model, rows, options, *, device, random_state):
         verbose=options.verbose,
     )
     net.initialize()
+    model.generator = _generator(random_state, device)
     # Not net.fit, which takes an interrupt for the end of the training.
     net.notify("on_train_begin", X=rows, y=None)
     net.fit_loop(rows)
     net.notify("on_train_end", X=rows, y=None)
     model.offset_is_free = True
+    if options.anneal:
+        model.n_calibrated.zero_()
     calibrate(model, rows, random_state)
     return [float(loss) for loss in net.history[:, "train_loss"]]
-
-
-def to_arrays(model):
-    """Copy a model's state into plain arrays."""
-    return {name: value.numpy(force=True) for name, value in model.state_dict().items()}
-
-
-def from_arrays(weights, device, **architecture):
-    """Rebuild a model from plain arrays."""
-    # the first weights, overwritten at once, must not use up random numbers
-    with torch.random.fork_rng(devices=[]):
-        model = PosedImageModel(**architecture)
-    tensors = {name: torch.tensor(value) for name, value in weights.items()}
-    model.load_state_dict(tensors)
-    return model.to(device)

@@ -222,7 +222,9 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         np.clip(cut, low, high, out=cut)
         if self.normalize == "image":
             cut -= low
-            cut /= max(np.percentile(image, 99.9) - low, np.finfo(np.float32).tiny)
+            # in a nearly empty image the percentile is still the minimum
+            span = np.percentile(image, 99.9) - low or high - low
+            cut /= span or 1
         if self.boundary == "nan":
             cut[outside_image(image.shape, centers, side)] = np.nan
         return cut

@@ -67,7 +67,7 @@ def test_samples_follow_the_posterior():
     table[:, 0], table[:, 128] = np.log(0.25), np.log(0.75)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        drawn = sample_angle(table)
+        drawn = sample_angle(table, None)
     assert (drawn > 1).double().mean().item() == pytest.approx(0.75, abs=0.03)
 
 

@@ -134,16 +134,14 @@ def test_offset_is_the_shift_in_pixels(vae):
     assert np.abs(found - found.mean(axis=0) - shift).mean() < 0.1
 
 
-def test_posterior_is_wide_where_there_is_no_polarity():
-    polar, _, _ = make_patches(200, seed=1, polar=1.0)
-    flat, _, _ = make_patches(100, seed=2, polar=0.0)
-    X = np.concatenate([polar, flat])
-    vae = RotationalVAE(max_epochs=8, random_state=0).fit(X)
-    found, std = vae.transform_with_std(X)
+def test_widths(vae, patches):
+    found, std = vae.transform_with_std(patches[0])
+    np.testing.assert_array_equal(found, vae.transform(patches[0]))
     assert std.shape == found.shape
-    assert np.degrees(np.median(std[:200, 0])) < 4
-    assert np.median(std[200:, 0]) > 8 * np.median(std[:200, 0])
     assert (std > 0).all()
+    assert np.degrees(std[:, 0]).max() < 5
+    assert std[:, 1:3].max() < vae.offset_scale
+    assert std[:, 3:].max() < 1
 
 
 def test_inverse_transform_draws_the_patches_as_posed(vae, patches):
@@ -276,18 +274,88 @@ def test_read_only_memory_map(patches, tmp_path):
     )
 
 
-def test_an_interrupt_is_passed_on_and_leaves_nothing_half_fitted(monkeypatch, patches):
+def test_an_interrupt_is_passed_on_and_leaves_the_estimator_as_it_was(
+    monkeypatch, patches
+):
     from sklearn_ferroic.decomposition._model import PosedImageModel
+
+    X = patches[0]
+    fitted = RotationalVAE(max_epochs=1, random_state=0).fit(X)
+    before = fitted.transform(X)
 
     def interrupted(self, rows):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(PosedImageModel, "forward", interrupted)
-    vae = RotationalVAE(max_epochs=1)
-    with pytest.raises(KeyboardInterrupt):
-        vae.fit(patches[0])
+    fresh = RotationalVAE(max_epochs=1)
+    for vae in (fresh, fitted):
+        with pytest.raises(KeyboardInterrupt):
+            vae.fit(X[:, :16, :16])
     with pytest.raises(NotFittedError):
-        vae.transform(patches[0])
+        fresh.transform(X)
+    assert not hasattr(fresh, "n_features_in_")
+    np.testing.assert_array_equal(fitted.transform(X), before)
+
+
+def test_a_refused_fit_leaves_the_estimator_as_it_was(patches):
+    X = patches[0]
+    vae = RotationalVAE(max_epochs=1, random_state=0).fit(X)
+    before = vae.transform(X)
+    vae.set_params(patch_shape=(3, 3))
+    with pytest.raises(ValueError, match="does not hold"):
+        vae.fit(X.reshape(len(X), -1)[:, :100])
+    np.testing.assert_array_equal(vae.transform(X), before)
+
+
+def test_parameters_set_after_the_fit_do_not_change_its_results(patches):
+    X = patches[0][:20]
+    vae = RotationalVAE(max_epochs=1, random_state=0).fit(X)
+    before = vae.transform(X)
+    vae.set_params(latent_dim=5, translation=False, n_hidden=8, offset_scale=9.0)
+    np.testing.assert_array_equal(vae.transform(X), before)
+    assert len(vae.get_feature_names_out()) == 5
+    assert vae.inverse_transform(before).shape == (20, SIDE**2)
+
+
+def test_threads_do_not_share_random_numbers():
+    X, _, _ = make_patches(80)
+
+    def fit_and_transform(_):
+        return RotationalVAE(max_epochs=2, random_state=0).fit_transform(X)
+
+    with joblib.parallel_config("threading", n_jobs=4):
+        results = joblib.Parallel()(
+            joblib.delayed(fit_and_transform)(i) for i in range(4)
+        )
+    for result in results:
+        np.testing.assert_allclose(result, fit_and_transform(0), atol=1e-3)
+
+
+def test_patches_wider_than_the_table_of_angles():
+    X = np.random.RandomState(0).rand(4, 260, 260)
+    found = RotationalVAE(max_epochs=1, n_hidden=4, random_state=0).fit_transform(X)
+    assert np.isfinite(found).all()
+
+
+def test_score_integrates_over_the_turns():
+    """Against the sum over turns on the pixels, for cells with four good ones."""
+    X = make_patches(40, polar=0.0)[0].astype(np.float64)
+    vae = RotationalVAE(random_state=0).fit(make_patches(240, seed=1, polar=0.0)[0])
+    model = vae._load_model_for_inference()
+    model.offset_is_free = False
+    with torch.no_grad():
+        patches = model.standardize(torch.from_numpy(X.reshape(40, -1)))
+        latents = model.encode(patches)[0]
+        found = model.log_evidence(patches, latents)
+        table = []
+        variance = model.noise_variance
+        for turn in 2 * np.pi * np.arange(512) / 512:
+            angle = torch.full((40,), turn, dtype=torch.float64)
+            drawn = model.reconstruct(latents, angle, torch.zeros(40, 2).double())
+            table.append(-0.5 * ((patches.flatten(1) - drawn) ** 2).sum(1) / variance)
+        direct = torch.stack(table).logsumexp(0) - np.log(512)
+        direct -= 0.5 * SIDE**2 * torch.log(2 * np.pi * variance)
+    np.testing.assert_allclose(found / SIDE**2, direct / SIDE**2, atol=0.01)
 
 
 def test_verbose_prints_a_line_an_epoch(patches, capsys):
@@ -315,6 +383,7 @@ def test_constant_patches_do_not_break_the_fit():
         ({"patch_shape": (3, 3)}, (9, 400), "does not hold the 400 features"),
         ({"patch_shape": (3, 3)}, (9, 20, 20), "X has patches of shape"),
         ({"device": "abacus"}, (9, 400), "cannot be used here"),
+        ({}, (0, 20, 20), r"0 sample\(s\)"),
     ],
 )
 def test_refusals_at_fit(parameters, shape, message):
@@ -332,6 +401,8 @@ def test_refusals_after_fit(vae):
         vae.inverse_transform(np.zeros((3, 4)))
     with pytest.raises(ValueError, match="Expected 2 columns, as latent_dim says"):
         vae.decode(np.zeros((3, 5)))
+    with pytest.raises(ValueError, match="NaN"):
+        vae.decode(np.full((1, 2), np.nan))
     with pytest.raises(ValueError, match="NaN"):
         vae.transform(np.full((1, SIDE**2), np.nan))
     for method in ("transform", "inverse_transform", "decode", "score"):

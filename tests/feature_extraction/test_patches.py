@@ -143,6 +143,15 @@ def test_normalize(noise, anywhere):
     np.testing.assert_allclose(by_patch.std(axis=(1, 2)), 1, atol=1e-5)
 
 
+def test_normalize_of_sparse_and_of_constant_images():
+    sparse = np.zeros((64, 64))
+    sparse[32, 32] = 5
+    cut = _windows(AtomSites(sparse, [[32.0, 32.0]]), window_size=9)
+    assert cut.max() == pytest.approx(1, abs=0.01)
+    flat = _windows(AtomSites(np.ones((64, 64)), [[32.0, 32.0]]), window_size=9)
+    assert (flat == 0).all()
+
+
 def test_images_of_different_gain_compare():
     image = make_ferroic_image("film", shape=(120, 120), random_state=0).image
     positions = [[60.0, 60.0]]

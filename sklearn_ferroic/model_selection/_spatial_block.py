@@ -1,0 +1,206 @@
+"""K folds of spatially contiguous blocks of sites."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+
+from ._blocks import cut_into_blocks, deal, train_side
+from ._coordinates import CONSTRAINTS, find_coordinates
+
+
+class SpatialBlockKFold(BaseCrossValidator):
+    """K-fold cross-validator over spatially contiguous blocks of sites.
+
+    Windows around neighbouring columns share most of their pixels, so folds drawn
+    at random test a model on what it has been trained on [1]_. Here every image is
+    cut into rectangular blocks, whole blocks are dealt to the folds, and training
+    sites within a guard band around the test sites are left out.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2.
+
+    block_size : float, default=None
+        Side of the blocks, px. Each side of an image is cut into the whole number of
+        parts nearest to that; ``inf`` takes images whole. Blocks should be larger
+        than the structures, such as domains, that a model could learn by heart. By
+        default an image is cut into 4 blocks for each fold, or into fewer and larger
+        ones, down to one for each fold, for sides of 4 `guard`.
+
+    guard : float, default=0
+        Training sites nearer than this to a test site of the same image, in px along
+        rows and along columns (Chebyshev distance), are left out of the fold. Windows
+        of side w around two sites share no pixel if ``guard=w``.
+
+    shuffle : bool, default=True
+        Whether layout and folds are drawn at random. If False, blocks are dealt in
+        the order in which they stand in the image.
+
+    coordinates : array-like of shape (n_sites, 2), default=None
+        Coordinates ``(row, col)`` of the rows of `X`, px; `X.positions` if None.
+        For an `X` that is not AtomSites.
+
+    frame : array-like of shape (n_sites,), default=None
+        Image of each row of `X`; `X.frame` or else one image if None.
+
+    random_state : int, RandomState instance or None, default=None
+        Draws the layout of the blocks and their folds if `shuffle` is True. Pass an
+        int for folds that are the same in every call.
+
+    See Also
+    --------
+    SpatialShuffleSplit : Random blocks, as many times as wanted.
+    single_split : One split, for searches without refolding.
+    sklearn.model_selection.GroupKFold : Folds of groups given by hand.
+
+    Notes
+    -----
+    An image is cut into bands and these into blocks of about equally many sites; cuts
+    run through the gaps between rows of columns. An image's blocks are dealt round by
+    round, one to each fold, the larger ones to the folds that have fewer sites. So
+    every fold tests on each image that has enough blocks, and test sides differ by no
+    more than the largest block.
+
+    The whole search is guarded by the largest window that it tries. Sub-pixel windows
+    reach beyond their own pixels: ``guard=window_size + 3`` (linear interpolation:
+    + 1) parts also the pixels that are interpolated. The guard counts from the
+    columns; with ``PatchExtractor(center="lattice")``, windows may be off them by
+    the displacement, so add twice the largest one.
+
+    References
+    ----------
+    .. [1] D. R. Roberts et al., "Cross-validation strategies for data with temporal,
+       spatial, hierarchical, or phylogenetic structure", Ecography 40, 913–929
+       (2017). :doi:`10.1111/ecog.02881`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.model_selection import SpatialBlockKFold
+    >>> grid = np.stack(np.mgrid[8:128:8, 8:128:8], axis=-1).reshape(-1, 2)
+    >>> sites = AtomSites(np.zeros((136, 136)), grid)
+    >>> cv = SpatialBlockKFold(4, block_size=60, guard=16, random_state=0)
+    >>> for train, test in cv.split(sites):
+    ...     print(len(train), len(test), np.ptp(sites.positions[test], axis=0))
+    144 64 [56. 56.]
+    153 56 [48. 56.]
+    153 56 [56. 48.]
+    161 49 [48. 48.]
+    """
+
+    _parameter_constraints: dict = {
+        **CONSTRAINTS,
+        "n_splits": [Interval(Integral, 2, None, closed="left")],
+        "shuffle": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        n_splits=5,
+        *,
+        block_size=None,
+        guard=0,
+        shuffle=True,
+        coordinates=None,
+        frame=None,
+        random_state=None,
+    ):
+        self.n_splits = n_splits
+        self.block_size = block_size
+        self.guard = guard
+        self.shuffle = shuffle
+        self.coordinates = coordinates
+        self.frame = frame
+        self.random_state = random_state
+        # scikit-learn's splitters, too, refuse bad parameters at construction
+        validate_parameter_constraints(
+            self._parameter_constraints, vars(self), type(self).__name__
+        )
+        if not shuffle and random_state is not None:
+            raise ValueError(
+                "random_state has no effect with shuffle=False. Leave it None, or set "
+                "shuffle=True."
+            )
+
+    def split(self, X, y=None, groups=None):
+        """Divide the sites into training and test sides.
+
+        All folds are made, and refused, before the first is handed out.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites or array-like of shape (n_sites, ...)
+            The sites; anything else needs `coordinates`.
+        y : object
+            Ignored.
+        groups : None
+            Ignored, with a warning.
+
+        Returns
+        -------
+        splits : iterator of (ndarray of int, ndarray of int)
+            Indices of the training and of the test side, ascending. The test sides
+            divide the sites; training sides are the rest without the guard band.
+
+        Raises
+        ------
+        TypeError
+            If `X` has no coordinates and none are given.
+        ValueError
+            If there are fewer sites or blocks than folds, if the guard leaves a fold
+            without training sites, or if `coordinates` and `X` differ in length.
+        """
+        positions, frame = find_coordinates(self, X, groups)
+        if self.n_splits > len(positions):
+            raise ValueError(
+                f"Cannot have n_splits={self.n_splits} greater than the number of "
+                f"sites, {len(positions)}."
+            )
+        rng = check_random_state(self.random_state) if self.shuffle else None
+        block = cut_into_blocks(
+            positions,
+            frame,
+            n_parts=self.n_splits,
+            block_size=self.block_size,
+            guard=self.guard,
+            rng=rng,
+        )
+        n_blocks = block.max() + 1
+        if n_blocks < self.n_splits:
+            raise ValueError(
+                f"n_splits={self.n_splits} folds need at least as many blocks, but "
+                f"{frame.max() + 1} image(s) make only {n_blocks} with "
+                f"block_size={self.block_size}. Use smaller blocks or fewer folds."
+            )
+        fold = deal(block, frame, self.n_splits, rng)
+        splits = []
+        for number in range(self.n_splits):
+            test = fold == number
+            name = f"Fold {number} of {self.n_splits}"
+            train = train_side(positions, frame, test, self.guard, name)
+            splits.append((np.flatnonzero(train), np.flatnonzero(test)))
+        return iter(splits)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Get the number of folds.
+
+        Parameters
+        ----------
+        X : object
+            Ignored.
+        y : object
+            Ignored.
+        groups : object
+            Ignored.
+
+        Returns
+        -------
+        n_splits : int
+            The number of folds.
+        """
+        return self.n_splits
