@@ -30,7 +30,7 @@ from sklearn_ferroic.metrics import angular_error
 WINDOW = 48
 
 
-def run(preset, image_seed, seed, boundary):
+def run(preset, image_seed, seed, boundary, angle_weight):
     data = make_ferroic_image(preset, random_state=image_seed)
     started = time.process_time()
     sites = AtomLocator(sublattice=1).fit_transform(data.image)
@@ -43,7 +43,7 @@ def run(preset, image_seed, seed, boundary):
     features = make_pipeline(
         PatchExtractor(window_size=WINDOW, boundary=boundary),
         RotationalVAE(random_state=seed),
-        AngleAwareScaler(),
+        AngleAwareScaler(angle_weight=angle_weight),
     )
     scaled = features.fit_transform(sites)
     seconds = time.process_time() - started
@@ -78,13 +78,14 @@ def run(preset, image_seed, seed, boundary):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--boundary", default="periodic")
+    parser.add_argument("--angle-weight", type=float, default=2.5)
     parser.add_argument("--same-image", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     for preset in ("film", "superlattice"):
         for seed in range(arguments.seeds):
             image_seed = 0 if arguments.same_image else seed
-            run(preset, image_seed, seed, arguments.boundary)
+            run(preset, image_seed, seed, arguments.boundary, arguments.angle_weight)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,15 @@ from sklearn_ferroic.metrics import angle_registration, angular_error, circular_
 
 # A cell whose angle is known worse than this has no direction to speak of.
 NON_POLAR = np.radians(30)
+# Mean displacement of a variant over the scatter across it; disorder alone gives 2.
+SIGNIFICANT = 3
+
+
+def _count(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
 
 
 def parse_arguments():
@@ -47,9 +56,9 @@ def parse_arguments():
     parser.add_argument("--dataset", help="name of the HDF5 dataset that is the image")
     parser.add_argument("--pixel-size", type=float, help="nm per pixel")
     parser.add_argument("--preset", choices=["film", "superlattice"], default="film")
-    parser.add_argument("--window-size", type=int, help="px; about 2.4 unit cells")
-    parser.add_argument("--components", type=int, default=5, help="groups of cells")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--window-size", type=_count, help="px; about 2.4 unit cells")
+    parser.add_argument("--components", type=_count, default=5, help="groups of cells")
+    parser.add_argument("--epochs", type=_count, default=20)
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--output-dir", type=Path, default=Path("demo_output"))
     return parser.parse_args()
@@ -61,12 +70,20 @@ def say(*words):
 
 def get_data(arguments):
     if arguments.image is None:
+        if arguments.pixel_size is not None or arguments.dataset is not None:
+            raise ValueError("--pixel-size and --dataset belong to an --image.")
         say(f"Generating the image '{arguments.preset}' ...")
         return make_ferroic_image(arguments.preset, random_state=arguments.random_state)
     say(f"Reading {arguments.image} ...")
-    return load_image(
+    data = load_image(
         arguments.image, dataset=arguments.dataset, pixel_size=arguments.pixel_size
     )
+    if data.image.ndim == 3:
+        raise ValueError(
+            f"{arguments.image} holds {len(data.image)} images; the demo takes one. "
+            "Save the one that you want as a file of its own."
+        )
+    return data
 
 
 def make_tail(arguments, spacing):
@@ -91,33 +108,50 @@ def register(angle, sites, certain):
     """Turn the angles, known up to one rotation, onto the measured displacements."""
     trusted = certain & sites.converged & np.isfinite(sites.polarization).all(axis=1)
     if trusted.sum() < 10:
-        return angle
+        return angle, False
     row, col = sites.polarization[trusted].T
     rotation = angle_registration(np.arctan2(row, col), angle[trusted])
-    return np.angle(np.exp(1j * (angle + rotation)))
+    return np.angle(np.exp(1j * (angle + rotation))), True
 
 
-def merge_groups(angle, width, labels):
-    """Variant of each cell: groups of one direction are one variant, -1 has none."""
+def find_variants(angle, width, labels, sites):
+    """Variant of each cell: groups of one direction are one variant, -1 has none.
+
+    A group has a direction if its angles are certain and agree, and, where the
+    columns' displacements were measured, if their mean stands out from their scatter.
+    """
     variant = np.full(len(labels), -1)
-    directions = []
+    variants = []
     for label in np.unique(labels):
         group = labels == label
         direction = circular_mean(angle[group])
-        spread = np.median(
-            np.abs(angular_error(np.full(group.sum(), direction), angle[group]))
-        )
-        if np.median(width[group]) > NON_POLAR or spread > NON_POLAR:
+        spread = angular_error(np.full(group.sum(), direction), angle[group])
+        certain = np.median(width[group]) < NON_POLAR
+        if not certain or np.median(np.abs(spread)) > NON_POLAR:
+            continue
+        along, aside = displacement(sites[group], direction)
+        if along < SIGNIFICANT * aside:
             continue
         near = [
-            k
-            for k, known in enumerate(directions)
+            number
+            for number, known in enumerate(variants)
             if abs(angular_error([known], [direction])[0]) < NON_POLAR
         ]
         if not near:
-            directions.append(direction)
-        variant[group] = near[0] if near else len(directions) - 1
-    return variant, directions
+            variants.append(direction)
+        # a cell that is uncertain in a certain group has no direction either
+        variant[group & (width < NON_POLAR)] = near[0] if near else len(variants) - 1
+    return variant, variants
+
+
+def displacement(sites, direction):
+    """Mean displacement along a direction and robust scatter across it, px."""
+    vectors = sites.polarization[np.isfinite(sites.polarization).all(axis=1)]
+    if not len(vectors):
+        return np.nan, np.nan
+    along = vectors @ [np.sin(direction), np.cos(direction)]
+    aside = vectors @ [np.cos(direction), -np.sin(direction)]
+    return np.median(along), 1.48 * np.median(np.abs(aside))
 
 
 def draw(all_sites, sites, angle, certainty, labels, variant, vae, path):
@@ -144,9 +178,9 @@ def draw(all_sites, sites, angle, certainty, labels, variant, vae, path):
     titles = {
         "a": "Image",
         "b": "Columns by mixture component",
-        "c": "Angle of polar cells",
+        "c": "Angle where it is certain",
         "d": "Decoded latents",
-        "e": "Polarization variants",
+        "e": "Variants",
     }
     for name, title in titles.items():
         panels[name].set_title(title)
@@ -155,32 +189,47 @@ def draw(all_sites, sites, angle, certainty, labels, variant, vae, path):
     plt.close(figure)
 
 
-def write_table(all_sites, centered, pose, names, labels, path):
-    """One row a column; what only the window centres have is empty elsewhere."""
+def write_table(all_sites, centered, columns, path):
+    """One row a column; what only the window centres have is empty elsewhere.
+
+    Angles are radians from the +col axis towards the +row axis.
+    """
     table = all_sites.to_frame()
     rows = np.flatnonzero(centered)
-    for name, values in zip(names, pose.T, strict=True):
-        table.loc[rows, name] = values
-    table["label"] = table.index.map(dict(zip(rows, labels, strict=True)))
-    table["label"] = table["label"].astype("Int64")
+    for name, values in columns.items():
+        if np.issubdtype(values.dtype, np.integer):
+            table[name] = table.index.map(dict(zip(rows, values, strict=True)))
+            table[name] = table[name].astype("Int64")
+        else:
+            table.loc[rows, name] = values
     table.to_csv(path, index=False)
-    return len(table)
 
 
-def describe(angle, variant, directions):
+def describe(angle, variant, variants, sites, registered):
     """Say in words which variants there are."""
-    say(f"Variants found: {len(directions)}.")
-    for number, direction in enumerate(directions):
+    unit = sites.pixel_size[0]
+    say(f"{'Variants' if registered else 'Orientations'} found: {len(variants)}.")
+    for number, direction in enumerate(variants):
         cells = variant == number
-        spread = angular_error(np.full(cells.sum(), direction), angle[cells])
-        say(
-            f"  variant {number}, towards {np.degrees(direction):+.0f}° "
-            f"(± {np.degrees(np.median(np.abs(spread))):.1f}°): "
-            f"{cells.mean():.1%} of the cells ({cells.sum()})"
+        spread = np.median(
+            np.abs(angular_error(np.full(cells.sum(), direction), angle[cells]))
         )
-    cells = variant < 0
-    if cells.any():
-        say(f"  without direction: {cells.mean():.1%} of the cells ({cells.sum()})")
+        along, _ = displacement(sites[cells], direction)
+        length = f"{along:.2f} px" if unit is None else f"{1000 * unit * along:.0f} pm"
+        size = f", displaced by {length}" if registered else ""
+        say(
+            f"  variant {number}: {cells.mean():.1%} of the cells ({cells.sum()}), at "
+            f"{np.degrees(direction):+.0f}° (± {np.degrees(spread):.1f}°){size}"
+        )
+    without = (variant < 0).sum()
+    say(
+        f"  no certain direction: {without / len(variant):.1%} of the cells ({without})"
+    )
+    if not registered:
+        say("No displacements could be measured: the orientations may not be polar,")
+        say("and their angles count from an arbitrary zero.")
+    elif len(variants) == 1:
+        say("A displacement that all cells share can also come from mistilt.")
 
 
 def compare_with_truth(data, sites, angle):
@@ -200,13 +249,20 @@ def compare_with_truth(data, sites, angle):
     error = np.degrees(np.abs(angular_error(true, angle[counted], register=True)))
     say(
         f"Truth: {(error < 45).mean():.1%} of the {counted.sum()} polar cells outside "
-        f"walls have the right variant; median angular error {np.median(error):.1f}°."
+        "walls and interfaces have the right variant; median angular error "
+        f"{np.median(error):.1f}°."
     )
 
 
 def main():
+    try:
+        run(parse_arguments())
+    except (OSError, TypeError, ValueError) as error:
+        return f"error: {error}"
+
+
+def run(arguments):
     started = time.perf_counter()
-    arguments = parse_arguments()
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     data = get_data(arguments)
 
@@ -227,19 +283,20 @@ def main():
     vae = tail["rotationalvae"]
     pose, widths = vae.transform_with_std(tail["patchextractor"].transform(sites))
     width = widths[:, 0]
-    pose[:, 0] = register(pose[:, 0], sites, width < NON_POLAR)
+    pose[:, 0], registered = register(pose[:, 0], sites, width < NON_POLAR)
     angle = pose[:, 0]
+    variant, variants = find_variants(angle, width, labels, sites)
 
     figure_path = arguments.output_dir / "domains.png"
     table_path = arguments.output_dir / "sites.csv"
     certainty = np.exp(-(width**2) / 2)
-    variant, directions = merge_groups(angle, width, labels)
+    columns = dict(zip(vae.get_feature_names_out(), pose.T, strict=True))
+    columns |= {"angle_std": width, "label": labels, "variant": variant}
+    write_table(all_sites, centered, columns, table_path)
     draw(all_sites, sites, angle, certainty, labels, variant, vae, figure_path)
-    names = vae.get_feature_names_out()
-    write_table(all_sites, centered, pose, names, labels, table_path)
 
     say("\nResult")
-    describe(angle, variant, directions)
+    describe(angle, variant, variants, sites, registered)
     if "variant" in data:
         compare_with_truth(data, sites, angle)
     say(f"Figure: {figure_path}\nTable:  {table_path}")
