@@ -1,5 +1,7 @@
 """Displacements of the columns in their cages."""
 
+import warnings
+
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
@@ -39,9 +41,12 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     border, beside a missing column) has NaN: drop such rows, or put a
     :class:`sklearn.impute.SimpleImputer` behind.
 
-    Sites that were fitted, as those of :class:`~sklearn_ferroic.AtomLocator`, are
-    taken at their word, NaN included. For bare positions the displacements are
-    computed from both sublattices, which must all be in the one call.
+    Where any site has a `polarization`, as those of
+    :class:`~sklearn_ferroic.AtomLocator` have, all are taken at their word, NaN
+    included. Where none has, the displacements are computed from both sublattices,
+    which must all be in the one call, unless a `lattice_position` or a
+    `position_std` tells that the sites are a slice of located ones: these stay NaN,
+    with a warning if a displacement could have been computed.
 
     Examples
     --------
@@ -166,8 +171,7 @@ def _check_sites(sites, unit):
 
 
 def _check_sublattices(sites):
-    known = np.isfinite(sites.polarization).any()
-    if not known and len(np.unique(sites.sublattice)) < 2:
+    if not _is_located(sites) and len(np.unique(sites.sublattice)) < 2:
         raise ValueError(
             "The sites hold one sublattice and no displacements: the neighbours of "
             "the other sublattice are missing. Use AtomLocator(n_sublattices=2), "
@@ -175,13 +179,37 @@ def _check_sublattices(sites):
         )
 
 
+def _is_located(sites):
+    """Tell sites of a locator, which knows where a displacement is undefined.
+
+    Amplitudes are no sign of it: they come with many a table of bare positions.
+    """
+    results = (sites.polarization, sites.lattice_position, sites.position_std)
+    return any(np.isfinite(result).any() for result in results)
+
+
 def _displacement(sites):
-    # Sites that went through a locator know where a displacement is undefined: a
-    # slice of them must not be read as if its neighbours had never been there.
-    results = (sites.polarization, sites.lattice_position, sites.amplitude)
-    if any(np.isfinite(result).any() for result in results):
+    if np.isfinite(sites.polarization).any():
         return np.array(sites.polarization)  # a plain array, if it was mapped
     _check_sublattices(sites)
+    vector = _cage_displacements(sites)
+    if not _is_located(sites):
+        return vector
+    # A slice of located sites must not be read as if its neighbours had never been
+    # there; sites of another origin had better say so.
+    if np.isfinite(vector).any():
+        warnings.warn(
+            "The sites have lattice_position or position_std, as AtomLocator gives "
+            "them, and no polarization: all displacements are NaN, although some "
+            "cages are complete. To have them computed, make AtomSites of images, "
+            "positions and sublattice alone, or give polarization.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return np.full_like(vector, np.nan)
+
+
+def _cage_displacements(sites):
     vector = np.full((len(sites), 2), np.nan)
     for frame in np.unique(sites.frame):
         rows = np.flatnonzero(sites.frame == frame)

@@ -48,8 +48,8 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         and a half spacings. Columns must also stand out from the noise.
 
     n_sublattices : int or "auto", default="auto"
-        How many sublattices the images show, 1 to 4. "auto" decides between one
-        and two.
+        How many sublattices the images show, 1 to 4; a number holds for every
+        image. "auto" decides between one and two, for each image by itself.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
         How positions are refined: by the Gaussian fit; by the centre of mass; or
@@ -69,13 +69,15 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Typical sigma of the bright columns, px.
 
     threshold_ : float
-        Share of the local maximum that a column must reach.
+        Share of the local maximum that a column must reach, in `transform` too.
 
     n_sublattices_ : int
-        Number of sublattices.
+        Number of sublattices: the most that an image shows. With
+        ``n_sublattices="auto"`` other images may show fewer.
 
     sublattice_brightness_ : ndarray of shape (n_sublattices_,)
-        Median amplitude of each sublattice, relative to sublattice 0.
+        Median amplitude of each sublattice relative to sublattice 0 of its image:
+        the median over the images that show it.
 
     See Also
     --------
@@ -92,7 +94,11 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     handed on to the sites.
 
     *Border.* A column comes out if its fitted centre lies on the area of the
-    pixels, in [−0.5, n − 0.5) along each axis, however little of it is seen.
+    pixels, [−0.5, n − 0.5] along each axis, by its standard error; within one
+    `width_` of the border also only if that error is below a quarter of `width_`.
+    Columns that the border cuts are fitted as about as wide as the others. Some
+    whose centre is within a pixel of the border are missed for it. Doubtful and
+    unfitted positions need only lie on the area of the pixels.
 
     *Doubtful fits* (no convergence, implausible width, no information) have
     ``converged=False`` and their centre of mass for a position. They are kept.
@@ -180,8 +186,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Raises
         ------
         TypeError, ValueError
-            If the images or the parameters are of no use; the message says what
-            to do.
+            If images or parameters are of no use or no image shows the `sublattice`.
         """
         self._fit(X)
         return self
@@ -198,11 +203,17 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         -------
         sites : AtomSites
             The columns, image by image and there from top to bottom.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the images are of no use or none shows the `sublattice`.
         """
         check_is_fitted(self)
         self._validate_params()
         images, pixel_sizes = check_images(X)
-        return self._assemble(images, pixel_sizes, self._locate(images))
+        fits = self._locate(images, self.spacing_, self.width_, self.threshold_)
+        return self._assemble(images, pixel_sizes, fits)
 
     def fit_transform(self, X, y=None):
         """Learn the scale from images and locate their columns.
@@ -243,9 +254,10 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         check_is_fitted(self)
         self._validate_params()
         images, _ = check_images(X)
+        fits = self._locate(images, self.spacing_, self.width_, self.threshold_)
         scores = [
             explained_variance(image, fit, self.width_)
-            for image, fit in zip(images, self._locate(images), strict=True)
+            for image, fit in zip(images, fits, strict=True)
         ]
         return float(np.mean(scores))
 
@@ -274,35 +286,38 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             delayed(estimate_scale)(image, self.spacing, number)
             for number, image in enumerate(images)
         )
-        spacing, width = np.median(scales, axis=0)
+        spacing, width = np.median(scales, axis=0).tolist()
         _warn_of_outliers(np.array(scales)[:, 0], spacing)
-        fits = self._locate(images, float(spacing), float(width))
+        fits = self._locate(images, spacing, width, self.threshold)
         labels = [_label(fit, spacing, self.n_sublattices) for fit in fits]
-        n_sublattices = 1 + max(label.max(initial=0) for label in labels)
+        n_sublattices = 1 + max(int(label.max(initial=0)) for label in labels)
+        if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
+            raise _no_such_sublattice(self.sublattice, n_sublattices)
         # Nothing is set before all has gone well.
-        self.spacing_, self.width_ = float(spacing), float(width)
+        self.spacing_, self.width_ = spacing, width
         self.threshold_ = float(self.threshold)
-        self.n_sublattices_ = int(n_sublattices)
+        self.n_sublattices_ = n_sublattices
+        # What to look for in an image: up to as many, or as many.
+        by_image = self.n_sublattices == "auto" and n_sublattices > 1
+        self._n_sublattices = "auto" if by_image else n_sublattices
         self.sublattice_brightness_ = _relative_brightness(fits, labels, n_sublattices)
         return images, pixel_sizes, fits
 
-    def _locate(self, images, spacing=None, width=None):
-        spacing = self.spacing_ if spacing is None else spacing
-        width = self.width_ if width is None else width
+    def _locate(self, images, spacing, width, threshold):
         return Parallel(n_jobs=self.n_jobs)(
             delayed(locate_image)(
                 image,
                 number,
                 spacing=spacing,
                 width=width,
-                threshold=self.threshold,
+                threshold=threshold,
                 refine=self.refine,
             )
             for number, image in enumerate(images)
         )
 
     def _assemble(self, images, pixel_sizes, fits):
-        tables = [_site_table(fit, self.spacing_, self.n_sublattices_) for fit in fits]
+        tables = [_site_table(fit, self.spacing_, self._n_sublattices) for fit in fits]
         columns = {
             name: np.concatenate([table[name] for table in tables])
             for name in tables[0]
@@ -313,11 +328,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             return sites
         chosen = sites[np.isin(sites.sublattice, self.sublattice)]
         if not len(chosen):
-            raise ValueError(
-                f"sublattice={self.sublattice!r} was asked for, but "
-                f"{self.n_sublattices_} sublattice(s) were found, numbered from 0. "
-                "Set n_sublattices if the images show more."
-            )
+            raise _no_such_sublattice(self.sublattice, 1 + sites.sublattice.max())
         return chosen
 
     def __sklearn_tags__(self):
@@ -336,6 +347,13 @@ def _check_sublattice(sublattice):
             "sublattice must be None, a non-negative integer or a list of them "
             f"(0 = brightest), got {sublattice!r}."
         )
+
+
+def _no_such_sublattice(sublattice, n_found):
+    return ValueError(
+        f"sublattice={sublattice!r} was asked for, but {n_found} sublattice(s) were "
+        "found, numbered from 0. Set n_sublattices if the images show more."
+    )
 
 
 def _warn_of_outliers(spacings, spacing):
@@ -357,13 +375,12 @@ def _label(fit, spacing, n_sublattices):
 
 
 def _relative_brightness(fits, labels, n_sublattices):
-    amplitude = np.concatenate([fit.table[:, AMPLITUDE] for fit in fits])
-    label = np.concatenate(labels)
-    level = [
-        np.median(amplitude[label == number]) if (label == number).any() else np.nan
-        for number in range(n_sublattices)
-    ]
-    return np.array(level) / level[0]
+    # Image by image: exposures differ.
+    level = np.full((len(fits), n_sublattices), np.nan)
+    for row, fit, label in zip(level, fits, labels, strict=True):
+        for number in np.unique(label):
+            row[number] = np.median(fit.table[label == number, AMPLITUDE])
+    return np.nanmedian(level / level[:, :1], axis=0)
 
 
 def _site_table(fit, spacing, n_sublattices):

@@ -31,7 +31,16 @@ _MAX_MISFIT = 12
 _MAX_DEVIATION = 0.15
 
 
-def fit_columns(image, table, *, spacing, width, noise=None, max_rounds=_MAX_ROUNDS):
+def fit_columns(
+    image,
+    table,
+    *,
+    spacing,
+    width,
+    noise=None,
+    max_rounds=_MAX_ROUNDS,
+    width_scatter=np.inf,
+):
     """Fit all columns of an image together.
 
     Parameters
@@ -46,6 +55,9 @@ def fit_columns(image, table, *, spacing, width, noise=None, max_rounds=_MAX_ROU
         Pixel variance to start from; it is learned from the residual either way.
     max_rounds : int
         Largest number of scoring steps.
+    width_scatter : float
+        How well the sigma of columns that the border cuts is known beforehand: the
+        relative scatter around the typical one.
 
     Returns
     -------
@@ -56,7 +68,7 @@ def fit_columns(image, table, *, spacing, width, noise=None, max_rounds=_MAX_ROU
     start = table.copy()
     bounds = _bounds(start, image, spacing, width)
     table = np.clip(table, *bounds)
-    state = _State(table, np.full_like(table, np.nan), np.zeros_like(table))
+    state = _State(table, width, width_scatter)
     noise_rounds = _NOISE_ROUNDS if noise is None else _NOISE_ROUNDS[:1]
     noise = noise or NoiseModel(1.0, 0.0, 0.0)
     active = np.arange(len(table))
@@ -86,10 +98,12 @@ def fit_columns(image, table, *, spacing, width, noise=None, max_rounds=_MAX_ROU
 class _State:
     """What the rounds of a fit hand on."""
 
-    def __init__(self, table, std, last_step):
+    def __init__(self, table, width, width_scatter):
         self.table = table
-        self.std = std
-        self.last_step = last_step
+        self.width = width
+        self.width_precision = (width_scatter * width) ** -2.0
+        self.std = np.full_like(table, np.nan)
+        self.last_step = np.zeros_like(table)
         self.slope = np.zeros((len(table), 2))
         self.step_size = np.full(len(table), np.inf)
         # Mean squared pull of a window's pixels; their deviation over the height.
@@ -174,6 +188,7 @@ def _scoring_step(windows, state, rows, total, noise):
     weighted = slopes * weight[:, None]
     normal = weighted @ slopes.transpose(0, 2, 1)
     gradient = (weighted @ residual[:, :, None])[:, :, 0]
+    _add_typical_width(normal, gradient, windows, state, rows)
     n_seen = np.maximum(np.count_nonzero(weight, axis=1), 1)
     square = residual * residual
     misfit = np.stack(
@@ -184,6 +199,13 @@ def _scoring_step(windows, state, rows, total, noise):
         axis=1,
     )
     return *_solve(normal.astype(np.float64), gradient.astype(np.float64)), misfit
+
+
+def _add_typical_width(normal, gradient, windows, state, rows):
+    """Add what the typical width tells of the columns that the border cuts."""
+    precision = np.where(windows.whole[rows], 0, state.width_precision)
+    normal[:, SIGMA, SIGMA] += precision
+    gradient[:, SIGMA] += precision * (state.width - state.table[rows, SIGMA])
 
 
 def _background_plane(windows, state, rows):

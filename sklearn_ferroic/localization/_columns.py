@@ -31,7 +31,7 @@ class ColumnFit(NamedTuple):
     noise: NoiseModel
 
 
-def on_image(positions, shape):
-    """Tell which positions lie on the area of the pixels."""
-    last = np.array(shape) - 0.5
-    return ((positions >= -0.5) & (positions <= last)).all(axis=1)
+def on_image(positions, shape, margin=0.0):
+    """Tell which positions lie on the area of the pixels, by a margin."""
+    first, last = margin - 0.5, np.array(shape) - 0.5 - margin
+    return ((positions >= first) & (positions <= last)).all(axis=1)

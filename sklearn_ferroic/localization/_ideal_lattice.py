@@ -159,6 +159,4 @@ def _robust_fit(design, positions, cell):
         miss = np.hypot(*(positions - design @ fitted).T)
         scale = 4.7 * max(1.4826 * np.median(miss), 1e-3 * cell)
         weight = np.maximum(1 - (miss / scale) ** 2, 0) ** 2
-        if np.count_nonzero(weight) < 3:
-            return None
     return fitted

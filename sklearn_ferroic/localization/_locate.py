@@ -25,6 +25,11 @@ _COMPANY_REACH = 1.5
 _FIRST_WIDTH = 0.16
 # Wider filters merge a faint column with the bright ones around it.
 _WIDEST_FILTER = 0.17
+# Half a column tells its centre only if its width is known: columns cut by the
+# border are taken to be as wide as the typical one, give or take this share ...
+_WIDTH_SCATTER = 0.1
+# ... and within a width of the border, a centre is known to this share of the width.
+_MAX_BORDER_STD = 0.25
 _CROP = 18  # side in spacings of the crop that it is learned from
 
 
@@ -108,8 +113,7 @@ def locate_columns(image, *, spacing, width, threshold, refine):
             places = center_of_mass(image, table[:, ROW : COL + 1], 1.5 * width)
             table[:, ROW : COL + 1] = places
         fit = _unfitted(table)
-    inside = on_image(fit.table[:, ROW : COL + 1], image.shape)
-    order = np.flatnonzero(inside)
+    order = np.flatnonzero(_stands_inside(fit, image.shape, width))
     row, col = np.rint(fit.table[order, ROW : COL + 1]).T
     order = order[np.lexsort((col, row))]
     return ColumnFit(fit.table[order], fit.std[order], fit.converged[order], fit.noise)
@@ -176,7 +180,14 @@ def _judge(image, table, noise, inflation, spacing, width):
 
 
 def _final_fit(image, table, spacing, width, noise, inflation):
-    fit = fit_columns(image, table, spacing=spacing, width=width, noise=noise)
+    fit = fit_columns(
+        image,
+        table,
+        spacing=spacing,
+        width=width,
+        noise=noise,
+        width_scatter=_WIDTH_SCATTER,
+    )
     # Noise in the band of the columns is what moves them.
     fit.std[:] *= inflation
     # A fit that leaves the image from its border is a column off the image.
@@ -189,6 +200,19 @@ def _final_fit(image, table, spacing, width, noise, inflation):
         start = np.clip(table[bad, ROW : COL + 1], 0, np.array(image.shape) - 1)
         fit.table[bad, ROW : COL + 1] = center_of_mass(image, start, 1.5 * width)
     return fit
+
+
+def _stands_inside(fit, shape, width):
+    """Tell which columns have their centres on the image, as far as can be known.
+
+    The half or the tail of a column fits a range of centres: a fit counts if it is
+    inside by its standard error, and at the border if it is not a mere guess.
+    """
+    positions, std = fit.table[:, ROW : COL + 1], fit.std[:, ROW : COL + 1]
+    # Without a fit, or with a doubtful one, there is the position alone.
+    std = np.where(fit.converged[:, None], np.nan_to_num(std), 0)
+    known = (std < _MAX_BORDER_STD * width).all(axis=1)
+    return on_image(positions, shape, std) & (known | on_image(positions, shape, width))
 
 
 def _unfitted(table):

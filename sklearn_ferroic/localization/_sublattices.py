@@ -165,8 +165,6 @@ def _split_one_more(label, n_so_far, positions, log_brightness, spacing):
         split = split_in_two(positions[members], log_brightness[members], own_spacing)
         if split.separation > best_separation:
             best, best_separation = (members, split.label), split.separation
-    if best is None:
-        return label
     label = label.copy()
     members, halves = best
     label[members[halves == 1]] = n_so_far

@@ -63,7 +63,9 @@ def test_what_the_sites_know_is_taken():
 
 
 def test_a_slice_of_fitted_sites_is_not_computed_anew():
-    sites = make_sites(amplitude=np.ones(72), polarization=np.full((72, 2), 0.25))
+    sites = make_sites(
+        position_std=np.full((72, 2), 0.1), polarization=np.full((72, 2), 0.25)
+    )
     sites.polarization[::2] = np.nan
     made = PolarizationVector().fit(sites)
     whole = made.transform(sites)
@@ -71,6 +73,41 @@ def test_a_slice_of_fitted_sites_is_not_computed_anew():
         assert np.array_equal(
             made.transform(sites[[row]]), whole[[row]], equal_nan=True
         )
+
+
+def test_amplitudes_do_not_make_sites_located():
+    bare = make_sites()
+    sites = make_sites(amplitude=np.ones(72), sigma=np.ones(72), background=np.ones(72))
+    vector = PolarizationVector().fit_transform(sites)
+    assert np.isfinite(vector).all(axis=1).sum() == 50
+    assert np.array_equal(vector, PolarizationVector().transform(bare), equal_nan=True)
+
+
+@pytest.mark.parametrize("refine", ["gaussian", None])
+def test_border_sites_stay_undefined_in_a_slice(refine):
+    truth = make_ferroic_image("film", shape=(200, 200), random_state=0)
+    sites = AtomLocator(refine=refine).fit_transform(truth)
+    border = sites[np.isnan(sites.polarization).any(axis=1)]
+    assert set(border.sublattice) == {0, 1}
+    for chosen in (border, border[border.sublattice == 1], border[:1]):
+        assert np.isnan(PolarizationVector().fit_transform(chosen)).all()
+
+
+@pytest.mark.parametrize("name", ["position_std", "lattice_position"])
+def test_complete_cages_without_polarization_warn(name):
+    sites = make_sites(**{name: np.ones((72, 2))})
+    with pytest.warns(UserWarning, match="no polarization: all displacements are NaN"):
+        vector = PolarizationVector().fit_transform(sites)
+    assert np.isnan(vector).all()
+
+
+def test_a_site_alone_in_its_frame_is_undefined():
+    alone = AtomSites(np.zeros((40, 40)), [[20, 20]], sublattice=[1])
+    vector = PolarizationVector().transform(
+        AtomSites.concatenate([make_sites(), alone])
+    )
+    assert np.isnan(vector[-1]).all()
+    assert np.isfinite(vector[:-1]).all(axis=1).sum() == 50
 
 
 def test_frames_are_apart():

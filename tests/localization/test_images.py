@@ -57,6 +57,26 @@ def test_the_failing_image_is_named(columns):
         locator.transform([good, np.eye(60)[::-1] * 1e-3 + noise(60, 60)])
 
 
+def test_smooth_images_hold_no_columns(columns):
+    row, col = np.mgrid[:200, :200]
+    locator = AtomLocator().fit(columns().image)
+    for smooth in (row + col, (row - 100.0) ** 2 + (col - 100.0) ** 2):
+        with pytest.raises(ValueError, match="No columns found in image 0"):
+            AtomLocator(spacing=14.0).fit(smooth)
+        with pytest.raises(ValueError, match="No columns found in image 0"):
+            locator.transform(smooth)
+
+
+def test_a_single_column():
+    row, col = np.mgrid[:64, :64]
+    image = 100 * np.exp(-((row - 30.25) ** 2 + (col - 33.5) ** 2) / (2 * 2.5**2))
+    image = image + noise(64, 64)
+    sites = AtomLocator(spacing=14.0).fit_transform(image)
+    assert sites.positions == pytest.approx(np.array([[30.25, 33.5]]), abs=0.25)
+    assert np.isnan(sites.polarization).all()
+    assert np.isnan(sites.lattice_position).all()
+
+
 def test_smaller_than_three_spacings(columns):
     image = columns(cell=40).image
     with pytest.raises(ValueError, match=r"smaller than 3 column spacings of 28\.. px"):

@@ -205,3 +205,26 @@ def test_ideal_lattice_reaches_islands_and_refuses_strays():
 def test_no_lattice_of_a_few_columns_or_a_line(n):
     line = np.column_stack([np.zeros(n), 10.0 * np.arange(n)])
     assert np.isnan(lattice_positions(line, np.zeros(n, dtype=int))).all()
+
+
+def test_no_lattice_through_pairs_lines_or_disorder():
+    pairs = 10.0 * np.array([[0, 0], [0, 1], [20, 0], [20, 1], [40, 0], [40, 1]])
+    line = np.column_stack([np.zeros(9), np.arange(9)])
+    across = np.column_stack([np.arange(20, 24), np.zeros(4)])
+    square = np.stack(np.meshgrid([0, 1], [0, 1]), -1).reshape(-1, 2)
+    squares = np.concatenate([square + [9 * step, 0] for step in range(4)])
+    for positions in (
+        pairs,
+        10.0 * np.concatenate([line, across]),
+        10.0 * squares,
+    ):
+        found = lattice_positions(positions, np.zeros(len(positions), dtype=int))
+        assert np.isnan(found).all()
+    # Nine columns without order: at most a few fall on a lattice by chance.
+    grid = 10.0 * np.stack(np.meshgrid(range(3), range(3)), -1).reshape(-1, 2)
+    for seed in range(40):
+        shift = np.random.default_rng(seed).uniform(-4, 4, grid.shape)
+        found = lattice_positions(grid + shift, np.zeros(9, dtype=int))
+        known = np.isfinite(found).all(axis=1)
+        assert np.array_equal(known, np.isfinite(found).any(axis=1))
+        assert np.abs(found - grid - shift)[known].max(initial=0) < 10

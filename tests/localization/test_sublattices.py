@@ -96,6 +96,15 @@ def test_a_handful_of_columns(n, n_sublattices):
     assert len(label) == n
 
 
+def test_no_more_sublattices_than_columns():
+    # One bright column amid four others: it cannot be divided any more.
+    positions = 10.0 * np.array([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
+    brightness = np.array([1.0, 0.4, 0.2, 0.7, 0.3])
+    label = assign_sublattices(positions, brightness, 10.0, 4)
+    assert label[0] == 0
+    assert np.array_equal(np.unique(label), range(4))
+
+
 def test_lone_columns_are_labelled_by_their_brightness():
     positions, truth, spacing = perovskite()
     lone = np.array([[-40.0, 0.0], [-80.0, 80.0]])
