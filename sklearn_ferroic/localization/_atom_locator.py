@@ -380,7 +380,10 @@ def _relative_brightness(fits, labels, n_sublattices):
     for row, fit, label in zip(level, fits, labels, strict=True):
         for number in np.unique(label):
             row[number] = np.median(fit.table[label == number, AMPLITUDE])
-    return np.nanmedian(level / level[:, :1], axis=0)
+    known = level[level[:, 0] > 0]
+    if not len(known):
+        return np.full(n_sublattices, np.nan)
+    return np.nanmedian(known / known[:, :1], axis=0)
 
 
 def _site_table(fit, spacing, n_sublattices):
