@@ -154,14 +154,14 @@ def displacement(sites, direction):
     return np.median(along), 1.48 * np.median(np.abs(aside))
 
 
-def draw(all_sites, sites, angle, certainty, labels, variant, vae, path):
+def draw(all_sites, sites, angle, certainty, variant, vae, path):
     figure = plt.figure(figsize=(19, 9), layout="constrained")
     panels = figure.subplot_mosaic("abee\ncdee", width_ratios=[1, 1, 1, 1])
     image = all_sites.images[0]
     panels["a"].imshow(image, cmap="gray", vmax=np.percentile(image, 99.9))
     panels["a"].set(xticks=[], yticks=[])
     SitesDisplay.from_sites(
-        sites, values=labels, values_name="group", ax=panels["b"], ticks=None
+        sites, values=variant, values_name="variant", ax=panels["b"], ticks=None
     )
     AngleHistogramDisplay.from_predictions(angle[certainty > 0.5], ax=panels["c"])
     panels["c"].set_xticks(range(-180, 181, 90))
@@ -177,7 +177,7 @@ def draw(all_sites, sites, angle, certainty, labels, variant, vae, path):
     )
     titles = {
         "a": "Image",
-        "b": "Columns by mixture component",
+        "b": "Columns by variant",
         "c": "Angle where it is certain",
         "d": "Decoded latents",
         "e": "Variants",
@@ -293,7 +293,7 @@ def run(arguments):
     columns = dict(zip(vae.get_feature_names_out(), pose.T, strict=True))
     columns |= {"angle_std": width, "label": labels, "variant": variant}
     write_table(all_sites, centered, columns, table_path)
-    draw(all_sites, sites, angle, certainty, labels, variant, vae, figure_path)
+    draw(all_sites, sites, angle, certainty, variant, vae, figure_path)
 
     say("\nResult")
     describe(angle, variant, variants, sites, registered)

@@ -1,5 +1,3 @@
-import time
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -85,7 +83,7 @@ class TestAllMaps:
         with pytest.raises(ValueError, match="ticks must be"):
             draw(b_sites, ticks="mm")
 
-    def test_25000_sites_are_fast(self, draw, b_sites):
+    def test_25000_sites_take_few_artists(self, draw, b_sites):
         rng = np.random.default_rng(0)
         side = np.arange(160) * 12.0 + 8
         grid = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1)
@@ -93,9 +91,11 @@ class TestAllMaps:
         sites = AtomSites(
             np.zeros((1930, 1930)), positions, polarization=rng.normal(size=(25_600, 2))
         )
-        start = time.process_time()
-        draw(sites).figure_.canvas.draw()
-        assert time.process_time() - start < 6  # 1.5 s on an idle core
+        few, many = draw(b_sites), draw(sites)
+        many.figure_.canvas.draw()
+        # what is drawn grows with the sites, the number of artists does not
+        count = [len(display.ax_.get_children()) for display in (few, many)]
+        assert count[1] <= count[0]
 
 
 def zip_ticks(ax):
