@@ -78,7 +78,7 @@ def run(preset, image_seed, seed, boundary, angle_weight):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--boundary", default="periodic")
-    parser.add_argument("--angle-weight", type=float, default=2.5)
+    parser.add_argument("--angle-weight", type=float, default=5.0)
     parser.add_argument("--same-image", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()

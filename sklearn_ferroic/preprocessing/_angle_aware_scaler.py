@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import RobustScaler
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
@@ -23,7 +23,8 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
 
     An angle just below π and one just above −π are neighbours, which a mixture or
     k-means on the raw number does not see. The angle becomes a point on a circle; all
-    other columns get zero mean and unit variance.
+    other columns are centred on their median and scaled robustly, so that a minority
+    such as the substrate does not shrink the scale of the rest.
 
     The columns are those of :class:`~sklearn_ferroic.decomposition.RotationalVAE`:
     ``angle[, offset_row, offset_col], latent0 … latent{L-1}``. Where `X` has feature
@@ -38,10 +39,10 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         Whether the angle becomes ``cos(n_fold * angle)`` and ``sin(n_fold * angle)``
         or is left out. Left out, rows that differ by orientation alone fall together:
         latents by themselves tell chemistry, with the angle they tell variants.
-    angle_weight : float, default=2.5
-        Radius of the circle on which the angle is put, in standard deviations of the
-        other columns. At 1 the clusters of four variants stand closer than latents
-        that tell film from substrate spread, and mixtures join or split them.
+    angle_weight : float, default=5.0
+        Radius of the circle on which the angle is put, in robust standard deviations
+        of the other columns: with the default, four variants stand clear of each other
+        and minorities among the latents, such as a substrate, stand clear of them.
     offsets : {"scale", "drop"}, default="drop"
         Whether the offsets are standardised or left out. They say how well a window
         was centred, seldom what it shows.
@@ -60,11 +61,11 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         [−π / `n_fold`, π / `n_fold`); 0 if they have none.
     offset_indices_ : ndarray of int
         Columns of `X` that hold offset_row and offset_col; empty where there are none.
-    mean_ : ndarray of shape (n_features_in_,)
-        Training mean of each column; 0 for the angle.
+    center_ : ndarray of shape (n_features_in_,)
+        Training median of each column; 0 for the angle.
     scale_ : ndarray of shape (n_features_in_,)
-        Training standard deviation of each column; 1 for the angle and for a column
-        that is constant.
+        Training interquartile range of each column over that of a normal
+        distribution of unit variance, 1.349; 1 for the angle.
     n_features_in_ : int
         Number of columns seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -93,8 +94,8 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
     >>> X = np.array([[3.1, 0.0, 0.2, 5.0], [-3.1, 0.1, -0.2, 7.0]])
     >>> scaler = AngleAwareScaler().fit(X)
     >>> scaler.transform(X).round(2)
-    array([[-2.5,  0.1, -1. ],
-           [-2.5, -0.1,  1. ]])
+    array([[-5.  ,  0.21, -1.35],
+           [-5.  , -0.21,  1.35]])
     >>> scaler.get_feature_names_out(["angle", "offset_row", "offset_col", "latent0"])
     array(['angle_cos', 'angle_sin', 'latent0'], dtype=object)
     """
@@ -111,7 +112,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         self,
         *,
         angle="encode",
-        angle_weight=2.5,
+        angle_weight=5.0,
         offsets="drop",
         n_fold=1,
         translation=True,
@@ -124,7 +125,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Learn which columns are which, and their mean and scale.
+        """Learn which columns are which, and their median and scale.
 
         Parameters
         ----------
@@ -156,11 +157,11 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
                 f"offsets={self.offsets!r} leave none. Give X with latents, or use "
                 "angle='encode'."
             )
-        scaler = StandardScaler().fit(X)
-        self.mean_, self.scale_ = scaler.mean_, scaler.scale_
+        scaler = RobustScaler(unit_variance=True).fit(X)
+        self.center_, self.scale_ = scaler.center_, scaler.scale_
         self.angle_mean_ = None
         if angle_index is not None:
-            self.mean_[angle_index], self.scale_[angle_index] = 0.0, 1.0
+            self.center_[angle_index], self.scale_[angle_index] = 0.0, 1.0
             mean = mean_direction(X[:, angle_index], self.n_fold)
             self.angle_mean_ = 0.0 if np.isnan(mean) else mean
         self.angle_index_ = angle_index
@@ -183,7 +184,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "scale_")
         X = validate_data(self, X, dtype=_FLOATS, reset=False)
-        scaled = (X - self.mean_) / self.scale_
+        scaled = (X - self.center_) / self.scale_
         blocks = [scaled[:, self._kept()]]
         if self._encodes_angle():
             phase = self.n_fold * X[:, self.angle_index_].astype(np.float64)
@@ -207,7 +208,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         X_original : ndarray of shape (n_samples, n_features_in_)
             Columns as in fit. The angle is in [−π / `n_fold`, π / `n_fold`). What was
             dropped is filled: the angle by `angle_mean_`, the offsets by their
-            training mean.
+            training median.
 
         Raises
         ------
@@ -223,7 +224,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
                 f"X has {X.shape[1]} columns, but {type(self).__name__}.transform "
                 f"gives {n_circle + len(kept)}."
             )
-        original = np.tile(self.mean_, (len(X), 1))
+        original = np.tile(self.center_, (len(X), 1))
         original[:, kept] += X[:, n_circle:] * self.scale_[kept]
         if self._encodes_angle():
             phase = np.arctan2(X[:, 1], X[:, 0])
