@@ -41,6 +41,8 @@ from sklearn_ferroic.metrics import angle_registration, angular_error, circular_
 NON_POLAR = np.radians(30)
 # Mean displacement of a variant over the scatter across it; disorder alone gives 2.
 SIGNIFICANT = 3
+# Fewer cells than these make no variant.
+FEWEST = 5
 
 
 def _count(text):
@@ -114,34 +116,37 @@ def register(angle, sites, certain):
     return np.angle(np.exp(1j * (angle + rotation))), True
 
 
-def find_variants(angle, width, labels, sites):
+def find_variants(angle, width, labels, sites, registered):
     """Variant of each cell: groups of one direction are one variant, -1 has none.
 
-    A group has a direction if its angles are certain and agree, and, where the
-    columns' displacements were measured, if their mean stands out from their scatter.
+    A group has a direction if its angles are certain and agree. A variant is kept if,
+    where the columns' displacements were measured, their mean stands out from their
+    scatter.
     """
-    variant = np.full(len(labels), -1)
-    variants = []
+    candidate = np.full(len(labels), -1)
+    directions = []
     for label in np.unique(labels):
         group = labels == label
         direction = circular_mean(angle[group])
-        spread = angular_error(np.full(group.sum(), direction), angle[group])
-        certain = np.median(width[group]) < NON_POLAR
-        if not certain or np.median(np.abs(spread)) > NON_POLAR:
+        spread = np.abs(angular_error(np.full(group.sum(), direction), angle[group]))
+        if max(np.median(width[group]), np.median(spread)) > NON_POLAR:
             continue
-        along, aside = displacement(sites[group], direction)
-        if along < SIGNIFICANT * aside:
-            continue
-        near = [
-            number
-            for number, known in enumerate(variants)
-            if abs(angular_error([known], [direction])[0]) < NON_POLAR
-        ]
+        gaps = [abs(angular_error([known], [direction])[0]) for known in directions]
+        near = [number for number, gap in enumerate(gaps) if gap < NON_POLAR]
         if not near:
-            variants.append(direction)
+            directions.append(direction)
         # a cell that is uncertain in a certain group has no direction either
-        variant[group & (width < NON_POLAR)] = near[0] if near else len(variants) - 1
-    return variant, variants
+        certain = group & (width < NON_POLAR)
+        candidate[certain] = near[0] if near else len(directions) - 1
+    variant = np.full(len(labels), -1)
+    kept = []
+    for number, direction in enumerate(directions):
+        cells = candidate == number
+        along, aside = displacement(sites[cells], direction)
+        if cells.sum() >= FEWEST and (not registered or along > SIGNIFICANT * aside):
+            variant[cells] = len(kept)
+            kept.append(direction)
+    return variant, kept
 
 
 def displacement(sites, direction):
@@ -154,7 +159,7 @@ def displacement(sites, direction):
     return np.median(along), 1.48 * np.median(np.abs(aside))
 
 
-def draw(all_sites, sites, angle, certainty, variant, vae, path):
+def draw(all_sites, sites, angle, variant, vae, path):
     figure = plt.figure(figsize=(19, 9), layout="constrained")
     panels = figure.subplot_mosaic("abee\ncdee", width_ratios=[1, 1, 1, 1])
     image = all_sites.images[0]
@@ -163,24 +168,22 @@ def draw(all_sites, sites, angle, certainty, variant, vae, path):
     SitesDisplay.from_sites(
         sites, values=variant, values_name="variant", ax=panels["b"], ticks=None
     )
-    AngleHistogramDisplay.from_predictions(angle[certainty > 0.5], ax=panels["c"])
+    AngleHistogramDisplay.from_predictions(angle[variant >= 0], ax=panels["c"])
     panels["c"].set_xticks(range(-180, 181, 90))
     LatentManifoldDisplay.from_estimator(vae, n=7, ax=panels["d"])
     DomainMapDisplay.from_sites(
         sites,
         angle,
-        magnitude=certainty,
-        magnitude_name="certainty",
-        percentiles=(0, 100),
+        polar=variant >= 0,
         labels=variant,
         ax=panels["e"],
     )
     titles = {
         "a": "Image",
         "b": "Columns by variant",
-        "c": "Angle where it is certain",
+        "c": "Angle of cells with a variant",
         "d": "Decoded latents",
-        "e": "Variants",
+        "e": "Variants (grey: no certain direction)",
     }
     for name, title in titles.items():
         panels[name].set_title(title)
@@ -285,15 +288,14 @@ def run(arguments):
     width = widths[:, 0]
     pose[:, 0], registered = register(pose[:, 0], sites, width < NON_POLAR)
     angle = pose[:, 0]
-    variant, variants = find_variants(angle, width, labels, sites)
+    variant, variants = find_variants(angle, width, labels, sites, registered)
 
     figure_path = arguments.output_dir / "domains.png"
     table_path = arguments.output_dir / "sites.csv"
-    certainty = np.exp(-(width**2) / 2)
     columns = dict(zip(vae.get_feature_names_out(), pose.T, strict=True))
     columns |= {"angle_std": width, "label": labels, "variant": variant}
     write_table(all_sites, centered, columns, table_path)
-    draw(all_sites, sites, angle, certainty, variant, vae, figure_path)
+    draw(all_sites, sites, angle, variant, vae, figure_path)
 
     say("\nResult")
     describe(angle, variant, variants, sites, registered)
