@@ -13,17 +13,20 @@ TORCH_INDEX ?=
 IMAGE ?=
 JOBS ?= 2
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt
+PEERS := $(VENV)/peers
+PEERS_PIP := $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # One thread a worker: more of them get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow coverage lint format clean
+.PHONY: help demo test test-slow coverage bench-localization bench-rvae bench-pose lint format clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed-demo ## image to domain map, into demo_output/ [IMAGE=path]
 	OMP_WAIT_POLICY=passive $(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output
@@ -36,6 +39,15 @@ test-slow: $(VENV)/.installed-test ## run the tests that are marked slow
 
 coverage: $(VENV)/.installed-test ## run the tests and say which lines they miss
 	$(PYTEST) -n $(JOBS) --cov --cov-report=term --cov-report=html $(PYTEST_ARGS)
+
+bench-localization: $(VENV)/.installed-bench ## compare AtomLocator with its peers, into docs/ [BENCH_ARGS]
+	$(PYTHON) benchmarks/bench_localization.py $(BENCH_ARGS)
+
+bench-rvae: $(PEERS)/.installed ## compare RotationalVAE with its peers, into docs/ [BENCH_ARGS]
+	$(PEERS)/bin/python benchmarks/bench_rvae.py $(BENCH_ARGS)
+
+bench-pose: $(VENV)/.installed-demo ## judge the angle seed by seed, into docs/ [BENCH_ARGS]
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/bench_pose.py $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-test ## check style
 	$(PYTHON) -m ruff check .
@@ -63,4 +75,16 @@ $(VENV)/.installed-demo: pyproject.toml $(VENV)/.installed-torch
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/.installed-torch
 	$(PIP) --quiet -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-torch
+	$(PIP) --quiet -e '.[bench]'
+	@touch $@
+
+# The peers of RotationalVAE ask for versions of their own, here taken as they come.
+$(PEERS)/.installed: pyproject.toml constraints.txt | $(PYTHON)
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS_PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(PEERS_PIP) -e . matplotlib pandas six gpytorch pyro-ppl opencv-python-headless mendeleev
+	$(PEERS_PIP) --no-deps atomai==0.8.1 pyroved==0.3.0
 	@touch $@

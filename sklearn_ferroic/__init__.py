@@ -26,7 +26,11 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "preprocessing",
     ],
     submod_attrs={
-        "decomposition": ["RotationalVAE"],
+        "decomposition": [
+            "AngularMoments",
+            "MultiReferenceAlignment",
+            "RotationalVAE",
+        ],
         "feature_extraction": ["PatchExtractor", "PolarizationVector"],
         "localization": ["AtomLocator"],
         "preprocessing": ["AngleAwareScaler"],

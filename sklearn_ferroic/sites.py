@@ -1,35 +1,35 @@
 """The sample set that the stages share: one row is one atomic column."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
+from joblib.hashing import Hasher
 
-from ._optional import import_optional
-
-# name -> (trailing shape, dtype, value where nothing is known)
-_SITE_COLUMNS = {
-    "amplitude": ((), np.float64, np.nan),
-    "sigma": ((), np.float64, np.nan),
-    "background": ((), np.float64, np.nan),
-    "position_std": ((2,), np.float64, np.nan),
-    "converged": ((), np.bool_, True),
-    "polarization": ((2,), np.float64, np.nan),
-    "lattice_position": ((2,), np.float64, np.nan),
-}
-_PER_SITE = ("frame", "positions", "sublattice", *_SITE_COLUMNS)
+from ._angles import wrap_angle
+from ._shared_images import as_image_list, digest, make_constant, remember
+from ._site_table import (
+    PER_SITE,
+    SITE_COLUMNS,
+    as_column,
+    as_margin,
+    as_pixel_sizes,
+    as_positions,
+    to_frame,
+)
 
 
 class AtomSites:
     """Atomic columns of one or several images, the ``X`` of the later stages.
 
     A sample is one atomic column, so scikit-learn's splitters and searches
-    divide columns, not images. The images are held by reference: indexing makes
+    divide columns, not images. The images are read-only and shared: indexing makes
     a smaller set over the same arrays and never copies a pixel.
 
     Parameters
     ----------
     images : ndarray of shape (n_rows, n_cols) or list of such arrays
-        The images in which the columns stand; kept as float32.
+        The images in which the columns stand; kept as float32. A float32 array
+        that is read-only is taken as it is, any other is copied.
 
     positions : array-like of shape (n_sites, 2)
         Column positions ``(row, col)`` in pixels, pixel centres at integers.
@@ -52,6 +52,12 @@ class AtomSites:
     background : array-like of shape (n_sites,), default=None
         Fitted local background, in units of the image.
 
+    ellipticity : array-like of shape (n_sites,), default=None
+        Fitted long axis of the column over the short one, at least 1.
+
+    ellipse_rotation : array-like of shape (n_sites,), default=None
+        Angle of the long axis, radians in [−π/2, π/2), from +col towards +row.
+
     position_std : array-like of shape (n_sites, 2), default=None
         Standard error of the position ``(row, col)``, px.
 
@@ -66,16 +72,28 @@ class AtomSites:
         Where the ideal, undistorted lattice of the image puts the column, px;
         NaN where the column has no place in it.
 
+    lattice_vectors : array-like of shape (n_sites, 2, 2), default=None
+        The two lattice vectors a and b around the column in the rows, ``(row,
+        col)`` in px, as its neighbours of the same sublattice show them; NaN
+        without enough of them. Of the shortest vectors of its crystal, a is the
+        nearest to +col and b is turned from a towards +row.
+
     Attributes
     ----------
     images : list of ndarray of shape (n_rows, n_cols)
-        The images, float32.
+        The images, float32, read-only.
 
     pixel_size : list of (float or None)
         Pixel size of each image, nm.
 
     shape : tuple
         ``(n_sites, 2)``.
+
+    unit_cell_area : ndarray of shape (n_sites,)
+        Area that the lattice vectors span, px².
+
+    lattice_rotation : ndarray of shape (n_sites,)
+        Angle of the lattice vector a, radians in [−π, π).
 
     See Also
     --------
@@ -86,6 +104,9 @@ class AtomSites:
     -----
     Per-site values that are not given read NaN (`converged`: True). All
     arguments after `positions` are attributes of the same name.
+
+    :func:`joblib.hash`, and with it the ``memory`` of a pipeline, reads the pixels
+    of an image once in its life, for all slices and all workers together.
 
     Examples
     --------
@@ -109,17 +130,20 @@ class AtomSites:
         amplitude=None,
         sigma=None,
         background=None,
+        ellipticity=None,
+        ellipse_rotation=None,
         position_std=None,
         converged=None,
         polarization=None,
         lattice_position=None,
+        lattice_vectors=None,
     ):
-        self.images = _as_image_list(images)
-        self.pixel_size = _as_pixel_sizes(pixel_size, len(self.images))
-        self.positions = _as_positions(positions)
+        self.images = as_image_list(images)
+        self.pixel_size = as_pixel_sizes(pixel_size, len(self.images))
+        self.positions = as_positions(positions)
         n_sites = len(self.positions)
-        self.frame = _as_column("frame", frame, n_sites, (), np.intp, 0)
-        self.sublattice = _as_column("sublattice", sublattice, n_sites, (), np.intp, 0)
+        self.frame = as_column("frame", frame, n_sites)
+        self.sublattice = as_column("sublattice", sublattice, n_sites)
         if n_sites and not (
             0 <= self.frame.min() and self.frame.max() < len(self.images)
         ):
@@ -131,19 +155,33 @@ class AtomSites:
             "amplitude": amplitude,
             "sigma": sigma,
             "background": background,
+            "ellipticity": ellipticity,
+            "ellipse_rotation": ellipse_rotation,
             "position_std": position_std,
             "converged": converged,
             "polarization": polarization,
             "lattice_position": lattice_position,
+            "lattice_vectors": lattice_vectors,
         }
-        for name, (trailing, dtype, missing) in _SITE_COLUMNS.items():
-            column = _as_column(name, given[name], n_sites, trailing, dtype, missing)
-            setattr(self, name, column)
+        for name, kind in SITE_COLUMNS.items():
+            setattr(self, name, as_column(name, given[name], n_sites, *kind))
 
     @property
     def shape(self):
         """Shape as scikit-learn counts samples: ``(n_sites, 2)``."""
         return (len(self.positions), 2)
+
+    @property
+    def unit_cell_area(self):
+        """Area of the unit cell around each site, px², NaN where it is unknown."""
+        a, b = self.lattice_vectors.swapaxes(0, 1)
+        return a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1]
+
+    @property
+    def lattice_rotation(self):
+        """Angle of the lattice vector a at each site, radians in [−π, π)."""
+        a = self.lattice_vectors[:, 0]
+        return wrap_angle(np.arctan2(a[:, 0], a[:, 1]))
 
     def __len__(self):
         return len(self.positions)
@@ -171,7 +209,7 @@ class AtomSites:
         selected = object.__new__(type(self))
         selected.images = self.images
         selected.pixel_size = self.pixel_size
-        for name in _PER_SITE:
+        for name in PER_SITE:
             setattr(selected, name, getattr(self, name)[key])
         return selected
 
@@ -189,12 +227,23 @@ class AtomSites:
             self.pixel_size == other.pixel_size
             and len(self.images) == len(other.images)
             and all(
-                _equal(getattr(self, name), getattr(other, name)) for name in _PER_SITE
+                _equal(getattr(self, name), getattr(other, name)) for name in PER_SITE
             )
             and all(map(_equal, self.images, other.images))
         )
 
     __hash__ = None
+
+    def __getstate__(self):
+        # Digests travel with the images: no worker has to read the pixels for them.
+        return vars(self) | {"digests": [digest(image) for image in self.images]}
+
+    def __setstate__(self, state):
+        digests = state.pop("digests")
+        vars(self).update(state)
+        for image, known in zip(self.images, digests, strict=True):
+            make_constant(image)
+            remember(image, known)
 
     def __repr__(self):
         images = ", ".join(f"{rows}x{cols}" for rows, cols in self._image_shapes()[:3])
@@ -221,7 +270,13 @@ class AtomSites:
         -------
         sites : AtomSites
             The interior sites, in order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `margin` is no number, negative or not finite.
         """
+        margin = as_margin(margin)
         last = np.array(self._image_shapes(), dtype=float)[self.frame] - 1
         inside = (self.positions >= margin) & (self.positions <= last - margin)
         return self[inside.all(axis=1)]
@@ -246,42 +301,16 @@ class AtomSites:
             Columns ``frame``, ``sublattice``, ``row``, ``col`` (px), ``x_nm``,
             ``y_nm`` (along +col and +row, if any pixel size is known), the fit
             results, ``polarization_row``, ``polarization_col`` (px) and the same
-            with ``_pm``.
+            with ``_pm``, the lattice vectors ``lattice_a_row``, ``lattice_a_col``,
+            ``lattice_b_row``, ``lattice_b_col`` (px), ``unit_cell_area`` (px²),
+            ``lattice_rotation`` (radians) and ``unit_cell_area_nm2``.
 
         Raises
         ------
         ImportError
             If pandas is not installed.
         """
-        pandas = import_optional("pandas", "io")
-        nm = self.pixel_size_per_site()
-        calibrated = any(size is not None for size in self.pixel_size)
-        row, col = self.positions.T
-        columns = {
-            "frame": self.frame,
-            "sublattice": self.sublattice,
-            "row": row,
-            "col": col,
-        }
-        if calibrated:
-            columns |= {"x_nm": col * nm, "y_nm": row * nm}
-        columns |= {
-            "row_std": self.position_std[:, 0],
-            "col_std": self.position_std[:, 1],
-            "amplitude": self.amplitude,
-            "sigma": self.sigma,
-            "background": self.background,
-            "converged": self.converged,
-            "polarization_row": self.polarization[:, 0],
-            "polarization_col": self.polarization[:, 1],
-        }
-        if calibrated:
-            pm = self.polarization * (1000 * nm)[:, None]
-            columns |= {
-                "polarization_row_pm": pm[:, 0],
-                "polarization_col_pm": pm[:, 1],
-            }
-        return pandas.DataFrame(columns)
+        return to_frame(self)
 
     @classmethod
     def concatenate(cls, sets):
@@ -313,7 +342,7 @@ class AtomSites:
             frames.append(np.array(renumber, dtype=np.intp)[sites.frame])
         joined = {
             name: np.concatenate([getattr(sites, name) for sites in sets])
-            for name in _PER_SITE
+            for name in PER_SITE
             if name != "frame"
         }
         positions = joined.pop("positions")
@@ -326,67 +355,17 @@ class AtomSites:
         )
 
 
-def _as_image_list(images):
-    if isinstance(images, np.ndarray) and images.ndim == 2:
-        images = [images]
-    arrays = [np.asarray(image) for image in images]
-    for array in arrays:
-        if array.ndim != 2 or array.dtype.kind not in "buif":
-            raise ValueError(
-                "AtomSites hold real 2-D images, got one of shape "
-                f"{array.shape} and dtype {array.dtype}."
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(
-                "AtomSites hold finite images, got one with NaN or infinity. Replace "
-                "such pixels, for instance by the median of the image."
-            )
-    if not arrays:
-        raise ValueError("AtomSites need at least one image, got none.")
-    return [array.astype(np.float32, copy=False) for array in arrays]
+def _save_for_hash(hasher, sites):
+    """Hash the digests of the images in the place of the images."""
+    images = [digest(image) for image in sites.images]
+    # Equal values hash equally, whatever the memory that they stand in.
+    columns = [np.array(getattr(sites, name), order="C") for name in PER_SITE]
+    hasher.save([type(sites).__name__, *images, *sites.pixel_size, *columns])
 
 
-def _as_pixel_sizes(pixel_size, n_images):
-    if pixel_size is None or np.ndim(pixel_size) == 0:
-        pixel_size = (
-            pixel_size.item() if isinstance(pixel_size, np.ndarray) else pixel_size
-        )
-        sizes = [pixel_size] * n_images
-    else:
-        sizes = list(pixel_size)
-    if len(sizes) != n_images:
-        raise ValueError(f"Got {len(sizes)} pixel sizes for {n_images} image(s).")
-    for size in sizes:
-        is_length = isinstance(size, Real) and np.isfinite(size) and size > 0
-        if size is not None and not is_length:
-            raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
-    return [None if size is None else float(size) for size in sizes]
-
-
-def _as_positions(positions):
-    positions = np.asarray(positions, dtype=np.float64)
-    if positions.size == 0:
-        positions = positions.reshape(0, 2)
-    if positions.ndim != 2 or positions.shape[1] != 2:
-        raise ValueError(
-            "positions must be (row, col) pairs of shape (n_sites, 2), got shape "
-            f"{positions.shape}."
-        )
-    if not np.isfinite(positions).all():
-        raise ValueError("positions must be finite, got NaN or infinity.")
-    return positions
-
-
-def _as_column(name, values, n_sites, trailing, dtype, missing):
-    shape = (n_sites, *trailing)
-    if values is None:
-        return np.full(shape, missing, dtype=dtype)
-    values = np.asarray(values)
-    if values.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
-    if dtype is np.intp and not np.array_equal(values, values.astype(np.intp)):
-        raise ValueError(f"{name} must hold whole numbers, got {values.dtype} values.")
-    return values.astype(dtype, copy=False)
+# joblib's own registry of how a type is hashed; without it all pixels are read.
+if hasattr(Hasher, "dispatch"):
+    Hasher.dispatch[AtomSites] = _save_for_hash
 
 
 def _equal(first, second):

@@ -22,7 +22,9 @@ from sklearn.utils.estimator_checks import (
 import sklearn_ferroic
 from sklearn_ferroic import (
     AngleAwareScaler,
+    AngularMoments,
     AtomLocator,
+    MultiReferenceAlignment,
     PatchExtractor,
     PolarizationVector,
     RotationalVAE,
@@ -39,6 +41,18 @@ TABLE = [
         RotationalVAE,
         "table",
         {"max_epochs": 2, "latent_dim": 1, "translation": False, "random_state": 0},
+    ),
+    (AngularMoments, "table", {}),
+    (
+        AngularMoments,
+        "table",
+        {"latent_dim": 1, "translation": False, "moment": (4, 2)},
+    ),
+    (MultiReferenceAlignment, "table", {"random_state": 0}),
+    (
+        MultiReferenceAlignment,
+        "table",
+        {"latent_dim": 1, "translation": False, "n_init": 1, "random_state": 0},
     ),
     (AtomLocator, "image", {}),
     (AtomLocator, "image", {"sublattice": 1}),

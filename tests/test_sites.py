@@ -1,4 +1,7 @@
+import copy
+import hashlib
 import pickle
+import time
 
 import joblib
 import numpy as np
@@ -19,6 +22,14 @@ def sites():
         pixel_size=[0.02, None],
         polarization=[[0.5, -1], [np.nan, np.nan], [0, 0], [1, 1]],
         converged=[True, False, True, True],
+        lattice_vectors=[
+            [[0, 20], [20, 0]],
+            [[2, 20], [20, -1]],
+            np.full((2, 2), np.nan),
+            [[-10, 10], [10, 10]],
+        ],
+        ellipticity=[1.0, 1.2, np.nan, 1.1],
+        ellipse_rotation=[0.1, -0.2, np.nan, 0],
     )
 
 
@@ -82,6 +93,38 @@ def test_interior_measures_from_the_outer_pixels(sites):
     assert len(sites.interior(0)) == 4
 
 
+@pytest.mark.parametrize("margin", ["a", None, [1, 2], True, 1j])
+def test_interior_takes_a_number(sites, margin):
+    with pytest.raises(TypeError, match="margin must be a distance"):
+        sites.interior(margin)
+
+
+@pytest.mark.parametrize("margin", [-1, -0.1, np.nan, np.inf])
+def test_interior_takes_no_negative_margin(sites, margin):
+    with pytest.raises(ValueError, match="not negative and finite"):
+        sites.interior(margin)
+
+
+def test_interior_takes_numbers_of_numpy(sites):
+    assert sites.interior(np.float32(5)) == sites.interior(np.int64(5))
+
+
+def test_area_and_rotation_of_the_local_lattice(sites):
+    np.testing.assert_array_equal(sites.unit_cell_area, [400, 402, np.nan, 200])
+    np.testing.assert_allclose(
+        sites.lattice_rotation, [0, np.arctan2(2, 20), np.nan, -np.pi / 4]
+    )
+    part = sites[[3, 1]]
+    np.testing.assert_array_equal(part.unit_cell_area, [200, 402])
+    np.testing.assert_array_equal(part.ellipticity, [1.1, 1.2])
+    bare = AtomSites(np.eye(3), [[1, 1]])
+    assert bare.lattice_vectors.shape == (1, 2, 2)
+    for unknown in ("unit_cell_area", "lattice_rotation", "ellipticity"):
+        assert np.isnan(getattr(bare, unknown)).all()
+    backward = AtomSites(np.eye(3), [[1, 1]], lattice_vectors=[[[0, -3], [-3, 0]]])
+    assert backward.lattice_rotation == [-np.pi]
+
+
 def test_table_has_positions_and_units(sites):
     table = sites.to_frame()
     assert len(table) == 4
@@ -91,8 +134,15 @@ def test_table_has_positions_and_units(sites):
     assert np.isnan(table["x_nm"][3])
     assert table["polarization_row_pm"][0] == pytest.approx(0.5 * 20)
     assert table["polarization_col_pm"][0] == pytest.approx(-20)
+    assert table["ellipticity"][1] == 1.2
+    assert table["ellipse_rotation"][1] == -0.2
+    assert list(table.filter(like="lattice_a").iloc[1]) == [2, 20]
+    assert list(table.filter(like="lattice_b").iloc[1]) == [20, -1]
+    assert table["unit_cell_area"][0] == 400
+    assert table["unit_cell_area_nm2"][0] == pytest.approx(400 * 0.02**2)
+    assert table["lattice_rotation"][3] == pytest.approx(-np.pi / 4)
     uncalibrated = AtomSites(np.eye(3), [[1, 1]]).to_frame()
-    assert not [name for name in uncalibrated if name.endswith(("_nm", "_pm"))]
+    assert not [name for name in uncalibrated if name.endswith(("_nm", "_pm", "_nm2"))]
 
 
 def test_concatenate_renumbers_frames_and_keeps_an_image_once(sites):
@@ -102,6 +152,8 @@ def test_concatenate_renumbers_frames_and_keeps_an_image_once(sites):
     np.testing.assert_array_equal(joined.frame, [0, 0, 2, 1])
     np.testing.assert_array_equal(joined.positions[2], [1, 2])
     assert joined.pixel_size == [0.02, None, 0.1]
+    np.testing.assert_array_equal(joined.unit_cell_area, [400, 402, np.nan, 200])
+    np.testing.assert_array_equal(joined.ellipticity, [1.0, 1.2, np.nan, 1.1])
     with pytest.raises(ValueError, match="at least one"):
         AtomSites.concatenate([])
 
@@ -120,6 +172,118 @@ def test_equality(sites):
     assert sites != moved
     with pytest.raises(TypeError, match="unhashable"):
         hash(sites)
+
+
+@pytest.mark.parametrize("name", ["lattice_vectors", "ellipticity", "amplitude"])
+def test_equality_sees_every_column(sites, name):
+    other = copy.deepcopy(sites)
+    assert other == sites
+    getattr(other, name)[0] = 7
+    assert other != sites
+    assert joblib.hash(other) != joblib.hash(sites)
+
+
+def test_images_do_not_change_under_the_sites():
+    image = np.zeros((8, 8), dtype=np.float32)
+    sites = AtomSites(image, [[1, 1]])
+    before = joblib.hash(sites)
+    image[2, 2] = 1
+    assert sites.images[0][2, 2] == 0
+    assert joblib.hash(sites) == before
+    for same in (sites, sites[:0], pickle.loads(pickle.dumps(sites))):
+        with pytest.raises(ValueError, match="read-only"):
+            same.images[0][2, 2] = 1
+    # What is read-only is shared, unless it shows what somebody can write to.
+    frozen = image.copy()
+    frozen.setflags(write=False)
+    assert AtomSites(frozen, [[1, 1]]).images[0] is frozen
+    view = image.view()
+    view.setflags(write=False)
+    assert not np.shares_memory(AtomSites(view, [[1, 1]]).images[0], image)
+    twice = AtomSites([image, image], [[1, 1]])
+    assert twice.images[0] is twice.images[1]
+
+
+def test_hash_follows_the_content(sites):
+    def remade(**changed):
+        return AtomSites(**({"images": images, "positions": sites.positions} | changed))
+
+    images = [np.arange(2000.0).reshape(40, 50), np.ones((30, 30))]
+    reference = joblib.hash(remade())
+    assert joblib.hash(remade()) == reference
+    assert joblib.hash(copy.deepcopy(remade())) == reference
+    assert joblib.hash(pickle.loads(pickle.dumps(remade()))) == reference
+    assert joblib.hash({"X": [remade(), 1]}) == joblib.hash({"X": [remade(), 1]})
+    # Memory layout is no content.
+    positions = np.asfortranarray(np.tile(sites.positions, (2, 1)))[::1][:4]
+    assert joblib.hash(remade(positions=positions)) == reference
+    assert joblib.hash(remade(images=[np.asfortranarray(i) for i in images])) == (
+        reference
+    )
+    other = [image.copy() for image in images]
+    other[0][39, 49] += 1
+    assert joblib.hash(remade(images=other)) != reference
+    assert joblib.hash(remade(images=images[::-1])) != reference
+    assert joblib.hash(remade(images=[images[0].reshape(50, 40), images[1]])) != (
+        reference
+    )
+    assert joblib.hash(remade(pixel_size=0.02)) != reference
+    assert joblib.hash(remade()[:3]) != reference
+    assert joblib.hash(remade()[::-1]) != reference
+    assert joblib.hash(remade()[[0, 1, 2, 3]]) == reference
+    # Images of one's own that one may write to are read each time.
+    writable = remade()
+    writable.images = [image.astype(np.float32) for image in images]
+    assert joblib.hash(writable) == reference
+    writable.images[0][0, 0] += 1
+    assert joblib.hash(writable) != reference
+
+
+def test_large_images_are_read_once_for_all_slices():
+    image = np.zeros((8192, 4096), dtype=np.float32)
+    image[5, 7] = 1
+    sites = AtomSites(image, np.full((1000, 2), 9.0))
+    parts = sites, sites[::2], sites[1:], AtomSites.concatenate([sites, sites[3:]])
+    start = time.process_time()
+    joblib.hash(sites)
+    middle = time.process_time()
+    hashes = {joblib.hash(part) for part in parts}
+    assert len(hashes) == 4
+    end = time.process_time()
+    assert (end - middle) / 4 < 0.05 * (middle - start)
+
+
+def test_digests_travel_and_memory_caches(sites, tmp_path, monkeypatch):
+    sent = pickle.dumps(sites)
+    reference = joblib.hash(sites)
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "sha256", None)
+        received = pickle.loads(sent)
+        assert joblib.hash(received) == reference
+        assert joblib.hash(received[1:]) == joblib.hash(sites[1:])
+    calls = []
+
+    def count(sites):
+        calls.append(len(sites))
+        return len(sites)
+
+    cached = joblib.Memory(tmp_path, verbose=0).cache(count)
+    for again in (sites, pickle.loads(sent), sites[:2], sites[[0, 1]], sites):
+        assert cached(again) == len(again)
+    assert calls == [4, 2]
+
+
+def _hash_in_worker(sites):
+    return joblib.hash(sites), joblib.hash(sites[1:])
+
+
+def test_workers_hash_as_the_parent_does():
+    image = np.zeros((1024, 1024), dtype=np.float32)
+    sites = AtomSites(image, [[1, 1], [2, 2]])
+    hashes = joblib.Parallel(n_jobs=2)(
+        joblib.delayed(_hash_in_worker)(sites) for _ in range(2)
+    )
+    assert hashes == [_hash_in_worker(sites)] * 2
 
 
 def _image_memory(sites):
@@ -142,6 +306,8 @@ def test_workers_share_the_image_as_a_memory_map():
         ({"positions": [[1, np.nan]]}, "finite"),
         ({"frame": [2]}, "frame must index the 1 images"),
         ({"sublattice": [0, 1]}, r"sublattice must have shape \(1,\)"),
+        ({"lattice_vectors": [[1, 2]]}, r"lattice_vectors must have shape \(1, 2, 2\)"),
+        ({"ellipticity": 1.0}, r"ellipticity must have shape \(1,\)"),
         ({"polarization": [1.0]}, r"polarization must have shape \(1, 2\)"),
         ({"pixel_size": -1}, "positive length in nm"),
         ({"pixel_size": [1, 1]}, "2 pixel sizes for 1 image"),

@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "_ferroic": ["make_ferroic_image"],
         "_load_image": ["load_image"],
+        "_polycrystal": ["make_polycrystal"],
     },
 )

@@ -35,7 +35,6 @@ def make_columns(options, crystal, streams):
     ideal, cells, sublattice = _lattice.ideal_lattice(
         options.shape, crystal.cell, crystal.origin, 3 * crystal.cell + options.drift
     )
-    is_b = sublattice[:, None] == 1
     fractions = _domains.material_fractions(
         ideal[:, 0],
         crystal.top,
@@ -45,6 +44,41 @@ def make_columns(options, crystal, streams):
         crystal.interface,
     )
     order, variant, wall = _polar_order(ideal, cells, fractions, options, crystal)
+    shift, keep = 0.0, np.ones(len(ideal), dtype=bool)
+    if options.dislocation is not None:
+        core = _lattice.nearest_core(options.dislocation, crystal.origin, crystal.cell)
+        shift, keep = _lattice.dislocate(ideal, crystal.cell, core)
+    columns = displace(
+        ideal, sublattice, order, fractions, options, crystal, streams, shift
+    )
+    columns |= {"variant": variant, "wall": wall}
+    return _remove_columns(select(columns, keep), options, streams["missing"])
+
+
+def displace(ideal, sublattice, order, fractions, options, crystal, streams, shift=0.0):
+    """Fill the columns with atoms and move them to where they are seen.
+
+    Parameters
+    ----------
+    ideal : ndarray of shape (n, 2)
+        Columns of the perfect crystal, px.
+    sublattice : ndarray of shape (n,)
+        0 for A, 1 for B.
+    order : ndarray of shape (n, 2)
+        Polarization in units of the displacement.
+    fractions : ndarray of shape (n, 3)
+        Share of each material that is expected in the column.
+    options, crystal, streams : Bunch, Bunch, dict
+        As in `make_columns`.
+    shift : ndarray of shape (n, 2) or float, default=0.0
+        Further displacement, px.
+
+    Returns
+    -------
+    columns : dict of ndarray
+        As `make_columns` returns them, but for `variant` and `wall`.
+    """
+    is_b = sublattice[:, None] == 1
     materials, samarium = _draw_atoms(fractions, options, streams["atoms"])
     tilt = _lattice.mistilt_field(
         ideal, options.shape, options.mistilt_mrad, streams["tilt"]
@@ -55,25 +89,17 @@ def make_columns(options, crystal, streams):
     disorder = options.disorder_pm * crystal.px_per_pm
     positions = ideal + is_b * (polarization + tilt_shift)
     positions += disorder * streams["disorder"].normal(size=ideal.shape)
-    keep = np.ones(len(ideal), dtype=bool)
-    if options.dislocation is not None:
-        core = _lattice.nearest_core(options.dislocation, crystal.origin, crystal.cell)
-        shift, keep = _lattice.dislocate(ideal, crystal.cell, core)
-        positions += shift
+    positions += shift
     positions += _lattice.drift_at(positions[:, 0], options.shape[0], crystal.drift)
-    columns = {
+    return {
         "positions": positions,
         "sublattice": sublattice,
-        "variant": variant,
         "polarization": np.where(is_b, polarization, np.nan),
         "composition": materials[:, 0],
-        "wall": wall,
         "materials": materials,
         "samarium": np.where(sublattice == 0, samarium, 0.0),
         "elongation": tilt * _presets.DEPTH_SEEN_NM * crystal.px_per_pm,
     }
-    columns = select(columns, keep)
-    return _remove_columns(columns, options, streams["missing"])
 
 
 def select(columns, which):

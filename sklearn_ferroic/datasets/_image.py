@@ -4,6 +4,9 @@ import numpy as np
 
 from . import _columns, _domains, _lattice, _presets, _render
 
+# What the columns hold for the rendering only.
+_INTERNAL = ("materials", "samarium", "elongation")
+
 
 def take_image(columns, options, crystal, streams):
     """Render the columns and the background between them, and count electrons.
@@ -41,8 +44,7 @@ def take_image(columns, options, crystal, streams):
     if options.noisy:
         image = streams["counts"].poisson(image)
 
-    names = ("positions", "sublattice", "variant", "polarization", "composition")
-    truth = {name: columns[name] for name in (*names, "wall")}
+    truth = {name: columns[name] for name in columns if name not in _INTERNAL}
     local = np.interp(positions[:, 0], np.arange(options.shape[0]), level)
     truth["amplitude"] = amplitude
     truth["sigma"] = np.linalg.det(covariance) ** 0.25

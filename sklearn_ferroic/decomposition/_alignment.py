@@ -10,10 +10,10 @@ import math
 
 import torch
 
-from ._angle_posterior import correlate, most_likely_angle
+from ._angle_posterior import correlate, most_likely_angle, offset_log_evidence
 
 
-def align(rings, weights, *, n_starts, n_iterations):
+def align(rings, weights, *, n_starts, n_iterations, slopes_of=None, offset_scale=0.0):
     """Find the turns of patches against one common template.
 
     Parameters
@@ -27,6 +27,10 @@ def align(rings, weights, *, n_starts, n_iterations):
         likelihood is kept.
     n_iterations : int
         Number of expectation-maximisation steps.
+    slopes_of : callable, default=None
+        Gives the change of images on the rings with a shift; needed for offsets.
+    offset_scale : float, default=0.0
+        Standard deviation of the offset of patches from their centre, px.
 
     Returns
     -------
@@ -43,13 +47,18 @@ def align(rings, weights, *, n_starts, n_iterations):
         for _ in range(n_iterations):
             similarity = correlate(spectra, template * weights[:, None], n_angles)
             noise = _noise_variance(similarity, template, weights, n_angles, area)
-            posterior = (similarity / noise).softmax(dim=1)
-            template = _turn_back(spectra, posterior).mean(dim=0)
-        bound = (similarity / noise).logsumexp(dim=1).mean() - 0.5 * area * (
+            table = similarity / noise
+            if offset_scale > 0:
+                image = torch.fft.irfft(template, n=n_angles)[None]
+                table = table + offset_log_evidence(
+                    spectra, image, slopes_of(image), weights, noise, offset_scale
+                )
+            template = _turn_back(spectra, table.softmax(dim=1)).mean(dim=0)
+        bound = table.logsumexp(dim=1).mean() - 0.5 * area * (
             noise.log() + (1 + _power(template, weights, n_angles) / area) / noise
         )
         if bound > best_bound:
-            best_bound, best_angle = bound, most_likely_angle(similarity)
+            best_bound, best_angle = bound, most_likely_angle(table)
     return best_angle
 
 

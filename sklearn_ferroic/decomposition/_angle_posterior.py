@@ -12,15 +12,19 @@ import torch
 
 # Angles at which the posterior is tabulated, 0.7 degrees apart.
 N_ANGLES = 512
+# Share of the patches for which the posterior is to be wide enough.
+_COUNTED = 0.9
 
 
-def angle_log_likelihood(patch_rings, canonical_rings, weights):
+def angle_log_likelihood(patch_spectrum, canonical_rings, weights):
     """Log-likelihood of every turn, up to a constant, at unit noise variance.
 
     Parameters
     ----------
-    patch_rings, canonical_rings : tensor of shape (n or 1, n_rings, n_angles)
-        Patch and canonical image on the polar grid.
+    patch_spectrum : tensor of shape (n, n_rings, n_angles // 2 + 1)
+        Fourier transform along the rings of the patch on the polar grid.
+    canonical_rings : tensor of shape (n or 1, n_rings, n_angles)
+        Canonical image on the polar grid.
     weights : tensor of shape (n_rings,)
         Area of the points of each ring.
 
@@ -29,9 +33,54 @@ def angle_log_likelihood(patch_rings, canonical_rings, weights):
     log_likelihood : tensor of shape (n, N_ANGLES)
         At the angles ``2 pi m / N_ANGLES``.
     """
-    patch = torch.fft.rfft(patch_rings)
     canonical = torch.fft.rfft(canonical_rings * weights[:, None])
-    return correlate(patch, canonical, patch_rings.shape[-1])
+    return correlate(patch_spectrum, canonical, canonical_rings.shape[-1])
+
+
+def offset_log_evidence(
+    patch_spectrum, canonical_rings, slopes, weights, noise_variance, offset_scale
+):
+    """Integrate the offset out of the likelihood of every turn.
+
+    At a given turn the image is linear in a small shift; under a Gaussian prior the
+    integral over the shift is Gaussian too. Two correlations of the patch with the
+    slopes of the canonical image give it for all turns at once. Without it the
+    displacement of the one column on which the patch is centred counts as if all
+    the others had moved.
+
+    Parameters
+    ----------
+    patch_spectrum : tensor of shape (n, n_rings, n_angles // 2 + 1)
+        Fourier transform along the rings of the patch on the polar grid.
+    canonical_rings : tensor of shape (n or 1, n_rings, n_angles)
+        Canonical image on the polar grid.
+    slopes : tensor of shape (n or 1, 2, n_rings, n_angles)
+        Change of the canonical image with a shift along (row, col).
+    weights : tensor of shape (n_rings,)
+        Area of the points of each ring.
+    noise_variance : tensor of shape ()
+        Variance of the white noise.
+    offset_scale : float
+        Standard deviation of the offset's prior, px.
+
+    Returns
+    -------
+    log_evidence : tensor of shape (n, N_ANGLES)
+        What the free offset adds to the log-likelihood, up to a constant of each
+        patch.
+    """
+    weighted = slopes * weights[:, None]
+    n_angles = canonical_rings.shape[-1]
+    pull = [
+        correlate(patch_spectrum, torch.fft.rfft(slope), n_angles)
+        for slope in weighted.unbind(1)
+    ]
+    at_rest = (weighted * canonical_rings[:, None]).sum(dim=(2, 3))
+    pull = (torch.stack(pull, dim=1) - at_rest[:, :, None]) / noise_variance
+    information = weighted.flatten(2) @ slopes.flatten(2).mT / noise_variance
+    prior = torch.eye(2).to(information) / offset_scale**2
+    covariance = torch.linalg.inv(information + prior)
+    return 0.5 * (pull * (covariance @ pull)).sum(dim=1)
 
 
 def correlate(patch_spectrum, canonical_spectrum, n_angles):
@@ -95,47 +144,45 @@ def mean_angle(log_likelihood):
     return torch.where(sharp, peak, torch.atan2(sin, cos)), std
 
 
-def noise_inflation(patch_rings, canonical_rings, weights, noise_variance):
+def noise_inflation(observed, simulated, expected):
     """How much less the pixels tell between two turns than white noise would let them.
 
     Columns are displaced, not only noisy, and a displaced column changes some
     eighty pixels at once. The strongest rival of the best turn lies a lag to one
-    side of it; the turn at the same lag to the other side is as likely under the
-    model, because the autocorrelation of an image is even. Under white noise
-    their difference in log-likelihood has mean zero and a known variance; the ratio
-    of the observed to that variance, a robust mean over the patches, is what the
-    log-likelihood is to be divided by.
+    side of it; the turn at the same lag to the other side is about as likely under
+    the model. The difference of the two in log-likelihood scatters around that of a
+    patch without noise. The ratio of its scatter among the patches to that among
+    patches simulated with white noise is what the log-likelihood is to be divided
+    by.
 
     Parameters
     ----------
-    patch_rings, canonical_rings : tensor of shape (n, n_rings, n_angles)
-        Patches and canonical images on the polar grid.
-    weights : tensor of shape (n_rings,)
-        Area of the points of each ring.
-    noise_variance : tensor of shape ()
-        Variance of the white noise.
+    observed, simulated, expected : tensor of shape (n, N_ANGLES)
+        Log-likelihood of every turn of the patches, of the model's patches with
+        white noise, and of the same without.
 
     Returns
     -------
     inflation : tensor of shape ()
         At least 1.
     """
-    observed = angle_log_likelihood(patch_rings, canonical_rings, weights)
-    own = angle_log_likelihood(canonical_rings, canonical_rings, weights)
-    best = observed.argmax(dim=1, keepdim=True)
+    best = expected.argmax(dim=1, keepdim=True)
     lag = (torch.arange(N_ANGLES, device=best.device) - best) % N_ANGLES
     distance = torch.minimum(lag, N_ANGLES - lag)
     # too close to the best turn or to its opposite, both sides are one
     margin = N_ANGLES // 16
     aside = (distance >= margin) & (distance <= N_ANGLES // 2 - margin)
-    rival = observed.masked_fill(~aside, -math.inf).argmax(dim=1, keepdim=True)
+    rival = expected.masked_fill(~aside, -math.inf).argmax(dim=1, keepdim=True)
     mirrored = (2 * best - rival) % N_ANGLES
-    difference = observed.gather(1, rival) - observed.gather(1, mirrored)
-    between = own[:, :1] - own.gather(1, (rival - mirrored) % N_ANGLES)
-    tiny = torch.finfo(own.dtype).tiny
-    variance = (2 * noise_variance * between).clamp(min=tiny)
-    # the mean of a chi-square variable over its median, with one degree of freedom
-    return ((difference**2 / variance).median() / 0.4549).clamp(min=1)
+
+    def difference(table):
+        return table.gather(1, rival) - table.gather(1, mirrored)
+
+    rest = difference(expected)
+    # cells at interfaces and walls count, a few freaks do not
+    found = (difference(observed) - rest).square().quantile(_COUNTED)
+    white = (difference(simulated) - rest).square().quantile(_COUNTED)
+    return (found / white.clamp(min=torch.finfo(white.dtype).tiny)).clamp(min=1)
 
 
 def log_occam_factor(log_likelihood):

@@ -27,24 +27,28 @@ def centered_grid(patch_shape, like):
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 2)
 
 
-def sample(images, points):
+def sample(images, points, center=None):
     """Interpolate images bilinearly at points given from their centres.
 
     Parameters
     ----------
     images : tensor of shape (n, h, w)
         The images; beyond the border the nearest pixel counts.
-    points : tensor of shape (n, m, 2)
+    points : tensor of shape (n or 1, m, 2)
         Coordinates ``(row, col)``, px.
+    center : tensor of shape (n, 2), default=None
+        Where the points are counted from, instead of the images' centres.
 
     Returns
     -------
     values : tensor of shape (n, m)
         The interpolated values.
     """
-    height, width = images.shape[1:]
-    half = points.new_tensor([max(width - 1, 1) / 2, max(height - 1, 1) / 2])
+    half = points.new_tensor(_half_sides(images.shape[1:])[::-1])
     grid = points.flip(-1) / half
+    if center is not None:
+        grid = grid + (center.flip(-1) / half)[:, None]
+    grid = grid.expand(len(images), -1, -1)
     values = grid_sample(
         images[:, None], grid[:, None], padding_mode="border", align_corners=True
     )
@@ -77,8 +81,19 @@ def pose(canonical, angle, offset, patch_shape):
     patches : tensor of shape (n, h * w)
         The posed patches.
     """
-    points = centered_grid(patch_shape, canonical) - offset[:, None]
-    return sample(canonical, turn(points, -angle))
+    # one affine map a patch, from its (row, col) to (x, y) in [-1, 1]
+    cos, sin = angle.cos(), angle.sin()
+    row, col = offset.unbind(dim=1)
+    below, right = _half_sides(canonical.shape[1:])
+    to_x = torch.stack([sin, cos, -col * cos - row * sin]) / right
+    to_y = torch.stack([cos, -sin, col * sin - row * cos]) / below
+    maps = torch.stack([to_x, to_y]).permute(2, 1, 0)
+    points = centered_grid(patch_shape, canonical)
+    grid = maps[:, 2:] + points @ maps[:, :2]
+    posed = grid_sample(
+        canonical[:, None], grid[:, None], padding_mode="border", align_corners=True
+    )
+    return posed.flatten(1)
 
 
 class PolarGrid:
@@ -93,6 +108,8 @@ class PolarGrid:
     ----------
     n_rings, n_angles : int
         Number of rings, and of points on each.
+    radii : tensor of shape (n_rings,)
+        Radii of the rings, px.
     weights : tensor of shape (n_rings,)
         Area in px that a point of each ring stands for.
     """
@@ -109,6 +126,7 @@ class PolarGrid:
         directions = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
         points = radii[:, None, None] * directions
         # through NumPy, so that no default device of torch has a say
+        self.radii = torch.from_numpy(radii.astype(np.float32))
         self.weights = torch.from_numpy(
             (radii * step * 2 * np.pi / self.n_angles).astype(np.float32)
         )
@@ -116,7 +134,24 @@ class PolarGrid:
 
     def __call__(self, images, center=None):
         """Sample images ``(n, h, w)`` around centres ``(n, 2)`` on the rings."""
-        points = self.points.to(images).expand(len(images), -1, -1)
-        if center is not None:
-            points = points + center[:, None]
-        return sample(images, points).reshape(-1, self.n_rings, self.n_angles)
+        values = sample(images, self.points.to(images)[None], center)
+        return values.reshape(-1, self.n_rings, self.n_angles)
+
+    def slopes(self, rings):
+        """Change of images with a shift along (row, col), (n, 2, n_rings, n_angles)."""
+        order = torch.arange(self.n_angles // 2 + 1, device=rings.device)
+        around = torch.fft.irfft(1j * order * torch.fft.rfft(rings), n=self.n_angles)
+        around = around / self.radii.to(rings)[:, None]
+        step = 2 * float(self.radii[0])
+        outward = torch.gradient(rings, spacing=step, dim=1)[0]
+        angle = order.new_tensor(range(self.n_angles)).to(rings)
+        angle = angle * (2 * math.pi / self.n_angles)
+        sin, cos = angle.sin(), angle.cos()
+        down = sin * outward + cos * around
+        along = cos * outward - sin * around
+        # an image shifted by d is the image at x - d
+        return -torch.stack([down, along], dim=1)
+
+
+def _half_sides(shape):
+    return [max(side - 1, 1) / 2 for side in shape]

@@ -5,7 +5,7 @@ import torch
 from sklearn.utils import gen_batches
 
 from .._angles import wrap_angle
-from ._training import load_rows
+from ._patch_rows import load_rows
 
 # Patches inferred at a time; bounds the scratch memory.
 _BATCH = 256
@@ -17,9 +17,9 @@ def infer_posterior(model, rows):
 
     Parameters
     ----------
-    model : PosedImageModel
+    model : PatchModel
         The model.
-    rows : ndarray of shape (n, h * w)
+    rows : ndarray of shape (n, h * w) or (n, h, w)
         The patches.
 
     Returns
@@ -28,16 +28,8 @@ def infer_posterior(model, rows):
         Angle in [-pi, pi), offset and latents, and their standard deviations;
         float32.
     """
-    values, widths = [], []
-    for patches in _batches(model, rows):
-        mean, log_variance = model.encode(patches)
-        found = model.infer_pose(patches, mean)
-        spread = (0.5 * log_variance).exp()
-        values.append(torch.cat([found.angle[:, None], found.offset, mean], dim=1))
-        widths.append(
-            torch.cat([found.angle_std[:, None], found.offset_std, spread], dim=1)
-        )
-    values, widths = _to_array(values), _to_array(widths)
+    found = (model.infer(patches) for patches in _batches(model, rows))
+    values, widths = _gather(found, len(rows), np.float32)
     values[:, 0] = wrap_angle(values[:, 0])
     return values, widths
 
@@ -45,19 +37,22 @@ def infer_posterior(model, rows):
 @torch.no_grad()
 def infer_evidence(model, rows):
     """Evidence lower bound of each patch, nats; ndarray of shape (n,)."""
-    bounds = [model.evidence_bound(patches) for patches in _batches(model, rows)]
-    return torch.cat(bounds).numpy(force=True).astype(np.float64)
+    found = ((model.evidence_bound(patches),) for patches in _batches(model, rows))
+    return _gather(found, len(rows), np.float64)[0]
 
 
 @torch.no_grad()
 def draw_patches(model, columns):
     """Posed patches ``(n, h, w)`` from columns angle, offset (2) and latents."""
-    drawn = []
+    drawn = _gather(_drawn(model, columns), len(columns), np.float32)[0]
+    return drawn.reshape(-1, *model.patch_shape)
+
+
+def _drawn(model, columns):
     for part in gen_batches(len(columns), _BATCH):
         batch = load_rows(columns, part).to(model.pixel_mean)
         patches = model.reconstruct(batch[:, 3:], batch[:, 0], batch[:, 1:3])
-        drawn.append(model.restore(patches))
-    return _to_array(drawn).reshape(-1, *model.patch_shape)
+        yield (model.restore(patches),)
 
 
 def _batches(model, rows):
@@ -65,5 +60,17 @@ def _batches(model, rows):
         yield model.standardize(load_rows(rows, part).to(model.pixel_mean))
 
 
-def _to_array(batches):
-    return torch.cat(batches).numpy(force=True).astype(np.float32)
+def _gather(batches, n_rows, dtype):
+    """Write tuples of tensors, a batch each, to arrays that are there beforehand.
+
+    Small results kept between large arrays that are freed again would leave the
+    memory in pieces, more of them the more batches there are.
+    """
+    arrays, start = None, 0
+    for batch in batches:
+        if arrays is None:
+            arrays = [np.empty((n_rows, *part.shape[1:]), dtype) for part in batch]
+        for array, part in zip(arrays, batch, strict=True):
+            array[start : start + len(part)] = part.numpy(force=True)
+        start += len(batch[0])
+    return arrays

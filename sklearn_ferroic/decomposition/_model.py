@@ -3,15 +3,13 @@
 A patch is a canonical image, drawn from the latents by the decoder, turned by an
 angle that is uniform on the circle, shifted by a small Gaussian offset, with white
 noise of one fitted variance. Given the latents, the posterior of the angle is
-tabulated exactly and that of the offset is solved to first order; only the latents
-have an approximate, amortised posterior.
+tabulated, with the offset integrated out to first order; only the latents have an
+approximate, amortised posterior.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from ._angle_posterior import (
     angle_log_likelihood,
@@ -19,21 +17,15 @@ from ._angle_posterior import (
     mean_angle,
     most_likely_angle,
     noise_inflation,
+    offset_log_evidence,
     sample_angle,
 )
-from ._geometry import PolarGrid, canonical_side, pose
-from ._networks import CanonicalDecoder, InvariantEncoder, initialize
+from ._geometry import PolarGrid, pose
+from ._networks import InvariantEncoder
+from ._patch_model import PatchModel, cubature_points, latent_divergence
 
 # Calibrations remember this many patches.
 _MEMORY = 4096
-# Scalars of the model's state and their first values.
-_SCALARS = {
-    "noise_variance": 1.0,
-    "noise_inflation": 1.0,
-    "n_calibrated": 0.0,
-    "pixel_mean": 0.0,
-    "pixel_scale": 1.0,
-}
 
 
 class Pose(NamedTuple):
@@ -52,67 +44,32 @@ class Pose(NamedTuple):
     log_offset_evidence: torch.Tensor
 
 
-class PosedImageModel(nn.Module):
+class PosedImageModel(PatchModel):
     """Encoder, decoder and inference of the pose.
 
     Parameters
     ----------
-    patch_shape : tuple of int
-        Shape of the patches, px.
-    latent_dim : int
-        Number of latents.
-    n_hidden : int
-        Width of the decoder's layers; the encoder has a quarter of it.
-    offset_scale : float
-        Standard deviation of the offset's prior, px; 0 fixes the offset at 0.
+    patch_shape, latent_dim, n_hidden, offset_scale, **common
+        See `PatchModel`; the encoder has a quarter of the decoder's width.
     """
 
-    def __init__(self, patch_shape, latent_dim, n_hidden, offset_scale):
-        super().__init__()
-        self.patch_shape = patch_shape
-        self.offset_scale = offset_scale
-        self.offset_is_free = True
-        self.generator = None
+    scalars = PatchModel.scalars | {"noise_inflation": 1.0, "n_calibrated": 0.0}
+
+    def __init__(self, patch_shape, latent_dim, n_hidden, offset_scale, **common):
+        super().__init__(patch_shape, latent_dim, n_hidden, offset_scale, **common)
         self.polar = PolarGrid(patch_shape)
         self.encoder = InvariantEncoder(
             self.polar.n_rings, max(4, n_hidden // 4), latent_dim
         )
-        self.decoder = CanonicalDecoder(
-            latent_dim, n_hidden, canonical_side(patch_shape)
-        )
-        for name in _SCALARS:
-            self.register_buffer(name, torch.empty(()))
-
-    def initialize(self, generator):
-        """Draw the first weights; scales are 1 and what counts or centres is 0."""
-        initialize(self, generator)
-        # every canonical image begins as the common template, the decoder's bias
-        torch.nn.init.normal_(self.decoder.image.weight, std=1e-3, generator=generator)
-        torch.nn.init.zeros_(self.decoder.image.bias)
-        for name, value in _SCALARS.items():
-            getattr(self, name).fill_(value)
 
     @property
-    def _has_offset(self):
+    def may_shift(self):
+        """Whether patches may lie off their centre."""
         # the slope of an image needs three pixels
-        possible = self.offset_scale > 0 and min(self.patch_shape) >= 3
-        return possible and self.offset_is_free
-
-    def standardize(self, rows):
-        """Bring rows ``(n, h * w)`` to patches ``(n, h, w)`` of order one."""
-        scaled = (rows - self.pixel_mean) / self.pixel_scale
-        return scaled.reshape(-1, *self.patch_shape)
-
-    def restore(self, patches):
-        """Bring patches back to the units of the input."""
-        return patches * self.pixel_scale + self.pixel_mean
+        return self.offset_scale > 0 and min(self.patch_shape) >= 3
 
     def forward(self, rows):
-        """Negative evidence bound per pixel of rows ``(n, h * w)``, for training.
-
-        The noise variance is profiled out: at its optimum for the batch the
-        expected squared error stands under a logarithm.
-        """
+        """Objective per pixel of rows ``(n, h * w)``, for training."""
         patches = self.standardize(rows)
         rings = self.polar(patches)
         mean, log_variance = self.encoder(rings)
@@ -121,23 +78,32 @@ class PosedImageModel(nn.Module):
         canonical = self.decoder(latents)
         with torch.no_grad():
             angle, offset = self._draw_pose(patches, rings, canonical)
-        posed = pose(canonical, angle, offset, self.patch_shape)
-        error = ((patches.flatten(1) - posed) ** 2).mean()
-        divergence = latent_divergence(mean, log_variance).mean()
-        with torch.no_grad():
-            self.noise_variance.lerp_(error.clamp(min=1e-6), 0.1)
-        tiny = torch.finfo(error.dtype).eps
-        return 0.5 * (error + tiny).log() + divergence / patches[0].numel()
+        error = self.decoder.mean_squared_error(
+            patches, latents, angle, offset, canonical
+        )
+        return self.objective(error, latent_divergence(mean, log_variance).mean())
 
     def _draw_pose(self, patches, rings, canonical):
-        log_likelihood = self._angle_log_likelihood(rings, canonical)
+        log_likelihood = self._angle_log_likelihood(rings, self.polar(canonical))
         angle = sample_angle(log_likelihood, self.generator)
         return angle, self._offset(patches, canonical, angle)[0]
 
-    def _angle_log_likelihood(self, rings, canonical):
+    def _angle_log_likelihood(self, rings, canonical_rings):
         weights = self.polar.weights.to(rings)
-        similarity = angle_log_likelihood(rings, self.polar(canonical), weights)
-        return similarity / self.noise_variance
+        spectrum = torch.fft.rfft(rings)
+        table = angle_log_likelihood(spectrum, canonical_rings, weights)
+        table = table / self.noise_variance
+        if not self.may_shift:
+            return table
+        slopes = self.polar.slopes(canonical_rings)
+        return table + offset_log_evidence(
+            spectrum,
+            canonical_rings,
+            slopes,
+            weights,
+            self.noise_variance,
+            self.offset_scale,
+        )
 
     def _offset(self, patches, canonical, angle):
         """Posterior mean, standard deviation and log-evidence of the offset.
@@ -146,7 +112,7 @@ class PosedImageModel(nn.Module):
         gives a Gaussian posterior.
         """
         mean = patches.new_zeros(len(patches), 2)
-        if not self._has_offset:
+        if not (self.may_shift and self.offset_is_free):
             return mean, mean, mean[:, 0]
         posed = pose(canonical, angle, mean, self.patch_shape)
         residual = patches.flatten(1) - posed
@@ -167,12 +133,26 @@ class PosedImageModel(nn.Module):
         )
         return mean, std, log_evidence
 
-    def calibrate(self, patches):
+    def calibrate(self, patches, generator, *, anew):
         """Learn how far the angle's likelihood is to be trusted."""
+        if anew:
+            self.n_calibrated.zero_()
         rings = self.polar(patches)
-        canonical = self.polar(self.decoder(self.encoder(rings)[0]))
-        weights = self.polar.weights.to(rings)
-        found = noise_inflation(rings, canonical, weights, self.noise_variance)
+        canonical = self.decoder(self.encoder(rings)[0])
+        canonical_rings = self.polar(canonical)
+        observed = self._angle_log_likelihood(rings, canonical_rings)
+        angle = most_likely_angle(observed)
+        offset = self._offset(patches, canonical, angle)[0]
+        posed = pose(canonical, angle, offset, self.patch_shape)
+        noise = torch.empty_like(posed).normal_(generator=generator)
+        noisy = posed + noise * self.noise_variance.sqrt()
+        simulated, expected = (
+            self._angle_log_likelihood(
+                self.polar(drawn.reshape(patches.shape)), canonical_rings
+            )
+            for drawn in (noisy, posed)
+        )
+        found = noise_inflation(observed, simulated, expected)
         before = self.n_calibrated.clamp(max=_MEMORY)
         share = len(patches) / (before + len(patches))
         self.noise_inflation.lerp_(found.to(self.noise_inflation), share)
@@ -185,13 +165,11 @@ class PosedImageModel(nn.Module):
     def infer_pose(self, patches, latents):
         """Posterior of the pose of patches ``(n, h, w)``, given their latents."""
         canonical = self.decoder(latents)
-        offset = patches.new_zeros(len(patches), 2)
-        # the second round sees the patch around its shifted centre
-        for _ in range(2 if self._has_offset else 1):
-            rings = self.polar(patches, center=offset)
-            log_likelihood = self._angle_log_likelihood(rings, canonical)
-            peak = most_likely_angle(log_likelihood)
-            offset, offset_std, evidence = self._offset(patches, canonical, peak)
+        log_likelihood = self._angle_log_likelihood(
+            self.polar(patches), self.polar(canonical)
+        )
+        peak = most_likely_angle(log_likelihood)
+        offset, offset_std, evidence = self._offset(patches, canonical, peak)
         angle, width = mean_angle(log_likelihood / self.noise_inflation)
         return Pose(
             angle,
@@ -203,20 +181,23 @@ class PosedImageModel(nn.Module):
             evidence,
         )
 
-    def reconstruct(self, latents, angle, offset):
-        """Posed patches ``(n, h * w)`` from latents and pose."""
-        return pose(self.decoder(latents), angle, offset, self.patch_shape)
+    def infer(self, patches):
+        """Posterior means and widths of patches ``(n, h, w)``, (n, 3 + latent_dim)."""
+        mean, log_variance = self.encode(patches)
+        found = self.infer_pose(patches, mean)
+        widths = [
+            found.angle_std[:, None],
+            found.offset_std,
+            (0.5 * log_variance).exp(),
+        ]
+        values = [found.angle[:, None], found.offset, mean]
+        return torch.cat(values, dim=1), torch.cat(widths, dim=1)
 
     def log_evidence(self, patches, latents):
         """Log-likelihood of patches given the latents, the pose integrated out."""
         found = self.infer_pose(patches, latents)
         posed = self.reconstruct(latents, found.peak_angle, found.offset)
-        squared = ((patches.flatten(1) - posed) ** 2).sum(dim=1)
-        n_pixels = patches[0].numel()
-        at_peak = -0.5 * (
-            squared / self.noise_variance
-            + n_pixels * (2 * math.pi * self.noise_variance).log()
-        )
+        at_peak = self.log_likelihood(patches, posed)
         return at_peak + found.log_occam + found.log_offset_evidence
 
     def evidence_bound(self, patches):
@@ -227,19 +208,9 @@ class PosedImageModel(nn.Module):
         degree three, which needs no random numbers.
         """
         mean, log_variance = self.encode(patches)
-        latent_dim = mean.shape[1]
-        step = (latent_dim**0.5) * (0.5 * log_variance).exp()
-        total = 0
-        for axis in range(latent_dim):
-            for sign in (-1, 1):
-                point = mean.clone()
-                point[:, axis] += sign * step[:, axis]
-                total = total + self.log_evidence(patches, point)
-        expected = total / (2 * latent_dim)
-        jacobian = patches[0].numel() * self.pixel_scale.log()
-        return expected - latent_divergence(mean, log_variance) - jacobian
-
-
-def latent_divergence(mean, log_variance):
-    """Divergence of the latents' posterior from the standard normal, nats."""
-    return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1)
+        expected = [
+            self.log_evidence(patches, points)
+            for points in cubature_points(mean, (0.5 * log_variance).exp())
+        ]
+        bound = torch.stack(expected).mean(dim=0)
+        return bound - latent_divergence(mean, log_variance) - self.log_jacobian()

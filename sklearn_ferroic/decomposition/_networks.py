@@ -1,4 +1,6 @@
-"""The networks: an encoder that no turn of the patch can reach, and a decoder."""
+"""The encoders: one that no turn of the patch can reach, and two that see all."""
+
+import math
 
 import torch
 from torch import nn
@@ -47,34 +49,62 @@ class InvariantEncoder(nn.Module):
         return mean, log_variance.clamp(-12, 4)
 
 
-class CanonicalDecoder(nn.Module):
-    """One image in canonical pose for each point of the latent space.
+class DenseEncoder(nn.Module):
+    """Two hyperbolic tangent layers over all pixels.
 
     Parameters
     ----------
-    latent_dim : int
-        Number of latents.
+    patch_shape : tuple of int
+        Shape of the patches, px.
     n_hidden : int
-        Width of the hidden layers.
-    side : int
-        Side of the square image, px.
+        Width of the layers.
+    n_outputs : int
+        Number of outputs.
     """
 
-    def __init__(self, latent_dim, n_hidden, side):
+    def __init__(self, patch_shape, n_hidden, n_outputs):
         super().__init__()
-        self.side = side
-        self.hidden = nn.Sequential(
-            nn.Linear(latent_dim, n_hidden),
+        self.layers = nn.Sequential(
+            nn.Linear(math.prod(patch_shape), n_hidden),
             nn.Tanh(),
             nn.Linear(n_hidden, n_hidden),
             nn.Tanh(),
+            nn.Linear(n_hidden, n_outputs),
         )
-        self.image = nn.Linear(n_hidden, side * side)
 
-    def forward(self, latents):
-        """Images ``(n, side, side)`` from latents ``(n, latent_dim)``."""
-        image = self.image(self.hidden(latents))
-        return image.reshape(-1, self.side, self.side)
+    def forward(self, patches):
+        """Take patches ``(n, h, w)`` to ``(n, n_outputs)``."""
+        return self.layers(patches.flatten(1))
+
+
+class ConvolutionalEncoder(nn.Module):
+    """Two 3 x 3 convolutions, each halving the resolution, and a linear read-out.
+
+    Parameters
+    ----------
+    patch_shape : tuple of int
+        Shape of the patches, px.
+    n_hidden : int
+        Number of channels.
+    n_outputs : int
+        Number of outputs.
+    """
+
+    def __init__(self, patch_shape, n_hidden, n_outputs):
+        super().__init__()
+        n_places = math.prod(-(-side // 4) for side in patch_shape)
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, n_hidden, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(n_hidden, n_hidden, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.1),
+            nn.Flatten(),
+            nn.Linear(n_hidden * n_places, n_outputs),
+        )
+
+    def forward(self, patches):
+        """Take patches ``(n, h, w)`` to ``(n, n_outputs)``."""
+        return self.layers(patches[:, None])
 
 
 def initialize(module, generator):
@@ -88,7 +118,8 @@ def initialize(module, generator):
         Source of the random numbers.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv1d):
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
             bound = layer.weight[0].numel() ** -0.5
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+            if layer.bias is not None:
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

@@ -1,35 +1,78 @@
-"""Reading patches from rows or stacks."""
+"""Reading patches from rows or stacks, which may be larger than memory."""
+
+import math
+from numbers import Integral
 
 import numpy as np
+import torch
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 
 
-def is_stack(X):
-    """Tell whether X holds patches as ``(n, h, w)``."""
-    return len(getattr(X, "shape", ())) == 3
-
-
-def as_stack_or_rows(X):
-    """Make an array of nested lists; leave all else as it is."""
-    return np.asarray(X) if isinstance(X, list) else X
-
-
-def flatten_stack(X):
-    """Bring a stack of patches to rows; leave all else as it is."""
-    if not is_stack(X):
-        return X
-    n_patches, height, width = X.shape
-    return np.asarray(X).reshape(n_patches, height * width)
-
-
-def resolve_patch_shape(X, n_pixels, patch_shape):
-    """Find the height and width of the patches in X.
+def check_patches(estimator, X, *, min_samples=1):
+    """Validate patches without copying or converting an array of them.
 
     Parameters
     ----------
+    estimator : estimator
+        Named in the errors.
     X : array-like of shape (n, h * w) or (n, h, w)
+        The patches, of any real dtype.
+    min_samples : int, default=1
+        How many there must be.
+
+    Returns
+    -------
+    patches : ndarray of shape (n, h * w) or (n, h, w)
+        The patches; a view where X is an array.
+    """
+    X = np.asarray(X) if isinstance(X, list) else X
+    patches = check_array(
+        X,
+        dtype="numeric",
+        allow_nd=_is_stack(X),
+        ensure_min_samples=min_samples,
+        estimator=estimator,
+        input_name="X",
+    )
+    if count_pixels(patches) == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={patches.shape}) while a minimum "
+            "of 1 is required."
+        )
+    return patches
+
+
+def check_features(estimator, X, patches, *, reset):
+    """Note the number and names of the features, or compare them with the noted."""
+    if patches.ndim == 3:
+        # scikit-learn looks at the shape only
+        X = np.broadcast_to(np.float32(0), (len(patches), count_pixels(patches)))
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def count_pixels(patches):
+    """Count the pixels of one patch."""
+    return math.prod(patches.shape[1:])
+
+
+def load_rows(patches, index):
+    """Copy some patches into a float32 tensor of rows ``(n, h * w)``."""
+    part = patches[index]
+    with np.errstate(over="ignore"):
+        rows = np.array(part, np.float32, order="C").reshape(len(part), -1)
+    if not np.isfinite(rows).all():
+        raise ValueError("Input X contains a value too large for dtype('float32').")
+    return torch.from_numpy(rows)
+
+
+def resolve_patch_shape(patches, patch_shape):
+    """Find the height and width of patches.
+
+    Parameters
+    ----------
+    patches : ndarray of shape (n, h * w) or (n, h, w)
         The patches.
-    n_pixels : int
-        Number of pixels of a patch.
     patch_shape : tuple of (int, int) or None
         What the user says.
 
@@ -39,21 +82,36 @@ def resolve_patch_shape(X, n_pixels, patch_shape):
         Height and width.
     """
     given = None if patch_shape is None else tuple(patch_shape)
-    if is_stack(X):
-        shape = tuple(X.shape[1:])
+    if given is not None:
+        _check_patch_shape(given)
+    if _is_stack(patches):
+        shape = patches.shape[1:]
         if given not in (None, shape):
             raise ValueError(
                 f"patch_shape={given}, but X has patches of shape {shape}."
             )
         return shape
+    n_pixels = count_pixels(patches)
     if given is None:
         return _most_nearly_square(n_pixels)
-    if len(given) != 2 or given[0] * given[1] != n_pixels:
+    if math.prod(given) != n_pixels:
         raise ValueError(
             f"patch_shape={given} does not hold the {n_pixels} features of X. "
             "Give (height, width) with height * width equal to that."
         )
-    return given
+    return tuple(int(side) for side in given)
+
+
+def _is_stack(X):
+    return len(getattr(X, "shape", ())) == 3
+
+
+def _check_patch_shape(given):
+    sides_are_counts = all(isinstance(side, Integral) and side > 0 for side in given)
+    if len(given) != 2 or not sides_are_counts:
+        raise ValueError(
+            f"patch_shape={given} is not (height, width), two positive integers."
+        )
 
 
 def _most_nearly_square(n_pixels):

@@ -1,30 +1,23 @@
 """The rotational variational autoencoder as an estimator."""
 
+import os
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from . import _fitting
 from ._inference import draw_patches, infer_evidence, infer_posterior
-from ._patch_rows import as_stack_or_rows, flatten_stack, is_stack, resolve_patch_shape
-from ._training import (
-    TrainingOptions,
-    choose_device,
-    from_arrays,
-    new_model,
-    start_model,
-    to_arrays,
-    train,
+from ._latent_grid import make_latent_grid
+from ._patch_rows import count_pixels
+from ._posed_columns import (
+    check_columns,
+    check_fitted_patches,
+    column_names,
+    warn_of_degrees,
 )
-
-_FLOATS = [np.float32, np.float64]
 
 
 class RotationalVAE(TransformerMixin, BaseEstimator):
@@ -62,7 +55,33 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         Width of the decoder's layers; the encoder's are a quarter as wide.
 
     n_init : int, default=3
-        Number of patches tried as the first template.
+        Number of patches tried as the first template, with the invariant encoder.
+
+    encoder : {"invariant", "convolutional", "dense"}, default="invariant"
+        How pose and latents are inferred. ``"invariant"`` is described above. With
+        the other two, a network of that kind gives the posterior of angle, offset
+        and latents at once, as in [1]_; they are there for comparison, for their
+        angle hangs on the seed and often collapses to a constant.
+
+    decoder : {"canonical", "coordinate"}, default="canonical"
+        How patches are drawn. ``"canonical"`` makes one image of the latents and
+        resamples it; ``"coordinate"`` evaluates a network at the turned, shifted
+        coordinates of every pixel, as in [1]_ and [2]_, which costs some twenty
+        times as much.
+
+    rotation_prior : float, default=None
+        Circular standard deviation of the angle's prior around 0, radians; None is
+        uniform on the circle. Not with the invariant encoder, which integrates
+        over all turns.
+
+    noise_std : float, default=None
+        Standard deviation of the noise in the likelihood, in units of `X`. None
+        fits it.
+
+    kl_capacity : float, default=None
+        Divergence of the posterior from the prior, in nats a patch, near which
+        training holds it; it rises to this value from epoch to epoch [3]_. With the
+        invariant encoder it is that of the latents alone. None leaves it free.
 
     max_epochs : int, default=20
         Number of passes over the patches.
@@ -76,11 +95,45 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the fit before.
 
+    early_stopping : bool, default=False
+        Whether to hold a part of the patches out of the training, to stop when
+        their loss no longer improves, and to restore the best weights. The learning
+        rate falls as if all epochs were run.
+
+    validation_fraction : float, default=0.1
+        Share of the patches to hold out. They are neighbouring rows, from a random
+        one on: patches of the same image overlap, so that rows drawn from
+        everywhere would be known in part. Only used with `early_stopping`.
+
+    n_iter_no_change : int, default=5
+        Epochs without improvement after which training stops. Only used with
+        `early_stopping`.
+
+    tol : float, default=1e-4
+        By how much the loss of the patches held out has to fall to count as
+        improved. Only used with `early_stopping`.
+
+    callbacks : list, default=None
+        Callbacks of skorch, or tuples of a name and a callback. A fit works on
+        shallow copies: what a callback sets on itself is not seen on the object that
+        was passed, what it writes to is. A callback that raises KeyboardInterrupt at
+        the end of an epoch ends the training there.
+
+    checkpoint : str or path-like, default=None
+        File in which `fit` keeps the state of the training, from before the first
+        epoch to after the last. If `fit` finds it there, it goes on from it, or has
+        nothing left to do; a file from other data or other parameters is refused.
+        See `from_checkpoint`.
+
+    mixed_precision : bool, default=False
+        Whether the networks' layers are trained in bfloat16, which is faster on
+        recent GPUs. All else, and inference, is not affected.
+
     device : str, default="auto"
         Where to compute: ``"auto"`` takes CUDA, else MPS, else the CPU.
 
     verbose : int, default=0
-        If positive, print a line an epoch.
+        If positive, write a line an epoch to the standard output.
 
     random_state : int, RandomState instance or None, default=None
         Seeds the initial weights, the order of the patches and the draws from the
@@ -101,6 +154,9 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
     loss_curve_ : list of float
         Mean negative evidence bound per standardised pixel at each epoch, up to a
         constant.
+
+    validation_loss_curve_ : list of float or None
+        The same for the patches held out; None without `early_stopping`.
 
     n_iter_ : int
         Number of epochs run.
@@ -139,6 +195,8 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
     .. [2] T. Bepler, E. D. Zhong, K. Kelley, E. Brignole, B. Berger, "Explicitly
        disentangling image content from translation and rotation with
        spatial-VAE", NeurIPS 2019.
+    .. [3] C. P. Burgess, I. Higgins, A. Pal et al., "Understanding disentangling in
+       beta-VAE", 2018.
 
     Examples
     --------
@@ -162,10 +220,22 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         "offset_scale": [Interval(Real, 0, None, closed="neither")],
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
+        "encoder": [StrOptions({"invariant", "convolutional", "dense"})],
+        "decoder": [StrOptions({"canonical", "coordinate"})],
+        "rotation_prior": [Interval(Real, 0, None, closed="neither"), None],
+        "noise_std": [Interval(Real, 0, None, closed="neither"), None],
+        "kl_capacity": [Interval(Real, 0, None, closed="left"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "warm_start": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "callbacks": [list, None],
+        "checkpoint": [str, os.PathLike, None],
+        "mixed_precision": ["boolean"],
         "device": [str],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -180,10 +250,22 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         offset_scale=0.25,
         n_hidden=128,
         n_init=3,
+        encoder="invariant",
+        decoder="canonical",
+        rotation_prior=None,
+        noise_std=None,
+        kl_capacity=None,
         max_epochs=20,
         batch_size=64,
         learning_rate=3e-3,
         warm_start=False,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        tol=1e-4,
+        callbacks=None,
+        checkpoint=None,
+        mixed_precision=False,
         device="auto",
         verbose=0,
         random_state=None,
@@ -194,13 +276,52 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         self.offset_scale = offset_scale
         self.n_hidden = n_hidden
         self.n_init = n_init
+        self.encoder = encoder
+        self.decoder = decoder
+        self.rotation_prior = rotation_prior
+        self.noise_std = noise_std
+        self.kl_capacity = kl_capacity
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.warm_start = warm_start
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.mixed_precision = mixed_precision
         self.device = device
         self.verbose = verbose
         self.random_state = random_state
+
+    @classmethod
+    def from_checkpoint(cls, path):
+        """Make an estimator that is fitted as far as a checkpoint is.
+
+        To train on instead, call `fit` of an estimator that has the parameters, the
+        data and the `checkpoint` of the interrupted fit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file that a fit with `checkpoint` has left.
+
+        Returns
+        -------
+        estimator : RotationalVAE
+            With the parameters of that fit, without its `callbacks` and
+            `checkpoint`. The angle's widths of an unfinished fit are provisional.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no file.
+        ValueError
+            If the file is not a checkpoint, or damaged.
+        """
+        return _fitting.load(cls, path)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -218,12 +339,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        going_on = self.warm_start and hasattr(self, "weights_")
-        random_state = check_random_state(self.random_state)
-        options = self._training_options(
-            n_epochs=self.max_epochs, anneal=True, offset_from=self.max_epochs // 2
-        )
-        return self._train(X, options, random_state, going_on)
+        return _fitting.fit(self, X)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -244,17 +360,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        going_on = hasattr(self, "weights_")
-        passes = self.n_iter_ if going_on else 0
-        random_state = (
-            self._random_state if going_on else check_random_state(self.random_state)
-        )
-        options = self._training_options(
-            n_epochs=1,
-            anneal=False,
-            offset_from=max(0, self.max_epochs // 2 - passes),
-        )
-        return self._train(X, options, random_state, going_on, passes)
+        return _fitting.fit_one_pass(self, X)
 
     def transform(self, X):
         """Infer angle, offset and latents.
@@ -298,7 +404,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features_out)
-            Columns as `transform` returns them.
+            Columns as `transform` returns them; the angle in radians, on any turn.
 
         Returns
         -------
@@ -306,7 +412,8 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
             The patches as posed, without noise, in units of the training data.
         """
         check_is_fitted(self, "weights_")
-        columns = self._check_columns(X, self._n_features_out, "transform returns")
+        columns = check_columns(self, X, self._n_features_out)
+        warn_of_degrees(columns[:, 0])
         if not self._has_offsets:
             columns = np.insert(columns, [1, 1], 0, axis=1)
         drawn = draw_patches(self._load_model_for_inference(), columns)
@@ -327,11 +434,44 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
             data.
         """
         check_is_fitted(self, "weights_")
-        latents = self._check_columns(
-            latents, self._fitted_architecture["latent_dim"], "latent_dim says"
-        )
+        n_latents = self._fitted_architecture["latent_dim"]
+        latents = check_columns(self, latents, n_latents, "latent_dim says")
         columns = np.pad(latents, [(0, 0), (3, 0)])
         return draw_patches(self._load_model_for_inference(), columns)
+
+    def latent_grid(self, *, n=7, extent=2.0, features=(0, 1)):
+        """Draw images in canonical pose over a grid of one or two latents.
+
+        Parameters
+        ----------
+        n : int, default=7
+            Number of images along each axis.
+        extent : float, default=2.0
+            The grid reaches from -extent to extent, in standard deviations of the
+            latents' prior.
+        features : int or tuple of int, default=(0, 1)
+            Latent that grows along the second axis of the grid and, if there are
+            two, along the first. The others are zero. With one latent in all the
+            grid is a single row.
+
+        Returns
+        -------
+        latents : ndarray of shape (n or 1, n, latent_dim)
+            The points of the grid.
+        images : ndarray of shape (n or 1, n, h, w)
+            The images there, as `decode` draws them.
+
+        Raises
+        ------
+        ValueError
+            If `features` are not one or two of the latents, or `n` or `extent` is
+            not positive.
+        """
+        check_is_fitted(self, "weights_")
+        n_latents = self._fitted_architecture["latent_dim"]
+        latents, _ = make_latent_grid(n_latents, n=n, extent=extent, features=features)
+        images = self.decode(latents.reshape(-1, n_latents))
+        return latents, images.reshape(*latents.shape[:2], *images.shape[1:])
 
     def score_samples(self, X):
         """Evidence lower bound of each patch, per pixel.
@@ -351,9 +491,9 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         bound : ndarray of shape (n_samples,)
             In nats per pixel; higher is better.
         """
-        rows = self._check_rows(X)
-        bound = infer_evidence(self._load_model_for_inference(), rows)
-        return bound / rows.shape[1]
+        patches = check_fitted_patches(self, X)
+        bound = infer_evidence(self._load_model_for_inference(), patches)
+        return bound / count_pixels(patches)
 
     def score(self, X, y=None):
         """Mean evidence lower bound per pixel.
@@ -388,10 +528,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "weights_")
         _check_feature_names_in(self, input_features, generate_names=False)
-        offsets = ["offset_row", "offset_col"] if self._has_offsets else []
-        n_latents = self._fitted_architecture["latent_dim"]
-        latents = [f"latent{i}" for i in range(n_latents)]
-        return np.asarray(["angle", *offsets, *latents], dtype=object)
+        return column_names(self._has_offsets, self._fitted_architecture["latent_dim"])
 
     @property
     def _n_features_out(self):
@@ -401,101 +538,14 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
     def _has_offsets(self):
         return self._fitted_architecture["offset_scale"] > 0
 
-    def _training_options(self, **schedule):
-        return TrainingOptions(
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            verbose=int(self.verbose),
-            **schedule,
-        )
-
-    def _train(self, X, options, random_state, going_on, passes=0):
-        X = as_stack_or_rows(X)
-        device = choose_device(self.device)
-        if going_on:
-            rows = self._check_rows(X)
-            architecture = self._check_same_architecture()
-            model = self._load_model()
-        else:
-            rows = check_array(
-                flatten_stack(X),
-                dtype=_FLOATS,
-                ensure_min_samples=2,
-                estimator=self,
-                input_name="X",
-            )
-            shape = resolve_patch_shape(X, rows.shape[1], self.patch_shape)
-            architecture = self._architecture(shape)
-            model = new_model(random_state, **architecture)
-            start_model(model, rows, random_state, self.n_init)
-        losses = train(model, rows, options, device=device, random_state=random_state)
-        # Nothing is set before all has gone well.
-        if not going_on:
-            validate_data(self, flatten_stack(X), skip_check_array=True)
-        self.loss_curve_ = (self.loss_curve_ if passes else []) + losses
-        self.n_iter_ = len(self.loss_curve_)
-        self.patch_shape_ = architecture["patch_shape"]
-        self.weights_ = to_arrays(model)
-        self.noise_std_ = float(
-            self.weights_["noise_variance"] ** 0.5 * self.weights_["pixel_scale"]
-        )
-        self._fitted_architecture = architecture
-        self._random_state = random_state
-        return self
-
-    def _architecture(self, patch_shape):
-        return {
-            "patch_shape": patch_shape,
-            "latent_dim": self.latent_dim,
-            "n_hidden": self.n_hidden,
-            "offset_scale": self.offset_scale if self.translation else 0.0,
-        }
-
-    def _check_same_architecture(self):
-        given = self.patch_shape
-        wanted = self._architecture(
-            self.patch_shape_ if given is None else tuple(given)
-        )
-        for name, fitted in self._fitted_architecture.items():
-            if wanted[name] != fitted:
-                raise ValueError(
-                    f"The fit cannot go on with {name}={wanted[name]}: it was begun "
-                    f"with {name}={fitted}. Set warm_start=False or make a new "
-                    "estimator."
-                )
-        return wanted
-
-    def _load_model(self):
-        device = choose_device(self.device)
-        return from_arrays(self.weights_, device, **self._fitted_architecture)
-
     def _load_model_for_inference(self):
         # In double precision a patch's result does not hang on its batch.
-        model = self._load_model()
+        model = _fitting.load_model(self)
         return model if model.pixel_mean.device.type == "mps" else model.double()
 
-    def _check_rows(self, X):
-        check_is_fitted(self, "weights_")
-        X = as_stack_or_rows(X)
-        if is_stack(X) and X.shape[1:] != self.patch_shape_:
-            raise ValueError(
-                f"X has patches of shape {X.shape[1:]}, but RotationalVAE was "
-                f"fitted on patches of shape {self.patch_shape_}."
-            )
-        return validate_data(self, flatten_stack(X), reset=False, dtype=_FLOATS)
-
-    def _check_columns(self, X, n_columns, reason):
-        columns = check_array(X, dtype=np.float32, estimator=self)
-        if columns.shape[1] != n_columns:
-            raise ValueError(
-                f"Expected {n_columns} columns, as {reason}, got an array of shape "
-                f"{columns.shape}."
-            )
-        return columns
-
     def _posterior(self, X):
-        rows = self._check_rows(X)
-        columns = infer_posterior(self._load_model_for_inference(), rows)
+        patches = check_fitted_patches(self, X)
+        columns = infer_posterior(self._load_model_for_inference(), patches)
         if self._has_offsets:
             return columns
         return tuple(np.delete(part, [1, 2], axis=1) for part in columns)

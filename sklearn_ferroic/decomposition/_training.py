@@ -1,29 +1,63 @@
-"""Building, starting and training the model; the one place that meets skorch."""
+"""Building, starting and training the model, with skorch's training loop."""
 
+import warnings
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 import skorch
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, LRScheduler
 
+from . import _training_state
 from ._alignment import align
+from ._amortized_model import AmortizedModel
+from ._batches import Batches, Split
+from ._callbacks import CheckLoss, Progress, divergence, early_stopping
 from ._geometry import pose
+from ._interruption import InterruptWatch
 from ._model import PosedImageModel
+from ._patch_rows import load_rows
+from ._precision import mixed_precision
+from ._training_state import AtEpochEnd
 
 # Patches drawn for the common template and for the calibration; more change neither.
 _MAX_SAMPLED = 2048
+# Fewer for the calibration of a checkpoint, which may be one of many.
+_N_PROVISIONAL = 256
 
 
 class TrainingOptions(NamedTuple):
-    """How to train: `offset_from` is the epoch after which the offset is free."""
+    """How to train.
+
+    `n_before` of the `n_planned` epochs have been run already. `callbacks` are
+    skorch's, our own copies. Without a `validation_fraction` nothing is held out and
+    training does not stop early.
+    """
 
     n_epochs: int
     batch_size: int
     learning_rate: float
     anneal: bool
-    offset_from: int
+    n_before: int
+    n_planned: int
+    n_init: int
+    callbacks: list
+    validation_fraction: float | None
+    n_iter_no_change: int
+    tol: float
+    mixed_precision: bool
     verbose: int
+
+
+class Trained(NamedTuple):
+    """A trained model and its losses; the RandomState goes on where training ended."""
+
+    model: torch.nn.Module
+    losses: list
+    validation_losses: list | None
+    random_state: np.random.RandomState
 
 
 class _BatchBound(torch.nn.Module):
@@ -33,39 +67,20 @@ class _BatchBound(torch.nn.Module):
         return bound
 
 
-class _ReleaseOffset(Callback):
-    """Hold the offset at zero until the canonical images have formed.
+class _Schedule(Callback):
+    """Hold the offset at zero until the canonical images have formed, tell the time.
 
-    Free from the start, it takes a part of the polarization.
+    Free from the start, the offset takes a part of the polarization.
     """
 
-    def __init__(self, first_epoch):
-        self.first_epoch = first_epoch
+    def __init__(self, n_before, n_planned):
+        self.n_before = n_before
+        self.n_planned = n_planned
 
     def on_epoch_begin(self, net, **kwargs):
-        net.module_.offset_is_free = len(net.history) > self.first_epoch
-
-
-class _Batches:
-    """Shuffled batches cut from the rows in one piece each."""
-
-    def __init__(self, dataset, batch_size, random_state):
-        self.rows = dataset.X
-        self.batch_size = batch_size
-        self.random_state = random_state
-
-    def __len__(self):
-        return -(-len(self.rows) // self.batch_size)
-
-    def __iter__(self):
-        order = self.random_state.permutation(len(self.rows))
-        for part in np.array_split(order, len(self)):
-            yield load_rows(self.rows, np.sort(part)), torch.zeros(len(part))
-
-
-def load_rows(rows, index):
-    """Copy some rows into a float32 tensor; the rows may be a read-only map."""
-    return torch.from_numpy(np.array(rows[index], dtype=np.float32))
+        epoch = self.n_before + len(net.history)
+        net.module_.offset_is_free = epoch > self.n_planned // 2
+        net.module_.progress = min(1.0, epoch / self.n_planned)
 
 
 def choose_device(device):
@@ -88,15 +103,15 @@ def choose_device(device):
 def new_model(random_state, **architecture):
     """Build a model with first weights drawn from a RandomState."""
     model = _without_weights(architecture)
-    model.initialize(_generator(random_state, "cpu"))
+    model.initialize(torch.Generator("cpu").manual_seed(_draw_seed(random_state)))
     return model
 
 
 def from_arrays(weights, device, **architecture):
-    """Rebuild a model from plain arrays."""
+    """Rebuild a model from arrays, or tensors on the CPU."""
     model = _without_weights(architecture)
     model.load_state_dict(
-        {name: torch.tensor(value) for name, value in weights.items()}
+        {name: torch.tensor(np.asarray(value)) for name, value in weights.items()}
     )
     return model.to(device)
 
@@ -109,53 +124,124 @@ def to_arrays(model):
 def _without_weights(architecture):
     # Layers built in the ordinary way draw from torch's global generator.
     with torch.device("meta"):
-        model = PosedImageModel(**architecture)
+        model = _build(**architecture)
     return model.to_empty(device="cpu")
 
 
-def _generator(random_state, device):
-    seed = random_state.randint(np.iinfo(np.int32).max)
-    return torch.Generator(device).manual_seed(int(seed))
+def _build(*, encoder, rotation_prior, **common):
+    if encoder == "invariant":
+        return PosedImageModel(**common)
+    return AmortizedModel(encoder=encoder, rotation_prior=rotation_prior, **common)
 
 
-def calibrate(model, rows, random_state):
+def _draw_seed(random_state):
+    return int(random_state.randint(np.iinfo(np.int32).max))
+
+
+def calibrate(model, patches, random_state, *, anew, n_drawn=_MAX_SAMPLED):
     """Calibrate the angle's posterior on some of the patches."""
     with torch.no_grad():
-        sample = draw_rows(rows, random_state).to(model.pixel_mean)
-        model.calibrate(model.standardize(sample))
+        sample = draw_rows(patches, random_state, n_drawn).to(model.pixel_mean)
+        generator = torch.Generator(sample.device)
+        generator.manual_seed(_draw_seed(random_state))
+        model.calibrate(model.standardize(sample), generator, anew=anew)
 
 
-def draw_rows(rows, random_state):
-    """Copy a bounded random sample of the rows into a tensor."""
-    n_drawn = min(len(rows), _MAX_SAMPLED)
-    chosen = random_state.choice(len(rows), n_drawn, replace=False)
-    return load_rows(rows, np.sort(chosen))
+def draw_rows(patches, random_state, n_drawn=_MAX_SAMPLED):
+    """Copy a bounded random sample of the patches into a tensor of rows."""
+    n_drawn = min(len(patches), n_drawn)
+    chosen = random_state.choice(len(patches), n_drawn, replace=False)
+    return load_rows(patches, np.sort(chosen))
 
 
-def start_model(model, rows, random_state, n_init):
-    """Set the scale of the pixels and start the decoder at the common template."""
-    sample = draw_rows(rows, random_state)
-    model.pixel_mean.copy_(sample.mean())
-    scale = sample.std(correction=0)
-    model.pixel_scale.copy_(scale if scale > 0 else torch.ones(()))
-    patches = model.standardize(sample)
+def start_model(model, patches, random_state, n_init):
+    """Set the scale of the pixels and start the decoder at the common template.
+
+    A model whose angle is amortised starts from its random weights: it would
+    leave given angles again.
+    """
+    sample = draw_rows(patches, random_state)
+    model.set_scale(sample)
+    if isinstance(model, AmortizedModel):
+        return
+    sample = model.standardize(sample)
     angle = align(
-        model.polar(patches), model.polar.weights, n_starts=n_init, n_iterations=15
+        model.polar(sample),
+        model.polar.weights,
+        n_starts=n_init,
+        n_iterations=15,
+        slopes_of=model.polar.slopes,
+        offset_scale=model.offset_scale if model.may_shift else 0.0,
     )
     side = model.decoder.side
-    turned_back = pose(patches, -angle, torch.zeros(len(angle), 2), (side, side))
-    with torch.no_grad():
-        model.decoder.image.bias.copy_(turned_back.mean(dim=0))
+    turned_back = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
+    model.decoder.start_at(turned_back.mean(dim=0))
 
 
-def train(model, rows, options, *, device, random_state):
+def fit_anew(patches, architecture, options, *, device, random_state, checkpoint=None):
+    """Build, start and train a model, or go on where a checkpoint was left.
+
+    Parameters
+    ----------
+    patches : ndarray of shape (n, h * w) or (n, h, w)
+        The patches, in any real dtype; may be read-only or a memory map.
+    architecture : dict
+        What the model is built from.
+    options : TrainingOptions
+        How to train.
+    device : torch.device
+        Where to train.
+    random_state : RandomState
+        Source of all random numbers; not used where a checkpoint has its own.
+    checkpoint : Checkpoint, default=None
+        Read at first, and written before the first epoch, after each and at the end.
+
+    Returns
+    -------
+    trained : Trained
+        The result.
+    """
+    state = None if checkpoint is None else checkpoint.load()
+    if state is None:
+        model = new_model(random_state, **architecture)
+        start_model(model, patches, random_state, options.n_init)
+    else:
+        model = from_arrays(state["model"], "cpu", **architecture)
+        random_state = _training_state.get_random_state(state)
+        if state["is_finished"]:
+            losses, validation_losses = state["losses"], state["validation_losses"]
+            return Trained(model, losses, validation_losses, random_state)
+    trained = train(
+        model,
+        patches,
+        options,
+        device=device,
+        random_state=random_state,
+        checkpoint=checkpoint,
+        state=state,
+    )
+    if checkpoint is not None:
+        finished = {
+            "is_finished": True,
+            "model": model.state_dict(),
+            "losses": trained.losses,
+            "validation_losses": trained.validation_losses,
+            "random_state": random_state.get_state(legacy=False),
+        }
+        checkpoint.save(finished)
+    return trained
+
+
+def train(
+    model, patches, options, *, device, random_state, checkpoint=None, state=None
+):
     """Train a model in place.
 
     Parameters
     ----------
-    model : PosedImageModel
+    model : PatchModel
         The model.
-    rows : ndarray of shape (n, h * w)
+    patches : ndarray of shape (n, h * w) or (n, h, w)
         The patches, in any real dtype; may be read-only or a memory map.
     options : TrainingOptions
         How to train.
@@ -163,43 +249,116 @@ def train(model, rows, options, *, device, random_state):
         Where to train.
     random_state : RandomState
         Shuffles the batches and seeds the draws from the posterior.
+    checkpoint : Checkpoint, default=None
+        Written before the first epoch and after each.
+    state : dict, default=None
+        The state to go on from, as the checkpoint gave it.
 
     Returns
     -------
-    losses : list of float
-        Mean negative evidence bound per pixel of each epoch.
+    trained : Trained
+        The model and the mean negative evidence bound per pixel of each epoch.
     """
-    callbacks = [("release", _ReleaseOffset(options.offset_from))]
+    held_out_from = None
+    if options.validation_fraction is not None:
+        held_out_from = (
+            random_state.randint(len(patches))
+            if state is None
+            else state["held_out_from"]
+        )
+    split = Split(len(patches), options.validation_fraction, held_out_from)
+
+    def save(net):
+        provisional = np.random.RandomState(0)
+        calibrate(model, patches, provisional, anew=True, n_drawn=_N_PROVISIONAL)
+        captured = _training_state.capture(net, random_state)
+        captured.update(is_finished=False, held_out_from=held_out_from)
+        checkpoint.save(captured)
+
+    last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
+    net = _make_net(model, options, split, last, device, random_state)
+    model.generator = torch.Generator(device)
+    if state is None:
+        model.generator.manual_seed(_draw_seed(random_state))
+    is_mixed = options.mixed_precision
+    with mixed_precision(model, device.type) if is_mixed else nullcontext():
+        net.notify("on_train_begin", X=patches, y=None)
+        if state is not None:
+            _training_state.restore(net, state)
+        elif checkpoint is not None:
+            save(net)
+        _run_epochs(net, patches, options.n_epochs - len(net.history))
+        net.notify("on_train_end", X=patches, y=None)
+    model.offset_is_free = True
+    if model.noise_std is None and model.noise_variance > 2:
+        warnings.warn(
+            "The model explains the patches worse than their mean would. Lower "
+            f"learning_rate={options.learning_rate}.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    calibrate(model, patches, random_state, anew=options.anneal)
+    return Trained(
+        model,
+        _training_state.loss_curve(net, "train_loss"),
+        _training_state.loss_curve(net, "valid_loss"),
+        random_state,
+    )
+
+
+def _make_net(model, options, split, last_callbacks, device, random_state):
+    callbacks = [
+        ("check_loss", CheckLoss()),
+        ("schedule", _Schedule(options.n_before, options.n_planned)),
+    ]
     if options.anneal:
-        n_steps = options.n_epochs * -(-len(rows) // options.batch_size)
+        batches_per_epoch = -(-len(split.training) // options.batch_size)
         schedule = LRScheduler(
             policy=torch.optim.lr_scheduler.CosineAnnealingLR,
-            T_max=n_steps,
+            T_max=options.n_epochs * batches_per_epoch,
             step_every="batch",
         )
-        callbacks.append(("schedule", schedule))
-    net = skorch.NeuralNet(
+        callbacks.append(("learning_rate", schedule))
+    if options.verbose:
+        callbacks.append(("progress", Progress()))
+    callbacks += options.callbacks
+    if options.validation_fraction is not None:
+        stopping = early_stopping(
+            options.n_iter_no_change, options.tol, options.verbose
+        )
+        callbacks.append(("early_stopping", stopping))
+    return skorch.NeuralNet(
         model,
         _BatchBound,
         optimizer=torch.optim.Adam,
+        optimizer__fused=device.type in ("cpu", "cuda"),
         lr=options.learning_rate,
         max_epochs=options.n_epochs,
         batch_size=options.batch_size,
-        iterator_train=_Batches,
+        iterator_train=Batches,
         iterator_train__random_state=random_state,
-        train_split=None,
-        callbacks=callbacks,
+        iterator_valid=Batches,
+        train_split=split,
+        callbacks=[*callbacks, *last_callbacks],
+        callbacks__print_log=None,
         device=str(device),
         verbose=options.verbose,
-    )
-    net.initialize()
-    model.generator = _generator(random_state, device)
-    # Not net.fit, which takes an interrupt for the end of the training.
-    net.notify("on_train_begin", X=rows, y=None)
-    net.fit_loop(rows)
-    net.notify("on_train_end", X=rows, y=None)
-    model.offset_is_free = True
-    if options.anneal:
-        model.n_calibrated.zero_()
-    calibrate(model, rows, random_state)
-    return [float(loss) for loss in net.history[:, "train_loss"]]
+    ).initialize()
+
+
+def _run_epochs(net, patches, n_epochs):
+    # Not net.fit, which takes any interrupt for the end of the training.
+    with InterruptWatch() as watch:
+        try:
+            net.fit_loop(patches, epochs=n_epochs)
+        except KeyboardInterrupt:
+            is_between_epochs = "train_loss" in net.history[-1]
+            if watch.came or not is_between_epochs:
+                raise
+        except RuntimeError as error:
+            # torch refuses to draw from what is not finite, and to invert it
+            if "probability tensor" in str(error) or isinstance(
+                error, torch.linalg.LinAlgError
+            ):
+                raise divergence(net.lr) from error
+            raise

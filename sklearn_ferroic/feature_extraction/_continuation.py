@@ -53,6 +53,8 @@ def lattice_periods(image):
         the second mostly along the columns'; None if the image shows no lattice.
     """
     image = _center(image)
+    if np.ptp(image) == 0:
+        return None
     spacing = estimate_spacing(image)
     if not np.isfinite(spacing):
         return None

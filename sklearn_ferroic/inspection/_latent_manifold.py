@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..decomposition._latent_grid import make_latent_grid
 from ._image_axes import get_axes
 
 
@@ -91,22 +92,15 @@ class LatentManifoldDisplay:
         """
         check_is_fitted(estimator)
         n_latents = estimator.latent_dim
-        features = tuple(np.ravel(features).tolist())
-        if n_latents == 1 and features == (0, 1):
-            features = (0,)
-        _check_grid(n, extent, features, n_latents)
-        values = np.linspace(-extent, extent, n)
-        y_values = values if len(features) == 2 else np.zeros(1)
-        grid = np.zeros((len(y_values), n, n_latents), dtype=np.float32)
-        grid[..., features[0]] = values
-        if len(features) == 2:
-            grid[..., features[1]] = y_values[:, None]
+        grid, features = make_latent_grid(
+            n_latents, n=n, extent=extent, features=features
+        )
         images = estimator.decode(grid.reshape(-1, n_latents))
         names = tuple(f"latent{feature}" for feature in features)
         display = cls(
             images.reshape(*grid.shape[:2], *images.shape[1:]),
-            values,
-            y_values,
+            grid[0, :, features[0]],
+            grid[:, 0, features[1]] if len(features) == 2 else np.zeros(1),
             names=names,
         )
         return display.plot(ax, cmap=cmap)
@@ -153,17 +147,6 @@ class LatentManifoldDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
-
-
-def _check_grid(n, extent, features, n_latents):
-    if n < 1 or not extent > 0:
-        raise ValueError(f"n and extent must be positive, got {n!r} and {extent!r}.")
-    known = all(0 <= feature < n_latents for feature in features)
-    if not known or len(features) not in (1, 2) or len(set(features)) < len(features):
-        raise ValueError(
-            f"features must be one or two different latents of the {n_latents} that "
-            f"the estimator has, numbered from 0; got {features}."
-        )
 
 
 def _ticks(values):

@@ -1,26 +1,22 @@
 """From images to fitted atomic columns."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..sites import AtomSites
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
-from ._ideal_lattice import lattice_positions
+from ._batch import estimate_scales, locate_images, score_images
+from ._border import clear_of_border
 from ._images import check_images
-from ._locate import explained_variance
-from ._neighbors import cage_displacement
-from ._single_image import estimate_scale, locate_image
-from ._sublattices import assign_sublattices
+from ._scale_checks import warn_of_dark_columns, warn_of_outliers
+from ._site_columns import label_columns, relative_brightness, site_columns
 
 _MAX_SUBLATTICES = 4
-# Images whose spacings differ by more are not of one magnification.
-_MAX_SCALE_RATIO = 1.25
+# Columns this many widths from the border and farther show whole.
+_BORDER = 2
 
 
 class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -54,11 +50,23 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
         How positions are refined: by the Gaussian fit; by the centre of mass; or
         not at all beyond the sub-pixel maximum of the blob filter. Only the fit
-        gives `sigma`, `background`, `position_std` and a meaningful `converged`.
+        looks a second time for faint columns beside bright ones, and gives `sigma`,
+        `background`, `position_std` and a meaningful `converged`.
+
+    border : {"keep", "drop"}, default="keep"
+        What becomes of columns that the border of the image or of a masked region
+        cuts: kept where their centres are on the image by the rule under Notes; or
+        dropped within two `width_` of the border. They are neighbours either way.
+
+    tile_size : int or None, default=2048
+        Images are worked on in tiles of about this side, px, that overlap by ten
+        spacings; the columns are those of the image as a whole, which None works
+        on at once. Beside images and columns, a tile of the default size takes
+        about 0.5 GB, whatever the size of the image.
 
     n_jobs : int, default=None
-        Number of images located at a time, through joblib. None means 1 unless
-        in a :func:`joblib.parallel_config` context.
+        Number of images and tiles worked on at a time, through joblib. None means 1
+        unless in a :func:`joblib.parallel_config` context.
 
     Attributes
     ----------
@@ -92,6 +100,9 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     :func:`~sklearn_ferroic.datasets.load_image` and
     :func:`~sklearn_ferroic.datasets.make_ferroic_image` return. Pixel sizes are
     handed on to the sites.
+
+    *Masked* pixels of :class:`numpy.ma.MaskedArray` carry no weight, and no column
+    has its centre on one. The sites' images hold the mean of the pixels around.
 
     *Border.* A column comes out if its fitted centre lies on the area of the
     pixels, [−0.5, n − 0.5] along each axis, by its standard error; within one
@@ -148,6 +159,8 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             StrOptions({"auto"}),
         ],
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
+        "border": [StrOptions({"keep", "drop"})],
+        "tile_size": [Interval(Integral, 256, None, closed="left"), None],
         "n_jobs": [Integral, None],
     }
 
@@ -159,6 +172,8 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         threshold=0.1,
         n_sublattices="auto",
         refine="gaussian",
+        border="keep",
+        tile_size=2048,
         n_jobs=None,
     ):
         self.sublattice = sublattice
@@ -166,6 +181,8 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.threshold = threshold
         self.n_sublattices = n_sublattices
         self.refine = refine
+        self.border = border
+        self.tile_size = tile_size
         self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
@@ -211,9 +228,14 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         self._validate_params()
-        images, pixel_sizes = check_images(X)
-        fits = self._locate(images, self.spacing_, self.width_, self.threshold_)
-        return self._assemble(images, pixel_sizes, fits)
+        images, masks, pixel_sizes = check_images(X)
+        fits, _ = self._locate(
+            images, masks, self.spacing_, self.width_, self.threshold_
+        )
+        labels = [
+            label_columns(fit, self.spacing_, self._n_sublattices) for fit in fits
+        ]
+        return self._assemble(images, masks, pixel_sizes, fits, labels)
 
     def fit_transform(self, X, y=None):
         """Learn the scale from images and locate their columns.
@@ -253,12 +275,20 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         self._validate_params()
-        images, _ = check_images(X)
-        fits = self._locate(images, self.spacing_, self.width_, self.threshold_)
-        scores = [
-            explained_variance(image, fit, self.width_)
-            for image, fit in zip(images, fits, strict=True)
-        ]
+        images, masks, _ = check_images(X)
+        fits, calibrations = self._locate(
+            images, masks, self.spacing_, self.width_, self.threshold_
+        )
+        scores = score_images(
+            images,
+            masks,
+            fits,
+            calibrations,
+            spacing=self.spacing_,
+            width=self.width_,
+            tile_size=self.tile_size,
+            n_jobs=self.n_jobs,
+        )
         return float(np.mean(scores))
 
     def set_output(self, *, transform=None):
@@ -281,15 +311,14 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X):
         _check_sublattice(self.sublattice)
-        images, pixel_sizes = check_images(X)
-        scales = Parallel(n_jobs=self.n_jobs)(
-            delayed(estimate_scale)(image, self.spacing, number)
-            for number, image in enumerate(images)
-        )
-        spacing, width = np.median(scales, axis=0).tolist()
-        _warn_of_outliers(np.array(scales)[:, 0], spacing)
-        fits = self._locate(images, spacing, width, self.threshold)
-        labels = [_label(fit, spacing, self.n_sublattices) for fit in fits]
+        images, masks, pixel_sizes = check_images(X)
+        scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
+        spacings, widths, skewnesses = np.array(scales).T
+        spacing, width = float(np.median(spacings)), float(np.median(widths))
+        warn_of_outliers(spacings, spacing)
+        warn_of_dark_columns(skewnesses)
+        fits, _ = self._locate(images, masks, spacing, width, self.threshold)
+        labels = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
         n_sublattices = 1 + max(int(label.max(initial=0)) for label in labels)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise _no_such_sublattice(self.sublattice, n_sublattices)
@@ -300,36 +329,49 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         # What to look for in an image: up to as many, or as many.
         by_image = self.n_sublattices == "auto" and n_sublattices > 1
         self._n_sublattices = "auto" if by_image else n_sublattices
-        self.sublattice_brightness_ = _relative_brightness(fits, labels, n_sublattices)
-        return images, pixel_sizes, fits
+        self.sublattice_brightness_ = relative_brightness(fits, labels, n_sublattices)
+        return images, masks, pixel_sizes, fits, labels
 
-    def _locate(self, images, spacing, width, threshold):
-        return Parallel(n_jobs=self.n_jobs)(
-            delayed(locate_image)(
-                image,
-                number,
-                spacing=spacing,
-                width=width,
-                threshold=threshold,
-                refine=self.refine,
-            )
-            for number, image in enumerate(images)
+    def _locate(self, images, masks, spacing, width, threshold):
+        return locate_images(
+            images,
+            masks,
+            spacing=spacing,
+            width=width,
+            threshold=threshold,
+            refine=self.refine,
+            tile_size=self.tile_size,
+            n_jobs=self.n_jobs,
         )
 
-    def _assemble(self, images, pixel_sizes, fits):
-        tables = [_site_table(fit, self.spacing_, self._n_sublattices) for fit in fits]
+    def _assemble(self, images, masks, pixel_sizes, fits, labels):
+        tables = [
+            site_columns(fit, label, self.spacing_)
+            for fit, label in zip(fits, labels, strict=True)
+        ]
         columns = {
             name: np.concatenate([table[name] for table in tables])
             for name in tables[0]
         }
         frame = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
         sites = AtomSites(images, frame=frame, pixel_size=pixel_sizes, **columns)
-        if self.sublattice is None:
-            return sites
-        chosen = sites[np.isin(sites.sublattice, self.sublattice)]
-        if not len(chosen):
-            raise _no_such_sublattice(self.sublattice, 1 + sites.sublattice.max())
-        return chosen
+        if self.sublattice is not None:
+            chosen = np.isin(sites.sublattice, self.sublattice)
+            if not chosen.any():
+                raise _no_such_sublattice(self.sublattice, 1 + sites.sublattice.max())
+            sites = sites[chosen]
+        if self.border == "drop":
+            sites = sites[self._is_whole(sites, masks)]
+        return sites
+
+    def _is_whole(self, sites, masks):
+        whole = np.empty(len(sites), dtype=bool)
+        for number, (image, valid) in enumerate(zip(sites.images, masks, strict=True)):
+            own = sites.frame == number
+            whole[own] = clear_of_border(
+                sites.positions[own], image.shape, valid, _BORDER * self.width_
+            )
+        return whole
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -354,50 +396,3 @@ def _no_such_sublattice(sublattice, n_found):
         f"sublattice={sublattice!r} was asked for, but {n_found} sublattice(s) were "
         "found, numbered from 0. Set n_sublattices if the images show more."
     )
-
-
-def _warn_of_outliers(spacings, spacing):
-    ratio = np.maximum(spacings / spacing, spacing / spacings)
-    if ratio.max() > _MAX_SCALE_RATIO:
-        warnings.warn(
-            f"Image {ratio.argmax()} has a column spacing of "
-            f"{spacings[ratio.argmax()]:.1f} px, the median image {spacing:.1f} px. "
-            "Fit images of one magnification at a time.",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
-def _label(fit, spacing, n_sublattices):
-    return assign_sublattices(
-        fit.table[:, ROW : COL + 1], fit.table[:, AMPLITUDE], spacing, n_sublattices
-    )
-
-
-def _relative_brightness(fits, labels, n_sublattices):
-    # Image by image: exposures differ.
-    level = np.full((len(fits), n_sublattices), np.nan)
-    for row, fit, label in zip(level, fits, labels, strict=True):
-        for number in np.unique(label):
-            row[number] = np.median(fit.table[label == number, AMPLITUDE])
-    known = level[level[:, 0] > 0]
-    if not len(known):
-        return np.full(n_sublattices, np.nan)
-    return np.nanmedian(known / known[:, :1], axis=0)
-
-
-def _site_table(fit, spacing, n_sublattices):
-    """All that AtomSites holds of one image's columns."""
-    positions = fit.table[:, ROW : COL + 1]
-    sublattice = _label(fit, spacing, n_sublattices)
-    return {
-        "positions": positions,
-        "sublattice": sublattice,
-        "amplitude": fit.table[:, AMPLITUDE],
-        "sigma": fit.table[:, SIGMA],
-        "background": fit.table[:, BACKGROUND],
-        "position_std": fit.std[:, ROW : COL + 1],
-        "converged": fit.converged,
-        "polarization": cage_displacement(positions, sublattice, spacing),
-        "lattice_position": lattice_positions(positions, sublattice),
-    }

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 # The field averages over this many spacings (standard deviation).
 _SMOOTHING = 1.25
 # Pixels are binned to this many bins a spacing.
-_BINS_PER_SPACING = 3
+_BINS_PER_SPACING = 2
 # A bin of the first, fine binning is at most sigma over this.
 _PIXELS_PER_BIN = 1.2
 _MAX_CORRECTION = 0.3
@@ -42,7 +42,7 @@ class Background(NamedTuple):
     binning: int
 
     def at(self, positions):
-        """Sample level, its slope, growth and widening at columns.
+        """Sample the fields at columns.
 
         Parameters
         ----------
@@ -53,90 +53,190 @@ class Background(NamedTuple):
         -------
         level, growth, widening : ndarray of shape (n,)
             The fields.
-        slope : ndarray of shape (n, 2)
-            Slope of the level along rows and columns, per px.
         """
         place = ((positions - (self.binning - 1) / 2) / self.binning).T
-        slope = [np.gradient(self.level, axis=axis) / self.binning for axis in (0, 1)]
-        level, growth, widening, down, along = (
+        return tuple(
             map_coordinates(field, place, order=1, mode="nearest")
-            for field in (self.level, self.growth, self.widening, *slope)
+            for field in (self.level, self.growth, self.widening)
         )
-        return level, growth, widening, np.stack([down, along], axis=1)
+
+    def image(self, shape):
+        """Interpolate the level between the coarse pixels.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the image.
+
+        Returns
+        -------
+        level : ndarray of shape (n_rows, n_cols)
+            Background, float32.
+        """
+        (row, up), (col, left) = (
+            _between(length, n_coarse, self.binning)
+            for length, n_coarse in zip(shape, self.level.shape, strict=True)
+        )
+        level = self.level.astype(np.float32)
+        step = np.diff(level, axis=0, append=level[-1:])
+        level = level[row] + step[row] * up[:, None]
+        step = np.diff(level, axis=1, append=level[:, -1:])
+        fine = step.take(col, axis=1)
+        fine *= left
+        fine += level.take(col, axis=1)
+        return fine
 
 
-def fit_background(image, total, spread, weight, spacing, width):
-    """Fit the smooth background under a model of columns.
+def _between(length, n_coarse, binning):
+    """Coarse pixel before each pixel, and how far beyond it; straight on at ends."""
+    place = (np.arange(length) - (binning - 1) / 2) / binning
+    before = np.clip(np.floor(place), 0, max(n_coarse - 2, 0)).astype(np.intp)
+    return before, (place - before).astype(np.float32)
+
+
+def bin_sides(spacing, width):
+    """Choose how pixels are binned.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma of the columns, px.
+
+    Returns
+    -------
+    fine : int
+        Side of the first bins, px.
+    coarse : int
+        Side of the coarse pixels, in fine bins.
+    """
+    fine = max(1, int(width / _PIXELS_PER_BIN))
+    return fine, max(1, int(spacing / _BINS_PER_SPACING / fine))
+
+
+class BackgroundRegression:
+    """Local regression of images on a constant and a model of columns.
+
+    Parameters
+    ----------
     total : ndarray of shape (n_rows, n_cols)
         All columns' Gaussians.
     spread : ndarray of shape (n_rows, n_cols)
         Change of `total` with the logarithm of all sigmas.
     weight : ndarray of shape (n_rows, n_cols)
         Inverse variance of the pixels.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Pixels that count; all if None.
     spacing, width : float
-        Nearest-neighbour spacing and typical sigma, px.
-
-    Returns
-    -------
-    background : Background
-        The fields.
+        Nearest-neighbour spacing and typical sigma of the columns, px.
     """
-    # Products of finely binned images, binned further: columns stay resolved.
-    fine = max(1, int(width / _PIXELS_PER_BIN))
-    coarse = max(1, int(spacing / _BINS_PER_SPACING / fine))
-    binning = fine * coarse
-    smoothing = _SMOOTHING * spacing / binning
-    images = np.stack([image - total, total, spread, weight, np.ones_like(image)])
-    residual, total, spread, weight, n_pixels = _bin(images, fine)
-    # Moments of the regression on (1, total, spread): the upper triangle of the
-    # matrix row by row, then the right-hand side.
-    regressors = np.stack([n_pixels, total, spread]) / n_pixels
-    weighted = weight * regressors
-    products = [weighted[i] * regressors[j] for i in range(3) for j in range(i, 3)] + [
-        weighted[i] * residual / n_pixels for i in range(3)
-    ]
-    moments = _bin(np.stack(products), coarse).astype(np.float64)
-    smooth = _smooth(moments, smoothing)
-    triangle = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
-    matrix = np.moveaxis(smooth[triangle], (0, 1), (-2, -1))
-    right = np.moveaxis(smooth[6:], 0, -1)
-    for i in (1, 2):
-        diagonal = matrix[..., i, i]
-        diagonal += _RIDGE * diagonal + 1e-6 * diagonal.max() + 1e-30
-    matrix[..., 0, 0] += 1e-30
-    level, growth, widening = np.moveaxis(
-        np.linalg.solve(matrix, right[..., None])[..., 0], -1, 0
-    )
-    growth = np.clip(growth, -_MAX_CORRECTION, _MAX_CORRECTION)
-    widening = np.clip(widening, -_MAX_CORRECTION, _MAX_CORRECTION)
-    # Once more on what is left, or slopes would be flattened, first at the border.
-    left = moments[6] - moments[1] * growth - moments[2] * widening
-    for _ in range(2):
-        rest = _smooth(left - moments[0] * level, smoothing)
-        level = level + rest / np.maximum(smooth[0], 1e-30)
-    return Background(level, growth, widening, binning)
+
+    def __init__(self, total, spread, weight, valid, spacing, width):
+        # Products of finely binned images, binned further: columns stay resolved.
+        self.fine, self.coarse = bin_sides(spacing, width)
+        self.smoothing = _SMOOTHING * spacing / (self.fine * self.coarse)
+        self.valid = valid
+        if valid is None:
+            share = np.outer(*(_bin_line(length, self.fine) for length in total.shape))
+        else:
+            share = np.maximum(_bin(valid.astype(np.float32), self.fine), 1)
+        self.scale = 1 / share
+        self.total, self.spread = self._mean(total), self._mean(spread)
+        self.weight = self._mean(weight) * share
+        self._prepare()
+
+    def leave_out(self, defects):
+        """Give no weight to some pixels.
+
+        Parameters
+        ----------
+        defects : ndarray of bool of shape (n_rows, n_cols)
+            The pixels.
+        """
+        self.weight *= self._mean((~defects).astype(np.float32))
+        self._prepare()
+
+    def _prepare(self):
+        total, spread, weight = self.total, self.spread, self.weight
+        self.weighted = weight, weight * total, weight * spread
+        # The upper triangle of the matrix, row by row.
+        self.moments = self._sums(
+            *self.weighted,
+            self.weighted[1] * total,
+            self.weighted[1] * spread,
+            self.weighted[2] * spread,
+        )
+        self.matrix = _smooth(self.moments, self.smoothing)
+        for place in (3, 5):
+            self.matrix[place] *= 1 + _RIDGE
+            self.matrix[place] += 1e-6 * self.matrix[place].max() + 1e-30
+        self.matrix[0] += 1e-30
+
+    def _mean(self, image):
+        image = image if self.valid is None else image * self.valid
+        image = _bin(image, self.fine)
+        image *= self.scale
+        return image
+
+    def _sums(self, *images):
+        sums = np.stack([_bin(image, self.coarse) for image in images])
+        return sums.astype(np.float64)
+
+    def fit(self, residual):
+        """Fit the background.
+
+        Parameters
+        ----------
+        residual : ndarray of shape (n_rows, n_cols)
+            The image minus all columns' Gaussians.
+
+        Returns
+        -------
+        background : Background
+            The fields.
+        """
+        residual = self._mean(residual)
+        right = self._sums(*(part * residual for part in self.weighted))
+        level, growth, widening = _solve(self.matrix, _smooth(right, self.smoothing))
+        growth = np.clip(growth, -_MAX_CORRECTION, _MAX_CORRECTION)
+        widening = np.clip(widening, -_MAX_CORRECTION, _MAX_CORRECTION)
+        # Once more on what is left, or slopes would be flattened, first at the border.
+        left = right[0] - self.moments[1] * growth - self.moments[2] * widening
+        for _ in range(2):
+            rest = _smooth(left - self.moments[0] * level, self.smoothing)
+            level = level + rest / self.matrix[0]
+        return Background(level, growth, widening, self.fine * self.coarse)
 
 
-def _bin(images, side):
-    """Sum square blocks of images; the last ones may be cut."""
-    for axis in (-2, -1):
-        length = images.shape[axis]
-        shape = list(images.shape)
-        shape[axis] = -(-length // side)
-        binned = np.zeros(shape, dtype=images.dtype)
-        for first in range(min(side, length)):
-            part = (
-                images[..., first::side, :] if axis == -2 else images[..., first::side]
-            )
-            place = (..., slice(part.shape[-2]), slice(part.shape[-1]))
-            binned[place] += part
-        images = binned
-    return images
+def _solve(matrix, right):
+    """Solve symmetric equations in three unknowns, for every pixel at once."""
+    (m00, m01, m02, m11, m12, m22), (r0, r1, r2) = matrix, right
+    # Without the first unknown, then without the second.
+    f1, f2 = m01 / m00, m02 / m00
+    m11, m12, m22 = m11 - f1 * m01, m12 - f1 * m02, m22 - f2 * m02
+    r1, r2 = r1 - f1 * r0, r2 - f2 * r0
+    f12 = m12 / m11
+    third = (r2 - f12 * r1) / (m22 - f12 * m12)
+    second = (r1 - m12 * third) / m11
+    return (r0 - m01 * second - m02 * third) / m00, second, third
+
+
+def _bin(image, side):
+    """Sum square blocks of an image; the last ones may be cut."""
+    for axis in (0, 1):
+        if side == 1:
+            break
+        rows = image if axis == 0 else image.T
+        binned = rows[::side].copy()
+        for first in range(1, side):
+            part = rows[first::side]
+            binned[: len(part)] += part
+        image = binned if axis == 0 else binned.T
+    return image
+
+
+def _bin_line(length, side):
+    """Count the pixels in each bin of a line."""
+    return np.diff(np.append(np.arange(0, length, side), length)).astype(np.float32)
 
 
 def _smooth(moments, sigma):

@@ -1,30 +1,47 @@
 """Gaussian columns fitted to an image, all in one batch.
 
-Every column is a circular Gaussian on a constant local background. Each round
-renders the sum of all Gaussians, and takes one damped Fisher-scoring step for every
-column at once on the image minus the other columns' Gaussians, weighted by the
-variance of each pixel. At the fixed point this is the joint weighted fit of all
-columns; with the variance of counts it is their Poisson maximum likelihood.
+Every column is a Gaussian on a smooth background. Each round renders the sum of all
+Gaussians, and takes one damped Fisher-scoring step for every column at once on the
+image minus the other columns' Gaussians, weighted by the variance of each pixel. At
+the fixed point this is the joint weighted fit of all columns; with the variance of
+counts it is their Poisson maximum likelihood.
 """
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from ._background import fit_background
+from ._background import BackgroundRegression
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
-from ._noise import NoiseModel, estimate_noise
-from ._windows import column_windows
+from ._gaussian import STRETCH, ellipse
+from ._noise import estimate_noise, guess_noise
+from ._scoring import MAX_PULL, MIN_WILD, scoring_steps
+from ._windows import ColumnWindows
 
 _MAX_ROUNDS = 16
-# Narrowest column in units of the width.
+# Narrowest column in units of the width, and the longest ellipse.
 _MIN_SIGMA = 0.45
-# Rounds that learn the noise; later the background is left alone once it changes
-# by less than this share of the amplitudes' standard errors.
-_NOISE_ROUNDS = (1, 3)
-_N_NOISE_COLUMNS = 1000
-_BACKGROUND_TOLERANCE = 0.1
+_MAX_RATIO = 2.5
+# Rounds that learn the noise, and from how many pixels.
+_NOISE_ROUNDS = (1, 2)
+_N_NOISE_PIXELS = 100_000
+# The background is fitted anew where it changes by more than so many standard errors
+# of the amplitudes, and left alone once it changes by less than so many.
+_MAX_TOUCH_UP = 0.3
+_BACKGROUND_TOLERANCE = 0.005
 _LAST_BACKGROUND_ROUND = 7
 # Converged: the last step was this small against the standard error.
-_TOLERANCE = 0.03
+_TOLERANCE = 0.02
+_NEARLY = 0.2
+# Every so many rows and cols of pixels tell the image's range.
+_SPARSE = 5
+# So few columns are painted anew by themselves.
+_FEW = 0.2
+# Round after which columns are given up that cannot be Gaussians.
+_PATIENCE = 3
+# So many spacings around them, columns are fitted anew.
+_BESIDE = 3
+# Their pixels, above this share of a column's height, tell no background.
+_DEFECT = 0.01
 # Not trusted: squared pulls so many times the median column's, and deviations that
 # are so large a share of the column's height.
 _MAX_MISFIT = 12
@@ -40,6 +57,8 @@ def fit_columns(
     noise=None,
     max_rounds=_MAX_ROUNDS,
     width_scatter=np.inf,
+    valid=None,
+    elliptical=False,
 ):
     """Fit all columns of an image together.
 
@@ -52,202 +71,256 @@ def fit_columns(
     spacing, width : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     noise : NoiseModel, default=None
-        Pixel variance to start from; it is learned from the residual either way.
+        Pixel variance; learned from the residual if None.
     max_rounds : int
         Largest number of scoring steps.
     width_scatter : float
-        How well the sigma of columns that the border cuts is known beforehand: the
-        relative scatter around the typical one.
+        How well the shape of columns that the border cuts is known beforehand: the
+        relative scatter of sigma around the typical one.
+    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+        Pixels that count; all if None.
+    elliptical : bool, default=False
+        Whether columns may be longer along one direction.
 
     Returns
     -------
     fit : ColumnFit
         The fitted columns, in order.
     """
-    windows = column_windows(image, table, width)
-    start = table.copy()
-    bounds = _bounds(start, image, spacing, width)
-    table = np.clip(table, *bounds)
-    state = _State(table, width, width_scatter)
-    noise_rounds = _NOISE_ROUNDS if noise is None else _NOISE_ROUNDS[:1]
-    noise = noise or NoiseModel(1.0, 0.0, 0.0)
-    active = np.arange(len(table))
-    scale, settled = (spacing, width), False
-    for turn in range(max_rounds):
-        if not settled:
-            change = _update_background(image, windows, state, noise, bounds, scale)
-            settled = turn > max(noise_rounds) and (
-                change < _BACKGROUND_TOLERANCE or turn == _LAST_BACKGROUND_ROUND
-            )
-        total = windows.render(table)
+    windows = ColumnWindows(image, table, width, valid)
+    state = _State(table, elliptical)
+    seen = image if valid is None else image[valid]
+    bounds = _bounds(table, image.shape, seen, spacing, width)
+    state.clip(bounds)
+    # Ellipses take longer to show.
+    patience = 2 * _PATIENCE if elliptical else _PATIENCE
+    noise_rounds = () if noise else _NOISE_ROUNDS
+    noise = noise or guess_noise(seen)
+    active = stepped = np.arange(len(table))
+    expected = before = None
+    settled = False
+    for turn in range(max_rounds if len(table) else 0):
+        if turn == 0:
+            _fit_background(windows, state, noise, bounds, spacing)
+        if settled and len(stepped) <= _FEW * len(table):
+            _repaint(windows, expected, before, state.table, stepped)
+        else:
+            expected = windows.render(state.table) + state.background
+        if turn > 0 and not settled:
+            if turn > patience - _PATIENCE:
+                state.typical_misfit = float(np.median(state.misfit[:, 0]))
+            if turn == patience + 1 and state.spoilt.any():
+                _leave_out_defects(windows, state)
+            change = _touch_up_background(windows, state, expected, noise)
+            settled = change < _BACKGROUND_TOLERANCE
+            if change > _MAX_TOUCH_UP:
+                _fit_background(windows, state, noise, bounds, spacing)
+                expected = windows.render(state.table) + state.background
+            settled |= turn >= _LAST_BACKGROUND_ROUND
         if turn in noise_rounds:
-            noise = _learn_noise(windows, state, total, spacing)
-        for rows in windows.chunks(active):
-            _update_columns(windows, state, rows, total, noise, bounds)
-        if settled:
-            active = np.flatnonzero(state.step_size > _TOLERANCE)
+            noise = _learn_noise(windows, expected, spacing)
+            settled &= noise.is_of_counts or turn == noise_rounds[-1]
+        before, stepped = state.table, active
+        step = scoring_steps(windows, state, active, expected, noise, width_scatter)
+        _take_steps(state, active, step, bounds)
+        if turn == patience:
+            beside = _give_up(state, table, bounds, _BESIDE * spacing)
+            state.step_size[beside] = np.inf
+            active = np.union1d(active, beside)
+            active = active[~state.spoilt[active]]
+            settled &= not state.spoilt.any()
+        # Columns rest when they have arrived, but not before most others have, nearly.
+        if settled and np.mean(state.step_size < _NEARLY) > 0.9:
+            active = np.flatnonzero((state.step_size > _TOLERANCE) & ~state.spoilt)
             if not active.size:
                 break
-    converged = (state.step_size < 10 * _TOLERANCE) & np.isfinite(state.std[:, :4]).all(
-        axis=1
-    )
-    converged &= _plausible(state, start, bounds, spacing)
-    return ColumnFit(table, state.std, converged, noise)
+    return _finish(state, table, bounds, spacing, noise)
 
 
 class _State:
     """What the rounds of a fit hand on."""
 
-    def __init__(self, table, width, width_scatter):
-        self.table = table
-        self.width = width
-        self.width_precision = (width_scatter * width) ** -2.0
-        self.std = np.full_like(table, np.nan)
-        self.last_step = np.zeros_like(table)
-        self.slope = np.zeros((len(table), 2))
-        self.step_size = np.full(len(table), np.inf)
-        # Mean squared pull of a window's pixels; their deviation over the height.
-        self.misfit = np.full((len(table), 2), np.inf)
-        self.relaxation = np.ones(len(table))
+    def __init__(self, table, elliptical):
+        n, n_parameters = len(table), SIGMA + 1 + 2 * elliptical
+        self.table = np.zeros((n, n_parameters))
+        self.table[:, : SIGMA + 1] = table[:, : SIGMA + 1]
+        self.level = table[:, BACKGROUND].copy()
+        self.background, self.regression = None, None
+        self.std = np.full((n, n_parameters), np.nan)
+        self.last_step = np.zeros((n, n_parameters))
+        self.step_size = np.full(n, np.inf)
+        self.relaxation = np.ones(n)
+        # Columns that have been given up.
+        self.spoilt = np.zeros(n, dtype=bool)
+        # Median of the misfits, known once columns are near their places.
+        self.typical_misfit = np.inf
+        # Mean squared pull of a column's pixels; their deviation over the height.
+        self.misfit = np.full((n, 2), np.inf)
+        # Number of pixels in a column's core that are held back.
+        self.n_wild = np.zeros(n)
+
+    def clip(self, bounds):
+        """Keep all columns within their bounds."""
+        columns = self.table[:, : SIGMA + 1]
+        np.clip(columns, *bounds, out=columns)
+        if self.table.shape[1] > SIGMA + 1:
+            stretch = self.table[:, STRETCH]
+            length = np.hypot(*stretch.T)[:, None]
+            limit = np.log(_MAX_RATIO)
+            stretch *= limit / np.maximum(length, limit)
 
 
-def _update_background(image, windows, state, noise, bounds, scale):
-    """Fit the background, let all columns grow and widen as it asks.
-
-    Returns how much it changed, in standard errors of the amplitudes.
-    """
-    table = state.table
-    before = table[:, BACKGROUND].copy()
-    total, spread = map(windows.unpad, windows.render_with_spread(table))
-    weight = 1 / noise.variance(total + np.float32(np.median(table[:, BACKGROUND])))
-    background = fit_background(image, total, spread, weight, *scale)
-    level, growth, widening, state.slope = background.at(table[:, ROW : COL + 1])
-    table[:, BACKGROUND] = level
-    table[:, AMPLITUDE] *= np.exp(growth)
-    table[:, SIGMA] *= np.exp(widening)
-    np.clip(table, *bounds, out=table)
-    change = np.abs(table[:, BACKGROUND] - before) / state.std[:, AMPLITUDE]
-    return np.nanquantile(change, 0.9) if np.isfinite(change).any() else np.inf
-
-
-def _update_columns(windows, state, rows, total, noise, bounds):
-    """Take one scoring step for some columns."""
-    step, state.std[rows, :BACKGROUND], state.misfit[rows] = _scoring_step(
-        windows, state, rows, total, noise
-    )
-    # Neighbours that overlap overshoot together: hold back whoever turns round.
-    variance = state.std[rows, :BACKGROUND] ** 2
-    turned = np.nansum(step * state.last_step[rows, :BACKGROUND] / variance, axis=1) < 0
-    relaxation = state.relaxation[rows]
-    relaxation = np.where(turned, 0.7 * relaxation, np.minimum(1.2 * relaxation, 1))
-    state.relaxation[rows] = np.maximum(relaxation, 0.3)
-    state.last_step[rows, :BACKGROUND] = step
-    step = step * state.relaxation[rows, None]
-    state.table[rows], state.step_size[rows] = _bounded(
-        state.table[rows], step, state.std[rows], (bounds[0][rows], bounds[1][rows])
-    )
-
-
-def _bounds(start, image, spacing, width):
-    low, high = start.copy(), start.copy()
-    span = float(image.max() - image.min())
-    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, 2 * span
+def _bounds(start, shape, values, spacing, width):
+    low, high = start[:, : SIGMA + 1].copy(), start[:, : SIGMA + 1].copy()
+    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, 2 * float(np.ptp(values))
     for axis in (ROW, COL):
         # A column off the image may show as a maximum at the border.
         at_start = start[:, axis] < spacing
-        at_end = start[:, axis] > image.shape[axis - ROW] - 1 - spacing
+        at_end = start[:, axis] > shape[axis - ROW] - 1 - spacing
         low[:, axis] -= np.where(at_start, 1, 0.4) * spacing
         high[:, axis] += np.where(at_end, 1, 0.4) * spacing
     low[:, SIGMA], high[:, SIGMA] = max(_MIN_SIGMA * width, 0.3), 2 * width
-    low[:, BACKGROUND] = float(image.min()) - span
-    high[:, BACKGROUND] = float(image.max()) + span
     return low, high
 
 
-def _scoring_step(windows, state, rows, total, noise):
-    """Fisher-scoring step, standard errors and misfit of a chunk of columns."""
-    pixels = windows.pixels(rows)
-    shape, down, along = windows.profiles(state.table, rows)
-    amplitude, _, _, sigma, _ = state.table[rows].astype(np.float32).T[:, :, None]
-    mean = total[pixels]
-    mean += _background_plane(windows, state, rows)
-    weight = 1 / noise.variance(mean)
-    if not windows.whole[rows].all():
-        weight *= windows.on_image.ravel()[pixels]
-    residual = windows.image.ravel()[pixels] - mean
-    slopes = np.empty((len(rows), 4, pixels.shape[1]), dtype=np.float32)
-    slopes[:, AMPLITUDE] = shape
-    shape *= amplitude / sigma
-    down, along = down[:, windows.row_of], along[:, windows.col_of]
-    np.multiply(shape, down, out=slopes[:, ROW])
-    np.multiply(shape, along, out=slopes[:, COL])
-    down *= down
-    along *= along
-    down += along
-    np.multiply(shape, down, out=slopes[:, SIGMA])
-    weighted = slopes * weight[:, None]
-    normal = weighted @ slopes.transpose(0, 2, 1)
-    gradient = (weighted @ residual[:, :, None])[:, :, 0]
-    _add_typical_width(normal, gradient, windows, state, rows)
-    n_seen = np.maximum(np.count_nonzero(weight, axis=1), 1)
-    square = residual * residual
-    misfit = np.stack(
-        [
-            np.einsum("np,np->n", weight, square) / n_seen,
-            np.sqrt(square.mean(axis=1)) / np.maximum(amplitude[:, 0], 1e-30),
-        ],
-        axis=1,
+def _leave_out_defects(windows, state):
+    """Look for the background beside columns that are no Gaussians."""
+    defects = state.table[state.spoilt, : SIGMA + 1]
+    defects[:, AMPLITUDE], defects[:, SIGMA] = 1, windows.unit
+    state.regression.leave_out(windows.render(defects)[windows.crop] > _DEFECT)
+
+
+def _fit_background(windows, state, noise, bounds, spacing):
+    """Fit the background, let all columns grow and widen as it asks."""
+    total, spread = windows.render(state.table, spread=True)
+    if state.background is None:
+        weight = noise.variance(total + np.float32(np.median(state.level)))
+    else:
+        weight = noise.variance(total + state.background)
+    np.divide(np.float32(1), weight, out=weight)
+    state.regression = BackgroundRegression(
+        *(image[windows.crop] for image in (total, spread, weight)),
+        windows.valid,
+        spacing,
+        windows.unit,
     )
-    return *_solve(normal.astype(np.float64), gradient.astype(np.float64)), misfit
+    if state.spoilt.any():
+        _leave_out_defects(windows, state)
+    if state.table.shape[1] > SIGMA + 1:
+        total = windows.render(state.table)
+    residual = (windows.image - total)[windows.crop]
+    # Hot pixels are no background.
+    low, high = np.quantile(residual[::_SPARSE, ::_SPARSE], [0.01, 0.99])
+    np.clip(residual, 2 * low - high, 2 * high - low, out=residual)
+    field = state.regression.fit(residual)
+    state.level, growth, widening = field.at(state.table[:, ROW : COL + 1])
+    state.background = windows.padded(field.image(windows.image_shape))
+    state.table[:, AMPLITUDE] *= np.exp(growth)
+    state.table[:, SIGMA] *= np.exp(widening)
+    state.clip(bounds)
 
 
-def _add_typical_width(normal, gradient, windows, state, rows):
-    """Add what the typical width tells of the columns that the border cuts."""
-    precision = np.where(windows.whole[rows], 0, state.width_precision)
-    normal[:, SIGMA, SIGMA] += precision
-    gradient[:, SIGMA] += precision * (state.width - state.table[rows, SIGMA])
+def _touch_up_background(windows, state, expected, noise):
+    """Correct the background alone; the columns will follow.
+
+    Returns how much it changed, in standard errors of the amplitudes.
+    """
+    residual = windows.image - expected
+    bound = noise.variance(expected)
+    bound *= np.float32(MAX_PULL**2 * max(1, state.typical_misfit))
+    np.sqrt(bound, out=bound)
+    np.clip(residual, -bound, bound, out=residual)
+    # All of the background anew: corrections of corrections would take up noise.
+    residual += state.background
+    field = state.regression.fit(residual[windows.crop])
+    level, _, _ = field.at(state.table[:, ROW : COL + 1])
+    background = windows.padded(field.image(windows.image_shape))
+    expected += background - state.background
+    share = np.abs(level - state.level) / state.std[:, AMPLITUDE]
+    state.background, state.level = background, level
+    return np.nanquantile(share, 0.9) if np.isfinite(share).any() else np.inf
 
 
-def _background_plane(windows, state, rows):
-    """Local background of each column on its window."""
-    place = state.table[rows, ROW : COL + 1] - windows.anchor[rows]
-    slope = state.slope[rows].astype(np.float32)
-    middle = state.table[rows, BACKGROUND] - (slope * place).sum(axis=1)
-    down = slope[:, :1] * windows.row_steps.astype(np.float32)
-    along = slope[:, 1:] * windows.col_steps.astype(np.float32)
-    down += middle[:, None].astype(np.float32)
-    return down[:, windows.row_of] + along[:, windows.col_of]
+def _give_up(state, start, bounds, reach):
+    """Put columns that are no Gaussians back to where they started, to stay.
+
+    Returns which columns are around them.
+    """
+    pull, deviation = state.misfit.T
+    spoilt = pull > _MAX_MISFIT * max(np.median(pull), 0.5)
+    spoilt &= (deviation > _MAX_DEVIATION) & (state.n_wild >= MIN_WILD)
+    state.spoilt = spoilt
+    state.table[spoilt, : SIGMA + 1] = start[spoilt, : SIGMA + 1]
+    state.table[spoilt, SIGMA + 1 :] = 0
+    state.clip(bounds)
+    positions = state.table[:, ROW : COL + 1]
+    if not spoilt.any():
+        return np.empty(0, dtype=np.intp)
+    distance, _ = cKDTree(positions[spoilt]).query(positions)
+    return np.flatnonzero((distance < reach) & ~spoilt)
 
 
-def _solve(normal, gradient):
-    """Solve the damped normal equations; NaN errors where they are singular."""
-    diagonal = np.einsum("nii->ni", normal)
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
-    scaled = normal * scale[:, :, None] * scale[:, None]
-    index = np.arange(normal.shape[1])
-    # Levenberg's term keeps a column without information at rest.
-    scaled[:, index, index] += 1e-5
-    inverse = np.linalg.inv(scaled)
-    step = (inverse @ (gradient * scale)[:, :, None])[:, :, 0] * scale
-    variance = np.einsum("nii->ni", inverse) * scale**2
-    informative = (diagonal > 0) & (variance > 0)
-    std = np.sqrt(np.where(informative, variance, np.nan))
-    return np.where(np.isfinite(step), step, 0), std
-
-
-def _bounded(table, step, std, bounds):
-    """Take a bounded step; return its size in standard errors of the position."""
-    sigma = table[:, SIGMA]
-    limit = np.full_like(step, np.inf)
-    limit[:, ROW : COL + 1] = 0.4 * sigma[:, None]
-    limit[:, SIGMA] = 0.25 * sigma
-    moved = table.copy()
-    moved[:, :BACKGROUND] += np.clip(step, -limit, limit)
-    moved = np.clip(moved, *bounds)
-    change = np.abs(moved - table)[:, :BACKGROUND] / std[:, :BACKGROUND]
+def _take_steps(state, rows, step, bounds):
+    """Take bounded steps; note their size in standard errors."""
+    std = state.std[rows]
+    # Neighbours that overlap overshoot together: hold back whoever turns round.
+    turned = np.nansum(step * state.last_step[rows] / std**2, axis=1) < 0
+    relaxation = state.relaxation[rows]
+    relaxation = np.where(turned, 0.7 * relaxation, np.minimum(1.2 * relaxation, 1))
+    state.relaxation[rows] = np.maximum(relaxation, 0.3)
+    state.last_step[rows] = step
+    step = step * state.relaxation[rows, None]
+    before = state.table
+    sigma = before[rows, SIGMA, None]
+    for places, limit in (
+        (slice(ROW, COL + 1), 0.4 * sigma),
+        (slice(SIGMA, SIGMA + 1), 0.25 * sigma),
+        (STRETCH, 0.3),
+    ):
+        step[:, places] = np.clip(step[:, places], -limit, limit)
+    state.table = before.copy()
+    state.table[rows] += step
+    state.clip(bounds)
+    change = np.abs(state.table[rows] - before[rows]) / std
     # Where columns overlap, widths and heights crawl together; positions do not mind.
-    change[:, [AMPLITUDE, SIGMA]] *= 0.1
-    return moved, np.where(np.isfinite(change), change, np.inf).max(axis=1)
+    change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= 0.1
+    state.step_size[rows] = np.where(np.isfinite(change), change, np.inf).max(axis=1)
+
+
+def _repaint(windows, expected, before, after, rows):
+    """Bring the expected image up to date where a few columns have changed."""
+    for part in windows.chunks(rows):
+        for table, sign in ((after, 1), (before, -1)):
+            shape = windows.gaussians(table, part)
+            shape *= sign * table[part, AMPLITUDE, None].astype(np.float32)
+            windows.add(expected, part, shape)
+
+
+def _learn_noise(windows, expected, spacing):
+    rows = np.flatnonzero(windows.whole)
+    rows = rows if rows.size else np.arange(len(windows.whole))
+    disc = windows.disc > 0
+    n_columns = max(_N_NOISE_PIXELS // np.count_nonzero(disc), 16)
+    rows = rows[:: max(1, len(rows) // n_columns)]
+    on_image, values, mean = (
+        windows.cut(image, rows)[:, disc]
+        for image in (windows.on_image, windows.image, expected)
+    )
+    # Five parameters are fitted to the pixels that are a column's own.
+    n_own = min(np.count_nonzero(disc), max(spacing**2, 8))
+    return estimate_noise(values[on_image], mean[on_image], 1 - 5 / n_own)
+
+
+def _finish(state, start, bounds, spacing, noise):
+    table = np.column_stack([state.table[:, : SIGMA + 1], state.level])
+    std = np.column_stack([state.std[:, : SIGMA + 1], np.full(len(table), np.nan)])
+    converged = (state.step_size < 10 * _TOLERANCE) & np.isfinite(state.std).all(axis=1)
+    converged &= ~state.spoilt & _plausible(state, start, bounds, spacing)
+    shape = None
+    if state.table.shape[1] > SIGMA + 1:
+        shape = np.stack(ellipse(state.table[:, STRETCH]), axis=1)
+        converged &= shape[:, 0] < 0.99 * _MAX_RATIO
+    return ColumnFit(table, std, converged, noise, shape)
 
 
 def _plausible(state, start, bounds, spacing):
@@ -256,23 +329,12 @@ def _plausible(state, start, bounds, spacing):
     sigma = table[:, SIGMA]
     good = (sigma > 1.01 * low[:, SIGMA]) & (sigma < 0.99 * high[:, SIGMA])
     good &= table[:, AMPLITUDE] > 0
-    moved = np.hypot(*(table - start)[:, ROW : COL + 1].T)
+    moved = np.hypot(*(table[:, ROW : COL + 1] - start[:, ROW : COL + 1]).T)
     good &= moved < 0.35 * spacing
     good &= (std[:, ROW : COL + 1] < 0.25 * spacing).all(axis=1)
+    if not len(good):
+        return good
     pull, deviation = state.misfit.T
     strange = pull > _MAX_MISFIT * max(np.median(pull), 0.5)
-    good &= ~(strange & (deviation > _MAX_DEVIATION))
-    return good
-
-
-def _learn_noise(windows, state, total, spacing):
-    rows = np.flatnonzero(windows.whole)
-    rows = rows if rows.size else np.arange(len(state.table))
-    rows = rows[:: max(1, len(rows) // _N_NOISE_COLUMNS)]
-    pixels = windows.pixels(rows)
-    mean = total[pixels] + _background_plane(windows, state, rows)
-    on_image = windows.on_image.ravel()[pixels]
-    values = windows.image.ravel()[pixels][on_image]
-    # Five parameters are fitted to the pixels that are a column's own.
-    n_own = min(len(windows.offsets), max(spacing**2, 8))
-    return estimate_noise(values, mean[on_image], 1 - 5 / n_own)
+    strange &= (deviation > _MAX_DEVIATION) & (state.n_wild >= MIN_WILD)
+    return good & ~strange

@@ -23,12 +23,16 @@ class ColumnFit(NamedTuple):
         Whether the fit can be trusted.
     noise : NoiseModel
         The pixel variance under which the columns were fitted.
+    ellipse : ndarray of shape (n, 2) or None
+        Long over short axis, at least 1, and angle of the long axis in [-π/2, π/2);
+        sigma is then the geometric mean of both. None of round columns.
     """
 
     table: np.ndarray
     std: np.ndarray
     converged: np.ndarray
     noise: NoiseModel
+    ellipse: np.ndarray | None = None
 
 
 def on_image(positions, shape, margin=0.0):

@@ -1,12 +1,16 @@
 """The ideal lattice behind the columns of one sublattice."""
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
+
+from ._forest import accumulate, spanning_forest
+from ._neighbors import nearest_distance, nearest_pairs
 
 # A step to a neighbour is a lattice vector if it misses by less than this share.
 _STEP_TOLERANCE = 0.25
+# Vectors that are more nearly parallel than that span no lattice.
+_MIN_SINE = 0.3
+_N_SAMPLED = 2000
 _N_ROBUST_ROUNDS = 12
 _MIN_COLUMNS = 6
 
@@ -59,19 +63,18 @@ def _fit_lattice(positions):
 
 def _basis_and_steps(positions):
     """Two shortest lattice vectors, and integer steps between neighbours."""
-    tree = cKDTree(positions)
-    distance = tree.query(positions, k=2)[0][:, 1]
-    reach = 1.8 * np.median(distance)
-    pairs = tree.query_pairs(reach, output_type="ndarray")
+    pairs, _ = nearest_pairs(positions, 1.8 * nearest_distance(positions))
     if len(pairs) < _MIN_COLUMNS:
         return None, None, None
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     step = positions[pairs[:, 1]] - positions[pairs[:, 0]]
+    pairs, step = pairs[step.any(axis=1)], step[step.any(axis=1)]
     basis = _shortest_basis(step)
     if basis is None:
         return None, None, None
     # Once more with the mean of all steps that are the first guess's.
     for _ in range(2):
+        if abs(np.linalg.det(basis)) < _MIN_SINE * np.prod(np.hypot(*basis.T)):
+            return None, None, None
         index = step @ np.linalg.inv(basis)
         whole = np.rint(index)
         fits = (np.abs(index - whole) < _STEP_TOLERANCE).all(axis=1)
@@ -96,12 +99,16 @@ def _shortest_basis(step):
     length = np.hypot(*step.T)
     scale = np.median(length)
     # Steps of one kind crowd: count the company of each one, on both half planes.
-    both = np.concatenate([step, -step])
-    sample = step[:: max(1, len(step) // 2000)]
+    # Drawn at random: every so many steps could be all of one kind.
+    if len(step) > _N_SAMPLED:
+        step = np.random.default_rng(0).choice(step, _N_SAMPLED, replace=False)
+    sample, both = step, np.concatenate([step, -step])
     crowd = cKDTree(both).query_ball_point(sample, 0.15 * scale, return_length=True)
     merit = np.where(crowd > 0.3 * crowd.max(), 1 / np.hypot(*sample.T), 0)
     # Among equally short kinds take the centre of the crowd.
     first = _crowd_center(both, sample[np.argmax(merit * crowd**0.25)], 0.15 * scale)
+    if not first.any():
+        return None
     cosine = (sample @ first) / np.hypot(*sample.T) / np.hypot(*first)
     merit = np.where(np.abs(cosine) < 0.77, merit * crowd**0.25, 0)
     if not merit.any():
@@ -118,32 +125,15 @@ def _crowd_center(steps, center, radius):
 
 def _walk(n, pairs, steps):
     """Integer indices by walking the graph of lattice steps from column to column."""
-    indexed = np.zeros(n, dtype=bool)
+    forest = spanning_forest(n, pairs)
+    walked = np.flatnonzero(forest.edge >= 0)
+    edge = forest.edge[walked]
+    # Steps lead from the first to the second of a pair.
+    backward = pairs[edge, 0] == walked
     index = np.zeros((n, 2), dtype=np.intp)
-    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(n, n)).tocsr()
-    _, island = connected_components(graph, directed=False)
-    largest = np.flatnonzero(island == np.bincount(island).argmax())
-    start = largest[len(largest) // 2]
-    order, parent = breadth_first_order(graph, start, directed=False)
-    table = {
-        0: coo_array((steps[:, 0], pairs.T), shape=(n, n)).tocsr(),
-        1: coo_array((steps[:, 1], pairs.T), shape=(n, n)).tocsr(),
-    }
-    child = order[1:]
-    step = np.stack(
-        [
-            np.asarray(table[axis][parent[child], child]).ravel()
-            - np.asarray(table[axis][child, parent[child]]).ravel()
-            for axis in (0, 1)
-        ],
-        axis=1,
-    )
-    for node, up, move in zip(
-        child.tolist(), parent[child].tolist(), step.tolist(), strict=True
-    ):
-        index[node] = index[up] + move
-    indexed[order] = True
-    return index, indexed
+    index[walked] = np.where(backward[:, None], -steps[edge], steps[edge])
+    index = accumulate(forest.parent, index, np.add)
+    return index, forest.part == np.bincount(forest.part).argmax()
 
 
 def _robust_fit(design, positions, cell):

@@ -5,6 +5,7 @@ from numbers import Real
 import numpy as np
 
 from ..sites import AtomSites
+from ._fill import fill_masked
 
 _EXPECTED = (
     "Give a 2-D grey image (n_rows, n_cols), a 3-D stack (n_images, n_rows, n_cols), "
@@ -21,12 +22,16 @@ def check_images(images):
     ----------
     images : array-like, carrier, or list of these
         A 2-D array, a 3-D stack, an ``(array, pixel_size)`` tuple, an object with
-        ``image`` and ``pixel_size``, or a list of 2-D arrays or carriers.
+        ``image`` and ``pixel_size``, or a list of 2-D arrays or carriers; arrays may
+        be masked.
 
     Returns
     -------
     arrays : list of ndarray of shape (n_rows, n_cols)
-        The images as float32, unmodified copies or the arrays themselves.
+        The images as float32, unmodified copies or the arrays themselves; masked
+        pixels are filled from their surroundings.
+    masks : list of (ndarray of bool of shape (n_rows, n_cols) or None)
+        True for the pixels that count; None where none is masked.
     pixel_sizes : list of (float or None)
         Pixel size of each image in nm, None where it is unknown.
 
@@ -42,7 +47,7 @@ def check_images(images):
             "Got AtomSites where images are expected: their columns are located "
             f"already. Give them to PatchExtractor, or locate anew. {_EXPECTED}."
         )
-    arrays, pixel_sizes = [], []
+    arrays, masks, pixel_sizes = [], [], []
     entries = [images] if _is_single(images) else list(images)
     if not entries:
         raise ValueError(f"Got an empty list of images. {_EXPECTED}.")
@@ -54,11 +59,13 @@ def check_images(images):
         stack = data if data.ndim == 3 and len(entries) == 1 else [data]
         for array in stack:
             name = f"image {len(arrays)}"
-            arrays.append(_check_image(array, name))
+            image, valid = _check_image(array, name)
+            arrays.append(image)
+            masks.append(valid)
             pixel_sizes.append(_check_pixel_size(pixel_size, name))
     if not arrays:
         raise ValueError(f"Got an empty stack of images. {_EXPECTED}.")
-    return arrays, pixel_sizes
+    return arrays, masks, pixel_sizes
 
 
 def _is_carrier_tuple(entry):
@@ -95,7 +102,7 @@ def _unpack(entry):
 
 def _as_real_array(data, name):
     try:
-        array = np.asarray(data)
+        array = np.ma.asarray(data) if np.ma.isMA(data) else np.asarray(data)
     except (ValueError, TypeError) as error:
         raise TypeError(f"{name} is not a regular array. {_EXPECTED}.") from error
     if array.dtype.kind == "c":
@@ -131,12 +138,18 @@ def _check_image(array, name):
         raise ValueError(f"{name} of shape {array.shape} is empty. {_EXPECTED}.")
     # Counts beyond 2**24 and tiny physical units both survive the round to float32.
     with np.errstate(over="ignore"):
-        image = np.asarray(array, dtype=np.float32)
+        image = np.ma.getdata(array).astype(np.float32, copy=False)
+    valid = None
+    if np.ma.getmask(array).any():
+        valid = ~np.ma.getmaskarray(array)
+        if not valid.any():
+            raise ValueError(f"{name} of shape {image.shape} is masked everywhere.")
+        image = fill_masked(image, valid)
     if not np.isfinite(image).all():
         bad = np.size(image) - np.count_nonzero(np.isfinite(image))
         raise ValueError(
             f"{name} has {bad} pixel(s) that are NaN or infinity (in float32). Crop "
-            "them away or fill them, for instance with the median of the image."
+            "them away or mask them: numpy.ma.masked_invalid(image)."
         )
     if image.min() == image.max():
         raise ValueError(
@@ -148,7 +161,7 @@ def _check_image(array, name):
             f"{name} of shape {image.shape} is too small: at least {_MIN_SIDE} px and "
             "three column spacings are needed along each side."
         )
-    return image
+    return image, valid
 
 
 def _check_pixel_size(pixel_size, name):

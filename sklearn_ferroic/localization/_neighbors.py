@@ -3,11 +3,20 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-# A cage is complete with four corners within this many spacings ...
+# A cage is complete with four corners within this many typical distances, and with a
+# fifth column at least that many times as far as the fourth, or the four would be a
+# matter of chance ...
 _CAGE_SIZE = 4
 _CAGE_REACH = 1.5
-# ... none of which leaves an angle wider than this to the next.
+_MIN_NEXT = 1.2
+# ... none of which leaves an angle wider than this to the next ...
 _WIDEST_GAP = np.deg2rad(150)
+# ... and which make a parallelogram, wherever the column stands in it, to within this
+# share of the distance.
+_MAX_SKEW = 0.5
+# More neighbours than any plane lattice has.
+_MOST_NEIGHBORS = 8
+_N_SAMPLED = 2000
 
 
 def neighbor_pairs(positions, radius):
@@ -35,6 +44,61 @@ def neighbor_pairs(positions, radius):
     return pairs, np.hypot(*(positions[pairs[:, 0]] - positions[pairs[:, 1]]).T)
 
 
+def nearest_distance(positions):
+    """Median distance of columns to their nearest ones.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+
+    Returns
+    -------
+    distance : float
+        Median over some of the columns, px; infinite for a lone one.
+    """
+    sample = positions[:: max(1, len(positions) // _N_SAMPLED)]
+    return float(np.median(cKDTree(positions).query(sample, k=[2])[0]))
+
+
+def nearest_pairs(positions, radius, n_nearest=_MOST_NEIGHBORS):
+    """List the pairs of columns within a radius, of each column the nearest few.
+
+    Unlike :func:`neighbor_pairs` it stays linear where columns crowd.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    radius : float
+        Largest distance, px.
+    n_nearest : int
+        How many of the nearest columns pair with each.
+
+    Returns
+    -------
+    pairs : ndarray of shape (n_pairs, 2)
+        Indices, each pair once, first < second, in lexical order.
+    distance : ndarray of shape (n_pairs,)
+        Distances, px.
+    """
+    n = len(positions)
+    if n < 2:
+        return np.empty((0, 2), dtype=np.intp), np.empty(0)
+    _, near = cKDTree(positions).query(
+        positions, k=n_nearest + 1, distance_upper_bound=radius
+    )
+    first = np.repeat(np.arange(n), near.shape[1])
+    second = near.ravel()
+    real = (second < n) & (second != first)
+    first, second = first[real], second[real]
+    # Either end may count the other among its nearest: sort out the doubles.
+    key = np.sort(np.minimum(first, second) * n + np.maximum(first, second))
+    key = key[np.diff(key, prepend=-1) > 0]
+    pairs = np.stack([key // n, key % n], axis=1)
+    return pairs, np.hypot(*(positions[pairs[:, 0]] - positions[pairs[:, 1]]).T)
+
+
 def cage_displacement(positions, sublattice, spacing):
     """Compute each column's displacement from the centroid of its cage.
 
@@ -55,7 +119,10 @@ def cage_displacement(positions, sublattice, spacing):
     -------
     displacement : ndarray of shape (n, 2)
         Column minus centroid, px; NaN where fewer than four columns stand
-        within one and a half spacings, or they do not surround the column.
+        about as far as is typical and nearer than any fifth, or they do not
+        surround the column, or they make no parallelogram: at the border, beside
+        missing columns, in the core of a dislocation, and in all of a crystal whose
+        columns have another number of neighbours, as three on a honeycomb.
     """
     displacement = np.full((len(positions), 2), np.nan)
     for label in np.unique(sublattice):
@@ -63,20 +130,24 @@ def cage_displacement(positions, sublattice, spacing):
         cage = positions[sublattice == (1 if label == 0 else 0)]
         if len(cage) < _CAGE_SIZE:
             continue
-        reach = _CAGE_REACH * spacing
-        _, index = cKDTree(cage).query(
-            positions[center], k=_CAGE_SIZE, distance_upper_bound=reach
-        )
-        full = (index < len(cage)).all(axis=1)
-        center, corners = center[full], cage[index[full]]
-        arms = corners - positions[center, None]
-        closed = _widest_gap(arms) < _WIDEST_GAP
-        displacement[center[closed]] = -arms[closed].mean(axis=1)
+        distance, index = cKDTree(cage).query(positions[center], k=_CAGE_SIZE + 1)
+        following, distance = distance[:, -1], distance[:, :-1]
+        # Sublattices that are not each other's nearest neighbours are farther apart.
+        typical = max(spacing, float(np.median(distance.mean(axis=1))))
+        arms = cage[index[:, :-1]] - positions[center, None]
+        whole = distance[:, -1] <= _CAGE_REACH * typical
+        whole &= following > _MIN_NEXT * distance[:, -1]
+        whole &= _encloses(arms, typical)
+        displacement[center[whole]] = -arms[whole].mean(axis=1)
     return displacement
 
 
-def _widest_gap(arms):
-    """Widest angle between neighbouring arms, radians."""
-    angle = np.sort(np.arctan2(arms[..., 0], arms[..., 1]), axis=1)
+def _encloses(arms, typical):
+    """Tell whether four arms reach to the corners of a parallelogram around them."""
+    angle = np.arctan2(arms[..., 0], arms[..., 1])
+    order = np.argsort(angle, axis=1)
+    angle = np.take_along_axis(angle, order, axis=1)
     gap = np.diff(angle, axis=1, append=angle[:, :1] + 2 * np.pi)
-    return gap.max(axis=1)
+    corner = np.take_along_axis(arms, order[..., None], axis=1)
+    skew = corner[:, 0] - corner[:, 1] + corner[:, 2] - corner[:, 3]
+    return (gap.max(axis=1) < _WIDEST_GAP) & (np.hypot(*skew.T) < _MAX_SKEW * typical)

@@ -8,6 +8,12 @@ from scipy.optimize import nnls
 # Integer images whose variance is between these multiples of the mean are counts.
 _POISSON_DISPERSION = (0.75, 1.35)
 
+# Bins of mean in which the variance is taken, and pixels in each.
+_N_BINS = 16
+_MIN_BIN = 100
+# Standard deviations that counts do not deviate by.
+_WILD = 6
+
 
 class NoiseModel(NamedTuple):
     """Pixel variance ``constant + slope * max(mean - offset, 0)``."""
@@ -16,12 +22,42 @@ class NoiseModel(NamedTuple):
     slope: float
     offset: float
 
+    @property
+    def is_of_counts(self):
+        """Whether this is the variance of counts."""
+        return self.slope == 1 and self.offset == 0
+
     def variance(self, mean):
         """Variance of pixels of given mean."""
-        variance = np.maximum(mean - np.float32(self.offset), np.float32(0))
-        variance *= np.float32(self.slope)
-        variance += np.float32(self.constant)
-        return variance
+        floor = np.float32(self.constant)
+        if self.slope == 1:
+            variance = mean + np.float32(self.constant - self.offset)
+        else:
+            variance = mean * np.float32(self.slope)
+            variance += np.float32(self.constant - self.slope * self.offset)
+        return np.maximum(variance, floor, out=variance)
+
+
+def guess_noise(image):
+    """Guess the variance of pixels before there is a model of the image.
+
+    Parameters
+    ----------
+    image : ndarray
+        Pixels.
+
+    Returns
+    -------
+    noise : NoiseModel
+        That of counts if the image may be in counts, or a constant.
+    """
+    if not _may_be_counts(image):
+        return NoiseModel(1.0, 0.0, 0.0)
+    return NoiseModel(max(1e-2 * float(image.mean()), 1e-6), 1.0, 0.0)
+
+
+def _may_be_counts(values):
+    return bool(values.min() >= 0 and (values == np.rint(values)).all())
 
 
 def estimate_noise(values, mean, share_free):
@@ -45,14 +81,17 @@ def estimate_noise(values, mean, share_free):
         The variance.
     """
     square = (values - mean) ** 2 / share_free
-    if (values >= 0).all() and (values == np.rint(values)).all():
-        dispersion = square.sum() / max(mean.sum(), 1e-12)
+    if _may_be_counts(values):
+        # A few hot pixels make no other image of it.
+        tame = np.minimum(square, _WILD**2 * np.maximum(mean, 1))
+        dispersion = tame.sum() / max(mean.sum(), 1e-12)
         if _POISSON_DISPERSION[0] < dispersion < _POISSON_DISPERSION[1]:
             return NoiseModel(max(1e-3 * float(mean.mean()), 1e-6), 1.0, 0.0)
     return _affine_noise(mean, square)
 
 
-def _affine_noise(mean, square, n_bins=16):
+def _affine_noise(mean, square):
+    n_bins = int(np.clip(len(mean) / _MIN_BIN, 2, _N_BINS))
     parts = np.array_split(np.argsort(mean, kind="stable"), n_bins)
     parts = [part for part in parts if part.size]
     level = np.array([mean[part].mean() for part in parts], dtype=np.float64)

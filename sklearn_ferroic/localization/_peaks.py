@@ -1,8 +1,9 @@
 """Candidate columns: bright blobs of the right width."""
 
 import numpy as np
-from scipy.ndimage import gaussian_laplace, maximum_filter
+from scipy.spatial import cKDTree
 
+from ._neighbors import neighbor_pairs
 from ._scale import vertex
 
 # Two columns are never closer than this share of the spacing ...
@@ -10,43 +11,26 @@ MIN_DISTANCE = 0.55
 # ... and a faint one not closer to a bright one than that.
 _MIN_DISTANCE_FAINT = 0.75
 _FAINT = 0.35
+# Two maxima closer than this share of the spacing are one blob.
+_ONE_BLOB = 0.3
+# Columns are compared with the brightest within this many spacings.
+COMPANY_REACH = 1.5
 
 
-def blob_response(image, width):
-    """Filter an image for blobs of a given width.
-
-    The Laplacian of a Gaussian, scaled so that an isolated Gaussian column of
-    this width responds with its amplitude. Constant backgrounds and ramps vanish.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    width : float
-        Standard deviation of a column, px.
-
-    Returns
-    -------
-    response : ndarray of shape (n_rows, n_cols)
-        Response, float32, in units of the image.
-    """
-    response = gaussian_laplace(image, width, output=np.float32, mode="reflect")
-    response *= np.float32(-2 * width**2)
-    return response
-
-
-def find_peaks(response, spacing, threshold):
+def find_peaks(response, spacing, threshold, floor=None):
     """Find the maxima of a blob response that are bright among their neighbours.
 
     Parameters
     ----------
     response : ndarray of shape (n_rows, n_cols)
-        Output of :func:`blob_response`.
+        Output of :func:`~sklearn_ferroic.localization._filters.blob_response`.
     spacing : float
         Nearest-neighbour spacing of columns, px.
     threshold : float
-        Faintest peak kept, as a share of the brightest within about one spacing
-        and a half.
+        Faintest peak kept, as a share of the brightest within one spacing and a
+        half.
+    floor : callable, default=None
+        Gives the height below which nothing is looked at, at pixels ``(row, col)``.
 
     Returns
     -------
@@ -55,35 +39,70 @@ def find_peaks(response, spacing, threshold):
     height : ndarray of shape (n_peaks,)
         Response at the maxima.
     """
-    size = 2 * max(1, int(0.5 * MIN_DISTANCE * spacing)) + 1
-    peak = response == maximum_filter(response, size, mode="nearest")
-    size = 2 * int(1.5 * spacing) + 1
-    floor = maximum_filter(response, size, mode="nearest")
-    floor *= np.float32(threshold)
-    np.maximum(floor, 0, out=floor)
-    peak &= response > floor
+    row, col = _maxima(response)
+    if floor is not None:
+        high = response[row, col] > floor(row, col)
+        row, col = row[high], col[high]
+    height = response[row, col]
+    positions = vertex(response, row, col)
+    pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
+    bright, dim = _by_height(pairs, height)
+    keep = np.ones(len(height), dtype=bool)
+    keep[dim[distance < _ONE_BLOB * spacing]] = False
+    brightest = height.copy()
+    np.maximum.at(brightest, dim, height[bright])
+    keep &= height > threshold * brightest
+    return positions[keep], height[keep]
+
+
+def _maxima(response):
+    """Pixels above zero that no neighbour exceeds; of equal ones the last."""
+    peak = response > 0
+    for axis in (0, 1):
+        before = (slice(None),) * axis + (slice(None, -1),)
+        after = (slice(None),) * axis + (slice(1, None),)
+        peak[after] &= response[after] >= response[before]
+        peak[before] &= response[before] > response[after]
     row, col = np.nonzero(peak)
     height = response[row, col]
-    return vertex(response, row, col), height
+    highest = np.ones(len(row), dtype=bool)
+    for down, along in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        near = (
+            np.clip(row + down, 0, response.shape[0] - 1),
+            np.clip(col + along, 0, response.shape[1] - 1),
+        )
+        highest &= height >= response[near]
+    return row[highest], col[highest]
 
 
-def noise_response(width):
-    """Compute how white noise of unit variance leaves the blob filter.
+def _by_height(pairs, height):
+    """Order each pair: the brighter and the fainter."""
+    first, second = pairs.T
+    ordered = height[first] >= height[second]
+    return np.where(ordered, first, second), np.where(ordered, second, first)
+
+
+def brightest_near(positions, height, places, spacing):
+    """Find the height of the brightest column within a spacing and a half.
 
     Parameters
     ----------
-    width : float
-        Standard deviation of a column, px.
+    positions : ndarray of shape (n, 2)
+        Columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    places : ndarray of shape (n_places, 2)
+        Where to look.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
 
     Returns
     -------
-    deviation : float
-        Standard deviation of the response.
+    brightest : ndarray of shape (n_places,)
+        Largest height; 0 where no column is near.
     """
-    side = 2 * int(4 * width + 1) + 1
-    point = np.zeros((side, side), dtype=np.float32)
-    point[side // 2, side // 2] = 1
-    return float(np.sqrt(np.sum(blob_response(point, width) ** 2)))
+    near = cKDTree(positions).query_ball_point(places, COMPANY_REACH * spacing)
+    return np.array([height[index].max(initial=0) for index in near])
 
 
 def trough_power(response, variance=1.0):
@@ -94,9 +113,9 @@ def trough_power(response, variance=1.0):
 
     Parameters
     ----------
-    response : ndarray of shape (n_rows, n_cols)
+    response : ndarray
         Blob response of the image minus the model of its columns.
-    variance : float or ndarray of shape (n_rows, n_cols), default=1.0
+    variance : float or ndarray of the same shape, default=1.0
         What the squares are divided by.
 
     Returns
@@ -131,8 +150,7 @@ def drop_crowded(positions, height, pairs, distance, spacing):
         False for the fainter column of a pair that is too close.
     """
     keep = np.ones(len(positions), dtype=bool)
-    bright = np.where(height[pairs[:, 0]] >= height[pairs[:, 1]], *pairs.T)
-    dim = pairs.sum(axis=1) - bright
+    bright, dim = _by_height(pairs, height)
     faint = height[dim] < _FAINT * height[bright]
     limit = np.where(faint, _MIN_DISTANCE_FAINT, MIN_DISTANCE) * spacing
     close = distance < limit

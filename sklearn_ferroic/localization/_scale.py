@@ -2,16 +2,26 @@
 
 import numpy as np
 from scipy import fft
-from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
-# Tiles of this side are analysed one by one and their autocorrelations averaged.
-_TILE = 1024
-_MAX_TILES = 4
-# A reflection stands so many times above the median of its ring; noise seldom does.
-_MIN_EXCESS = 30
+from ._filters import smooth
+
+# Tiles are analysed one by one and their autocorrelations averaged. Larger ones
+# follow where the smaller ones hold too few periods or show none.
+_TILE_SIDES = (512, 1024, 2048)
+_MIN_PERIODS = 10
+# A reflection stands so many times above what noise makes of its ring; noise seldom
+# does.
+_MIN_EXCESS = 21
+_NEARBY = 15
+# Mean of the logarithm of exponentially distributed numbers of mean one.
+_MEAN_LOG = -np.euler_gamma
 # A neighbour shows as a maximum of the autocorrelation that stands at least this far
 # above its minimum (1 = the lag at which every column falls on its like).
 _MIN_HEIGHT = 0.08
+# ... and noise makes ripples of this height over the root of the number of pixels.
+_MAX_RIPPLE = 6
+_SMOOTHING = 0.07  # of the autocorrelation, in periods
 
 
 def estimate_spacing(image):
@@ -31,46 +41,42 @@ def estimate_spacing(image):
     spacing : float
         Nearest-neighbour spacing, px; NaN if the image shows no lattice.
     """
-    tiles = _tiles(image)
-    period = _strongest_period(tiles)
-    if not np.isfinite(period):
-        return period
-    return _nearest_maximum(_autocorrelation(tiles, period), period)
+    spacing = np.nan
+    for side in _TILE_SIDES:
+        tiles = _tiles(image, side)
+        period = _strongest_period(tiles)
+        if np.isfinite(period):
+            n_pixels = len(tiles) * tiles[0].size
+            correlation = _autocorrelation(tiles, period)
+            spacing = _nearest_maximum(correlation, period, n_pixels)
+        if spacing < side / _MIN_PERIODS or side >= max(image.shape):
+            break
+    return spacing
 
 
-def smooth(image, sigma):
-    """Smooth nearly as a Gaussian does, in a time that does not grow with sigma.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    sigma : float
-        Standard deviation of the smoothing, px.
-
-    Returns
-    -------
-    smoothed : ndarray of shape (n_rows, n_cols)
-        The image after two box filters.
-    """
-    side = 2 * round(np.sqrt(6 * sigma**2 + 1) / 2) + 1
-    for _ in range(2):
-        image = uniform_filter(image, side, mode="nearest")
-    return image
-
-
-def _tiles(image):
-    side = [min(length, _TILE) for length in image.shape]
-    corners = [
-        np.unique(np.linspace(0, length - part, min(2, -(-length // part))).astype(int))
-        for length, part in zip(image.shape, side, strict=True)
+def _tiles(image, side):
+    """Cut squares out of the image, across it: two, or four of a large one."""
+    corners = []
+    for length in image.shape:
+        part = min(length, side)
+        margin = (length - part) // 4 if length >= 1.5 * side else (length - part) // 2
+        corners.append(np.unique([margin, length - part - margin]))
+    places = [(row, col) for row in corners[0] for col in corners[1]]
+    if len(places) == 4 and min(image.shape) < 3 * side:
+        places = [places[0], places[3]]
+    return [
+        _detrended(image[row : row + side, col : col + side]) for row, col in places
     ]
-    tiles = [
-        image[row : row + side[0], col : col + side[1]]
-        for row in corners[0]
-        for col in corners[1]
-    ]
-    return tiles[:_MAX_TILES]
+
+
+def _detrended(tile):
+    """Subtract a cubic in row and col, and scale to unit variance."""
+    rows, cols = (
+        np.linalg.qr(np.vander(np.linspace(-1, 1, length), 4))[0].astype(np.float32)
+        for length in tile.shape
+    )
+    tile = tile / np.float32(tile.std(dtype=np.float64) or 1)
+    return tile - rows @ (rows.T @ tile @ cols) @ cols.T
 
 
 def _strongest_period(tiles):
@@ -79,36 +85,34 @@ def _strongest_period(tiles):
     window = window.astype(np.float32)
     power = 0
     for tile in tiles:
-        tile = tile / np.float32(tile.std() or 1)
-        slow = smooth(tile, min(shape) / 8)
-        power = power + np.abs(fft.rfft2((tile - slow) * window)) ** 2
-    rows = fft.fftfreq(shape[0])[:, None]
-    frequency = np.hypot(rows, fft.rfftfreq(shape[1]))
-    # Rings of equal |frequency|: the median is what noise alone would give.
+        power = power + np.abs(fft.rfft2(tile * window)) ** 2
+    rows = fft.fftfreq(shape[0])[:, None].astype(np.float32)
+    cols = fft.rfftfreq(shape[1]).astype(np.float32)
+    frequency = np.sqrt(rows**2 + cols**2)
+    # Rings of equal |frequency|: their mean logarithm is noise's, whatever stands
+    # out.
     n_rings = max(8, min(shape) // 6)
-    ring = np.minimum((frequency * 2 * n_rings).astype(int), n_rings)
-    order = np.argsort(ring, axis=None, kind="stable")
-    splits = np.searchsorted(ring.ravel()[order], np.arange(1, n_rings + 1))
-    floor = np.array(
-        [
-            np.median(part) if part.size else 0
-            for part in np.split(power.ravel()[order], splits)
-        ]
-    )
-    excess = power - _MIN_EXCESS * floor[ring]
+    ring = np.minimum((frequency * (2 * n_rings)).astype(np.intp), n_rings).ravel()
+    tiny = np.finfo(np.float32).tiny
+    logs_of_power = np.log(power + tiny)
+    logs = np.bincount(ring, logs_of_power.ravel()) / np.bincount(ring)
+    # Blurred by the detector along one direction, noise differs along a ring.
+    nearby = uniform_filter(logs_of_power, _NEARBY, mode="wrap")
+    floor = np.maximum(logs.astype(np.float32)[ring].reshape(power.shape), nearby)
+    excess = power - _MIN_EXCESS * np.exp(floor - np.float32(_MEAN_LOG))
     allowed = (frequency > 2.5 / min(shape)) & (frequency < 0.48) & (excess > 0)
     if not allowed.any():
         return np.nan
     # A reflection counts by its curvature: layers and ramps are strong but slow.
     merit = np.where(allowed, excess * frequency**2, 0)
-    return 1 / frequency.flat[merit.argmax()]
+    return float(1 / frequency.flat[merit.argmax()])
 
 
 def _autocorrelation(tiles, period):
     total = 0
     for tile in tiles:
-        flat = tile - smooth(tile, period / 2)
-        scale = np.sqrt(smooth(flat**2, 2 * period))
+        flat = tile - smooth(tile, period / 2, wrap=True)
+        scale = np.sqrt(np.maximum(smooth(flat**2, 2 * period, wrap=True), 0))
         flat /= scale + 0.1 * scale.mean() + np.finfo(np.float32).tiny
         shape = [
             fft.next_fast_len(n + int(3 * period) + 2, real=True) for n in tile.shape
@@ -117,12 +121,13 @@ def _autocorrelation(tiles, period):
         total = total + fft.irfft2(spectrum, shape)
     reach = int(np.ceil(2.2 * period)) + 2
     lags = np.arange(-reach, reach + 1)
-    correlation = total[np.ix_(lags % shape[0], lags % shape[1])]
+    correlation = total[np.ix_(lags % shape[0], lags % shape[1])] / total[0, 0]
     overlap = [np.maximum(n - np.abs(lags), 1) / n for n in tiles[0].shape]
-    return correlation / np.outer(*overlap)
+    # Narrower than any column: only noise is smoothed.
+    return gaussian_filter(correlation / np.outer(*overlap), _SMOOTHING * period)
 
 
-def _nearest_maximum(correlation, period):
+def _nearest_maximum(correlation, period, n_pixels):
     reach = len(correlation) // 2
     lags = np.arange(-reach, reach + 1)
     radius = np.hypot(lags[:, None], lags)
@@ -135,7 +140,8 @@ def _nearest_maximum(correlation, period):
     if not row.size:
         return np.nan
     height = correlation[row, col] - correlation[far].min()
-    tall = height > _MIN_HEIGHT * height.max()
+    ripple = min(_MAX_RIPPLE / np.sqrt(n_pixels), 0.5 * height.max())
+    tall = height > max(_MIN_HEIGHT * height.max(), ripple)
     row, col = row[tall], col[tall]
     distance = np.hypot(*(vertex(correlation, row, col) - reach).T)
     # Peaks of one shell scatter in distance: take the shell's mean.
@@ -158,5 +164,6 @@ def vertex(surface, row, col):
         shift = np.where(
             curvature < 0, (low - high) / (2 * np.minimum(curvature, -1e-30)), 0
         )
-        vertices.append(place + np.clip(shift, -0.5, 0.5))
+        # Half-way between two pixels, rounding errors would choose the window.
+        vertices.append(place + np.clip(shift, -0.49, 0.49))
     return np.stack(vertices, axis=1)

@@ -1,33 +1,62 @@
-"""The work on one image, as joblib runs it, with its own messages."""
+"""The work on images and their tiles, as joblib runs it, with its own messages."""
+
+from functools import wraps
 
 import numpy as np
 
-from ._columns import AMPLITUDE, BACKGROUND
-from ._locate import estimate_width, locate_columns
+from ._calibration import calibrate, estimate_width
+from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, ColumnFit, on_image
+from ._locate import locate_columns, take
 from ._scale import estimate_spacing
+from ._score import explained_variance, power_sums
+from ._tiles import not_twice
 
 # The image must hold this many spacings along each side.
 _MIN_SPACINGS = 3
+# Nearer than this share of the spacing, two tiles' columns are the same.
+_SAME_COLUMN = 0.3
+# Columns are painted up to this many widths from their centres.
+_TAIL = 6
 
 
-def estimate_scale(image, spacing, number):
+def _naming_the_image(work):
+    """Let every error say in which image it came up."""
+
+    @wraps(work)
+    def named(number, *args, **kwargs):
+        try:
+            return work(number, *args, **kwargs)
+        except Exception as error:
+            if f"image {number}" in str(error).lower():
+                raise
+            message = f"Image {number} could not be located: {error!r}"
+            raise RuntimeError(message) from error
+
+    return named
+
+
+@_naming_the_image
+def estimate_scale(number, image, valid, spacing):
     """Estimate spacing and width of the columns of an image.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    spacing : float or None
-        Nearest-neighbour spacing if it is known, px.
     number : int
         Index of the image, for messages.
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Pixels that count; None for all.
+    spacing : float or None
+        Nearest-neighbour spacing if it is known, px.
 
     Returns
     -------
     spacing, width : float
         Nearest-neighbour spacing and typical sigma, px.
+    skewness : float
+        Negative where the columns are dark.
     """
-    image = image / _unit(image)
     if spacing is None:
         spacing = estimate_spacing(image)
     if not np.isfinite(spacing):
@@ -38,37 +67,142 @@ def estimate_scale(image, spacing, number):
             f"column spacings of {spacing:.1f} px. Give a larger image, or the right "
             "spacing in px."
         )
-    width = estimate_width(image, float(spacing))
+    width, skewness = estimate_width(image, valid, float(spacing))
     if not np.isfinite(width):
         raise ValueError(_nothing_found(number))
-    return spacing, width
+    return spacing, width, skewness
 
 
-def locate_image(image, number, *, spacing, width, threshold, refine):
-    """Locate the columns of an image, or say in which image there are none.
+@_naming_the_image
+def calibrate_image(number, image, valid, *, spacing, width):
+    """Learn the noise of an image, or say that it shows no columns.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
     number : int
         Index of the image, for messages.
-    spacing, width, threshold, refine
+    image, valid, spacing, width
+        As :func:`calibrate` takes them.
+
+    Returns
+    -------
+    calibration : Calibration
+        The noise.
+    """
+    calibration = calibrate(image, valid, spacing, width)
+    if calibration is None:
+        raise ValueError(_nothing_found(number))
+    return calibration
+
+
+@_naming_the_image
+def locate_tile(number, image, valid, tile, calibration, **options):
+    """Locate the columns of a tile.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    image : ndarray of shape (n_rows, n_cols)
+        The tile's window of the image.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Pixels of the window that count; None for all.
+    tile : Tile
+        Where the window is, and which columns are its own.
+    calibration : Calibration
+        Noise of the image.
+    **options
         As :func:`locate_columns` takes them.
 
     Returns
     -------
     fit : ColumnFit
-        The columns.
+        The tile's own columns, at their positions in the image.
     """
-    unit = _unit(image)
-    fit = locate_columns(
-        image / unit, spacing=spacing, width=width, threshold=threshold, refine=refine
+    if valid is not None and valid.all():
+        valid = None
+    fit = locate_columns(image / calibration.unit, valid, calibration, **options)
+    fit.table[:, ROW : COL + 1] += tile.origin
+    return take(fit, tile.owns(fit.table[:, ROW : COL + 1]))
+
+
+@_naming_the_image
+def merge_tiles(number, fits, shape, calibration, spacing):
+    """Put the columns of an image's tiles together.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    fits : list of ColumnFit
+        Columns of the tiles.
+    shape : tuple of int
+        Shape of the image.
+    calibration : Calibration
+        Holds the unit of the image.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The columns of the image, from top to bottom.
+    """
+    ellipses = [fit.ellipse for fit in fits if fit.ellipse is not None]
+    whole = ColumnFit(
+        *(np.concatenate([fit[part] for fit in fits]) for part in range(3)),
+        calibration.noise,
+        np.concatenate(ellipses) if ellipses else None,
     )
-    if not len(fit.table):
+    positions = whole.table[:, ROW : COL + 1]
+    # A slope that ends at the border may look like columns along it.
+    if not on_image(positions, shape, spacing).any():
         raise ValueError(_nothing_found(number))
-    fit.table[:, [AMPLITUDE, BACKGROUND]] *= unit
-    return fit
+    tile = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
+    order = np.flatnonzero(not_twice(positions, tile, _SAME_COLUMN * spacing))
+    row, col = np.rint(positions[order]).T
+    whole = take(whole, order[np.lexsort((col, row))])
+    whole.table[:, [AMPLITUDE, BACKGROUND]] *= calibration.unit
+    return whole
+
+
+@_naming_the_image
+def score_image(number, image, valid, fit, tiles, calibration, width):
+    """Rate the columns of an image.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    image, valid : ndarray
+        The image and which of its pixels count; None for all.
+    fit : ColumnFit
+        Its columns.
+    tiles : list of Tile
+        Its tiles.
+    calibration : Calibration
+        Holds the unit of the image.
+    width : float
+        Typical sigma, px.
+
+    Returns
+    -------
+    score : float
+        Share of the structure above the noise that is explained, times the share of
+        columns that can be trusted.
+    """
+    fit = fit._replace(table=fit.table.copy())
+    fit.table[:, AMPLITUDE] /= calibration.unit
+    sums = 0
+    for tile in tiles:
+        part = image[tile.window] / calibration.unit
+        mask = None if valid is None else valid[tile.window]
+        place = fit.table[:, ROW : COL + 1] - tile.origin
+        near = (place > -_TAIL * width) & (place < np.add(part.shape, _TAIL * width))
+        own = take(fit, near.all(axis=1))
+        own.table[:, ROW : COL + 1] -= tile.origin
+        sums = sums + power_sums(part, mask, own, tile.inner(), width)
+    return explained_variance(sums) * float(np.mean(fit.converged))
 
 
 def _nothing_found(number):
@@ -77,11 +211,3 @@ def _nothing_found(number):
         "bright on dark (invert a bright-field image)? If it does, give AtomLocator "
         "their spacing in px or a lower threshold."
     )
-
-
-def _unit(image):
-    """Power of two that brings currents in ampere into the range of float32."""
-    scale = float(np.std(image, dtype=np.float64))
-    if 1e-2 < scale < 1e5:
-        return np.float32(1)
-    return np.float32(2.0 ** np.round(np.log2(scale)))

@@ -1,12 +1,10 @@
-"""Which sublattice a column belongs to, from brightness and geometry together.
+"""Which sublattice a column belongs to, from geometry and brightness together.
 
-Nearest neighbours belong to different sublattices. Every pair of neighbours
-compares its brightness, so that a slow gradient or another material next door does
-not matter, and each column takes a vote from its pairs. The votes then diffuse over
-the graph of neighbours, changing sign at each step: a column listens to its
-neighbours' neighbours as to itself, and to its neighbours in the negative. Twenty
-columns decide together where noise would mislead one, and no long-range order is
-assumed.
+Nearest neighbours belong to different sublattices: geometry alone divides a crystal
+in two, over interfaces and around dislocations. Brightness names the two, once for
+each connected crystal, so that the names are carried across an interface where the
+order of brightness changes. Where neighbours cannot all be different, as on a
+triangular lattice, brightness divides alone.
 """
 
 from typing import NamedTuple
@@ -16,17 +14,26 @@ from scipy.sparse import coo_array, diags_array
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
-from ._neighbors import neighbor_pairs
+from ._coloring import clean_colors, color_in_two
+from ._neighbors import nearest_distance, nearest_pairs
 
-# Neighbours stand within this many nearest-neighbour spacings.
+# Neighbours stand within this many nearest-neighbour spacings, and their bonds count
+# by how near they come to one spacing.
 _NEIGHBOR_REACH = 1.28
-_N_DIFFUSIONS = 24
+_BOND_SCATTER = 0.15
+# Columns that come closer than that belong to a lattice finer than was thought.
+_MIN_SPACING = 0.8
 # Two sublattices differ by this much in log brightness at least, by this many times
-# the scatter within them, and neighbours seldom carry the same label. Votes of pure
-# noise reach a separation of 0.2 and a frustration of 0.09.
+# the scatter within them, and neighbours seldom carry the same label.
 _MIN_CONTRAST = 0.04
 _MIN_SEPARATION = 0.5
 _MAX_FRUSTRATION = 0.07
+# A triangular lattice cannot do with less than a third.
+_MAX_FORCED_FRUSTRATION = 0.2
+# A vote is full at this share of the typical contrast.
+_LOUDNESS = 3
+# The contrast may differ from region to region, of so many spacings.
+_REGION = 8
 
 
 class Split(NamedTuple):
@@ -35,7 +42,7 @@ class Split(NamedTuple):
     Parameters
     ----------
     label : ndarray of int of shape (n,)
-        0 = the brighter.
+        0 = the brighter in most of the crystal.
     separation : float
         Difference of log brightness against the scatter within the sublattices.
     distinct : bool
@@ -96,39 +103,64 @@ def split_in_two(positions, log_brightness, spacing):
         Labels, and whether they mean anything.
     """
     n = len(positions)
-    pairs, _ = neighbor_pairs(positions, _NEIGHBOR_REACH * spacing)
+    spacing = _own_spacing(positions, spacing)
+    pairs, distance = nearest_pairs(positions, _NEIGHBOR_REACH * spacing)
     if not len(pairs):
         return Split(_split_by_brightness(log_brightness), 0.0, False)
-    first, second = pairs.T
-    contrast = log_brightness[first] - log_brightness[second]
-    # A pair across an interface shouts no louder than any other.
-    typical = max(np.median(np.abs(contrast)), 1e-6)
-    vote = np.clip(contrast / typical, -1, 1)
-    degree = np.bincount(pairs.ravel(), minlength=n)
-    share = 1 / np.maximum(degree, 1)
-    votes = np.bincount(first, vote, n) - np.bincount(second, vote, n)
-    votes *= share
-    ones = np.ones(len(pairs))
-    graph = coo_array((ones, (first, second)), shape=(n, n)).tocsr()
-    graph = diags_array(share) @ (graph + graph.T)
-    for _ in range(_N_DIFFUSIONS):
-        votes = 0.5 * (votes - graph @ votes)
-    label = np.where(votes > 0, 0, 1).astype(np.intp)
-    alone = degree == 0
+    weight = np.exp(-0.5 * ((distance / spacing - 1) / _BOND_SCATTER) ** 2)
+    graph = _surroundings(n, pairs, weight)
+    contrast = log_brightness - graph @ log_brightness
+    alone = np.bincount(pairs.ravel(), minlength=n) == 0
+    contrast[alone] = 0
+    # A majority of columns decides: none shouts, at an interface or elsewhere.
+    typical = max(float(np.median(np.abs(contrast))), 1e-6)
+    vote = np.clip(_LOUDNESS * contrast / typical, -1, 1)
+    sign = clean_colors(color_in_two(n, pairs, weight, vote), graph)
+    same = sign[pairs[:, 0]] == sign[pairs[:, 1]]
+    frustration = np.average(same, weights=weight)
+    if frustration > _MAX_FORCED_FRUSTRATION:
+        return Split(_split_by_brightness(contrast), 0.0, False)
+    label = np.where(sign > 0, 0, 1)
     label[alone] = _label_by_company(positions, log_brightness, label, alone)
 
-    own = (log_brightness - graph @ log_brightness)[~alone]
-    own *= 1 - 2 * label[~alone]
-    middle = np.median(own)
-    scatter = 1.4826 * np.median(np.abs(own - middle))
-    separation = float(middle / max(scatter, 1e-9))
-    frustration = np.mean(label[first] == label[second])
+    middle, scatter = _typical_contrast(
+        (contrast * sign)[~alone], positions[~alone], _REGION * spacing
+    )
+    separation = middle / max(scatter, 1e-9)
     distinct = (
         middle > _MIN_CONTRAST
         and separation > _MIN_SEPARATION
         and frustration < _MAX_FRUSTRATION
     )
     return Split(label, separation, bool(distinct))
+
+
+def _own_spacing(positions, spacing):
+    nearest = nearest_distance(positions)
+    return nearest if 0 < nearest < _MIN_SPACING * spacing else spacing
+
+
+def _surroundings(n, pairs, weight):
+    """Share of each neighbour in a column's surroundings, rows summing to 1."""
+    graph = coo_array((weight, pairs.T), shape=(n, n)).tocsr()
+    graph = graph + graph.T
+    return diags_array(1 / np.maximum(graph.sum(axis=1), 1e-30)) @ graph
+
+
+def _typical_contrast(contrast, positions, region):
+    """Median over regions of the size of their contrast, and the scatter in them."""
+    off = _less_regional(contrast, positions, region)
+    scatter = 1.4826 * float(np.median(np.abs(off)))
+    return float(np.median(np.abs(contrast - off))), scatter
+
+
+def _less_regional(values, positions, region):
+    """Subtract the median of the square region that a column stands in."""
+    place = np.floor((positions - positions.min(axis=0)) / region).astype(np.intp)
+    _, place = np.unique(place @ [place[:, 1].max() + 1, 1], return_inverse=True)
+    order = np.lexsort((values, place))
+    size = np.bincount(place)
+    return values - values[order[np.cumsum(size) - size + size // 2]][place]
 
 
 def _label_by_company(positions, log_brightness, label, alone):
@@ -160,16 +192,19 @@ def _split_one_more(label, n_so_far, positions, log_brightness, spacing):
             continue
         own_spacing = spacing
         if n_so_far > 1:
-            nearest = cKDTree(positions[members]).query(positions[members], k=2)[0]
-            own_spacing = float(np.median(nearest[:, 1]))
+            own_spacing = nearest_distance(positions[members])
         split = split_in_two(positions[members], log_brightness[members], own_spacing)
         if split.separation > best_separation:
             best, best_separation = (members, split.label), split.separation
     label = label.copy()
     members, halves = best
     label[members[halves == 1]] = n_so_far
+    if n_so_far == 1:
+        return label
     present = np.unique(label)
-    level = [np.median(log_brightness[label == old]) for old in present]
+    # What is brighter as a region is not brighter as a sublattice.
+    own = _less_regional(log_brightness, positions, _REGION * spacing)
+    level = [np.median(own[label == old]) for old in present]
     rank = np.empty(present.max() + 1, dtype=np.intp)
     rank[present[np.argsort(level)[::-1]]] = np.arange(len(present))
     return rank[label]

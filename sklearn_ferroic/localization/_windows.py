@@ -1,17 +1,24 @@
 """Windows around columns: what is cut from the image, what is painted on it."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
+from ._gaussian import exponents, monomials
+from ._render import render
 
 # Window radius in units of the width: beyond it lies 1 % of the information.
 _REACH = 3.5
-# Array elements a chunk of columns may need at a time.
-_CHUNK_ELEMENTS = 1 << 20
+# Where a column's tail is dropped in sums, in units of the width.
+_TAIL = 5
+# Pixels of windows that are worked on at a time.
+_CHUNK_ELEMENTS = 1 << 18
+# Exponentials further down are nothing, and slow as subnormal numbers.
+_DEEPEST = -20
 
 
 class Windows:
-    """Disc-shaped windows of an image around the pixels nearest to columns.
+    """Square windows of an image around the pixels nearest to columns.
 
     Parameters
     ----------
@@ -20,87 +27,72 @@ class Windows:
     positions : ndarray of shape (n, 2)
         The columns.
     radius : float
-        Radius of the discs, px.
+        Radius of the discs within the windows that are looked at, px.
+    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+        Pixels that count; all if None.
     """
 
-    def __init__(self, image, positions, radius):
-        reach = int(np.ceil(radius))
+    def __init__(self, image, positions, radius, valid=None):
+        reach = int(radius)
+        self.side = 2 * reach + 1
         steps = np.arange(-reach, reach + 1)
-        inside = steps[:, None] ** 2 + steps**2 <= radius**2
-        row, col = np.nonzero(inside)
-        self.row_steps, self.col_steps = steps, steps
-        self.row_of, self.col_of = row, col
-        self.anchor = np.rint(positions).astype(np.intp)
+        row, col = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
+        self.row_step, self.col_step = row, col
+        self.disc = (row**2 + col**2 <= radius**2).astype(np.float32)
         # Far-off anchors see padding only, which carries no weight.
-        pad = reach + 1
         limit = np.array(image.shape)
-        self.anchor = np.clip(self.anchor, -1, limit)
-        self.shape = tuple(limit + 2 * pad)
-        self.image = np.pad(image, pad)
-        self.on_image = np.pad(np.ones(image.shape, dtype=bool), pad)
-        self.crop = (slice(pad, -pad), slice(pad, -pad))
-        self.offsets = (row - reach) * self.shape[1] + (col - reach)
-        corner = self.anchor + pad
-        self.start = corner[:, 0] * self.shape[1] + corner[:, 1]
-        # Columns whose disc lies on the image whole need no mask.
-        self.whole = ((self.anchor >= reach) & (self.anchor < limit - reach)).all(
-            axis=1
-        )
+        self.anchor = np.clip(np.rint(positions).astype(np.intp), -1, limit)
+        self.pad = reach + 1
+        self.shape = tuple(limit + 2 * self.pad)
+        self.crop = (slice(self.pad, -self.pad),) * 2
+        self.corner = self.anchor + (self.pad - reach)
+        if valid is None:
+            self.on_image = self.padded(np.ones(image.shape, dtype=bool))
+            self.image = self.padded(image)
+        else:
+            self.on_image = self.padded(valid)
+            self.image = self.padded(np.where(valid, image, np.zeros_like(image)))
+        self.image_shape, self.valid = image.shape, valid
+        # Columns whose disc lies on counting pixels whole need no mask.
+        inside = ((self.anchor >= reach) & (self.anchor < limit - reach)).all(axis=1)
+        self.n_seen = np.full(len(inside), self.disc.sum())
+        for rows in self.chunks(np.flatnonzero(~inside | (valid is not None))):
+            self.n_seen[rows] = self.cut(self.on_image, rows) @ self.disc
+        self.whole = self.n_seen == self.disc.sum()
+        np.maximum(self.n_seen, 1, out=self.n_seen)
+
+    def padded(self, image):
+        """Pad an image with zeros so that no window leaves it."""
+        return np.pad(image, self.pad)
 
     def chunks(self, rows):
-        """Split column indices so that a chunk's windows stay small."""
-        step = max(1, _CHUNK_ELEMENTS // (5 * len(self.offsets)))
+        """Split column indices so that a chunk's windows stay in the cache."""
+        step = max(1, _CHUNK_ELEMENTS // self.side**2)
         return [rows[first : first + step] for first in range(0, len(rows), step)]
 
-    def pixels(self, rows):
-        """Flat indices of the windows' pixels in the padded image."""
-        return self.start[rows, None] + self.offsets
+    def cut(self, padded, rows):
+        """Copy the windows of some columns, as flat pixels, from a padded image."""
+        windows = sliding_window_view(padded, (self.side, self.side))
+        row, col = self.corner[rows].T
+        return windows[row, col].reshape(len(rows), -1)
 
-    def profiles(self, table, rows):
-        """Gaussians of unit height on the windows, and scaled coordinates."""
-        place = (table[rows, ROW : COL + 1] - self.anchor[rows]).astype(np.float32)
-        sigma = table[rows, SIGMA, None].astype(np.float32)
-        down = (self.row_steps.astype(np.float32) - place[:, :1]) / sigma
-        along = (self.col_steps.astype(np.float32) - place[:, 1:]) / sigma
-        rise, run = np.exp(-0.5 * down**2), np.exp(-0.5 * along**2)
-        shape = rise[:, self.row_of]
-        shape *= run[:, self.col_of]
-        return shape, down, along
+    def mask(self, rows, weight):
+        """Take the weight of pixels that do not count from windows of columns."""
+        cut = np.flatnonzero(~self.whole[rows])
+        if cut.size:
+            weight[cut] *= self.cut(self.on_image, rows[cut])
 
-    def render(self, table):
-        """Sum all columns' Gaussians on the padded image, flat."""
-        return self._accumulate(table, spread=False)[0]
-
-    def render_with_spread(self, table):
-        """Sum all Gaussians; also the change of the sum with the logarithm of sigma."""
-        return self._accumulate(table, spread=True)
-
-    def _accumulate(self, table, spread):
-        sums = [np.zeros(self.image.size) for _ in range(1 + spread)]
-        for rows in self.chunks(np.arange(len(table))):
-            shape, down, along = self.profiles(table, rows)
-            shape *= table[rows, AMPLITUDE, None].astype(np.float32)
-            pixels = self.pixels(rows)
-            # Columns come row by row: a chunk touches a band of the image only.
-            first, last = pixels[:, 0].min(), pixels[:, -1].max() + 1
-            pixels = (pixels - first).ravel()
-            band = slice(first, last)
-            sums[0][band] += np.bincount(pixels, shape.ravel(), minlength=last - first)
-            if spread:
-                down, along = down**2, along**2
-                shape *= down[:, self.row_of] + along[:, self.col_of]
-                sums[1][band] += np.bincount(
-                    pixels, shape.ravel(), minlength=last - first
-                )
-        return [total.astype(np.float32) for total in sums]
-
-    def unpad(self, flat):
-        """Make an image of a flat padded one."""
-        return flat.reshape(self.shape)[self.crop]
+    def add(self, padded, rows, values):
+        """Add windows of some columns to a contiguous padded image."""
+        row, col = self.corner[rows].T[:, :, None]
+        steps = np.arange(self.side)
+        offset = (steps[:, None] * padded.shape[1] + steps).ravel()
+        pixels = row * padded.shape[1] + col + offset
+        np.add.at(padded.reshape(-1), pixels.ravel(), values.ravel())
 
 
-def column_windows(image, table, width):
-    """Cut the windows in which columns of a typical sigma are fitted.
+class ColumnWindows(Windows):
+    """Windows in which Gaussian columns of a typical sigma are fitted.
 
     Parameters
     ----------
@@ -110,13 +102,43 @@ def column_windows(image, table, width):
         The columns.
     width : float
         Typical sigma, px.
-
-    Returns
-    -------
-    windows : Windows
-        The windows.
+    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+        Pixels that count; all if None.
     """
-    return Windows(image, table[:, ROW : COL + 1], max(_REACH * width, 1.5))
+
+    def __init__(self, image, table, width, valid=None):
+        radius = max(_REACH * width, 1.5)
+        super().__init__(image, table[:, ROW : COL + 1], radius, valid)
+        self.unit = width
+        quadratic, quartic = monomials(self.row_step / width, self.col_step / width)
+        self.quadratic = np.ascontiguousarray(quadratic.T)
+        # Moments are taken over the disc: corners are other columns' business.
+        self.quadratic_on_disc = quadratic * self.disc[:, None]
+        self.quartic_on_disc = quartic * self.disc[:, None]
+
+    def gaussians(self, table, rows):
+        """Gaussians of unit height on the windows of some columns."""
+        exponent = exponents(table[rows], self.anchor[rows], self.unit)
+        shape = exponent @ self.quadratic
+        np.maximum(shape, np.float32(_DEEPEST), out=shape)
+        return np.exp(shape, out=shape)
+
+    def render(self, table, *, spread=False):
+        """Sum all columns' Gaussians on the padded image.
+
+        With `spread`, and its derivative by the logarithm of all sigmas. For that
+        and for no more, elliptical columns are taken as round.
+        """
+        padded = table[:, : SIGMA + 1].copy()
+        padded[:, ROW : COL + 1] += self.pad
+        if spread or table.shape[1] == SIGMA + 1:
+            return render(self.shape, padded, _TAIL * self.unit, spread=spread)
+        total = np.zeros(self.shape, dtype=np.float32)
+        for rows in self.chunks(np.arange(len(table))):
+            shape = self.gaussians(table, rows)
+            shape *= table[rows, AMPLITUDE, None].astype(np.float32)
+            self.add(total, rows, shape)
+        return total
 
 
 def render_columns(shape, table, width):
@@ -136,12 +158,10 @@ def render_columns(shape, table, width):
     image : ndarray of shape (n_rows, n_cols)
         The sum, without backgrounds, float32.
     """
-    blank = np.zeros(shape, dtype=np.float32)
-    windows = column_windows(blank, table, width)
-    return windows.unpad(windows.render(table))
+    return render(shape, table, _TAIL * width)
 
 
-def matched_significance(image, table, noise, width):
+def matched_significance(image, table, noise, width, valid=None):
     """Signal over noise of a filter matched to each column.
 
     Parameters
@@ -154,6 +174,8 @@ def matched_significance(image, table, noise, width):
         Pixel variance.
     width : float
         Sigma of the filter, px.
+    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+        Pixels that count; all if None.
 
     Returns
     -------
@@ -161,26 +183,31 @@ def matched_significance(image, table, noise, width):
         Amplitude over its standard error, for columns of that sigma with all the
         other columns subtracted.
     """
-    windows = column_windows(image, table, width)
-    total = windows.render(table)
-    typical = table.copy()
+    windows = ColumnWindows(image, table, width, valid)
+    columns = table[:, : SIGMA + 1]
+    total = windows.render(columns)
+    typical = columns.copy()
     typical[:, SIGMA] = width
     significance = np.empty(len(table))
     for rows in windows.chunks(np.arange(len(table))):
-        pixels = windows.pixels(rows)
-        mean = total[pixels] + table[rows, BACKGROUND, None].astype(np.float32)
-        weight = windows.on_image.ravel()[pixels] / noise.variance(mean)
-        own = windows.profiles(table, rows)[0]
-        own *= table[rows, AMPLITUDE, None].astype(np.float32)
-        excess = windows.image.ravel()[pixels] - mean + own
-        shape = windows.profiles(typical, rows)[0]
+        mean = windows.cut(total, rows)
+        mean += table[rows, BACKGROUND, None].astype(np.float32)
+        weight = 1 / noise.variance(mean)
+        windows.mask(rows, weight)
+        excess = windows.gaussians(columns, rows)
+        excess *= table[rows, AMPLITUDE, None].astype(np.float32)
+        excess -= mean
+        excess += windows.cut(windows.image, rows)
+        shape = windows.gaussians(typical, rows)
         weight *= shape
-        information = np.maximum((weight * shape).sum(axis=1), 1e-30)
-        significance[rows] = (weight * excess).sum(axis=1) / np.sqrt(information)
+        excess *= weight
+        weight *= shape
+        information = np.maximum(weight @ windows.disc, 1e-30)
+        significance[rows] = (excess @ windows.disc) / np.sqrt(information)
     return significance
 
 
-def center_of_mass(image, positions, radius, n_rounds=2):
+def center_of_mass(image, positions, radius, n_rounds=2, valid=None):
     """Refine positions by the centre of mass above the darkest pixel nearby.
 
     Parameters
@@ -193,27 +220,32 @@ def center_of_mass(image, positions, radius, n_rounds=2):
         Radius of the disc around a column, px.
     n_rounds : int
         How often the disc is centred anew.
+    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+        Pixels that count; all if None.
 
     Returns
     -------
     positions : ndarray of shape (n, 2)
-        Centres of mass.
+        Centres of mass; where no pixel counts, what was given.
     """
     positions = np.array(positions, dtype=np.float64)
     for _ in range(n_rounds):
-        windows = Windows(image, positions, max(radius, 1))
+        windows = Windows(image, positions, max(radius, 1), valid)
+        moments = windows.disc[:, None] * np.stack(
+            [np.ones(windows.side**2), windows.row_step, windows.col_step], axis=1
+        ).astype(np.float32)
+        outside = windows.disc == 0
         for rows in windows.chunks(np.arange(len(positions))):
-            pixels = windows.pixels(rows)
-            valid = windows.on_image.ravel()[pixels]
-            mass = windows.image.ravel()[pixels].astype(np.float64)
-            mass -= np.where(valid, mass, np.inf).min(axis=1, keepdims=True)
-            mass = np.where(valid, mass, 0)
-            weight = np.maximum(mass.sum(axis=1), 1e-300)
-            positions[rows] = windows.anchor[rows] + np.stack(
-                [
-                    mass @ windows.row_steps[windows.row_of] / weight,
-                    mass @ windows.col_steps[windows.col_of] / weight,
-                ],
-                axis=1,
-            )
+            mass = windows.cut(windows.image, rows)
+            void = ~windows.cut(windows.on_image, rows)
+            void |= outside
+            mass[void] = np.inf
+            lowest = mass.min(axis=1, keepdims=True)
+            mass[void] = 0
+            mass -= np.where(np.isfinite(lowest), lowest, 0)
+            mass[void] = 0
+            total, down, along = (mass @ moments).astype(np.float64).T
+            shift = np.stack([down, along], axis=1) / np.maximum(total, 1e-300)[:, None]
+            seen = total > 0
+            positions[rows[seen]] = windows.anchor[rows[seen]] + shift[seen]
     return positions

@@ -10,6 +10,7 @@ from sklearn_ferroic.decomposition._angle_posterior import (
     mean_angle,
     most_likely_angle,
     noise_inflation,
+    offset_log_evidence,
     sample_angle,
 )
 
@@ -26,7 +27,8 @@ def _rings(n_angles=64, n_rings=5, seed=0):
 def test_likelihood_is_the_circular_correlation():
     image, weights = _rings(), torch.arange(1.0, 6.0).double()
     patch = torch.roll(image, 11, dims=-1)
-    table = angle_log_likelihood(patch[None], image[None], weights)[0]
+    spectrum = torch.fft.rfft(patch)
+    table = angle_log_likelihood(spectrum[None], image[None], weights)[0]
     step = N_ANGLES // 64
     direct = [
         (weights[:, None] * patch * torch.roll(image, shift, dims=-1)).sum()
@@ -74,8 +76,44 @@ def test_samples_follow_the_posterior():
 @pytest.mark.parametrize("excess", [1.0, 5.0, 20.0])
 def test_noise_inflation_finds_noise_that_is_stronger_than_said(excess):
     rng = np.random.RandomState(0)
-    image = _rings(seed=3).expand(2000, -1, -1)
+    image = _rings(seed=3)[None]
     weights = torch.ones(5).double()
-    noise = torch.from_numpy(rng.randn(*image.shape)) * 0.05 * excess**0.5
-    inflation = noise_inflation(image + noise, image, weights, torch.tensor(0.0025))
+
+    def table(strength):
+        noise = torch.from_numpy(rng.randn(2000, *image.shape[1:])) * strength
+        spectrum = torch.fft.rfft(image + noise)
+        return angle_log_likelihood(spectrum, image, weights)
+
+    inflation = noise_inflation(table(0.05 * excess**0.5), table(0.05), table(0))
     assert inflation.item() == pytest.approx(excess, rel=0.1)
+
+
+def test_offset_is_integrated_out():
+    # against the numerical integral of the linear model over offsets
+    rng = np.random.RandomState(1)
+    image, down, along = _rings(seed=4), _rings(seed=5), _rings(seed=6)
+    weights = torch.arange(1.0, 6.0).double()
+    patch = torch.roll(image + 0.1 * down, 7, dims=-1)
+    patch = patch + 0.3 * torch.from_numpy(rng.randn(5, 64))
+    noise, scale = torch.tensor(20.0).double(), 0.2
+    found = offset_log_evidence(
+        torch.fft.rfft(patch)[None],
+        image[None],
+        torch.stack([down, along])[None],
+        weights,
+        noise,
+        scale,
+    )[0]
+    grid = torch.linspace(-1, 1, 81).double()
+    expected = []
+    for shift in range(0, 64, 8):
+        back = torch.roll(patch, -shift, dims=-1)
+        moved = image + grid[:, None, None, None] * down
+        moved = moved + grid[:, None, None] * along
+        misfit = ((back - moved) ** 2 - (back - image) ** 2) * weights[:, None]
+        log_density = -0.5 * misfit.sum(dim=(2, 3)) / noise
+        prior = -0.5 * (grid[:, None] ** 2 + grid**2) / scale**2
+        expected.append((log_density + prior).flatten().logsumexp(dim=0))
+    found = found[:: N_ANGLES // 8]
+    expected = torch.stack(expected)
+    np.testing.assert_allclose(found - found[0], expected - expected[0], atol=1e-3)

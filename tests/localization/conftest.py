@@ -5,13 +5,14 @@ import pytest
 from sklearn.utils import Bunch
 
 
-def _lattice(shape, cell, angle, rng, displacement):
+def _lattice(shape, cell, angle, rng, displacement, kind):
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     n = int(max(shape) / cell) + 3
     index = np.stack(np.meshgrid(*[np.arange(-n, n + 1)] * 2), axis=-1).reshape(-1, 2)
     origin = np.array(shape) / 2 + rng.uniform(0, 1, 2)
-    corner = index @ (cell * turn) + origin
-    middle = (index + 0.5) @ (cell * turn) + origin + displacement
+    basis = [[1, 0], [0.5, np.sqrt(0.75)]] if kind == "hexagonal" else np.eye(2)
+    corner = index @ (cell * np.array(basis) @ turn) + origin
+    middle = (index + 0.5) @ (cell * np.array(basis) @ turn) + origin + displacement
     return np.concatenate([corner, middle]), np.repeat([0, 1], len(index))
 
 
@@ -34,9 +35,10 @@ def columns():
         noisy=True,
         brightness=None,
         extra_background=0.0,
+        kind="square",
     ):
         rng = np.random.default_rng(seed)
-        positions, sublattice = _lattice(shape, cell, angle, rng, displacement)
+        positions, sublattice = _lattice(shape, cell, angle, rng, displacement, kind)
         width = sigma * cell
         near = ((positions > -4 * width) & (positions < np.add(shape, 4 * width))).all(
             1

@@ -1,11 +1,14 @@
 """Every wrong input is refused with a message that helps."""
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomLocator, AtomSites
+from sklearn_ferroic.localization import _single_image
+from sklearn_ferroic.localization._calibration import calibrate
 from sklearn_ferroic.localization._images import check_images
 
 
@@ -111,18 +114,50 @@ def test_not_fitted(columns):
 
 def test_carriers_are_unpacked():
     first, second = noise(20, 30), noise(40, 25)
-    arrays, sizes = check_images([Bunch(image=first, pixel_size=0.1), (second, None)])
+    arrays, _, sizes = check_images(
+        [Bunch(image=first, pixel_size=0.1), (second, None)]
+    )
     assert [a.shape for a in arrays] == [(20, 30), (40, 25)]
     assert all(a.dtype == np.float32 for a in arrays)
     assert sizes == [0.1, None]
-    arrays, sizes = check_images((first, second))
+    arrays, _, sizes = check_images((first, second))
     assert (len(arrays), sizes) == (2, [None, None])
-    arrays, _ = check_images(first.tolist())
+    arrays, _, _ = check_images(first.tolist())
     assert arrays[0].shape == (20, 30)
-    arrays, sizes = check_images((np.stack([first, first]), 0.2))
+    arrays, _, sizes = check_images((np.stack([first, first]), 0.2))
     assert (len(arrays), sizes) == (2, [0.2, 0.2])
 
 
 def test_float32_images_are_shared_not_copied():
     image = noise(20, 30).astype(np.float32)
     assert check_images(image)[0][0] is image
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_jobs_keep_the_order_and_name_the_image_that_fails(columns, backend):
+    images = [
+        columns(seed=seed, shape=(160 + 20 * seed, 170)).image for seed in range(3)
+    ]
+    alone = AtomLocator().fit(images)
+    expected = alone.transform(images)
+    with joblib.parallel_config(backend=backend):
+        locator = AtomLocator(n_jobs=2)
+        sites = locator.fit_transform(images)
+        assert np.array_equal(sites.frame, expected.frame)
+        # Other processes may multiply matrices in another order.
+        assert sites.positions == pytest.approx(expected.positions, abs=1e-3)
+        assert locator.score(images) == pytest.approx(alone.score(images))
+        with pytest.raises(ValueError, match="No columns found in image 2"):
+            locator.transform([*images[:2], noise(90, 90)])
+
+
+def test_unforeseen_errors_name_the_image(columns, monkeypatch):
+    def fail(image, *args, **kwargs):
+        if len(image) == 90:
+            raise MemoryError("out of memory")
+        return calibrate(image, *args, **kwargs)
+
+    monkeypatch.setattr(_single_image, "calibrate", fail)
+    image = columns().image
+    with pytest.raises(RuntimeError, match="Image 1 could not be located: MemoryErr"):
+        AtomLocator().fit([image, image[:90]])

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from sklearn_ferroic.localization._calibration import calibrate
 from sklearn_ferroic.localization._column_fit import fit_columns
 from sklearn_ferroic.localization._columns import COL, ROW
+from sklearn_ferroic.localization._filters import blob_response
 from sklearn_ferroic.localization._ideal_lattice import lattice_positions
 from sklearn_ferroic.localization._locate import locate_columns
 from sklearn_ferroic.localization._noise import estimate_noise
-from sklearn_ferroic.localization._peaks import blob_response, drop_crowded, find_peaks
+from sklearn_ferroic.localization._peaks import drop_crowded, find_peaks
 from sklearn_ferroic.localization._scale import estimate_spacing
 from sklearn_ferroic.localization._windows import center_of_mass
 
@@ -162,6 +164,8 @@ def test_doubtful_fits_keep_their_centre_of_mass(columns):
     image[row - 1 : row + 2, col - 9 : col + 10] = image.max() * 3
     fit = locate_columns(
         image,
+        None,
+        calibrate(image, None, truth.spacing, truth.sigma),
         spacing=truth.spacing,
         width=truth.sigma,
         threshold=0.1,

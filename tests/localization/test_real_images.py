@@ -57,4 +57,6 @@ def test_strontium_titanate_adf():
     assert len(rows) == 12
     counts = np.bincount(interior.sublattice)
     assert counts.tolist() == [12 * 7, 12 * 8]
-    assert coverage(sites.positions, image.shape, locator.spacing_) < 1.5
+    # Some of the columns that the border halves are missing.
+    assert coverage(sites.positions, image.shape, locator.spacing_) < 1.7
+    assert sites.converged.mean() > 0.98

@@ -5,6 +5,9 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.localization._ideal_lattice import lattice_positions
+from sklearn_ferroic.localization._local_lattice import lattice_vectors
 from sklearn_ferroic.localization._neighbors import cage_displacement
 from sklearn_ferroic.localization._sublattices import assign_sublattices
 
@@ -13,6 +16,152 @@ def perovskite(n=20, cell=14.0):
     corner = np.stack(np.meshgrid(range(n), range(n), indexing="ij"), -1).reshape(-1, 2)
     positions = np.concatenate([corner, corner + 0.5]) * cell
     return positions, np.repeat([0, 1], n * n), cell / np.sqrt(2)
+
+
+def crystal(n, basis, motif):
+    """Columns of a lattice with a motif, and which of its columns each one is."""
+    cells = np.stack(np.meshgrid(range(n), range(n), indexing="ij"), -1).reshape(-1, 2)
+    positions = [(cells + np.array(place)) @ np.array(basis) for place in motif]
+    return np.concatenate(positions), np.repeat(np.arange(len(motif)), n * n)
+
+
+def turned(positions, angle):
+    cos, sin = np.cos(angle), np.sin(angle)
+    return positions @ np.array([[cos, sin], [-sin, cos]])
+
+
+SQUARE, TRIANGULAR = np.eye(2), np.array([[np.sqrt(0.75), 0.5], [0.0, 1.0]])
+CORNER, MIDDLE, SIDES = (0, 0), (0.5, 0.5), [(0.5, 0), (0, 0.5)]
+THIRDS = [(0, 0), (1 / 3, 1 / 3), (2 / 3, 2 / 3)]
+# name -> basis (px), motif, brightness and label of each column of the motif, spacing
+CRYSTALS = {
+    "CsCl 0.95": (16 * SQUARE, [CORNER, MIDDLE], [1, 0.95], [0, 1], 11.3),
+    "perovskite 0.85": (20 * SQUARE, [CORNER, MIDDLE], [1, 0.85], [0, 1], 14.1),
+    "tetragonal": (np.diag([20.0, 24.0]), [CORNER, MIDDLE], [1, 0.7], [0, 1], 15.6),
+    "boron nitride": (18 * TRIANGULAR, THIRDS[:2], [1, 0.8], [0, 1], 10.4),
+    "MoS2": (18 * TRIANGULAR, THIRDS[:2], [0.3, 1], [1, 0], 10.4),
+    "triangular": (18 * TRIANGULAR, [CORNER], [1], [0], 18.0),
+    "triangular, three": (31 * TRIANGULAR, THIRDS, [1, 0.4, 0.7], [0, 2, 1], 17.9),
+    "perovskite with oxygen": (
+        24 * SQUARE,
+        [CORNER, MIDDLE, *SIDES],
+        [0.5, 1, 0.15, 0.15],
+        [1, 0, 2, 2],
+        12.0,
+    ),
+    "spacing of the cations, oxygen found": (
+        24 * SQUARE,
+        [CORNER, MIDDLE, *SIDES],
+        [1, 0.5, 0.15, 0.15],
+        [0, 1, 2, 2],
+        17.0,
+    ),
+    "four": (
+        24 * SQUARE,
+        [CORNER, MIDDLE, *SIDES],
+        [1, 0.6, 0.35, 0.2],
+        [0, 1, 2, 3],
+        12.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_one_to_four_sublattices_of_many_crystals(name, missing):
+    basis, motif, level, names, spacing = CRYSTALS[name]
+    n_sublattices = 1 + max(names)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        positions, place = crystal(22, basis, motif)
+        positions = turned(positions, rng.uniform(0, np.pi))
+        positions += rng.normal(scale=0.03 * spacing, size=positions.shape)
+        brightness = np.array(level)[place] * rng.normal(1, 0.05, len(place))
+        kept = rng.random(len(place)) >= missing
+        truth = np.array(names)[place][kept]
+        asked = [n_sublattices] if n_sublattices > 1 else []
+        for number in [*asked, "auto"] if n_sublattices < 3 else asked:
+            label = assign_sublattices(
+                positions[kept], brightness[kept], spacing, number
+            )
+            assert np.mean(label == truth) > 0.995
+
+
+@pytest.mark.parametrize("n_sublattices", ["auto", 2])
+@pytest.mark.parametrize("share", [0.2, 0.45])
+@pytest.mark.parametrize("film, layer", [((1, 0.4), (0.4, 0.6)), ((1, 0.85), (0.5, 1))])
+def test_names_are_carried_across_an_interface(film, layer, share, n_sublattices):
+    positions, truth, spacing = perovskite(24)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        in_layer = positions[:, 0] < share * 24 * 14
+        brightness = np.where(in_layer, np.array(layer)[truth], np.array(film)[truth])
+        brightness = brightness * rng.normal(1, 0.05, len(truth))
+        moved = positions + rng.normal(scale=0.04 * spacing, size=positions.shape)
+        kept = rng.random(len(truth)) > 0.03
+        label = assign_sublattices(
+            moved[kept], brightness[kept], spacing, n_sublattices
+        )
+        assert np.mean(label == truth[kept]) > 0.995
+
+
+@pytest.mark.parametrize("n_sublattices", ["auto", 2])
+@pytest.mark.parametrize("seed", range(2))
+def test_an_image_whose_order_of_brightness_changes(columns, seed, n_sublattices):
+    def exchange(positions):
+        # A columns stand in whole cells from the first one, B columns in between.
+        is_b = np.rint((positions - positions[0])[:, 0] / 10) % 2 == 1
+        in_layer = positions[:, 0] < 80
+        return np.where(in_layer, np.where(is_b, 1.5, 0.4), 1)
+
+    truth = columns(angle=0.0, ratio=0.4, peak=200, brightness=exchange, seed=seed)
+    sites = AtomLocator(n_sublattices=n_sublattices).fit_transform(truth.image)
+    distance, nearest = cKDTree(truth.positions).query(sites.positions)
+    assert distance.max() < 3
+    assert np.mean(sites.sublattice == truth.sublattice[nearest]) > 0.995
+    layer = sites[sites.positions[:, 0] < 60]
+    brightness = [np.median(layer.amplitude[layer.sublattice == k]) for k in (0, 1)]
+    assert brightness == pytest.approx([80, 120], rel=0.05)
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.85])
+@pytest.mark.parametrize("seed", range(4))
+def test_grains_are_named_one_by_one(seed, ratio):
+    rng = np.random.default_rng(seed)
+    middles = rng.uniform(0, 800, (12, 2))
+    lattice, sublattice = crystal(120, 20 * SQUARE, [CORNER, MIDDLE])
+    lattice -= lattice.mean(axis=0)
+    kept, truth = [], []
+    for number, middle in enumerate(middles):
+        grain = turned(lattice, rng.uniform(0, np.pi / 2)) + middle
+        near = ((grain > 0) & (grain < 800)).all(axis=1)
+        near[near] = cKDTree(middles).query(grain[near])[1] == number
+        kept, truth = [*kept, grain[near]], [*truth, sublattice[near]]
+    positions, truth = np.concatenate(kept), np.concatenate(truth)
+    crowded = cKDTree(positions).query_pairs(8, output_type="ndarray")[:, 1]
+    positions, truth = np.delete(positions, crowded, 0), np.delete(truth, crowded)
+    brightness = np.where(truth == 0, 1, ratio) * rng.normal(1, 0.05, len(truth))
+    label = assign_sublattices(positions, brightness, 20 / np.sqrt(2))
+    # A sixth of all columns stand at a boundary, where neighbours tell nothing.
+    assert np.mean(label == truth) > 0.98
+
+
+@pytest.mark.parametrize("preset", ["film", "superlattice"])
+@pytest.mark.parametrize("seed", range(2))
+def test_presets_with_mistilt_gradient_and_dislocation(preset, seed):
+    truth = make_ferroic_image(
+        preset,
+        mistilt_mrad=10.0,
+        thickness_gradient=0.6,
+        dislocation=True,
+        random_state=seed,
+    )
+    sites = AtomLocator().fit_transform(truth)
+    distance, nearest = cKDTree(truth.positions).query(sites.positions)
+    found = distance < 5
+    assert found.sum() > 3000
+    right = sites.sublattice[found] == truth.sublattice[nearest[found]]
+    assert right.mean() >= 0.995
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -125,27 +274,39 @@ def test_honeycomb_is_two_sublattices_with_incomplete_cages():
     assert np.isnan(cage_displacement(positions, label, spacing)).all()
 
 
-@pytest.mark.parametrize("moved", [(1.0, 0.0), (0.0, -1.5)])
-def test_cage_displacement_is_site_minus_centroid(moved):
-    positions, label, spacing = perovskite()
-    positions = positions + np.where(label[:, None] == 1, moved, 0)
-    vector = cage_displacement(positions, label, spacing)
-    known = np.isfinite(vector).all(axis=1)
-    assert known[label == 1].sum() == 19 * 19
-    assert vector[known & (label == 1)] == pytest.approx(
-        np.tile(moved, (19 * 19, 1)), abs=1e-9
-    )
-    assert vector[known & (label == 0)].mean(axis=0) == pytest.approx(-np.array(moved))
+def _columns_without_order():
+    rng = np.random.default_rng(0)
+    return {
+        "random": rng.uniform(0, 700, (2000, 2)),
+        "cluster": rng.normal(0, 1, (2000, 2)),
+        "clusters": np.concatenate(
+            [rng.normal(place, 2, (300, 2)) for place in (0, 40, 500)]
+        ),
+        "one place": np.zeros((200, 2)),
+        "line": np.column_stack([10.0 * np.arange(60), np.zeros(60)]),
+        "one": np.zeros((1, 2)),
+        "pair": np.array([[0.0, 0], [9, 3]]),
+        "triple": np.array([[0.0, 0], [9, 3], [2, 11]]),
+    }
 
 
-def test_cage_with_a_missing_corner_is_no_cage():
-    positions, label, spacing = perovskite()
-    gone = np.flatnonzero((positions == 140.0).all(axis=1))
-    kept = np.setdiff1d(np.arange(len(label)), gone)
-    vector = cage_displacement(positions[kept], label[kept], spacing)
-    distance, around = cKDTree(positions[kept]).query([140.0, 140.0], k=4)
-    assert distance == pytest.approx(spacing)
-    assert np.isnan(vector[around]).all()
+@pytest.mark.parametrize("n_sublattices", ["auto", 1, 2, 3, 4])
+@pytest.mark.parametrize("kind", _columns_without_order())
+def test_nothing_fails_without_order(kind, n_sublattices):
+    positions = _columns_without_order()[kind]
+    brightness = np.random.default_rng(1).uniform(0.1, 1, len(positions))
+    label = assign_sublattices(positions, brightness, 10.0, n_sublattices)
+    assert label.shape == (len(positions),)
+    most = 2 if n_sublattices == "auto" else n_sublattices
+    assert set(label) <= set(range(most))
+    for values in (
+        cage_displacement(positions, label, 10.0),
+        lattice_positions(positions, label),
+        lattice_vectors(positions, label).reshape(-1, 4),
+    ):
+        assert len(values) == len(positions)
+        known = np.isfinite(values)
+        assert np.array_equal(known.any(axis=1), known.all(axis=1))
 
 
 def test_sites_of_a_given_number_of_sublattices(columns):

@@ -1,0 +1,122 @@
+"""Images that many sets of sites share, and that nobody can write to any more."""
+
+import hashlib
+import weakref
+
+import numpy as np
+
+# id of an image -> (weak reference to it, digest of its content)
+_DIGESTS = {}
+
+
+def as_image_list(images):
+    """Check images and make them float32 and read-only.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_rows, n_cols) or list of such arrays
+        Images. One that somebody could still write to is copied.
+
+    Returns
+    -------
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    """
+    if isinstance(images, np.ndarray) and images.ndim == 2:
+        images = [images]
+    arrays = [np.asarray(image) for image in images]
+    for array in arrays:
+        if array.ndim != 2 or array.dtype.kind not in "buif":
+            raise ValueError(
+                "AtomSites hold real 2-D images, got one of shape "
+                f"{array.shape} and dtype {array.dtype}."
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(
+                "AtomSites hold finite images, got one with NaN or infinity. Replace "
+                "such pixels, for instance by the median of the image."
+            )
+    if not arrays:
+        raise ValueError("AtomSites need at least one image, got none.")
+    # One array given twice stays one.
+    made = {id(array): _as_constant(array) for array in arrays}
+    return [made[id(array)] for array in arrays]
+
+
+def _as_constant(array):
+    if array.dtype == np.float32 and is_constant(array):
+        return array.astype(np.float32, copy=False)
+    constant = np.array(array, dtype=np.float32, order="C")
+    constant.setflags(write=False)
+    return constant
+
+
+def is_constant(array):
+    """Tell whether no array gives access to write to this memory.
+
+    Parameters
+    ----------
+    array : ndarray
+        An array.
+
+    Returns
+    -------
+    constant : bool
+        Whether it and all that it is a view of are read-only.
+    """
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return True
+
+
+def make_constant(array):
+    """Make an array read-only that nobody else knows, as one just unpickled.
+
+    Parameters
+    ----------
+    array : ndarray
+        The array.
+    """
+    while isinstance(array, np.ndarray):
+        array.setflags(write=False)
+        array = array.base
+
+
+def digest(image):
+    """Compute a digest of an image's shape and content, of constant ones only once.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image, float32.
+
+    Returns
+    -------
+    digest : str
+        SHA-256 of shape and pixels, hexadecimal.
+    """
+    known = _DIGESTS.get(id(image))
+    if known is not None and known[0]() is image and is_constant(image):
+        return known[1]
+    content = hashlib.sha256(repr(image.shape).encode())
+    content.update(np.ascontiguousarray(image, dtype="<f4").data)
+    remember(image, content.hexdigest())
+    return content.hexdigest()
+
+
+def remember(image, digest):
+    """Keep the digest of an image as long as the image lives, if it is constant.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    digest : str
+        Its digest.
+    """
+    if is_constant(image):
+        key = id(image)
+        forget = weakref.ref(image, lambda _: _DIGESTS.pop(key, None))
+        _DIGESTS[key] = forget, digest

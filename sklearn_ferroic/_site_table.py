@@ -1,0 +1,194 @@
+"""What is known of each site: names, shapes, checks, and the table for people."""
+
+from numbers import Real
+
+import numpy as np
+
+from ._optional import import_optional
+
+# name -> (trailing shape, dtype, value where nothing is known)
+SITE_COLUMNS = {
+    "amplitude": ((), np.float64, np.nan),
+    "sigma": ((), np.float64, np.nan),
+    "background": ((), np.float64, np.nan),
+    "ellipticity": ((), np.float64, np.nan),
+    "ellipse_rotation": ((), np.float64, np.nan),
+    "position_std": ((2,), np.float64, np.nan),
+    "converged": ((), np.bool_, True),
+    "polarization": ((2,), np.float64, np.nan),
+    "lattice_position": ((2,), np.float64, np.nan),
+    "lattice_vectors": ((2, 2), np.float64, np.nan),
+}
+PER_SITE = ("frame", "positions", "sublattice", *SITE_COLUMNS)
+
+
+def as_pixel_sizes(pixel_size, n_images):
+    """Check pixel sizes, one for all images or one an image.
+
+    Parameters
+    ----------
+    pixel_size : float, list of (float or None) or None
+        In nm.
+    n_images : int
+        Number of images.
+
+    Returns
+    -------
+    sizes : list of (float or None)
+        One an image.
+    """
+    if pixel_size is None or np.ndim(pixel_size) == 0:
+        pixel_size = (
+            pixel_size.item() if isinstance(pixel_size, np.ndarray) else pixel_size
+        )
+        sizes = [pixel_size] * n_images
+    else:
+        sizes = list(pixel_size)
+    if len(sizes) != n_images:
+        raise ValueError(f"Got {len(sizes)} pixel sizes for {n_images} image(s).")
+    for size in sizes:
+        is_length = isinstance(size, Real) and np.isfinite(size) and size > 0
+        if size is not None and not is_length:
+            raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
+    return [None if size is None else float(size) for size in sizes]
+
+
+def as_positions(positions):
+    """Check positions.
+
+    Parameters
+    ----------
+    positions : array-like of shape (n_sites, 2)
+        Positions, px.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_sites, 2)
+        The same, float64.
+    """
+    positions = np.asarray(positions, dtype=np.float64)
+    if positions.size == 0:
+        positions = positions.reshape(0, 2)
+    if positions.ndim != 2 or positions.shape[1] != 2:
+        raise ValueError(
+            "positions must be (row, col) pairs of shape (n_sites, 2), got shape "
+            f"{positions.shape}."
+        )
+    if not np.isfinite(positions).all():
+        raise ValueError("positions must be finite, got NaN or infinity.")
+    return positions
+
+
+def as_column(name, values, n_sites, trailing=(), dtype=np.intp, missing=0):
+    """Check the values of all sites, or fill in what stands for none.
+
+    Parameters
+    ----------
+    name : str
+        What they are, for messages.
+    values : array-like of shape (n_sites, *trailing) or None
+        The values.
+    n_sites : int
+        Number of sites.
+    trailing : tuple of int
+        Shape of one site's value.
+    dtype : dtype
+        Type that the column gets.
+    missing : object
+        What stands for an unknown value.
+
+    Returns
+    -------
+    column : ndarray of shape (n_sites, *trailing)
+        The values.
+    """
+    shape = (n_sites, *trailing)
+    if values is None:
+        return np.full(shape, missing, dtype=dtype)
+    values = np.asarray(values)
+    if values.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
+    if dtype is np.intp and not np.array_equal(values, values.astype(np.intp)):
+        raise ValueError(f"{name} must hold whole numbers, got {values.dtype} values.")
+    return values.astype(dtype, copy=False)
+
+
+def as_margin(margin):
+    """Check the width of a border.
+
+    Parameters
+    ----------
+    margin : float
+        Width, px.
+
+    Returns
+    -------
+    margin : float
+        The same.
+    """
+    if not isinstance(margin, Real) or isinstance(margin, (bool, np.bool_)):
+        raise TypeError(
+            f"margin must be a distance from the border in px, got {margin!r}."
+        )
+    if not 0 <= margin < np.inf:
+        raise ValueError(
+            "margin must be a distance from the border in px, not negative and "
+            f"finite, got {margin!r}."
+        )
+    return float(margin)
+
+
+def to_frame(sites):
+    """Write the sites as a pandas table, see :meth:`AtomSites.to_frame`.
+
+    Parameters
+    ----------
+    sites : AtomSites
+        The sites.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        One row a site.
+    """
+    pandas = import_optional("pandas", "io")
+    nm = sites.pixel_size_per_site()
+    calibrated = any(size is not None for size in sites.pixel_size)
+    row, col = sites.positions.T
+    columns = {
+        "frame": sites.frame,
+        "sublattice": sites.sublattice,
+        "row": row,
+        "col": col,
+    }
+    if calibrated:
+        columns |= {"x_nm": col * nm, "y_nm": row * nm}
+    columns |= {
+        "row_std": sites.position_std[:, 0],
+        "col_std": sites.position_std[:, 1],
+        "amplitude": sites.amplitude,
+        "sigma": sites.sigma,
+        "background": sites.background,
+        "ellipticity": sites.ellipticity,
+        "ellipse_rotation": sites.ellipse_rotation,
+        "converged": sites.converged,
+        "polarization_row": sites.polarization[:, 0],
+        "polarization_col": sites.polarization[:, 1],
+    }
+    if calibrated:
+        pm = sites.polarization * (1000 * nm)[:, None]
+        columns |= {
+            "polarization_row_pm": pm[:, 0],
+            "polarization_col_pm": pm[:, 1],
+        }
+    columns |= {
+        "lattice_a_row": sites.lattice_vectors[:, 0, 0],
+        "lattice_a_col": sites.lattice_vectors[:, 0, 1],
+        "lattice_b_row": sites.lattice_vectors[:, 1, 0],
+        "lattice_b_col": sites.lattice_vectors[:, 1, 1],
+        "unit_cell_area": sites.unit_cell_area,
+        "lattice_rotation": sites.lattice_rotation,
+    }
+    if calibrated:
+        columns["unit_cell_area_nm2"] = sites.unit_cell_area * nm**2
+    return pandas.DataFrame(columns)

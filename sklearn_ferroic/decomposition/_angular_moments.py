@@ -1,0 +1,235 @@
+"""Angles and invariants from the moments of patches."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from .._angles import wrap_angle
+from ._patch_rows import check_features, check_patches, resolve_patch_shape
+from ._posed_columns import check_fitted_patches, column_names
+from ._zernike import zernike_basis, zernike_orders
+
+# Patches whose moments are taken at a time; bounds the scratch memory.
+_BATCH = 4096
+
+
+class AngularMoments(TransformerMixin, BaseEstimator):
+    """Read an angle and invariants off the Zernike moments of image patches.
+
+    The phase of a moment of first angular order is the angle, and the magnitudes of
+    all moments, which no turn of the patch changes, are what is left. Nothing but
+    principal components is learned, in milliseconds: a baseline of the same shape
+    as :class:`RotationalVAE`.
+
+    Parameters
+    ----------
+    latent_dim : int, default=2
+        Number of principal components of the magnitudes.
+
+    translation : bool, default=True
+        Whether the output has the columns of the offset, as that of RotationalVAE
+        has. They are 0: moments are taken about the centre of the patch, on which
+        its column must stand.
+
+    patch_shape : tuple of (int, int), default=None
+        Height and width of the patches when `X` holds them as rows. None reads a
+        row as the most nearly square patch.
+
+    moment : tuple of (int, int), default=None
+        Radial order n and angular order m of the moment whose phase is the angle.
+        None takes the leading principal component of the moments of all radial
+        orders with m = 1, which is the first steerable component [3]_: which of
+        them tells most hangs on how many cells the window holds. With m > 1 the
+        angle is the phase over m and known up to turns by 2π / m.
+
+    max_order : int, default=12
+        Highest radial order of the moments.
+
+    Attributes
+    ----------
+    orders_ : list of tuple of (int, int)
+        Radial and angular order of each moment.
+
+    pose_ : ndarray of shape (n_orders,), complex
+        Weight of each moment in the one whose phase is the angle.
+
+    pca_ : :class:`~sklearn.decomposition.PCA`
+        Principal components of the magnitudes, of unit variance.
+
+    patch_shape_ : tuple of (int, int)
+        Height and width of the patches.
+
+    n_features_in_ : int
+        Number of pixels of a patch.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if `X` has string names.
+
+    See Also
+    --------
+    MultiReferenceAlignment : Aligns patches to a common template.
+    RotationalVAE : Has latents, offsets and posterior widths of a model.
+
+    Notes
+    -----
+    Angles are in radians in [-pi, pi) from the +col axis towards the +row axis, up
+    to one constant for the whole fit. Turning the image by ``numpy.rot90(patch, 1)``
+    changes the angle by -pi/2. Moments are taken on the circle inscribed in the
+    patch. A patch without structure of the angular order has a meaningless angle.
+
+    References
+    ----------
+    .. [1] M. R. Teague, "Image analysis via the general theory of moments", J. Opt.
+       Soc. Am. 70, 920 (1980).
+    .. [2] A. Khotanzad and Y. H. Hong, "Invariant image recognition by Zernike
+       moments", IEEE Trans. Pattern Anal. Mach. Intell. 12, 489 (1990).
+    .. [3] Z. Zhao, Y. Shkolnisky, A. Singer, "Fast steerable principal component
+       analysis", IEEE Trans. Comput. Imaging 2, 1 (2016).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic.decomposition import AngularMoments
+    >>> row, col = np.mgrid[-6:7, -6:7]
+    >>> spot = np.exp(-((row - 3) ** 2 + col**2) / 4)
+    >>> X = np.stack([spot, np.rot90(spot, 1), 2 * spot])
+    >>> angle = AngularMoments(latent_dim=1).fit_transform(X)[:, 0]
+    >>> np.degrees(angle - angle[0]).round()
+    array([  0., -90.,   0.], dtype=float32)
+    """
+
+    _parameter_constraints: dict = {
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "translation": ["boolean"],
+        "patch_shape": [tuple, list, None],
+        "moment": [tuple, list, None],
+        "max_order": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        latent_dim=2,
+        translation=True,
+        patch_shape=None,
+        moment=None,
+        max_order=12,
+    ):
+        self.latent_dim = latent_dim
+        self.translation = translation
+        self.patch_shape = patch_shape
+        self.moment = moment
+        self.max_order = max_order
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the principal components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        orders = zernike_orders(self.max_order)
+        if self.moment is not None:
+            _check_moment(self.moment, orders)
+        patches = check_patches(self, X, min_samples=2)
+        shape = resolve_patch_shape(patches, self.patch_shape)
+        moments = _moments(patches, zernike_basis(shape, orders))
+        pca = PCA(self.latent_dim, whiten=True, svd_solver="full")
+        pca.set_output(transform="default")
+        pca.fit(np.abs(moments))
+        # nothing is set before all has gone well
+        check_features(self, X, patches, reset=True)
+        self.orders_ = orders
+        self.pose_ = _pose_weights(moments, np.array(orders), self.moment)
+        self.pca_ = pca
+        self.patch_shape_ = shape
+        self._fold = 1 if self.moment is None else self.moment[1]
+        self._has_offsets = self.translation
+        return self
+
+    def transform(self, X):
+        """Compute angle, offset and latents.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out)
+            Angle (radians, in [-pi, pi)), the offset 0 if `translation`, and
+            latents; float32.
+        """
+        patches = check_fitted_patches(self, X)
+        moments = _moments(patches, zernike_basis(self.patch_shape_, self.orders_))
+        angle = np.angle(moments @ self.pose_)[:, None] / self._fold
+        offsets = np.zeros((len(patches), 2 * self._has_offsets))
+        latents = self.pca_.transform(np.abs(moments))
+        columns = np.hstack([angle, offsets, latents]).astype(np.float32)
+        columns[:, 0] = wrap_angle(columns[:, 0])
+        return columns
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the output columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Checked against the features seen in `fit`, otherwise unused.
+
+        Returns
+        -------
+        names : ndarray of str
+            ``angle``, ``offset_row`` and ``offset_col`` if `translation`, and
+            ``latent0``, ``latent1``, ...
+        """
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features, generate_names=False)
+        return column_names(self._has_offsets, self.pca_.n_components_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _check_moment(moment, orders):
+    if tuple(moment) not in orders or moment[1] == 0:
+        raise ValueError(
+            f"moment={moment} is not the order (n, m) of a moment that turns, up to "
+            f"max_order={orders[-1][0]}: 1 <= m <= n <= max_order and n - m even, "
+            "such as (3, 1)."
+        )
+
+
+def _pose_weights(moments, orders, moment):
+    if moment is not None:
+        return (orders == moment).all(axis=1).astype(complex)
+    weights = np.zeros(len(orders), dtype=complex)
+    turning = orders[:, 1] == 1
+    leading = np.linalg.svd(moments[:, turning], full_matrices=False)[2][0].conj()
+    # a singular vector has no phase of its own
+    weights[turning] = leading * np.exp(-1j * np.angle(leading[0]))
+    return weights
+
+
+def _moments(patches, basis):
+    batches = (patches[part] for part in gen_batches(len(patches), _BATCH))
+    rows = (np.asarray(part, np.float64).reshape(len(part), -1) for part in batches)
+    return np.vstack([part @ basis.real + 1j * (part @ basis.imag) for part in rows])

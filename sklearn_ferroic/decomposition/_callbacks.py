@@ -1,0 +1,85 @@
+"""Callbacks of skorch around the training: ours, and those that users supply."""
+
+import copy
+import math
+import sys
+
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.utils import noop
+
+
+class CheckLoss(Callback):
+    """Stop at the first loss that is not finite."""
+
+    def on_batch_end(self, net, training, **kwargs):
+        """Look at the loss of the batch that was just run."""
+        name = "train_loss" if training else "valid_loss"
+        if not math.isfinite(net.history[-1, "batches", -1, name]):
+            raise divergence(net.lr)
+
+
+def divergence(learning_rate):
+    """Make the error of a training that has left the finite numbers."""
+    return ValueError(
+        f"The loss is no longer finite with learning_rate={learning_rate}. Lower it, "
+        "or look for extreme values in X."
+    )
+
+
+class Progress(Callback):
+    """Write a line an epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Write what the epoch that has ended gave."""
+        row = net.history[-1]
+        parts = [f"loss {row['train_loss']:.5f}"]
+        if "valid_loss" in row:
+            parts.append(f"validation loss {row['valid_loss']:.5f}")
+        count = f"{row['epoch']:{len(str(net.max_epochs))}}/{net.max_epochs}"
+        _write_line(f"epoch {count}: {', '.join(parts)}, {row['dur']:.2f} s")
+
+
+def early_stopping(n_iter_no_change, tol, verbose):
+    """Make skorch's early stopping, which restores the best weights."""
+    return EarlyStopping(
+        patience=n_iter_no_change,
+        threshold=tol,
+        threshold_mode="abs",
+        load_best=True,
+        sink=_write_line if verbose else noop,
+    )
+
+
+def copy_callbacks(callbacks):
+    """Check the callbacks that a user supplies, and copy them.
+
+    Parameters
+    ----------
+    callbacks : list or None
+        Callbacks of skorch, or tuples of a name and a callback.
+
+    Returns
+    -------
+    copies : list
+        The same, with a shallow copy of each: what a callback notes about a fit on
+        itself does not change the parameter, and where it writes to is shared.
+    """
+    return [_copy_callback(item) for item in callbacks or []]
+
+
+def _copy_callback(item):
+    is_named = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+    callback = item[1] if is_named else item
+    is_class = isinstance(callback, type) and issubclass(callback, Callback)
+    if not (is_class or isinstance(callback, Callback)):
+        raise TypeError(
+            "callbacks must hold callbacks of skorch, or tuples (name, callback), "
+            f"got {item!r}."
+        )
+    copied = copy.copy(callback)
+    return (item[0], copied) if is_named else copied
+
+
+def _write_line(text):
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,164 @@
+"""A file from which an interrupted training goes on.
+
+The file is a NumPy archive: arrays, and one text in JSON that holds all else. To read
+it runs no code, which a pickle might.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.utils import gen_batches
+
+from ._patch_rows import load_rows
+
+_VERSION = 1
+_DAMAGED = (
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+# Parameters that may differ between the fit that was broken off and its continuation.
+_FREE = {"device", "verbose", "warm_start"}
+
+
+class Checkpoint:
+    """The checkpoint of one fit.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    origin : dict
+        What the fit is begun with: `parameters`, `data`, `device` and whatever is
+        to be kept besides.
+    """
+
+    def __init__(self, path, origin):
+        self.path = path
+        self.origin = origin
+
+    def save(self, state):
+        """Write the state of the training."""
+        write_checkpoint(self.path, {"origin": self.origin, "state": state})
+
+    def load(self):
+        """Read the state of the training; None if there is no file.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be read or belongs to another fit.
+        """
+        try:
+            content = read_checkpoint(self.path)
+        except FileNotFoundError:
+            return None
+        self._check_origin(content["origin"])
+        return content["state"]
+
+    def _check_origin(self, found):
+        wanted = _unpack(_pack(self.origin, []), [])
+        changed = [
+            f"{name}={found['parameters'].get(name)!r}, not {value!r}"
+            for name, value in wanted["parameters"].items()
+            if name not in _FREE and found["parameters"].get(name) != value
+        ]
+        if found["data"] != wanted["data"]:
+            changed.append("other data")
+        if found["device"] != wanted["device"]:
+            changed.append(f"device {found['device']}, not {wanted['device']}")
+        if changed:
+            raise ValueError(
+                f"{os.fspath(self.path)} holds a fit with {'; '.join(changed)}. Go on "
+                "with what it was begun with, delete it, or choose another path."
+            )
+
+
+def fingerprint(patches):
+    """Digest the values of patches as training sees them, a part at a time."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in gen_batches(len(patches), 1024):
+        digest.update(load_rows(patches, part).numpy().data)
+    return digest.hexdigest()
+
+
+def write_checkpoint(path, content):
+    """Write nested dicts and lists of arrays, tensors, numbers and text to a file.
+
+    The file is whole at any time: a new one takes the place of the old one at once.
+    """
+    path = Path(path)
+    arrays = []
+    text = json.dumps({"version": _VERSION, "content": _pack(content, arrays)})
+    partial = path.with_name(path.name + ".part")
+    try:
+        with open(partial, "wb") as file:
+            np.savez(file, *arrays, text=np.array(text))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(path):
+    """Read what `write_checkpoint` wrote; arrays come back as tensors.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If the file is not a checkpoint, or damaged.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            stored = {name: archive[name] for name in archive.files}
+        found = json.loads(stored.pop("text").item())
+        if found["version"] != _VERSION:
+            raise ValueError(f"its version is {found['version']}, not {_VERSION}")
+        return _unpack(found["content"], stored)
+    except FileNotFoundError:
+        raise
+    except _DAMAGED as error:
+        raise ValueError(
+            f"{os.fspath(path)} is not a checkpoint that can be read: {error}. Delete "
+            "it to begin anew, or choose another path."
+        ) from error
+
+
+def _pack(item, arrays):
+    if isinstance(item, dict):
+        # as pairs, because JSON makes text of the numbers that are keys
+        return {"dict": [[key, _pack(value, arrays)] for key, value in item.items()]}
+    if isinstance(item, list | tuple):
+        return [_pack(value, arrays) for value in item]
+    if isinstance(item, torch.Tensor):
+        item = item.numpy(force=True)
+    if isinstance(item, np.ndarray):
+        arrays.append(item)
+        return {"array": len(arrays) - 1}
+    return item.item() if isinstance(item, np.generic) else item
+
+
+def _unpack(item, arrays):
+    if isinstance(item, list):
+        return [_unpack(value, arrays) for value in item]
+    if not isinstance(item, dict):
+        return item
+    if "array" in item:
+        return torch.from_numpy(arrays[f"arr_{item['array']}"])
+    return {key: _unpack(value, arrays) for key, value in item["dict"]}

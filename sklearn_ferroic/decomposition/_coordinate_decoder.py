@@ -1,0 +1,169 @@
+"""A decoder that gives the intensity at any point, and its fast squared error.
+
+A perceptron takes the coordinates of a point in canonical pose and the latents to
+one intensity (Bepler et al., NeurIPS 2019). Its first layer is linear in the
+coordinates, so that pose and latents of a patch come down to three vectors: what
+the layer changes by per row, per column, and at the centre.
+"""
+
+import torch
+from torch import nn
+
+from ._geometry import canonical_side, centered_grid
+
+# Pixels that go through the layers together on a CPU: their activations stay in
+# the cache of the core.
+_BLOCK = 1024
+# Length over which units of the first layer turn at first, px.
+_FIRST_LENGTH = 1.5
+# Patches that an accelerator takes at once; bounds its memory.
+_PATCHES_AT_ONCE = 64
+
+
+class CoordinateDecoder(nn.Module):
+    """Intensity as a function of coordinates and latents.
+
+    Parameters
+    ----------
+    patch_shape : tuple of int
+        Shape of the patches, px; half the longer side is the unit of length.
+    latent_dim : int
+        Number of latents.
+    n_hidden : int
+        Width of the hidden layers.
+    """
+
+    def __init__(self, patch_shape, latent_dim, n_hidden):
+        super().__init__()
+        self.patch_shape = patch_shape
+        self.side = canonical_side(patch_shape)
+        self.unit = max(patch_shape) / 2
+        self.coordinate = nn.Linear(2, n_hidden)
+        self.latent = nn.Linear(latent_dim, n_hidden, bias=False)
+        self.hidden = nn.ModuleList(nn.Linear(n_hidden, n_hidden) for _ in range(2))
+        self.intensity = nn.Linear(n_hidden, 1)
+
+    def initialize(self):
+        """Let each first unit turn within the width of a column, at its own place.
+
+        From weights of the usual size, which leave the intensity smooth over the
+        whole patch, training takes some ten times as long to form columns.
+        """
+        with torch.no_grad():
+            for part in self.coordinate.parameters():
+                part.mul_(self.unit / _FIRST_LENGTH)
+
+    def start_at(self, template):
+        """Leave the template to the training, which forms it within an epoch."""
+
+    @torch.no_grad()
+    def forward(self, latents):
+        """Images ``(n, side, side)`` in canonical pose; carries no gradient."""
+        still = latents.new_zeros(len(latents), 2)
+        lines = self._lines(latents, still[:, 0], still)
+        values = self._evaluate(self._grid((self.side,) * 2, latents), lines)
+        return values.reshape(-1, self.side, self.side)
+
+    def draw(self, latents, angle, offset):
+        """Posed patches ``(n, h * w)``."""
+        lines = self._lines(latents, angle, offset)
+        return self._evaluate(self._grid(self.patch_shape, latents), lines)
+
+    def mean_squared_error(self, patches, latents, angle, offset, canonical=None):
+        """Mean squared error of the posed patches; `canonical` is not needed."""
+        lines = self._lines(latents, angle, offset)
+        grid = self._grid(self.patch_shape, latents)
+        targets = patches.flatten(1)
+        if targets.device.type != "cpu" or not torch.is_grad_enabled():
+            return ((self._evaluate(grid, lines) - targets) ** 2).mean()
+        layers = [*self.hidden, self.intensity]
+        parts = [part for layer in layers for part in (layer.weight, layer.bias)]
+        return _SquaredError.apply(grid, targets, lines, *parts) / targets.numel()
+
+    def _grid(self, shape, like):
+        # a row (row, col, 1) a pixel
+        grid = centered_grid(shape, like) / self.unit
+        return torch.cat([grid, torch.ones_like(grid[:, :1])], dim=1)
+
+    def _lines(self, latents, angle, offset):
+        """First layer as a map ``(n, 3, n_hidden)`` from (row, col, 1).
+
+        The canonical point of a pixel is its place less the offset, turned back.
+        """
+        along_row, along_col = self.coordinate.weight.unbind(dim=1)
+        cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+        per_row = cos * along_row + sin * along_col
+        per_col = cos * along_col - sin * along_row
+        row, col = (offset / self.unit).split(1, dim=1)
+        center = self.coordinate.bias + self.latent(latents)
+        center = center - row * per_row - col * per_col
+        return torch.stack([per_row, per_col, center], dim=1)
+
+    def _evaluate(self, grid, lines):
+        """Intensities ``(n, n_points)`` at the points of a grid ``(n_points, 3)``."""
+        at_once = 1 if lines.device.type == "cpu" else _PATCHES_AT_ONCE
+        values = []
+        for part in lines.split(at_once):
+            active = (grid @ part).tanh()
+            for layer in self.hidden:
+                active = layer(active).tanh()
+            values.append(self.intensity(active)[..., 0])
+        return torch.cat(values)
+
+
+class _SquaredError(torch.autograd.Function):
+    """Sum of squared errors, with the gradient taken on the way.
+
+    A block of pixels goes forth and back through the layers before the next one,
+    so that its activations never leave the cache; a pass over whole batches spends
+    half of its time on moving them.
+    """
+
+    @staticmethod
+    def forward(ctx, grid, targets, lines, *layers):
+        total, gradients = _propagate(grid, targets, lines, layers)
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    def backward(ctx, scale):
+        return None, None, *(scale * gradient for gradient in ctx.saved_tensors)
+
+
+def _propagate(grid, targets, lines, layers):
+    """Sum of squared errors and its gradient by `lines` and each of `layers`."""
+    *hidden, weight, bias = layers
+    weights, biases = hidden[::2], hidden[1::2]
+    gradients = [torch.zeros_like(part) for part in (lines, *layers)]
+    by_lines, *by_hidden, by_weight, by_bias = gradients
+    by_weights, by_biases = by_hidden[::2], by_hidden[1::2]
+    n_hidden = lines.shape[2]
+    scratch = lines.new_empty(len(weights) + 3, _BLOCK, n_hidden)
+    total = lines.new_zeros(())
+    for patch, target in enumerate(targets):
+        for points, wanted in zip(
+            grid.split(_BLOCK), target.split(_BLOCK), strict=True
+        ):
+            *active, slope, other = scratch[:, : len(points)]
+            torch.mm(points, lines[patch], out=active[0]).tanh_()
+            for k, (matrix, shift) in enumerate(zip(weights, biases, strict=True)):
+                torch.addmm(shift, active[k], matrix.T, out=active[k + 1]).tanh_()
+            error = torch.addmv(bias, active[-1], weight[0]) - wanted
+            total += error @ error
+            error *= 2
+            by_weight[0].addmv_(active[-1].T, error)
+            by_bias += error.sum()
+            torch.outer(error, weight[0], out=slope)
+            _through_tanh(slope, active[-1])
+            for k in reversed(range(len(weights))):
+                by_weights[k].addmm_(slope.T, active[k])
+                by_biases[k] += slope.sum(dim=0)
+                torch.mm(slope, weights[k], out=other)
+                slope, other = other, slope
+                _through_tanh(slope, active[k])
+            by_lines[patch].addmm_(points.T, slope)
+    return total, gradients
+
+
+def _through_tanh(slope, active):
+    torch.ops.aten.tanh_backward.grad_input(slope, active, grad_input=slope)

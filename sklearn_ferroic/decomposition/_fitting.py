@@ -1,0 +1,218 @@
+"""From the estimator's parameters to its fitted attributes."""
+
+import math
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _get_feature_names
+
+from ._callbacks import copy_callbacks
+from ._checkpoint import Checkpoint, fingerprint, read_checkpoint
+from ._patch_rows import (
+    check_features,
+    check_patches,
+    count_pixels,
+    resolve_patch_shape,
+)
+from ._posed_columns import check_fitted_patches
+from ._training import (
+    Trained,
+    TrainingOptions,
+    choose_device,
+    fit_anew,
+    from_arrays,
+    to_arrays,
+    train,
+)
+from ._training_state import get_random_state
+
+
+def fit(estimator, X):
+    """Train an estimator, or go on from its weights if it is to start warm."""
+    options = _training_options(
+        estimator,
+        n_epochs=estimator.max_epochs,
+        anneal=True,
+        n_before=0,
+        validation_fraction=(
+            estimator.validation_fraction if estimator.early_stopping else None
+        ),
+    )
+    random_state = check_random_state(estimator.random_state)
+    if not (estimator.warm_start and hasattr(estimator, "weights_")):
+        return _begin(estimator, X, options, random_state)
+    if estimator.checkpoint is not None:
+        raise ValueError(
+            "A warm start keeps no checkpoint, for it hangs on the weights of the fit "
+            "before. Set checkpoint=None or warm_start=False."
+        )
+    return _go_on(estimator, X, options, random_state)
+
+
+def fit_one_pass(estimator, X):
+    """Train an estimator for one pass, whether it is fitted already or not."""
+    for name in ("early_stopping", "checkpoint"):
+        value = getattr(estimator, name)
+        if value:
+            raise ValueError(
+                f"partial_fit does not support {name}={value!r}: a call is one pass, "
+                "and the estimator can be saved between two."
+            )
+    is_fitted = hasattr(estimator, "weights_")
+    options = _training_options(
+        estimator,
+        n_epochs=1,
+        anneal=False,
+        n_before=estimator.n_iter_ if is_fitted else 0,
+        validation_fraction=None,
+    )
+    if not is_fitted:
+        random_state = check_random_state(estimator.random_state)
+        return _begin(estimator, X, options, random_state)
+    earlier = estimator.loss_curve_
+    return _go_on(estimator, X, options, estimator._random_state, earlier)
+
+
+def load(cls, path):
+    """Make a fitted estimator of a checkpoint."""
+    content = read_checkpoint(path)
+    origin, state = content["origin"], content["state"]
+    architecture = origin["architecture"]
+    architecture["patch_shape"] = tuple(architecture["patch_shape"])
+    trained = Trained(
+        from_arrays(state["model"], "cpu", **architecture),
+        state["losses"],
+        state["validation_losses"],
+        get_random_state(state),
+    )
+    estimator = cls(**origin["parameters"])
+    estimator.n_features_in_ = math.prod(architecture["patch_shape"])
+    if origin["feature_names"] is not None:
+        names = np.asarray(origin["feature_names"], dtype=object)
+        estimator.feature_names_in_ = names
+    return _set_fitted(estimator, architecture, trained)
+
+
+def load_model(estimator):
+    """Rebuild the model of a fitted estimator on its device."""
+    device = choose_device(estimator.device)
+    return from_arrays(estimator.weights_, device, **estimator._fitted_architecture)
+
+
+def _begin(estimator, X, options, random_state):
+    device = choose_device(estimator.device)
+    patches = check_patches(estimator, X, min_samples=2)
+    patch_shape = resolve_patch_shape(patches, estimator.patch_shape)
+    architecture = _architecture(estimator, patch_shape)
+    checkpoint = None
+    if estimator.checkpoint is not None:
+        origin = _origin(estimator, X, patches, architecture, device)
+        checkpoint = Checkpoint(estimator.checkpoint, origin)
+    trained = fit_anew(
+        patches,
+        architecture,
+        options,
+        device=device,
+        random_state=random_state,
+        checkpoint=checkpoint,
+    )
+    # nothing is set before all has gone well
+    check_features(estimator, X, patches, reset=True)
+    return _set_fitted(estimator, architecture, trained)
+
+
+def _go_on(estimator, X, options, random_state, earlier_losses=()):
+    patches = check_fitted_patches(estimator, X)
+    architecture = _check_same_architecture(estimator)
+    model = load_model(estimator)
+    trained = train(
+        model,
+        patches,
+        options,
+        device=choose_device(estimator.device),
+        random_state=random_state,
+    )
+    trained = trained._replace(losses=[*earlier_losses, *trained.losses])
+    return _set_fitted(estimator, architecture, trained)
+
+
+def _set_fitted(estimator, architecture, trained):
+    weights = to_arrays(trained.model)
+    estimator.weights_ = weights
+    estimator.patch_shape_ = architecture["patch_shape"]
+    estimator.noise_std_ = float(
+        weights["noise_variance"] ** 0.5 * weights["pixel_scale"]
+    )
+    estimator.loss_curve_ = trained.losses
+    estimator.validation_loss_curve_ = trained.validation_losses
+    estimator.n_iter_ = len(trained.losses)
+    estimator._fitted_architecture = architecture
+    estimator._random_state = trained.random_state
+    return estimator
+
+
+def _training_options(estimator, **schedule):
+    return TrainingOptions(
+        batch_size=estimator.batch_size,
+        learning_rate=estimator.learning_rate,
+        n_planned=estimator.max_epochs,
+        n_init=estimator.n_init,
+        callbacks=copy_callbacks(estimator.callbacks),
+        n_iter_no_change=estimator.n_iter_no_change,
+        tol=estimator.tol,
+        mixed_precision=estimator.mixed_precision,
+        verbose=int(estimator.verbose),
+        **schedule,
+    )
+
+
+def _origin(estimator, X, patches, architecture, device):
+    """Collect what a checkpoint keeps of the fit that it belongs to."""
+    parameters = estimator.get_params(deep=False)
+    del parameters["callbacks"], parameters["checkpoint"]
+    if isinstance(parameters["random_state"], np.random.RandomState):
+        parameters["random_state"] = None
+    names = _get_feature_names(X)
+    return {
+        "parameters": parameters,
+        "data": [len(patches), count_pixels(patches), fingerprint(patches)],
+        "device": device.type,
+        "architecture": architecture,
+        "feature_names": None if names is None else list(names),
+    }
+
+
+def _architecture(estimator, patch_shape):
+    if estimator.encoder == "invariant" and estimator.rotation_prior is not None:
+        raise ValueError(
+            f"rotation_prior={estimator.rotation_prior} cannot be had with "
+            "encoder='invariant': its latents cannot take up the turns that the "
+            "prior forbids. Set rotation_prior=None, or encoder='convolutional' "
+            "or 'dense'."
+        )
+    return {
+        "patch_shape": patch_shape,
+        "latent_dim": estimator.latent_dim,
+        "n_hidden": estimator.n_hidden,
+        "offset_scale": estimator.offset_scale if estimator.translation else 0.0,
+        "encoder": estimator.encoder,
+        "decoder": estimator.decoder,
+        "rotation_prior": estimator.rotation_prior,
+        "noise_std": estimator.noise_std,
+        "kl_capacity": estimator.kl_capacity,
+    }
+
+
+def _check_same_architecture(estimator):
+    given = estimator.patch_shape
+    wanted = _architecture(
+        estimator, estimator.patch_shape_ if given is None else tuple(given)
+    )
+    for name, fitted in estimator._fitted_architecture.items():
+        if wanted[name] != fitted:
+            raise ValueError(
+                f"The fit cannot go on with {name}={wanted[name]}: it was begun "
+                f"with {name}={fitted}. Set warm_start=False or make a new "
+                "estimator."
+            )
+    return wanted

@@ -1,0 +1,293 @@
+"""Multi-reference alignment as an estimator."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.decomposition import PCA
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from .._angles import wrap_angle
+from . import _aligned_patches as aligned
+from ._alignment import align
+from ._geometry import PolarGrid
+from ._patch_rows import (
+    check_features,
+    check_patches,
+    load_rows,
+    resolve_patch_shape,
+)
+from ._posed_columns import check_columns, check_fitted_patches, column_names
+from ._training import draw_rows
+
+# Patches aligned at a time; bounds the scratch memory.
+_BATCH = 256
+
+
+class MultiReferenceAlignment(TransformerMixin, BaseEstimator):
+    """Align image patches to their common template.
+
+    The template is found together with the turns of the patches, by
+    expectation–maximisation: it is the mean of the patches turned back by the
+    posterior of their turns. The angle of a patch is the turn at which it fits the
+    template best, and the latents are the leading principal components of the
+    patches turned back. A baseline of the same shape as :class:`RotationalVAE`:
+    one template has to serve all materials.
+
+    Parameters
+    ----------
+    latent_dim : int, default=2
+        Number of principal components.
+
+    translation : bool, default=True
+        Whether patches may be shifted; then `transform` returns the offsets.
+
+    patch_shape : tuple of (int, int), default=None
+        Height and width of the patches when `X` holds them as rows. None reads a
+        row as the most nearly square patch.
+
+    offset_scale : float, default=0.25
+        Standard deviation of the offset's Gaussian prior, px. The offset is found
+        after the angle and has no influence on it.
+
+    n_init : int, default=3
+        Number of patches tried as the first template.
+
+    n_iter : int, default=15
+        Number of steps of expectation and maximisation.
+
+    random_state : int, RandomState instance or None, default=None
+        Draws the patches that the template and the components are learned from,
+        at most 2048, and seeds the solver of the components.
+
+    Attributes
+    ----------
+    template_ : ndarray of shape (h, w)
+        The template: the mean of the patches turned back.
+
+    pca_ : :class:`~sklearn.decomposition.PCA`
+        Principal components of unit variance of the patches turned back, on the
+        rings of a polar grid within the circle inscribed in the patch.
+
+    patch_shape_ : tuple of (int, int)
+        Height and width of the patches.
+
+    n_features_in_ : int
+        Number of pixels of a patch.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if `X` has string names.
+
+    See Also
+    --------
+    RotationalVAE : Has canonical images that are not linear in the latents, and
+        posterior widths.
+    AngularMoments : The phase of a moment for the angle; needs no template.
+
+    Notes
+    -----
+    Angles are in radians in [-pi, pi) from the +col axis towards the +row axis, up
+    to one constant for the whole fit: the pose of the template is arbitrary.
+    Turning the image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. All
+    turns are tried at once by the fast Fourier transform along the rings, and the
+    best is refined between them.
+
+    References
+    ----------
+    .. [1] F. J. Sigworth, "A maximum-likelihood approach to single-particle image
+       refinement", J. Struct. Biol. 122, 328 (1998).
+    .. [2] Z. Zhao, Y. Shkolnisky, A. Singer, "Fast steerable principal component
+       analysis", IEEE Trans. Comput. Imaging 2, 1 (2016).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic.decomposition import MultiReferenceAlignment
+    >>> row, col = np.mgrid[-6:7, -6:7]
+    >>> spot = np.exp(-((row - 3) ** 2 + col**2) / 4)
+    >>> X = np.stack([np.rot90(spot, k % 4) for k in range(40)])
+    >>> X += np.random.RandomState(0).normal(0, 0.05, X.shape)
+    >>> alignment = MultiReferenceAlignment(latent_dim=1, random_state=0).fit(X)
+    >>> angle = alignment.transform(X)[:, 0]
+    >>> quarter_turns = (angle[1:5] - angle[:4]) / (np.pi / 2)
+    >>> np.mod(np.round(quarter_turns), 4)  # np.rot90 turns by -pi / 2
+    array([3., 3., 3., 3.], dtype=float32)
+    """
+
+    _parameter_constraints: dict = {
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "translation": ["boolean"],
+        "patch_shape": [tuple, list, None],
+        "offset_scale": [Interval(Real, 0, None, closed="neither")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        latent_dim=2,
+        translation=True,
+        patch_shape=None,
+        offset_scale=0.25,
+        n_init=3,
+        n_iter=15,
+        random_state=None,
+    ):
+        self.latent_dim = latent_dim
+        self.translation = translation
+        self.patch_shape = patch_shape
+        self.offset_scale = offset_scale
+        self.n_init = n_init
+        self.n_iter = n_iter
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Find the template and the components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        patches = check_patches(self, X, min_samples=2)
+        shape = resolve_patch_shape(patches, self.patch_shape)
+        random_state = check_random_state(self.random_state)
+        scale = float(self.offset_scale) if self.translation else 0.0
+        pca = PCA(self.latent_dim, whiten=True, random_state=random_state)
+        pca.set_output(transform="default")
+        images = _fit_template(
+            draw_rows(patches, random_state).reshape(-1, *shape),
+            pca,
+            offset_scale=scale,
+            n_starts=self.n_init,
+            n_iterations=self.n_iter,
+        )
+        # nothing is set before all has gone well
+        check_features(self, X, patches, reset=True)
+        self.patch_shape_ = shape
+        self.pca_ = pca
+        self._images = images
+        self._offset_scale = scale
+        unturned = np.zeros((1, 3 + pca.n_components_), dtype=np.float32)
+        self.template_ = aligned.draw_posed(images, unturned, shape).reshape(shape)
+        return self
+
+    def transform(self, X):
+        """Find angle, offset and latents.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, 1 + latent_dim) or \
+                (n_samples, 3 + latent_dim)
+            Angle (radians, in [-pi, pi)), offset ``(row, col)`` in px if
+            `translation`, and latents; float32.
+        """
+        patches = check_fitted_patches(self, X)
+        columns = [
+            self._align(load_rows(patches, part).reshape(-1, *self.patch_shape_))
+            for part in gen_batches(len(patches), _BATCH)
+        ]
+        columns = np.concatenate(columns).astype(np.float32)
+        columns[:, 0] = wrap_angle(columns[:, 0])
+        return columns if self._has_offsets else np.delete(columns, [1, 2], axis=1)
+
+    def inverse_transform(self, X):
+        """Draw the patches that given angles, offsets and latents stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_out)
+            Columns as `transform` returns them.
+
+        Returns
+        -------
+        patches : ndarray of shape (n_samples, h * w)
+            The patches as posed, without noise, in units of the training data.
+        """
+        check_is_fitted(self)
+        columns = check_columns(self, X, self._n_features_out)
+        if not self._has_offsets:
+            columns = np.insert(columns, [1, 1], 0, axis=1)
+        drawn = [
+            aligned.draw_posed(self._images, columns[part], self.patch_shape_)
+            for part in gen_batches(len(columns), _BATCH)
+        ]
+        return np.concatenate(drawn)
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the output columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Checked against the features seen in `fit`, otherwise unused.
+
+        Returns
+        -------
+        names : ndarray of str
+            ``angle``, ``offset_row`` and ``offset_col`` if `translation`, and
+            ``latent0``, ``latent1``, ...
+        """
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features, generate_names=False)
+        return column_names(self._has_offsets, self.pca_.n_components_)
+
+    @property
+    def _has_offsets(self):
+        return self._offset_scale > 0
+
+    @property
+    def _n_features_out(self):
+        return 1 + 2 * self._has_offsets + self.pca_.n_components_
+
+    def _align(self, patches):
+        # in double precision a patch's result does not hang on its batch
+        patches = patches.double()
+        polar = PolarGrid(self.patch_shape_)
+        mean = torch.from_numpy(self.pca_.mean_).to(patches)
+        angle = aligned.find_angle(patches, polar, mean)
+        template = torch.from_numpy(self._images.mean).to(patches)
+        offset = aligned.find_offset(patches, template, angle, self._offset_scale)
+        rings = aligned.turned_back_rings(patches, polar, angle, offset)
+        latents = self.pca_.transform(rings.numpy())
+        return np.column_stack([angle.numpy(), offset.numpy(), latents])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _fit_template(patches, pca, *, offset_scale, n_starts, n_iterations):
+    """Fit the components to aligned patches and draw canonical images of them."""
+    polar = PolarGrid(patches.shape[1:])
+    angle = align(
+        polar(patches), polar.weights, n_starts=n_starts, n_iterations=n_iterations
+    )
+    centered = patches.new_zeros(len(patches), 2)
+    nothing = patches.new_zeros(len(patches), 0)
+    first = aligned.draw_canonical_images(patches, angle, centered, nothing)
+    template = torch.from_numpy(first.mean)
+    offset = aligned.find_offset(patches, template, angle, offset_scale)
+    rings = aligned.turned_back_rings(patches, polar, angle, offset)
+    latents = torch.from_numpy(pca.fit_transform(rings.numpy())).to(patches)
+    return aligned.draw_canonical_images(patches, angle, offset, latents)

@@ -1,0 +1,96 @@
+"""The state of a training between two epochs, taken from skorch and given back."""
+
+import numpy as np
+from skorch.callbacks import Callback
+
+# What EarlyStopping notes about the epochs so far.
+_EARLY_STOPPING = (
+    "misses_",
+    "dynamic_threshold_",
+    "best_epoch_",
+    "best_model_weights_",
+)
+
+
+def capture(net, random_state):
+    """Collect all that the epochs to come hang on.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net, between two epochs.
+    random_state : RandomState
+        Shuffles the batches.
+
+    Returns
+    -------
+    state : dict
+        Nested dicts and lists of tensors, arrays, numbers and text.
+    """
+    callbacks = dict(net.callbacks_)
+    state = {
+        "model": net.module_.state_dict(),
+        "optimizer": net.optimizer_.state_dict(),
+        "learning_rate": callbacks["learning_rate"].lr_scheduler_.state_dict(),
+        "generator": net.module_.generator.get_state(),
+        "random_state": random_state.get_state(legacy=False),
+        "losses": loss_curve(net, "train_loss"),
+        "validation_losses": loss_curve(net, "valid_loss"),
+    }
+    if "early_stopping" in callbacks:
+        stopping = callbacks["early_stopping"]
+        state["early_stopping"] = [getattr(stopping, name) for name in _EARLY_STOPPING]
+    return state
+
+
+def restore(net, state):
+    """Set a net to a captured state.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        An initialised net whose callbacks know that training has begun.
+    state : dict
+        What `capture` gave.
+    """
+    callbacks = dict(net.callbacks_)
+    net.module_.load_state_dict(state["model"])
+    net.optimizer_.load_state_dict(state["optimizer"])
+    callbacks["learning_rate"].lr_scheduler_.load_state_dict(state["learning_rate"])
+    net.module_.generator.set_state(state["generator"])
+    for epoch, loss in enumerate(state["losses"]):
+        net.history.new_epoch()
+        net.history.record("epoch", epoch + 1)
+        net.history.record("train_loss", loss)
+        if state["validation_losses"] is not None:
+            net.history.record("valid_loss", state["validation_losses"][epoch])
+    if "early_stopping" in callbacks:
+        for name, value in zip(_EARLY_STOPPING, state["early_stopping"], strict=True):
+            setattr(callbacks["early_stopping"], name, value)
+
+
+def get_random_state(state):
+    """Make a RandomState that goes on where that of a captured state was."""
+    stored = state["random_state"]
+    key = stored["state"]["key"].numpy()
+    random_state = np.random.RandomState()
+    random_state.set_state({**stored, "state": {**stored["state"], "key": key}})
+    return random_state
+
+
+def loss_curve(net, name):
+    """Give the losses of all epochs as floats; None if there are none of that name."""
+    if not net.history or name not in net.history[-1]:
+        return [] if name == "train_loss" else None
+    return [float(loss) for loss in net.history[:, name]]
+
+
+class AtEpochEnd(Callback):
+    """Call a function of the net at the end of each epoch."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def on_epoch_end(self, net, **kwargs):
+        """Call it."""
+        self.function(net)

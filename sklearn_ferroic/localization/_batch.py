@@ -1,0 +1,144 @@
+"""Many images at a time: what joblib runs."""
+
+import math
+
+from joblib import Parallel, delayed
+
+from ._background import bin_sides
+from ._single_image import (
+    calibrate_image,
+    estimate_scale,
+    locate_tile,
+    merge_tiles,
+    score_image,
+)
+from ._tiles import cut_tiles
+
+
+def estimate_scales(images, masks, spacing, n_jobs):
+    """Estimate spacing and width of the columns of images.
+
+    Parameters
+    ----------
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    masks : list of (ndarray of bool or None)
+        Pixels of each that count; None for all.
+    spacing : float or None
+        Nearest-neighbour spacing if it is known, px.
+    n_jobs : int or None
+        Number of images at a time.
+
+    Returns
+    -------
+    scales : list of tuple of float
+        Spacing and width of each, px, and a skewness: negative for dark columns.
+    """
+    return Parallel(n_jobs=n_jobs)(
+        delayed(estimate_scale)(number, image, valid, spacing)
+        for number, (image, valid) in enumerate(zip(images, masks, strict=True))
+    )
+
+
+def locate_images(images, masks, *, spacing, width, tile_size, n_jobs, **options):
+    """Locate the columns of images.
+
+    Parameters
+    ----------
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    masks : list of (ndarray of bool or None)
+        Pixels of each that count; None for all.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma of the columns, px.
+    tile_size : int or None
+        Side of the tiles, px.
+    n_jobs : int or None
+        Number of images or tiles at a time.
+    **options
+        As :func:`~sklearn_ferroic.localization._locate.locate_columns` takes them.
+
+    Returns
+    -------
+    fits : list of ColumnFit
+        The columns of each image.
+    calibrations : list of Calibration
+        The noise of each image.
+    """
+    scale = {"spacing": spacing, "width": width}
+    calibrations = Parallel(n_jobs=n_jobs)(
+        delayed(calibrate_image)(number, image, valid, **scale)
+        for number, (image, valid) in enumerate(zip(images, masks, strict=True))
+    )
+    places = [
+        (number, tile)
+        for number, image in enumerate(images)
+        for tile in cut_tiles(
+            image.shape, tile_size, spacing, math.prod(bin_sides(spacing, width))
+        )
+    ]
+    parts = Parallel(n_jobs=n_jobs)(
+        delayed(locate_tile)(
+            number,
+            images[number][tile.window],
+            None if masks[number] is None else masks[number][tile.window],
+            tile,
+            calibrations[number],
+            **scale,
+            **options,
+        )
+        for number, tile in places
+    )
+    by_image = [[] for _ in images]
+    for (number, _), part in zip(places, parts, strict=True):
+        by_image[number].append(part)
+    fits = [
+        merge_tiles(number, fits, images[number].shape, calibration, spacing)
+        for number, (fits, calibration) in enumerate(
+            zip(by_image, calibrations, strict=True)
+        )
+    ]
+    return fits, calibrations
+
+
+def score_images(
+    images, masks, fits, calibrations, *, spacing, width, tile_size, n_jobs
+):
+    """Rate the columns of images.
+
+    Parameters
+    ----------
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    masks : list of (ndarray of bool or None)
+        Pixels of each that count; None for all.
+    fits : list of ColumnFit
+        Their columns.
+    calibrations : list of Calibration
+        Their noise.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma of the columns, px.
+    tile_size : int or None
+        Side of the tiles, px.
+    n_jobs : int or None
+        Number of images at a time.
+
+    Returns
+    -------
+    scores : list of float
+        The figure of merit of each image.
+    """
+    return Parallel(n_jobs=n_jobs)(
+        delayed(score_image)(
+            number,
+            image,
+            valid,
+            fit,
+            cut_tiles(image.shape, tile_size, spacing),
+            calibration,
+            width,
+        )
+        for number, (image, valid, fit, calibration) in enumerate(
+            zip(images, masks, fits, calibrations, strict=True)
+        )
+    )

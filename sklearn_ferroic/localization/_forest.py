@@ -1,0 +1,95 @@
+"""Paths through the graph of neighbours: one tree for each connected part."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import (
+    breadth_first_order,
+    connected_components,
+    minimum_spanning_tree,
+)
+
+
+class Forest(NamedTuple):
+    """A spanning tree for each connected part of a graph.
+
+    Parameters
+    ----------
+    parent : ndarray of int of shape (n,)
+        The next node on the way to the root; a root is its own parent.
+    edge : ndarray of int of shape (n,)
+        Index of the pair that leads there, −1 for roots.
+    part : ndarray of int of shape (n,)
+        Which connected part a node belongs to.
+    """
+
+    parent: np.ndarray
+    edge: np.ndarray
+    part: np.ndarray
+
+
+def spanning_forest(n, pairs, cost=None):
+    """Span the connected parts of a graph by trees.
+
+    Parameters
+    ----------
+    n : int
+        Number of nodes.
+    pairs : ndarray of shape (n_pairs, 2)
+        Edges, each once, first < second, in lexical order.
+    cost : ndarray of shape (n_pairs,), default=None
+        Positive cost of each edge. The trees are the cheapest; those of
+        shortest paths, edge by edge, from a middle node if None.
+
+    Returns
+    -------
+    forest : Forest
+        The trees.
+    """
+    ones = np.ones(len(pairs)) if cost is None else cost
+    graph = coo_array((ones, pairs.T), shape=(n, n)).tocsr()
+    n_parts, part = connected_components(graph, directed=False)
+    if cost is not None:
+        graph = minimum_spanning_tree(graph)
+    # One more node that all roots hang on makes a single tree of the forest.
+    by_part = np.argsort(part, kind="stable")
+    size = np.bincount(part, minlength=n_parts)
+    root = by_part[np.cumsum(size) - size + size // 2]
+    graph = coo_array(graph)
+    row = np.concatenate([graph.coords[0], np.full(n_parts, n)])
+    col = np.concatenate([graph.coords[1], root])
+    graph = coo_array((np.ones(len(row)), (row, col)), shape=(n + 1, n + 1)).tocsr()
+    _, parent = breadth_first_order(graph, n, directed=False)
+    parent = parent[:n].astype(np.intp)
+    parent[root] = root
+    key = np.minimum(np.arange(n), parent) * n + np.maximum(np.arange(n), parent)
+    edge = np.searchsorted(pairs[:, 0].astype(np.intp) * n + pairs[:, 1], key)
+    edge[root] = -1
+    return Forest(parent, edge, part)
+
+
+def accumulate(parent, steps, combine):
+    """Combine what stands at the nodes along all ways from the roots.
+
+    Parameters
+    ----------
+    parent : ndarray of int of shape (n,)
+        Parents; a root is its own.
+    steps : ndarray of shape (n, ...)
+        What each node adds to its parent; roots hold the neutral element.
+    combine : callable
+        Associative, ``combine(towards_root, away_from_root)``.
+
+    Returns
+    -------
+    total : ndarray of shape (n, ...)
+        Combination from the root to each node.
+    """
+    # Pointers jump twice as far each time.
+    while True:
+        farther = parent[parent]
+        steps = combine(steps[parent], steps)
+        if np.array_equal(farther, parent):
+            return steps
+        parent = farther

@@ -1,0 +1,48 @@
+"""Warnings of images that do not go together, or are not what they should be."""
+
+import warnings
+
+import numpy as np
+
+# Images whose spacings differ by more are not of one magnification.
+_MAX_SCALE_RATIO = 1.25
+# Skewness of the blob filter's response: bright columns give 0.5 to 4.
+_DARK = -0.4
+
+
+def warn_of_dark_columns(skewnesses):
+    """Warn of images whose columns are darker than what is between them.
+
+    Parameters
+    ----------
+    skewnesses : ndarray of shape (n_images,)
+        Skewness of each image's blob response.
+    """
+    if skewnesses.min() < _DARK:
+        warnings.warn(
+            f"Image {skewnesses.argmin()} looks like dark columns on a bright "
+            "background (bright field?). Columns are taken to be bright: give -image.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def warn_of_outliers(spacings, spacing):
+    """Warn of images of another magnification.
+
+    Parameters
+    ----------
+    spacings : ndarray of shape (n_images,)
+        Spacing in each image, px.
+    spacing : float
+        Their median.
+    """
+    ratio = np.maximum(spacings / spacing, spacing / spacings)
+    if ratio.max() > _MAX_SCALE_RATIO:
+        warnings.warn(
+            f"Image {ratio.argmax()} has a column spacing of "
+            f"{spacings[ratio.argmax()]:.1f} px, the median image {spacing:.1f} px. "
+            "Fit images of one magnification at a time.",
+            UserWarning,
+            stacklevel=2,
+        )

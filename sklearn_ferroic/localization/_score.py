@@ -1,0 +1,67 @@
+"""How much of an image the columns found explain."""
+
+import numpy as np
+
+from ._columns import SIGMA
+from ._filters import blob_response
+from ._windows import render_columns
+
+
+def power_sums(image, valid, fit, inner, width):
+    """Sum up what structure a tile shows and what its columns leave of it.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The tile.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Pixels that count; None for all.
+    fit : ColumnFit
+        Its columns.
+    inner : tuple of slice
+        The tile's own pixels.
+    width : float
+        Typical sigma, px.
+
+    Returns
+    -------
+    sums : ndarray of shape (5,)
+        Squares of the blob response of the image, and of the image less its columns;
+        the latter's where it is below zero; numbers of pixels of all and of those.
+    """
+    table = fit.table.copy()
+    table[:, SIGMA] = np.where(np.isfinite(table[:, SIGMA]), table[:, SIGMA], width)
+    rest = image - render_columns(image.shape, table, width)
+    if valid is not None:
+        # Masked pixels are filled in the image, and there is nothing to explain.
+        rest = np.where(valid, rest, image)
+    # Both through the blob filter: backgrounds leave, and most of the noise.
+    seen, left = (
+        blob_response(part, width)[inner].astype(np.float64) for part in (image, rest)
+    )
+    if valid is not None:
+        seen, left = seen[valid[inner]], left[valid[inner]]
+    trough = left[left < 0]
+    return np.array(
+        [np.sum(seen**2), np.sum(left**2), np.sum(trough**2), seen.size, trough.size]
+    )
+
+
+def explained_variance(sums):
+    """Share of the structure above the noise that the columns explain.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (5,)
+        Sums of :func:`power_sums` over all tiles.
+
+    Returns
+    -------
+    share : float
+        At most 1.
+    """
+    seen, left, trough, n_pixels, n_trough = sums
+    # Crests of the rest may be columns missed; troughs are noise.
+    noise = trough / max(n_trough, 1)
+    structure = max(seen / n_pixels - noise, 1e-30)
+    return 1 - max(left / n_pixels - noise, 0) / structure

@@ -1,0 +1,360 @@
+"""The networks of the paper: amortised encoders, coordinate decoder, objective."""
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from scipy.stats import vonmises
+from sklearn.base import clone
+
+from sklearn_ferroic import RotationalVAE
+from sklearn_ferroic.decomposition import _circular_normal
+from sklearn_ferroic.decomposition._amortized_model import AmortizedModel
+from sklearn_ferroic.decomposition._coordinate_decoder import CoordinateDecoder
+from sklearn_ferroic.decomposition._decoders import CanonicalDecoder
+from sklearn_ferroic.decomposition._geometry import pose
+from sklearn_ferroic.decomposition._patch_model import PatchModel, cubature_points
+from sklearn_ferroic.metrics import angular_error
+from tests.decomposition._cells import NOISE, make_patches
+
+AMORTIZED = ["convolutional", "dense"]
+DECODERS = ["canonical", "coordinate"]
+ALL = [(e, d) for e in ["invariant", *AMORTIZED] for d in DECODERS]
+
+
+def paper_model(**parameters):
+    return RotationalVAE(
+        random_state=0, n_hidden=16, max_epochs=2, batch_size=32
+    ).set_params(**parameters)
+
+
+# --- what every combination owes
+
+
+@pytest.mark.parametrize("translation", [True, False])
+@pytest.mark.parametrize(("encoder", "decoder"), ALL)
+def test_shapes_ranges_and_names(encoder, decoder, translation):
+    X, _, _ = make_patches(48)
+    vae = paper_model(
+        encoder=encoder, decoder=decoder, translation=translation, latent_dim=3
+    ).fit(X)
+    found, std = vae.transform_with_std(X)
+    n_columns = 6 if translation else 4
+    assert found.shape == std.shape == (48, n_columns)
+    assert found.dtype == np.float32
+    assert list(vae.get_feature_names_out())[-3:] == ["latent0", "latent1", "latent2"]
+    assert found[:, 0].min() >= -np.pi
+    assert found[:, 0].max() < np.pi
+    assert (std > 0).all()
+    assert vae.inverse_transform(found).shape == (48, 400)
+    assert vae.decode(found[:, -3:]).shape == (48, 20, 20)
+    assert vae.score_samples(X).shape == (48,)
+    assert np.isfinite(vae.score(X))
+    assert vae.loss_curve_[-1] < vae.loss_curve_[0]
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), ALL)
+def test_results_repeat_to_the_bit_and_hang_on_no_batch(encoder, decoder):
+    X, _, _ = make_patches(40)
+    vae = paper_model(encoder=encoder, decoder=decoder)
+    first, second = clone(vae).fit(X), clone(vae).fit(X)
+    np.testing.assert_array_equal(first.transform(X), second.transform(X))
+    np.testing.assert_array_equal(first.score_samples(X), second.score_samples(X))
+    np.testing.assert_allclose(
+        first.transform(X[:3]), first.transform(X)[:3], rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        first.score_samples(X[:3]), first.score_samples(X)[:3], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), [("dense", "coordinate")])
+def test_weights_are_arrays_and_pickles_hold_no_torch(encoder, decoder, tmp_path):
+    X, _, _ = make_patches(40)
+    vae = paper_model(encoder=encoder, decoder=decoder, rotation_prior=0.1).fit(X)
+    assert all(type(value) is np.ndarray for value in vae.weights_.values())
+    joblib.dump(vae, tmp_path / "vae.joblib")
+    assert b"torch" not in (tmp_path / "vae.joblib").read_bytes()
+    loaded = joblib.load(tmp_path / "vae.joblib")
+    np.testing.assert_array_equal(loaded.transform(X), vae.transform(X))
+    vae.partial_fit(X)
+    with pytest.raises(ValueError, match=r"cannot go on with decoder=canonical"):
+        vae.set_params(decoder="canonical").partial_fit(X)
+
+
+def test_a_rotation_prior_with_the_invariant_encoder_is_refused():
+    X, _, _ = make_patches(10)
+    with pytest.raises(ValueError, match=r"rotation_prior=0\.1 cannot be had"):
+        paper_model(rotation_prior=0.1).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("encoder", "transformer"),
+        ("decoder", "spatial"),
+        ("rotation_prior", 0.0),
+        ("noise_std", -1.0),
+        ("kl_capacity", -1.0),
+    ],
+)
+def test_refusals(name, value):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+        paper_model(**{name: value}).fit(np.ones((4, 9)))
+
+
+# --- the coordinate decoder
+
+
+@pytest.fixture
+def decoder():
+    torch_state = torch.get_rng_state()
+    torch.manual_seed(0)
+    decoder = CoordinateDecoder((20, 16), 2, 24).double()
+    torch.set_rng_state(torch_state)
+    return decoder
+
+
+def draw_columns(n, seed=0):
+    rng = np.random.RandomState(seed)
+    latents, offset = rng.normal(size=(2, n, 2))
+    angle = rng.uniform(-np.pi, np.pi, n)
+    return [torch.from_numpy(part) for part in (latents, angle, offset)]
+
+
+def test_decoder_poses_as_an_image_is_posed(decoder):
+    latents, angle, offset = draw_columns(6)
+    offset *= 0.3  # the canonical image reaches a pixel beyond the corners
+    with torch.no_grad():
+        drawn = decoder.draw(latents, angle, offset)
+        resampled = pose(decoder(latents), angle, offset, (20, 16))
+    # but for the error of the bilinear interpolation
+    assert drawn.std(dim=1).min() > 0.01
+    assert (drawn - resampled).abs().max() < 0.01 * drawn.std()
+
+
+def test_decoder_turns_the_way_of_the_convention(decoder):
+    decoder.patch_shape = (20, 20)
+    latents, angle, offset = draw_columns(3)
+    with torch.no_grad():
+        upright = decoder.draw(latents, angle, 0 * offset).reshape(-1, 20, 20)
+        turned = decoder.draw(latents, angle - np.pi / 2, 0 * offset)
+    np.testing.assert_allclose(
+        turned.reshape(-1, 20, 20), np.rot90(upright, 1, axes=(1, 2)), atol=1e-9
+    )
+
+
+def test_squared_error_and_gradient_are_those_of_the_drawn_patches(decoder):
+    patches = torch.from_numpy(np.random.RandomState(1).normal(size=(7, 20, 16)))
+    columns = [part.requires_grad_() for part in draw_columns(7)]
+    leaves = [*columns, *decoder.parameters()]
+    fast = decoder.mean_squared_error(patches, *columns)
+    direct = ((decoder.draw(*columns) - patches.flatten(1)) ** 2).mean()
+    np.testing.assert_allclose(fast.item(), direct.item(), rtol=1e-12)
+    # scaled, as under the logarithm of the objective
+    fast = torch.autograd.grad(3 * fast, leaves)
+    direct = torch.autograd.grad(3 * direct, leaves)
+    for ours, expected in zip(fast, direct, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-14)
+    assert min(part.abs().max() for part in direct) > 1e-6
+
+
+def test_canonical_decoder_starts_at_the_template_for_all_latents():
+    torch_state = torch.get_rng_state()
+    decoder = CanonicalDecoder((12, 12), 2, 8)
+    torch.set_rng_state(torch_state)
+    template = torch.arange(decoder.side**2) / decoder.side**2
+    decoder.start_at(template.reshape(decoder.side, decoder.side))
+    with torch.no_grad():
+        images = decoder(torch.tensor([[0.0, 0.0], [2.0, -2.0]]))
+    np.testing.assert_allclose(images.flatten(1), template.expand(2, -1), atol=0.06)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_invariant_encoder_finds_the_angle_with_the_coordinate_decoder(seed):
+    X, angle, _ = make_patches(240)
+    vae = RotationalVAE(
+        decoder="coordinate",
+        n_hidden=32,
+        max_epochs=8,
+        batch_size=16,
+        random_state=seed,
+    )
+    found = vae.fit_transform(X)
+    error = np.degrees(np.abs(angular_error(angle, found[:, 0], register=True)))
+    assert error.max() < 10
+    assert np.median(error) < 2
+    assert (X.reshape(240, -1) - vae.inverse_transform(found)).std() < 2 * NOISE
+
+
+# --- the amortised posterior
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("encoder", AMORTIZED)
+def test_amortized_models_learn_to_draw_the_patches(encoder, decoder):
+    X, _, _ = make_patches(240)
+    vae = RotationalVAE(
+        encoder=encoder,
+        decoder=decoder,
+        latent_dim=4,
+        n_hidden=32,
+        max_epochs=15,
+        batch_size=8,
+        random_state=0,
+    ).fit(X)
+    held_out, _, _ = make_patches(100, seed=9)
+    flat = held_out.reshape(100, -1)
+    residual = (flat - vae.inverse_transform(vae.transform(held_out))).std()
+    about_the_mean = (flat - X.reshape(240, -1).mean(axis=0)).std()
+    assert residual < 0.75 * about_the_mean
+    # what is drawn is posed: another angle draws something else
+    columns = vae.transform(held_out)
+    columns[:, 0] += np.pi / 4
+    assert (flat - vae.inverse_transform(columns)).std() > 1.3 * residual
+
+
+def test_angle_of_patches_that_differ_in_nothing_else():
+    """Where the angle is the cheapest way to tell patches apart, it is found."""
+    rng = np.random.RandomState(0)
+    angle = rng.uniform(-0.7, 0.7, 400)
+    X, _, _ = make_patches(400, seed=1, angle=angle)
+    vae = RotationalVAE(
+        encoder="dense",
+        decoder="canonical",
+        translation=False,
+        latent_dim=1,
+        max_epochs=30,
+        batch_size=32,
+        random_state=0,
+    ).fit(X)
+    found, std = vae.transform_with_std(X)
+    error = np.degrees(np.abs(angular_error(angle, found[:, 0], register=True)))
+    assert np.median(error) < 5
+    assert np.degrees(np.median(std[:, 0])) < 10
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_score_is_the_mean_bound_over_the_posterior(decoder):
+    """The cubature against 400 draws, for a trained model."""
+    X, _, _ = make_patches(120)
+    vae = paper_model(encoder="dense", decoder=decoder, max_epochs=15).fit(X)
+    weights = {name: torch.tensor(value) for name, value in vae.weights_.items()}
+    model = AmortizedModel((20, 20), 2, 16, 0.25, encoder="dense", decoder=decoder)
+    model.load_state_dict(weights)
+    rng = np.random.RandomState(0)
+    with torch.no_grad():
+        patches = model.standardize(torch.from_numpy(X[:20].reshape(20, -1)))
+        mean, std = model.posterior(patches)
+        total = 0
+        for _ in range(400):
+            noise = torch.from_numpy(rng.normal(size=mean.shape).astype(np.float32))
+            columns = mean + noise * std
+            drawn = model.reconstruct(
+                columns[:, 3:], columns[:, 0], 0.25 * columns[:, 1:3]
+            )
+            total = total + model.log_likelihood(patches, drawn) / 400
+        bound = total - model.divergence(model.posterior(patches))
+        bound -= 400 * torch.log(model.pixel_scale)
+    np.testing.assert_allclose(vae.score_samples(X[:20]), bound / 400, atol=0.01)
+
+
+def test_score_changes_with_the_unit_of_intensity_by_its_jacobian():
+    X, _, _ = make_patches(60)
+    vae = paper_model(encoder="dense", decoder="coordinate", noise_std=0.5)
+    score = clone(vae).fit(X).score(X)
+    tenfold = vae.set_params(noise_std=5.0).fit(10 * X).score(10 * X)
+    assert tenfold == pytest.approx(score - np.log(10), abs=1e-3)
+
+
+def test_cubature_is_exact_for_quadratics():
+    mean, std = torch.tensor([[1.0, -2.0, 0.5]]), torch.tensor([[0.3, 2.0, 1.0]])
+    values = [
+        (points[:, 0] ** 2 + points[:, 0] * points[:, 1] + 3 * points[:, 2] ** 2)
+        for points in cubature_points(mean, std)
+    ]
+    expected = 1 + 0.09 - 2 + 3 * (0.25 + 1)
+    assert torch.stack(values).mean().item() == pytest.approx(expected, rel=1e-5)
+
+
+# --- priors and objective
+
+
+@pytest.mark.parametrize("std", [0.05, 0.5, 0.79, 0.81, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("prior", [0.1, 0.7, 3.0, None])
+def test_divergence_on_the_circle(std, prior):
+    kappa = 0.0 if prior is None else _circular_normal.concentration(prior)
+    mean = 0.4
+    grid = np.linspace(-np.pi, np.pi, 40_001)[:-1]
+    turns = 2 * np.pi * np.arange(-8, 9)[:, None]
+    density = np.exp(-0.5 * ((grid - mean + turns) / std) ** 2).sum(axis=0)
+    density /= density.sum() * (grid[1] - grid[0])
+    log_prior = vonmises(kappa).logpdf(grid) if kappa else -np.log(2 * np.pi)
+    log_ratio = np.log(np.maximum(density, 1e-300)) - log_prior
+    expected = (density * log_ratio).sum() * (grid[1] - grid[0])
+    found = _circular_normal.divergence(
+        *torch.tensor([[mean], [std]], dtype=torch.float64), kappa
+    )
+    assert found.item() == pytest.approx(expected, abs=5e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize("std", [0.005, 0.1, 1.0, 4.0])
+def test_concentration_has_the_circular_standard_deviation(std):
+    kappa = _circular_normal.concentration(std)
+    length = abs(vonmises(kappa).expect(lambda t: np.cos(t), lb=-np.pi, ub=np.pi))
+    if std < 0.01:
+        length = 1 - 0.5 / kappa
+    assert np.sqrt(-2 * np.log(length)) == pytest.approx(std, rel=1e-3)
+
+
+def test_a_narrow_rotation_prior_holds_the_angle():
+    X, _, _ = make_patches(120)
+    vae = paper_model(encoder="dense", decoder="canonical", max_epochs=10)
+    free = clone(vae).fit_transform(X)[:, 0]
+    held = clone(vae).set_params(rotation_prior=0.05).fit_transform(X)[:, 0]
+    assert np.abs(held).max() < 0.5
+    assert np.abs(free).mean() > 2 * np.abs(held).mean()
+
+
+def test_a_fixed_noise_is_kept_in_units_of_X():
+    X, _, _ = make_patches(60)
+    for encoder in ("invariant", "dense"):
+        vae = paper_model(encoder=encoder, noise_std=0.7).fit(X)
+        assert vae.noise_std_ == pytest.approx(0.7, rel=1e-5)
+    fitted = paper_model(encoder="dense", max_epochs=10).fit(X)
+    assert fitted.noise_std_ < 0.7
+
+
+def test_objective_of_fixed_noise_and_capacity():
+    model = PatchModel((4, 5), 1, 2, 0.0, noise_std=0.5, kl_capacity=8.0)
+    model.pixel_mean.fill_(0.0)
+    model.pixel_scale.fill_(2.0)
+    model.noise_variance.fill_((0.5 / 2.0) ** 2)
+    model.progress = 0.25
+    error, divergence = torch.tensor(0.3), torch.tensor(3.0)
+    # half the error over the variance, and 30 a nat away from a quarter of 8
+    expected = 0.5 * 0.3 / 0.0625 + 30 * (3 - 2) / 20
+    assert model.objective(error, divergence).item() == pytest.approx(expected)
+    # what is held out is judged by its bound
+    model.eval()
+    expected = 0.5 * 0.3 / 0.0625 + 3 / 20
+    assert model.objective(error, divergence).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("capacity", [2.0, 12.0])
+def test_capacity_is_reached_at_the_end_of_the_training(capacity):
+    X, _, _ = make_patches(240)
+    vae = paper_model(
+        encoder="dense",
+        decoder="canonical",
+        kl_capacity=capacity,
+        n_hidden=32,
+        max_epochs=30,
+    ).fit(X)
+    weights = {name: torch.tensor(value) for name, value in vae.weights_.items()}
+    model = AmortizedModel((20, 20), 2, 32, 0.25, encoder="dense")
+    model.load_state_dict(weights)
+    with torch.no_grad():
+        patches = model.standardize(torch.from_numpy(X.reshape(240, -1)))
+        divergence = model.divergence(model.posterior(patches)).mean().item()
+    assert divergence == pytest.approx(capacity, rel=0.15)

@@ -1,0 +1,285 @@
+"""The fit of all columns, by itself."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from sklearn_ferroic.localization._column_fit import fit_columns
+from sklearn_ferroic.localization._columns import AMPLITUDE, COL, ROW, SIGMA
+from sklearn_ferroic.localization._render import render
+from sklearn_ferroic.localization._windows import (
+    center_of_mass,
+    matched_significance,
+    render_columns,
+)
+
+POSITION = slice(ROW, COL + 1)
+
+
+def start_table(truth, rng, shift=0.3):
+    n = len(truth.positions)
+    return np.column_stack(
+        [
+            truth.amplitude * rng.uniform(0.8, 1.2, n),
+            truth.positions + rng.uniform(-shift, shift, (n, 2)),
+            np.full(n, 1.05 * truth.sigma),
+            np.full(n, 0.9 * truth.background),
+        ]
+    )
+
+
+def fit(truth, image=None, table=None, **options):
+    image = truth.image if image is None else image
+    table = start_table(truth, np.random.default_rng(0)) if table is None else table
+    return fit_columns(
+        image, table, spacing=truth.spacing, width=truth.sigma, **options
+    )
+
+
+def interior(truth, margin):
+    last = np.array(truth.image.shape) - 1 - margin
+    return ((truth.positions > margin) & (truth.positions < last)).all(axis=1)
+
+
+def distances(image, center):
+    row, col = np.indices(image.shape)
+    return np.hypot(row - center[0], col - center[1])
+
+
+def ellipses(truth, ratio, rotation):
+    """Expected image of the truth's columns, made elliptical."""
+    image = np.full(truth.image.shape, float(truth.background))
+    row, col = np.indices(image.shape)
+    long, short = truth.sigma * np.sqrt(ratio), truth.sigma / np.sqrt(ratio)
+    for (r, c), amplitude in zip(truth.positions, truth.amplitude, strict=True):
+        along = (row - r) * np.sin(rotation) + (col - c) * np.cos(rotation)
+        across = (row - r) * np.cos(rotation) - (col - c) * np.sin(rotation)
+        image += amplitude * np.exp(-((along / long) ** 2 + (across / short) ** 2) / 2)
+    return image
+
+
+@pytest.mark.parametrize("cell", [6.0, 20.0, 50.0])
+def test_rendered_columns_are_the_sum_of_gaussians(columns, cell):
+    truth = columns((150, 130), cell=cell, noisy=False)
+    n = len(truth.positions)
+    table = np.column_stack(
+        [truth.amplitude, truth.positions, np.full(n, truth.sigma), np.zeros(n)]
+    )
+    image = render_columns(truth.image.shape, table, truth.sigma)
+    assert image == pytest.approx(truth.expected - truth.background, abs=0.02)
+    _, spread = render(image.shape, table, 5 * truth.sigma, spread=True)
+    wider = table.copy()
+    wider[:, SIGMA] *= 1.001
+    change = render_columns(image.shape, wider, truth.sigma) - image
+    assert spread == pytest.approx(change / 0.001, abs=float(0.005 * spread.max()))
+
+
+@pytest.mark.parametrize("noise", ["counts", "camera", "scaled"])
+def test_errors_are_calibrated_and_positions_unbiased(columns, noise):
+    pulls = []
+    for seed in range(5):
+        truth = columns((300, 280), seed=seed, angle=0.1 * seed)
+        rng = np.random.default_rng(seed)
+        image = truth.image
+        if noise == "camera":
+            image = truth.expected + rng.normal(scale=6, size=image.shape)
+        elif noise == "scaled":
+            image = 0.031 * image + 3
+        found = fit(truth, image.astype(np.float32))
+        inner = interior(truth, 20)
+        assert found.converged[inner].all()
+        assert found.noise.is_of_counts == (noise == "counts")
+        error = found.table[inner, POSITION] - truth.positions[inner]
+        pulls.append(error / found.std[inner, POSITION])
+    pulls = np.concatenate(pulls)
+    assert 0.95 < np.std(pulls) < 1.06
+    assert np.abs(np.mean(pulls, axis=0)).max() < 0.1
+
+
+def test_counts_are_fitted_by_maximum_likelihood(columns):
+    # At the maximum of the Poisson likelihood of a lone column all its derivatives
+    # vanish; those of least squares do not.
+    truth = columns((80, 76), cell=60, sigma=0.05, ratio=0, peak=60, background=4)
+    found = fit(truth, noise=None)
+    number = np.argmin(np.hypot(*(truth.positions - [40, 38]).T))
+    amplitude, row, col, sigma, level = found.table[number]
+    y, x = np.indices(truth.image.shape)
+    square = (y - row) ** 2 + (x - col) ** 2
+    shape = np.exp(-square / (2 * sigma**2))
+    mean = amplitude * shape + level
+    near = square < (3.5 * sigma) ** 2
+    for slope in (shape, shape * (y - row), shape * (x - col), shape * square):
+        score = ((truth.image / mean - 1) * slope)[near].sum()
+        information = (slope**2 / mean)[near].sum()
+        assert abs(score) < 0.06 * np.sqrt(information)
+
+
+@pytest.mark.parametrize("ratio, rotation", [(1.3, 0.4), (1.3, -1.2), (1.6, 1.5)])
+def test_elliptical_columns(columns, ratio, rotation):
+    truth = columns((200, 190), peak=400)
+    expected = ellipses(truth, ratio, rotation)
+    image = np.random.default_rng(0).poisson(expected).astype(np.float32)
+    found = fit(truth, image, elliptical=True)
+    inner = interior(truth, 20)
+    assert found.converged[inner].all()
+    ellipticity, angle = found.ellipse[inner].T
+    assert np.median(ellipticity) == pytest.approx(ratio, rel=0.02)
+    assert np.all((angle >= -np.pi / 2) & (angle < np.pi / 2))
+    assert np.abs(np.angle(np.exp(2j * (angle - rotation)).mean()) / 2) < 0.02
+    assert np.median(found.table[inner, SIGMA]) == pytest.approx(truth.sigma, rel=0.03)
+    error = found.table[inner, POSITION] - truth.positions[inner]
+    assert 0.85 < np.std(error / found.std[inner, POSITION]) < 1.2
+
+
+def test_round_columns_have_no_ellipse_to_speak_of(columns):
+    truth = columns((200, 190), peak=1000, ratio=0)
+    assert fit(truth).ellipse is None
+    found = fit(truth, elliptical=True)
+    inner = interior(truth, 20)
+    assert found.ellipse[inner, 0].min() >= 1
+    assert np.median(found.ellipse[inner, 0]) < 1.03
+
+
+@pytest.mark.parametrize("background", [0.5, 20.0])
+@pytest.mark.parametrize("gain", [1.0, 0.03])
+def test_a_lone_column_is_fitted(background, gain):
+    row, col = np.indices((120, 110))
+    pulls = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        place = [60.3, 50.7] + rng.uniform(-0.5, 0.5, 2)
+        square = (row - place[0]) ** 2 + (col - place[1]) ** 2
+        mean = background + 100 * np.exp(-square / (2 * 2.5**2))
+        image = gain * rng.poisson(mean).astype(np.float32)
+        table = np.array([[90 * gain, *np.rint(place), 2.6, background * gain]])
+        found = fit_columns(image, table, spacing=14.0, width=2.6)
+        assert found.converged.all()
+        pulls.append((found.table[0, POSITION] - place) / found.std[0, POSITION])
+    assert 0.8 < np.std(pulls) < 1.25
+
+
+def saturate(image, center, table, rng):
+    image[distances(image, center) < 6] = image.max()
+
+
+def burn_pixel(image, center, table, rng):
+    row, col = np.rint(center).astype(int)
+    image[row + 2, col + 1] = 50 * image.max()
+
+
+def burn_pixel_between(image, center, table, rng):
+    row, col = np.rint(center).astype(int)
+    image[row + 5, col + 5] = 50 * image.max()
+
+
+def double(image, center, table, rng):
+    place = center + [2, 1]
+    image += rng.poisson(100 * np.exp(-(distances(image, place) ** 2) / (2 * 2.5**2)))
+    return np.concatenate([table, [[80, *(place + 0.3), 2.5, 20]]])
+
+
+@pytest.mark.parametrize("peak", [100.0, 1000.0])
+@pytest.mark.parametrize("spoil", [saturate, burn_pixel, burn_pixel_between, double])
+def test_neighbours_of_a_defect_stay_in_place(columns, spoil, peak):
+    pulls = []
+    for seed in range(5):
+        truth = columns((160, 150), seed=seed, angle=0.1 * seed, peak=peak)
+        rng = np.random.default_rng(seed)
+        table = start_table(truth, rng, shift=0.1)
+        middle = np.argmin(np.hypot(*(truth.positions - [80, 75]).T))
+        image = truth.image.copy()
+        spoilt = spoil(image, truth.positions[middle], table, rng)
+        found = fit(truth, image, table if spoilt is None else spoilt)
+        assert np.isfinite(found.table).all()
+        std = fit(truth, table=table).std
+        away = np.hypot(*(truth.positions - truth.positions[middle]).T)
+        beside = (away > 0) & (away < 2.1 * truth.spacing)
+        error = found.table[: len(table), POSITION] - truth.positions
+        pulls.append((error / std[:, POSITION])[beside])
+        if spoil is saturate:
+            assert not found.converged[middle]
+            # Nor does it run away.
+            assert np.abs(error[middle]).max() < 0.3 * truth.spacing
+    pulls = np.concatenate(pulls)
+    assert np.sqrt(np.mean(pulls**2)) < 1.3
+    assert np.abs(pulls).max() < 5
+
+
+def test_half_a_column_does_not_move_its_neighbours(columns):
+    truth = columns((160, 150), peak=500)
+    row = np.rint(truth.positions[np.argmin(np.abs(truth.positions[:, 0] - 60)), 0])
+    cut = int(row)
+    table = start_table(truth, np.random.default_rng(0))
+    table[:, ROW] -= cut
+    kept = table[:, ROW] > -2
+    found = fit(truth, truth.image[cut:], table[kept], width_scatter=0.1)
+    place = truth.positions[kept] - [cut, 0]
+    inner = (place[:, 0] > 4) & (place[:, 0] < 30)
+    inner &= (place[:, 1] > 15) & (place[:, 1] < 134)
+    pull = ((found.table[:, POSITION] - place) / found.std[:, POSITION])[inner]
+    assert found.converged[inner].all()
+    assert 0.75 < np.std(pull) < 1.25
+
+
+def test_masked_pixels_count_nowhere(columns):
+    truth = columns(peak=300)
+    hole = distances(truth.image, [120, 112]) < 22
+    rng = np.random.default_rng(1)
+    rubbish = truth.image.copy()
+    rubbish[hole] = rng.uniform(0, 1e4, np.count_nonzero(hole))
+    seen = np.hypot(*(truth.positions - [120, 112]).T) > 24
+    table = start_table(truth, rng)[seen]
+    results = [
+        fit(truth, image, table, valid=~hole) for image in (truth.image, rubbish)
+    ]
+    assert np.array_equal(results[0].table, results[1].table)
+    inner = interior(truth, 15)[seen]
+    error = results[0].table[:, POSITION] - truth.positions[seen]
+    pull = (error / results[0].std[:, POSITION])[inner]
+    assert 0.85 < np.std(pull) < 1.15
+    noise, positions = results[0].noise, table[:, POSITION]
+    significance = [
+        matched_significance(image, table, noise, truth.sigma, valid=~hole)
+        for image in (truth.image, rubbish)
+    ]
+    assert np.isfinite(significance).all()
+    assert np.array_equal(*significance)
+    centers = [
+        center_of_mass(image, positions, 4, valid=~hole)
+        for image in (truth.image, rubbish)
+    ]
+    assert np.array_equal(*centers)
+
+
+def test_no_columns_no_fit(columns):
+    found = fit(columns((60, 60)), table=np.empty((0, 5)))
+    assert found.table.shape == found.std.shape == (0, 5)
+    assert found.converged.shape == (0,)
+
+
+def test_order_of_the_columns_does_not_matter(columns):
+    truth = columns()
+    table = start_table(truth, np.random.default_rng(0))
+    shuffled = np.random.default_rng(1).permutation(len(table))
+    one, other = fit(truth, table=table), fit(truth, table=table[shuffled])
+    change = np.abs(other.table - one.table[shuffled])[:, POSITION]
+    known = np.isfinite(one.std[shuffled, ROW])
+    assert known.mean() > 0.95
+    assert (change < 0.01 * one.std[shuffled, POSITION])[known].all()
+
+
+@pytest.mark.parametrize("cell", [6.0, 20.0, 50.0])
+def test_poor_starts_arrive_at_the_same_place(columns, cell):
+    side = int(max(10 * cell, 120))
+    truth = columns((side, side + 10), cell=cell, peak=200)
+    rng = np.random.default_rng(0)
+    poor = fit(truth, table=start_table(truth, rng, shift=0.04 * cell))
+    good = fit(truth, table=start_table(truth, rng, shift=0))
+    inner = interior(truth, truth.spacing)
+    change = (poor.table - good.table)[inner, POSITION] / good.std[inner, POSITION]
+    assert np.sqrt(np.mean(change**2)) < 0.15
+    distance, _ = cKDTree(truth.positions).query(poor.table[inner, POSITION])
+    assert distance.max() < 0.15 * truth.spacing
+    assert np.median(
+        poor.table[inner, AMPLITUDE] / truth.amplitude[inner]
+    ) == pytest.approx(1, abs=0.02)

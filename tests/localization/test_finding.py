@@ -1,0 +1,260 @@
+"""Every column, and nothing else, without an argument: numbers against the truth."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
+
+
+def count(sites, truth, margin=None):
+    """Hits, misses and inventions among the columns a spacing from the border."""
+    margin = margin or truth.spacing
+    last = np.array(truth.image.shape) - 1
+    hit, reverse = (
+        cKDTree(first).query(second)[0] < 0.3 * truth.spacing
+        for first, second in (
+            (truth.positions, sites.positions),
+            (sites.positions, truth.positions),
+        )
+    )
+
+    def interior(positions):
+        return ((positions > margin) & (positions < last - margin)).all(axis=1)
+
+    found, true = interior(sites.positions), interior(truth.positions)
+    return np.sum(hit & found), np.sum(~reverse & true), np.sum(~hit & found)
+
+
+def f1(sites, truth):
+    n_hits, n_missed, n_invented = count(sites, truth)
+    return 2 * n_hits / (2 * n_hits + n_missed + n_invented)
+
+
+LATTICES = {
+    "1:0.4": {"ratio": 0.4},
+    "1:0.85": {"ratio": 0.85},
+    "square": {"ratio": 0.0},
+    "hexagonal": {"kind": "hexagonal", "ratio": 0.0},
+}
+lattices = pytest.mark.parametrize("lattice", LATTICES.values(), ids=LATTICES)
+
+
+@lattices
+@pytest.mark.parametrize("peak", [50, 100, 1000])
+def test_no_miss_and_no_invention(columns, lattice, peak):
+    for seed in range(2):
+        truth = columns(
+            (420, 400),
+            peak=peak,
+            background=0.2 * peak,
+            angle=0.1 + 0.4 * seed,
+            seed=seed,
+            **lattice,
+        )
+        n_hits, n_missed, n_invented = count(
+            AtomLocator().fit_transform(truth.image), truth
+        )
+        assert n_hits > 280
+        assert (n_missed, n_invented) == (0, 0)
+
+
+@lattices
+@pytest.mark.parametrize("peak", [20, 5])
+def test_few_counts(columns, lattice, peak):
+    for seed in range(2):
+        truth = columns(
+            (420, 400), peak=peak, background=0.2 * peak, seed=seed, **lattice
+        )
+        assert f1(AtomLocator().fit_transform(truth.image), truth) >= 0.99
+
+
+def test_a_count_a_pixel(columns):
+    # 39 counts a column and half as many of background on its area.
+    truth = columns((420, 400), ratio=0.0, peak=1, background=0.2)
+    locator = AtomLocator()
+    assert f1(locator.fit_transform(truth.image), truth) >= 0.98
+    assert locator.width_ == pytest.approx(truth.sigma, rel=0.12)
+
+
+@lattices
+@pytest.mark.parametrize("cell", [5, 7, 10, 40, 60])
+def test_any_magnification(columns, lattice, cell):
+    side = max(24 * cell, 180) if cell < 20 else 9 * cell
+    truth = columns((side, side + 3 * cell), cell=cell, **lattice)
+    locator = AtomLocator()
+    sites = locator.fit_transform(truth.image)
+    assert locator.spacing_ == pytest.approx(truth.spacing, rel=0.025)
+    assert locator.width_ == pytest.approx(truth.sigma, rel=0.05)
+    # Columns of 0.6 px and 40 counts cannot all be told from noise.
+    n_hits, n_missed, n_invented = count(sites, truth)
+    assert n_missed <= (0.004 * n_hits if cell == 5 else 0)
+    assert n_invented <= (1 if cell == 5 else 0)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.4, 0.85])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shape": (200, 900)},
+        {"shape": (900, 200), "cell": 50.0},
+        {"extra_background": np.linspace(0, 200, 224)},
+        {"brightness": lambda p: np.where(p[:, 0] > 120, 1 / 3, 1)},
+        {"missing": 0.15},
+        {"sigma": 0.08},
+        {"sigma": 0.17},
+    ],
+    ids=["wide", "tall", "ramp", "dark substrate", "missing", "sharp", "blurred"],
+)
+def test_any_image(columns, ratio, options):
+    for seed in range(2):
+        truth = columns(ratio=ratio, seed=seed, angle=0.1 + 0.4 * seed, **options)
+        n_hits, n_missed, n_invented = count(
+            AtomLocator().fit_transform(truth.image), truth
+        )
+        # On a slope of 200 counts, columns of 40 are at the limit.
+        ramp = "extra_background" in options
+        assert n_missed <= (0.005 * n_hits if ramp else 0)
+        assert n_invented == 0
+
+
+@pytest.mark.parametrize("refine", ["center_of_mass", None])
+@pytest.mark.parametrize("ratio", [0.0, 0.4, 0.85])
+def test_finding_without_the_fit(columns, refine, ratio):
+    truth = columns((420, 400), ratio=ratio, peak=50, background=10)
+    sites = AtomLocator(refine=refine).fit_transform(truth.image)
+    assert count(sites, truth)[1:] == (0, 0)
+
+
+def test_dark_columns_warn(columns):
+    image = columns(ratio=0.0).image
+    with (
+        pytest.warns(UserWarning, match=r"Image 1 looks like dark .* give -image"),
+        contextlib.suppress(ValueError),  # there may be no bright column at all
+    ):
+        AtomLocator().fit([image, 255 - image])
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("blur", [0, 1])
+def test_noise_alone_has_no_columns(seed, blur):
+    rng = np.random.default_rng(seed)
+    image = rng.poisson(3, (260, 240)).astype(float)
+    for _ in range(blur):
+        image = image + np.roll(image, 1, axis=0) + np.roll(image, 1, axis=1)
+    with pytest.raises(ValueError, match="No columns found in image 0"):
+        AtomLocator().fit(image)
+
+
+def test_border_keep_or_drop(columns):
+    truth = columns(peak=300)
+    kept = AtomLocator().fit_transform(truth.image)
+    locator = AtomLocator(border="drop")
+    whole = locator.fit_transform(truth.image)
+    last = np.array(truth.image.shape) - 0.5
+    depth = np.minimum(kept.positions + 0.5, last - kept.positions).min(axis=1)
+    clear = depth >= 2 * locator.width_
+    assert 0 < np.sum(~clear) < 0.2 * len(kept)
+    assert whole == kept[clear]
+
+
+def mask_of(shape):
+    """A rectangle, a line, a dead detector row and single dead pixels."""
+    mask = np.random.default_rng(0).random(shape) < 0.002
+    mask[100:180, 120:200] = True
+    mask[60] = mask[:, 50:52] = True
+    return mask
+
+
+@pytest.mark.parametrize("bad", [np.nan, 1e6, 0.0])
+def test_masked_pixels_carry_no_weight(columns, bad):
+    truth = columns((300, 320))
+    mask = mask_of(truth.image.shape)
+    image = np.ma.array(np.where(mask, bad, truth.image), mask=mask)
+    sites = AtomLocator().fit_transform(image)
+    row, col = np.rint(sites.positions).astype(int).T
+    assert not mask[row, col].any()
+    assert np.isfinite(sites.images[0]).all()
+    assert sites.images[0].max() <= truth.image.max()
+    # The image of the caller is as it was, and pixels that count are not touched.
+    assert np.array_equal(sites.images[0][~mask], truth.image[~mask])
+    distance, index = cKDTree(truth.positions).query(sites.positions)
+    assert distance.max() < 2
+    pull = (sites.positions - truth.positions[index]) / sites.position_std
+    assert 0.9 < np.std(pull) < 1.1
+    # Columns whose middle counts are there, beside the mask too.
+    place = np.rint(truth.positions).astype(int)
+    inner = ((place > 4) & (place < np.array(mask.shape) - 5)).all(axis=1)
+    open_ = np.zeros(len(place), dtype=bool)
+    open_[inner] = [
+        not mask[r - 1 : r + 2, c - 1 : c + 2].any() for r, c in place[inner]
+    ]
+    assert cKDTree(sites.positions).query(truth.positions[open_])[0].max() < 2
+
+
+def test_masked_stacks_lists_and_carriers(columns):
+    truth = columns()
+    mask = mask_of(truth.image.shape)
+    masked = np.ma.array(truth.image, mask=mask)
+    locator = AtomLocator().fit(truth.image)
+    alone = locator.transform(masked)
+    stack = np.ma.array([truth.image, truth.image], mask=[mask, np.zeros_like(mask)])
+    both = locator.transform(stack)
+    assert np.array_equal(both.positions[both.frame == 0], alone.positions)
+    assert np.sum(both.frame == 1) > len(alone)
+    listed = locator.transform([(masked, 0.02), truth.image])
+    assert np.array_equal(listed.positions, both.positions)
+    assert listed.pixel_size == [0.02, None]
+    # Nothing masked is nothing special; everything masked is nothing at all.
+    plain = AtomLocator().fit_transform(np.ma.array(truth.image))
+    assert plain == AtomLocator().fit_transform(truth.image)
+    with pytest.raises(ValueError, match=r"image 0 .* masked everywhere"):
+        AtomLocator().fit(np.ma.array(truth.image, mask=True))
+
+
+def test_masked_columns_do_not_count_in_the_score(columns):
+    truth = columns((300, 320))
+    masked = np.ma.array(truth.image, mask=mask_of(truth.image.shape))
+    score = AtomLocator().fit(masked).score(masked)
+    assert score > 0.97
+
+
+@pytest.mark.parametrize("truth_of", ["film", "columns"])
+def test_the_best_score_is_nearly_the_best_f1(columns, truth_of):
+    if truth_of == "film":
+        truths = [
+            make_ferroic_image("film", shape=(160, 170), random_state=seed)
+            for seed in range(2)
+        ]
+        for truth in truths:
+            truth.spacing = 14.1
+    else:
+        truths = [columns(seed=seed, ratio=0.3, missing=0.05) for seed in range(2)]
+    images = [truth.image for truth in truths]
+    grid = [
+        {"threshold": [0.03, 0.1, 0.25, 0.6]},
+        {"spacing": [10.0, 14.1, 20.0]},
+    ]
+    search = GridSearchCV(AtomLocator(), grid, cv=2, error_score="raise").fit(images)
+    merit = [
+        np.mean(
+            [
+                f1(AtomLocator(**params).fit_transform(truth.image), truth)
+                for truth in truths
+            ]
+        )
+        for params in search.cv_results_["params"]
+    ]
+    assert min(merit) < 0.9
+    assert merit[search.best_index_] > max(merit) - 0.01
+
+
+def test_cross_validation_over_images(columns):
+    images = [columns(seed=seed).image for seed in range(3)]
+    scores = cross_val_score(AtomLocator(), images, cv=3, error_score="raise")
+    assert (scores > 0.95).all()
+    assert (scores <= 1).all()

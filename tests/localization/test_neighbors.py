@@ -1,0 +1,170 @@
+"""The cage of neighbours around each column, and the displacement in it."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.localization._neighbors import cage_displacement
+
+
+def perovskite(n=20, cell=14.0):
+    corner = np.stack(np.meshgrid(range(n), range(n), indexing="ij"), -1).reshape(-1, 2)
+    positions = np.concatenate([corner, corner + 0.5]) * cell
+    return positions, np.repeat([0, 1], n * n), cell / np.sqrt(2)
+
+
+@pytest.mark.parametrize("moved", [(1.0, 0.0), (0.0, -1.5)])
+def test_cage_displacement_is_site_minus_centroid(moved):
+    positions, label, spacing = perovskite()
+    positions = positions + np.where(label[:, None] == 1, moved, 0)
+    vector = cage_displacement(positions, label, spacing)
+    known = np.isfinite(vector).all(axis=1)
+    assert known[label == 1].sum() == 19 * 19
+    assert vector[known & (label == 1)] == pytest.approx(
+        np.tile(moved, (19 * 19, 1)), abs=1e-9
+    )
+    assert vector[known & (label == 0)].mean(axis=0) == pytest.approx(-np.array(moved))
+
+
+def test_cage_with_a_missing_corner_is_no_cage():
+    positions, label, spacing = perovskite()
+    gone = np.flatnonzero((positions == 140.0).all(axis=1))
+    kept = np.setdiff1d(np.arange(len(label)), gone)
+    vector = cage_displacement(positions[kept], label[kept], spacing)
+    distance, around = cKDTree(positions[kept]).query([140.0, 140.0], k=4)
+    assert distance == pytest.approx(spacing)
+    assert np.isnan(vector[around]).all()
+
+
+@pytest.mark.parametrize("side", [(-1, -1), (-1, 1), (1, -1), (1, 1)])
+def test_a_cage_may_lack_any_corner(side):
+    positions, label, spacing = perovskite()
+    middle = np.array([147.0, 147.0])
+    gone = np.flatnonzero(np.abs(positions - middle - 7 * np.array(side)).sum(1) < 1)
+    kept = np.delete(np.arange(len(label)), gone)
+    assert len(gone) == 1
+    positions, label = positions[kept], label[kept]
+    vector = cage_displacement(positions, label, spacing)
+    known = np.isfinite(vector).all(axis=1)
+    distance = np.hypot(*(positions[:, None] - positions).T)
+    others = (distance < 1.1 * spacing) & (label[:, None] != label)
+    assert np.array_equal(known, others.sum(axis=1) == 4)
+    assert np.sum(others.sum(axis=1) == 3) > 3
+    assert np.abs(vector[known]).max() < 1e-9
+
+
+def test_no_other_column_steps_in_for_a_missing_corner():
+    positions, label, spacing = perovskite()
+    rng = np.random.default_rng(0)
+    gone = np.flatnonzero((np.abs(positions - 140) < 0.1).all(axis=1))
+    for _ in range(20):
+        # A stray column of the right name stands somewhere near the empty place.
+        turn = rng.uniform(0, 2 * np.pi)
+        stray = 140 + rng.uniform(0.7, 1) * spacing * np.array(
+            [np.sin(turn), np.cos(turn)]
+        )
+        moved = positions.copy()
+        moved[gone] = stray
+        vector = cage_displacement(moved, label, spacing)
+        b_around = (np.hypot(*(positions - 140).T) < 1.1 * spacing) & (label == 1)
+        assert np.isnan(vector[b_around]).any(axis=1).sum() >= 3
+        known = np.isfinite(vector).all(axis=1) & (label == 1)
+        assert np.hypot(*vector[known].T).max() < 0.13 * spacing
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_wild_polarization_in_the_core_of_a_dislocation(seed):
+    truth = make_ferroic_image(
+        "film", displacement_pm=0, dislocation=True, random_state=seed
+    )
+    sites = AtomLocator().fit_transform(truth)
+    known = np.isfinite(sites.polarization).all(axis=1)
+    core = np.add(truth.image.shape, -1) / 2
+    near = np.hypot(*(sites.positions - core).T) < 30
+    assert (near & known).sum() > 8
+    assert (near & ~known).any()
+    # Strain has no centre of symmetry so near the core, but stays a small thing.
+    assert np.hypot(*sites.polarization[near & known].T).max() < 0.15 * 14
+    inner = len(sites) - np.isnan(sites.interior(25).polarization).any(axis=1).sum()
+    assert inner > len(sites) - 6
+
+
+def test_cages_of_three_sublattices():
+    cells = np.stack(np.meshgrid(range(12), range(12), indexing="ij"), -1)
+    cells = cells.reshape(-1, 2)
+    places = [(0, 0), (0.5, 0.5), (0.5, 0), (0, 0.5)]
+    positions = 24.0 * np.concatenate([cells + np.array(place) for place in places])
+    label = np.repeat([0, 1, 2, 2], len(cells))
+    vector = cage_displacement(positions + [0.5, 0] * (label == 1)[:, None], label, 12)
+    known = np.isfinite(vector).all(axis=1)
+    # A and B are each other's cages; oxygen has two A columns beside it, not four.
+    assert np.array_equal(np.unique(label[known]), [0, 1])
+    assert known.sum() == 2 * 11 * 11
+    assert vector[known & (label == 1)] == pytest.approx(np.tile([0.5, 0], (121, 1)))
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.3])
+def test_no_cage_where_four_neighbours_are_a_matter_of_chance(scatter):
+    # A perovskite along [110]: two neighbours in the row, four in the rows beside it.
+    cells = np.stack(np.meshgrid(range(12), range(12), indexing="ij"), -1)
+    sr = 40.0 * cells.reshape(-1, 2) * [np.sqrt(0.5), 1]
+    positions = np.concatenate([sr, sr + [0, 20]])
+    positions += np.random.default_rng(0).normal(0, scatter, positions.shape)
+    vector = cage_displacement(positions, np.repeat([0, 1], len(sr)), 20.0)
+    assert np.isnan(vector).all()
+
+
+def bound_variance(amplitude, sigma, background):
+    """Cramér–Rao bound on a lone column's row, all five parameters unknown."""
+    steps = np.arange(-12, 13)
+    y, x = np.meshgrid(steps, steps, indexing="ij")
+    shape = np.exp(-(y**2 + x**2) / (2 * sigma**2))
+    slopes = np.stack(
+        [
+            shape,
+            amplitude * shape * y / sigma**2,
+            amplitude * shape * x / sigma**2,
+            amplitude * shape * (y**2 + x**2) / sigma**3,
+            np.ones_like(shape),
+        ],
+        axis=-1,
+    ).reshape(-1, 5)
+    weight = 1 / (amplitude * shape + background).reshape(-1, 1)
+    return np.linalg.inv(slopes.T @ (weight * slopes))[1, 1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_polarization_is_as_precise_as_the_bounds_imply(seed):
+    truth = make_ferroic_image("film", random_state=seed)
+    sites = AtomLocator().fit_transform(truth)
+    distance, nearest = cKDTree(truth.positions).query(sites.positions)
+    known = np.isfinite(sites.polarization).all(axis=1) & (distance < 3)
+    rows = np.flatnonzero(known & (sites.sublattice == 1))
+    assert len(rows) > 0.9 * np.sum(sites.sublattice == 1)
+    a_sites = np.flatnonzero(truth.sublattice == 0)
+    _, corners = cKDTree(truth.positions[a_sites]).query(
+        truth.positions[nearest[rows]], k=4
+    )
+    corners = a_sites[corners]
+    centroid = truth.positions[corners].mean(axis=1)
+    error = sites.polarization[rows] - (truth.positions[nearest[rows]] - centroid)
+    assert np.abs(error.mean(axis=0)).max() < 0.02
+    rms = np.sqrt(np.mean(error**2))
+
+    variance = np.array(
+        [
+            bound_variance(*column)
+            for column in zip(
+                truth.amplitude, truth.sigma, truth.background, strict=True
+            )
+        ]
+    )
+    implied = variance[nearest[rows]] + variance[corners].sum(axis=1) / 16
+    assert rms < 1.2 * np.sqrt(implied.mean())
+    # The fit's own errors tell the same.
+    _, found = cKDTree(sites.positions).query(truth.positions[corners].reshape(-1, 2))
+    claimed = sites.position_std**2
+    claimed = claimed[rows] + claimed[found].reshape(-1, 4, 2).sum(axis=1) / 16
+    assert rms == pytest.approx(np.sqrt(claimed.mean()), rel=0.15)
