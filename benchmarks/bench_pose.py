@@ -23,6 +23,8 @@ from sklearn_ferroic import AngularMoments, MultiReferenceAlignment, RotationalV
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks_pose.md"
 INTERPOLATIONS = ("cubic", "nearest")
+# Where the centring of the windows decides.
+DISPLACEMENTS = ("2.2px", "1.0px", "0.5px")
 TOOLS = ("RotationalVAE", "MultiReferenceAlignment", "AngularMoments")
 HEAD = """# The angle, seed by seed
 
@@ -31,7 +33,8 @@ image of its own. Columns found by AtomLocator, windows of {window} px. *share*:
 cells outside walls within 45° of the truth after one global rotation; *R*: resultant
 length of the errors; *error*: the median. First the median over the seeds, in
 parentheses the worst. Chance is the share of the best constant angle. Windows cut at
-the nearest pixel (`nearest`) are fitted with `offset_scale=0.5`. For grains, the
+the nearest pixel (`nearest`; the three displacements only) are fitted with
+`offset_scale=0.5`. For grains, the
 adjusted Rand index says how well twelve clusters of the latents, found by k-means,
 agree with the grains: 0 is by chance, 1 is the same. AngularMoments reads the first
 angular order, which unpolar cells do not have.
@@ -130,7 +133,8 @@ def main():
         options=" ".join(sys.argv[1:]), seeds=arguments.seeds, window=WINDOW
     )
     for interpolation in arguments.interpolation:
-        for level in arguments.levels:
+        wanted = LEVELS if interpolation == "cubic" else DISPLACEMENTS
+        for level in (level for level in arguments.levels if level in wanted):
             per_seed = joblib.Parallel(n_jobs=arguments.jobs)(
                 joblib.delayed(run)(level, interpolation, seed)
                 for seed in range(arguments.seeds)

@@ -42,6 +42,41 @@ TABLE = [
         "table",
         {"max_epochs": 2, "latent_dim": 1, "translation": False, "random_state": 0},
     ),
+    (
+        RotationalVAE,
+        "table",
+        {
+            "encoder": "dense",
+            "decoder": "coordinate",
+            "rotation_prior": 0.1,
+            "max_epochs": 2,
+            "n_hidden": 16,
+            "random_state": 0,
+        },
+    ),
+    (
+        RotationalVAE,
+        "table",
+        {
+            "encoder": "convolutional",
+            "translation": False,
+            "noise_std": 1.0,
+            "kl_capacity": 10.0,
+            "max_epochs": 2,
+            "n_hidden": 16,
+            "random_state": 0,
+        },
+    ),
+    (
+        RotationalVAE,
+        "table",
+        {
+            "decoder": "coordinate",
+            "max_epochs": 2,
+            "n_hidden": 16,
+            "random_state": 0,
+        },
+    ),
     (AngularMoments, "table", {}),
     (
         AngularMoments,

@@ -52,7 +52,7 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         0.5. Offsets much wider than the centring error take up polarization.
 
     n_hidden : int, default=128
-        Width of the decoder's layers; the encoder's are a quarter as wide.
+        Width of the layers; the invariant encoder's are a quarter as wide.
 
     n_init : int, default=3
         Number of patches tried as the first template, with the invariant encoder.
@@ -185,8 +185,11 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
     equally well the mean is none of them, so that `inverse_transform` poses such a
     patch worse than its best turn would.
 
-    Because the offset is not part of the alignment, patches must be centred on
-    their column to a fraction of the polarization.
+    While turns are compared, the offset is integrated out: otherwise the disorder of
+    the one column on which a patch is centred would count as if all the others had
+    moved. With ``translation=False`` that is forgone, which costs much where the
+    polarization is small. Patches should be centred on their column to a fraction
+    of a pixel.
 
     References
     ----------

@@ -4,18 +4,21 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ._forest import accumulate, spanning_forest
-from ._neighbors import nearest_distance, nearest_pairs
+from ._neighbors import sublattice_members
 
 # A step to a neighbour is a lattice vector if it misses by less than this share.
 _STEP_TOLERANCE = 0.25
 # Vectors that are more nearly parallel than that span no lattice.
 _MIN_SINE = 0.3
-_N_SAMPLED = 2000
+# Steps that tell the most frequent ones, and of how many the company is counted.
+_N_SAMPLED = 1000
+_N_COUNTED = 250
 _N_ROBUST_ROUNDS = 12
+_MIN_RANK = 1e-10
 _MIN_COLUMNS = 6
 
 
-def lattice_positions(positions, sublattice):
+def lattice_positions(positions, sublattice, members=None):
     """Compute where the ideal, undistorted lattice puts each column.
 
     Parameters
@@ -24,6 +27,8 @@ def lattice_positions(positions, sublattice):
         Columns of one image, px.
     sublattice : ndarray of shape (n,)
         Their sublattices; each gets a lattice of its own.
+    members : dict, default=None
+        What sublattice_members makes of both, if it is known.
 
     Returns
     -------
@@ -31,26 +36,25 @@ def lattice_positions(positions, sublattice):
         Nearest ideal positions, px; NaN where a column has no place on it.
     """
     ideal = np.full((len(positions), 2), np.nan)
-    for label in np.unique(sublattice):
-        members = np.flatnonzero(sublattice == label)
-        if len(members) >= _MIN_COLUMNS:
-            ideal[members] = _fit_lattice(positions[members])
+    for own, nearest in (members or sublattice_members(positions, sublattice)).values():
+        if len(own) >= _MIN_COLUMNS:
+            ideal[own] = _fit_lattice(nearest)
     return ideal
 
 
-def _fit_lattice(positions):
+def _fit_lattice(nearest):
+    positions = nearest.positions
     ideal = np.full_like(positions, np.nan)
-    basis, steps, pairs = _basis_and_steps(positions)
+    basis, steps, pairs = _basis_and_steps(nearest)
     if basis is None:
         return ideal
     index, indexed = _walk(len(positions), pairs, steps)
     if indexed.sum() < _MIN_COLUMNS:
         return ideal
-    design = np.column_stack([np.ones(len(index)), index])
-    fitted = _robust_fit(design[indexed], positions[indexed], np.linalg.norm(basis[0]))
+    fitted = _robust_fit(index[indexed], positions[indexed], np.linalg.norm(basis[0]))
     if fitted is None:
         return ideal
-    ideal[indexed] = design[indexed] @ fitted
+    ideal[indexed] = fitted[0] + index[indexed] @ fitted[1:]
     # Islands that the walk did not reach find their place on the lattice itself.
     rest = ~indexed
     if rest.any():
@@ -61,9 +65,10 @@ def _fit_lattice(positions):
     return ideal
 
 
-def _basis_and_steps(positions):
+def _basis_and_steps(nearest):
     """Two shortest lattice vectors, and integer steps between neighbours."""
-    pairs, _ = nearest_pairs(positions, 1.8 * nearest_distance(positions))
+    positions = nearest.positions
+    pairs, _ = nearest.pairs(1.8 * nearest.typical_distance())
     if len(pairs) < _MIN_COLUMNS:
         return None, None, None
     step = positions[pairs[:, 1]] - positions[pairs[:, 0]]
@@ -102,7 +107,7 @@ def _shortest_basis(step):
     # Drawn at random: every so many steps could be all of one kind.
     if len(step) > _N_SAMPLED:
         step = np.random.default_rng(0).choice(step, _N_SAMPLED, replace=False)
-    sample, both = step, np.concatenate([step, -step])
+    sample, both = step[:_N_COUNTED], np.concatenate([step, -step])
     crowd = cKDTree(both).query_ball_point(sample, 0.15 * scale, return_length=True)
     merit = np.where(crowd > 0.3 * crowd.max(), 1 / np.hypot(*sample.T), 0)
     # Among equally short kinds take the centre of the crowd.
@@ -136,17 +141,21 @@ def _walk(n, pairs, steps):
     return index, forest.part == np.bincount(forest.part).argmax()
 
 
-def _robust_fit(design, positions, cell):
+def _robust_fit(index, positions, cell):
     """Origin and basis by least squares with Tukey's weights."""
-    weight = np.ones(len(design))
+    # Centred and scaled, for normal equations lose no digits then.
+    middle = index.mean(axis=0)
+    scale = max(np.abs(index - middle).max(), 1)
+    design = np.column_stack([np.ones(len(index)), (index - middle) / scale])
+    weighted = design.T.copy()
     for _ in range(_N_ROBUST_ROUNDS):
-        root = np.sqrt(weight)[:, None]
-        fitted, _, rank, _ = np.linalg.lstsq(
-            design * root, positions * root, rcond=None
-        )
-        if rank < 3:
+        normal = weighted @ design
+        if np.linalg.matrix_rank(normal, hermitian=True, rtol=_MIN_RANK) < 3:
             return None
+        fitted = np.linalg.solve(normal, weighted @ positions)
         miss = np.hypot(*(positions - design @ fitted).T)
-        scale = 4.7 * max(1.4826 * np.median(miss), 1e-3 * cell)
-        weight = np.maximum(1 - (miss / scale) ** 2, 0) ** 2
+        spread = 4.7 * max(1.4826 * np.median(miss), 1e-3 * cell)
+        weighted = design.T * np.maximum(1 - (miss / spread) ** 2, 0) ** 2
+    fitted[1:] /= scale
+    fitted[0] -= middle @ fitted[1:]
     return fitted

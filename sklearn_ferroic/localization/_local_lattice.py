@@ -7,13 +7,10 @@ to one choice of vectors, and one convention is set for each connected crystal.
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ._forest import accumulate, spanning_forest
-from ._neighbors import nearest_distance, nearest_pairs
+from ._neighbors import Nearest, sublattice_members
 
-# Neighbours of the own sublattice that are looked at: all of a square's.
-_N_NEIGHBORS = 8
 # Two steps span a cell if the sine of their angle exceeds this.
 _MIN_SINE = 0.5
 # A neighbour is on the lattice if it misses its place by less than this share of the
@@ -34,7 +31,7 @@ _N_REDUCTIONS = 8
 _EQUAL_LENGTH = 1.1
 
 
-def lattice_vectors(positions, sublattice):
+def lattice_vectors(positions, sublattice, members=None):
     """Compute the two lattice vectors around each column.
 
     Parameters
@@ -43,6 +40,8 @@ def lattice_vectors(positions, sublattice):
         Columns of one image, px.
     sublattice : ndarray of shape (n,)
         Their sublattices.
+    members : dict, default=None
+        What sublattice_members makes of both, if it is known.
 
     Returns
     -------
@@ -53,27 +52,21 @@ def lattice_vectors(positions, sublattice):
         turned from a towards +row, by as near to 90° as can be, 120° before 60°.
     """
     cells = np.full((len(positions), 2, 2), np.nan)
-    for label in np.unique(sublattice):
-        members = np.flatnonzero(sublattice == label)
-        if len(members) >= _MIN_COLUMNS:
-            cells[members] = _fit_cells(positions[members])
+    for own, nearest in (members or sublattice_members(positions, sublattice)).values():
+        if len(own) >= _MIN_COLUMNS:
+            cells[own] = _fit_cells(nearest)
     known = np.flatnonzero(np.isfinite(cells).all(axis=(1, 2)))
     if known.size:
         cells[known] = _agree(positions[known], cells[known])
     return cells
 
 
-def _fit_cells(positions):
+def _fit_cells(nearest):
     """Fit a cell, as it comes, to the neighbours of each column."""
-    n = len(positions)
-    _, near = cKDTree(positions).query(
-        positions, k=[*range(1, min(_N_NEIGHBORS + 1, n) + 1)]
-    )
+    n, near = len(nearest.positions), nearest.index.T
     # Rows and columns apart, neighbour by neighbour: long arrays are fast.
-    near = near.T
-    row, col = positions[near, 0], positions[near, 1]
-    row -= positions[:, 0]
-    col -= positions[:, 1]
+    row, col = nearest.positions.T.copy()
+    row, col = row[near] - row, col[near] - col
     cell = _shortest_cells(row, col, near == np.arange(n))
     for _ in range(2):
         cell = _refine_cells(row, col, *cell)
@@ -137,8 +130,8 @@ def _dot(first, second):
 def _agree(positions, cells):
     """Bring the cells of each connected crystal to one choice of vectors."""
     n = len(positions)
-    reach = _BOND_REACH * nearest_distance(positions)
-    pairs, _ = nearest_pairs(positions, reach, _N_BONDS)
+    nearest = Nearest(positions)
+    pairs, _ = nearest.pairs(_BOND_REACH * nearest.typical_distance(), _N_BONDS)
     inverse = _inverse(cells)
     change = cells[pairs[:, 1]] @ inverse[pairs[:, 0]]
     whole = np.rint(change)

@@ -19,6 +19,88 @@ _MOST_NEIGHBORS = 8
 _N_SAMPLED = 2000
 
 
+class Nearest:
+    """Columns and the nearest ones of each, looked up once for all who ask.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns, two at least.
+    """
+
+    def __init__(self, positions):
+        self.positions = positions
+        n_asked = min(_MOST_NEIGHBORS + 1, len(positions))
+        # Columns stand evenly: a tree that is built fast is searched as fast.
+        self.tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
+        # Each column itself included.
+        self.distance, self.index = self.tree.query(
+            positions, k=[*range(1, n_asked + 1)]
+        )
+
+    def typical_distance(self):
+        """Median distance of columns to their nearest ones, px."""
+        step = max(1, len(self.positions) // _N_SAMPLED)
+        return float(np.median(self.distance[::step, 1]))
+
+    def pairs(self, radius, n_nearest=_MOST_NEIGHBORS):
+        """List the pairs of columns within a radius, of each column the nearest few.
+
+        Unlike :func:`neighbor_pairs` it stays linear where columns crowd.
+
+        Parameters
+        ----------
+        radius : float
+            Largest distance, px.
+        n_nearest : int
+            How many of the nearest columns pair with each, at most 8.
+
+        Returns
+        -------
+        pairs : ndarray of shape (n_pairs, 2)
+            Indices, each pair once, first < second, in lexical order.
+        distance : ndarray of shape (n_pairs,)
+            Distances, px.
+        """
+        n = len(self.positions)
+        near = self.index[:, : n_nearest + 1]
+        first, place = np.nonzero(
+            (self.distance[:, : n_nearest + 1] < radius)
+            & (near != np.arange(n)[:, None])
+        )
+        second = near[first, place]
+        # Either end may count the other among its nearest: sort out the doubles.
+        key = np.sort(np.minimum(first, second) * n + np.maximum(first, second))
+        key = key[np.diff(key, prepend=-1) > 0]
+        first, second = np.divmod(key, n)
+        row, col = self.positions.T
+        distance = np.hypot(row[first] - row[second], col[first] - col[second])
+        return np.stack([first, second], axis=1), distance
+
+
+def sublattice_members(positions, sublattice):
+    """Part the columns by sublattice.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    sublattice : ndarray of shape (n,)
+        Their sublattices.
+
+    Returns
+    -------
+    members : dict of tuple
+        Of each label with two columns at least: their indices and their Nearest.
+    """
+    members = {}
+    for label in np.unique(sublattice):
+        own = np.flatnonzero(sublattice == label)
+        if len(own) > 1:
+            members[label] = own, Nearest(positions[own])
+    return members
+
+
 def neighbor_pairs(positions, radius):
     """List all pairs of columns within a radius.
 
@@ -38,68 +120,17 @@ def neighbor_pairs(positions, radius):
     """
     if len(positions) < 2:
         return np.empty((0, 2), dtype=np.intp), np.empty(0)
-    pairs = cKDTree(positions).query_pairs(radius, output_type="ndarray")
-    # The tree's order is its own business: sort for the same result everywhere.
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-    return pairs, np.hypot(*(positions[pairs[:, 0]] - positions[pairs[:, 1]]).T)
-
-
-def nearest_distance(positions):
-    """Median distance of columns to their nearest ones.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n, 2)
-        Columns.
-
-    Returns
-    -------
-    distance : float
-        Median over some of the columns, px; infinite for a lone one.
-    """
-    sample = positions[:: max(1, len(positions) // _N_SAMPLED)]
-    return float(np.median(cKDTree(positions).query(sample, k=[2])[0]))
-
-
-def nearest_pairs(positions, radius, n_nearest=_MOST_NEIGHBORS):
-    """List the pairs of columns within a radius, of each column the nearest few.
-
-    Unlike :func:`neighbor_pairs` it stays linear where columns crowd.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n, 2)
-        Columns.
-    radius : float
-        Largest distance, px.
-    n_nearest : int
-        How many of the nearest columns pair with each.
-
-    Returns
-    -------
-    pairs : ndarray of shape (n_pairs, 2)
-        Indices, each pair once, first < second, in lexical order.
-    distance : ndarray of shape (n_pairs,)
-        Distances, px.
-    """
     n = len(positions)
-    if n < 2:
-        return np.empty((0, 2), dtype=np.intp), np.empty(0)
-    _, near = cKDTree(positions).query(
-        positions, k=n_nearest + 1, distance_upper_bound=radius
-    )
-    first = np.repeat(np.arange(n), near.shape[1])
-    second = near.ravel()
-    real = (second < n) & (second != first)
-    first, second = first[real], second[real]
-    # Either end may count the other among its nearest: sort out the doubles.
-    key = np.sort(np.minimum(first, second) * n + np.maximum(first, second))
-    key = key[np.diff(key, prepend=-1) > 0]
-    pairs = np.stack([key // n, key % n], axis=1)
-    return pairs, np.hypot(*(positions[pairs[:, 0]] - positions[pairs[:, 1]]).T)
+    tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
+    pairs = tree.query_pairs(radius, output_type="ndarray")
+    # The tree's order is its own business: sort for the same result everywhere.
+    first, second = np.divmod(np.sort(pairs[:, 0] * n + pairs[:, 1]), n)
+    row, col = positions.T
+    distance = np.hypot(row[first] - row[second], col[first] - col[second])
+    return np.stack([first, second], axis=1), distance
 
 
-def cage_displacement(positions, sublattice, spacing):
+def cage_displacement(positions, sublattice, spacing, members=None):
     """Compute each column's displacement from the centroid of its cage.
 
     The cage are the four nearest columns of the other sublattice: for the
@@ -114,6 +145,8 @@ def cage_displacement(positions, sublattice, spacing):
         Their sublattices.
     spacing : float
         Typical distance of nearest neighbours, px.
+    members : dict, default=None
+        What sublattice_members makes of the first two, if it is known.
 
     Returns
     -------
@@ -125,12 +158,13 @@ def cage_displacement(positions, sublattice, spacing):
         columns have another number of neighbours, as three on a honeycomb.
     """
     displacement = np.full((len(positions), 2), np.nan)
+    members = members or sublattice_members(positions, sublattice)
     for label in np.unique(sublattice):
-        center = np.flatnonzero(sublattice == label)
-        cage = positions[sublattice == (1 if label == 0 else 0)]
-        if len(cage) < _CAGE_SIZE:
+        _, corners = members.get(1 if label == 0 else 0, (None, None))
+        if corners is None or len(corners.positions) < _CAGE_SIZE:
             continue
-        distance, index = cKDTree(cage).query(positions[center], k=_CAGE_SIZE + 1)
+        center, cage = np.flatnonzero(sublattice == label), corners.positions
+        distance, index = corners.tree.query(positions[center], k=_CAGE_SIZE + 1)
         following, distance = distance[:, -1], distance[:, :-1]
         # Sublattices that are not each other's nearest neighbours are farther apart.
         typical = max(spacing, float(np.median(distance.mean(axis=1))))

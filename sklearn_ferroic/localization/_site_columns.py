@@ -5,7 +5,7 @@ import numpy as np
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
 from ._ideal_lattice import lattice_positions
 from ._local_lattice import lattice_vectors
-from ._neighbors import cage_displacement
+from ._neighbors import cage_displacement, sublattice_members
 from ._sublattices import assign_sublattices
 
 
@@ -77,6 +77,7 @@ def site_columns(fit, sublattice, spacing):
         Arguments of AtomSites by name.
     """
     positions = fit.table[:, ROW : COL + 1]
+    members = sublattice_members(positions, sublattice)
     unknown = np.full((len(positions), 2), np.nan)
     ellipticity, ellipse_rotation = (unknown if fit.ellipse is None else fit.ellipse).T
     return {
@@ -87,9 +88,9 @@ def site_columns(fit, sublattice, spacing):
         "background": fit.table[:, BACKGROUND],
         "position_std": fit.std[:, ROW : COL + 1],
         "converged": fit.converged,
-        "polarization": cage_displacement(positions, sublattice, spacing),
-        "lattice_position": lattice_positions(positions, sublattice),
-        "lattice_vectors": lattice_vectors(positions, sublattice),
+        "polarization": cage_displacement(positions, sublattice, spacing, members),
+        "lattice_position": lattice_positions(positions, sublattice, members),
+        "lattice_vectors": lattice_vectors(positions, sublattice, members),
         "ellipticity": ellipticity,
         "ellipse_rotation": ellipse_rotation,
     }

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from ._coloring import clean_colors, color_in_two
-from ._neighbors import nearest_distance, nearest_pairs
+from ._neighbors import Nearest
 
 # Neighbours stand within this many nearest-neighbour spacings, and their bonds count
 # by how near they come to one spacing.
@@ -103,8 +103,9 @@ def split_in_two(positions, log_brightness, spacing):
         Labels, and whether they mean anything.
     """
     n = len(positions)
-    spacing = _own_spacing(positions, spacing)
-    pairs, distance = nearest_pairs(positions, _NEIGHBOR_REACH * spacing)
+    nearest = Nearest(positions)
+    spacing = _own_spacing(nearest, spacing)
+    pairs, distance = nearest.pairs(_NEIGHBOR_REACH * spacing)
     if not len(pairs):
         return Split(_split_by_brightness(log_brightness), 0.0, False)
     weight = np.exp(-0.5 * ((distance / spacing - 1) / _BOND_SCATTER) ** 2)
@@ -135,9 +136,9 @@ def split_in_two(positions, log_brightness, spacing):
     return Split(label, separation, bool(distinct))
 
 
-def _own_spacing(positions, spacing):
-    nearest = nearest_distance(positions)
-    return nearest if 0 < nearest < _MIN_SPACING * spacing else spacing
+def _own_spacing(nearest, spacing):
+    typical = nearest.typical_distance()
+    return typical if 0 < typical < _MIN_SPACING * spacing else spacing
 
 
 def _surroundings(n, pairs, weight):
@@ -192,7 +193,7 @@ def _split_one_more(label, n_so_far, positions, log_brightness, spacing):
             continue
         own_spacing = spacing
         if n_so_far > 1:
-            own_spacing = nearest_distance(positions[members])
+            own_spacing = Nearest(positions[members]).typical_distance()
         split = split_in_two(positions[members], log_brightness[members], own_spacing)
         if split.separation > best_separation:
             best, best_separation = (members, split.label), split.separation
