@@ -9,9 +9,13 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_angle_histogram": ["AngleHistogramDisplay"],
+        "_cluster_means": ["ClusterMeansDisplay"],
         "_domain_map": ["DomainMapDisplay"],
+        "_latent_distribution": ["LatentDistributionDisplay"],
         "_latent_manifold": ["LatentManifoldDisplay"],
+        "_loading_map": ["LoadingMapDisplay"],
         "_polarization_map": ["PolarizationMapDisplay"],
+        "_search_results": ["SearchResultsDisplay"],
         "_sites": ["SitesDisplay"],
     },
 )

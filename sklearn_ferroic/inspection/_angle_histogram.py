@@ -177,9 +177,13 @@ def _dress_polar(ax, peaks):
     ax.set_theta_direction(-1)
     labels = ["0°", "", "90°", "", "±180°", "", "−90°", ""]
     ax.set_xticks(np.deg2rad(np.arange(0, 360, 45)), labels)
-    ax.set_ylabel("number of sites", labelpad=36)
+    ax.tick_params(axis="x", pad=8)
+    ax.set_ylabel("number of sites", labelpad=42)
     locator = import_optional("matplotlib.ticker", "plot").MaxNLocator(4, integer=True)
-    ax.set_yticks(locator.tick_values(0, ax.get_ylim()[1])[1:-1])
+    top = ax.get_ylim()[1]
+    ticks = locator.tick_values(0, top)[1:]
+    # A label nearer to the rim would be crossed by it.
+    ax.set_yticks(ticks[ticks < 0.9 * top])
     ax.set_rlabel_position(np.rad2deg(_middle_of_widest_gap(peaks)))
     ax.set_axisbelow(True)
 

@@ -86,10 +86,13 @@ class LatentManifoldDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator cannot decode latents.
         ValueError
             If the estimator is not fitted, `features` are not one or two of its
             latents, or `n` is not positive.
         """
+        _check_decodes(estimator)
         check_is_fitted(estimator)
         n_latents = estimator.latent_dim
         grid, features = make_latent_grid(
@@ -147,6 +150,20 @@ class LatentManifoldDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
+
+
+def _check_decodes(estimator):
+    if hasattr(estimator, "decode") and hasattr(estimator, "latent_dim"):
+        return
+    hint = "Give a RotationalVAE"
+    if hasattr(estimator, "steps"):
+        hint += ", here perhaps a step of the pipeline, pipeline[-1]"
+    elif hasattr(estimator, "components_") or hasattr(estimator, "n_components"):
+        hint += "; components of PCA or NMF are drawn by LoadingMapDisplay"
+    raise TypeError(
+        "LatentManifoldDisplay needs an estimator with latent_dim and "
+        f"decode(latents), which {type(estimator).__name__} has not. {hint}."
+    )
 
 
 def _ticks(values):

@@ -6,6 +6,7 @@ from .._optional import import_optional
 from ._cells import site_spacing
 from ._colors import NEUTRAL, class_colors
 from ._image_axes import get_axes, show_image
+from ._legend import add_class_legend
 from ._selection import check_per_site, select_frame
 
 # Diameter of a marker in units of the distance of nearest neighbours.
@@ -196,19 +197,7 @@ class SitesDisplay:
         )
 
     def _color_by_label(self, ax):
-        line = import_optional("matplotlib.lines", "plot").Line2D
         classes, code = np.unique(self.values, return_inverse=True)
         colors = class_colors(classes)
         self.scatter_.set_facecolor(colors[code])
-        handles = [
-            line([], [], ls="", marker="o", color=color, label=str(label))
-            for label, color in zip(classes, colors, strict=True)
-        ]
-        self.legend_ = ax.legend(
-            handles=handles,
-            title=self.values_name,
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1),
-            borderaxespad=0,
-            frameon=False,
-        )
+        self.legend_ = add_class_legend(ax, classes, colors, self.values_name)

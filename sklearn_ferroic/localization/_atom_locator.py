@@ -13,6 +13,7 @@ from ._border import clear_of_border
 from ._images import check_images
 from ._scale_checks import warn_of_dark_columns, warn_of_outliers
 from ._site_columns import label_columns, relative_brightness, site_columns
+from ._sublattice_checks import check_sublattice, no_such_sublattice
 
 _MAX_SUBLATTICES = 4
 # Columns this many widths from the border and farther show whole.
@@ -52,6 +53,10 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         not at all beyond the sub-pixel maximum of the blob filter. Only the fit
         looks a second time for faint columns beside bright ones, and gives `sigma`,
         `background`, `position_std` and a meaningful `converged`.
+
+    shape : {"circular", "elliptical"}, default="circular"
+        What the columns are fitted with: round Gaussians, or such that may be longer
+        along one direction, which gives `ellipticity` and `ellipse_rotation`.
 
     border : {"keep", "drop"}, default="keep"
         What becomes of columns that the border of the image or of a masked region
@@ -159,6 +164,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             StrOptions({"auto"}),
         ],
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
+        "shape": [StrOptions({"circular", "elliptical"})],
         "border": [StrOptions({"keep", "drop"})],
         "tile_size": [Interval(Integral, 256, None, closed="left"), None],
         "n_jobs": [Integral, None],
@@ -172,6 +178,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         threshold=0.1,
         n_sublattices="auto",
         refine="gaussian",
+        shape="circular",
         border="keep",
         tile_size=2048,
         n_jobs=None,
@@ -181,6 +188,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.threshold = threshold
         self.n_sublattices = n_sublattices
         self.refine = refine
+        self.shape = shape
         self.border = border
         self.tile_size = tile_size
         self.n_jobs = n_jobs
@@ -310,7 +318,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X):
-        _check_sublattice(self.sublattice)
+        check_sublattice(self.sublattice)
         images, masks, pixel_sizes = check_images(X)
         scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
         spacings, widths, skewnesses = np.array(scales).T
@@ -321,7 +329,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         labels = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
         n_sublattices = 1 + max(int(label.max(initial=0)) for label in labels)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
-            raise _no_such_sublattice(self.sublattice, n_sublattices)
+            raise no_such_sublattice(self.sublattice, n_sublattices)
         # Nothing is set before all has gone well.
         self.spacing_, self.width_ = spacing, width
         self.threshold_ = float(self.threshold)
@@ -340,6 +348,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             width=width,
             threshold=threshold,
             refine=self.refine,
+            shape=self.shape,
             tile_size=self.tile_size,
             n_jobs=self.n_jobs,
         )
@@ -358,7 +367,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if self.sublattice is not None:
             chosen = np.isin(sites.sublattice, self.sublattice)
             if not chosen.any():
-                raise _no_such_sublattice(self.sublattice, 1 + sites.sublattice.max())
+                raise no_such_sublattice(self.sublattice, 1 + sites.sublattice.max())
             sites = sites[chosen]
         if self.border == "drop":
             sites = sites[self._is_whole(sites, masks)]
@@ -378,21 +387,3 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _check_sublattice(sublattice):
-    if sublattice is None:
-        return
-    wanted = np.asarray(sublattice)
-    if wanted.size == 0 or wanted.dtype.kind not in "iu" or wanted.min() < 0:
-        raise ValueError(
-            "sublattice must be None, a non-negative integer or a list of them "
-            f"(0 = brightest), got {sublattice!r}."
-        )
-
-
-def _no_such_sublattice(sublattice, n_found):
-    return ValueError(
-        f"sublattice={sublattice!r} was asked for, but {n_found} sublattice(s) were "
-        "found, numbered from 0. Set n_sublattices if the images show more."
-    )

@@ -20,6 +20,8 @@ _BINS_PER_SPACING = 2
 # A bin of the first, fine binning is at most sigma over this.
 _PIXELS_PER_BIN = 1.2
 _MAX_CORRECTION = 0.3
+# Columns of pixels that are interpolated or smoothed at a time.
+_STRIP = 64
 _RIDGE = 1e-3
 
 
@@ -41,55 +43,67 @@ class Background(NamedTuple):
     widening: np.ndarray
     binning: int
 
-    def at(self, positions):
-        """Sample the fields at columns.
+    def at(self, positions, *names):
+        """Sample fields at columns.
 
         Parameters
         ----------
         positions : ndarray of shape (n, 2)
             Columns, px.
+        *names : str
+            Which fields.
 
         Returns
         -------
-        level, growth, widening : ndarray of shape (n,)
-            The fields.
+        fields : list of ndarray of shape (n,)
+            Their values.
         """
         place = ((positions - (self.binning - 1) / 2) / self.binning).T
-        return tuple(
-            map_coordinates(field, place, order=1, mode="nearest")
-            for field in (self.level, self.growth, self.widening)
-        )
+        return [
+            map_coordinates(getattr(self, name), place, order=1, mode="nearest")
+            for name in names
+        ]
 
-    def image(self, shape):
+    def image(self, shape, pad):
         """Interpolate the level between the coarse pixels.
 
         Parameters
         ----------
         shape : tuple of int
             Shape of the image.
+        pad : int
+            So far beyond the border the level goes on, px.
 
         Returns
         -------
-        level : ndarray of shape (n_rows, n_cols)
+        level : ndarray of shape (n_rows + 2 * pad, n_cols + 2 * pad)
             Background, float32.
         """
         (row, up), (col, left) = (
-            _between(length, n_coarse, self.binning)
+            _between(length, pad, n_coarse, self.binning)
             for length, n_coarse in zip(shape, self.level.shape, strict=True)
         )
         level = self.level.astype(np.float32)
         step = np.diff(level, axis=0, append=level[-1:])
         level = level[row] + step[row] * up[:, None]
-        step = np.diff(level, axis=1, append=level[:, -1:])
-        fine = step.take(col, axis=1)
-        fine *= left
-        fine += level.take(col, axis=1)
+        if level.shape[1] == 1:
+            return np.repeat(level, len(col), axis=1)
+        fine = np.empty((len(row), len(col)), dtype=np.float32)
+        for first in range(0, len(col), _STRIP):
+            strip = slice(first, first + _STRIP)
+            start = col[strip][0]
+            share = np.zeros((col[strip][-1] + 2 - start, len(col[strip])), np.float32)
+            pixel = np.arange(share.shape[1])
+            share[col[strip] - start, pixel] = 1 - left[strip]
+            share[col[strip] - start + 1, pixel] = left[strip]
+            near = level[:, start : start + len(share)]
+            np.matmul(near, share, out=fine[:, strip])
         return fine
 
 
-def _between(length, n_coarse, binning):
+def _between(length, pad, n_coarse, binning):
     """Coarse pixel before each pixel, and how far beyond it; straight on at ends."""
-    place = (np.arange(length) - (binning - 1) / 2) / binning
+    place = (np.arange(-pad, length + pad) - (binning - 1) / 2) / binning
     before = np.clip(np.floor(place), 0, max(n_coarse - 2, 0)).astype(np.intp)
     return before, (place - before).astype(np.float32)
 
@@ -110,7 +124,7 @@ def bin_sides(spacing, width):
         Side of the coarse pixels, in fine bins.
     """
     fine = max(1, int(width / _PIXELS_PER_BIN))
-    return fine, max(1, int(spacing / _BINS_PER_SPACING / fine))
+    return fine, max(1, round(spacing / _BINS_PER_SPACING / fine))
 
 
 class BackgroundRegression:
@@ -170,6 +184,7 @@ class BackgroundRegression:
             self.matrix[place] *= 1 + _RIDGE
             self.matrix[place] += 1e-6 * self.matrix[place].max() + 1e-30
         self.matrix[0] += 1e-30
+        self.factors = _eliminate(self.matrix)
 
     def _mean(self, image):
         image = image if self.valid is None else image * self.valid
@@ -196,7 +211,8 @@ class BackgroundRegression:
         """
         residual = self._mean(residual)
         right = self._sums(*(part * residual for part in self.weighted))
-        level, growth, widening = _solve(self.matrix, _smooth(right, self.smoothing))
+        smooth = _smooth(right, self.smoothing)
+        level, growth, widening = _substitute(self.factors, smooth)
         growth = np.clip(growth, -_MAX_CORRECTION, _MAX_CORRECTION)
         widening = np.clip(widening, -_MAX_CORRECTION, _MAX_CORRECTION)
         # Once more on what is left, or slopes would be flattened, first at the border.
@@ -207,30 +223,37 @@ class BackgroundRegression:
         return Background(level, growth, widening, self.fine * self.coarse)
 
 
-def _solve(matrix, right):
-    """Solve symmetric equations in three unknowns, for every pixel at once."""
-    (m00, m01, m02, m11, m12, m22), (r0, r1, r2) = matrix, right
+def _eliminate(matrix):
+    """Factorize symmetric matrices of three rows, for every pixel at once."""
+    m00, m01, m02, m11, m12, m22 = matrix
     # Without the first unknown, then without the second.
     f1, f2 = m01 / m00, m02 / m00
     m11, m12, m22 = m11 - f1 * m01, m12 - f1 * m02, m22 - f2 * m02
-    r1, r2 = r1 - f1 * r0, r2 - f2 * r0
     f12 = m12 / m11
-    third = (r2 - f12 * r1) / (m22 - f12 * m12)
-    second = (r1 - m12 * third) / m11
-    return (r0 - m01 * second - m02 * third) / m00, second, third
+    return f1, f2, f12, 1 / m00, 1 / m11, 1 / (m22 - f12 * m12)
+
+
+def _substitute(factors, right):
+    """Solve the equations whose matrices have been factorized."""
+    (f1, f2, f12, p0, p1, p2), (r0, r1, r2) = factors, right
+    r1 = r1 - f1 * r0
+    third = (r2 - f2 * r0 - f12 * r1) * p2
+    second = r1 * p1 - f12 * third
+    return r0 * p0 - f1 * second - f2 * third, second, third
 
 
 def _bin(image, side):
     """Sum square blocks of an image; the last ones may be cut."""
+    if side == 1:
+        return image.copy()
     for axis in (0, 1):
-        if side == 1:
-            break
-        rows = image if axis == 0 else image.T
-        binned = rows[::side].copy()
-        for first in range(1, side):
-            part = rows[first::side]
-            binned[: len(part)] += part
-        image = binned if axis == 0 else binned.T
+        every = [
+            image[(slice(None),) * axis + (slice(first, None, side),)]
+            for first in range(side)
+        ]
+        image = every[0].copy()
+        for part in every[1:]:
+            image[: part.shape[0], : part.shape[1]] += part
     return image
 
 

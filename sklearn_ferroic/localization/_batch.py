@@ -40,7 +40,9 @@ def estimate_scales(images, masks, spacing, n_jobs):
     )
 
 
-def locate_images(images, masks, *, spacing, width, tile_size, n_jobs, **options):
+def locate_images(
+    images, masks, *, spacing, width, shape, tile_size, n_jobs, **options
+):
     """Locate the columns of images.
 
     Parameters
@@ -51,6 +53,8 @@ def locate_images(images, masks, *, spacing, width, tile_size, n_jobs, **options
         Pixels of each that count; None for all.
     spacing, width : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
+    shape : {"circular", "elliptical"}
+        What columns are fitted with.
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int or None
@@ -65,7 +69,7 @@ def locate_images(images, masks, *, spacing, width, tile_size, n_jobs, **options
     calibrations : list of Calibration
         The noise of each image.
     """
-    scale = {"spacing": spacing, "width": width}
+    scale = {"spacing": spacing, "width": width, "shape": shape}
     calibrations = Parallel(n_jobs=n_jobs)(
         delayed(calibrate_image)(number, image, valid, **scale)
         for number, (image, valid) in enumerate(zip(images, masks, strict=True))

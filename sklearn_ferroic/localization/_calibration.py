@@ -1,6 +1,6 @@
 """What is learned once an image: the width of the columns, noise, what is faint.
 
-A sample of the image is enough: squares of it, as columns with gaps between them.
+A sample of a large image is enough: squares of it, as columns with gaps between them.
 """
 
 from typing import NamedTuple
@@ -9,15 +9,19 @@ import numpy as np
 from scipy.stats import skew
 
 from ._column_fit import fit_columns
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
+from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
 from ._filters import blob_response, noise_response, smooth
 from ._noise import NoiseModel
 from ._peaks import find_peaks, trough_power
 from ._sample import Blocks
-from ._windows import matched_significance, render_columns
+from ._windows import ColumnWindows, matched_significance, render_columns
 
 # Sigma of a column, as a share of the spacing, before anything is known.
 _FIRST_WIDTH = 0.16
+# Sides in spacings of the squares that tell the width, first roughly, and how many
+# rounds it takes.
+_WIDTH_SIDES = (9, 12)
+_WIDTH_ROUNDS = (3, 6)
 # Wider filters merge a faint column with the bright ones around it.
 _WIDEST_FILTER = 0.17
 # How far columns must stand above the noise: where all stand far above it, so must
@@ -26,6 +30,12 @@ CLEAR = 4.0
 _FAINT = 3.0
 _FAINTEST_CLEAR = (5.0, 7.0)
 _MIN_CLEAR = 20
+# Images of so many square spacings without a mask are looked at as a whole, ...
+_SMALL = 1600
+# ... which is a first fit of all columns of this relative brightness, if no more than
+# this share of them drowns in noise.
+FIRST_THRESHOLD = 0.1
+_MAX_DROWNED = 0.02
 
 
 class Calibration(NamedTuple):
@@ -43,12 +53,18 @@ class Calibration(NamedTuple):
         Signal over noise that makes a column.
     unit : float
         Power of two by which the image was divided.
+    first : ColumnFit or None
+        First fit of the columns of the image in that unit, if there is one.
+    significance_of_first : ndarray of shape (n,) or None
+        Signal over noise of those columns, before the inflation.
     """
 
     noise: NoiseModel
     inflation: float
     significance: float
     unit: float
+    first: ColumnFit | None = None
+    significance_of_first: np.ndarray | None = None
 
 
 def filter_width(spacing, width):
@@ -86,16 +102,16 @@ def estimate_width(image, valid, spacing):
     skewness : float
         Skewness of the blob response: negative where the columns are dark.
     """
-    width = _FIRST_WIDTH * spacing
-    image, valid = Blocks(image, spacing).busiest(image, valid)
-    image = image / image_unit(image)
-    for _ in range(2):
-        response = blob_response(image, filter_width(spacing, width))
-        table = start_table(image, *find_peaks(response, spacing, 0.15), width)
-        if valid is not None:
-            table = table[at_pixels(valid, table[:, ROW : COL + 1])]
+    width, blocks = _FIRST_WIDTH * spacing, Blocks(image, spacing)
+    for side, n_rounds in zip(_WIDTH_SIDES, _WIDTH_ROUNDS, strict=True):
+        square, mask = blocks.busiest(image, valid, side)
+        square = square / image_unit(square)
+        response = blob_response(square, filter_width(spacing, width))
+        table = start_table(square, *find_peaks(response, spacing, 0.15), width)
+        if mask is not None:
+            table = table[at_pixels(mask, table[:, ROW : COL + 1])]
         fit = fit_columns(
-            image, table, spacing=spacing, width=width, max_rounds=6, valid=valid
+            square, table, spacing=spacing, width=width, max_rounds=n_rounds, valid=mask
         )
         good = fit.converged | (fit.std[:, SIGMA] < 0.2 * width)
         if not good.any():
@@ -109,8 +125,8 @@ def estimate_width(image, valid, spacing):
     return width, skewness
 
 
-def calibrate(image, valid, spacing, width):
-    """Learn the noise of an image from a sample of it.
+def calibrate(image, valid, spacing, width, shape="circular"):
+    """Learn the noise of an image from a sample of it, or all of a small one.
 
     Parameters
     ----------
@@ -120,6 +136,8 @@ def calibrate(image, valid, spacing, width):
         Pixels that count; None for all.
     spacing, width : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
+    shape : {"circular", "elliptical"}, default="circular"
+        What columns are fitted with.
 
     Returns
     -------
@@ -128,30 +146,60 @@ def calibrate(image, valid, spacing, width):
     """
     unit = image_unit(image)
     blob_width = filter_width(spacing, width)
-    image, valid, response = Blocks(image, spacing).sample(
-        image, valid, lambda part: blob_response(part / unit, blob_width)
-    )
+    is_small = valid is None and image.size <= _SMALL * spacing**2
+    if is_small:
+        response = blob_response(image / unit, blob_width)
+    else:
+        image, valid, response = Blocks(image, spacing).sample(
+            image, valid, lambda part: blob_response(part / unit, blob_width)
+        )
     image = image / unit
-    table = start_table(image, *find_peaks(response, spacing, 0.1), width)
-    table = table[at_pixels(valid, table[:, ROW : COL + 1])]
+    table = start_table(image, *find_peaks(response, spacing, FIRST_THRESHOLD), width)
+    if valid is not None:
+        table = table[at_pixels(valid, table[:, ROW : COL + 1])]
     if not len(table):
         return None
     fit = fit_columns(
-        image, table, spacing=spacing, width=width, max_rounds=4, valid=valid
+        image,
+        table,
+        spacing=spacing,
+        width=width,
+        max_rounds=4,
+        valid=valid,
+        elliptical=shape == "elliptical",
     )
-    model = render_columns(image.shape, fit.table, width)
-    left = blob_response(np.where(valid, image - model, 0), blob_width)
-    inner = smooth(valid.astype(np.float32), blob_width) > 0.999
+    model = _render(image, fit, width)
+    left, inner = image - model, slice(None)
+    if valid is not None:
+        left[~valid] = 0
+        inner = smooth(valid.astype(np.float32), blob_width) > 0.999
+    left = blob_response(left, blob_width)
     model += np.float32(np.median(fit.table[:, BACKGROUND]))
     power = trough_power(left[inner], fit.noise.variance(model)[inner])
     inflation = max(1.0, np.sqrt(power) / noise_response(blob_width))
-    significance = matched_significance(image, fit.table, fit.noise, width) / inflation
+    matched = matched_significance(image, fit.table, fit.noise, width)
+    significance = matched / inflation
     clear = significance[(significance > CLEAR) & (significance < np.inf)]
     limit = CLEAR
     if len(clear) >= _MIN_CLEAR:
         faintest = np.quantile(clear, 0.05)
         limit = float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR)))
-    return Calibration(fit.noise, float(inflation), limit, unit)
+    known = None, None
+    if is_small and len(clear) >= (1 - _MAX_DROWNED) * len(significance):
+        known = fit, matched
+    return Calibration(fit.noise, float(inflation), limit, unit, *known)
+
+
+def _render(image, fit, width):
+    """Sum the columns of a fit, round or not."""
+    if fit.ellipse is None:
+        return render_columns(image.shape, fit.table, width)
+    windows = ColumnWindows(image, fit.table, width)
+    ratio, angle = fit.ellipse.T
+    stretch = np.log(ratio)[:, None] * np.stack(
+        [np.cos(2 * angle), np.sin(2 * angle)], axis=1
+    )
+    return windows.render(np.hstack([fit.table[:, : SIGMA + 1], stretch]))[windows.crop]
 
 
 def image_unit(image):

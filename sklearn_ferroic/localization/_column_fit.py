@@ -14,7 +14,7 @@ from ._background import BackgroundRegression
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
 from ._gaussian import STRETCH, ellipse
 from ._noise import estimate_noise, guess_noise
-from ._scoring import MAX_PULL, MIN_WILD, scoring_steps
+from ._scoring import MAX_PULL, MIN_WILD, Pixels, scoring_steps
 from ._windows import ColumnWindows
 
 _MAX_ROUNDS = 16
@@ -27,7 +27,7 @@ _N_NOISE_PIXELS = 100_000
 # The background is fitted anew where it changes by more than so many standard errors
 # of the amplitudes, and left alone once it changes by less than so many.
 _MAX_TOUCH_UP = 0.3
-_BACKGROUND_TOLERANCE = 0.005
+_BACKGROUND_TOLERANCE = 0.007
 _LAST_BACKGROUND_ROUND = 7
 # Converged: the last step was this small against the standard error.
 _TOLERANCE = 0.02
@@ -88,7 +88,7 @@ def fit_columns(
         The fitted columns, in order.
     """
     windows = ColumnWindows(image, table, width, valid)
-    state = _State(table, elliptical)
+    pixels, state = Pixels(windows), _State(table, elliptical)
     seen = image if valid is None else image[valid]
     bounds = _bounds(table, image.shape, seen, spacing, width)
     state.clip(bounds)
@@ -97,31 +97,36 @@ def fit_columns(
     noise_rounds = () if noise else _NOISE_ROUNDS
     noise = noise or guess_noise(seen)
     active = stepped = np.arange(len(table))
-    expected = before = None
+    expected, before = np.empty(windows.shape, dtype=np.float32), None
     settled = False
     for turn in range(max_rounds if len(table) else 0):
         if turn == 0:
             _fit_background(windows, state, noise, bounds, spacing)
-        if settled and len(stepped) <= _FEW * len(table):
+        few = settled and len(stepped) <= _FEW * len(table)
+        if few:
             _repaint(windows, expected, before, state.table, stepped)
         else:
-            expected = windows.render(state.table) + state.background
-        if turn > 0 and not settled:
+            np.add(windows.render(state.table), state.background, out=expected)
+        pixels.update(expected, noise, sparse=few)
+        # No round would follow a last touch-up.
+        if 0 < turn < max_rounds - 1 and not settled:
             if turn > patience - _PATIENCE:
                 state.typical_misfit = float(np.median(state.misfit[:, 0]))
             if turn == patience + 1 and state.spoilt.any():
                 _leave_out_defects(windows, state)
-            change = _touch_up_background(windows, state, expected, noise)
+            change = _touch_up_background(windows, state, pixels)
             settled = change < _BACKGROUND_TOLERANCE
             if change > _MAX_TOUCH_UP:
                 _fit_background(windows, state, noise, bounds, spacing)
-                expected = windows.render(state.table) + state.background
+                np.add(windows.render(state.table), state.background, out=expected)
+                pixels.update(expected, noise)
             settled |= turn >= _LAST_BACKGROUND_ROUND
         if turn in noise_rounds:
             noise = _learn_noise(windows, expected, spacing)
             settled &= noise.is_of_counts or turn == noise_rounds[-1]
+            pixels.update(expected, noise)
         before, stepped = state.table, active
-        step = scoring_steps(windows, state, active, expected, noise, width_scatter)
+        step = scoring_steps(windows, state, active, pixels, width_scatter)
         _take_steps(state, active, step, bounds)
         if turn == patience:
             beside = _give_up(state, table, bounds, _BESIDE * spacing)
@@ -213,32 +218,31 @@ def _fit_background(windows, state, noise, bounds, spacing):
     low, high = np.quantile(residual[::_SPARSE, ::_SPARSE], [0.01, 0.99])
     np.clip(residual, 2 * low - high, 2 * high - low, out=residual)
     field = state.regression.fit(residual)
-    state.level, growth, widening = field.at(state.table[:, ROW : COL + 1])
-    state.background = windows.padded(field.image(windows.image_shape))
+    state.level, growth, widening = field.at(
+        state.table[:, ROW : COL + 1], "level", "growth", "widening"
+    )
+    state.background = field.image(windows.image_shape, windows.pad)
     state.table[:, AMPLITUDE] *= np.exp(growth)
     state.table[:, SIGMA] *= np.exp(widening)
     state.clip(bounds)
 
 
-def _touch_up_background(windows, state, expected, noise):
+def _touch_up_background(windows, state, pixels):
     """Correct the background alone; the columns will follow.
 
     Returns how much it changed, in standard errors of the amplitudes.
     """
-    residual = windows.image - expected
-    bound = noise.variance(expected)
-    bound *= np.float32(MAX_PULL**2 * max(1, state.typical_misfit))
-    np.sqrt(bound, out=bound)
-    np.clip(residual, -bound, bound, out=residual)
     # All of the background anew: corrections of corrections would take up noise.
-    residual += state.background
+    residual = state.background + pixels.residual
+    pixels.tame(residual, MAX_PULL**2 * max(1, state.typical_misfit))
     field = state.regression.fit(residual[windows.crop])
-    level, _, _ = field.at(state.table[:, ROW : COL + 1])
-    background = windows.padded(field.image(windows.image_shape))
-    expected += background - state.background
+    (level,) = field.at(state.table[:, ROW : COL + 1], "level")
+    background = field.image(windows.image_shape, windows.pad)
+    pixels.shift(background - state.background)
     share = np.abs(level - state.level) / state.std[:, AMPLITUDE]
     state.background, state.level = background, level
-    return np.nanquantile(share, 0.9) if np.isfinite(share).any() else np.inf
+    share = share[np.isfinite(share)]
+    return np.quantile(share, 0.9) if share.size else np.inf
 
 
 def _give_up(state, start, bounds, reach):

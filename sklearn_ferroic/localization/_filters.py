@@ -84,10 +84,11 @@ def _filter(image, sigma, transfer, pad):
     spectrum = fft.rfft2(np.pad(image - mean, sides, mode="symmetric"))
     rows = 2 * np.pi * fft.fftfreq(shape[0])[:, None].astype(np.float32)
     cols = 2 * np.pi * fft.rfftfreq(shape[1]).astype(np.float32)
-    spectrum *= transfer(rows, cols, np.float32(sigma))
+    gain = transfer(rows, cols, np.float32(sigma))
+    spectrum *= gain
     filtered = fft.irfft2(spectrum, shape, overwrite_x=True)
     filtered = filtered[pad : pad + image.shape[0], pad : pad + image.shape[1]]
-    return filtered + mean * transfer(0, 0, np.float32(sigma))
+    return filtered + mean * gain[0, 0]
 
 
 def _gaussian(rows, cols, sigma):
@@ -95,5 +96,7 @@ def _gaussian(rows, cols, sigma):
 
 
 def _laplacian(rows, cols, sigma):
-    square = 2 * (rows * sigma) ** 2 + 2 * (cols * sigma) ** 2
-    return square * _gaussian(rows, cols, sigma)
+    # A matrix product does it in one pass.
+    rows, cols = (rows * sigma) ** 2, (cols * sigma) ** 2
+    down, along = np.exp(-0.5 * rows), np.exp(-0.5 * cols)
+    return np.hstack([2 * rows * down, down]) @ np.stack([along, 2 * cols * along])

@@ -58,6 +58,14 @@ def exponents(table, anchor, unit):
     exponent : ndarray of shape (n, 6)
         Coefficients of the quadratic monomials, float32.
     """
+    if table.shape[1] == SIGMA + 1:
+        place = (table[:, ROW : COL + 1] - anchor) / unit
+        exponent = np.empty((len(table), len(_QUADRATIC)))
+        exponent[:, 0] = np.einsum("ni,ni->n", place, place)
+        exponent[:, 1:3] = -2 * place
+        exponent[:, 3:] = 1, 0, 1
+        exponent *= -0.5 * (unit / table[:, SIGMA, None]) ** 2
+        return exponent.astype(np.float32)
     _, u, v = _whitened(table, anchor, unit)
     return (-0.5 * (_product(u, u) + _product(v, v))).astype(np.float32)
 

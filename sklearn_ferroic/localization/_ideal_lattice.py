@@ -14,7 +14,8 @@ _MIN_SINE = 0.3
 _N_SAMPLED = 1000
 _N_COUNTED = 250
 _N_ROBUST_ROUNDS = 12
-_MIN_RANK = 1e-10
+_SETTLED = 1e-9
+_MIN_DETERMINANT = 1e-10
 _MIN_COLUMNS = 6
 
 
@@ -147,12 +148,14 @@ def _robust_fit(index, positions, cell):
     middle = index.mean(axis=0)
     scale = max(np.abs(index - middle).max(), 1)
     design = np.column_stack([np.ones(len(index)), (index - middle) / scale])
-    weighted = design.T.copy()
+    weighted, fitted = design.T.copy(), np.zeros((3, 2))
     for _ in range(_N_ROBUST_ROUNDS):
         normal = weighted @ design
-        if np.linalg.matrix_rank(normal, hermitian=True, rtol=_MIN_RANK) < 3:
+        if np.linalg.det(normal) <= _MIN_DETERMINANT * np.prod(normal.diagonal()):
             return None
-        fitted = np.linalg.solve(normal, weighted @ positions)
+        before, fitted = fitted, np.linalg.solve(normal, weighted @ positions)
+        if np.abs(fitted - before).max() < _SETTLED * cell:
+            break
         miss = np.hypot(*(positions - design @ fitted).T)
         spread = 4.7 * max(1.4826 * np.median(miss), 1e-3 * cell)
         weighted = design.T * np.maximum(1 - (miss / spread) ** 2, 0) ** 2

@@ -1,18 +1,32 @@
 """From a tile of an image to its fitted columns: find, fit, look again, judge."""
 
+from typing import NamedTuple
+
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ._border import stands_inside
-from ._calibration import CLEAR, at_pixels, filter_width, start_table
+from ._calibration import (
+    CLEAR,
+    FIRST_THRESHOLD,
+    at_pixels,
+    filter_width,
+    start_table,
+)
 from ._column_fit import fit_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
 from ._filters import blob_response, noise_response
 from ._neighbors import neighbor_pairs
+from ._noise import NoiseModel
 from ._peaks import COMPANY_REACH, brightest_near, drop_crowded, find_peaks
 from ._windows import center_of_mass, matched_significance, render_columns
 
 # Peaks of the blob filter below this share of the significance wanted are noise.
 _FIRST_GLANCE = 0.6
+# Amplitudes so many times CLEAR standard errors are clear without another look.
+_SURE = 4
+# Columns so many widths apart do not overlap.
+_OVERLAP = 11
 # A faint column has at least so many neighbours within a spacing and a half.
 _MIN_COMPANY = 2
 # Half a column tells its centre only if its width is known: columns cut by the
@@ -20,7 +34,17 @@ _MIN_COMPANY = 2
 _WIDTH_SCATTER = 0.1
 
 
-def locate_columns(image, valid, calibration, *, spacing, width, threshold, refine):
+def locate_columns(
+    image,
+    valid,
+    calibration,
+    *,
+    spacing,
+    width,
+    threshold,
+    refine,
+    shape="circular",
+):
     """Find and refine all columns of an image.
 
     Parameters
@@ -37,6 +61,8 @@ def locate_columns(image, valid, calibration, *, spacing, width, threshold, refi
         Faintest column kept, as a share of the brightest nearby.
     refine : {"gaussian", "center_of_mass", None}
         How the positions are refined.
+    shape : {"circular", "elliptical"}, default="circular"
+        What columns are fitted with in the end.
 
     Returns
     -------
@@ -44,14 +70,11 @@ def locate_columns(image, valid, calibration, *, spacing, width, threshold, refi
         The columns whose centres lie on pixels that count. Columns that were not
         fitted have NaN for all but position and amplitude.
     """
-    table, response = _find(image, valid, calibration, spacing, width, threshold)
-    if not len(table):
-        return _unfitted(table)
+    scale = {"spacing": spacing, "width": width}
     if refine == "gaussian":
-        fit = _find_and_fit(
-            image, valid, calibration, table, response, spacing, width, threshold
-        )
+        fit = _find_and_fit(image, valid, calibration, threshold, shape, **scale)
     else:
+        table = _find(image, valid, calibration, threshold, **scale)
         significance = _glance(image, table, calibration, spacing, width)
         table = _apart(table, significance, calibration, spacing)
         if refine == "center_of_mass" and len(table):
@@ -86,58 +109,80 @@ def take(fit, rows):
     )
 
 
-def _find(image, valid, calibration, spacing, width, threshold):
-    """Candidate columns, and the response that they are maxima of."""
+def _find(image, valid, calibration, threshold, *, spacing, width):
+    """Find candidate columns."""
     blob_width = filter_width(spacing, width)
     response = blob_response(image, blob_width)
     level = noise_response(blob_width) * calibration.inflation
     level *= _FIRST_GLANCE * calibration.significance
-
-    def floor(row, col):
-        return level * _deviation(image, row, col, width, calibration.noise)
-
-    positions, height = find_peaks(response, spacing, threshold, floor)
+    floor = _Floor(image, level, width, calibration.noise)
+    positions, height = find_peaks(response, spacing, threshold, floor, floor.least())
     table = start_table(image, positions, height, width)
     if valid is not None:
         table = table[at_pixels(valid, positions)]
-    return table, response
+    return table
 
 
-def _deviation(image, row, col, width, noise):
-    """Compute the standard deviation of pixels as bright as those around some."""
-    reach = max(1, round(width))
-    mean = np.zeros(len(row))
-    steps = range(-reach, reach + 1)
-    for down in steps:
-        for along in steps:
-            near_row = np.clip(row + down, 0, image.shape[0] - 1)
-            mean += image[near_row, np.clip(col + along, 0, image.shape[1] - 1)]
-    return np.sqrt(noise.variance(mean / len(steps) ** 2))
+class _Floor(NamedTuple):
+    """So many standard deviations of pixels as bright as those around some."""
+
+    image: np.ndarray
+    level: float
+    width: float
+    noise: NoiseModel
+
+    def __call__(self, row, col):
+        reach = max(1, round(self.width))
+        steps = range(-reach, reach + 1)
+        rows, cols = (
+            [np.clip(place + step, 0, length - 1) for step in steps]
+            for place, length in zip((row, col), self.image.shape, strict=True)
+        )
+        mean = np.zeros(len(row))
+        for near_row in rows:
+            for near_col in cols:
+                mean += self.image[near_row, near_col]
+        return self.level * np.sqrt(self.noise.variance(mean / len(steps) ** 2))
+
+    def least(self):
+        """Lower bound anywhere."""
+        darkest = np.array([self.image.min()], dtype=np.float64)
+        return 0.999 * self.level * float(np.sqrt(self.noise.variance(darkest)[0]))
 
 
 def _glance(image, table, calibration, spacing, width):
     """Signal over noise of peaks in the response of the blob filter."""
     row, col = np.rint(table[:, ROW : COL + 1]).astype(int).T
     level = noise_response(filter_width(spacing, width)) * calibration.inflation
-    level = level * _deviation(image, row, col, width, calibration.noise)
-    return table[:, AMPLITUDE] / level
-
-
-def _find_and_fit(
-    image, valid, calibration, table, response, spacing, width, threshold
-):
-    scale = {"spacing": spacing, "width": width, "valid": valid}
-    first = fit_columns(image, table, noise=calibration.noise, max_rounds=4, **scale)
-    table = _look_again(image, valid, first, calibration, spacing, width, threshold)
-    significance = (
-        matched_significance(image, table, calibration.noise, width, valid=valid)
-        / calibration.inflation
+    return table[:, AMPLITUDE] / _Floor(image, level, width, calibration.noise)(
+        row, col
     )
-    table = _apart(table, significance, calibration, spacing)
+
+
+def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width):
+    noise, scale = calibration.noise, {"spacing": spacing, "width": width}
+    first = calibration.first if threshold == FIRST_THRESHOLD else None
+    significance = calibration.significance_of_first
+    if first is None:
+        table = _find(image, valid, calibration, threshold, **scale)
+        first = fit_columns(
+            image, table, noise=noise, max_rounds=4, valid=valid, **scale
+        )
+        significance = None
+    table = _look_again(image, valid, first, calibration, spacing, width, threshold)
+    if significance is None or len(table) > len(significance):
+        significance = _significance(image, valid, table, first, calibration, width)
+    table = _apart(table, significance / calibration.inflation, calibration, spacing)
     if not len(table):
         return _unfitted(table)
     fit = fit_columns(
-        image, table, noise=calibration.noise, width_scatter=_WIDTH_SCATTER, **scale
+        image,
+        table,
+        noise=noise,
+        width_scatter=_WIDTH_SCATTER,
+        valid=valid,
+        elliptical=shape == "elliptical",
+        **scale,
     )
     # Noise in the band of the columns is what moves them.
     fit.std[:] *= calibration.inflation
@@ -155,6 +200,27 @@ def _find_and_fit(
     return fit
 
 
+def _significance(image, valid, table, first, calibration, width):
+    """Signal over noise; infinite for columns that the first fit leaves no doubt of."""
+    clear = np.zeros(len(table), dtype=bool)
+    sure = _SURE * CLEAR * calibration.inflation * first.std[:, AMPLITUDE]
+    clear[: len(first.table)] = first.table[:, AMPLITUDE] > sure
+    significance = np.full(len(table), np.inf)
+    doubtful = np.flatnonzero(~clear)
+    if doubtful.size:
+        # They and all that may overlap them.
+        positions = table[:, ROW : COL + 1]
+        distance, _ = cKDTree(positions[doubtful]).query(
+            positions, distance_upper_bound=_OVERLAP * width
+        )
+        near = np.flatnonzero(np.isfinite(distance))
+        significance[near] = matched_significance(
+            image, table[near], calibration.noise, width, valid=valid
+        )
+        significance[clear] = np.inf
+    return significance
+
+
 def _look_again(image, valid, fit, calibration, spacing, width, threshold):
     """Add the columns that the first model leaves in the residual."""
     blob_width = filter_width(spacing, width)
@@ -162,11 +228,8 @@ def _look_again(image, valid, fit, calibration, spacing, width, threshold):
     residual = blob_response(rest, blob_width)
     level = noise_response(blob_width) * calibration.inflation
     level *= calibration.significance
-
-    def floor(row, col):
-        return level * _deviation(image, row, col, width, calibration.noise)
-
-    positions, height = find_peaks(residual, spacing, 0.3, floor)
+    floor = _Floor(image, level, width, calibration.noise)
+    positions, height = find_peaks(residual, spacing, 0.3, floor, floor.least())
     known = fit.table[:, ROW : COL + 1], fit.table[:, AMPLITUDE]
     found = height > threshold * brightest_near(*known, positions, spacing)
     if valid is not None:

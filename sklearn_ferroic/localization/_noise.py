@@ -27,13 +27,13 @@ class NoiseModel(NamedTuple):
         """Whether this is the variance of counts."""
         return self.slope == 1 and self.offset == 0
 
-    def variance(self, mean):
-        """Variance of pixels of given mean."""
+    def variance(self, mean, out=None):
+        """Variance of pixels of given mean; `out` is an array to write it to."""
         floor = np.float32(self.constant)
         if self.slope == 1:
-            variance = mean + np.float32(self.constant - self.offset)
+            variance = np.add(mean, np.float32(self.constant - self.offset), out=out)
         else:
-            variance = mean * np.float32(self.slope)
+            variance = np.multiply(mean, np.float32(self.slope), out=out)
             variance += np.float32(self.constant - self.slope * self.offset)
         return np.maximum(variance, floor, out=variance)
 

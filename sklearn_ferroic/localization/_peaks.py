@@ -17,7 +17,7 @@ _ONE_BLOB = 0.3
 COMPANY_REACH = 1.5
 
 
-def find_peaks(response, spacing, threshold, floor=None):
+def find_peaks(response, spacing, threshold, floor=None, least=0.0):
     """Find the maxima of a blob response that are bright among their neighbours.
 
     Parameters
@@ -31,6 +31,8 @@ def find_peaks(response, spacing, threshold, floor=None):
         half.
     floor : callable, default=None
         Gives the height below which nothing is looked at, at pixels ``(row, col)``.
+    least : float, default=0.0
+        Smallest height that `floor` gives anywhere: saves asking it.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def find_peaks(response, spacing, threshold, floor=None):
     height : ndarray of shape (n_peaks,)
         Response at the maxima.
     """
-    row, col = _maxima(response)
+    row, col = _maxima(response, least)
     if floor is not None:
         high = response[row, col] > floor(row, col)
         row, col = row[high], col[high]
@@ -55,14 +57,15 @@ def find_peaks(response, spacing, threshold, floor=None):
     return positions[keep], height[keep]
 
 
-def _maxima(response):
-    """Pixels above zero that no neighbour exceeds; of equal ones the last."""
-    peak = response > 0
+def _maxima(response, least):
+    """Pixels above a height that no neighbour exceeds; of equal ones the last."""
+    peak = response > least
     for axis in (0, 1):
         before = (slice(None),) * axis + (slice(None, -1),)
         after = (slice(None),) * axis + (slice(1, None),)
-        peak[after] &= response[after] >= response[before]
-        peak[before] &= response[before] > response[after]
+        rises = response[after] >= response[before]
+        peak[after] &= rises
+        peak[before] &= np.logical_not(rises, out=rises)
     row, col = np.nonzero(peak)
     height = response[row, col]
     highest = np.ones(len(row), dtype=bool)

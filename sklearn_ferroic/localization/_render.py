@@ -38,20 +38,18 @@ def render(shape, table, reach, *, spread=False):
     side = int(np.ceil(max(_TILE * reach, 8)))
     n_tiles = [-(-length // side) for length in shape]
     owner, tile = _tiles_of_columns(table, reach, side, n_tiles)
+    columns = table[owner, : SIGMA + 1]
+    columns[:, ROW : COL + 1] -= side * np.stack(np.divmod(tile, n_tiles[1]), axis=1)
+    columns = columns.T.astype(np.float32)
     sums = [
-        np.zeros((n_tiles[0], side, n_tiles[1], side), dtype=np.float32)
+        np.empty((n_tiles[0], side, n_tiles[1], side), dtype=np.float32)
         for _ in range(1 + spread)
     ]
     splits = np.searchsorted(tile, n_tiles[1] * np.arange(n_tiles[0] + 1))
     for number, (first, last) in enumerate(pairwise(splits)):
-        if first == last:
-            continue
+        tiles = [total[number].transpose(1, 0, 2) for total in sums]
         place = tile[first:last] - number * n_tiles[1]
-        columns = _columns_by_tile(table[owner[first:last]], place, n_tiles[1])
-        columns[:, :, ROW] -= number * side
-        columns[:, :, COL] -= (np.arange(n_tiles[1]) * side)[:, None]
-        for total, tiles in zip(sums, _paint(columns, side, spread), strict=True):
-            total[number] = tiles.transpose(1, 0, 2)
+        _paint(_by_tile(columns[:, first:last], place, n_tiles[1]), side, tiles)
     area = np.multiply(n_tiles, side)
     sums = [total.reshape(area)[: shape[0], : shape[1]] for total in sums]
     return tuple(sums) if spread else sums[0]
@@ -74,32 +72,29 @@ def _tiles_of_columns(table, reach, side, n_tiles):
     return owner[order], tile[order]
 
 
-def _columns_by_tile(table, tile, n_tiles):
+def _by_tile(columns, tile, n_tiles):
     """Arrange columns by tile; places to spare are held by columns of no height."""
     count = np.bincount(tile, minlength=n_tiles)
     rank = np.arange(len(tile)) - (np.cumsum(count) - count)[tile]
-    columns = np.zeros((n_tiles, count.max(), SIGMA + 1))
-    columns[:, :, SIGMA] = 1
-    columns[tile, rank] = table[:, : SIGMA + 1]
-    return columns
+    arranged = np.zeros((SIGMA + 1, n_tiles, count.max(), 1), dtype=np.float32)
+    arranged[SIGMA] = 1
+    arranged[:, tile, rank, 0] = columns
+    return arranged
 
 
-def _paint(columns, side, spread):
-    columns = columns.astype(np.float32).transpose(2, 0, 1)[..., None]
+def _paint(columns, side, tiles):
+    """Paint a row of tiles, and where there is a second one, its derivative."""
     # Rows and cols side by side: their squared distances, half and in sigmas.
     square = np.arange(side, dtype=np.float32) - columns[[ROW, COL]]
     square *= np.sqrt(np.float32(0.5)) / columns[SIGMA]
     square *= square
     # Subnormal numbers are slow.
     np.minimum(square, np.float32(_FAR), out=square)
-    rise, run = np.exp(-square)
+    down, along = 2 * square if len(tiles) > 1 else square
+    np.negative(square, out=square)
+    rise, run = np.exp(square, out=square)
     rise *= columns[AMPLITUDE]
-    tiles = [_outer_sum(rise, run)]
-    if spread:
-        down, along = 2 * square
-        tiles.append(_outer_sum(rise * down, run) + _outer_sum(rise, run * along))
-    return tiles
-
-
-def _outer_sum(rise, run):
-    return np.ascontiguousarray(rise.transpose(0, 2, 1)) @ run
+    np.matmul(rise.transpose(0, 2, 1), run, out=tiles[0])
+    if len(tiles) > 1:
+        np.matmul((rise * down).transpose(0, 2, 1), run, out=tiles[1])
+        tiles[1] += rise.transpose(0, 2, 1) @ (run * along)

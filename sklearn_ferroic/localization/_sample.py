@@ -5,9 +5,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-# Sides in spacings of the square that shows columns best, of each of so many that
-# show all levels, of the gaps between them, and of the blocks to choose by.
-_BEST_SIDE = 18
+# Sides in spacings of each of so many squares that show all levels, of the gaps
+# between them, and of the blocks to choose by.
 _SAMPLE_SIDE = 12
 _N_SQUARES = 4
 _GAP = 4
@@ -44,7 +43,7 @@ class Blocks:
             self.contrast[row] = np.add.reduceat(square, cols[:-1]) / n_pixels
         self.contrast -= self.level**2
 
-    def busiest(self, image, valid):
+    def busiest(self, image, valid, n_spacings):
         """Cut the square where the columns are most contrasty.
 
         Parameters
@@ -53,13 +52,15 @@ class Blocks:
             The image.
         valid : ndarray of bool of shape (n_rows, n_cols) or None
             Pixels that count; None for all.
+        n_spacings : float
+            Side of the square, in spacings.
 
         Returns
         -------
         image, valid : ndarray
             The square of both.
         """
-        side, _, contrast = self._squares(_BEST_SIDE)
+        side, _, contrast = self._squares(n_spacings)
         return self._cut(image, valid, contrast.argmax(), contrast.shape, side)
 
     def sample(self, image, valid, transform):

@@ -15,7 +15,96 @@ MIN_WILD = 3
 _CORE = 0.2
 
 
-def scoring_steps(windows, state, active, expected, noise, width_scatter):
+class Pixels:
+    """What the image is beyond a model of it, and how much that counts.
+
+    Parameters
+    ----------
+    windows : ColumnWindows
+        The windows of all columns.
+    """
+
+    def __init__(self, windows):
+        self.windows = windows
+        self.expected = self.noise = None
+        self.residual, self.weight = np.empty((2, *windows.shape), dtype=np.float32)
+        self.ready = False
+
+    def update(self, expected, noise, *, sparse=False):
+        """Take another model.
+
+        Parameters
+        ----------
+        expected : ndarray of shape (n_padded_rows, n_padded_cols)
+            What all columns and the background make, padded.
+        noise : NoiseModel
+            Pixel variance.
+        sparse : bool, default=False
+            Whether only a few windows will be looked at.
+        """
+        self.expected, self.noise, self.ready = expected, noise, not sparse
+        if self.ready:
+            np.subtract(self.windows.image, expected, out=self.residual)
+            noise.variance(expected, out=self.weight)
+            np.divide(np.float32(1), self.weight, out=self.weight)
+            self.windows.clear(self.weight)
+            self.windows.clear(self.residual)
+
+    def cut(self, rows):
+        """Residual and weight on the windows of some columns.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n,)
+            The columns.
+
+        Returns
+        -------
+        residual, weight : ndarray of shape (n, n_pixels)
+            Zero where pixels do not count.
+        """
+        windows = self.windows
+        if self.ready:
+            return windows.cut(self.residual, rows), windows.cut(self.weight, rows)
+        mean = windows.cut(self.expected, rows)
+        residual = windows.cut(windows.image, rows)
+        residual -= mean
+        weight = self.noise.variance(mean)
+        np.divide(np.float32(1), weight, out=weight)
+        windows.mask(rows, weight)
+        windows.mask(rows, residual)
+        return residual, weight
+
+    def tame(self, image, limit):
+        """Take from an image what residuals are in excess.
+
+        Parameters
+        ----------
+        image : ndarray of shape (n_padded_rows, n_padded_cols)
+            The image that holds the residuals.
+        limit : float
+            Bound of their squared pulls.
+        """
+        square = self.residual * self.residual
+        square *= self.weight
+        wild = np.flatnonzero(square > limit)
+        share = 1 - np.sqrt(limit / square.flat[wild])
+        image.flat[wild] -= share * self.residual.flat[wild]
+
+    def shift(self, change):
+        """Follow a change of the background; weights hardly do.
+
+        Parameters
+        ----------
+        change : ndarray of shape (n_padded_rows, n_padded_cols)
+            The change.
+        """
+        self.expected += change
+        self.residual -= change
+        self.windows.clear(self.residual)
+
+
+def scoring_steps(windows, state, active, pixels, width_scatter):
     """Compute Fisher-scoring steps of columns.
 
     Parameters
@@ -26,10 +115,8 @@ def scoring_steps(windows, state, active, expected, noise, width_scatter):
         The columns; their standard errors and misfits are set.
     active : ndarray of int of shape (n_active,)
         The columns that are to step.
-    expected : ndarray of shape (n_padded_rows, n_padded_cols)
-        What all columns and the background make, padded.
-    noise : NoiseModel
-        Pixel variance.
+    pixels : Pixels
+        What the image is beyond the model, and how much that counts.
     width_scatter : float
         Relative scatter of the sigma of columns that the border cuts.
 
@@ -40,8 +127,7 @@ def scoring_steps(windows, state, active, expected, noise, width_scatter):
     """
     step = np.empty((len(active), state.table.shape[1]))
     moments = [
-        _moments(windows, state, rows, expected, noise)
-        for rows in windows.chunks(active)
+        _moments(windows, state, rows, pixels) for rows in windows.chunks(active)
     ]
     gradient, information = map(np.concatenate, zip(*moments, strict=True))
     for first in range(0, len(active), _BLOCK):
@@ -56,17 +142,11 @@ def scoring_steps(windows, state, active, expected, noise, width_scatter):
     return step
 
 
-def _moments(windows, state, rows, expected, noise):
+def _moments(windows, state, rows, pixels):
     """Moments of residual and information on the windows; sets the misfits."""
     shape = windows.gaussians(state.table, rows)
-    mean = windows.cut(expected, rows)
-    weight = noise.variance(mean)
-    np.divide(np.float32(1), weight, out=weight)
-    residual = windows.cut(windows.image, rows)
-    residual -= mean
-    windows.mask(rows, weight)
-    windows.mask(rows, residual)
-    pull = np.multiply(residual, weight, out=mean)
+    residual, weight = pixels.cut(rows)
+    pull = residual * weight
     height = np.maximum(state.table[rows, AMPLITUDE], 1e-30)
     # What lies at the border of a window is other columns' business.
     total = np.maximum(shape @ windows.disc, 1e-30)
@@ -118,9 +198,24 @@ def _solve(normal, gradient):
     index = np.arange(normal.shape[1])
     # Levenberg's term keeps a column without information at rest.
     scaled[:, index, index] += 1e-5
-    inverse = np.linalg.inv(scaled)
+    inverse = _inverse(scaled)
     step = (inverse @ (gradient * scale)[:, :, None])[:, :, 0] * scale
     variance = np.einsum("nii->ni", inverse) * scale**2
     informative = (diagonal > 0) & (variance > 0)
     std = np.sqrt(np.where(informative, variance, np.nan))
     return np.where(np.isfinite(step), step, 0), std
+
+
+def _inverse(matrices):
+    """Invert small positive definite matrices, all at once."""
+    inverse = np.ascontiguousarray(matrices.transpose(1, 2, 0))
+    for place in range(len(inverse)):
+        pivot = 1 / inverse[place, place]
+        row = inverse[place] * pivot
+        column = inverse[:, place].copy()
+        column[place] = 0
+        inverse -= column[:, None] * row
+        inverse[:, place] = -column * pivot
+        inverse[place] = row
+        inverse[place, place] = pivot
+    return inverse.transpose(2, 0, 1)

@@ -74,14 +74,14 @@ def estimate_scale(number, image, valid, spacing):
 
 
 @_naming_the_image
-def calibrate_image(number, image, valid, *, spacing, width):
+def calibrate_image(number, image, valid, **options):
     """Learn the noise of an image, or say that it shows no columns.
 
     Parameters
     ----------
     number : int
         Index of the image, for messages.
-    image, valid, spacing, width
+    image, valid, **options
         As :func:`calibrate` takes them.
 
     Returns
@@ -89,7 +89,7 @@ def calibrate_image(number, image, valid, *, spacing, width):
     calibration : Calibration
         The noise.
     """
-    calibration = calibrate(image, valid, spacing, width)
+    calibration = calibrate(image, valid, **options)
     if calibration is None:
         raise ValueError(_nothing_found(number))
     return calibration
@@ -121,6 +121,14 @@ def locate_tile(number, image, valid, tile, calibration, **options):
     """
     if valid is not None and valid.all():
         valid = None
+    if calibration.first is not None:
+        place = calibration.first.table[:, ROW : COL + 1] - tile.origin
+        own = np.flatnonzero(on_image(place, image.shape))
+        first = take(calibration.first, own)
+        first.table[:, ROW : COL + 1] = place[own]
+        calibration = calibration._replace(
+            first=first, significance_of_first=calibration.significance_of_first[own]
+        )
     fit = locate_columns(image / calibration.unit, valid, calibration, **options)
     fit.table[:, ROW : COL + 1] += tile.origin
     return take(fit, tile.owns(fit.table[:, ROW : COL + 1]))

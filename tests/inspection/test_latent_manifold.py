@@ -2,6 +2,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_ferroic import RotationalVAE
 from sklearn_ferroic.inspection import LatentManifoldDisplay
@@ -97,6 +100,22 @@ def test_given_axes():
     _, ax = plt.subplots()
     assert LatentManifoldDisplay.from_estimator(Painter().fit(), ax=ax).ax_ is ax
     assert len(plt.get_fignums()) == 1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "hint"),
+    [
+        (PCA(2), "PCA has not.*drawn by LoadingMapDisplay"),
+        (make_pipeline(PCA(2)), r"Pipeline has not.*pipeline\[-1\]"),
+        (StandardScaler(), "StandardScaler has not. Give a RotationalVAE"),
+    ],
+)
+def test_estimator_that_cannot_decode(estimator, hint):
+    estimator.fit(np.random.default_rng(0).normal(size=(9, 4)))
+    with pytest.raises(
+        TypeError, match=r"latent_dim and decode\(latents\), which " + hint
+    ):
+        LatentManifoldDisplay.from_estimator(estimator)
 
 
 @pytest.mark.parametrize(

@@ -452,3 +452,44 @@ def test_spacing_is_not_learned_half_way(columns):
     with pytest.raises(ValueError, match="image 1"):
         locator.fit([columns().image, np.random.default_rng(0).normal(size=(90, 90))])
     assert not hasattr(locator, "spacing_")
+
+
+@pytest.mark.parametrize("tile_size", [None, 256])
+def test_elliptical_columns(tile_size):
+    ratio, rotation, spacing = 1.3, np.radians(30), 16 / np.sqrt(2)
+    rng = np.random.default_rng(0)
+    corner = np.stack(np.mgrid[0:29, 0:26], axis=-1).reshape(-1, 2) * 16.0
+    positions = np.concatenate([corner, corner + 8])
+    positions += rng.normal(0, 0.3, positions.shape)
+    amplitude = np.repeat([500.0, 200.0], len(corner))
+    image = np.full((448, 400), 100.0)
+    for (row, col), height in zip(positions, amplitude, strict=True):
+        first = np.rint([row, col]).astype(int) - 12
+        y, x = np.mgrid[:25, :25] + first[:, None, None]
+        along = (x - col) * np.cos(rotation) + (y - row) * np.sin(rotation)
+        across = (y - row) * np.cos(rotation) - (x - col) * np.sin(rotation)
+        square = along**2 / ratio + across**2 * ratio
+        here = (y >= 0) & (y < 448) & (x >= 0) & (x < 400)
+        image[y[here], x[here]] += height * np.exp(-square[here] / (2 * 2.4**2))
+    image = rng.poisson(image)
+
+    locator = AtomLocator(shape="elliptical", tile_size=tile_size)
+    sites = locator.fit_transform(image)
+    distance, index = cKDTree(positions).query(sites.positions)
+    inside = (sites.positions > 20) & (sites.positions < np.array(image.shape) - 20)
+    inside = inside.all(axis=1)
+    assert distance[inside].max() < 0.2 * spacing
+    assert sites.converged[inside].mean() > 0.99
+    for label in (0, 1):
+        own = inside & (sites.sublattice == label)
+        assert np.median(sites.ellipticity[own]) == pytest.approx(ratio, abs=0.03)
+        angle = sites.ellipse_rotation[own]
+        mean = np.angle(np.exp(2j * (angle - rotation)).mean()) / 2
+        assert abs(np.degrees(mean)) < 3
+        assert np.median(sites.sigma[own]) == pytest.approx(2.4, rel=0.03)
+    error = np.abs(sites.positions - positions[index])[inside]
+    assert np.median(error / sites.position_std[inside]) == pytest.approx(0.67, rel=0.1)
+
+    round_sites = locator.set_params(shape="circular").transform(image)
+    assert np.isnan(round_sites.ellipticity).all()
+    assert np.isnan(round_sites.ellipse_rotation).all()

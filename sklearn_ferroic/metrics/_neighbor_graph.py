@@ -1,0 +1,117 @@
+"""Who is whose neighbour in the crystal, within a sublattice and an image."""
+
+import numpy as np
+from scipy.spatial import Delaunay, QhullError
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from ..sites import AtomSites
+
+# A pair is no pair of neighbours if a third column sees it at a wider angle than this:
+# between the 60° of a triangle and the 90° at which a square sees its diagonal.
+_WIDEST = np.cos(np.deg2rad(75))
+# Longer pairs than so many times the long ones reach across a gap.
+_REACH = 1.5
+_LONG = 75
+
+
+def find_groups(sites, frame=None, sublattice=None):
+    """Give the coordinates of sites and the crystal that each belongs to.
+
+    Parameters
+    ----------
+    sites : AtomSites or array-like of shape (n, 2)
+        The sites.
+    frame, sublattice : array-like of shape (n,) or None
+        Image and sublattice of each; those of the AtomSites, or all the same, if None.
+
+    Returns
+    -------
+    positions : ndarray of shape (n, 2)
+        Coordinates, px.
+    group : ndarray of int of shape (n,)
+        Alike for sites of the same image and sublattice, 0 … n_groups − 1.
+    """
+    positions = sites
+    if isinstance(sites, AtomSites):
+        positions = sites.positions
+        frame = sites.frame if frame is None else frame
+        sublattice = sites.sublattice if sublattice is None else sublattice
+    positions = check_array(
+        positions, dtype=np.float64, ensure_min_samples=0, input_name="sites"
+    )
+    if positions.shape[1] != 2:
+        raise ValueError(
+            "sites must be AtomSites or (row, col) pairs of shape (n_sites, 2), got "
+            f"shape {positions.shape}."
+        )
+    kinds = []
+    for values in (frame, sublattice):
+        values = np.zeros(len(positions)) if values is None else column_or_1d(values)
+        check_consistent_length(positions, values)
+        kinds.append(np.unique(values, return_inverse=True)[1].ravel())
+    pair = np.stack(kinds, axis=1)
+    return positions, np.unique(pair, axis=0, return_inverse=True)[1].ravel()
+
+
+def neighbor_edges(positions, group):
+    """List the pairs of neighbours, none of them across groups.
+
+    The circle-based β-skeleton with β = 1 / sin 75°, a subgraph of the Delaunay
+    triangulation: on a square or rectangular lattice the sides of the cells, on a
+    hexagonal one the six nearest.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Coordinates, px.
+    group : ndarray of int of shape (n,)
+        Crystal of each site.
+
+    Returns
+    -------
+    edges : ndarray of int of shape (n_edges, 2)
+        Each pair once.
+    """
+    found = [np.empty((0, 2), dtype=np.intp)]
+    for number in np.unique(group):
+        members = np.flatnonzero(group == number)
+        edges = _skeleton(positions[members])
+        length = edge_lengths(positions[members], edges)
+        if len(edges):
+            edges = edges[length <= _REACH * np.percentile(length, _LONG)]
+        found.append(members[edges])
+    return np.concatenate(found)
+
+
+def edge_lengths(positions, edges):
+    """Compute the lengths of edges, px."""
+    return np.hypot(*(positions[edges[:, 0]] - positions[edges[:, 1]]).T)
+
+
+def _skeleton(positions):
+    try:
+        triangles = Delaunay(positions).simplices
+    except (QhullError, ValueError):
+        return _chain(positions)
+    corners = positions[triangles]
+    edges, seen_wide = [], []
+    for k in range(3):
+        first, second = (k + 1) % 3, (k + 2) % 3
+        arms = corners[:, first] - corners[:, k], corners[:, second] - corners[:, k]
+        cosine = (arms[0] * arms[1]).sum(axis=1)
+        cosine /= np.hypot(*arms[0].T) * np.hypot(*arms[1].T)
+        edges.append(np.sort(triangles[:, [first, second]], axis=1))
+        seen_wide.append(cosine < _WIDEST)
+    edges, index = np.unique(np.concatenate(edges), axis=0, return_inverse=True)
+    excluded = np.bincount(index.ravel(), np.concatenate(seen_wide), len(edges)) > 0
+    return edges[~excluded].astype(np.intp)
+
+
+def _chain(positions):
+    """Join sites on a line, or too few for a triangle, in their order."""
+    if len(positions) < 2:
+        return np.empty((0, 2), dtype=np.intp)
+    centered = positions - positions.mean(axis=0)
+    axis = np.linalg.svd(centered, full_matrices=False)[2][0]
+    order = np.argsort(centered @ axis, kind="stable")
+    return np.stack([order[:-1], order[1:]], axis=1)
