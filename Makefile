@@ -32,13 +32,13 @@ demo: $(VENV)/.installed-demo ## image to domain map, into demo_output/ [IMAGE=p
 	OMP_WAIT_POLICY=passive $(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output
 
 test: $(VENV)/.installed-test ## run the tests and all docstring examples
-	$(PYTEST) -n $(JOBS) $(PYTEST_ARGS)
+	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-test ## run the tests that are marked slow
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 coverage: $(VENV)/.installed-test ## run the tests and say which lines they miss
-	$(PYTEST) -n $(JOBS) --cov --cov-report=term --cov-report=html $(PYTEST_ARGS)
+	$(PYTEST) -n $(JOBS) --dist worksteal --cov --cov-report=term --cov-report=html $(PYTEST_ARGS)
 
 bench-localization: $(VENV)/.installed-bench ## compare AtomLocator with its peers, into docs/ [BENCH_ARGS]
 	$(PYTHON) benchmarks/bench_localization.py $(BENCH_ARGS)
