@@ -83,6 +83,37 @@ def offset_log_evidence(
     return 0.5 * (pull * (covariance @ pull)).sum(dim=1)
 
 
+def weigh_orders(template_rings, canonical_rings, weights):
+    """Template with each angular order as strong as canonical images have it.
+
+    Parameters
+    ----------
+    template_rings : tensor of shape (1, n_rings, n_angles)
+        Template on the polar grid.
+    canonical_rings : tensor of shape (n, n_rings, n_angles)
+        Canonical images on the polar grid.
+    weights : tensor of shape (n_rings,)
+        Area of the points of each ring.
+
+    Returns
+    -------
+    weighed : tensor of shape (n, n_rings, n_angles)
+        In each order the projection of the canonical image on the template, or
+        nothing where they are opposed.
+    """
+    template = torch.fft.rfft(template_rings)
+    canonical = torch.fft.rfft(canonical_rings)
+    area = weights[:, None]
+    power = (template.abs().square() * area).sum(dim=1)
+    overlap = ((canonical * template.conj()).real * area).sum(dim=1)
+    tiny = torch.finfo(power.dtype).tiny
+    strength = overlap.clamp(min=0) / power.clamp(min=tiny)
+    # where the template has nothing, rounding must not make something of it
+    strength = torch.where(power > power.amax() * 1e-10, strength, 0.0)
+    weighed = strength[:, None] * template
+    return torch.fft.irfft(weighed, n=canonical_rings.shape[-1])
+
+
 def correlate(patch_spectrum, canonical_spectrum, n_angles):
     """Sum over the rings of the circular correlations of two angular spectra."""
     cross = (patch_spectrum * canonical_spectrum.conj()).sum(dim=1)

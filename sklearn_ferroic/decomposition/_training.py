@@ -155,7 +155,7 @@ def draw_rows(patches, random_state, n_drawn=_MAX_SAMPLED):
 
 
 def start_model(model, patches, random_state, n_init):
-    """Set the scale of the pixels and start the decoder at the common template.
+    """Set the scale of the pixels and start at the common template.
 
     A model whose angle is amortised starts from its random weights: it would
     leave given angles again.
@@ -175,7 +175,7 @@ def start_model(model, patches, random_state, n_init):
     )
     side = model.decoder.side
     turned_back = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
-    model.decoder.start_at(turned_back.mean(dim=0))
+    model.start_at(turned_back.mean(dim=0).reshape(side, side))
 
 
 def fit_anew(patches, architecture, options, *, device, random_state, checkpoint=None):

@@ -12,6 +12,7 @@ from sklearn_ferroic.decomposition._angle_posterior import (
     noise_inflation,
     offset_log_evidence,
     sample_angle,
+    weigh_orders,
 )
 
 
@@ -86,6 +87,26 @@ def test_noise_inflation_finds_noise_that_is_stronger_than_said(excess):
 
     inflation = noise_inflation(table(0.05 * excess**0.5), table(0.05), table(0))
     assert inflation.item() == pytest.approx(excess, rel=0.1)
+
+
+def test_orders_count_as_far_as_the_canonical_image_has_them():
+    angle = grid_angles(torch.zeros(1).double())[::8]
+    profile = torch.arange(1.0, 6.0).double()[:, None]
+    weights = torch.arange(1.0, 6.0).double()
+
+    def image(*strengths):
+        orders = (1.0 + 0 * angle, angle.cos(), (4 * angle + 0.3).cos())
+        return sum(a * profile * b for a, b in zip(strengths, orders, strict=True))
+
+    template = image(2.0, 1.0, 0.5)
+    # turned by a quarter, the first order has nothing of the template's
+    aside = (angle + torch.pi / 2).cos() * profile
+    canonical = torch.stack(
+        [image(1, 3, 0.2), image(2, -1, 0.5), image(2, 0, 1) + aside]
+    )
+    found = weigh_orders(template[None], canonical, weights)
+    expected = torch.stack([image(1, 3, 0.2), image(2, 0, 0.5), image(2, 0, 1)])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_offset_is_integrated_out():
