@@ -328,6 +328,8 @@ class Tool:
         Slow tools see fewer of the noise seeds.
     needs_b : bool
         Whether it is for images of two sublattices only.
+    slow, too_slow : bool
+        Whether a large image is cropped for it, or it is not timed there at all.
     """
 
     locate: Callable
@@ -335,15 +337,23 @@ class Tool:
     packages: tuple = ()
     max_seeds: int = 1000
     needs_b: bool = False
+    slow: bool = False
+    too_slow: bool = False
 
 
 TOOLS = {
     "ours": Tool(sklearn_ferroic, "AtomLocator", ("sklearn-ferroic",)),
     "naive": Tool(naive, "peak_local_max + curve_fit", ("scikit-image", "scipy"), 5),
     "trackpy": Tool(trackpy, "trackpy, centroid", ("trackpy", "numba")),
-    "photutils": Tool(photutils, "photutils fit_2dgaussian", ("photutils",), 2),
-    "kemstem": Tool(kemstem, "kemstem", ("kemstem",), 2),
-    "single-origin": Tool(single_origin, "SingleOrigin", ("SingleOrigin",), 1),
-    "atomap": Tool(atomap, "atomap, one pass", ("atomap", "hyperspy"), 1),
-    "atomap-a-b": Tool(atomap_a_then_b, "atomap, A, then B", ("atomap",), 1, True),
+    "photutils": Tool(
+        photutils, "photutils fit_2dgaussian", ("photutils",), 2, slow=True
+    ),
+    "kemstem": Tool(kemstem, "kemstem", ("kemstem",), 2, slow=True),
+    "single-origin": Tool(
+        single_origin, "SingleOrigin", ("SingleOrigin",), 1, too_slow=True
+    ),
+    "atomap": Tool(atomap, "atomap, one pass", ("atomap", "hyperspy"), 1, slow=True),
+    "atomap-a-b": Tool(
+        atomap_a_then_b, "atomap, A, then B", ("atomap",), 1, True, too_slow=True
+    ),
 }

@@ -149,6 +149,34 @@ def summary(scores, peak):
     return "\n".join(lines) + "\n"
 
 
+def race(speeds):
+    """Table of the speed of the whole job on images of several sizes.
+
+    Parameters
+    ----------
+    speeds : dict of (str, str, int) to float
+        Columns per CPU second by tool, scene and side of the image.
+
+    Returns
+    -------
+    text : str
+        Markdown.
+    """
+    images = list(dict.fromkeys((scene, size) for _, scene, size in speeds))
+    names = (f"{scene}, {size} px | × atomap | × curve_fit" for scene, size in images)
+    lines = _head("tool | " + " | ".join(names))
+    for label in dict.fromkeys(label for label, _, _ in speeds):
+        cells = [label]
+        for image in images:
+            speed = speeds.get((label, *image), np.nan)
+            cells.append(_number(speed, ",.0f"))
+            for other in ("atomap, one pass", "peak_local_max + curve_fit"):
+                ratio = speed / speeds.get((other, *image), np.nan)
+                cells.append(_number(ratio, ".3g"))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def linearity(rows):
     """Table of AtomLocator on one large image after another.
 

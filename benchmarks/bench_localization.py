@@ -3,6 +3,7 @@
     make bench-localization                                # installs all, runs all
     python benchmarks/bench_localization.py --quick        # a minute, printed only
     python benchmarks/bench_localization.py --tools ours naive --seeds 10
+    python benchmarks/bench_localization.py --only-speed   # five minutes, printed only
     python benchmarks/bench_localization.py --self-check   # of the Cramér-Rao bound
 
 Needs the `bench` extra. Each tool runs in a process of its own with one thread.
@@ -22,7 +23,7 @@ import numpy as np
 from _cramer_rao import position_bound, self_check
 from _known import Known
 from _peers_localization import TOOLS
-from _report_localization import HEAD, METHOD, detail, linearity, summary
+from _report_localization import HEAD, METHOD, detail, linearity, race, summary
 from _scenes import SCENES, count_electrons, expected_image, make_truth
 from _scores_localization import MARGIN, TOLERANCE, score
 from _worker_localization import Job, Outcome, package_version
@@ -31,6 +32,9 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "benchmarks_localization.md"
 PEAKS = (20, 100, 1000)
 LINEAR = (10_000, 25_000, 50_000, 100_000)
+LARGE = 2000  # px, side of a realistic image
+CROP = 512  # px, what slow tools see of it
+REPEATS = 3  # of each timing, noise seeds of their own
 WARM_UP = 160  # px, side of the image that every tool sees first
 TIMEOUT = 1800  # s for all images of a tool
 ONE_THREAD = {
@@ -54,13 +58,13 @@ class Case:
     jobs: list
 
 
-def make_job(folder, scene, truth, seed):
-    """Write an image; return it with what is known of it."""
-    expected = expected_image(truth)
+def make_job(folder, scene, truth, seed, crop=None):
+    """Write an image, or its first rows and cols; return it with what is known."""
+    expected = expected_image(truth)[:crop, :crop]
     path = Path(folder) / f"{len(list(Path(folder).glob('*.npy')))}.npy"
     np.save(path, count_electrons(expected, seed))
     a_columns = truth.positions[truth.sublattice == 0]
-    middle = np.array(truth.shape) / 2
+    middle = np.array(expected.shape) / 2
     nearest = np.linalg.norm(a_columns - middle, axis=1).argmin()
     known = Known(
         expected=expected,
@@ -121,6 +125,40 @@ def compare(arguments, folder):
     return cases, outcomes, versions
 
 
+def time_tools(arguments, folder):
+    """Time the whole job of the tools; return speeds by tool, scene and size."""
+    warm = make_truth(SCENES[1], 100, WARM_UP)
+    jobs, numbers = [make_job(folder, SCENES[1], warm, 0)], {}
+    for scene in SCENES[:2]:
+        for size in (arguments.size, arguments.large):
+            truth = make_truth(scene, 100, size)
+            for crop in (None, CROP) if size > CROP else (None,):
+                numbers[scene.name, size, crop] = range(len(jobs), len(jobs) + REPEATS)
+                jobs += [
+                    make_job(folder, scene, truth, seed, crop)
+                    for seed in range(REPEATS)
+                ]
+    joblib.dump(jobs, Path(folder) / "jobs.joblib")
+    speeds = {}
+    for name in arguments.tools:
+        tool = TOOLS[name]
+        if tool.too_slow:
+            continue
+        print(f"speed: {name}", file=sys.stderr, flush=True)
+        mine = {
+            key: own
+            for key, own in numbers.items()
+            if key[2] == (CROP if tool.slow and key[1] > CROP else None)
+        }
+        outcomes, _ = run_tool(name, folder, [n for own in mine.values() for n in own])
+        for (scene, size, _), own in mine.items():
+            located = [outcomes[number].located for number in own]
+            if all(located):
+                rates = [len(found.positions) / found.seconds for found in located]
+                speeds[tool.label, scene, size] = float(np.median(rates))
+    return speeds
+
+
 def judge(case, outcomes):
     """Scores of the tools on one case by their labels, and reasons for failures."""
     which = np.flatnonzero(case.truth.interior(MARGIN))
@@ -157,7 +195,7 @@ def grow(sizes, folder):
     return rows
 
 
-def report(arguments, cases, outcomes, versions, rows):
+def report(arguments, cases, outcomes, versions, speeds, rows):
     """Put the whole document together."""
     tables, details = {}, []
     for case in cases:
@@ -180,6 +218,16 @@ def report(arguments, cases, outcomes, versions, rows):
         "are the range over all images and ratios the median over them.\n",
         summary(tables, peak),
     ]
+    if speeds:
+        slow = [tool.label for tool in TOOLS.values() if tool.slow]
+        left_out = [tool.label for tool in TOOLS.values() if tool.too_slow]
+        text = (
+            f"## Speed\n\nThe whole job in columns per CPU second, median of {REPEATS} "
+            "images, and its ratio to atomap's and to curve_fit's, all in one run. Of "
+            f"the large image, {', '.join(slow)} see the first {CROP} × {CROP} px. "
+            f"Slower still and left out: {', '.join(left_out)}.\n"
+        )
+        parts += [text, race(speeds)]
     if rows:
         parts += ["## One large image, AtomLocator, A:B = 1:0.4\n", linearity(rows)]
     parts += ["## Image by image\n", *details]
@@ -194,6 +242,9 @@ def parse():
     parser.add_argument("--size", type=int, default=384, help="side of the images, px")
     parser.add_argument("--peaks", type=int, nargs="+", default=PEAKS)
     parser.add_argument("--linear", type=int, nargs="*", default=LINEAR)
+    parser.add_argument("--large", type=int, default=LARGE, help="side, px, to time")
+    parser.add_argument("--only-speed", action="store_true", help="printed only")
+    parser.add_argument("--print", action="store_true", help="to the screen, no file")
     parser.add_argument("--output", type=Path, help="default: docs/, or the screen")
     parser.add_argument("--quick", action="store_true", help="little of all; no file")
     parser.add_argument("--self-check", action="store_true", help="of the bound")
@@ -201,9 +252,9 @@ def parse():
     arguments.command = shlex.join(sys.argv[1:])
     if arguments.quick:
         arguments.size, arguments.seeds, arguments.peaks = 256, 1, (100,)
-        arguments.linear = LINEAR[:1]
+        arguments.linear, arguments.large = LINEAR[:1], 640
     elif arguments.output is None and set(arguments.tools) == set(TOOLS):
-        arguments.output = DOCUMENT
+        arguments.output = None if arguments.print else DOCUMENT
     return arguments
 
 
@@ -213,9 +264,13 @@ def main():
         self_check()
         return
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.only_speed:
+            print(race(time_tools(arguments, folder)))
+            return
         cases, outcomes, versions = compare(arguments, folder)
+        speeds = time_tools(arguments, folder)
         rows = grow(arguments.linear, folder) if "ours" in arguments.tools else []
-    text = report(arguments, cases, outcomes, versions, rows)
+    text = report(arguments, cases, outcomes, versions, speeds, rows)
     if arguments.output is None:
         print(text)
     else:

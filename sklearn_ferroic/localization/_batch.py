@@ -15,6 +15,15 @@ from ._single_image import (
 from ._tiles import cut_tiles
 
 
+def _run(calls, n_jobs):
+    """Let joblib make the calls, unless there is but one."""
+    calls = list(calls)
+    if len(calls) == 1:
+        ((function, args, kwargs),) = calls
+        return [function(*args, **kwargs)]
+    return Parallel(n_jobs=n_jobs)(calls)
+
+
 def estimate_scales(images, masks, spacing, n_jobs):
     """Estimate spacing and width of the columns of images.
 
@@ -34,10 +43,11 @@ def estimate_scales(images, masks, spacing, n_jobs):
     scales : list of tuple of float
         Spacing and width of each, px, and a skewness: negative for dark columns.
     """
-    return Parallel(n_jobs=n_jobs)(
+    calls = (
         delayed(estimate_scale)(number, image, valid, spacing)
         for number, (image, valid) in enumerate(zip(images, masks, strict=True))
     )
+    return _run(calls, n_jobs)
 
 
 def locate_images(
@@ -70,10 +80,11 @@ def locate_images(
         The noise of each image.
     """
     scale = {"spacing": spacing, "width": width, "shape": shape}
-    calibrations = Parallel(n_jobs=n_jobs)(
+    calls = (
         delayed(calibrate_image)(number, image, valid, **scale)
         for number, (image, valid) in enumerate(zip(images, masks, strict=True))
     )
+    calibrations = _run(calls, n_jobs)
     places = [
         (number, tile)
         for number, image in enumerate(images)
@@ -81,7 +92,7 @@ def locate_images(
             image.shape, tile_size, spacing, math.prod(bin_sides(spacing, width))
         )
     ]
-    parts = Parallel(n_jobs=n_jobs)(
+    calls = (
         delayed(locate_tile)(
             number,
             images[number][tile.window],
@@ -93,6 +104,7 @@ def locate_images(
         )
         for number, tile in places
     )
+    parts = _run(calls, n_jobs)
     by_image = [[] for _ in images]
     for (number, _), part in zip(places, parts, strict=True):
         by_image[number].append(part)
@@ -132,7 +144,7 @@ def score_images(
     scores : list of float
         The figure of merit of each image.
     """
-    return Parallel(n_jobs=n_jobs)(
+    calls = (
         delayed(score_image)(
             number,
             image,
@@ -146,3 +158,4 @@ def score_images(
             zip(images, masks, fits, calibrations, strict=True)
         )
     )
+    return _run(calls, n_jobs)

@@ -8,6 +8,30 @@ from ._noise import NoiseModel
 
 # Columns of the parameter table.
 AMPLITUDE, ROW, COL, SIGMA, BACKGROUND = range(5)
+# In the table of elliptical columns: the logarithm of the ratio of the axes, and twice
+# the angle of the long axis, as a vector.
+STRETCH = slice(4, 6)
+
+
+class Typical(NamedTuple):
+    """What is typical of the pixels and columns of an image as a whole.
+
+    Parameters
+    ----------
+    noise : NoiseModel
+        Pixel variance.
+    level : float
+        Background of the median column.
+    misfit : float
+        Mean squared pull of the pixels of the median column.
+    span : tuple of float
+        Lowest and highest value of pixels that are not hot.
+    """
+
+    noise: NoiseModel
+    level: float
+    misfit: float
+    span: tuple
 
 
 class ColumnFit(NamedTuple):
@@ -21,18 +45,63 @@ class ColumnFit(NamedTuple):
         Standard errors of the table, from the Fisher information.
     converged : ndarray of bool of shape (n,)
         Whether the fit can be trusted.
-    noise : NoiseModel
-        The pixel variance under which the columns were fitted.
     ellipse : ndarray of shape (n, 2) or None
         Long over short axis, at least 1, and angle of the long axis in [-π/2, π/2);
         sigma is then the geometric mean of both. None of round columns.
+    typical : Typical or None
+        What is typical of the image; None without a fit.
     """
 
     table: np.ndarray
     std: np.ndarray
     converged: np.ndarray
-    noise: NoiseModel
     ellipse: np.ndarray | None = None
+    typical: Typical | None = None
+
+    @property
+    def columns(self):
+        """Amplitude, row, col, sigma, and the stretch of elliptical columns."""
+        columns = self.table[:, : SIGMA + 1]
+        if self.ellipse is None:
+            return columns
+        ratio, angle = self.ellipse.T
+        direction = np.stack([np.cos(2 * angle), np.sin(2 * angle)], axis=1)
+        return np.hstack([columns, np.log(ratio)[:, None] * direction])
+
+    @property
+    def positions(self):
+        """Where the columns are, px."""
+        return self.table[:, ROW : COL + 1]
+
+    def take(self, rows):
+        """Take some columns, by index or mask."""
+        return self._replace(
+            **{
+                name: getattr(self, name)[rows]
+                for name in ("table", "std", "converged", "ellipse")
+                if getattr(self, name) is not None
+            }
+        )
+
+
+def ellipse_of(stretch):
+    """Tell the ratio of the axes and the direction of the long one.
+
+    Parameters
+    ----------
+    stretch : ndarray of shape (n, 2)
+        As the table of elliptical columns has it.
+
+    Returns
+    -------
+    ellipse : ndarray of shape (n, 2)
+        Long over short axis, at least 1, and angle of the long axis, radians in
+        [-π/2, π/2), from +col towards +row.
+    """
+    along_col, diagonal = stretch.T
+    rotation = 0.5 * np.arctan2(diagonal, along_col)
+    rotation = np.where(rotation >= np.pi / 2, -np.pi / 2, rotation)
+    return np.stack([np.exp(np.hypot(along_col, diagonal)), rotation], axis=1)
 
 
 def on_image(positions, shape, margin=0.0):

@@ -8,10 +8,8 @@ for all windows, and what is a column's own are six coefficients.
 
 import numpy as np
 
-from ._columns import AMPLITUDE, COL, ROW, SIGMA
+from ._columns import AMPLITUDE, COL, ROW, SIGMA, STRETCH
 
-# Logarithm of the ratio of the axes, twice the angle of the long axis: as a vector.
-STRETCH = slice(4, 6)
 # Powers of row and col step: of a quadratic, and of the product of two.
 _QUADRATIC = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])
 _QUARTIC = np.array([[i - j, j] for i in range(5) for j in range(i + 1)])
@@ -35,9 +33,12 @@ def monomials(row, col):
     quartic : ndarray of shape (n_pixels, 15)
         Monomials up to the fourth degree, float32.
     """
+    powers = np.empty((2, 5, len(row)))
+    for power, step in zip(powers, (row, col), strict=True):
+        np.cumprod([np.ones_like(step), *[step] * 4], axis=0, out=power)
     return tuple(
-        (row[:, None] ** powers[:, 0] * col[:, None] ** powers[:, 1]).astype(np.float32)
-        for powers in (_QUADRATIC, _QUARTIC)
+        (powers[0, degrees[:, 0]] * powers[1, degrees[:, 1]]).T.astype(np.float32)
+        for degrees in (_QUADRATIC, _QUARTIC)
     )
 
 
@@ -128,24 +129,3 @@ def _product(a, b):
         if i != j:
             product[:, place] += a[:, j] * b[:, i]
     return product
-
-
-def ellipse(stretch):
-    """Tell the ratio of the axes and the direction of the long one.
-
-    Parameters
-    ----------
-    stretch : ndarray of shape (n, 2)
-        As the table of elliptical columns has it.
-
-    Returns
-    -------
-    ellipticity : ndarray of shape (n,)
-        Long over short axis, at least 1.
-    rotation : ndarray of shape (n,)
-        Angle of the long axis, radians in [-π/2, π/2), from +col towards +row.
-    """
-    along_col, diagonal = stretch.T
-    rotation = 0.5 * np.arctan2(diagonal, along_col)
-    rotation = np.where(rotation >= np.pi / 2, -np.pi / 2, rotation)
-    return np.exp(np.hypot(along_col, diagonal)), rotation

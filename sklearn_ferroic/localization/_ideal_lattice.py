@@ -11,10 +11,10 @@ _STEP_TOLERANCE = 0.25
 # Vectors that are more nearly parallel than that span no lattice.
 _MIN_SINE = 0.3
 # Steps that tell the most frequent ones, and of how many the company is counted.
-_N_SAMPLED = 1000
-_N_COUNTED = 250
+_N_SAMPLED = 600
+_N_COUNTED = 150
 _N_ROBUST_ROUNDS = 12
-_SETTLED = 1e-9
+_SETTLED = 1e-7
 _MIN_DETERMINANT = 1e-10
 _MIN_COLUMNS = 6
 

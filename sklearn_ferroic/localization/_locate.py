@@ -3,14 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ._border import stands_inside
 from ._calibration import (
     CLEAR,
     FIRST_THRESHOLD,
+    FirstLook,
     at_pixels,
     filter_width,
+    significance_of,
     start_table,
 )
 from ._column_fit import fit_columns
@@ -19,14 +20,10 @@ from ._filters import blob_response, noise_response
 from ._neighbors import neighbor_pairs
 from ._noise import NoiseModel
 from ._peaks import COMPANY_REACH, brightest_near, drop_crowded, find_peaks
-from ._windows import center_of_mass, matched_significance, render_columns
+from ._windows import center_of_mass, render_columns
 
 # Peaks of the blob filter below this share of the significance wanted are noise.
 _FIRST_GLANCE = 0.6
-# Amplitudes so many times CLEAR standard errors are clear without another look.
-_SURE = 4
-# Columns so many widths apart do not overlap.
-_OVERLAP = 11
 # A faint column has at least so many neighbours within a spacing and a half.
 _MIN_COMPANY = 2
 # Half a column tells its centre only if its width is known: columns cut by the
@@ -76,37 +73,13 @@ def locate_columns(
     else:
         table = _find(image, valid, calibration, threshold, **scale)
         significance = _glance(image, table, calibration, spacing, width)
-        table = _apart(table, significance, calibration, spacing)
+        table = table[_apart(table, significance, calibration, spacing)]
         if refine == "center_of_mass" and len(table):
             table[:, ROW : COL + 1] = center_of_mass(
                 image, table[:, ROW : COL + 1], 1.5 * width, valid=valid
             )
         fit = _unfitted(table)
-    return take(fit, stands_inside(fit, image.shape, valid, width))
-
-
-def take(fit, rows):
-    """Take some columns of a fit.
-
-    Parameters
-    ----------
-    fit : ColumnFit
-        The columns.
-    rows : ndarray
-        Which ones, by index or mask.
-
-    Returns
-    -------
-    fit : ColumnFit
-        Those.
-    """
-    return fit._replace(
-        **{
-            name: getattr(fit, name)[rows]
-            for name in ("table", "std", "converged", "ellipse")
-            if getattr(fit, name) is not None
-        }
-    )
+    return fit.take(stands_inside(fit, image.shape, valid, width))
 
 
 def _find(image, valid, calibration, threshold, *, spacing, width):
@@ -160,88 +133,90 @@ def _glance(image, table, calibration, spacing, width):
 
 
 def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width):
-    noise, scale = calibration.noise, {"spacing": spacing, "width": width}
-    first = calibration.first if threshold == FIRST_THRESHOLD else None
-    significance = calibration.significance_of_first
-    if first is None:
-        table = _find(image, valid, calibration, threshold, **scale)
-        first = fit_columns(
-            image, table, noise=noise, max_rounds=4, valid=valid, **scale
+    options = {
+        "spacing": spacing,
+        "width": width,
+        "typical": calibration.typical,
+        "valid": valid,
+        "elliptical": shape == "elliptical",
+    }
+    first = calibration.first
+    if first is None or threshold != FIRST_THRESHOLD:
+        table = _find(
+            image, valid, calibration, threshold, spacing=spacing, width=width
         )
-        significance = None
-    table = _look_again(image, valid, first, calibration, spacing, width, threshold)
-    if significance is None or len(table) > len(significance):
-        significance = _significance(image, valid, table, first, calibration, width)
-    table = _apart(table, significance / calibration.inflation, calibration, spacing)
-    if not len(table):
-        return _unfitted(table)
+        first = _first_look(image, table, options)
+    both = _look_again(image, valid, first, calibration, spacing, width, threshold)
+    significance = significance_of(
+        both,
+        image,
+        valid,
+        calibration.noise,
+        calibration.inflation,
+        width,
+        first.significance,
+    )
+    significance = significance / calibration.inflation
+    start = both.take(_apart(both.table, significance, calibration, spacing))
+    if not len(start.table):
+        return _unfitted(start.table)
     fit = fit_columns(
         image,
-        table,
-        noise=noise,
+        start.table,
+        ellipse=start.ellipse,
         width_scatter=_WIDTH_SCATTER,
-        valid=valid,
-        elliptical=shape == "elliptical",
-        **scale,
+        **options,
     )
     # Noise in the band of the columns is what moves them.
     fit.std[:] *= calibration.inflation
     # A fit that leaves the image from its border is a column off the image.
-    start, ended = table[:, ROW : COL + 1], fit.table[:, ROW : COL + 1]
-    well_inside = on_image(start - 0.5 * width, image.shape) & on_image(
-        start + 0.5 * width, image.shape
+    well_inside = on_image(start.positions - 0.5 * width, image.shape) & on_image(
+        start.positions + 0.5 * width, image.shape
     )
-    bad = np.flatnonzero(~fit.converged & (well_inside | on_image(ended, image.shape)))
+    bad = ~fit.converged & (well_inside | on_image(fit.positions, image.shape))
+    bad = np.flatnonzero(bad)
     if bad.size:
-        start = np.clip(start[bad], 0, np.array(image.shape) - 1)
-        fit.table[bad, ROW : COL + 1] = center_of_mass(
-            image, start, 1.5 * width, valid=valid
-        )
+        inside = np.clip(start.positions[bad], 0, np.array(image.shape) - 1)
+        fit.positions[bad] = center_of_mass(image, inside, 1.5 * width, valid=valid)
     return fit
 
 
-def _significance(image, valid, table, first, calibration, width):
-    """Signal over noise; infinite for columns that the first fit leaves no doubt of."""
-    clear = np.zeros(len(table), dtype=bool)
-    sure = _SURE * CLEAR * calibration.inflation * first.std[:, AMPLITUDE]
-    clear[: len(first.table)] = first.table[:, AMPLITUDE] > sure
-    significance = np.full(len(table), np.inf)
-    doubtful = np.flatnonzero(~clear)
-    if doubtful.size:
-        # They and all that may overlap them.
-        positions = table[:, ROW : COL + 1]
-        distance, _ = cKDTree(positions[doubtful]).query(
-            positions, distance_upper_bound=_OVERLAP * width
-        )
-        near = np.flatnonzero(np.isfinite(distance))
-        significance[near] = matched_significance(
-            image, table[near], calibration.noise, width, valid=valid
-        )
-        significance[clear] = np.inf
-    return significance
+def _first_look(image, table, options):
+    fit = fit_columns(image, table, first_look=True, **options)
+    width = options["width"]
+    rest = image - render_columns(image.shape, fit.columns, width)
+    response = blob_response(rest, filter_width(options["spacing"], width))
+    return FirstLook(fit, None, rest, response)
 
 
-def _look_again(image, valid, fit, calibration, spacing, width, threshold):
-    """Add the columns that the first model leaves in the residual."""
+def _look_again(image, valid, first, calibration, spacing, width, threshold):
+    """Add the columns that the first look leaves in the residual."""
     blob_width = filter_width(spacing, width)
-    rest = image - render_columns(image.shape, fit.table, width)
-    residual = blob_response(rest, blob_width)
     level = noise_response(blob_width) * calibration.inflation
     level *= calibration.significance
     floor = _Floor(image, level, width, calibration.noise)
-    positions, height = find_peaks(residual, spacing, 0.3, floor, floor.least())
-    known = fit.table[:, ROW : COL + 1], fit.table[:, AMPLITUDE]
+    positions, height = find_peaks(first.response, spacing, 0.3, floor, floor.least())
+    known = first.fit.positions, first.fit.table[:, AMPLITUDE]
     found = height > threshold * brightest_near(*known, positions, spacing)
     if valid is not None:
         found &= at_pixels(valid, positions)
-    extra = start_table(rest, positions[found], height[found], width)
-    return np.concatenate([fit.table, extra])
+    extra = start_table(first.rest, positions[found], height[found], width)
+    unknown = np.full_like(extra, np.nan)
+    ellipse = first.fit.ellipse
+    if ellipse is not None:
+        ellipse = np.concatenate([ellipse, np.tile([1.0, 0.0], (len(extra), 1))])
+    return ColumnFit(
+        np.concatenate([first.fit.table, extra]),
+        np.concatenate([first.fit.std, unknown]),
+        np.concatenate([first.fit.converged, np.zeros(len(extra), dtype=bool)]),
+        ellipse,
+    )
 
 
 def _apart(table, significance, calibration, spacing):
-    """Keep the columns that stand above the noise and apart from each other."""
-    keep = significance > calibration.significance
-    table, significance = table[keep], significance[keep]
+    """Tell which columns stand above the noise and apart from each other."""
+    seen = np.flatnonzero(significance > calibration.significance)
+    table, significance = table[seen], significance[seen]
     positions, height = table[:, ROW : COL + 1], table[:, AMPLITUDE]
     pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
     keep = drop_crowded(positions, height, pairs, distance, spacing)
@@ -257,11 +232,11 @@ def _apart(table, significance, calibration, spacing):
         | (np.maximum(company - 1, clear_company) >= _MIN_COMPANY)
         | (significance > 2 * CLEAR)
     )
-    return table[keep]
+    return seen[keep]
 
 
 def _unfitted(table):
     table = table.copy()
     table[:, [SIGMA, BACKGROUND]] = np.nan
     std = np.full_like(table, np.nan)
-    return ColumnFit(table, std, np.ones(len(table), dtype=bool), None)
+    return ColumnFit(table, std, np.ones(len(table), dtype=bool))

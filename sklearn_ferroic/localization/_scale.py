@@ -22,6 +22,8 @@ _MIN_HEIGHT = 0.08
 # ... and noise makes ripples of this height over the root of the number of pixels.
 _MAX_RIPPLE = 6
 _SMOOTHING = 0.07  # of the autocorrelation, in periods
+# Images are binned for it to periods no shorter than that, px.
+_MIN_PERIOD = 8
 
 
 def estimate_spacing(image):
@@ -47,8 +49,11 @@ def estimate_spacing(image):
         period = _strongest_period(tiles)
         if np.isfinite(period):
             n_pixels = len(tiles) * tiles[0].size
-            correlation = _autocorrelation(tiles, period)
-            spacing = _nearest_maximum(correlation, period, n_pixels)
+            side_of_bin = max(1, int(period / _MIN_PERIOD))
+            binned = [_bin_mean(tile, side_of_bin) for tile in tiles]
+            period /= side_of_bin
+            correlation = _autocorrelation(binned, period)
+            spacing = side_of_bin * _nearest_maximum(correlation, period, n_pixels)
         if spacing < side / _MIN_PERIODS or side >= max(image.shape):
             break
     return spacing
@@ -77,6 +82,15 @@ def _detrended(tile):
     )
     tile = tile / np.float32(tile.std(dtype=np.float64) or 1)
     return tile - rows @ (rows.T @ tile @ cols) @ cols.T
+
+
+def _bin_mean(image, side):
+    """Average square blocks of an image; incomplete ones are left out."""
+    if side == 1:
+        return image
+    rows, cols = (length // side for length in image.shape)
+    blocks = image[: rows * side, : cols * side].reshape(rows, side, cols, side)
+    return blocks.mean(axis=(1, 3))
 
 
 def _strongest_period(tiles):
@@ -109,10 +123,11 @@ def _strongest_period(tiles):
 
 
 def _autocorrelation(tiles, period):
+    """Autocorrelation of the high-passed image up to twice the period."""
     total = 0
     for tile in tiles:
         flat = tile - smooth(tile, period / 2, wrap=True)
-        scale = np.sqrt(np.maximum(smooth(flat**2, 2 * period, wrap=True), 0))
+        scale = _local_scale(flat, period)
         flat /= scale + 0.1 * scale.mean() + np.finfo(np.float32).tiny
         shape = [
             fft.next_fast_len(n + int(3 * period) + 2, real=True) for n in tile.shape
@@ -125,6 +140,17 @@ def _autocorrelation(tiles, period):
     overlap = [np.maximum(n - np.abs(lags), 1) / n for n in tiles[0].shape]
     # Narrower than any column: only noise is smoothed.
     return gaussian_filter(correlation / np.outer(*overlap), _SMOOTHING * period)
+
+
+def _local_scale(flat, period):
+    """Root mean square over two periods, the same for small squares of pixels."""
+    side = max(1, int(period / 4))
+    power = gaussian_filter(_bin_mean(flat**2, side), 2 * period / side, mode="wrap")
+    rows, cols = (
+        np.minimum(np.arange(n) // side, n_bins - 1)
+        for n, n_bins in zip(flat.shape, power.shape, strict=True)
+    )
+    return np.sqrt(power)[rows[:, None], cols]
 
 
 def _nearest_maximum(correlation, period, n_pixels):

@@ -29,9 +29,10 @@ def power_sums(image, valid, fit, inner, width):
         Squares of the blob response of the image, and of the image less its columns;
         the latter's where it is below zero; numbers of pixels of all and of those.
     """
-    table = fit.table.copy()
-    table[:, SIGMA] = np.where(np.isfinite(table[:, SIGMA]), table[:, SIGMA], width)
-    rest = image - render_columns(image.shape, table, width)
+    columns = fit.columns.copy()
+    sigma = columns[:, SIGMA]
+    sigma[np.isnan(sigma)] = width
+    rest = image - render_columns(image.shape, columns, width)
     if valid is not None:
         # Masked pixels are filled in the image, and there is nothing to explain.
         rest = np.where(valid, rest, image)

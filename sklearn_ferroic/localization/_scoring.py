@@ -1,6 +1,7 @@
 """Fisher-scoring steps of many Gaussian columns at once."""
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ._columns import AMPLITUDE, SIGMA
 from ._gaussian import PRODUCT, slopes
@@ -8,11 +9,14 @@ from ._gaussian import PRODUCT, slopes
 # Columns whose equations are solved at a time.
 _BLOCK = 4096
 # Pixels pull at most so many of their standard deviations.
-MAX_PULL = 6
+_MAX_PULL = 6
 # So many wild pixels in the core of a column, above this share of its height, are
 # more than accidents.
 MIN_WILD = 3
 _CORE = 0.2
+# A column's information is computed anew where its last step was longer than this, in
+# standard errors.
+_STALE = 1.0
 
 
 class Pixels:
@@ -27,28 +31,50 @@ class Pixels:
     def __init__(self, windows):
         self.windows = windows
         self.expected = self.noise = None
-        self.residual, self.weight = np.empty((2, *windows.shape), dtype=np.float32)
+        self.residual, self.weight, self.pull = np.empty(
+            (3, *windows.shape), dtype=np.float32
+        )
         self.ready = False
+        self.limit = np.inf
+        # Pixels that are held back, and whether a column's window holds one.
+        self.wild = np.empty(0, dtype=np.intp)
+        self.beside_wild = np.zeros(len(windows.anchor), dtype=bool)
 
-    def update(self, expected, noise, *, sparse=False):
+    def update(self, expected, typical, *, sparse=False):
         """Take another model.
 
         Parameters
         ----------
         expected : ndarray of shape (n_padded_rows, n_padded_cols)
             What all columns and the background make, padded.
-        noise : NoiseModel
-            Pixel variance.
+        typical : Typical
+            Tells the pixel variance, and what is wild.
         sparse : bool, default=False
             Whether only a few windows will be looked at.
         """
-        self.expected, self.noise, self.ready = expected, noise, not sparse
+        self.expected, self.noise, self.ready = expected, typical.noise, not sparse
+        self.limit = _MAX_PULL**2 * max(1, typical.misfit)
         if self.ready:
             np.subtract(self.windows.image, expected, out=self.residual)
-            noise.variance(expected, out=self.weight)
+            self.noise.variance(expected, out=self.weight)
             np.divide(np.float32(1), self.weight, out=self.weight)
             self.windows.clear(self.weight)
             self.windows.clear(self.residual)
+            np.multiply(self.residual, self.weight, out=self.pull)
+            self._find_wild()
+
+    def _find_wild(self):
+        windows, square = self.windows, self.pull * self.residual
+        self.beside_wild[:] = False
+        self.wild = np.empty(0, dtype=np.intp)
+        if square.max() > self.limit:
+            self.wild = np.flatnonzero(square > self.limit)
+            place = np.stack(np.divmod(self.wild, square.shape[1]), axis=1)
+            reach = windows.side // 2
+            distance, _ = cKDTree(place).query(
+                windows.corner + reach, p=np.inf, distance_upper_bound=reach + 0.5
+            )
+            self.beside_wild = np.isfinite(distance)
 
     def cut(self, rows):
         """Residual and weight on the windows of some columns.
@@ -75,21 +101,13 @@ class Pixels:
         windows.mask(rows, residual)
         return residual, weight
 
-    def tame(self, image, limit):
-        """Take from an image what residuals are in excess.
-
-        Parameters
-        ----------
-        image : ndarray of shape (n_padded_rows, n_padded_cols)
-            The image that holds the residuals.
-        limit : float
-            Bound of their squared pulls.
-        """
-        square = self.residual * self.residual
-        square *= self.weight
-        wild = np.flatnonzero(square > limit)
-        share = 1 - np.sqrt(limit / square.flat[wild])
-        image.flat[wild] -= share * self.residual.flat[wild]
+    def tame(self, image):
+        """Take from an image that holds the residuals what they are in excess."""
+        if self.wild.size:
+            residual = self.residual.flat[self.wild]
+            square = residual * self.pull.flat[self.wild]
+            share = 1 - np.sqrt(self.limit / np.maximum(square, self.limit))
+            image.flat[self.wild] -= share * residual
 
     def shift(self, change):
         """Follow a change of the background; weights hardly do.
@@ -102,23 +120,26 @@ class Pixels:
         self.expected += change
         self.residual -= change
         self.windows.clear(self.residual)
+        np.multiply(self.residual, self.weight, out=self.pull)
 
 
-def scoring_steps(windows, state, active, pixels, width_scatter):
+def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=False):
     """Compute Fisher-scoring steps of columns.
 
     Parameters
     ----------
     windows : ColumnWindows
         The windows of all columns.
-    state : State
-        The columns; their standard errors and misfits are set.
+    state : ColumnState
+        The columns; their standard errors are set, and their misfits if asked for.
     active : ndarray of int of shape (n_active,)
         The columns that are to step.
     pixels : Pixels
         What the image is beyond the model, and how much that counts.
     width_scatter : float
         Relative scatter of the sigma of columns that the border cuts.
+    measure : bool, default=False
+        Whether to measure the misfits.
 
     Returns
     -------
@@ -126,49 +147,78 @@ def scoring_steps(windows, state, active, pixels, width_scatter):
         Change of the table.
     """
     step = np.empty((len(active), state.table.shape[1]))
-    moments = [
-        _moments(windows, state, rows, pixels) for rows in windows.chunks(active)
-    ]
-    gradient, information = map(np.concatenate, zip(*moments, strict=True))
-    for first in range(0, len(active), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        rows = active[block]
-        table = state.table[rows]
-        slope = slopes(table, windows.anchor[rows], windows.unit)
-        normal = slope @ information[block][:, PRODUCT] @ slope.transpose(0, 2, 1)
-        right = (slope @ gradient[block, :, None])[:, :, 0]
-        _add_typical_shape(normal, right, windows, table, rows, width_scatter)
-        step[block], state.std[rows] = _solve(normal, right)
+    # The information hardly changes with a short step of a whole, round column.
+    stale = (state.step_size[active] > _STALE) | ~windows.whole[active]
+    stale |= state.is_elliptical
+    for places in (np.flatnonzero(stale), np.flatnonzero(~stale)):
+        if not places.size:
+            continue
+        fresh = not stale[places[0]]
+        moments = [
+            _moments(windows, state, rows, pixels, measure, fresh)
+            for rows in windows.chunks(active[places])
+        ]
+        gradient, information = zip(*moments, strict=True)
+        gradient = np.concatenate(gradient)
+        information = None if fresh else np.concatenate(information)
+        for first in range(0, len(places), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            rows = active[places[block]]
+            table = state.table[rows]
+            slope = slopes(table, windows.anchor[rows], windows.unit)
+            right = (slope @ gradient[block, :, None])[:, :, 0]
+            precision = np.where(
+                windows.whole[rows], 0, (width_scatter * windows.unit) ** -2.0
+            )
+            _pull_to_typical_shape(right, windows.unit, table, precision)
+            if not fresh:
+                normal = slope @ information[block][:, PRODUCT]
+                normal = normal @ slope.transpose(0, 2, 1)
+                _stiffen(normal, windows.unit, precision)
+                state.covariance[rows], state.std[rows] = _invert(normal)
+            part = (state.covariance[rows] @ right[:, :, None])[:, :, 0]
+            step[places[block]] = np.where(np.isfinite(part), part, 0)
     return step
 
 
-def _moments(windows, state, rows, pixels):
-    """Moments of residual and information on the windows; sets the misfits."""
+def _moments(windows, state, rows, pixels, measure, fresh):
+    """Moments of residual and, unless it is fresh, information on the windows."""
     shape = windows.gaussians(state.table, rows)
-    residual, weight = pixels.cut(rows)
-    pull = residual * weight
-    height = np.maximum(state.table[rows, AMPLITUDE], 1e-30)
+    wild = pixels.beside_wild[rows]
+    if pixels.ready and fresh and not measure and not wild.any():
+        pull = windows.cut(pixels.pull, rows)
+        weight = None
+    else:
+        residual, weight = pixels.cut(rows)
+        pull = residual * weight
+        if measure:
+            _measure_misfit(windows, state, rows, pull, residual, shape)
+        if wild.any():
+            square = pull * residual
+            _hold_back(state, rows, square, shape, pull, pixels.limit)
+    pull *= shape
+    gradient = (pull @ windows.quadratic_on_disc).astype(np.float64)
+    if fresh:
+        return gradient, None
+    weight *= shape
+    weight *= shape
+    return gradient, (weight @ windows.quartic_on_disc).astype(np.float64)
+
+
+def _measure_misfit(windows, state, rows, pull, residual, shape):
     # What lies at the border of a window is other columns' business.
     total = np.maximum(shape @ windows.disc, 1e-30)
-    square = pull * residual
-    state.misfit[rows, 0] = np.einsum("np,np->n", square, shape) / total
-    residual *= residual
-    deviation = np.einsum("np,np->n", residual, shape) / total
-    state.misfit[rows, 1] = np.sqrt(deviation) / height
-    _hold_back(state, rows, square, shape, pull)
-    pull *= shape
-    gradient = pull @ windows.quadratic_on_disc
-    weight *= shape
-    weight *= shape
-    information = weight @ windows.quartic_on_disc
-    return gradient.astype(np.float64), information.astype(np.float64)
-
-
-def _hold_back(state, rows, square, shape, pull):
-    """Bound the pull of wild pixels: hot ones, or another column's defect."""
-    limit = MAX_PULL**2 * max(1, state.typical_misfit)
-    wild = np.flatnonzero(square.max(axis=1) > limit)
+    height = np.maximum(state.table[rows, AMPLITUDE], 1e-30)
+    for place, factor in enumerate((pull, residual)):
+        square = np.einsum("np,np->n", factor * residual, shape)
+        state.misfit[rows, place] = square / total
+    state.misfit[rows, 1] = np.sqrt(state.misfit[rows, 1]) / height
     state.n_wild[rows] = 0
+
+
+def _hold_back(state, rows, square, shape, pull, limit):
+    """Bound the pull of wild pixels: hot ones, or another column's defect."""
+    wild = np.flatnonzero(square.max(axis=1) > limit)
     if wild.size:
         n_wild = ((square[wild] > limit) & (shape[wild] > _CORE)).sum(axis=1)
         state.n_wild[rows[wild]] = n_wild
@@ -180,18 +230,22 @@ def _hold_back(state, rows, square, shape, pull):
         pull[wild] *= share
 
 
-def _add_typical_shape(normal, gradient, windows, table, rows, width_scatter):
+def _pull_to_typical_shape(gradient, unit, table, precision):
     """Add what the typical shape tells of the columns that the border cuts."""
-    precision = np.where(windows.whole[rows], 0, (width_scatter * windows.unit) ** -2.0)
-    normal[:, SIGMA, SIGMA] += precision
-    gradient[:, SIGMA] += precision * (windows.unit - table[:, SIGMA])
+    gradient[:, SIGMA] += precision * (unit - table[:, SIGMA])
     for place in range(SIGMA + 1, table.shape[1]):
-        normal[:, place, place] += precision * windows.unit**2
-        gradient[:, place] -= precision * windows.unit**2 * table[:, place]
+        gradient[:, place] -= precision * unit**2 * table[:, place]
 
 
-def _solve(normal, gradient):
-    """Solve the damped normal equations; NaN errors where they are singular."""
+def _stiffen(normal, unit, precision):
+    """Add how much the typical shape tells."""
+    normal[:, SIGMA, SIGMA] += precision
+    for place in range(SIGMA + 1, normal.shape[1]):
+        normal[:, place, place] += precision * unit**2
+
+
+def _invert(normal):
+    """Invert the damped normal equations; NaN errors where they are singular."""
     diagonal = np.einsum("nii->ni", normal)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
     scaled = normal * scale[:, :, None] * scale[:, None]
@@ -199,11 +253,10 @@ def _solve(normal, gradient):
     # Levenberg's term keeps a column without information at rest.
     scaled[:, index, index] += 1e-5
     inverse = _inverse(scaled)
-    step = (inverse @ (gradient * scale)[:, :, None])[:, :, 0] * scale
-    variance = np.einsum("nii->ni", inverse) * scale**2
+    inverse *= scale[:, :, None] * scale[:, None]
+    variance = np.einsum("nii->ni", inverse)
     informative = (diagonal > 0) & (variance > 0)
-    std = np.sqrt(np.where(informative, variance, np.nan))
-    return np.where(np.isfinite(step), step, 0), std
+    return inverse, np.sqrt(np.where(informative, variance, np.nan))
 
 
 def _inverse(matrices):

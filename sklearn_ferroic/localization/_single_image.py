@@ -5,8 +5,8 @@ from functools import wraps
 import numpy as np
 
 from ._calibration import calibrate, estimate_width
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, ColumnFit, on_image
-from ._locate import locate_columns, take
+from ._columns import AMPLITUDE, BACKGROUND, ColumnFit, on_image
+from ._locate import locate_columns
 from ._scale import estimate_spacing
 from ._score import explained_variance, power_sums
 from ._tiles import not_twice
@@ -122,16 +122,13 @@ def locate_tile(number, image, valid, tile, calibration, **options):
     if valid is not None and valid.all():
         valid = None
     if calibration.first is not None:
-        place = calibration.first.table[:, ROW : COL + 1] - tile.origin
-        own = np.flatnonzero(on_image(place, image.shape))
-        first = take(calibration.first, own)
-        first.table[:, ROW : COL + 1] = place[own]
-        calibration = calibration._replace(
-            first=first, significance_of_first=calibration.significance_of_first[own]
+        first = calibration.first.crop(
+            tile.window, tile.origin, _TAIL * options["width"]
         )
+        calibration = calibration._replace(first=first)
     fit = locate_columns(image / calibration.unit, valid, calibration, **options)
-    fit.table[:, ROW : COL + 1] += tile.origin
-    return take(fit, tile.owns(fit.table[:, ROW : COL + 1]))
+    fit.positions[:] += tile.origin
+    return fit.take(tile.owns(fit.positions))
 
 
 @_naming_the_image
@@ -159,17 +156,16 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     ellipses = [fit.ellipse for fit in fits if fit.ellipse is not None]
     whole = ColumnFit(
         *(np.concatenate([fit[part] for fit in fits]) for part in range(3)),
-        calibration.noise,
         np.concatenate(ellipses) if ellipses else None,
     )
-    positions = whole.table[:, ROW : COL + 1]
+    positions = whole.positions
     # A slope that ends at the border may look like columns along it.
     if not on_image(positions, shape, spacing).any():
         raise ValueError(_nothing_found(number))
     tile = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
     order = np.flatnonzero(not_twice(positions, tile, _SAME_COLUMN * spacing))
     row, col = np.rint(positions[order]).T
-    whole = take(whole, order[np.lexsort((col, row))])
+    whole = whole.take(order[np.lexsort((col, row))])
     whole.table[:, [AMPLITUDE, BACKGROUND]] *= calibration.unit
     return whole
 
@@ -205,10 +201,10 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
     for tile in tiles:
         part = image[tile.window] / calibration.unit
         mask = None if valid is None else valid[tile.window]
-        place = fit.table[:, ROW : COL + 1] - tile.origin
+        place = fit.positions - tile.origin
         near = (place > -_TAIL * width) & (place < np.add(part.shape, _TAIL * width))
-        own = take(fit, near.all(axis=1))
-        own.table[:, ROW : COL + 1] -= tile.origin
+        own = fit.take(near.all(axis=1))
+        own.positions[:] -= tile.origin
         sums = sums + power_sums(part, mask, own, tile.inner(), width)
     return explained_variance(sums) * float(np.mean(fit.converged))
 

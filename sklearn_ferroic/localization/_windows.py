@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
+from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, STRETCH
 from ._gaussian import exponents, monomials
 from ._render import render
 
@@ -158,8 +158,8 @@ def render_columns(shape, table, width):
     ----------
     shape : tuple of int
         Shape of the image.
-    table : ndarray of shape (n, 5)
-        The columns.
+    table : ndarray of shape (n, 4) or more
+        Amplitude, row, col, sigma, and the stretch of elliptical columns.
     width : float
         Typical sigma, px; sets where the tails are cut.
 
@@ -168,17 +168,20 @@ def render_columns(shape, table, width):
     image : ndarray of shape (n_rows, n_cols)
         The sum, without backgrounds, float32.
     """
-    return render(shape, table, _TAIL * width)
+    if table.shape[1] < STRETCH.stop:
+        return render(shape, table, _TAIL * width)
+    windows = ColumnWindows(np.zeros(shape, dtype=np.float32), table, width)
+    return windows.render(table)[windows.crop]
 
 
-def matched_significance(image, table, noise, width, valid=None):
+def matched_significance(image, fit, noise, width, valid=None):
     """Signal over noise of a filter matched to each column.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    table : ndarray of shape (n, 5)
+    fit : ColumnFit
         The columns.
     noise : NoiseModel
         Pixel variance.
@@ -193,19 +196,19 @@ def matched_significance(image, table, noise, width, valid=None):
         Amplitude over its standard error, for columns of that sigma with all the
         other columns subtracted.
     """
-    windows = ColumnWindows(image, table, width, valid)
-    columns = table[:, : SIGMA + 1]
+    columns, level = fit.columns, fit.table[:, BACKGROUND].astype(np.float32)
+    windows = ColumnWindows(image, columns, width, valid)
     total = windows.render(columns)
-    typical = columns.copy()
+    typical = columns[:, : SIGMA + 1].copy()
     typical[:, SIGMA] = width
-    significance = np.empty(len(table))
-    for rows in windows.chunks(np.arange(len(table))):
+    significance = np.empty(len(columns))
+    for rows in windows.chunks(np.arange(len(columns))):
         mean = windows.cut(total, rows)
-        mean += table[rows, BACKGROUND, None].astype(np.float32)
+        mean += level[rows, None]
         weight = 1 / noise.variance(mean)
         windows.mask(rows, weight)
         excess = windows.gaussians(columns, rows)
-        excess *= table[rows, AMPLITUDE, None].astype(np.float32)
+        excess *= columns[rows, AMPLITUDE, None].astype(np.float32)
         excess -= mean
         excess += windows.cut(windows.image, rows)
         shape = windows.gaussians(typical, rows)

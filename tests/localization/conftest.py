@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
+from sklearn_ferroic.localization._column_fit import fit_columns
+
 
 def _lattice(shape, cell, angle, rng, displacement, kind):
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -14,6 +16,18 @@ def _lattice(shape, cell, angle, rng, displacement, kind):
     corner = index @ (cell * np.array(basis) @ turn) + origin
     middle = (index + 0.5) @ (cell * np.array(basis) @ turn) + origin + displacement
     return np.concatenate([corner, middle]), np.repeat([0, 1], len(index))
+
+
+@pytest.fixture(scope="session")
+def fit_twice():
+    """Function that fits columns as the locator does: a first look, then a fit."""
+
+    def fit(image, table, **options):
+        first = fit_columns(image, table, first_look=True, **options)
+        known = {name: getattr(first, name) for name in ("ellipse", "typical")}
+        return fit_columns(image, first.table, **known, **options)
+
+    return fit
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,189 @@
+"""What the rounds of a fit of columns hand on, and how a step is taken."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ._columns import (
+    AMPLITUDE,
+    BACKGROUND,
+    COL,
+    ROW,
+    SIGMA,
+    STRETCH,
+    ColumnFit,
+    ellipse_of,
+)
+from ._scoring import MIN_WILD
+
+# Narrowest column in units of the width, and the longest ellipse.
+_MIN_SIGMA = 0.45
+_MAX_RATIO = 2.5
+# No column grows to more than so many times the height that it starts from.
+_MAX_GROWTH = 10
+# Converged: the last step was this small against the standard error.
+_CONVERGED = 0.2
+# Not trusted: squared pulls so many times the typical column's, and deviations that
+# are so large a share of the column's height.
+_MAX_MISFIT = 12
+_MAX_DEVIATION = 0.15
+
+
+class ColumnState:
+    """Columns on their way.
+
+    Parameters
+    ----------
+    start : ColumnFit
+        Where they start from, and what is typical of the image.
+    shape : tuple of int
+        Shape of the image.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+    """
+
+    def __init__(self, start, shape, spacing, width):
+        self.start, self.table = start.columns, start.columns.copy()
+        self.level, self.typical = start.table[:, BACKGROUND], start.typical
+        self.low, self.high = _bounds(start.table, shape, spacing, width)
+        self.spacing = spacing
+        self.clip()
+        self.background, self.regression = None, None
+        n, n_parameters = self.table.shape
+        self.std = np.full((n, n_parameters), np.nan)
+        self.covariance = np.zeros((n, n_parameters, n_parameters))
+        self.last_step = np.zeros((n, n_parameters))
+        self.step_size = np.full(n, np.inf)
+        self.relaxation = np.ones(n)
+        # Mean squared pull of a column's pixels; their deviation over the height.
+        self.misfit = np.full((n, 2), np.inf)
+        # Number of pixels in a column's core that are held back.
+        self.n_wild = np.zeros(n)
+        # Columns that have been given up.
+        self.spoilt = np.zeros(n, dtype=bool)
+
+    @property
+    def positions(self):
+        """Where the columns are, px."""
+        return self.table[:, ROW : COL + 1]
+
+    @property
+    def is_elliptical(self):
+        """Whether columns may be longer along one direction."""
+        return self.table.shape[1] > SIGMA + 1
+
+    def moving(self, tolerance=None):
+        """Columns whose last step was longer than so many standard errors; or all."""
+        moves = ~self.spoilt
+        if tolerance is not None:
+            moves &= self.step_size > tolerance
+        return np.flatnonzero(moves)
+
+    def clip(self):
+        """Keep all columns within their bounds."""
+        columns = self.table[:, : SIGMA + 1]
+        np.clip(columns, self.low, self.high, out=columns)
+        if self.is_elliptical:
+            stretch = self.table[:, STRETCH]
+            length = np.hypot(*stretch.T)[:, None]
+            limit = np.log(_MAX_RATIO)
+            stretch *= limit / np.maximum(length, limit)
+
+    def take_steps(self, rows, step):
+        """Take bounded steps; note their size in standard errors.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n_rows,)
+            The columns that step.
+        step : ndarray of shape (n_rows, n_parameters)
+            How far they would.
+        """
+        std = self.std[rows]
+        # Neighbours that overlap overshoot together: hold back whoever turns round.
+        turned = np.nansum(step * self.last_step[rows] / std**2, axis=1) < 0
+        relaxation = self.relaxation[rows]
+        relaxation = np.where(turned, 0.7 * relaxation, np.minimum(1.2 * relaxation, 1))
+        self.relaxation[rows] = np.maximum(relaxation, 0.3)
+        self.last_step[rows] = step
+        step = step * self.relaxation[rows, None]
+        before = self.table
+        sigma = before[rows, SIGMA, None]
+        for places, limit in (
+            (slice(ROW, COL + 1), 0.4 * sigma),
+            (slice(SIGMA, SIGMA + 1), 0.25 * sigma),
+            (STRETCH, 0.3),
+        ):
+            step[:, places] = np.clip(step[:, places], -limit, limit)
+        self.table = before.copy()
+        self.table[rows] += step
+        self.clip()
+        change = np.abs(self.table[rows] - before[rows]) / std
+        # Where columns overlap, widths and heights crawl together; positions do not
+        # mind.
+        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= 0.1
+        change = np.where(np.isfinite(change), change, np.inf)
+        self.step_size[rows] = change.max(axis=1)
+
+    def give_up(self, reach, whole):
+        """Put columns that are no Gaussians back to where they started, to stay.
+
+        Parameters
+        ----------
+        reach : float
+            So far around them, columns have farther to go, px.
+        whole : ndarray of bool of shape (n,)
+            Columns that show whole; others may have a long way to go.
+        """
+        spoilt = self.spoilt = self._strange() & whole
+        self.table[spoilt] = self.start[spoilt]
+        self.clip()
+        if spoilt.any():
+            distance, _ = cKDTree(self.positions[spoilt]).query(self.positions)
+            self.step_size[distance < reach] = np.inf
+
+    def _strange(self):
+        pull, deviation = self.misfit.T
+        strange = pull > _MAX_MISFIT * max(self.typical.misfit, 0.5)
+        return strange & (deviation > _MAX_DEVIATION) & (self.n_wild >= MIN_WILD)
+
+    def _plausible(self):
+        sigma, high = self.table[:, SIGMA], self.high[:, SIGMA]
+        good = (sigma > 1.01 * self.low[:, SIGMA]) & (sigma < 0.99 * high)
+        good &= self.table[:, AMPLITUDE] > 0
+        moved = np.hypot(*(self.positions - self.start[:, ROW : COL + 1]).T)
+        good &= moved < 0.35 * self.spacing
+        good &= (self.std[:, ROW : COL + 1] < 0.25 * self.spacing).all(axis=1)
+        return good & ~self._strange()
+
+    def finish(self):
+        """Make the fit of the state.
+
+        Returns
+        -------
+        fit : ColumnFit
+            The columns.
+        """
+        table = np.column_stack([self.table[:, : SIGMA + 1], self.level])
+        unknown = np.full(len(table), np.nan)
+        std = np.column_stack([self.std[:, : SIGMA + 1], unknown])
+        converged = (self.step_size < _CONVERGED) & np.isfinite(self.std).all(axis=1)
+        converged &= ~self.spoilt & self._plausible()
+        ellipse = None
+        if self.is_elliptical:
+            ellipse = ellipse_of(self.table[:, STRETCH])
+            converged &= ellipse[:, 0] < 0.99 * _MAX_RATIO
+        return ColumnFit(table, std, converged, ellipse, self.typical)
+
+
+def _bounds(start, shape, spacing, width):
+    start = start[:, : SIGMA + 1]
+    low, high = start.copy(), start.copy()
+    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _MAX_GROWTH * start[:, AMPLITUDE]
+    for axis in (ROW, COL):
+        # A column off the image may show as a maximum at the border.
+        at_start = start[:, axis] < spacing
+        at_end = start[:, axis] > shape[axis - ROW] - 1 - spacing
+        low[:, axis] -= np.where(at_start, 1, 0.4) * spacing
+        high[:, axis] += np.where(at_end, 1, 0.4) * spacing
+    low[:, SIGMA], high[:, SIGMA] = max(_MIN_SIGMA * width, 0.3), 2 * width
+    return low, high
