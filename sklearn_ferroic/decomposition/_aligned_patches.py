@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ._angle_posterior import correlate, most_likely_angle
+from ._angle_posterior import most_likely_angle
 from ._geometry import canonical_side, centered_grid, pose, sample, turn
+from ._turn_tables import radial_functions, turn_tables
 
 
 class CanonicalImages(NamedTuple):
@@ -36,11 +37,13 @@ def find_angle(patches, polar, template):
     angle : tensor of shape (n,)
         Turn of the highest correlation, radians.
     """
-    rings = (template * _root_area(polar, template)).reshape(1, -1, polar.n_angles)
-    similarity = correlate(
-        torch.fft.rfft(polar(patches)), torch.fft.rfft(rings), polar.n_angles
+    rings = (template / _root_area(polar, template)).reshape(1, -1, polar.n_angles)
+    found = turn_tables(
+        torch.fft.rfft(polar(patches)),
+        radial_functions(torch.fft.rfft(rings)),
+        polar.weights.to(template),
     )
-    return most_likely_angle(similarity)
+    return most_likely_angle(found.similarity)
 
 
 def turned_back_rings(patches, polar, angle, offset):

@@ -10,10 +10,11 @@ import math
 
 import torch
 
-from ._angle_posterior import correlate, most_likely_angle, offset_log_evidence
+from ._angle_posterior import most_likely_angle
+from ._turn_tables import radial_functions, turn_tables
 
 
-def align(rings, weights, *, n_starts, n_iterations, slopes_of=None, offset_scale=0.0):
+def align(rings, weights, *, n_starts, n_iterations, radii=None, offset_scale=0.0):
     """Find the turns of patches against one common template.
 
     Parameters
@@ -27,8 +28,8 @@ def align(rings, weights, *, n_starts, n_iterations, slopes_of=None, offset_scal
         likelihood is kept.
     n_iterations : int
         Number of expectation-maximisation steps.
-    slopes_of : callable, default=None
-        Gives the change of images on the rings with a shift; needed for offsets.
+    radii : tensor of shape (n_rings,), default=None
+        Radii of the rings, px; with them patches may be off their centre.
     offset_scale : float, default=0.0
         Standard deviation of the offset of patches from their centre, px.
 
@@ -40,20 +41,17 @@ def align(rings, weights, *, n_starts, n_iterations, slopes_of=None, offset_scal
     n_angles = rings.shape[-1]
     area = weights.sum() * n_angles
     rings = _standardize(rings, weights, area)
-    spectra = torch.fft.rfft(rings)
+    # in the order in which sums over rings and patches are products of matrices
+    spectra = torch.fft.rfft(rings).permute(2, 0, 1).contiguous().permute(1, 2, 0)
     best_bound, best_angle = -math.inf, None
     for start in torch.linspace(0, len(rings) - 1, n_starts).long():
         template = spectra[start]
         for _ in range(n_iterations):
-            similarity = correlate(spectra, template * weights[:, None], n_angles)
-            noise = _noise_variance(similarity, template, weights, n_angles, area)
-            table = similarity / noise
-            if offset_scale > 0:
-                image = torch.fft.irfft(template, n=n_angles)[None]
-                table = table + offset_log_evidence(
-                    spectra, image, slopes_of(image), weights, noise, offset_scale
-                )
-            template = _turn_back(spectra, table.softmax(dim=1)).mean(dim=0)
+            functions = radial_functions(template[None], radii)
+            found = turn_tables(spectra, functions, weights)
+            noise = _noise_variance(found.similarity, template, weights, n_angles, area)
+            table = found.log_likelihood(noise, offset_scale)
+            template = _turned_back_mean(spectra, table.softmax(dim=1))
         bound = table.logsumexp(dim=1).mean() - 0.5 * area * (
             noise.log() + (1 + _power(template, weights, n_angles) / area) / noise
         )
@@ -82,6 +80,7 @@ def _noise_variance(similarity, template, weights, n_angles, area):
     return residual.clamp(min=1e-3)
 
 
-def _turn_back(spectra, posterior):
+def _turned_back_mean(spectra, posterior):
     n_orders = spectra.shape[-1]
-    return spectra * torch.fft.rfft(posterior)[:, None, :n_orders].conj()
+    turns = torch.fft.rfft(posterior)[:, :n_orders].conj()
+    return torch.einsum("nrm,nm->rm", spectra, turns) / len(spectra)

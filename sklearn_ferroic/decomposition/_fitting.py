@@ -8,6 +8,7 @@ from sklearn.utils.validation import _get_feature_names
 
 from ._callbacks import copy_callbacks
 from ._checkpoint import Checkpoint, fingerprint, read_checkpoint
+from ._device import choose_device, warn_if_shared
 from ._patch_rows import (
     check_features,
     check_patches,
@@ -18,7 +19,6 @@ from ._posed_columns import check_fitted_patches
 from ._training import (
     Trained,
     TrainingOptions,
-    choose_device,
     fit_anew,
     from_arrays,
     to_arrays,
@@ -108,6 +108,7 @@ def _begin(estimator, X, options, random_state):
     if estimator.checkpoint is not None:
         origin = _origin(estimator, X, patches, architecture, device)
         checkpoint = Checkpoint(estimator.checkpoint, origin)
+    warn_if_shared(device)
     trained = fit_anew(
         patches,
         architecture,
@@ -125,11 +126,13 @@ def _go_on(estimator, X, options, random_state, earlier_losses=()):
     patches = check_fitted_patches(estimator, X)
     architecture = _check_same_architecture(estimator)
     model = load_model(estimator)
+    device = choose_device(estimator.device)
+    warn_if_shared(device)
     trained = train(
         model,
         patches,
         options,
-        device=choose_device(estimator.device),
+        device=device,
         random_state=random_state,
     )
     trained = trained._replace(losses=[*earlier_losses, *trained.losses])

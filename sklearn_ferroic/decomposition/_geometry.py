@@ -137,21 +137,6 @@ class PolarGrid:
         values = sample(images, self.points.to(images)[None], center)
         return values.reshape(-1, self.n_rings, self.n_angles)
 
-    def slopes(self, rings):
-        """Change of images with a shift along (row, col), (n, 2, n_rings, n_angles)."""
-        order = torch.arange(self.n_angles // 2 + 1, device=rings.device)
-        around = torch.fft.irfft(1j * order * torch.fft.rfft(rings), n=self.n_angles)
-        around = around / self.radii.to(rings)[:, None]
-        step = 2 * float(self.radii[0])
-        outward = torch.gradient(rings, spacing=step, dim=1)[0]
-        angle = order.new_tensor(range(self.n_angles)).to(rings)
-        angle = angle * (2 * math.pi / self.n_angles)
-        sin, cos = angle.sin(), angle.cos()
-        down = sin * outward + cos * around
-        along = cos * outward - sin * around
-        # an image shifted by d is the image at x - d
-        return -torch.stack([down, along], dim=1)
-
 
 def _half_sides(shape):
     return [max(side - 1, 1) / 2 for side in shape]

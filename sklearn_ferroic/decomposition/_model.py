@@ -15,18 +15,16 @@ of brightness fits, for that is stronger than the polarization.
 import torch
 
 from ._angle_posterior import (
-    angle_log_likelihood,
     log_occam_factor,
     mean_angle,
     most_likely_angle,
     noise_inflation,
-    offset_log_evidence,
     sample_angle,
-    weigh_orders,
 )
 from ._geometry import PolarGrid, canonical_side, pose
 from ._networks import InvariantEncoder
 from ._patch_model import PatchModel, cubature_points, latent_divergence
+from ._turn_tables import order_strength, radial_functions, turn_tables
 
 # Calibrations remember this many patches.
 _MEMORY = 4096
@@ -91,31 +89,27 @@ class PosedImageModel(PatchModel):
         return self.objective(error, latent_divergence(mean, log_variance).mean())
 
     def _draw_pose(self, patches, rings, canonical):
-        log_likelihood = self._angle_log_likelihood(rings, self._in_common(canonical))
-        angle = sample_angle(log_likelihood, self.generator)
+        table = self._shared_log_likelihood(rings, canonical)
+        angle = sample_angle(table, self.generator)
         return angle, self._offset(patches, canonical, angle)[0]
 
-    def _in_common(self, canonical):
-        """Draw what canonical images ``(n, side, side)`` share on the polar grid."""
-        weights = self.polar.weights.to(canonical)
-        return weigh_orders(self.polar(self.template), self.polar(canonical), weights)
-
-    def _angle_log_likelihood(self, rings, canonical_rings):
+    def _shared_log_likelihood(self, rings, canonical):
+        """Log-likelihood of turns of what canonical images share with the template."""
+        template = torch.fft.rfft(self.polar(self.template))
+        spectrum = torch.fft.rfft(self.polar(canonical))
         weights = self.polar.weights.to(rings)
-        spectrum = torch.fft.rfft(rings)
-        table = angle_log_likelihood(spectrum, canonical_rings, weights)
-        table = table / self.noise_variance
-        if not self.may_shift:
-            return table
-        slopes = self.polar.slopes(canonical_rings)
-        return table + offset_log_evidence(
-            spectrum,
-            canonical_rings,
-            slopes,
-            weights,
-            self.noise_variance,
-            self.offset_scale,
+        strength = order_strength(template, spectrum, weights)
+        return self._log_likelihood_of_turns(rings, template, strength)
+
+    def _log_likelihood_of_turns(self, rings, spectrum, strength=None):
+        radii = self.polar.radii.to(rings) if self.may_shift else None
+        tables = turn_tables(
+            torch.fft.rfft(rings),
+            radial_functions(spectrum, radii),
+            self.polar.weights.to(rings),
+            strength,
         )
+        return tables.log_likelihood(self.noise_variance, self.offset_scale)
 
     def _offset(self, patches, canonical, angle):
         """Posterior mean, standard deviation and log-evidence of the offset.
@@ -151,16 +145,15 @@ class PosedImageModel(PatchModel):
             self.n_calibrated.zero_()
         rings = self.polar(patches)
         canonical = self.decoder(self.encoder(rings)[0])
-        in_common = self._in_common(canonical)
-        observed = self._angle_log_likelihood(rings, in_common)
+        observed = self._shared_log_likelihood(rings, canonical)
         angle = most_likely_angle(observed)
         offset = self._offset(patches, canonical, angle)[0]
         posed = pose(canonical, angle, offset, self.patch_shape)
         noise = torch.empty_like(posed).normal_(generator=generator)
         noisy = posed + noise * self.noise_variance.sqrt()
         simulated, expected = (
-            self._angle_log_likelihood(
-                self.polar(drawn.reshape(patches.shape)), in_common
+            self._shared_log_likelihood(
+                self.polar(drawn.reshape(patches.shape)), canonical
             )
             for drawn in (noisy, posed)
         )
@@ -184,7 +177,7 @@ class PosedImageModel(PatchModel):
         rings = self.polar(patches)
         mean, log_variance = self.encoder(rings)
         canonical = self.decoder(mean)
-        table = self._angle_log_likelihood(rings, self._in_common(canonical))
+        table = self._shared_log_likelihood(rings, canonical)
         peak = most_likely_angle(table)
         angle, width = mean_angle(table / self.noise_inflation)
         angle = torch.where(self._has_direction(), angle, peak)
@@ -194,14 +187,14 @@ class PosedImageModel(PatchModel):
         return torch.cat(values, dim=1), torch.cat(widths, dim=1)
 
     def _has_direction(self):
-        template = self.polar(self.template)
-        table = self._angle_log_likelihood(template, template)
+        table = self._shared_log_likelihood(self.polar(self.template), self.template)
         return mean_angle(table / self.noise_inflation)[1] < _UNDIRECTED_STD
 
     def log_evidence(self, patches, latents):
         """Log-likelihood of patches given the latents, the pose integrated out."""
         canonical = self.decoder(latents)
-        table = self._angle_log_likelihood(self.polar(patches), self.polar(canonical))
+        spectrum = torch.fft.rfft(self.polar(canonical))
+        table = self._log_likelihood_of_turns(self.polar(patches), spectrum)
         peak = most_likely_angle(table)
         offset, _, log_offset_evidence = self._offset(patches, canonical, peak)
         posed = pose(canonical, peak, offset, self.patch_shape)

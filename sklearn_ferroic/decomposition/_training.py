@@ -83,23 +83,6 @@ class _Schedule(Callback):
         net.module_.progress = min(1.0, epoch / self.n_planned)
 
 
-def choose_device(device):
-    """Resolve ``"auto"`` to the best device that is there."""
-    if device != "auto":
-        try:
-            return torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(
-                f"device={device!r} cannot be used here: {error} "
-                'Choose "auto", "cpu" or a device that this machine has.'
-            ) from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
 def new_model(random_state, **architecture):
     """Build a model with first weights drawn from a RandomState."""
     model = _without_weights(architecture)
@@ -170,8 +153,8 @@ def start_model(model, patches, random_state, n_init):
         model.polar.weights,
         n_starts=n_init,
         n_iterations=15,
-        slopes_of=model.polar.slopes,
-        offset_scale=model.offset_scale if model.may_shift else 0.0,
+        radii=model.polar.radii if model.may_shift else None,
+        offset_scale=model.offset_scale,
     )
     side = model.decoder.side
     turned_back = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
