@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import (
     AngleAwareScaler,
+    AngleRegistration,
     AtomLocator,
     PatchExtractor,
     RotationalVAE,
@@ -35,7 +36,7 @@ from sklearn_ferroic.inspection import (
     LatentManifoldDisplay,
     SitesDisplay,
 )
-from sklearn_ferroic.metrics import angle_registration, angular_error, circular_mean
+from sklearn_ferroic.metrics import angular_error, circular_mean
 
 # A cell whose angle is known worse than this has no direction to speak of.
 NON_POLAR = np.radians(30)
@@ -99,6 +100,7 @@ def make_tail(arguments, spacing):
             verbose=1,
             random_state=arguments.random_state,
         ),
+        AngleRegistration(),
         AngleAwareScaler(),
         GaussianMixture(
             arguments.components, n_init=10, random_state=arguments.random_state
@@ -106,17 +108,7 @@ def make_tail(arguments, spacing):
     )
 
 
-def register(angle, sites, certain):
-    """Turn the angles, known up to one rotation, onto the measured displacements."""
-    trusted = certain & sites.converged & np.isfinite(sites.polarization).all(axis=1)
-    if trusted.sum() < 10:
-        return angle, False
-    row, col = sites.polarization[trusted].T
-    rotation = angle_registration(np.arctan2(row, col), angle[trusted])
-    return np.angle(np.exp(1j * (angle + rotation))), True
-
-
-def find_variants(angle, width, labels, sites, registered):
+def find_variants(angle, width, labels, sites, measured):
     """Variant of each cell: groups of one direction are one variant, -1 has none.
 
     A group has a direction if its angles are certain and agree. A variant is kept if,
@@ -143,7 +135,7 @@ def find_variants(angle, width, labels, sites, registered):
     for number, direction in enumerate(directions):
         cells = candidate == number
         along, aside = displacement(sites[cells], direction)
-        if cells.sum() >= FEWEST and (not registered or along > SIGNIFICANT * aside):
+        if cells.sum() >= FEWEST and (not measured or along > SIGNIFICANT * aside):
             variant[cells] = len(kept)
             kept.append(direction)
     return variant, kept
@@ -208,9 +200,16 @@ def write_table(all_sites, centered, columns, path):
     table.to_csv(path, index=False)
 
 
-def describe(angle, variant, variants, sites, registered):
+def describe(angle, variant, variants, sites, registration):
     """Say in words which variants there are."""
     unit = sites.pixel_size[0]
+    registered = registration.is_determined_
+    if registered:
+        say(
+            f"Angles turned by {np.degrees(registration.offset_):+.1f}° "
+            f"(± {np.degrees(registration.offset_std_):.1f}°) onto the displacements "
+            f"of {registration.n_sites_} columns."
+        )
     say(f"{'Variants' if registered else 'Orientations'} found: {len(variants)}.")
     for number, direction in enumerate(variants):
         cells = variant == number
@@ -229,8 +228,8 @@ def describe(angle, variant, variants, sites, registered):
         f"  no certain direction: {without / len(variant):.1%} of the cells ({without})"
     )
     if not registered:
-        say("No displacements could be measured: the orientations may not be polar,")
-        say("and their angles count from an arbitrary zero.")
+        say("The displacements measured do not follow the angles: the orientations may")
+        say("not be polar, and their angles count from an arbitrary zero.")
     elif len(variants) == 1:
         say("A displacement that all cells share can also come from mistilt.")
 
@@ -282,13 +281,14 @@ def run(arguments):
 
     tail = make_tail(arguments, locator.spacing_)
     say(f"Training the rotational VAE on windows of {tail[0].window_size} px ...")
-    labels = tail.fit_predict(sites)
-    vae = tail["rotationalvae"]
+    # the second time for their displacements, which the angles are turned onto
+    labels = tail.fit_predict(sites, sites)
+    vae, registration = tail["rotationalvae"], tail["angleregistration"]
     pose, widths = vae.transform_with_std(tail["patchextractor"].transform(sites))
-    width = widths[:, 0]
-    pose[:, 0], registered = register(pose[:, 0], sites, width < NON_POLAR)
+    pose, width = registration.transform(pose), widths[:, 0]
     angle = pose[:, 0]
-    variant, variants = find_variants(angle, width, labels, sites, registered)
+    measured = registration.n_sites_ >= FEWEST
+    variant, variants = find_variants(angle, width, labels, sites, measured)
 
     figure_path = arguments.output_dir / "domains.png"
     table_path = arguments.output_dir / "sites.csv"
@@ -298,7 +298,7 @@ def run(arguments):
     draw(all_sites, sites, angle, variant, vae, figure_path)
 
     say("\nResult")
-    describe(angle, variant, variants, sites, registered)
+    describe(angle, variant, variants, sites, registration)
     if "variant" in data:
         compare_with_truth(data, sites, angle)
     say(f"Figure: {figure_path}\nTable:  {table_path}")

@@ -33,7 +33,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         ],
         "feature_extraction": ["PatchExtractor", "PolarizationVector"],
         "localization": ["AtomLocator"],
-        "preprocessing": ["AngleAwareScaler"],
+        "preprocessing": ["AngleAwareScaler", "AngleRegistration"],
         "sites": ["AtomSites"],
     },
 )

@@ -55,3 +55,38 @@ def mean_direction(angles, n_fold=1, weight=None):
     if abs(resultant) <= 1e-12 * weight.sum():
         return float("nan")
     return float(wrap_angle(np.angle(resultant) / n_fold, n_fold))
+
+
+def robust_center(angles, limit=np.pi / 4, n_bins=360, max_iter=100):
+    """Minimise the sum of absolute differences, each capped at `limit`.
+
+    Parameters
+    ----------
+    angles : ndarray of float, shape (n,)
+        Angles in radians.
+    limit : float, default=π / 4
+        Farther angles have no pull, radians.
+    n_bins : int, default=360
+        Directions from which the best is the start.
+    max_iter : int, default=100
+        Most steps from there.
+
+    Returns
+    -------
+    center : float
+        In radians, not wrapped.
+    """
+    angles = wrap_angle(angles)
+    edges = np.linspace(-np.pi, np.pi, n_bins + 1)
+    count, _ = np.histogram(angles, edges)
+    middle = (edges[1:] + edges[:-1]) / 2
+    distance = np.abs(wrap_angle(middle[:, None] - middle))
+    center = middle[np.argmin(np.minimum(distance, limit) @ count)]
+    # Each step lowers the capped sum, so that the same inliers come back at last.
+    for _ in range(max_iter):
+        residual = wrap_angle(angles - center)
+        step = np.median(residual[np.abs(residual) < limit])
+        center = center + step
+        if step == 0:
+            break
+    return center

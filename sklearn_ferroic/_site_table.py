@@ -1,6 +1,6 @@
 """What is known of each site: names, shapes, checks, and the table for people."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -136,6 +136,99 @@ def as_margin(margin):
             f"finite, got {margin!r}."
         )
     return float(margin)
+
+
+def check_frame(frame, n_images):
+    """Check which image each site stands in.
+
+    Parameters
+    ----------
+    frame : ndarray of int, shape (n_sites,)
+        Index of the image.
+    n_images : int
+        Number of images.
+    """
+    if len(frame) and not (0 <= frame.min() and frame.max() < n_images):
+        raise ValueError(
+            f"frame must index the {n_images} images, got values from {frame.min()} to "
+            f"{frame.max()}."
+        )
+
+
+def as_rows(key):
+    """Check an index along the sites.
+
+    Parameters
+    ----------
+    key : int, slice, array-like of int or bool, or tuple of these and Ellipsis
+        The index.
+
+    Returns
+    -------
+    key : slice, list or ndarray
+        What to index columns with.
+    """
+    # scikit-learn's splitters index the rows of a container by (rows, ...).
+    if isinstance(key, tuple):
+        if len(key) != 2 or key[1] is not Ellipsis:
+            raise IndexError(
+                "AtomSites are indexed along one axis, the sites; got the index "
+                f"{key!r}. Use sites.positions for coordinates."
+            )
+        key = key[0]
+    if isinstance(key, Integral):
+        key = [key]
+    elif not isinstance(key, slice):
+        key = np.asarray(key)
+        if key.size == 0:
+            key = key.astype(np.intp)
+        if key.ndim != 1:
+            raise IndexError(
+                "AtomSites are indexed by integers, a mask or a slice along the "
+                f"sites; got an index of {key.ndim} dimensions."
+            )
+    return key
+
+
+def join(sets):
+    """Join sets of sites, see :meth:`AtomSites.concatenate`.
+
+    Parameters
+    ----------
+    sets : iterable of AtomSites
+        The sets.
+
+    Returns
+    -------
+    images : list of ndarray of shape (n_rows, n_cols)
+        Each once.
+    positions : ndarray of shape (n_sites, 2)
+        Positions of all.
+    columns : dict
+        What else AtomSites are made with.
+    """
+    sets = list(sets)
+    if not sets:
+        raise ValueError("concatenate needs at least one AtomSites, got none.")
+    images, pixel_size, place, frames = [], [], {}, []
+    for sites in sets:
+        renumber = []
+        for image, size in zip(sites.images, sites.pixel_size, strict=True):
+            key = (id(image), size)
+            if key not in place:
+                place[key] = len(images)
+                images.append(image)
+                pixel_size.append(size)
+            renumber.append(place[key])
+        frames.append(np.array(renumber, dtype=np.intp)[sites.frame])
+    joined = {
+        name: np.concatenate([getattr(sites, name) for sites in sets])
+        for name in PER_SITE
+        if name != "frame"
+    }
+    positions = joined.pop("positions")
+    joined |= {"frame": np.concatenate(frames), "pixel_size": pixel_size}
+    return images, positions, joined
 
 
 def to_frame(sites):

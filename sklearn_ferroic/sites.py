@@ -1,12 +1,12 @@
 """The sample set that the stages share: one row is one atomic column."""
 
-from numbers import Integral
-
 import numpy as np
-from joblib.hashing import Hasher
 
 from ._angles import wrap_angle
 from ._shared_images import as_image_list, digest, make_constant, remember
+from ._site_csv import write_csv
+from ._site_hdf5 import read_hdf5, write_hdf5
+from ._site_identity import are_equal, describe, register_hash
 from ._site_table import (
     PER_SITE,
     SITE_COLUMNS,
@@ -14,6 +14,9 @@ from ._site_table import (
     as_margin,
     as_pixel_sizes,
     as_positions,
+    as_rows,
+    check_frame,
+    join,
     to_frame,
 )
 
@@ -144,13 +147,7 @@ class AtomSites:
         n_sites = len(self.positions)
         self.frame = as_column("frame", frame, n_sites)
         self.sublattice = as_column("sublattice", sublattice, n_sites)
-        if n_sites and not (
-            0 <= self.frame.min() and self.frame.max() < len(self.images)
-        ):
-            raise ValueError(
-                f"frame must index the {len(self.images)} images, got values from "
-                f"{self.frame.min()} to {self.frame.max()}."
-            )
+        check_frame(self.frame, len(self.images))
         given = {
             "amplitude": amplitude,
             "sigma": sigma,
@@ -187,25 +184,7 @@ class AtomSites:
         return len(self.positions)
 
     def __getitem__(self, key):
-        # scikit-learn's splitters index the rows of a container by (rows, ...).
-        if isinstance(key, tuple):
-            if len(key) != 2 or key[1] is not Ellipsis:
-                raise IndexError(
-                    "AtomSites are indexed along one axis, the sites; got the index "
-                    f"{key!r}. Use sites.positions for coordinates."
-                )
-            key = key[0]
-        if isinstance(key, Integral):
-            key = [key]
-        elif not isinstance(key, slice):
-            key = np.asarray(key)
-            if key.size == 0:
-                key = key.astype(np.intp)
-            if key.ndim != 1:
-                raise IndexError(
-                    "AtomSites are indexed by integers, a mask or a slice along the "
-                    f"sites; got an index of {key.ndim} dimensions."
-                )
+        key = as_rows(key)
         selected = object.__new__(type(self))
         selected.images = self.images
         selected.pixel_size = self.pixel_size
@@ -223,16 +202,14 @@ class AtomSites:
     def __eq__(self, other):
         if not isinstance(other, AtomSites):
             return NotImplemented
-        return (
-            self.pixel_size == other.pixel_size
-            and len(self.images) == len(other.images)
-            and all(
-                _equal(getattr(self, name), getattr(other, name)) for name in PER_SITE
-            )
-            and all(map(_equal, self.images, other.images))
-        )
+        return are_equal(self, other)
 
     __hash__ = None
+
+    def __sizeof__(self):
+        # What Dask takes for small it sends anew with every task.
+        arrays = [*self.images, *(getattr(self, name) for name in PER_SITE)]
+        return object.__sizeof__(self) + sum(array.nbytes for array in arrays)
 
     def __getstate__(self):
         # Digests travel with the images: no worker has to read the pixels for them.
@@ -246,17 +223,7 @@ class AtomSites:
             remember(image, known)
 
     def __repr__(self):
-        images = ", ".join(f"{rows}x{cols}" for rows, cols in self._image_shapes()[:3])
-        more = ", ..." if len(self.images) > 3 else ""
-        counts = np.unique(self.sublattice, return_counts=True)
-        shares = ", ".join(f"{s}: {n}" for s, n in zip(*counts, strict=True))
-        return (
-            f"<AtomSites: {len(self)} sites in {len(self.images)} image(s) "
-            f"({images}{more} px), sublattices {{{shares}}}>"
-        )
-
-    def _image_shapes(self):
-        return [image.shape for image in self.images]
+        return describe(self)
 
     def interior(self, margin):
         """Keep the sites at least `margin` pixels away from their image's border.
@@ -277,7 +244,8 @@ class AtomSites:
             If `margin` is no number, negative or not finite.
         """
         margin = as_margin(margin)
-        last = np.array(self._image_shapes(), dtype=float)[self.frame] - 1
+        shapes = np.array([image.shape for image in self.images], dtype=float)
+        last = shapes[self.frame] - 1
         inside = (self.positions >= margin) & (self.positions <= last - margin)
         return self[inside.all(axis=1)]
 
@@ -312,6 +280,98 @@ class AtomSites:
         """
         return to_frame(self)
 
+    def to_csv(self, path, *, features=None, labels=None, parameters=None):
+        """Write the table of :meth:`to_frame` as comma separated text.
+
+        Lines that begin with ``#`` come first: units, pixel sizes and where the sites
+        come from. ``pandas.read_csv(path, comment="#")`` reads the table. The images
+        are not in it; :meth:`to_hdf5` loses nothing.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; it is overwritten.
+        features : array-like of shape (n_sites, n_features) or mapping, default=None
+            More columns, by their names in a DataFrame or mapping of columns; else
+            ``feature0``, ``feature1``, ...
+        labels : array-like of shape (n_sites,), default=None
+            A last column, ``label``.
+        parameters : estimator, mapping or None, default=None
+            What the sites were made with, as a fitted :class:`AtomLocator` or pipeline.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If features, labels or parameters cannot be written.
+        ImportError
+            If pandas is not installed.
+        """
+        write_csv(self, path, features=features, labels=labels, parameters=parameters)
+
+    def to_hdf5(
+        self, path, *, images=True, features=None, labels=None, parameters=None
+    ):
+        """Write everything to an HDF5 file, for :meth:`from_hdf5`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; it is overwritten once all is written.
+        images : bool, default=True
+            Whether the images go in. Without them they must be given to read the file.
+        features, labels, parameters : object, default=None
+            As in :meth:`to_csv`; they come back as ``extras``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If features, labels or parameters cannot be written.
+        ImportError
+            If h5py is not installed.
+        """
+        write_hdf5(
+            self,
+            path,
+            images=images,
+            features=features,
+            labels=labels,
+            parameters=parameters,
+        )
+
+    @classmethod
+    def from_hdf5(cls, path, *, images=None, return_extras=False):
+        """Read what :meth:`to_hdf5` has written.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        images : ndarray or list of ndarray, default=None
+            The images of the sites, if the file was written without.
+        return_extras : bool, default=False
+            Whether to return what stands beside the sites.
+
+        Returns
+        -------
+        sites : AtomSites
+            Equal to those written.
+        extras : Bunch
+            ``features``, a dict of columns, ``labels`` or None, ``parameters`` and
+            ``package_version``; only with `return_extras`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged or holds no AtomSites, or the images are not theirs.
+        ImportError
+            If h5py is not installed.
+        """
+        arguments, extras = read_hdf5(path, images)
+        sites = cls(**arguments)
+        return (sites, extras) if return_extras else sites
+
     @classmethod
     def concatenate(cls, sets):
         """Join several sets of sites into one; a shared image is kept once.
@@ -326,50 +386,8 @@ class AtomSites:
         sites : AtomSites
             All sites in order, `frame` renumbered.
         """
-        sets = list(sets)
-        if not sets:
-            raise ValueError("concatenate needs at least one AtomSites, got none.")
-        images, pixel_size, place, frames = [], [], {}, []
-        for sites in sets:
-            renumber = []
-            for image, size in zip(sites.images, sites.pixel_size, strict=True):
-                key = (id(image), size)
-                if key not in place:
-                    place[key] = len(images)
-                    images.append(image)
-                    pixel_size.append(size)
-                renumber.append(place[key])
-            frames.append(np.array(renumber, dtype=np.intp)[sites.frame])
-        joined = {
-            name: np.concatenate([getattr(sites, name) for sites in sets])
-            for name in PER_SITE
-            if name != "frame"
-        }
-        positions = joined.pop("positions")
-        return cls(
-            images,
-            positions,
-            frame=np.concatenate(frames),
-            pixel_size=pixel_size,
-            **joined,
-        )
+        images, positions, columns = join(sets)
+        return cls(images, positions, **columns)
 
 
-def _save_for_hash(hasher, sites):
-    """Hash the digests of the images in the place of the images."""
-    images = [digest(image) for image in sites.images]
-    # Equal values hash equally, whatever the memory that they stand in.
-    columns = [np.array(getattr(sites, name), order="C") for name in PER_SITE]
-    hasher.save([type(sites).__name__, *images, *sites.pixel_size, *columns])
-
-
-# joblib's own registry of how a type is hashed; without it all pixels are read.
-if hasattr(Hasher, "dispatch"):
-    Hasher.dispatch[AtomSites] = _save_for_hash
-
-
-def _equal(first, second):
-    return first is second or (
-        first.shape == second.shape
-        and np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
-    )
+register_hash(AtomSites)

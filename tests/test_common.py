@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import (
 import sklearn_ferroic
 from sklearn_ferroic import (
     AngleAwareScaler,
+    AngleRegistration,
     AngularMoments,
     AtomLocator,
     MultiReferenceAlignment,
@@ -36,6 +37,7 @@ TABLE = [
     (AngleAwareScaler, "table", {}),
     (AngleAwareScaler, "table", {"offsets": "scale", "n_fold": 4}),
     (AngleAwareScaler, "table", {"translation": False, "angle_weight": 2.0}),
+    (AngleRegistration, "table", {}),
     (RotationalVAE, "table", {"max_epochs": 2, "random_state": 0}),
     (
         RotationalVAE,
@@ -131,6 +133,8 @@ def test_table_is_complete():
     assert estimators == {cls for cls, _, _ in TABLE}
 
 
+# The random targets of scikit-learn determine no rotation.
+@pytest.mark.filterwarnings("ignore:The angle's offset is undetermined")
 @parametrize_with_checks(TABULAR)
 def test_scikit_learn(estimator, check):
     check(estimator)
@@ -139,6 +143,7 @@ def test_scikit_learn(estimator, check):
 # Some of these checks fit on a table and transform an array, or the other way round.
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.filterwarnings("ignore:X has feature names, but")
+@pytest.mark.filterwarnings("ignore:The angle's offset is undetermined")
 @pytest.mark.parametrize("estimator", TABULAR, ids=repr)
 @pytest.mark.parametrize(
     "check",

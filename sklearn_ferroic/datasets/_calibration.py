@@ -7,6 +7,7 @@ import unicodedata
 _NM_PER_UNIT = {
     "pm": 1e-3,
     "picometer": 1e-3,
+    "picometre": 1e-3,
     "a": 0.1,
     "å": 0.1,
     "ang": 0.1,
@@ -52,29 +53,30 @@ def to_nm(scale, unit):
     # ImageJ escapes what is not ASCII; NFKC makes one character of two alike.
     unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), unit)
     unit = unicodedata.normalize("NFKC", unit.strip())
-    factor = _NM_PER_UNIT.get(unit.lower().rstrip("."))
+    unit = unit.lower().rstrip(".")
+    # Names have a plural; of abbreviations that would make "ms" a length.
+    singular = unit.removesuffix("s") if len(unit) > 4 else unit
+    factor = _NM_PER_UNIT.get(unit, _NM_PER_UNIT.get(singular))
     size = abs(float(scale))
     if factor is None or not math.isfinite(size) or size == 0:
         return None
     return size * factor
 
 
-def square_pixel(axes, name):
-    """Side of the pixel from the calibration of the two image axes.
+def pixel_sides(axes):
+    """Sides of the pixel from the calibration of the two image axes.
 
     Parameters
     ----------
     axes : sequence of (scale, unit) or None
-        For the rows and the columns; None where the file says nothing.
-    name : str
-        What is being read, for the message.
+        For the rows and the columns; None where nothing is said.
 
     Returns
     -------
-    pixel_size : float or None
-        nm, None where unknown.
+    sides : tuple of float or None
+        Along the rows' and the columns' axis in nm, None where one is unknown.
     remark : str
-        What is to be said of an unknown one.
+        What is to be said of unknown ones.
     """
     if axes is None:
         return None, "no pixel size in the file"
@@ -85,10 +87,51 @@ def square_pixel(axes, name):
             return None, "no pixel size in the file"
         unit = f"with the unit {unit!r}" if unit else "without a unit"
         return None, f"no pixel size: the file gives {scale:.6g} a pixel {unit}"
-    if abs(row - col) > _TOLERANCE * max(row, col):
+    return (row, col), ""
+
+
+def are_equal(row, col):
+    """Tell whether the sides of a pixel differ by no more than rounding.
+
+    Parameters
+    ----------
+    row, col : float
+        The sides.
+
+    Returns
+    -------
+    equal : bool
+        Whether the pixel is square.
+    """
+    return abs(row - col) <= _TOLERANCE * max(row, col)
+
+
+def square_pixel(axes, name, remedy):
+    """Side of the square pixel from the calibration of the two image axes.
+
+    Parameters
+    ----------
+    axes : sequence of (scale, unit) or None
+        For the rows and the columns; None where nothing is said.
+    name : str
+        What is being read, for the message.
+    remedy : str
+        What to do about pixels that are not square, for the message.
+
+    Returns
+    -------
+    pixel_size : float or None
+        nm, None where unknown.
+    remark : str
+        What is to be said of an unknown one.
+    """
+    sides, remark = pixel_sides(axes)
+    if sides is None:
+        return None, remark
+    row, col = sides
+    if not are_equal(row, col):
         raise ValueError(
             f"The pixels of {name} are not square: {row:.6g} nm along the rows' axis "
-            f"and {col:.6g} nm along the columns' axis. Resample the image to square "
-            "pixels, or pass pixel_size= to take them as square."
+            f"and {col:.6g} nm along the columns' axis. {remedy}"
         )
     return (row + col) / 2, ""

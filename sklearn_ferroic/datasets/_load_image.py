@@ -7,9 +7,10 @@ from pathlib import Path
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ._calibration import square_pixel
+from ._calibration import are_equal, pixel_sides, square_pixel
 from ._microscope import read_microscope, suffixes
 from ._readers import is_hyperspy, read_hdf5, read_numpy, read_picture, read_tiff
+from ._resample import to_square_pixels
 from ._signals import to_grey
 
 _READERS = {
@@ -25,6 +26,8 @@ _READERS = {
     ".hdf5": read_hdf5,
     ".hdf": read_hdf5,
 }
+# Formats that are folders.
+_FOLDERS = {".zspy"}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -34,10 +37,11 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
         "dataset": [str, None],
         "signal": [str, Interval(Integral, 0, None, closed="left"), None],
         "pixel_size": [Interval(Real, 0, None, closed="neither"), None],
+        "resample": ["boolean"],
     },
     prefer_skip_nested_validation=True,
 )
-def load_image(path, *, dataset=None, signal=None, pixel_size=None):
+def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=False):
     """Load an image or a stack of images with its pixel size.
 
     The format follows from the file's suffix. TIFF, PNG, JPEG, BMP, .npy and
@@ -64,14 +68,18 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None):
     pixel_size : float, default=None
         Size of a pixel, nm, which then goes before the file's own.
 
+    resample : bool, default=False
+        Whether an image whose pixels are not square is resampled to square ones
+        of the shorter side, by a cubic spline; it is refused otherwise.
+
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
         Dictionary-like object.
 
         image : ndarray of shape (n_rows, n_cols) or (n_images, n_rows, n_cols)
-            In the stored data type. Colour images whose channels are equal
-            lose their colour axis.
+            In the stored data type, or float if it was resampled. Colour images
+            whose channels are equal lose their colour axis.
         pixel_size : float or None
             nm per pixel, None where the file does not tell it.
         metadata : dict
@@ -87,14 +95,17 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None):
         If there is no such file.
     ValueError
         If the file is damaged or of an unknown format, holds no image or
-        several with none chosen, has colours or complex numbers, or if its
-        pixels are not square and `pixel_size` is not given.
+        several with none chosen, has colours, complex numbers or nothing but
+        NaN, or if its pixels are not square and neither `pixel_size` nor
+        `resample` is given.
     ImportError
         If reading the format needs a package that is not installed.
 
     See Also
     --------
     make_ferroic_image : Generate an image with a known truth.
+    sklearn_ferroic.AtomLocator : Takes what this returns, and images of HyperSpy,
+        xarray and sidpy as they are.
 
     Notes
     -----
@@ -106,8 +117,9 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None):
     counts if it makes pixels below 1 µm; coarser ones are meant for printers.
     A number without a unit is reported in the description, not used.
 
-    Nothing is ever unpickled. RosettaSciIO's netCDF reader is not used because
-    it evaluates text of the file as Python.
+    Nothing is ever unpickled, and .zspy files that ask for it are refused.
+    RosettaSciIO's netCDF reader is not used because it evaluates text of the file
+    as Python.
 
     References
     ----------
@@ -128,15 +140,19 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None):
     ((64, 64), 0.02)
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    _check_path(path)
+    if resample and pixel_size is not None:
+        raise ValueError(
+            "resample=True needs the sides of the file's own pixels, and pixel_size= "
+            "takes their place. Give one of the two."
+        )
     read = _reader_of(path, dataset)
     _check_choice(path, read, dataset, signal)
     content = read(path, dataset, signal)
     image = to_grey(content.image, path)
     remark = "pixel size as given"
     if pixel_size is None:
-        pixel_size, remark = square_pixel(content.axes, repr(path.name))
+        image, pixel_size, remark = _calibrate(image, content.axes, path, resample)
     return Bunch(
         image=image,
         pixel_size=None if pixel_size is None else float(pixel_size),
@@ -144,6 +160,28 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None):
         path=str(path),
         description=_describe(path, content.title, image, pixel_size, remark),
     )
+
+
+def _check_path(path):
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    if path.is_dir() and path.suffix.lower() not in _FOLDERS:
+        raise ValueError(f"{str(path)!r} is a folder. Give the file of one image.")
+    if not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{str(path)!r} is no file that could be read, but a device.")
+
+
+def _calibrate(image, axes, path, resample):
+    """Give the image with square pixels, their side and what is to be said of it."""
+    sides, _ = pixel_sides(axes)
+    if resample and sides is not None and not are_equal(*sides):
+        image, side = to_square_pixels(image, *sides)
+        row, col = sides
+        return image, side, f"resampled from {row:.6g} nm x {col:.6g} nm"
+    remedy = (
+        "Load it with resample=True, or with pixel_size= to take the pixels as square."
+    )
+    return image, *square_pixel(axes, repr(path.name), remedy)
 
 
 def _reader_of(path, dataset):

@@ -1,5 +1,7 @@
 """Microscope formats, read by RosettaSciIO."""
 
+import json
+import zipfile
 from importlib import import_module
 
 import numpy as np
@@ -9,6 +11,8 @@ from ._signals import Signal, choose
 
 # This reader evaluates text of the file as Python.
 _UNSAFE = {"netCDF"}
+# Where zarr keeps the names of the codecs that an array is read with.
+_ZARR_METADATA = (".zarray", ".zmetadata")
 
 
 def suffixes():
@@ -53,12 +57,41 @@ def _of(spec):
 
 def _read(spec, path):
     reader = import_module(spec["api"]).file_reader
+    if spec["name"] == "ZSPY":
+        _refuse_pickles(path)
     # Velox files: spectrum images take long to unpack and are no images.
     options = {"select_type": "images"} if spec["name"] == "EMD" else {}
     contents = reader(str(path), **options)
     if not contents:
         raise ValueError("nothing found in the file")
     return contents
+
+
+def _refuse_pickles(path):
+    """Refuse a zarr store with an array that would be unpickled."""
+    if any("pickle" in _codecs(json.loads(text)) for text in _zarr_metadata(path)):
+        raise ValueError("the file holds pickled objects, which are never loaded")
+
+
+def _zarr_metadata(path):
+    if path.is_dir():
+        for file in path.rglob(".z*"):
+            if file.name in _ZARR_METADATA:
+                yield file.read_bytes()
+    else:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith(_ZARR_METADATA):
+                    yield archive.read(name)
+
+
+def _codecs(node):
+    """Collect the values of all keys `id`."""
+    if isinstance(node, dict):
+        node, own = list(node.values()), {str(node.get("id")).lower()}
+    else:
+        own = set()
+    return own.union(*map(_codecs, node)) if isinstance(node, list) else own
 
 
 def _pick(contents, name, path, signal):

@@ -113,6 +113,11 @@ def to_grey(array, path):
             f"{str(path)!r} holds an array of shape {array.shape}; an image "
             "(n_rows, n_cols) or a stack (n_images, n_rows, n_cols) is needed."
         )
+    if array.dtype.kind == "f" and not np.isfinite(array).any():
+        raise ValueError(
+            f"{str(path)!r} holds an image of shape {array.shape} without a single "
+            "finite value. Was it saved before it was filled?"
+        )
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

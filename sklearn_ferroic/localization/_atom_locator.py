@@ -103,8 +103,10 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     *Images* are a 2-D array, a 3-D stack, a list of 2-D arrays of different
     sizes, ``(array, pixel_size)`` tuples or the objects that
     :func:`~sklearn_ferroic.datasets.load_image` and
-    :func:`~sklearn_ferroic.datasets.make_ferroic_image` return. Pixel sizes are
-    handed on to the sites.
+    :func:`~sklearn_ferroic.datasets.make_ferroic_image` return. Signals of HyperSpy,
+    DataArrays of xarray and Datasets of sidpy are taken as they are, their last two
+    axes being rows and columns in the order of the array. Pixel sizes are handed on
+    to the sites.
 
     *Masked* pixels of :class:`numpy.ma.MaskedArray` carry no weight, and no column
     has its centre on one. The sites' images hold the mean of the pixels around.

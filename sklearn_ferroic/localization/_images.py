@@ -4,6 +4,7 @@ from numbers import Real
 
 import numpy as np
 
+from ..datasets._carriers import unpack_foreign
 from ..sites import AtomSites
 from ._fill import fill_masked
 
@@ -22,8 +23,8 @@ def check_images(images):
     ----------
     images : array-like, carrier, or list of these
         A 2-D array, a 3-D stack, an ``(array, pixel_size)`` tuple, an object with
-        ``image`` and ``pixel_size``, or a list of 2-D arrays or carriers; arrays may
-        be masked.
+        ``image`` and ``pixel_size``, an image of HyperSpy, xarray or sidpy, or a list
+        of 2-D arrays or carriers; arrays may be masked.
 
     Returns
     -------
@@ -93,6 +94,9 @@ def _first_number(images):
 
 
 def _unpack(entry):
+    foreign = unpack_foreign(entry)
+    if foreign is not None:
+        return foreign
     if hasattr(entry, "image"):
         return entry.image, getattr(entry, "pixel_size", None)
     if _is_carrier_tuple(entry):

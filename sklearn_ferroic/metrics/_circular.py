@@ -6,12 +6,13 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, validate_params
 
-from sklearn_ferroic._angles import mean_direction, wrap_angle
+from .._angles import mean_direction, robust_center, wrap_angle
 
-_N_FOLD = [Interval(Integral, 1, None, closed="left")]
+N_FOLD = [Interval(Integral, 1, None, closed="left")]
 
 
-def _check_angles(angles, name):
+def check_angles(angles, name):
+    """Validate angles; float64 ndarray of shape (n,)."""
     angles = column_or_1d(check_array(angles, ensure_2d=False, input_name=name))
     return angles.astype(np.float64, copy=False)
 
@@ -20,7 +21,7 @@ def _check_angles(angles, name):
     {
         "angles": ["array-like"],
         "sample_weight": ["array-like", None],
-        "n_fold": _N_FOLD,
+        "n_fold": N_FOLD,
     },
     prefer_skip_nested_validation=True,
 )
@@ -74,9 +75,9 @@ def circular_mean(angles, *, sample_weight=None, n_fold=1):
     >>> float(np.round(np.rad2deg(mean), 2))
     16.73
     """
-    angles = _check_angles(angles, "angles")
+    angles = check_angles(angles, "angles")
     if sample_weight is not None:
-        sample_weight = _check_angles(sample_weight, "sample_weight")
+        sample_weight = check_angles(sample_weight, "sample_weight")
         check_consistent_length(angles, sample_weight)
         if (sample_weight < 0).any():
             raise ValueError("sample_weight must not be negative.")
@@ -84,7 +85,7 @@ def circular_mean(angles, *, sample_weight=None, n_fold=1):
 
 
 @validate_params(
-    {"angle_true": ["array-like"], "angle_pred": ["array-like"], "n_fold": _N_FOLD},
+    {"angle_true": ["array-like"], "angle_pred": ["array-like"], "n_fold": N_FOLD},
     prefer_skip_nested_validation=True,
 )
 def angle_registration(angle_true, angle_pred, *, n_fold=1):
@@ -137,14 +138,14 @@ def angle_registration(angle_true, angle_pred, *, n_fold=1):
     -30.0
     """
     lead = _difference(angle_true, angle_pred, n_fold)
-    return float(wrap_angle(_robust_center(-n_fold * lead) / n_fold, n_fold))
+    return float(wrap_angle(robust_center(-n_fold * lead) / n_fold, n_fold))
 
 
 @validate_params(
     {
         "angle_true": ["array-like"],
         "angle_pred": ["array-like"],
-        "n_fold": _N_FOLD,
+        "n_fold": N_FOLD,
         "register": ["boolean"],
     },
     prefer_skip_nested_validation=True,
@@ -200,25 +201,7 @@ def angular_error(angle_true, angle_pred, *, n_fold=1, register=False):
 
 
 def _difference(angle_true, angle_pred, n_fold):
-    angle_true = _check_angles(angle_true, "angle_true")
-    angle_pred = _check_angles(angle_pred, "angle_pred")
+    angle_true = check_angles(angle_true, "angle_true")
+    angle_pred = check_angles(angle_pred, "angle_pred")
     check_consistent_length(angle_true, angle_pred)
     return wrap_angle(angle_pred - angle_true, n_fold)
-
-
-def _robust_center(angles, limit=np.pi / 4, n_bins=360, max_iter=100):
-    """Minimise the sum of absolute differences, each capped at `limit`."""
-    angles = wrap_angle(angles)
-    edges = np.linspace(-np.pi, np.pi, n_bins + 1)
-    count, _ = np.histogram(angles, edges)
-    middle = (edges[1:] + edges[:-1]) / 2
-    distance = np.abs(wrap_angle(middle[:, None] - middle))
-    center = middle[np.argmin(np.minimum(distance, limit) @ count)]
-    # Each step lowers the capped sum, so that the same inliers come back at last.
-    for _ in range(max_iter):
-        residual = wrap_angle(angles - center)
-        step = np.median(residual[np.abs(residual) < limit])
-        center = center + step
-        if step == 0:
-            break
-    return center

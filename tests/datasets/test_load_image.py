@@ -1,8 +1,10 @@
 import builtins
 import sys
 import zlib
+from importlib import import_module
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -15,14 +17,9 @@ RNG = np.random.RandomState(0)
 IMAGE = RNG.poisson(40, (40, 52)).astype(np.float32)
 
 
-@pytest.fixture
-def h5py():
-    return pytest.importorskip("h5py")
-
-
 def write_signal(reader, path, data, axes, title="", metadata=None):
     """Write a file of the microscope format that RosettaSciIO calls `reader`."""
-    api = pytest.importorskip(f"rsciio.{reader}")
+    api = import_module(f"rsciio.{reader}")
     navigate = [False] * len(axes)
     if len(axes) == 3:
         navigate[0] = True
@@ -317,7 +314,7 @@ def test_arrays_that_are_no_image(tmp_path, array, message):
 # HDF5
 
 
-def test_hdf5_with_one_image(tmp_path, h5py):
+def test_hdf5_with_one_image(tmp_path):
     path = tmp_path / "image.h5"
     with h5py.File(path, "w") as file:
         file["scan/haadf"] = IMAGE
@@ -331,7 +328,7 @@ def test_hdf5_with_one_image(tmp_path, h5py):
     assert data.pixel_size is None
 
 
-def test_hdf5_with_several_images(tmp_path, h5py):
+def test_hdf5_with_several_images(tmp_path):
     path = tmp_path / "images.hdf5"
     with h5py.File(path, "w") as file:
         file["a/haadf"] = IMAGE
@@ -343,7 +340,7 @@ def test_hdf5_with_several_images(tmp_path, h5py):
         load_image(path, dataset="b")
 
 
-def test_hdf5_prefers_the_only_flat_image_to_a_stack(tmp_path, h5py):
+def test_hdf5_prefers_the_only_flat_image_to_a_stack(tmp_path):
     path = tmp_path / "images.h5"
     with h5py.File(path, "w") as file:
         file["frames"] = np.stack([IMAGE, IMAGE])
@@ -364,7 +361,7 @@ def test_hdf5_prefers_the_only_flat_image_to_a_stack(tmp_path, h5py):
         (0.02, None, None),
     ],
 )
-def test_hdf5_of_the_paper(tmp_path, h5py, scale, unit, nm):
+def test_hdf5_of_the_paper(tmp_path, scale, unit, nm):
     path = tmp_path / "HAADF.h5"
     with h5py.File(path, "w") as file:
         file["MainImage"] = IMAGE
@@ -376,7 +373,7 @@ def test_hdf5_of_the_paper(tmp_path, h5py, scale, unit, nm):
     assert data.pixel_size == (None if nm is None else pytest.approx(nm))
 
 
-def test_hdf5_without_an_image(tmp_path, h5py):
+def test_hdf5_without_an_image(tmp_path):
     path = tmp_path / "image.h5"
     with h5py.File(path, "w") as file:
         file["spectrum"] = IMAGE[0]
@@ -384,7 +381,7 @@ def test_hdf5_without_an_image(tmp_path, h5py):
         load_image(path)
 
 
-def test_hdf5_under_another_name(tmp_path, h5py):
+def test_hdf5_under_another_name(tmp_path):
     path = tmp_path / "image.result"
     with h5py.File(path, "w") as file:
         file["haadf"] = IMAGE
@@ -455,7 +452,7 @@ def test_microscope_file_as_plain_hdf5(tmp_path):
     assert data.pixel_size is None
 
 
-def test_several_signals(tmp_path, h5py):
+def test_several_signals(tmp_path):
     path = write_signal(
         "emd", tmp_path / "images.emd", IMAGE, [(0.02, "nm")] * 2, "HAADF"
     )
@@ -574,8 +571,9 @@ def test_missing_extra_is_named(tmp_path, monkeypatch, name, module):
 
 
 def test_missing_package_of_a_format_is_named(tmp_path, monkeypatch):
-    pytest.importorskip("rsciio")
     monkeypatch.setitem(sys.modules, "zarr", None)
+    for module in ("rsciio.zspy", "rsciio.zspy._api"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     (tmp_path / "image.zspy").mkdir()
     with pytest.raises(
         ImportError, match=r"image\.zspy' needs another .*(zarr|numcodecs)"

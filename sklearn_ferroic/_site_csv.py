@@ -1,0 +1,50 @@
+"""Sites as a text table."""
+
+import json
+
+from ._site_extras import as_features, as_labels, as_parameters
+from ._site_table import to_frame
+from ._site_units import unit_of
+
+
+def write_csv(sites, path, *, features, labels, parameters):
+    """Write the sites as a text table, see :meth:`AtomSites.to_csv`.
+
+    Parameters
+    ----------
+    sites : AtomSites
+        The sites.
+    path : path-like
+        The file.
+    features : DataFrame, mapping, array-like of shape (n_sites, n_features) or None
+        More columns.
+    labels : array-like of shape (n_sites,) or None
+        A column ``label``.
+    parameters : estimator, mapping or None
+        What the sites were made with.
+    """
+    from . import __version__
+
+    table = to_frame(sites)
+    columns = as_features(features, len(sites))
+    labels = as_labels(labels, len(sites))
+    if labels is not None:
+        columns["label"] = labels
+    taken = sorted(set(columns) & set(table))
+    if taken:
+        raise ValueError(
+            f"features must not have names that the sites have themselves, got {taken}."
+        )
+    for name, values in columns.items():
+        table[name] = values
+    units = {name: unit_of(name) for name in table if unit_of(name)}
+    header = [
+        f"AtomSites, sklearn_ferroic {__version__}",
+        f"units: {json.dumps(units)}",
+        f"pixel_size_nm: {json.dumps(sites.pixel_size)}",
+        f"image_shapes: {json.dumps([image.shape for image in sites.images])}",
+        f"parameters: {as_parameters(parameters)}",
+    ]
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.writelines(f"# {line}\n" for line in header)
+        table.to_csv(file, index=False, lineterminator="\n")

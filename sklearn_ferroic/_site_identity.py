@@ -1,0 +1,82 @@
+"""When sets of sites are the same, for ``==``, for joblib and for people."""
+
+import numpy as np
+from joblib.hashing import Hasher
+
+from ._shared_images import digest
+from ._site_table import PER_SITE
+
+
+def are_equal(first, second):
+    """Tell whether two sets of sites hold the same.
+
+    Parameters
+    ----------
+    first, second : AtomSites
+        The sets.
+
+    Returns
+    -------
+    equal : bool
+        Whether images, pixel sizes and all columns are equal; NaN equals NaN.
+    """
+    return (
+        first.pixel_size == second.pixel_size
+        and len(first.images) == len(second.images)
+        and all(_same(getattr(first, name), getattr(second, name)) for name in PER_SITE)
+        and all(map(_same, first.images, second.images))
+    )
+
+
+def _same(first, second):
+    return first is second or (
+        first.shape == second.shape
+        and np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
+    )
+
+
+def describe(sites):
+    """Say in a line what a set holds.
+
+    Parameters
+    ----------
+    sites : AtomSites
+        The set.
+
+    Returns
+    -------
+    description : str
+        Numbers of sites and images.
+    """
+    images = ", ".join(f"{rows}x{cols}" for rows, cols in _shapes(sites)[:3])
+    more = ", ..." if len(sites.images) > 3 else ""
+    counts = np.unique(sites.sublattice, return_counts=True)
+    shares = ", ".join(f"{s}: {n}" for s, n in zip(*counts, strict=True))
+    return (
+        f"<AtomSites: {len(sites)} sites in {len(sites.images)} image(s) "
+        f"({images}{more} px), sublattices {{{shares}}}>"
+    )
+
+
+def _shapes(sites):
+    return [image.shape for image in sites.images]
+
+
+def register_hash(cls):
+    """Let joblib hash the digests of the images in the place of the images.
+
+    Parameters
+    ----------
+    cls : type
+        AtomSites.
+    """
+    # joblib's own registry of how a type is hashed; without it all pixels are read.
+    if hasattr(Hasher, "dispatch"):
+        Hasher.dispatch[cls] = _save_for_hash
+
+
+def _save_for_hash(hasher, sites):
+    images = [digest(image) for image in sites.images]
+    # Equal values hash equally, whatever the memory that they stand in.
+    columns = [np.array(getattr(sites, name), order="C") for name in PER_SITE]
+    hasher.save([type(sites).__name__, *images, *sites.pixel_size, *columns])
