@@ -22,14 +22,23 @@ PEERS_PIP := $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-ch
 # One thread a worker: more of them get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
 
+# One thread an example, JOBS examples at a time.
+SPHINX := DOCS_JOBS=$(JOBS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -W --keep-going
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow coverage bench-localization bench-rvae bench-pose lint format clean
+.PHONY: help demo docs docs-fast test test-slow coverage bench-localization bench-rvae bench-pose lint format clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed-demo ## image to domain map, into demo_output/ [IMAGE=path]
 	OMP_WAIT_POLICY=passive $(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output
+
+docs: $(VENV)/.installed-docs ## build the documentation, all examples run, into docs/_build/html/
+	$(SPHINX) docs docs/_build/html
+
+docs-fast: $(VENV)/.installed-docs ## the same without running the examples
+	$(SPHINX) -D plot_gallery=0 docs docs/_build/html-fast
 
 test: $(VENV)/.installed-test ## run the tests and all docstring examples
 	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
@@ -58,7 +67,7 @@ format: $(VENV)/.installed-test ## mend style where a tool can
 	$(PYTHON) -m ruff format .
 
 clean: ## remove the virtual environment and all that was made
-	rm -rf $(VENV) demo_output htmlcov .coverage .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) demo_output docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst htmlcov .coverage .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PYTHON):
@@ -75,6 +84,10 @@ $(VENV)/.installed-demo: pyproject.toml $(VENV)/.installed-torch
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/.installed-torch
 	$(PIP) --quiet -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/.installed-torch
+	$(PIP) --quiet -e '.[docs]'
 	@touch $@
 
 $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-torch

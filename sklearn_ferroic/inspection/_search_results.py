@@ -321,7 +321,7 @@ def _number_format(mean, std):
         spread = spread if spread > 0 else 1.0
     digits = 1 - int(np.floor(np.log10(np.median(spread))))
     style = f".{max(digits, 0)}f" if digits <= 6 else ".2e"
-    return lambda value: f"{value:{style}}".replace("-", "−")
+    return lambda value: f"{value:z{style}}".replace("-", "−")
 
 
 def _frame(ax, row, col):

@@ -109,6 +109,11 @@ def test_digits_follow_the_spread(mean, std, text):
     assert display.texts_[0, 0].get_text().replace("e−", "e-") == text
 
 
+def test_zero_has_no_sign():
+    display = draw(results(GRID, np.full(6, -0.001), np.full(6, 0.1)))
+    assert display.texts_[0, 0].get_text() == "0.00\n± 0.10"
+
+
 def test_no_spread_takes_the_range():
     display = draw(results(GRID, MEAN, np.zeros(6)))
     assert display.texts_[0, 1].get_text() == "0.10\n± 0.00"

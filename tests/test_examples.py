@@ -1,0 +1,36 @@
+"""The examples run as they stand and end in a picture."""
+
+import runpy
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
+
+
+def test_they_have_a_title_and_blocks():
+    assert len(EXAMPLES) == 15
+    for path in EXAMPLES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert lines[0] == '"""'
+        assert lines[2] == "=" * len(lines[1])
+        assert lines.count("# %%") >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_they_run(path, capsys):
+    plt.close("all")
+    runpy.run_path(str(path))
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    assert figures
+    for figure in figures:
+        figure.canvas.draw()
+        # more than one blank sheet
+        assert np.asarray(figure.canvas.buffer_rgba())[..., :3].std() > 10
+    plt.close("all")
+    printed = capsys.readouterr().out
+    assert printed
+    assert "nan" not in printed
