@@ -24,13 +24,7 @@ from sklearn_ferroic import (
 )
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.metrics import angular_error
-
-
-def match(sites, truth, sublattice):
-    """Index of the true column of each site, and whether there is one within 2 px."""
-    true = np.flatnonzero(truth.sublattice == sublattice)
-    distance = np.linalg.norm(sites.positions[:, None] - truth.positions[true], axis=2)
-    return true[distance.argmin(axis=1)], distance.min(axis=1) < 2
+from tests._truth import match
 
 
 def make_tail(window_size=32, **parameters):
@@ -77,7 +71,7 @@ def test_variants_from_the_raw_image(preset, image_seed, seed):
     )
     sites = pipeline[0].fit_transform(data.image)
     labels = pipeline[1:].fit(sites).predict(sites)
-    true, matched = match(sites, data, 1)
+    true, matched = match(sites, data)
     variant, wall = data.variant[true], data.wall[true]
 
     polar = matched & (variant >= 0) & ~wall

@@ -7,18 +7,17 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from .._angles import wrap_angle
 from ._patch_rows import check_features, check_patches, resolve_patch_shape
-from ._posed_columns import check_fitted_patches, column_names
+from ._posed_columns import PosedColumnsMixin, check_fitted_patches
 from ._zernike import zernike_basis, zernike_orders
 
 # Patches whose moments are taken at a time; bounds the scratch memory.
 _BATCH = 4096
 
 
-class AngularMoments(TransformerMixin, BaseEstimator):
+class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     """Read an angle and invariants off the Zernike moments of image patches.
 
     The phase of a moment of first angular order is the angle, and the magnitudes of
@@ -184,29 +183,9 @@ class AngularMoments(TransformerMixin, BaseEstimator):
         columns[:, 0] = wrap_angle(columns[:, 0])
         return columns
 
-    def get_feature_names_out(self, input_features=None):
-        """Get the names of the output columns.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Checked against the features seen in `fit`, otherwise unused.
-
-        Returns
-        -------
-        names : ndarray of str
-            ``angle``, ``offset_row`` and ``offset_col`` if `translation`, and
-            ``latent0``, ``latent1``, ...
-        """
-        check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
-        return column_names(self._has_offsets, self.pca_.n_components_)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
+    @property
+    def _n_latents(self):
+        return self.pca_.n_components_
 
 
 def _check_moment(moment, orders):

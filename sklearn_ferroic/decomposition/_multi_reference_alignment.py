@@ -8,7 +8,6 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from .._angles import wrap_angle
 from . import _aligned_patches as aligned
@@ -20,14 +19,18 @@ from ._patch_rows import (
     load_rows,
     resolve_patch_shape,
 )
-from ._posed_columns import check_columns, check_fitted_patches, column_names
+from ._posed_columns import (
+    PosedColumnsMixin,
+    check_fitted_patches,
+    check_posed_columns,
+)
 from ._training import draw_rows
 
 # Patches aligned at a time; bounds the scratch memory.
 _BATCH = 256
 
 
-class MultiReferenceAlignment(TransformerMixin, BaseEstimator):
+class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     """Align image patches to their common template.
 
     The template is found together with the turns of the patches, by
@@ -222,41 +225,20 @@ class MultiReferenceAlignment(TransformerMixin, BaseEstimator):
         patches : ndarray of shape (n_samples, h * w)
             The patches as posed, without noise, in units of the training data.
         """
-        check_is_fitted(self)
-        columns = check_columns(self, X, self._n_features_out)
-        if not self._has_offsets:
-            columns = np.insert(columns, [1, 1], 0, axis=1)
+        columns = check_posed_columns(self, X)
         drawn = [
             aligned.draw_posed(self._images, columns[part], self.patch_shape_)
             for part in gen_batches(len(columns), _BATCH)
         ]
         return np.concatenate(drawn)
 
-    def get_feature_names_out(self, input_features=None):
-        """Get the names of the output columns.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Checked against the features seen in `fit`, otherwise unused.
-
-        Returns
-        -------
-        names : ndarray of str
-            ``angle``, ``offset_row`` and ``offset_col`` if `translation`, and
-            ``latent0``, ``latent1``, ...
-        """
-        check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
-        return column_names(self._has_offsets, self.pca_.n_components_)
-
     @property
     def _has_offsets(self):
         return self._offset_scale > 0
 
     @property
-    def _n_features_out(self):
-        return 1 + 2 * self._has_offsets + self.pca_.n_components_
+    def _n_latents(self):
+        return self.pca_.n_components_
 
     def _align(self, patches):
         # in double precision a patch's result does not hang on its batch
@@ -269,12 +251,6 @@ class MultiReferenceAlignment(TransformerMixin, BaseEstimator):
         rings = aligned.turned_back_rings(patches, polar, angle, offset)
         latents = self.pca_.transform(rings.numpy())
         return np.column_stack([angle.numpy(), offset.numpy(), latents])
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
 
 
 def _fit_template(patches, pca, *, offset_scale, n_starts, n_iterations):

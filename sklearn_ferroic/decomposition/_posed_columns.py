@@ -4,9 +4,47 @@ import warnings
 
 import numpy as np
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from ._patch_rows import check_features, check_patches
+
+
+class PosedColumnsMixin:
+    """Names, number and tags of the columns: angle, offset and latents.
+
+    An estimator says, once it is fitted, whether there are columns of the offset,
+    `_has_offsets`, and how many latents there are, `_n_latents`.
+    """
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the output columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Checked against the features seen in `fit`, otherwise unused.
+
+        Returns
+        -------
+        names : ndarray of str
+            ``angle``, ``offset_row`` and ``offset_col`` if `translation`, and
+            ``latent0``, ``latent1``, ...
+        """
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features, generate_names=False)
+        offsets = ["offset_row", "offset_col"] if self._has_offsets else []
+        latents = [f"latent{i}" for i in range(self._n_latents)]
+        return np.asarray(["angle", *offsets, *latents], dtype=object)
+
+    @property
+    def _n_features_out(self):
+        return 1 + 2 * self._has_offsets + self._n_latents
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
 
 def check_fitted_patches(estimator, X):
@@ -23,8 +61,31 @@ def check_fitted_patches(estimator, X):
     return patches
 
 
-def check_columns(estimator, X, n_columns, reason="transform returns"):
-    """Validate columns as `transform` returns them; float32 ndarray."""
+def check_posed_columns(estimator, X):
+    """Validate columns as `transform` returns them, and put in offsets of 0.
+
+    Parameters
+    ----------
+    estimator : PosedColumnsMixin
+        Has to be fitted.
+    X : array-like of shape (n, n_features_out)
+        The columns.
+
+    Returns
+    -------
+    columns : ndarray of shape (n, 3 + n_latents)
+        Angle, offset and latents; float32.
+    """
+    check_is_fitted(estimator)
+    reason = "transform returns"
+    columns = check_columns(estimator, X, estimator._n_features_out, reason)
+    if not estimator._has_offsets:
+        columns = np.insert(columns, [1, 1], 0, axis=1)
+    return columns
+
+
+def check_columns(estimator, X, n_columns, reason):
+    """Validate so many columns; float32 ndarray."""
     columns = check_array(X, dtype=np.float32, estimator=estimator)
     if columns.shape[1] != n_columns:
         raise ValueError(
@@ -44,10 +105,3 @@ def warn_of_degrees(angle):
             UserWarning,
             stacklevel=3,
         )
-
-
-def column_names(has_offsets, latent_dim):
-    """Name the columns: angle, offsets if there are any, and latents."""
-    offsets = ["offset_row", "offset_col"] if has_offsets else []
-    latents = [f"latent{i}" for i in range(latent_dim)]
-    return np.asarray(["angle", *offsets, *latents], dtype=object)

@@ -6,21 +6,22 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from . import _fitting
 from ._inference import draw_patches, infer_evidence, infer_posterior
 from ._latent_grid import make_latent_grid
 from ._patch_rows import count_pixels
 from ._posed_columns import (
+    PosedColumnsMixin,
     check_columns,
     check_fitted_patches,
-    column_names,
+    check_posed_columns,
     warn_of_degrees,
 )
 
 
-class RotationalVAE(TransformerMixin, BaseEstimator):
+class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     """Read angle, offset and latents off image patches.
 
     A patch is modelled as one of a family of images in canonical pose, named by a
@@ -414,11 +415,8 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         patches : ndarray of shape (n_samples, h * w)
             The patches as posed, without noise, in units of the training data.
         """
-        check_is_fitted(self, "weights_")
-        columns = check_columns(self, X, self._n_features_out)
+        columns = check_posed_columns(self, X)
         warn_of_degrees(columns[:, 0])
-        if not self._has_offsets:
-            columns = np.insert(columns, [1, 1], 0, axis=1)
         drawn = draw_patches(self._load_model_for_inference(), columns)
         return drawn.reshape(len(columns), -1)
 
@@ -436,9 +434,8 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
             The images at angle 0 and without offset, in units of the training
             data.
         """
-        check_is_fitted(self, "weights_")
-        n_latents = self._fitted_architecture["latent_dim"]
-        latents = check_columns(self, latents, n_latents, "latent_dim says")
+        check_is_fitted(self)
+        latents = check_columns(self, latents, self._n_latents, "latent_dim says")
         columns = np.pad(latents, [(0, 0), (3, 0)])
         return draw_patches(self._load_model_for_inference(), columns)
 
@@ -470,10 +467,11 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
             If `features` are not one or two of the latents, or `n` or `extent` is
             not positive.
         """
-        check_is_fitted(self, "weights_")
-        n_latents = self._fitted_architecture["latent_dim"]
-        latents, _ = make_latent_grid(n_latents, n=n, extent=extent, features=features)
-        images = self.decode(latents.reshape(-1, n_latents))
+        check_is_fitted(self)
+        latents, _ = make_latent_grid(
+            self._n_latents, n=n, extent=extent, features=features
+        )
+        images = self.decode(latents.reshape(-1, self._n_latents))
         return latents, images.reshape(*latents.shape[:2], *images.shape[1:])
 
     def score_samples(self, X):
@@ -515,31 +513,13 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         """
         return float(self.score_samples(X).mean())
 
-    def get_feature_names_out(self, input_features=None):
-        """Get the names of the output columns.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Checked against the features seen in `fit`, otherwise unused.
-
-        Returns
-        -------
-        names : ndarray of str
-            ``angle``, ``offset_row`` and ``offset_col`` if `translation`, and
-            ``latent0``, ``latent1``, ...
-        """
-        check_is_fitted(self, "weights_")
-        _check_feature_names_in(self, input_features, generate_names=False)
-        return column_names(self._has_offsets, self._fitted_architecture["latent_dim"])
-
-    @property
-    def _n_features_out(self):
-        return 1 + 2 * self._has_offsets + self._fitted_architecture["latent_dim"]
-
     @property
     def _has_offsets(self):
         return self._fitted_architecture["offset_scale"] > 0
+
+    @property
+    def _n_latents(self):
+        return self._fitted_architecture["latent_dim"]
 
     def _load_model_for_inference(self):
         # In double precision a patch's result does not hang on its batch.
@@ -552,9 +532,3 @@ class RotationalVAE(TransformerMixin, BaseEstimator):
         if self._has_offsets:
             return columns
         return tuple(np.delete(part, [1, 2], axis=1) for part in columns)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags

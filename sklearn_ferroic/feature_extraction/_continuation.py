@@ -10,7 +10,7 @@ from ..localization._scale import estimate_spacing, smooth, vertex
 _MAX_SIDE = 1024
 
 
-def continue_image(image, pad, boundary):
+def continue_image(image, pad, boundary, periods=None):
     """Extend an image on all sides.
 
     Parameters
@@ -21,6 +21,9 @@ def continue_image(image, pad, boundary):
         How far it is extended, px.
     boundary : {"periodic", "reflect", "nearest"}
         By translations of its own lattice, its mirror image or its rim.
+    periods : ndarray of shape (2, 2) or None
+        What `lattice_periods` finds; None, without a lattice, makes the periodic
+        continuation a mirror image.
 
     Returns
     -------
@@ -31,10 +34,8 @@ def continue_image(image, pad, boundary):
     if boundary == "nearest":
         return np.pad(image, pad, mode="edge")
     extended = np.pad(image, pad, mode="symmetric")
-    if boundary == "periodic":
-        periods = lattice_periods(image)
-        if periods is not None:
-            _fill_by_translation(extended, image, pad, periods)
+    if boundary == "periodic" and periods is not None:
+        _fill_by_translation(extended, image, pad, periods)
     return extended
 
 

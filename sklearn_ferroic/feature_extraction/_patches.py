@@ -4,10 +4,14 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_memory
 
-from ..sites import AtomSites
+from ._check_sites import check_sites
 from ._windows import cut_windows, outside_image
+
+# Pixels of an image sorted at a time.
+_BLOCK = 2**21
 
 
 class PatchExtractor(TransformerMixin, BaseEstimator):
@@ -52,6 +56,11 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         ``"patch"`` gives each window mean 0 and variance 1. None keeps the
         values of the image.
 
+    memory : str or object with the joblib.Memory interface, default=None
+        Where windows are cached. A search over later steps then cuts the windows
+        of each fold once, training and held-out; the `memory` of a Pipeline
+        caches only what steps return at fit. None caches nothing.
+
     See Also
     --------
     AtomLocator : Makes the sites.
@@ -80,6 +89,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         "interpolation": [StrOptions({"cubic", "linear", "nearest"})],
         "boundary": [StrOptions({"periodic", "reflect", "nearest", "nan"})],
         "normalize": [StrOptions({"image", "patch"}), None],
+        "memory": [str, HasMethods(["cache"]), None],
     }
 
     def __init__(
@@ -90,12 +100,14 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         interpolation="cubic",
         boundary="periodic",
         normalize="image",
+        memory=None,
     ):
         self.window_size = window_size
         self.center = center
         self.interpolation = interpolation
         self.boundary = boundary
         self.normalize = normalize
+        self.memory = memory
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -113,7 +125,8 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         self : object
             The estimator.
         """
-        self._check_sites(X)
+        check_sites(self, X)
+        _check_images(X, self.window_size)
         return self
 
     def transform(self, X):
@@ -138,16 +151,17 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
             or ``center="lattice"`` and the sites have no lattice positions.
         """
         self._validate_params()
-        self._check_sites(X)
-        centers = self._window_centers(X)
-        side = self.window_size
-        patches = np.empty((len(X), side, side), dtype=np.float32)
-        for frame in np.unique(X.frame):
-            rows = np.flatnonzero(X.frame == frame)
-            patches[rows] = self._cut(X.images[frame], centers[rows])
-        if self.normalize == "patch":
-            patches = _standardize(patches)
-        return patches.reshape(len(X), side * side)
+        check_sites(self, X)
+        _check_images(X, self.window_size)
+        cut_patches = check_memory(self.memory).cache(_cut_patches)
+        return cut_patches(
+            X,
+            self.window_size,
+            center=self.center,
+            interpolation=self.interpolation,
+            boundary=self.boundary,
+            normalize=self.normalize,
+        )
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the window's pixels.
@@ -166,74 +180,88 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         names = [f"pixel{row}_{col}" for row in side for col in side]
         return np.asarray(names, dtype=object)
 
-    def _check_sites(self, sites):
-        if not isinstance(sites, AtomSites):
-            raise TypeError(
-                "PatchExtractor takes AtomSites, the output of AtomLocator, got "
-                f"{type(sites).__name__}. Put an AtomLocator before it, or build "
-                "AtomSites(images, positions) from known positions."
-            )
-        if len(sites) == 0:
-            raise ValueError(
-                "Found no sites (0 samples): nothing to cut. Was a sublattice "
-                "chosen that the image does not show?"
-            )
-        for frame in np.unique(sites.frame):
-            shape = sites.images[frame].shape
-            if min(shape) < self.window_size:
-                raise ValueError(
-                    f"window_size={self.window_size} is larger than image {frame} of "
-                    f"shape {shape}. Choose a smaller window."
-                )
-        last = np.array([sites.images[frame].shape for frame in sites.frame]) - 0.5
-        off = ((sites.positions < -0.5) | (sites.positions > last)).any(axis=1)
-        if off.any():
-            raise ValueError(
-                f"{off.sum()} site(s) lie off their image, the first at (row, col) = "
-                f"{tuple(sites.positions[off][0].tolist())}. Positions are in pixels."
-            )
-
-    def _window_centers(self, sites):
-        if self.center == "atom":
-            return sites.positions
-        known = np.isfinite(sites.lattice_position).all(axis=1)
-        if not known.any():
-            raise ValueError(
-                'center="lattice" needs sites that know their place in the ideal '
-                "lattice, and none does. AtomLocator supplies it; for sites of your "
-                "own give AtomSites(..., lattice_position=...)."
-            )
-        return np.where(known[:, None], sites.lattice_position, sites.positions)
-
-    def _cut(self, image, centers):
-        side = self.window_size
-        cut = np.empty((len(centers), side, side), dtype=np.float32)
-        # NaN goes in last: a spline would spread it
-        boundary = "reflect" if self.boundary == "nan" else self.boundary
-        cut_windows(
-            image,
-            centers,
-            side,
-            interpolation=self.interpolation,
-            boundary=boundary,
-            out=cut,
-        )
-        low, high = image.min(), image.max()
-        np.clip(cut, low, high, out=cut)
-        if self.normalize == "image":
-            cut -= low
-            # in a nearly empty image the percentile is still the minimum
-            span = np.percentile(image, 99.9) - low or high - low
-            cut /= span or 1
-        if self.boundary == "nan":
-            cut[outside_image(image.shape, centers, side)] = np.nan
-        return cut
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.requires_fit = False
         return tags
+
+
+def _check_images(sites, window_size):
+    """Refuse images smaller than the window, and sites off their image."""
+    for frame in np.unique(sites.frame):
+        shape = sites.images[frame].shape
+        if min(shape) < window_size:
+            raise ValueError(
+                f"window_size={window_size} is larger than image {frame} of shape "
+                f"{shape}. Choose a smaller window."
+            )
+    last = np.array([sites.images[frame].shape for frame in sites.frame]) - 0.5
+    off = ((sites.positions < -0.5) | (sites.positions > last)).any(axis=1)
+    if off.any():
+        raise ValueError(
+            f"{off.sum()} site(s) lie off their image, the first at (row, col) = "
+            f"{tuple(sites.positions[off][0].tolist())}. Positions are in pixels."
+        )
+
+
+def _cut_patches(sites, side, *, center, interpolation, boundary, normalize):
+    centers = _window_centers(sites, center)
+    patches = np.empty((len(sites), side, side), dtype=np.float32)
+    for frame in np.unique(sites.frame):
+        rows = np.flatnonzero(sites.frame == frame)
+        image = sites.images[frame]
+        cut = np.empty((len(rows), side, side), dtype=np.float32)
+        cut_windows(
+            image,
+            centers[rows],
+            side,
+            interpolation=interpolation,
+            # NaN goes in last: a spline would spread it
+            boundary="reflect" if boundary == "nan" else boundary,
+            out=cut,
+        )
+        low, high = image.min(), image.max()
+        np.clip(cut, low, high, out=cut)
+        if normalize == "image":
+            cut -= low
+            # in a nearly empty image the percentile is still the minimum
+            span = _bright_level(image) - low or high - low
+            cut /= span or 1
+        if boundary == "nan":
+            cut[outside_image(image.shape, centers[rows], side)] = np.nan
+        patches[rows] = cut
+    if normalize == "patch":
+        patches = _standardize(patches)
+    return patches.reshape(len(sites), side * side)
+
+
+def _window_centers(sites, center):
+    if center == "atom":
+        return sites.positions
+    known = np.isfinite(sites.lattice_position).all(axis=1)
+    if not known.any():
+        raise ValueError(
+            'center="lattice" needs sites that know their place in the ideal '
+            "lattice, and none does. AtomLocator supplies it; for sites of your "
+            "own give AtomSites(..., lattice_position=...)."
+        )
+    return np.where(known[:, None], sites.lattice_position, sites.positions)
+
+
+def _bright_level(image):
+    """Compute the 99.9th percentile of an image, of a large one without a copy."""
+    if image.size <= _BLOCK:
+        return np.percentile(image, 99.9)
+    rank = 0.999 * (image.size - 1)
+    n_kept = image.size - int(rank)
+    brightest = np.empty(0, dtype=image.dtype)
+    n_rows = max(1, _BLOCK // image.shape[1])
+    for first in range(0, len(image), n_rows):
+        block = np.append(brightest, image[first : first + n_rows])
+        brightest = np.partition(block, max(len(block) - n_kept, 0))[-n_kept:]
+    below, above = np.sort(brightest)[:2]
+    return below + np.float32(rank % 1) * (above - below)
 
 
 def _standardize(patches):

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from .._angles import wrap_angle
 from ..localization._neighbors import cage_displacement
-from ..sites import AtomSites
+from ._check_sites import check_sites
 
 
 class PolarizationVector(TransformerMixin, BaseEstimator):
@@ -88,7 +88,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         self : object
             The estimator.
         """
-        _check_sites(X, self.unit)
+        self._check_sites(X)
         _check_sublattices(X)
         return self
 
@@ -114,7 +114,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             ``unit="pm"`` and a pixel size is unknown.
         """
         self._validate_params()
-        _check_sites(X, self.unit)
+        self._check_sites(X)
         vector = _displacement(X)
         if self.unit == "pm":
             vector = vector * 1000 * X.pixel_size_per_site()[:, None]
@@ -143,31 +143,21 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             names = [f"displacement_{self.unit}", "displacement_angle"]
         return np.asarray(names, dtype=object)
 
+    def _check_sites(self, sites):
+        check_sites(self, sites)
+        if self.unit == "pm" and np.isnan(sites.pixel_size_per_site()).any():
+            raise ValueError(
+                'unit="pm" needs the pixel size of every image, and some are unknown. '
+                "Read the file with sklearn_ferroic.datasets.load_image, give the "
+                "images as (array, pixel_size) with pixel_size in nm, or use "
+                'unit="px".'
+            )
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.requires_fit = False
         return tags
-
-
-def _check_sites(sites, unit):
-    if not isinstance(sites, AtomSites):
-        raise TypeError(
-            "PolarizationVector takes AtomSites, the output of AtomLocator, got "
-            f"{type(sites).__name__}. Put an AtomLocator before it, or build "
-            "AtomSites(images, positions, sublattice=...) from known positions."
-        )
-    if len(sites) == 0:
-        raise ValueError(
-            "Found no sites (0 samples): nothing to compute. Was a sublattice "
-            "chosen that the image does not show?"
-        )
-    if unit == "pm" and np.isnan(sites.pixel_size_per_site()).any():
-        raise ValueError(
-            'unit="pm" needs the pixel size of every image, and some are unknown. '
-            "Read the file with sklearn_ferroic.datasets.load_image, give the images "
-            'as (array, pixel_size) with pixel_size in nm, or use unit="px".'
-        )
 
 
 def _check_sublattices(sites):

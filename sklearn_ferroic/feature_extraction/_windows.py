@@ -4,11 +4,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import spline_filter
 
-from ._continuation import continue_image
+from ._continuation import continue_image, lattice_periods
 
 # Windows interpolated at a time; bounds the scratch memory to tens of MiB.
 _CHUNK = 512
 _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
+# Images of more pixels are cut tile by tile, so that scratch memory stays bounded.
+_LARGE = 2**21
+_TILE = 768
 
 
 def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
@@ -32,6 +35,33 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
     out : ndarray of shape (n_windows, window_size, window_size)
         Where the windows are written.
     """
+    periods = lattice_periods(image) if boundary == "periodic" else None
+    if image.size <= _LARGE:
+        _cut(image, centers, window_size, interpolation, boundary, periods, out)
+        return
+    # Each window comes from the tile of its centre, whatever its company, and from as
+    # much around it as keeps the tile's own rim out of the spline's reach.
+    reach = window_size + 16
+    last = (np.array(image.shape) - 1) // _TILE
+    tile = np.clip(np.floor(centers / _TILE), 0, last).astype(np.intp)
+    for place in np.unique(tile, axis=0):
+        rows = np.flatnonzero((tile == place).all(axis=1))
+        first = np.maximum(place * _TILE - reach, 0)
+        part = image[tuple(map(slice, first, (place + 1) * _TILE + reach))]
+        cut = np.empty((len(rows), *out.shape[1:]), dtype=out.dtype)
+        _cut(
+            part,
+            centers[rows] - first,
+            window_size,
+            interpolation,
+            boundary,
+            periods,
+            cut,
+        )
+        out[rows] = cut
+
+
+def _cut(image, centers, window_size, interpolation, boundary, periods, out):
     start = centers - (window_size - 1) / 2
     n_taps = _TAPS[interpolation]
     if n_taps == 1:
@@ -42,7 +72,7 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
     side = window_size + n_taps - 1
 
     pad = _padding(image.shape, centers, side)
-    padded = continue_image(image, pad, boundary)
+    padded = continue_image(image, pad, boundary, periods)
     if n_taps == 4:
         padded = spline_filter(padded, order=3, output=np.float32, mode="reflect")
     windows = sliding_window_view(padded, (side, side))

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import validate_params
 
-from ._circular import _N_FOLD, _check_angles
+from ._circular import N_FOLD, check_angles
 
 # The direction of a mean resultant shorter than this hangs on few of the angles.
 _SHORTEST = 0.1
@@ -13,7 +13,7 @@ _NO_SPREAD = 1e-12
 
 
 @validate_params(
-    {"angle_true": ["array-like"], "angle_pred": ["array-like"], "n_fold": _N_FOLD},
+    {"angle_true": ["array-like"], "angle_pred": ["array-like"], "n_fold": N_FOLD},
     prefer_skip_nested_validation=True,
 )
 def circular_correlation(angle_true, angle_pred, *, n_fold=1):
@@ -74,8 +74,8 @@ def circular_correlation(angle_true, angle_pred, *, n_fold=1):
     >>> float(np.round(circular_correlation(angle, -angle), 6))
     -1.0
     """
-    alpha = n_fold * _check_angles(angle_true, "angle_true")
-    beta = n_fold * _check_angles(angle_pred, "angle_pred")
+    alpha = n_fold * check_angles(angle_true, "angle_true")
+    beta = n_fold * check_angles(angle_pred, "angle_pred")
     check_consistent_length(alpha, beta)
     lengths = _mean_length(alpha), _mean_length(beta)
     if max(lengths) > 1 - _NO_SPREAD:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._spatial_coherence import spatial_coherence_score
-from ._stages import predict_labels
+from ._stages import labels_of_sites, predict_labels
 from ._variant_accuracy import variant_accuracy_score
 from ._wall_straightness import wall_straightness_score
 
@@ -64,7 +64,7 @@ def spatial_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
     >>> round(spatial_coherence_scorer(pipeline.fit(sites), sites), 2)
     0.89
     """
-    labels, sites = _labels_of_sites(estimator, X, n_clusters)
+    labels, sites = labels_of_sites(estimator, X, n_clusters)
     return spatial_coherence_score(sites, labels)
 
 
@@ -116,7 +116,7 @@ def wall_straightness_scorer(estimator, X, y=None, *, n_clusters=4, reach=3.0):
     >>> round(wall_straightness_scorer(pipeline.fit(sites), sites), 2)
     1.0
     """
-    labels, sites = _labels_of_sites(estimator, X, n_clusters)
+    labels, sites = labels_of_sites(estimator, X, n_clusters)
     return wall_straightness_score(sites, labels, reach=reach)
 
 
@@ -173,14 +173,3 @@ def variant_accuracy_scorer(estimator, X, y=None, *, n_clusters=4):
         )
     labels, _ = predict_labels(estimator, X, n_clusters)
     return variant_accuracy_score(np.asarray(y), labels)
-
-
-def _labels_of_sites(estimator, X, n_clusters):
-    labels, sites = predict_labels(estimator, X, n_clusters)
-    if sites is None:
-        raise TypeError(
-            "This scorer needs AtomSites, which know their neighbours, got "
-            f"{type(X).__name__}. Put a PatchExtractor into the pipeline and give the "
-            "search AtomSites, the output of AtomLocator."
-        )
-    return labels, sites

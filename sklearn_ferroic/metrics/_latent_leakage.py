@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._circular import _N_FOLD, _check_angles
+from ._circular import N_FOLD, check_angles
 from ._labels import encode_labels
 
 # A target that varies less than this is constant.
@@ -22,7 +22,7 @@ _NO_SPREAD = 1e-9
         "latents": ["array-like"],
         "target": ["array-like"],
         "target_type": [StrOptions({"angle", "variant"})],
-        "n_fold": _N_FOLD,
+        "n_fold": N_FOLD,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "cv": ["cv_object"],
     },
@@ -99,7 +99,7 @@ def latent_leakage_score(
     """
     latents = check_array(latents, dtype=np.float64, input_name="latents")
     if target_type == "angle":
-        code = angle_code(_check_angles(target, "target"), n_fold)
+        code = angle_code(check_angles(target, "target"), n_fold)
     else:
         code = variant_code(target)
     check_consistent_length(latents, code)

@@ -12,6 +12,8 @@ _WIDEST = np.cos(np.deg2rad(75))
 # Longer pairs than so many times the long ones reach across a gap.
 _REACH = 1.5
 _LONG = 75
+# Two steps go straight on if they enclose a wider angle than this.
+_STRAIGHT = np.cos(np.deg2rad(150))
 
 
 def find_groups(sites, frame=None, sublattice=None):
@@ -86,6 +88,38 @@ def neighbor_edges(positions, group):
 def edge_lengths(positions, edges):
     """Compute the lengths of edges, px."""
     return np.hypot(*(positions[edges[:, 0]] - positions[edges[:, 1]]).T)
+
+
+def second_neighbors(positions, edges):
+    """List the pairs two steps apart that lead straight on.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Coordinates, px.
+    edges : ndarray of int of shape (n_edges, 2)
+        The pairs one step apart, each once.
+
+    Returns
+    -------
+    pairs : ndarray of int of shape (n_pairs, 2)
+        Each pair once.
+    """
+    steps = np.concatenate([edges, edges[:, ::-1]])
+    steps = steps[np.argsort(steps[:, 0], kind="stable")]
+    middle, end = steps.T
+    degree = np.bincount(middle, minlength=len(positions))
+    place = np.arange(len(steps)) - (np.cumsum(degree) - degree)[middle]
+    found = [np.empty((0, 2), dtype=np.intp)]
+    for ahead in range(1, degree.max(initial=1)):
+        # the step that stands so many places after each one of the same middle
+        first = np.flatnonzero(place + ahead < degree[middle])
+        pair = np.stack([end[first], end[first + ahead]], axis=1)
+        arms = positions[pair] - positions[middle[first], None]
+        cosine = arms.prod(axis=1).sum(axis=1)
+        cosine /= np.hypot(*arms[:, 0].T) * np.hypot(*arms[:, 1].T)
+        found.append(np.sort(pair[cosine < _STRAIGHT], axis=1))
+    return np.unique(np.concatenate(found), axis=0)
 
 
 def _skeleton(positions):

@@ -5,16 +5,72 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_consistent_length
 
 from ..model_selection import SpatialBlockKFold
+from ._angle_coherence import WORST_ANGLE_COHERENCE, angle_coherence_score
 from ._circular import angular_error
 from ._circular_correlation import circular_correlation
 from ._labels import encode_labels
 from ._latent_leakage import angle_code, explained_share, variant_code
 from ._rotation_equivariance import rotation_equivariance_score
-from ._stages import begin_at_windows, read_pose
+from ._stages import begin_at_windows, labels_of_sites, read_angle, read_pose
 
 _N_FOLDS = 4
 # Fewer samples do not show a dependence.
 _FEWEST = 20
+
+
+def angle_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
+    """Score how well the labels of nearby held-out cells tell the angle of a cell.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline with a step that names an angle, or that step. If that step
+        has `transform_with_std`, cells count by how certain their angle is. What has no
+        `predict` is labelled as :func:`spatial_coherence_scorer` does.
+    X : AtomSites of length n_sites, or images where the estimator locates
+        The held-out sites.
+    y : object
+        Ignored.
+    n_clusters : int, default=4
+        Number of clusters to make of a transformer's output.
+
+    Returns
+    -------
+    score : float
+        Between −1 and 1, higher is better. −1 for an estimator without an angle, and
+        where there is nothing to tell: one cluster, no neighbours or one angle.
+
+    Raises
+    ------
+    TypeError
+        If the samples are not sites, so that they have no neighbours.
+
+    See Also
+    --------
+    angle_coherence_score : The score of given angles, and how it can be fooled.
+    get_scorer : The scorers by name.
+
+    Examples
+    --------
+    A model without an angle:
+
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_ferroic import AtomSites, PatchExtractor
+    >>> from sklearn_ferroic.metrics import angle_coherence_scorer
+    >>> image = np.add.outer(np.zeros(96), np.arange(96) > 48)
+    >>> sites = AtomSites(image, 8.0 + 8 * np.argwhere(np.ones((10, 10))))
+    >>> pipeline = make_pipeline(PatchExtractor(window_size=5), PCA(2)).fit(sites)
+    >>> angle_coherence_scorer(pipeline, sites)
+    -1.0
+    """
+    labels, sites = labels_of_sites(estimator, X, n_clusters)
+    steps, samples = begin_at_windows(estimator, X)
+    angle, width = read_angle(steps, samples)
+    if angle is None:
+        return WORST_ANGLE_COHERENCE
+    return angle_coherence_score(sites, labels, angle, angle_std=width)
 
 
 def rotation_equivariance_scorer(estimator, X, y=None):

@@ -8,6 +8,7 @@ from ._label_scorers import (
     wall_straightness_scorer,
 )
 from ._pose_scorers import (
+    angle_coherence_scorer,
     circular_correlation_scorer,
     neg_angular_error_scorer,
     neg_latent_leakage_scorer,
@@ -16,6 +17,7 @@ from ._pose_scorers import (
 from ._window_scorers import evidence_scorer, reconstruction_scorer
 
 _SCORERS = {
+    "angle_coherence": angle_coherence_scorer,
     "circular_correlation": circular_correlation_scorer,
     "evidence": evidence_scorer,
     "neg_angular_error": neg_angular_error_scorer,

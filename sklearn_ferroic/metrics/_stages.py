@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils.validation import _num_samples
 
 from ..localization import AtomLocator
 from ..preprocessing import AngleAwareScaler
@@ -42,7 +43,7 @@ def begin(estimator, X):
     steps = list_steps(estimator)
     if isinstance(steps[0], AtomLocator):
         X, steps = steps[0].transform(X), steps[1:]
-    n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+    n_samples = _num_samples(X)
     sites = X if isinstance(X, AtomSites) else None
     return steps, Samples(X, np.arange(n_samples), n_samples, sites)
 
@@ -124,6 +125,55 @@ def predict_labels(estimator, X, n_clusters):
         found = _cluster(np.asarray(samples.values), feature_names(last), n_clusters)
     labels[samples.kept] = encode_labels(found)[0]
     return labels, samples.sites
+
+
+def labels_of_sites(estimator, X, n_clusters):
+    """Label samples that have to be sites; see `predict_labels`."""
+    labels, sites = predict_labels(estimator, X, n_clusters)
+    if sites is None:
+        raise TypeError(
+            "This scorer needs AtomSites, which know their neighbours, got "
+            f"{type(X).__name__}. Put a PatchExtractor into the pipeline and give the "
+            "search AtomSites, the output of AtomLocator."
+        )
+    return labels, sites
+
+
+def read_angle(steps, samples):
+    """Read the angle of windows, and its width, off the first step that names one.
+
+    Parameters
+    ----------
+    steps : list of estimator
+        Those that take windows, fitted.
+    samples : Samples
+        Windows.
+
+    Returns
+    -------
+    angle, width : ndarray of shape (n_samples,) or None
+        Radians, NaN where there is none. No angle if no step knows any, and no width
+        if that step gives none.
+    """
+    for step in steps:
+        if not hasattr(step, "transform"):
+            break
+        names = feature_names(step)
+        if "angle" not in names:
+            samples = send(samples, step)
+            continue
+        place = names.index("angle")
+        samples = prepare(samples, step)
+        parts = np.full((2, samples.n_samples), np.nan)
+        has_width = hasattr(step, "transform_with_std")
+        if len(samples.kept) and has_width:
+            found = step.transform_with_std(samples.values)
+            parts[:, samples.kept] = [np.asarray(part)[:, place] for part in found]
+        elif len(samples.kept):
+            found = np.asarray(step.transform(samples.values))
+            parts[0, samples.kept] = found[:, place]
+        return parts[0], parts[1] if has_width else None
+    return None, None
 
 
 def read_pose(steps, samples):

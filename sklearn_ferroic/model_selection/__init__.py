@@ -1,10 +1,12 @@
-"""Spatially honest splitters: blocks of neighbouring columns, with a guard band."""
+"""Spatially honest splitters, and helpers to choose the number of clusters."""
 
 import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "_component_scores": ["component_scores"],
+        "_label_stability": ["label_stability"],
         "_spatial_block": ["SpatialBlockKFold"],
         "_spatial_shuffle": ["SpatialShuffleSplit", "single_split"],
     },

@@ -172,8 +172,8 @@ def draw(block, frame, share, rng):
     return drawn[block]
 
 
-def train_side(positions, frame, test, guard, name):
-    """Mark the sites that are far enough from every test site of their image.
+def guarded_splits(positions, frame, tests, guard, name):
+    """Give each test side its training side, the sites far enough from it.
 
     Parameters
     ----------
@@ -181,23 +181,31 @@ def train_side(positions, frame, test, guard, name):
         Coordinates, px.
     frame : ndarray of int of shape (n_sites,)
         Image of each site.
-    test : ndarray of bool of shape (n_sites,)
-        The test side.
+    tests : iterable of ndarray of bool of shape (n_sites,)
+        The test sides.
     guard : float
-        Least Chebyshev distance, px.
+        Least Chebyshev distance to the test sites of the same image, px.
     name : str
-        What the split is called should it be impossible.
+        What a split is called should it be impossible, its number at ``{}``.
 
     Returns
     -------
-    train : ndarray of bool of shape (n_sites,)
-        The training side.
+    splits : list of (ndarray of int, ndarray of int)
+        Indices of the training and of the test side, ascending.
 
     Raises
     ------
     ValueError
-        If no site is left.
+        If no training site is left.
     """
+    splits = []
+    for number, test in enumerate(tests):
+        train = _train_side(positions, frame, test, guard, name.format(number))
+        splits.append((np.flatnonzero(train), np.flatnonzero(test)))
+    return splits
+
+
+def _train_side(positions, frame, test, guard, name):
     train = ~test
     for image in np.unique(frame[test]) if guard > 0 else ():
         here = frame == image

@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import _num_samples
 
 from ..sites import AtomSites
 
@@ -68,13 +69,10 @@ def find_coordinates(splitter, X, groups):
             f"{positions.shape}."
         )
     frame = np.zeros(len(positions)) if frame is None else column_or_1d(frame)
-    if not len(frame) == len(positions) == _n_samples(X):
+    n_samples = _num_samples(X)
+    if not len(frame) == len(positions) == n_samples:
         raise ValueError(
-            f"X, coordinates and frame must have one row a sample each, got "
-            f"{_n_samples(X)}, {len(positions)} and {len(frame)} rows."
+            "X, coordinates and frame must have one row a sample each, got "
+            f"{n_samples}, {len(positions)} and {len(frame)} rows."
         )
     return positions, np.unique(frame, return_inverse=True)[1].ravel()
-
-
-def _n_samples(X):
-    return X.shape[0] if hasattr(X, "shape") else len(X)

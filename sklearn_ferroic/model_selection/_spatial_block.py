@@ -2,12 +2,11 @@
 
 from numbers import Integral
 
-import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from ._blocks import cut_into_blocks, deal, train_side
+from ._blocks import cut_into_blocks, deal, guarded_splits
 from ._coordinates import CONSTRAINTS, find_coordinates
 
 
@@ -178,13 +177,9 @@ class SpatialBlockKFold(BaseCrossValidator):
                 f"block_size={self.block_size}. Use smaller blocks or fewer folds."
             )
         fold = deal(block, frame, self.n_splits, rng)
-        splits = []
-        for number in range(self.n_splits):
-            test = fold == number
-            name = f"Fold {number} of {self.n_splits}"
-            train = train_side(positions, frame, test, self.guard, name)
-            splits.append((np.flatnonzero(train), np.flatnonzero(test)))
-        return iter(splits)
+        tests = (fold == number for number in range(self.n_splits))
+        name = f"Fold {{}} of {self.n_splits}"
+        return iter(guarded_splits(positions, frame, tests, self.guard, name))
 
     def get_n_splits(self, X=None, y=None, groups=None):
         """Get the number of folds.

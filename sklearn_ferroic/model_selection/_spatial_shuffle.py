@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 
-from ._blocks import cut_into_blocks, draw, train_side
+from ._blocks import cut_into_blocks, draw, guarded_splits
 from ._coordinates import CONSTRAINTS, find_coordinates
 
 _TEST_SIZE = [Interval(Real, 0, 1, closed="neither")]
@@ -141,11 +141,15 @@ class SpatialShuffleSplit(BaseCrossValidator):
             sites, or if `coordinates` and `X` differ in length.
         """
         positions, frame = find_coordinates(self, X, groups)
+        tests = self._draw_tests(positions, frame)
+        name = f"Split {{}} of {self.n_splits}"
+        return iter(guarded_splits(positions, frame, tests, self.guard, name))
+
+    def _draw_tests(self, positions, frame):
         rng = check_random_state(self.random_state)
         # equal parts of which one is the smaller side
         n_parts = int(np.ceil(1 / min(self.test_size, 1 - self.test_size)))
-        splits = []
-        for number in range(self.n_splits):
+        for _ in range(self.n_splits):
             block = cut_into_blocks(
                 positions,
                 frame,
@@ -160,11 +164,7 @@ class SpatialShuffleSplit(BaseCrossValidator):
                     f"{len(positions)} site(s) make only one with "
                     f"block_size={self.block_size}. Use smaller blocks."
                 )
-            test = draw(block, frame, self.test_size, rng)
-            name = f"Split {number} of {self.n_splits}"
-            train = train_side(positions, frame, test, self.guard, name)
-            splits.append((np.flatnonzero(train), np.flatnonzero(test)))
-        return iter(splits)
+            yield draw(block, frame, self.test_size, rng)
 
     def get_n_splits(self, X=None, y=None, groups=None):
         """Get the number of splits.

@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
@@ -301,12 +302,11 @@ def vae(X):
 
 
 def test_skops_needs_to_trust_nothing_of_ours(vae, X, tmp_path):
-    io = pytest.importorskip("skops.io")
-    raw = io.dumps(vae)
+    raw = skops.io.dumps(vae)
     # the class itself has to be trusted, and nothing else
     name = "sklearn_ferroic.decomposition._rotational_vae.RotationalVAE"
-    assert set(io.get_untrusted_types(data=raw)) <= {name}
-    loaded = io.loads(raw, trusted=[name])
+    assert set(skops.io.get_untrusted_types(data=raw)) <= {name}
+    loaded = skops.io.loads(raw, trusted=[name])
     np.testing.assert_array_equal(loaded.transform(X), vae.transform(X))
     np.testing.assert_array_equal(loaded.score_samples(X), vae.score_samples(X))
     again = joblib.load(_dumped(vae, tmp_path))

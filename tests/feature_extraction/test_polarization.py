@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
@@ -135,11 +136,10 @@ def test_from_an_image_against_the_truth():
 
 
 def test_names_and_pandas():
-    pandas = pytest.importorskip("pandas")
     sites = make_sites(pixel_size=0.02)
     extractor = PolarizationVector(unit="pm").set_output(transform="pandas")
     table = extractor.fit_transform(sites)
-    assert isinstance(table, pandas.DataFrame)
+    assert isinstance(table, pd.DataFrame)
     assert list(table) == ["displacement_row_pm", "displacement_col_pm"]
     names = PolarizationVector(output="polar").get_feature_names_out()
     assert list(names) == ["displacement_px", "displacement_angle"]

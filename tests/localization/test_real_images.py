@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from skimage.io import imread
 
 from sklearn_ferroic import AtomLocator
 
@@ -22,7 +24,7 @@ def test_manganite_haadf():
     path = DATA / "nsmo_haadf.tif"
     if not path.exists():
         pytest.skip("no experimental image at hand")
-    image = pytest.importorskip("skimage.io").imread(path)
+    image = imread(path)
     locator = AtomLocator()
     sites = locator.fit_transform(image)
     assert locator.spacing_ == pytest.approx(15.0, abs=0.3)
@@ -45,7 +47,7 @@ def test_strontium_titanate_adf():
     path = DATA / "srtio3_adf.hspy"
     if not path.exists():
         pytest.skip("no experimental image at hand")
-    with pytest.importorskip("h5py").File(path) as file:
+    with h5py.File(path) as file:
         image = file["Experiments/__unnamed__/data"][()]
     assert image.dtype == np.float16
     locator = AtomLocator()

@@ -1,0 +1,57 @@
+"""Large images are cut tile by tile, with the result of the whole."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from sklearn_ferroic import AtomSites, PatchExtractor
+from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.feature_extraction import _patches, _windows
+
+
+@pytest.fixture(scope="module")
+def sites():
+    """Columns, and places anywhere on the image."""
+    data = make_ferroic_image("film", shape=(420, 500), random_state=0)
+    rng = np.random.default_rng(0)
+    anywhere = rng.uniform([-0.5, -0.5], [419.5, 499.5], (200, 2))
+    return AtomSites(data.image, np.concatenate([data.positions, anywhere]))
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect", "nearest", "nan"])
+@pytest.mark.parametrize("interpolation", ["cubic", "linear", "nearest"])
+@pytest.mark.parametrize("window_size", [20, 33])
+def test_tiles_change_nothing(sites, boundary, interpolation, window_size, monkeypatch):
+    extractor = PatchExtractor(
+        window_size=window_size, boundary=boundary, interpolation=interpolation
+    )
+    whole = extractor.fit_transform(sites)
+    monkeypatch.setattr(_windows, "_LARGE", 0)
+    monkeypatch.setattr(_windows, "_TILE", 130)
+    monkeypatch.setattr(_patches, "_BLOCK", 10_000)
+    tiled = extractor.fit_transform(sites)
+    np.testing.assert_allclose(tiled, whole, atol=1e-6)
+    # and a window does not depend on its company
+    some = np.arange(len(sites)) % 7 == 0
+    np.testing.assert_array_equal(extractor.fit_transform(sites[some]), tiled[some])
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (37, 41), (300, 200)])
+def test_bright_level_is_the_percentile(shape, monkeypatch):
+    image = np.random.default_rng(0).gamma(2, size=shape).astype(np.float32)
+    expected = np.percentile(image, 99.9)
+    monkeypatch.setattr(_patches, "_BLOCK", 3)
+    assert _patches._bright_level(image) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_large_image_needs_little_more_memory_than_itself():
+    image = np.random.default_rng(0).random((4000, 4000), dtype=np.float32)
+    image.setflags(write=False)
+    sites = AtomSites(image, 200 + 400.0 * np.argwhere(np.ones((9, 9))))
+    extractor = PatchExtractor(window_size=32)
+    tracemalloc.start()
+    extractor.fit_transform(sites)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * image.nbytes
