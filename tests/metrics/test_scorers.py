@@ -372,8 +372,6 @@ SEARCHES = {
 }
 
 
-# joblib renews a worker that has grown, as by importing torch for the first time, and
-# warns of it in a thread without which the search waits for ever.
 @pytest.mark.parametrize("name", list(SEARCHES))
 def test_grid_search_over_windows_in_two_processes(name, sites):
     search = GridSearchCV(
