@@ -1,10 +1,19 @@
 """What several test modules use."""
 
+import signal
+
 import numpy as np
 import pytest
 
 from sklearn_ferroic import AtomSites
 from sklearn_ferroic.datasets import make_ferroic_image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hear_interrupts():
+    """Let Ctrl-C be heard in tests that run in the background, which ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
