@@ -5,6 +5,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 import sklearn_ferroic
@@ -120,7 +122,6 @@ def test_citation_page_says_what_the_citation_file_says():
 
 
 def test_notebook_holds_no_outputs():
-    nbformat = pytest.importorskip("nbformat")
     notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -136,8 +137,6 @@ def test_notebook_holds_no_outputs():
 def test_notebook_runs(tmp_path, monkeypatch):
     # pictures go into the notebook, whatever draws the other tests'
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
     notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
     # the package from this checkout, installed or not, and warnings as errors
     setup = f"import sys, warnings; sys.path.insert(0, {str(ROOT)!r})\n"

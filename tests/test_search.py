@@ -4,6 +4,7 @@ import os
 import tracemalloc
 from pathlib import Path
 
+import distributed
 import joblib
 import numpy as np
 import pytest
@@ -178,12 +179,11 @@ def scores_of(search):
 
 @pytest.fixture(scope="module")
 def dask_client():
-    distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address=":0",  # several test processes may each start a cluster
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
