@@ -6,7 +6,7 @@ two-dimensional classification of single particles (Sigworth, J. Struct. Biol. 1
 of the patches turned back.
 """
 
-import math
+from operator import itemgetter
 
 import torch
 
@@ -43,9 +43,8 @@ def align(rings, weights, *, n_starts, n_iterations, radii=None, offset_scale=0.
     rings = _standardize(rings, weights, area)
     # in the order in which sums over rings and patches are products of matrices
     spectra = torch.fft.rfft(rings).permute(2, 0, 1).contiguous().permute(1, 2, 0)
-    best_bound, best_angle = -math.inf, None
-    for start in torch.linspace(0, len(rings) - 1, n_starts).long():
-        template = spectra[start]
+
+    def improve(template, n_iterations):
         for _ in range(n_iterations):
             functions = radial_functions(template[None], radii)
             found = turn_tables(spectra, functions, weights)
@@ -55,9 +54,16 @@ def align(rings, weights, *, n_starts, n_iterations, radii=None, offset_scale=0.
         bound = table.logsumexp(dim=1).mean() - 0.5 * area * (
             noise.log() + (1 + _power(template, weights, n_angles) / area) / noise
         )
-        if bound > best_bound:
-            best_bound, best_angle = bound, most_likely_angle(table)
-    return best_angle
+        return bound, template, table
+
+    # which start leads shows early; only that one goes all the way
+    n_raced = -(-n_iterations // 3) if n_starts > 1 else n_iterations
+    starts = torch.linspace(0, len(rings) - 1, n_starts).long()
+    raced = [improve(spectra[start], n_raced) for start in starts]
+    _, template, table = max(raced, key=itemgetter(0))
+    if n_raced < n_iterations:
+        _, _, table = improve(template, n_iterations - n_raced)
+    return most_likely_angle(table)
 
 
 def _standardize(rings, weights, area):

@@ -23,22 +23,58 @@ def grid_angles(like):
 def most_likely_angle(log_likelihood):
     """Angle of the highest likelihood, refined by a parabola, in [0, 2 pi)."""
     best = log_likelihood.argmax(dim=1, keepdim=True)
+    return _refined(log_likelihood, best)[:, 0]
+
+
+def quarter_peaks(log_likelihood):
+    """Angles of the highest likelihood in each quarter of the circle.
+
+    The highest of all lies in the middle of its quarter, which comes first. So do the
+    others in a cell of four-fold symmetry.
+
+    Parameters
+    ----------
+    log_likelihood : tensor of shape (n, N_ANGLES)
+        Log-likelihood of every turn.
+
+    Returns
+    -------
+    angle : tensor of shape (n, 4)
+        The angles, in [0, 2 pi).
+    log_mean : tensor of shape (n, 4)
+        Log of the mean over the circle of the quarter's likelihood, relative to its
+        highest.
+    """
+    best = log_likelihood.argmax(dim=1, keepdim=True)
+    lag = torch.arange(N_ANGLES, device=best.device) - N_ANGLES // 8
+    order = (best + lag) % N_ANGLES
+    quarters = log_likelihood.gather(1, order).unflatten(1, (4, -1))
+    top, place = quarters.max(dim=2)
+    log_mean = quarters.logsumexp(dim=2) - top - math.log(N_ANGLES)
+    first = torch.arange(0, N_ANGLES, N_ANGLES // 4, device=best.device)
+    return _refined(log_likelihood, order.gather(1, first + place)), log_mean
+
+
+def _refined(log_likelihood, best):
     left, middle, right = (
-        log_likelihood.gather(1, (best + shift) % N_ANGLES)[:, 0]
-        for shift in (-1, 0, 1)
+        log_likelihood.gather(1, (best + shift) % N_ANGLES) for shift in (-1, 0, 1)
     )
     curvature = left - 2 * middle + right
     safe = torch.where(curvature < 0, curvature, -torch.ones_like(curvature))
     shift = (0.5 * (left - right) / safe).clamp(-0.5, 0.5)
     shift = torch.where(curvature < 0, shift, torch.zeros_like(shift))
-    return (best[:, 0] + shift) * (2 * math.pi / N_ANGLES)
+    return (best + shift) * (2 * math.pi / N_ANGLES)
 
 
 def sample_angle(log_likelihood, generator):
     """Draw one angle from each posterior."""
-    posterior = log_likelihood.softmax(dim=1)
-    drawn = torch.multinomial(posterior, 1, generator=generator)[:, 0]
-    return grid_angles(log_likelihood)[drawn]
+    cumulative = log_likelihood.softmax(dim=1).cumsum(dim=1)
+    uniform = torch.rand(
+        len(cumulative), 1, generator=generator, device=cumulative.device
+    )
+    # rounding may leave the last sum below 1, and a sum that is not finite has no place
+    drawn = torch.searchsorted(cumulative, uniform).clamp(max=N_ANGLES - 1)
+    return grid_angles(log_likelihood)[drawn[:, 0]]
 
 
 def mean_angle(log_likelihood):
@@ -106,9 +142,3 @@ def noise_inflation(observed, simulated, expected):
     found = (difference(observed) - rest).square().quantile(_COUNTED)
     white = (difference(simulated) - rest).square().quantile(_COUNTED)
     return (found / white.clamp(min=torch.finfo(white.dtype).tiny)).clamp(min=1)
-
-
-def log_occam_factor(log_likelihood):
-    """Log of the mean likelihood over the likelihood at its peak."""
-    mean = log_likelihood.logsumexp(dim=1) - math.log(N_ANGLES)
-    return mean - log_likelihood.amax(dim=1)

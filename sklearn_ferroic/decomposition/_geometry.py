@@ -85,13 +85,15 @@ def pose(canonical, angle, offset, patch_shape):
     cos, sin = angle.cos(), angle.sin()
     row, col = offset.unbind(dim=1)
     below, right = _half_sides(canonical.shape[1:])
-    to_x = torch.stack([sin, cos, -col * cos - row * sin]) / right
-    to_y = torch.stack([cos, -sin, col * sin - row * cos]) / below
-    maps = torch.stack([to_x, to_y]).permute(2, 1, 0)
+    to_x = torch.stack([sin, cos, -col * cos - row * sin], dim=1) / right
+    to_y = torch.stack([cos, -sin, col * sin - row * cos], dim=1) / below
     points = centered_grid(patch_shape, canonical)
-    grid = maps[:, 2:] + points @ maps[:, :2]
+    points = torch.cat([points, torch.ones_like(points[:, :1])], dim=1)
+    # one product of two matrices for all patches
+    grid = torch.stack([to_x, to_y], dim=1).flatten(0, 1) @ points.T
+    grid = grid.reshape(-1, 2, *patch_shape).permute(0, 2, 3, 1)
     posed = grid_sample(
-        canonical[:, None], grid[:, None], padding_mode="border", align_corners=True
+        canonical[:, None], grid, padding_mode="border", align_corners=True
     )
     return posed.flatten(1)
 

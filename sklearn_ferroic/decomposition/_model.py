@@ -15,10 +15,10 @@ of brightness fits, for that is stronger than the polarization.
 import torch
 
 from ._angle_posterior import (
-    log_occam_factor,
     mean_angle,
     most_likely_angle,
     noise_inflation,
+    quarter_peaks,
     sample_angle,
 )
 from ._geometry import PolarGrid, canonical_side, pose
@@ -120,16 +120,14 @@ class PosedImageModel(PatchModel):
         mean = patches.new_zeros(len(patches), 2)
         if not (self.may_shift and self.offset_is_free):
             return mean, mean, mean[:, 0]
-        posed = pose(canonical, angle, mean, self.patch_shape)
-        residual = patches.flatten(1) - posed
-        slope_row, slope_col = torch.gradient(
-            posed.reshape(-1, *self.patch_shape), dim=(1, 2)
-        )
-        # shifting an image by d changes it by -slope . d
-        slopes = -torch.stack([slope_row, slope_col], dim=1).flatten(2)
+        posed = pose(canonical, angle, mean, self.patch_shape).reshape(patches.shape)
+        slopes = torch.gradient(posed, dim=(1, 2))
+        vectors = torch.stack([*slopes, posed - patches], dim=1).flatten(2)
+        products = vectors @ vectors.mT / self.noise_variance
         prior = torch.eye(2).to(posed) / self.offset_scale**2
-        precision = slopes @ slopes.mT / self.noise_variance + prior
-        pull = (slopes @ residual[:, :, None])[:, :, 0] / self.noise_variance
+        precision = products[:, :2, :2] + prior
+        # shifting an image by d changes it by -slope . d
+        pull = products[:, :2, 2]
         covariance = torch.linalg.inv(precision)
         mean = (covariance @ pull[:, :, None])[:, :, 0]
         std = covariance.diagonal(dim1=1, dim2=2).sqrt()
@@ -191,15 +189,22 @@ class PosedImageModel(PatchModel):
         return mean_angle(table / self.noise_inflation)[1] < _UNDIRECTED_STD
 
     def log_evidence(self, patches, latents):
-        """Log-likelihood of patches given the latents, the pose integrated out."""
+        """Log-likelihood of patches given the latents, the pose integrated out.
+
+        The corners of a patch lie outside the rings. They decide between the turns of
+        a four-fold cell, so that the best turn of each quarter is drawn.
+        """
         canonical = self.decoder(latents)
         spectrum = torch.fft.rfft(self.polar(canonical))
         table = self._log_likelihood_of_turns(self.polar(patches), spectrum)
-        peak = most_likely_angle(table)
-        offset, _, log_offset_evidence = self._offset(patches, canonical, peak)
-        posed = pose(canonical, peak, offset, self.patch_shape)
-        at_peak = self.log_likelihood(patches, posed)
-        return at_peak + log_occam_factor(table) + log_offset_evidence
+        evidence = []
+        angles, log_means = quarter_peaks(table)
+        for angle, log_mean in zip(angles.T, log_means.T, strict=True):
+            offset, _, log_offset_evidence = self._offset(patches, canonical, angle)
+            posed = pose(canonical, angle, offset, self.patch_shape)
+            at_peak = self.log_likelihood(patches, posed)
+            evidence.append(at_peak + log_mean + log_offset_evidence)
+        return torch.stack(evidence).logsumexp(dim=0)
 
     def evidence_bound(self, patches):
         """Evidence lower bound of each patch ``(n, h, w)``, nats.

@@ -25,14 +25,13 @@ class InvariantEncoder(nn.Module):
     def __init__(self, n_rings, n_channels, latent_dim):
         super().__init__()
 
-        def circular(n_in, n_out):
-            return nn.Conv1d(n_in, n_out, 5, padding=2, padding_mode="circular")
+        def circular(n_in, n_out, stride):
+            return nn.Conv1d(n_in, n_out, 5, stride, padding=2, padding_mode="circular")
 
         self.features = nn.Sequential(
-            circular(n_rings, n_channels),
+            circular(n_rings, n_channels, stride=2),
             nn.SiLU(),
-            nn.AvgPool1d(2),
-            circular(n_channels, n_channels),
+            circular(n_channels, n_channels, stride=1),
             nn.SiLU(),
         )
         self.head = nn.Sequential(

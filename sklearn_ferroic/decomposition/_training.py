@@ -22,8 +22,10 @@ from ._patch_rows import load_rows
 from ._precision import mixed_precision
 from ._training_state import AtEpochEnd
 
-# Patches drawn for the common template and for the calibration; more change neither.
-_MAX_SAMPLED = 2048
+# Patches drawn for the common template; more change it little.
+_N_STARTED_WITH = 2048
+# Patches drawn for the calibration, which is one number.
+_N_CALIBRATING = 1024
 # Fewer for the calibration of a checkpoint, which may be one of many.
 _N_PROVISIONAL = 256
 
@@ -121,7 +123,7 @@ def _draw_seed(random_state):
     return int(random_state.randint(np.iinfo(np.int32).max))
 
 
-def calibrate(model, patches, random_state, *, anew, n_drawn=_MAX_SAMPLED):
+def calibrate(model, patches, random_state, *, anew, n_drawn=_N_CALIBRATING):
     """Calibrate the angle's posterior on some of the patches."""
     with torch.no_grad():
         sample = draw_rows(patches, random_state, n_drawn).to(model.pixel_mean)
@@ -130,7 +132,7 @@ def calibrate(model, patches, random_state, *, anew, n_drawn=_MAX_SAMPLED):
         model.calibrate(model.standardize(sample), generator, anew=anew)
 
 
-def draw_rows(patches, random_state, n_drawn=_MAX_SAMPLED):
+def draw_rows(patches, random_state, n_drawn=_N_STARTED_WITH):
     """Copy a bounded random sample of the patches into a tensor of rows."""
     n_drawn = min(len(patches), n_drawn)
     chosen = random_state.choice(len(patches), n_drawn, replace=False)
@@ -338,10 +340,6 @@ def _run_epochs(net, patches, n_epochs):
             is_between_epochs = "train_loss" in net.history[-1]
             if watch.came or not is_between_epochs:
                 raise
-        except RuntimeError as error:
-            # torch refuses to draw from what is not finite, and to invert it
-            if "probability tensor" in str(error) or isinstance(
-                error, torch.linalg.LinAlgError
-            ):
-                raise divergence(net.lr) from error
-            raise
+        except torch.linalg.LinAlgError as error:
+            # torch refuses to invert what is not finite
+            raise divergence(net.lr) from error

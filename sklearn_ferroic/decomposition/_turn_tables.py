@@ -161,10 +161,12 @@ def order_strength(template_spectrum, spectrum, weights):
 
 
 def _sum_over_rings(spectrum, functions):
-    # one image for all patches makes it a product of matrices, an order each
-    if len(functions) == 1:
-        return torch.einsum("nrm,rmi->nmi", spectrum, functions[0])
-    return torch.einsum("nrm,nrmi->nmi", spectrum, functions)
+    if len(functions) > 1:
+        return torch.einsum("nrm,nrmi->nmi", spectrum, functions)
+    # one image for all patches makes it a product of matrices, an order each; torch
+    # would copy complex matrices that are not contiguous one by one
+    by_order = spectrum.permute(2, 0, 1).contiguous()
+    return (by_order @ functions[0].transpose(0, 1).contiguous()).transpose(0, 1)
 
 
 def _to_angles(spectrum):

@@ -4,9 +4,9 @@ import torch
 
 from sklearn_ferroic.decomposition._angle_posterior import (
     grid_angles,
-    log_occam_factor,
     mean_angle,
     noise_inflation,
+    quarter_peaks,
     sample_angle,
 )
 from sklearn_ferroic.decomposition._turn_tables import (
@@ -36,10 +36,25 @@ def test_posterior_narrower_than_the_table_is_placed_between_its_entries():
 def test_four_equal_wells_have_no_direction():
     table = 50 * (4 * grid_angles(torch.zeros(1).double())).cos()[None]
     assert mean_angle(table)[1].item() > np.pi
-    # the mean of the likelihood is a quarter of that of one well
-    one = 50 * 4**2 * (grid_angles(torch.zeros(1).double()).cos()[None] - 1)
-    four = log_occam_factor(table).item()
-    assert four - log_occam_factor(one).item() == pytest.approx(np.log(4), abs=0.02)
+
+
+def test_quarters_hold_the_four_wells_and_all_of_the_likelihood():
+    angles = grid_angles(torch.zeros(1).double())
+    wells = 1.3 + np.pi / 2 * np.arange(4)
+    heights = [0.2, 0.0, 0.4, 0.1]
+    table = torch.stack(
+        [
+            100 * ((angles - well).cos() - 1) + height
+            for well, height in zip(wells, heights, strict=True)
+        ]
+    ).logsumexp(dim=0)[None]
+    found, log_mean = quarter_peaks(table)
+    # the quarter of the highest comes first
+    expected = np.roll(wells, -2) % (2 * np.pi)
+    np.testing.assert_allclose(found[0], expected, atol=1e-4)
+    total = (log_mean[0] + torch.tensor(heights).roll(-2)).logsumexp(dim=0)
+    direct = table.logsumexp(dim=1).item() - np.log(N_ANGLES)
+    assert total.item() == pytest.approx(direct, abs=0.01)
 
 
 def test_samples_follow_the_posterior():
