@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo  # else the first step of an optimiser imports it, which takes 1 s
 from _data_rvae import judge
 from _tools_rvae import TOOLS
 from sklearn.utils import Bunch
