@@ -196,7 +196,7 @@ def _check_images(sites, window_size):
                 f"window_size={window_size} is larger than image {frame} of shape "
                 f"{shape}. Choose a smaller window."
             )
-    last = np.array([sites.images[frame].shape for frame in sites.frame]) - 0.5
+    last = np.array([image.shape for image in sites.images])[sites.frame] - 0.5
     off = ((sites.positions < -0.5) | (sites.positions > last)).any(axis=1)
     if off.any():
         raise ValueError(

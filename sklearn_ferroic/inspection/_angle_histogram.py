@@ -7,6 +7,10 @@ from .._optional import import_optional
 from ._angle_peaks import angle_peaks
 from ._colors import angle_colors
 from ._image_axes import get_axes
+from ._texts import degrees_text
+
+# Half the width of a text away from ±180°, radians.
+_NEAR_END = np.deg2rad(168)
 
 
 class AngleHistogramDisplay:
@@ -117,6 +121,11 @@ class AngleHistogramDisplay:
         -------
         display : AngleHistogramDisplay
             The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `ax` does not fit `polar`.
         """
         ax = get_axes(ax, "polar" if self.polar else None)
         if (ax.name == "polar") != bool(self.polar):
@@ -136,17 +145,19 @@ class AngleHistogramDisplay:
             edgecolor="black",
             linewidth=0.3,
         )
-        top = 1.25 * self.counts_.max()
+        # Texts within a circle need more room: some of them lie along its radius.
+        top = (1.4 if self.polar else 1.25) * self.counts_.max()
+        place = (0.84 if self.polar else 0.9) * top
         self.peak_lines_ = [
-            ax.plot([peak * unit] * 2, [0, 0.88 * top], color="black", ls="--", lw=1)[0]
+            ax.plot([peak * unit] * 2, [0, place], color="black", ls="--", lw=1)[0]
             for peak in self.peaks
         ]
         self.peak_texts_ = [
             ax.text(
                 peak * unit,
-                0.9 * top,
-                _degrees(peak),
-                ha="center",
+                place,
+                degrees_text(peak),
+                ha="center" if self.polar else _alignment(peak),
                 va="center" if self.polar else "bottom",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
@@ -162,14 +173,17 @@ class AngleHistogramDisplay:
         return self
 
 
-def _degrees(angle):
-    return f"{np.rad2deg(angle):.0f}°".replace("-", "−")
+def _alignment(peak):
+    """Keep the text of a peak near the ends of the axis within it."""
+    if abs(peak) < _NEAR_END:
+        return "center"
+    return "right" if peak > 0 else "left"
 
 
 def _dress_linear(ax):
     ticks = np.arange(-180, 181, 45)
     ax.set(xlim=(-180, 180), xlabel="angle (degrees)", ylabel="number of sites")
-    ax.set_xticks(ticks, [_degrees(np.deg2rad(tick)) for tick in ticks])
+    ax.set_xticks(ticks, [degrees_text(np.deg2rad(tick)) for tick in ticks])
 
 
 def _dress_polar(ax, peaks):

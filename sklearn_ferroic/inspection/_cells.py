@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.spatial import Voronoi, cKDTree
 
+from .._optional import import_optional
+
 _N_NEIGHBORS = 8
 # A cell reaches this many spacings from its site at most.
 _REACH = 1.0
@@ -50,8 +52,8 @@ def site_cells(positions):
     pairs : ndarray of shape (n_ridges, 2)
         Indices of the two sites.
     """
-    n_sites = len(positions)
-    diagram = Voronoi(np.concatenate([positions, _surroundings(positions)]))
+    n_sites, spacing = len(positions), site_spacing(positions)
+    diagram = Voronoi(np.concatenate([positions, _surroundings(positions, spacing)]))
     ridge = np.asarray(diagram.ridge_vertices)
     pairs = diagram.ridge_points
     closed = (ridge >= 0).all(axis=1)
@@ -63,18 +65,41 @@ def site_cells(positions):
     n_corners = len(diagram.vertices)
     once = np.unique(site[mine] * n_corners + corner[mine])
     site, corner = np.divmod(once, n_corners)
-    polygons = _polygons(positions, site, diagram.vertices[corner])
+    reach = _REACH * spacing
+    polygons = _polygons(positions, site, diagram.vertices[corner], reach)
     inner = (pairs < n_sites).all(axis=1)
     return polygons, diagram.vertices[ridge[inner]], pairs[inner]
 
 
-def _polygons(positions, site, corners):
+def add_cells(ax, polygons, **colors):
+    """Draw cells over an image.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        The axes, in px.
+    polygons : ndarray of shape (n, n_corners, 2)
+        Corners of the cells ``(row, col)``.
+    **colors : dict
+        What colours them: `facecolors`, or `array` and `cmap`.
+
+    Returns
+    -------
+    cells : matplotlib PolyCollection
+        The cells.
+    """
+    collection = import_optional("matplotlib.collections", "plot").PolyCollection
+    # The thin edges close the hairlines between cells.
+    cells = collection(polygons[..., ::-1], edgecolors="face", linewidths=0.5, **colors)
+    return ax.add_collection(cells, autolim=False)
+
+
+def _polygons(positions, site, corners, reach):
     """Order the corners around their sites and pad to one number of corners."""
     arm = corners - positions[site]
     order = np.lexsort((np.arctan2(arm[:, 0], arm[:, 1]), site))
     site, arm = site[order], arm[order]
     length = np.hypot(*arm.T)
-    reach = _REACH * site_spacing(positions)
     arm *= np.minimum(1, reach / np.maximum(length, 1e-12))[:, None]
     n_corners = np.bincount(site, minlength=len(positions))
     first = np.cumsum(n_corners) - n_corners
@@ -85,10 +110,10 @@ def _polygons(positions, site, corners):
     return positions[:, None] + arms
 
 
-def _surroundings(positions):
+def _surroundings(positions, spacing):
     """Continue the lattice by one site where it ends, and frame it from afar."""
     low, high = positions.min(axis=0), positions.max(axis=0)
-    far = 10 * (np.max(high - low) + site_spacing(positions))
+    far = 10 * (np.max(high - low) + spacing)
     frame = (low + high) / 2 + far * np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
     if len(positions) == 1:
         return frame
@@ -97,5 +122,5 @@ def _surroundings(positions):
     distance, neighbor = tree.query(positions, k=np.arange(2, k + 2))
     beyond = (2 * positions[:, None] - positions[neighbor]).reshape(-1, 2)
     gap, _ = tree.query(beyond)
-    spacing = np.repeat(distance[:, :4].mean(axis=1), k)
-    return np.concatenate([beyond[gap > _VACANT * spacing], frame])
+    local_spacing = np.repeat(distance[:, :4].mean(axis=1), k)
+    return np.concatenate([beyond[gap > _VACANT * local_spacing], frame])

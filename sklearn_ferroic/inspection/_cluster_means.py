@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from .._optional import import_optional
-from ._colors import NEUTRAL, class_colors
+from ._colors import class_colors, get_colormap
 from ._features import pipeline_steps
 from ._image_axes import get_axes
 from ._selection import check_per_site
@@ -153,13 +153,14 @@ class ClusterMeansDisplay:
         Raises
         ------
         ValueError
-            If there is not one label a window, there are none, or `patch_shape` does
-            not hold the pixels of a window.
+            If there is not one label a window, there are no windows or all are NaN,
+            `patch_shape` does not hold the pixels of a window, or `n_cols` is not
+            positive.
         """
         patches = as_images(patches, patch_shape)
         labels = check_per_site("labels", labels, len(patches))
-        if len(patches) == 0:
-            raise ValueError("There are no windows to draw.")
+        if not np.isfinite(patches).any():
+            raise ValueError("There are no windows to draw, or all are NaN.")
         classes, counts = np.unique(labels, return_counts=True)
         means = [_mean_image(patches[labels == label]) for label in classes]
         return cls(np.array(means), classes, counts).plot(ax, n_cols=n_cols, cmap=cmap)
@@ -180,10 +181,15 @@ class ClusterMeansDisplay:
         -------
         display : ClusterMeansDisplay
             The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `n_cols` is not positive.
         """
         if n_cols < 1:
             raise ValueError(f"n_cols must be positive, got {n_cols!r}.")
-        mpl = import_optional("matplotlib", "plot")
+        normalize = import_optional("matplotlib.colors", "plot").Normalize
         patches = import_optional("matplotlib.patches", "plot")
         n_clusters, height, width = self.means.shape
         n_cols = min(n_cols, n_clusters)
@@ -193,9 +199,9 @@ class ClusterMeansDisplay:
             ax, figsize=(_SIZE * n_cols * step_x + 1, _SIZE * n_rows * step_y)
         )
         colors = class_colors(self.labels)
-        cmap = mpl.colormaps.get_cmap(cmap).with_extremes(bad=NEUTRAL)
+        cmap = get_colormap(cmap)
         # Means of nothing are NaN throughout and leave the scale to the others.
-        scale = mpl.colors.Normalize(np.nanmin(self.means), np.nanmax(self.means))
+        scale = normalize(np.nanmin(self.means), np.nanmax(self.means))
         self.images_, self.frames_, self.texts_ = [], [], []
         for index, label in enumerate(self.labels):
             left, top = index % n_cols * step_x, index // n_cols * step_y

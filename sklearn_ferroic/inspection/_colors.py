@@ -75,6 +75,23 @@ def class_colors(classes):
     return np.array(chosen, dtype=np.float64).reshape(-1, 3)
 
 
+def get_colormap(cmap):
+    """Look up a colormap, and give it neutral grey for what is not known.
+
+    Parameters
+    ----------
+    cmap : str or matplotlib Colormap
+        The colormap.
+
+    Returns
+    -------
+    cmap : matplotlib Colormap
+        A copy, grey where values are masked or NaN.
+    """
+    colormaps = import_optional("matplotlib", "plot").colormaps
+    return colormaps.get_cmap(cmap).with_extremes(bad=NEUTRAL)
+
+
 def clip_to_unit(values, percentiles):
     """Map values linearly to [0, 1] between two of their percentiles.
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .._optional import import_optional
-from ._cells import site_cells
+from ._cells import add_cells, site_cells
 from ._color_wheel import add_color_wheel
 from ._colors import angle_colors, clip_to_unit
 from ._image_axes import get_axes, show_image
 from ._outlines import draw_outlines
 from ._selection import check_per_site, select_frame
+from ._texts import with_minus
 
 
 class DomainMapDisplay:
@@ -157,8 +157,11 @@ class DomainMapDisplay:
 
         Raises
         ------
+        TypeError
+            If `sites` are not AtomSites.
         ValueError
-            If there is not one value a site, or the frame is not clear.
+            If there is not one value a site, the frame is not clear, or `ticks` is
+            unknown or wants a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         n_sites = len(sites)
@@ -201,21 +204,14 @@ class DomainMapDisplay:
         display : DomainMapDisplay
             The display itself.
         """
-        collections = import_optional("matplotlib.collections", "plot")
         ax = get_axes(ax)
         self.image_, self.scale_bar_ = show_image(
             ax, self.image, pixel_size=self.pixel_size, ticks=ticks, scale_bar=scale_bar
         )
         polygons, ridges, pairs = site_cells(self.positions)
         saturation, caption = self._saturation()
-        # The thin edges close the hairlines between cells.
-        self.cells_ = collections.PolyCollection(
-            polygons[..., ::-1],
-            facecolors=angle_colors(self.angle, saturation),
-            edgecolors="face",
-            linewidths=0.5,
-        )
-        ax.add_collection(self.cells_, autolim=False)
+        colors = angle_colors(self.angle, saturation)
+        self.cells_ = add_cells(ax, polygons, facecolors=colors)
         self.walls_ = None
         if self.labels is not None:
             border = self.labels[pairs[:, 0]] != self.labels[pairs[:, 1]]
@@ -233,7 +229,5 @@ class DomainMapDisplay:
             return None, ""
         share, (low, high) = clip_to_unit(self.magnitude, self.percentiles)
         digits = max(0, 1 - int(np.floor(np.log10(high - low)))) if high > low else 2
-        return (
-            share,
-            f"{self.magnitude_name}\ngrey ≤ {low:.{digits}f}\nfull ≥ {high:.{digits}f}",
-        )
+        limits = with_minus(f"grey ≤ {low:z.{digits}f}\nfull ≥ {high:z.{digits}f}")
+        return share, f"{self.magnitude_name}\n{limits}"

@@ -45,6 +45,48 @@ def transform_with_names(estimator, X):
     return values, [str(name) for name in names]
 
 
+def choose_columns(names, features):
+    """Choose the two columns to draw.
+
+    Parameters
+    ----------
+    names : list of str
+        Names of all columns.
+    features : tuple of str or int or None
+        Two of the names or numbers; None takes the first two latents or else the
+        first two that are neither angle nor offset.
+
+    Returns
+    -------
+    numbers : list of int
+        The two columns.
+
+    Raises
+    ------
+    ValueError
+        If `features` are not two of the columns, or there are no two to choose.
+    """
+    if features is None:
+        chosen = [i for i, name in enumerate(names) if name.startswith("latent")]
+        if not chosen:
+            pose = ("angle", "offset")
+            chosen = [i for i, name in enumerate(names) if not name.startswith(pose)]
+        features = chosen[:2]
+        if len(features) < 2:
+            raise ValueError(
+                f"Two latents are drawn against each other, and there are {names}. "
+                "Choose two of them by features=."
+            )
+    numbers = [names.index(f) if f in names else f for f in features]
+    known = [number in range(len(names)) for number in numbers]
+    if len(numbers) != 2 or not all(known):
+        raise ValueError(
+            f"features must be names or numbers of two of the columns {names}, got "
+            f"{tuple(features)}."
+        )
+    return numbers
+
+
 def pipeline_steps(estimator):
     """List the steps of a pipeline, or the estimator itself.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from .._optional import import_optional
 from ._scale_bar import add_scale_bar, round_length
+from ._texts import with_minus
 
 # The image keeps its black and white for all but these shares of the pixels.
 _CONTRAST = (0.5, 99.7)
@@ -110,4 +111,4 @@ def _set_ticks(ax, ticks, pixel_size):
 
 
 def _in_nm(value, _, pixel_size):
-    return f"{value * pixel_size:g}".replace("-", "−")
+    return with_minus(f"{value * pixel_size:g}")

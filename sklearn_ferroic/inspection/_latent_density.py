@@ -43,6 +43,11 @@ def bin_colors(counts, bin_of, values, classes=None):
     return np.concatenate([rgb, opacity[..., None]], axis=-1)
 
 
+def find_bins(values, edges):
+    """Find the bin of each value as np.histogram does, the last one closed."""
+    return np.minimum(np.searchsorted(edges, values, "right"), len(edges) - 1) - 1
+
+
 def _sum_by_bin(shape, bin_of, values):
     total = np.zeros(shape, dtype=np.result_type(values, np.float64))
     np.add.at(total, tuple(bin_of), values)

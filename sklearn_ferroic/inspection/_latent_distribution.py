@@ -5,9 +5,9 @@ import numpy as np
 from .._optional import import_optional
 from ._color_wheel import add_color_wheel
 from ._colors import angle_colors, class_colors
-from ._features import transform_with_names
+from ._features import choose_columns, transform_with_names
 from ._image_axes import get_axes
-from ._latent_density import bin_colors
+from ._latent_density import bin_colors, find_bins
 from ._legend import add_class_legend
 from ._selection import check_per_site
 
@@ -67,7 +67,8 @@ class LatentDistributionDisplay:
     -----
     In a density that is coloured by angle, the hue of a bin is the mean direction of
     its samples and the saturation their mean resultant length [1]_; by labels, its
-    colour is that of the most frequent one. Bins with fewer samples are paler.
+    colour is that of the most frequent one. Bins with fewer samples are paler, by the
+    square root of their number, which sets the colour where nothing else does.
 
     References
     ----------
@@ -150,7 +151,7 @@ class LatentDistributionDisplay:
         values, names = transform_with_names(estimator, X)
         if angle is None and labels is None and "angle" in names:
             angle = values[:, names.index("angle")]
-        chosen = _choose_columns(names, features)
+        chosen = choose_columns(names, features)
         return cls.from_predictions(
             values[:, chosen],
             angle=angle,
@@ -243,6 +244,11 @@ class LatentDistributionDisplay:
         -------
         display : LatentDistributionDisplay
             The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `kind` is unknown.
         """
         if kind not in ("scatter", "density"):
             raise ValueError(f'kind must be "scatter" or "density", got {kind!r}.')
@@ -297,11 +303,18 @@ class LatentDistributionDisplay:
         self.counts_ = counts.T.astype(np.intp)
         cells = np.ma.masked_equal(self.counts_, 0)
         if classes is not None or self.angle is not None:
-            bin_of = np.stack([_place(y, y_edges), _place(x, x_edges)])
+            bin_of = np.stack([find_bins(y, y_edges), find_bins(x, x_edges)])
             values = self.angle if classes is None else self.labels
             cells = bin_colors(self.counts_, bin_of, values[known], classes)
+        norm = import_optional("matplotlib.colors", "plot").PowerNorm
         self.density_ = ax.pcolormesh(
-            x_edges, y_edges, cells, cmap=cmap, rasterized=True
+            x_edges,
+            y_edges,
+            cells,
+            cmap=cmap,
+            # By the root, as paleness is, or one crowded bin would darken the others.
+            norm=norm(0.5, 1, max(2, self.counts_.max())),
+            rasterized=True,
         )
         # The outermost bins stand clear of the axes' frame.
         self.density_.sticky_edges.x.clear()
@@ -309,38 +322,9 @@ class LatentDistributionDisplay:
         ax.autoscale_view()
         if classes is None and self.angle is None:
             ticker = import_optional("matplotlib.ticker", "plot")
-            self.density_.set_clim(1, max(2, self.counts_.max()))
             self.colorbar_ = ax.figure.colorbar(
                 self.density_,
                 ax=ax,
                 label="number of sites",
                 ticks=ticker.MaxNLocator(integer=True),
             )
-
-
-def _place(values, edges):
-    """Find the bin of each value as np.histogram does, the last one closed."""
-    return np.minimum(np.searchsorted(edges, values, "right"), len(edges) - 1) - 1
-
-
-def _choose_columns(names, features):
-    """Give the numbers of the two columns to draw."""
-    if features is None:
-        chosen = [i for i, name in enumerate(names) if name.startswith("latent")]
-        if not chosen:
-            pose = ("angle", "offset")
-            chosen = [i for i, name in enumerate(names) if not name.startswith(pose)]
-        features = chosen[:2]
-        if len(features) < 2:
-            raise ValueError(
-                f"Two latents are drawn against each other, and there are {names}. "
-                "Choose two of them by features=."
-            )
-    numbers = [names.index(f) if f in names else f for f in features]
-    known = [number in range(len(names)) for number in numbers]
-    if len(numbers) != 2 or not all(known):
-        raise ValueError(
-            f"features must be names or numbers of two of the columns {names}, got "
-            f"{tuple(features)}."
-        )
-    return numbers

@@ -5,6 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..decomposition._latent_grid import make_latent_grid
 from ._image_axes import get_axes
+from ._texts import with_minus
 
 
 class LatentManifoldDisplay:
@@ -169,7 +170,5 @@ def _check_decodes(estimator):
 def _ticks(values):
     """Give places and texts of at most eight ticks."""
     step = -(-len(values) // 8)
-    texts = [f"{value:.2f}".rstrip("0").rstrip(".") for value in values]
-    return np.arange(len(values))[::step], [
-        text.replace("-", "−") for text in texts[::step]
-    ]
+    texts = [f"{value:z.2f}".rstrip("0").rstrip(".") for value in values[::step]]
+    return np.arange(len(values))[::step], [with_minus(text) for text in texts]

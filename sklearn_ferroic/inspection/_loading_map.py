@@ -3,10 +3,11 @@
 import numpy as np
 
 from .._optional import import_optional
-from ._cells import site_cells
-from ._colors import NEUTRAL
+from ._cells import add_cells, site_cells
+from ._colors import get_colormap
 from ._features import pipeline_steps
 from ._image_axes import get_axes, show_image
+from ._panels import subdivide
 from ._selection import check_per_site, select_frame
 from ._side_colorbar import add_side_colorbar
 from ._window_images import as_images
@@ -214,9 +215,12 @@ class LoadingMapDisplay:
 
         Raises
         ------
+        TypeError
+            If `sites` are not AtomSites.
         ValueError
             If there is not one loading a site and component or one name a component,
-            or the frame is not clear.
+            the frame is not clear, `patch_shape` does not hold the pixels of a
+            component, or `ax` is not of a grid of subplots.
         """
         frame, rows = select_frame(sites, frame)
         components = as_images(components, patch_shape)
@@ -258,17 +262,17 @@ class LoadingMapDisplay:
         n_cols = min(n_components, _PAIRS)
         n_rows = -(-n_components // n_cols)
         ax = get_axes(ax, figsize=(6.4 * n_cols, 2.9 * n_rows))
-        self.axes_ = _subdivide(ax, n_components, n_rows, n_cols)
+        self.axes_ = subdivide(ax, n_components, n_rows, n_cols)
         lowest = min(np.nanmin(self.components), np.nanmin(self.loadings, initial=0))
         self.signed_ = bool(lowest < 0)
         if cmap is None:
             maps = import_optional("cmcrameri.cm", "plot")
             cmap = maps.vik if self.signed_ else maps.batlow
-        cmap = import_optional("matplotlib", "plot").colormaps.get_cmap(cmap)
+        cmap = get_colormap(cmap)
         self._draw_components(cmap)
-        self._draw_maps(cmap.with_extremes(bad=NEUTRAL), scale_bar)
+        self._draw_maps(cmap, scale_bar)
         self.colorbars_ = [
-            add_side_colorbar(artist, panel, extend=_extend(artist))
+            add_side_colorbar(artist, panel)
             for panel, artist in zip(
                 self.axes_.T.ravel(), [*self.images_, *self.maps_], strict=True
             )
@@ -294,8 +298,7 @@ class LoadingMapDisplay:
             panel.set(xticks=[], yticks=[], title=name)
 
     def _draw_maps(self, cmap, scale_bar):
-        collection = import_optional("matplotlib.collections", "plot").PolyCollection
-        polygons = site_cells(self.positions)[0][..., ::-1]
+        polygons, _, _ = site_cells(self.positions)
         self.maps_, bars = [], []
         for index, panel in enumerate(self.axes_[:, 1]):
             _, bar = show_image(
@@ -306,15 +309,9 @@ class LoadingMapDisplay:
             )
             bars.append(bar)
             loading = self.loadings[:, index]
-            cells = collection(
-                polygons,
-                array=np.ma.masked_invalid(loading),
-                cmap=cmap,
-                edgecolors="face",
-                linewidths=0.5,
-            )
-            cells.set_clim(*self._limits(loading, _CLIP).values())
-            panel.add_collection(cells, autolim=False)
+            values = np.ma.masked_invalid(loading)
+            cells = add_cells(panel, polygons, array=values, cmap=cmap)
+            cells.set_clim(**self._limits(loading, _CLIP))
             panel.set_title("loading")
             self.maps_.append(cells)
         self.scale_bar_ = bars[0]
@@ -330,29 +327,3 @@ def _titles(step, features):
         f"{name} ({100 * shares[feature]:.2g} %)"
         for name, feature in zip(names, features, strict=True)
     ]
-
-
-def _subdivide(ax, n_pairs, n_rows, n_cols):
-    """Put pairs of axes in the place of axes; shape (n_pairs, 2)."""
-    place = ax.get_subplotspec()
-    if place is None:
-        raise ValueError(
-            "ax must belong to a grid of subplots, as those of plt.subplots() and "
-            "figure.add_subplot() do: its place is divided."
-        )
-    ax.set_axis_off()
-    current = ax.figure.gca()
-    grid = place.subgridspec(n_rows, 2 * n_cols)
-    panels = [ax.figure.add_subplot(grid[place]) for place in range(2 * n_pairs)]
-    ax.figure.sca(current)
-    return np.array(panels, dtype=object).reshape(-1, 2)
-
-
-def _extend(artist):
-    """Say at which end of a colour bar values lie beyond it."""
-    low, high = artist.get_clim()
-    values = np.ma.compressed(np.ma.masked_invalid(artist.get_array()))
-    ends = bool((values < low).any()), bool((values > high).any())
-    return {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
-        ends, "neither"
-    )

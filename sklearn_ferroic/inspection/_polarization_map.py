@@ -89,6 +89,9 @@ class PolarizationMapDisplay:
     ):
         """Draw a map of vectors.
 
+        The columns of two sublattices move against each other: for a map of the
+        polarization give those of one, ``sites[sites.sublattice == 1]``.
+
         Parameters
         ----------
         sites : AtomSites
@@ -115,9 +118,11 @@ class PolarizationMapDisplay:
 
         Raises
         ------
+        TypeError
+            If `sites` are not AtomSites.
         ValueError
-            If there is not one vector a site, no vector at all, or the frame is not
-            clear.
+            If there is not one vector a site, no vector at all, the frame is not
+            clear, or `ticks` is unknown or wants a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         vectors = sites.polarization if vectors is None else vectors
@@ -195,13 +200,14 @@ class PolarizationMapDisplay:
             scale_units="xy",
             scale=1 / self.magnification_,
             units="xy",
-            width=0.13 * spacing,
-            headwidth=3.5,
-            headlength=3.5,
-            headaxislength=3.2,
+            width=0.17 * spacing,
+            headwidth=3.2,
+            headlength=3,
+            headaxislength=2.7,
             pivot="mid",
+            # Thin enough to leave the colour of small arrows, and pale ones a rim.
             edgecolor="black",
-            linewidth=0.2,
+            linewidth=0.15,
             zorder=3,
         )
         self.wheel_ = None

@@ -1,13 +1,12 @@
 """The scores of a parameter search."""
 
-from numbers import Integral, Real
-
 import numpy as np
 
 from .._optional import import_optional
-from ._colors import NEUTRAL
+from ._colors import get_colormap
 from ._image_axes import get_axes
 from ._search_table import best_by_cell, choose_parameters, score_columns
+from ._texts import score_format, value_text
 
 # Inches of a cell, and of what stands around the cells.
 _CELL = (0.95, 0.62)
@@ -241,14 +240,12 @@ class SearchResultsDisplay:
         display : SearchResultsDisplay
             The display itself.
         """
-        mpl = import_optional("matplotlib", "plot")
         n_y, n_x = self.mean.shape
         names = np.array([len(name) for name in self.params]) * _LETTER
         size = np.maximum(np.array([n_x, n_y]) * _CELL, names) + _MARGIN
         ax = get_axes(ax, figsize=tuple(size))
-        cmap = mpl.colormaps.get_cmap(cmap).with_extremes(bad=NEUTRAL)
         self.image_ = ax.imshow(
-            np.ma.masked_invalid(self.mean), cmap=cmap, aspect="auto"
+            np.ma.masked_invalid(self.mean), cmap=get_colormap(cmap), aspect="auto"
         )
         self._label_axes(ax)
         self.texts_ = None
@@ -270,7 +267,7 @@ class SearchResultsDisplay:
 
     def _label_axes(self, ax):
         x_texts, y_texts = (
-            [_tick_text(value) for value in values]
+            [value_text(value) for value in values]
             for values in (self.x_values, self.y_values)
         )
         ax.set_xticks(range(len(x_texts)), x_texts)
@@ -285,7 +282,7 @@ class SearchResultsDisplay:
             ax.set_title("best over\n" + "\n".join(self.others), fontsize="medium")
 
     def _write_scores(self, ax):
-        write = _number_format(self.mean, self.std)
+        write = score_format(self.mean, self.std)
         texts = np.empty(self.mean.shape, dtype=object)
         for row, col in np.ndindex(*self.mean.shape):
             mean, std = self.mean[row, col], self.std[row, col]
@@ -302,26 +299,6 @@ class SearchResultsDisplay:
                 col, row, text, ha="center", va="center", color=color, fontsize="small"
             )
         return texts
-
-
-def _tick_text(value):
-    """Write a value of a parameter briefly, and numbers as they were given."""
-    if isinstance(value, Real):
-        text = str(value) if isinstance(value, Integral) else f"{value:g}"
-        return text.replace("-", "−")
-    return str(value).replace("\n", " ")
-
-
-def _number_format(mean, std):
-    """Make the function that writes scores, to two digits of their spread."""
-    spread = std[np.isfinite(std) & (std > 0)]
-    if spread.size == 0:
-        known = mean[np.isfinite(mean)]
-        spread = known.max(initial=-np.inf) - known.min(initial=np.inf)
-        spread = spread if spread > 0 else 1.0
-    digits = 1 - int(np.floor(np.log10(np.median(spread))))
-    style = f".{max(digits, 0)}f" if digits <= 6 else ".2e"
-    return lambda value: f"{value:z{style}}".replace("-", "−")
 
 
 def _frame(ax, row, col):

@@ -1,5 +1,7 @@
 """A colour bar as high as the image beside which it stands."""
 
+import numpy as np
+
 from .._optional import import_optional
 
 # Inches.
@@ -7,11 +9,11 @@ _WIDTH = 0.12
 _PAD = 0.08
 
 
-def add_side_colorbar(artist, ax, **options):
+def add_side_colorbar(artist, ax, label=""):
     """Draw a colour bar to the right of axes, as high as they are drawn.
 
     The bars that matplotlib places take the height of the grid's cell, which a square
-    image does not fill.
+    image does not fill. The bar ends in points where values lie beyond its scale.
 
     Parameters
     ----------
@@ -19,8 +21,8 @@ def add_side_colorbar(artist, ax, **options):
         What the colours belong to.
     ax : matplotlib Axes
         The axes.
-    **options : dict
-        Given to matplotlib's ``colorbar``.
+    label : str, default=""
+        What stands beside the bar.
 
     Returns
     -------
@@ -36,4 +38,21 @@ def add_side_colorbar(artist, ax, **options):
             ax.get_figure(root=True).dpi_scale_trans + edge, ax.transAxes
         ),
     )
-    return ax.figure.colorbar(artist, cax=place, ticks=ticker.MaxNLocator(5), **options)
+    return ax.figure.colorbar(
+        artist,
+        cax=place,
+        ticks=ticker.MaxNLocator(5),
+        label=label,
+        extend=_extend(artist),
+    )
+
+
+def _extend(artist):
+    """Say at which ends of the scale values lie beyond it."""
+    artist.autoscale_None()
+    low, high = artist.get_clim()
+    values = np.ma.compressed(np.ma.masked_invalid(artist.get_array()))
+    ends = bool((values < low).any()), bool((values > high).any())
+    return {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
+        ends, "neither"
+    )

@@ -4,10 +4,11 @@ import numpy as np
 
 from .._optional import import_optional
 from ._cells import site_spacing
-from ._colors import NEUTRAL, class_colors
+from ._colors import class_colors, get_colormap
 from ._image_axes import get_axes, show_image
 from ._legend import add_class_legend
 from ._selection import check_per_site, select_frame
+from ._side_colorbar import add_side_colorbar
 
 # Diameter of a marker in units of the distance of nearest neighbours.
 _MARKER = 0.45
@@ -121,14 +122,16 @@ class SitesDisplay:
 
         Raises
         ------
+        TypeError
+            If `sites` are not AtomSites.
         ValueError
-            If there is not one value a site, or the frame is not clear.
+            If there is not one value a site, the frame is not clear, or `ticks` is
+            unknown or wants a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         if values is None:
-            values = np.array(
-                [f"{'AB'[s]} ({s})" if s < 2 else str(s) for s in sites.sublattice]
-            )
+            names = {0: "A (0)", 1: "B (1)"}
+            values = np.array([names.get(s, str(s)) for s in sites.sublattice.tolist()])
             values_name = "sublattice" if values_name is None else values_name
         values = check_per_site("values", values, len(sites))
         display = cls(
@@ -189,11 +192,10 @@ class SitesDisplay:
         return self
 
     def _color_by_value(self, ax, cmap):
-        colormaps = import_optional("matplotlib", "plot").colormaps
-        cmap = colormaps.get_cmap(cmap).with_extremes(bad=NEUTRAL)
-        self.scatter_.set(array=np.ma.masked_invalid(self.values), cmap=cmap)
-        self.colorbar_ = ax.figure.colorbar(
-            self.scatter_, ax=ax, label=self.values_name or ""
+        values = np.ma.masked_invalid(self.values)
+        self.scatter_.set(array=values, cmap=get_colormap(cmap))
+        self.colorbar_ = add_side_colorbar(
+            self.scatter_, ax, label=self.values_name or ""
         )
 
     def _color_by_label(self, ax):

@@ -11,7 +11,9 @@ single columns approach them only slowly.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import correlate1d, map_coordinates
+
+from ._binning import sum_blocks
 
 # The field averages over this many spacings (standard deviation).
 _SMOOTHING = 1.25
@@ -132,30 +134,31 @@ class BackgroundRegression:
 
     Parameters
     ----------
-    total : ndarray of shape (n_rows, n_cols)
-        All columns' Gaussians.
-    spread : ndarray of shape (n_rows, n_cols)
+    total : ndarray of shape (n_binned_rows, n_binned_cols)
+        All columns' Gaussians, means over the fine bins of :func:`bin_sides`.
+    spread : ndarray of shape (n_binned_rows, n_binned_cols)
         Change of `total` with the logarithm of all sigmas.
-    weight : ndarray of shape (n_rows, n_cols)
+    weight : ndarray of shape (n_binned_rows, n_binned_cols)
         Inverse variance of the pixels.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
+    shape : tuple of int
+        Shape of the images.
+    valid : ndarray of bool of that shape or None
         Pixels that count; all if None.
     spacing, width : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     """
 
-    def __init__(self, total, spread, weight, valid, spacing, width):
+    def __init__(self, total, spread, weight, shape, valid, spacing, width):
         # Products of finely binned images, binned further: columns stay resolved.
         self.fine, self.coarse = bin_sides(spacing, width)
-        self.smoothing = _SMOOTHING * spacing / (self.fine * self.coarse)
+        self.kernel = _gaussian(_SMOOTHING * spacing / (self.fine * self.coarse))
         self.valid = valid
         if valid is None:
-            share = np.outer(*(_bin_line(length, self.fine) for length in total.shape))
+            share = np.outer(*(_bin_line(length, self.fine) for length in shape))
         else:
-            share = np.maximum(_bin(valid.astype(np.float32), self.fine), 1)
-        self.scale = 1 / share
-        self.total, self.spread = self._mean(total), self._mean(spread)
-        self.weight = self._mean(weight) * share
+            share = sum_blocks(valid.astype(np.float32), self.fine)
+        self.scale = 1 / np.maximum(share, 1)
+        self.total, self.spread, self.weight = total, spread, weight * share
         self._prepare()
 
     def leave_out(self, defects):
@@ -166,7 +169,7 @@ class BackgroundRegression:
         defects : ndarray of bool of shape (n_rows, n_cols)
             The pixels.
         """
-        self.weight *= self._mean((~defects).astype(np.float32))
+        self.weight *= self.mean((~defects).astype(np.float32))
         self._prepare()
 
     def _prepare(self):
@@ -179,21 +182,38 @@ class BackgroundRegression:
             self.weighted[1] * spread,
             self.weighted[2] * spread,
         )
-        self.matrix = _smooth(self.moments, self.smoothing)
+        self.matrix = self._smooth(self.moments)
         for place in (3, 5):
             self.matrix[place] *= 1 + _RIDGE
             self.matrix[place] += 1e-6 * self.matrix[place].max() + 1e-30
         self.matrix[0] += 1e-30
         self.factors = _eliminate(self.matrix)
 
-    def _mean(self, image):
+    def mean(self, image):
+        """Average an image over the pixels of each fine bin that count.
+
+        Parameters
+        ----------
+        image : ndarray of shape (n_rows, n_cols)
+            The image.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_binned_rows, n_binned_cols)
+            The means.
+        """
         image = image if self.valid is None else image * self.valid
-        image = _bin(image, self.fine)
+        image = sum_blocks(image, self.fine)
         image *= self.scale
         return image
 
+    def _smooth(self, moments):
+        for axis in (-2, -1):
+            moments = correlate1d(moments, self.kernel, axis, mode="constant")
+        return moments
+
     def _sums(self, *images):
-        sums = np.stack([_bin(image, self.coarse) for image in images])
+        sums = np.stack([sum_blocks(image, self.coarse) for image in images])
         return sums.astype(np.float64)
 
     def fit(self, residual):
@@ -201,24 +221,22 @@ class BackgroundRegression:
 
         Parameters
         ----------
-        residual : ndarray of shape (n_rows, n_cols)
-            The image minus all columns' Gaussians.
+        residual : ndarray of shape (n_binned_rows, n_binned_cols)
+            The image minus all columns' Gaussians, means over the fine bins.
 
         Returns
         -------
         background : Background
             The fields.
         """
-        residual = self._mean(residual)
         right = self._sums(*(part * residual for part in self.weighted))
-        smooth = _smooth(right, self.smoothing)
-        level, growth, widening = _substitute(self.factors, smooth)
+        level, growth, widening = _substitute(self.factors, self._smooth(right))
         growth = np.clip(growth, -_MAX_CORRECTION, _MAX_CORRECTION)
         widening = np.clip(widening, -_MAX_CORRECTION, _MAX_CORRECTION)
         # Once more on what is left, or slopes would be flattened, first at the border.
         left = right[0] - self.moments[1] * growth - self.moments[2] * widening
         for _ in range(2):
-            rest = _smooth(left - self.moments[0] * level, self.smoothing)
+            rest = self._smooth(left - self.moments[0] * level)
             level = level + rest / self.matrix[0]
         return Background(level, growth, widening, self.fine * self.coarse)
 
@@ -242,25 +260,12 @@ def _substitute(factors, right):
     return r0 * p0 - f1 * second - f2 * third, second, third
 
 
-def _bin(image, side):
-    """Sum square blocks of an image; the last ones may be cut."""
-    if side == 1:
-        return image.copy()
-    for axis in (0, 1):
-        every = [
-            image[(slice(None),) * axis + (slice(first, None, side),)]
-            for first in range(side)
-        ]
-        image = every[0].copy()
-        for part in every[1:]:
-            image[: part.shape[0], : part.shape[1]] += part
-    return image
-
-
 def _bin_line(length, side):
     """Count the pixels in each bin of a line."""
     return np.diff(np.append(np.arange(0, length, side), length)).astype(np.float32)
 
 
-def _smooth(moments, sigma):
-    return gaussian_filter(moments, sigma, mode="constant", truncate=3, axes=(-2, -1))
+def _gaussian(sigma):
+    reach = int(3 * sigma + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return kernel / kernel.sum()

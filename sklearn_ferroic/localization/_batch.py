@@ -5,6 +5,7 @@ import math
 from joblib import Parallel, delayed
 
 from ._background import bin_sides
+from ._binning import choose_binning
 from ._single_image import (
     calibrate_image,
     estimate_scale,
@@ -85,12 +86,14 @@ def locate_images(
         for number, (image, valid) in enumerate(zip(images, masks, strict=True))
     )
     calibrations = _run(calls, n_jobs)
+    # Bins are the same in all tiles.
+    step = math.lcm(
+        math.prod(bin_sides(spacing, width)), choose_binning(spacing, width)
+    )
     places = [
         (number, tile)
         for number, image in enumerate(images)
-        for tile in cut_tiles(
-            image.shape, tile_size, spacing, math.prod(bin_sides(spacing, width))
-        )
+        for tile in cut_tiles(image.shape, tile_size, spacing, step)
     ]
     calls = (
         delayed(locate_tile)(

@@ -1,15 +1,21 @@
-"""What is learned once an image: the width of the columns, noise, what is faint.
+"""What is learned once an image: its noise, and what is faint.
 
 A sample of a large image is enough: squares of it, as columns with gaps between them.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.stats import skew
 
-from ._column_fit import fit_columns
+from ._binning import (
+    bin_image,
+    bin_typical,
+    binned_scale,
+    choose_binning,
+)
+from ._column_fit import fit_columns, value_span
 from ._columns import (
     AMPLITUDE,
     BACKGROUND,
@@ -25,13 +31,6 @@ from ._peaks import find_peaks, trough_power
 from ._sample import Blocks
 from ._windows import matched_significance, render_columns
 
-# Sigma of a column, as a share of the spacing, before anything is known.
-_FIRST_WIDTH = 0.16
-# Sides in spacings and in px of the square that tells the width, whichever is more,
-# and by how much the first guess of it may be wrong.
-_WIDTH_SIDE = 9
-_WIDTH_PIXELS = 96
-_WIDTH_LIMITS = (0.5, 1.6)
 # Wider filters merge a faint column with the bright ones around it.
 _WIDEST_FILTER = 0.17
 # How far columns must stand above the noise: where all stand far above it, so must
@@ -74,10 +73,13 @@ class FirstLook(NamedTuple):
     rest: np.ndarray
     response: np.ndarray
 
-    def crop(self, window, origin, reach):
-        """Take what shows in a window of the image; columns reach so far into it."""
+    def crop(self, window, side, reach):
+        """Take what shows in a window of pixels; columns reach so many bins into it."""
+        window = tuple(
+            slice(part.start // side, -(-part.stop // side)) for part in window
+        )
         rest, response = self.rest[window], self.response[window]
-        place = self.fit.positions - origin
+        place = self.fit.positions - [part.start for part in window]
         own = np.flatnonzero(on_image(place, rest.shape, -reach))
         fit = self.fit.take(own)
         fit.positions[:] = place[own]
@@ -99,20 +101,27 @@ class Calibration(NamedTuple):
         Signal over noise that makes a column.
     unit : float
         Power of two by which the image was divided.
+    side : int
+        Columns are looked for in bins of this side, px.
     first : FirstLook or None
-        First look at the columns of the image in that unit, if there was one.
+        First look at the columns of the binned image in that unit, if there was one.
     """
 
     typical: Typical
     inflation: float
     significance: float
     unit: float
+    side: int = 1
     first: FirstLook | None = None
 
     @property
     def noise(self):
         """Variance of the pixels."""
         return self.typical.noise
+
+    def binned(self):
+        """Tell what is known of the binned image."""
+        return self._replace(typical=bin_typical(self.typical, self.side**2), side=1)
 
 
 def filter_width(spacing, width):
@@ -129,73 +138,6 @@ def filter_width(spacing, width):
         Sigma of the blobs that the filter is for, px.
     """
     return min(width, _WIDEST_FILTER * spacing)
-
-
-def estimate_width(image, valid, spacing):
-    """Estimate the typical sigma of the bright columns, and the sign of contrast.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
-    spacing : float
-        Nearest-neighbour spacing, px.
-
-    Returns
-    -------
-    width : float
-        Median sigma, px; NaN if no column could be fitted.
-    skewness : float
-        Skewness of the blob response: negative where the columns are dark.
-    """
-    side = max(_WIDTH_SIDE, _WIDTH_PIXELS / spacing)
-    square, mask = Blocks(image, spacing).busiest(image, valid, side)
-    square = square / image_unit(square)
-    width = _FIRST_WIDTH * spacing
-    response = blob_response(square, width)
-    positions, height = find_peaks(response, spacing, 0.15)
-    if mask is not None:
-        seen = at_pixels(mask, positions)
-        positions, height = positions[seen], height[seen]
-    if not len(positions):
-        return np.nan, np.nan
-    width = _width_of_blobs(square, positions, height, width)
-    fit = fit_columns(
-        square,
-        start_table(square, positions, height, width),
-        spacing=spacing,
-        width=width,
-        first_look=True,
-        valid=mask,
-    )
-    good = fit.converged | (fit.std[:, SIGMA] < 0.2 * width)
-    if not good.any():
-        return np.nan, np.nan
-    table, std = fit.table[good], fit.std[good]
-    bright = table[:, AMPLITUDE] > 0.5 * np.quantile(table[:, AMPLITUDE], 0.9)
-    # Spikes of noise are narrow, and known badly.
-    weight = (table[bright, SIGMA] / std[bright, SIGMA]) ** 2
-    width = _weighted_median(table[bright, SIGMA], weight)
-    return width, float(skew(response, axis=None))
-
-
-def _width_of_blobs(image, positions, height, guess):
-    """Tell the sigma of bright blobs by how two blob filters respond to them."""
-    bright = positions[height > 0.5 * np.quantile(height, 0.9)]
-    narrow, wide = 0.75 * guess, 1.25 * guess
-    share = np.median(
-        at_pixels(blob_response(image, narrow), bright)
-        / at_pixels(blob_response(image, wide), bright)
-    )
-    # To a Gaussian of unit height a filter of width w responds by
-    # (2 w sigma / (w² + sigma²))².
-    q = np.sqrt(max(share, 1e-6)) * wide / narrow
-    low, high = _WIDTH_LIMITS[0] * guess, _WIDTH_LIMITS[1] * guess
-    if q <= 1:
-        return high
-    return float(np.sqrt(np.clip((wide**2 - q * narrow**2) / (q - 1), low**2, high**2)))
 
 
 def calibrate(image, valid, spacing, width, shape="circular"):
@@ -217,16 +159,21 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     calibration : Calibration or None
         None if the sample shows no columns.
     """
-    unit = image_unit(image)
-    blob_width = filter_width(spacing, width)
+    unit, span = image_unit(image), value_span(image)
     is_small = valid is None and image.size <= _SMALL * spacing**2
+    # Bins that a mask cuts would move the columns beside it.
+    side = choose_binning(spacing, width) if valid is None else 1
+    blocks = None if is_small else Blocks(image, spacing)
+    spacing, width = binned_scale(spacing, width, side)
+    blob_width = filter_width(spacing, width)
     if is_small:
-        response = blob_response(image / unit, blob_width)
+        image = bin_image(image, side) / unit
+        response = blob_response(image, blob_width)
     else:
-        image, valid, response = Blocks(image, spacing).sample(
-            image, valid, lambda part: blob_response(part / unit, blob_width)
+        image, valid, response = blocks.sample(
+            image, valid, side, lambda part: blob_response(part / unit, blob_width)
         )
-    image = image / unit
+        image = image / unit
     table = start_table(image, *find_peaks(response, spacing, FIRST_THRESHOLD), width)
     if valid is not None:
         table = table[at_pixels(valid, table[:, ROW : COL + 1])]
@@ -243,7 +190,10 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     )
     noise = fit.typical.noise
     model = render_columns(image.shape, fit.columns, width)
-    rest, inner = image - model, slice(None)
+    rest = image - model
+    # Columns that the border cuts may not be near yet: what they leave is no noise.
+    margin = math.ceil(0.5 * spacing)
+    inner = (slice(margin, -margin),) * 2
     if valid is not None:
         inner = smooth(valid.astype(np.float32), blob_width) > 0.999
         left = blob_response(np.where(valid, rest, 0), blob_width)
@@ -261,7 +211,9 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     first = None
     if is_small and len(clear) >= (1 - _MAX_DROWNED) * len(matched):
         first = FirstLook(fit, matched, rest, left)
-    return Calibration(fit.typical, float(inflation), limit, unit, first)
+    typical = bin_typical(fit.typical, 1 / side**2)
+    typical = typical._replace(span=(span[0] / unit, span[1] / unit))
+    return Calibration(typical, float(inflation), limit, unit, side, first)
 
 
 def significance_of(fit, image, valid, noise, inflation, width, known=None):
@@ -372,9 +324,3 @@ def at_pixels(image, positions):
     """
     nearest = np.clip(np.rint(positions).astype(int), 0, np.array(image.shape) - 1)
     return image[nearest[:, 0], nearest[:, 1]]
-
-
-def _weighted_median(values, weight):
-    order = np.argsort(values)
-    share = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(share, 0.5 * share[-1])])

@@ -12,15 +12,17 @@ in: a part of the image gives the columns of the whole.
 
 import numpy as np
 
-from ._background import BackgroundRegression
+from ._background import BackgroundRegression, bin_sides
 from ._column_state import ColumnState
 from ._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical
 from ._noise import estimate_noise, guess_noise
 from ._scoring import Pixels, scoring_steps
 from ._windows import ColumnWindows
 
-# Rounds for all columns; of ellipses, which take longer to show.
-_ROUNDS = 3
+# Rounds for all columns: where they stand alone, so many widths apart, and where they
+# lean on each other; of ellipses, which take longer to show.
+_ROUNDS = (2, 3)
+_ALONE = 6
 _ELLIPTICAL_ROUNDS = 5
 # Then columns go on that still move by more than this many standard errors.
 _MAX_EXTRA_ROUNDS = 12
@@ -30,8 +32,9 @@ _GAIN = 1.4
 # Rounds it takes to learn another noise than that of counts; from how many pixels.
 _NOISE_ROUNDS = 4
 _N_NOISE_PIXELS = 100_000
-# Every so many pixels tell the image's range.
+# Every so many pixels tell the image's range, about so many in all at the most.
 _SPARSE = 23
+_N_SPARSE = 50_000
 # So few columns are painted anew by themselves.
 _FEW = 0.2
 # So many spacings around columns that have been given up, others are fitted anew.
@@ -90,7 +93,9 @@ def fit_columns(
     start = ColumnFit(table, None, None, ellipse, typical)
     windows = ColumnWindows(image, table, width, valid)
     pixels, state = Pixels(windows), ColumnState(start, image.shape, spacing, width)
-    n_rounds = _ELLIPTICAL_ROUNDS if elliptical else _ROUNDS
+    n_rounds = _ROUNDS[int(spacing < _ALONE * width)]
+    if elliptical:
+        n_rounds = _ELLIPTICAL_ROUNDS
     expected, painted, moved = np.empty(windows.shape, dtype=np.float32), None, None
     for turn in range(n_rounds + _MAX_EXTRA_ROUNDS if len(table) else 0):
         for_all = turn < n_rounds
@@ -137,13 +142,31 @@ def fit_columns(
     return state.finish()
 
 
+def value_span(image):
+    """Tell the range of an image's pixels that are not hot.
+
+    Parameters
+    ----------
+    image : ndarray
+        Pixels.
+
+    Returns
+    -------
+    span : tuple of float
+        Lowest and highest value.
+    """
+    # Odd, or it might see a few columns of pixels only.
+    step = max(_SPARSE, image.size // _N_SPARSE | 1)
+    low, high = np.quantile(image.flat[::step], [0.01, 0.99])
+    return float(2 * low - high), float(2 * high - low)
+
+
 def _guess_typical(values, table):
-    low, high = np.quantile(values.flat[::_SPARSE], [0.01, 0.99])
     return Typical(
         noise=guess_noise(values),
         level=float(np.median(table[:, BACKGROUND])) if len(table) else 0.0,
         misfit=np.inf,
-        span=(float(2 * low - high), float(2 * high - low)),
+        span=value_span(values),
     )
 
 
@@ -156,18 +179,23 @@ def _leave_out_defects(windows, state):
 
 def _fit_background(windows, state):
     """Fit the background, let all columns grow and widen as it asks."""
-    total, spread = windows.render(state.table, spread=True)
+    total, spread = windows.render_binned(
+        state.table, bin_sides(state.spacing, windows.unit)[0]
+    )
     weight = state.typical.noise.variance(total + np.float32(state.typical.level))
     np.divide(np.float32(1), weight, out=weight)
     state.regression = BackgroundRegression(
-        *(image[windows.crop] for image in (total, spread, weight)),
+        total,
+        spread,
+        weight,
+        windows.image_shape,
         windows.valid,
         state.spacing,
         windows.unit,
     )
     if state.is_elliptical:
-        total = windows.render(state.table)
-    residual = (windows.image - total)[windows.crop]
+        total = state.regression.mean(windows.render(state.table)[windows.crop])
+    residual = state.regression.mean(windows.image[windows.crop]) - total
     # Hot pixels are no background.
     np.clip(residual, *state.typical.span, out=residual)
     field = state.regression.fit(residual)
@@ -185,7 +213,7 @@ def _touch_up_background(windows, state, pixels):
     # All of the background anew: corrections of corrections would take up noise.
     residual = state.background + pixels.residual
     pixels.tame(residual)
-    field = state.regression.fit(residual[windows.crop])
+    field = state.regression.fit(state.regression.mean(residual[windows.crop]))
     (level,) = field.at(state.positions, "level")
     change = field.image(windows.image_shape, windows.pad)
     change -= state.background

@@ -1,7 +1,5 @@
 """Linear filters of images, by Fourier transform: as fast for wide columns."""
 
-from functools import lru_cache
-
 import numpy as np
 from scipy import fft
 
@@ -27,7 +25,25 @@ def blob_response(image, width):
     response : ndarray of shape (n_rows, n_cols)
         Response, float32, in units of the image.
     """
-    return _filter(image, width, _laplacian, int(np.ceil(_REACH * width)) + 1)
+    return blob_responses(image, [width])[0]
+
+
+def blob_responses(image, widths):
+    """Filter an image for blobs of several widths.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    widths : list of float
+        Standard deviations of columns, px.
+
+    Returns
+    -------
+    responses : list of ndarray of shape (n_rows, n_cols)
+        What :func:`blob_response` makes of the image.
+    """
+    return _filter(image, widths, _laplacian, int(np.ceil(_REACH * max(widths))) + 1)
 
 
 def smooth(image, sigma, *, wrap=False):
@@ -49,10 +65,9 @@ def smooth(image, sigma, *, wrap=False):
         The smoothed image, float32.
     """
     pad = 0 if wrap else int(np.ceil(_REACH * sigma)) + 1
-    return _filter(image, sigma, _gaussian, pad)
+    return _filter(image, [sigma], _gaussian, pad)[0]
 
 
-@lru_cache(maxsize=64)
 def noise_response(width):
     """Compute how white noise of unit variance leaves the blob filter.
 
@@ -66,12 +81,15 @@ def noise_response(width):
     deviation : float
         Standard deviation of the response.
     """
-    frequency = 2 * np.pi * fft.fftfreq(256)
-    square = _laplacian(frequency[:, None], frequency, width) ** 2
-    return float(np.sqrt(square.mean()))
+    square = (2 * np.pi * fft.fftfreq(256) * width) ** 2
+    # The mean square of the transfer function, by its means along one axis.
+    mean, first, second = (
+        np.mean(square**power * np.exp(-square)) for power in range(3)
+    )
+    return float(np.sqrt(8 * (mean * second + first**2)))
 
 
-def _filter(image, sigma, transfer, pad):
+def _filter(image, sigmas, transfer, pad):
     """Filter an image that its mirror images continue by `pad` pixels."""
     shape = [fft.next_fast_len(length + 2 * pad, real=True) for length in image.shape]
     if not pad:
@@ -84,11 +102,13 @@ def _filter(image, sigma, transfer, pad):
     spectrum = fft.rfft2(np.pad(image - mean, sides, mode="symmetric"))
     rows = 2 * np.pi * fft.fftfreq(shape[0])[:, None].astype(np.float32)
     cols = 2 * np.pi * fft.rfftfreq(shape[1]).astype(np.float32)
-    gain = transfer(rows, cols, np.float32(sigma))
-    spectrum *= gain
-    filtered = fft.irfft2(spectrum, shape, overwrite_x=True)
-    filtered = filtered[pad : pad + image.shape[0], pad : pad + image.shape[1]]
-    return filtered + mean * gain[0, 0]
+    crop = tuple(slice(pad, pad + length) for length in image.shape)
+    filtered = []
+    for sigma in sigmas:
+        gain = transfer(rows, cols, np.float32(sigma))
+        part = fft.irfft2(spectrum * gain, shape, overwrite_x=True)[crop]
+        filtered.append(part + mean * gain[0, 0])
+    return filtered
 
 
 def _gaussian(rows, cols, sigma):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import (
     breadth_first_order,
     connected_components,
@@ -47,8 +47,9 @@ def spanning_forest(n, pairs, cost=None):
     forest : Forest
         The trees.
     """
-    ones = np.ones(len(pairs)) if cost is None else cost
-    graph = coo_array((ones, pairs.T), shape=(n, n)).tocsr()
+    weight = np.ones(len(pairs)) if cost is None else cost
+    start = np.searchsorted(pairs[:, 0], np.arange(n + 1))
+    graph = csr_array((weight, pairs[:, 1].copy(), start), shape=(n, n))
     n_parts, part = connected_components(graph, directed=False)
     if cost is not None:
         graph = minimum_spanning_tree(graph)
@@ -56,10 +57,9 @@ def spanning_forest(n, pairs, cost=None):
     by_part = np.argsort(part, kind="stable")
     size = np.bincount(part, minlength=n_parts)
     root = by_part[np.cumsum(size) - size + size // 2]
-    graph = coo_array(graph)
-    row = np.concatenate([graph.coords[0], np.full(n_parts, n)])
-    col = np.concatenate([graph.coords[1], root])
-    graph = coo_array((np.ones(len(row)), (row, col)), shape=(n + 1, n + 1)).tocsr()
+    near = np.concatenate([graph.indices, root])
+    start = np.append(graph.indptr, len(near))
+    graph = csr_array((np.ones(len(near)), near, start), shape=(n + 1, n + 1))
     _, parent = breadth_first_order(graph, n, directed=False)
     parent = parent[:n].astype(np.intp)
     parent[root] = root

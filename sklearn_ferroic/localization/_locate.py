@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._binning import bin_image, binned_scale, unbin_fit
 from ._border import stands_inside
 from ._calibration import (
     CLEAR,
@@ -73,12 +74,12 @@ def locate_columns(
     else:
         table = _find(image, valid, calibration, threshold, **scale)
         significance = _glance(image, table, calibration, spacing, width)
-        table = table[_apart(table, significance, calibration, spacing)]
-        if refine == "center_of_mass" and len(table):
-            table[:, ROW : COL + 1] = center_of_mass(
-                image, table[:, ROW : COL + 1], 1.5 * width, valid=valid
-            )
         fit = _unfitted(table)
+        fit = fit.take(_apart(fit, significance, calibration, spacing))
+        if refine == "center_of_mass" and len(fit.table):
+            fit.positions[:] = center_of_mass(
+                image, fit.positions, 1.5 * width, valid=valid
+            )
     return fit.take(stands_inside(fit, image.shape, valid, width))
 
 
@@ -133,33 +134,11 @@ def _glance(image, table, calibration, spacing, width):
 
 
 def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width):
-    options = {
-        "spacing": spacing,
-        "width": width,
-        "typical": calibration.typical,
-        "valid": valid,
-        "elliptical": shape == "elliptical",
-    }
-    first = calibration.first
-    if first is None or threshold != FIRST_THRESHOLD:
-        table = _find(
-            image, valid, calibration, threshold, spacing=spacing, width=width
-        )
-        first = _first_look(image, table, options)
-    both = _look_again(image, valid, first, calibration, spacing, width, threshold)
-    significance = significance_of(
-        both,
-        image,
-        valid,
-        calibration.noise,
-        calibration.inflation,
-        width,
-        first.significance,
-    )
-    significance = significance / calibration.inflation
-    start = both.take(_apart(both.table, significance, calibration, spacing))
+    options = {"valid": valid, "elliptical": shape == "elliptical"}
+    start = _search(image, calibration, threshold, spacing, width, options)
     if not len(start.table):
         return _unfitted(start.table)
+    options |= {"spacing": spacing, "width": width, "typical": calibration.typical}
     fit = fit_columns(
         image,
         start.table,
@@ -179,6 +158,32 @@ def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width
         inside = np.clip(start.positions[bad], 0, np.array(image.shape) - 1)
         fit.positions[bad] = center_of_mass(image, inside, 1.5 * width, valid=valid)
     return fit
+
+
+def _search(image, calibration, threshold, spacing, width, options):
+    """Find the columns and bring them near, on the binned image."""
+    side, valid = calibration.side, options["valid"]
+    image, calibration = bin_image(image, side), calibration.binned()
+    spacing, width = binned_scale(spacing, width, side)
+    first = calibration.first
+    if first is None or threshold != FIRST_THRESHOLD:
+        scale = {"spacing": spacing, "width": width}
+        table = _find(image, valid, calibration, threshold, **scale)
+        options = {"typical": calibration.typical, **scale, **options}
+        first = _first_look(image, table, options)
+    both = _look_again(image, valid, first, calibration, spacing, width, threshold)
+    significance = significance_of(
+        both,
+        image,
+        valid,
+        calibration.noise,
+        calibration.inflation,
+        width,
+        first.significance,
+    )
+    significance = significance / calibration.inflation
+    start = both.take(_apart(both, significance, calibration, spacing))
+    return unbin_fit(start, side)
 
 
 def _first_look(image, table, options):
@@ -213,18 +218,21 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
     )
 
 
-def _apart(table, significance, calibration, spacing):
+def _apart(fit, significance, calibration, spacing):
     """Tell which columns stand above the noise and apart from each other."""
     seen = np.flatnonzero(significance > calibration.significance)
-    table, significance = table[seen], significance[seen]
-    positions, height = table[:, ROW : COL + 1], table[:, AMPLITUDE]
+    fit, significance = fit.take(seen), significance[seen]
+    positions, height = fit.positions, fit.table[:, AMPLITUDE]
     pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
+    # Columns in noise may look closer than they are.
+    error = np.nan_to_num(np.hypot(*fit.std[:, ROW : COL + 1].T))
+    distance += calibration.inflation * np.hypot(*error[pairs].T)
     keep = drop_crowded(positions, height, pairs, distance, spacing)
     # Bumps of noise stand alone, columns do not: faint ones not among faint ones.
     clear = significance > CLEAR
     together = pairs[keep[pairs].all(axis=1)]
     company, clear_company = (
-        np.bincount(together.ravel(), of.ravel(), minlength=len(table))
+        np.bincount(together.ravel(), of.ravel(), minlength=len(height))
         for of in (np.ones(together.shape), clear[together[:, ::-1]])
     )
     keep &= (

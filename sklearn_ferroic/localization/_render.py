@@ -1,10 +1,8 @@
 """Sums of many Gaussian columns as matrix products.
 
 A round Gaussian is an outer product, and a sum of such on a tile of the image is a
-matrix product. All tiles of a row of tiles are computed at once.
+matrix product. Many tiles are computed at once.
 """
-
-from itertools import pairwise
 
 import numpy as np
 
@@ -14,9 +12,13 @@ from ._columns import AMPLITUDE, COL, ROW, SIGMA
 _TILE = 4
 # Exponent beyond which a column is nothing.
 _FAR = 30
+# Columns that have moved no farther than this stay with their tiles, in the same units.
+_SLACK = 0.2
+# As many tiles at a time, at least.
+_N_TILES = 32
 
 
-def render(shape, table, reach, *, spread=False):
+def render(shape, table, reach):
     """Sum round Gaussian columns.
 
     Parameters
@@ -27,63 +29,100 @@ def render(shape, table, reach, *, spread=False):
         Amplitude, row, col, sigma.
     reach : float
         Distance up to which a column is painted at least, px.
-    spread : bool, default=False
-        Whether to compute the derivative by the logarithm of all sigmas, too.
 
     Returns
     -------
     total : ndarray of shape (n_rows, n_cols)
-        The sum, float32; with `spread` a pair of the sum and its derivative.
+        The sum, float32.
     """
-    side = int(np.ceil(max(_TILE * reach, 8)))
-    n_tiles = [-(-length // side) for length in shape]
-    owner, tile = _tiles_of_columns(table, reach, side, n_tiles)
-    columns = table[owner, : SIGMA + 1]
-    columns[:, ROW : COL + 1] -= side * np.stack(np.divmod(tile, n_tiles[1]), axis=1)
-    columns = columns.T.astype(np.float32)
-    sums = [
-        np.empty((n_tiles[0], side, n_tiles[1], side), dtype=np.float32)
-        for _ in range(1 + spread)
-    ]
-    splits = np.searchsorted(tile, n_tiles[1] * np.arange(n_tiles[0] + 1))
-    for number, (first, last) in enumerate(pairwise(splits)):
-        tiles = [total[number].transpose(1, 0, 2) for total in sums]
-        place = tile[first:last] - number * n_tiles[1]
-        _paint(_by_tile(columns[:, first:last], place, n_tiles[1]), side, tiles)
-    area = np.multiply(n_tiles, side)
-    sums = [total.reshape(area)[: shape[0], : shape[1]] for total in sums]
-    return tuple(sums) if spread else sums[0]
+    return Renderer(shape, reach).render(table)
 
 
-def _tiles_of_columns(table, reach, side, n_tiles):
-    """List which columns reach into which tile, tile by tile."""
-    positions = table[:, ROW : COL + 1]
-    first = np.floor((positions - reach) / side).astype(np.intp)
-    last = np.floor((positions + reach) / side).astype(np.intp)
-    owners, tiles = [], []
-    for step in np.ndindex(2, 2):
-        row, col = (first + step).T
-        inside = (first + step <= last).all(axis=1)
-        inside &= (row >= 0) & (row < n_tiles[0]) & (col >= 0) & (col < n_tiles[1])
-        owners.append(np.flatnonzero(inside))
-        tiles.append((row * n_tiles[1] + col)[inside])
-    owner, tile = np.concatenate(owners), np.concatenate(tiles)
-    order = np.argsort(tile, kind="stable")
-    return owner[order], tile[order]
+class Renderer:
+    """Sums of the same columns on the same image, as these move a little.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image.
+    reach : float
+        Distance up to which a column is painted at least, px.
+    """
 
-def _by_tile(columns, tile, n_tiles):
-    """Arrange columns by tile; places to spare are held by columns of no height."""
-    count = np.bincount(tile, minlength=n_tiles)
-    rank = np.arange(len(tile)) - (np.cumsum(count) - count)[tile]
-    arranged = np.zeros((SIGMA + 1, n_tiles, count.max(), 1), dtype=np.float32)
-    arranged[SIGMA] = 1
-    arranged[:, tile, rank, 0] = columns
-    return arranged
+    def __init__(self, shape, reach):
+        self.shape, self.slack = shape, _SLACK * reach
+        self.reach = reach + self.slack
+        self.side = int(np.ceil(max(_TILE * reach, 8)))
+        self.n_tiles = [-(-length // self.side) for length in shape]
+        self.positions, self.owner = np.full((1, 2), np.inf), None
+
+    def render(self, table, *, spread=False):
+        """Sum the columns.
+
+        Parameters
+        ----------
+        table : ndarray of shape (n, 4) or more
+            Amplitude, row, col, sigma.
+        spread : bool, default=False
+            Whether to compute the derivative by the logarithm of all sigmas, too.
+
+        Returns
+        -------
+        total : ndarray of shape (n_rows, n_cols)
+            The sum, float32; with `spread` a pair of the sum and its derivative.
+        """
+        self._share_out(table[:, ROW : COL + 1])
+        (n_down, n_along), side = self.n_tiles, self.side
+        sums = [
+            np.empty((n_down, side, n_along, side), dtype=np.float32)
+            for _ in range(1 + spread)
+        ]
+        # Places to spare are held by a column of no height.
+        columns = np.zeros((SIGMA + 1, len(table) + 1))
+        columns[:, :-1], columns[SIGMA, -1] = table[:, : SIGMA + 1].T, 1
+        step = max(1, _N_TILES // n_along)
+        for first in range(0, n_down, step):
+            owner = self.owner[first : first + step]
+            own = columns[:, owner, None]
+            rows = side * np.arange(first, first + len(owner))
+            own[ROW] -= rows[:, None, None, None]
+            own[COL] -= (side * np.arange(n_along))[:, None, None]
+            tiles = [
+                total[first : first + step].transpose(0, 2, 1, 3) for total in sums
+            ]
+            _paint(own.astype(np.float32), side, tiles)
+        area = np.multiply(self.n_tiles, side)
+        n_rows, n_cols = self.shape
+        sums = [total.reshape(area)[:n_rows, :n_cols] for total in sums]
+        return tuple(sums) if spread else sums[0]
+
+    def _share_out(self, positions):
+        """List which columns reach into which tile."""
+        if positions.shape == self.positions.shape and (
+            np.abs(positions - self.positions).max(initial=0) < self.slack
+        ):
+            return
+        self.positions = positions.copy()
+        first = np.floor((positions - self.reach) / self.side).astype(np.intp)
+        last = np.floor((positions + self.reach) / self.side).astype(np.intp)
+        owners, tiles = [], []
+        for step in np.ndindex(2, 2):
+            tile = first + step
+            inside = ((tile <= last) & (tile >= 0) & (tile < self.n_tiles)).all(axis=1)
+            owners.append(np.flatnonzero(inside))
+            tiles.append(tile[inside] @ [self.n_tiles[1], 1])
+        owner, tile = np.concatenate(owners), np.concatenate(tiles)
+        order = np.argsort(tile, kind="stable")
+        owner, tile = owner[order], tile[order]
+        count = np.bincount(tile, minlength=np.prod(self.n_tiles))
+        rank = np.arange(len(tile)) - (np.cumsum(count) - count)[tile]
+        self.owner = np.full((len(count), count.max()), -1)
+        self.owner[tile, rank] = owner
+        self.owner = self.owner.reshape(*self.n_tiles, -1)
 
 
 def _paint(columns, side, tiles):
-    """Paint a row of tiles, and where there is a second one, its derivative."""
+    """Paint tiles, and where there is a second set of them, their derivatives."""
     # Rows and cols side by side: their squared distances, half and in sigmas.
     square = np.arange(side, dtype=np.float32) - columns[[ROW, COL]]
     square *= np.sqrt(np.float32(0.5)) / columns[SIGMA]
@@ -94,7 +133,7 @@ def _paint(columns, side, tiles):
     np.negative(square, out=square)
     rise, run = np.exp(square, out=square)
     rise *= columns[AMPLITUDE]
-    np.matmul(rise.transpose(0, 2, 1), run, out=tiles[0])
+    np.matmul(rise.swapaxes(-1, -2), run, out=tiles[0])
     if len(tiles) > 1:
-        np.matmul((rise * down).transpose(0, 2, 1), run, out=tiles[1])
-        tiles[1] += rise.transpose(0, 2, 1) @ (run * along)
+        np.matmul((rise * down).swapaxes(-1, -2), run, out=tiles[1])
+        tiles[1] += rise.swapaxes(-1, -2) @ (run * along)

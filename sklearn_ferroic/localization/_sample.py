@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from ._binning import bin_image
+
 # Sides in spacings of each of so many squares that show all levels, of the gaps
 # between them, and of the blocks to choose by.
 _SAMPLE_SIDE = 12
@@ -63,7 +65,7 @@ class Blocks:
         side, _, contrast = self._squares(n_spacings)
         return self._cut(image, valid, contrast.argmax(), contrast.shape, side)
 
-    def sample(self, image, valid, transform):
+    def sample(self, image, valid, side_of_bins, transform):
         """Stack squares that show columns, of the lowest level to the highest.
 
         Parameters
@@ -71,7 +73,9 @@ class Blocks:
         image : ndarray of shape (n_rows, n_cols)
             The image.
         valid : ndarray of bool of shape (n_rows, n_cols) or None
-            Pixels that count; None for all.
+            Pixels that count; None for all. Masks are not binned.
+        side_of_bins : int
+            The squares are binned to this, px.
         transform : callable
             What is to be made of each square before it is stacked.
 
@@ -96,8 +100,9 @@ class Blocks:
             self._cut(image, valid, place, level.shape, side)
             for place in shows[np.rint(rank).astype(int)]
         ]
+        parts = [(bin_image(part, side_of_bins), mask) for part, mask in parts]
         n_cols = max(part.shape[1] for part, _ in parts)
-        gap = round(_GAP * self.spacing)
+        gap = round(_GAP * self.spacing / side_of_bins)
         stack = [[], [], []]
         for part, mask in parts:
             sides = ((0, gap), (0, n_cols - part.shape[1]))

@@ -1,9 +1,12 @@
 """The spacing of the columns, read off the image itself."""
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import fft
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
+from ._binning import sum_blocks
 from ._filters import smooth
 
 # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
@@ -88,38 +91,46 @@ def _bin_mean(image, side):
     """Average square blocks of an image; incomplete ones are left out."""
     if side == 1:
         return image
-    rows, cols = (length // side for length in image.shape)
-    blocks = image[: rows * side, : cols * side].reshape(rows, side, cols, side)
-    return blocks.mean(axis=(1, 3))
+    rows, cols = (length // side * side for length in image.shape)
+    return sum_blocks(image[:rows, :cols], side) / np.float32(side**2)
 
 
 def _strongest_period(tiles):
     shape = tiles[0].shape
-    window = np.outer(*(np.hanning(length + 2)[1:-1] for length in shape))
-    window = window.astype(np.float32)
+    window, frequency, ring = _rings(shape)
     power = 0
     for tile in tiles:
-        power = power + np.abs(fft.rfft2(tile * window)) ** 2
-    rows = fft.fftfreq(shape[0])[:, None].astype(np.float32)
-    cols = fft.rfftfreq(shape[1]).astype(np.float32)
-    frequency = np.sqrt(rows**2 + cols**2)
-    # Rings of equal |frequency|: their mean logarithm is noise's, whatever stands
-    # out.
-    n_rings = max(8, min(shape) // 6)
-    ring = np.minimum((frequency * (2 * n_rings)).astype(np.intp), n_rings).ravel()
+        spectrum = fft.rfft2(tile * window)
+        power = power + (spectrum.real**2 + spectrum.imag**2)
+    # Their mean logarithm is noise's, whatever stands out.
     tiny = np.finfo(np.float32).tiny
     logs_of_power = np.log(power + tiny)
     logs = np.bincount(ring, logs_of_power.ravel()) / np.bincount(ring)
     # Blurred by the detector along one direction, noise differs along a ring.
     nearby = uniform_filter(logs_of_power, _NEARBY, mode="wrap")
     floor = np.maximum(logs.astype(np.float32)[ring].reshape(power.shape), nearby)
-    excess = power - _MIN_EXCESS * np.exp(floor - np.float32(_MEAN_LOG))
-    allowed = (frequency > 2.5 / min(shape)) & (frequency < 0.48) & (excess > 0)
-    if not allowed.any():
+    floor += np.float32(np.log(_MIN_EXCESS) - _MEAN_LOG)
+    allowed = (frequency > 2.5 / min(shape)) & (frequency < 0.48)
+    allowed = np.flatnonzero(allowed & (logs_of_power > floor))
+    if not allowed.size:
         return np.nan
     # A reflection counts by its curvature: layers and ramps are strong but slow.
-    merit = np.where(allowed, excess * frequency**2, 0)
-    return float(1 / frequency.flat[merit.argmax()])
+    merit = power.flat[allowed] - np.exp(floor.flat[allowed])
+    merit *= frequency.flat[allowed] ** 2
+    return float(1 / frequency.flat[allowed[merit.argmax()]])
+
+
+# Stacks are of one shape.
+@lru_cache(maxsize=1)
+def _rings(shape):
+    """Window for the power spectrum; |frequency|, and the number of its ring."""
+    window = np.outer(*(np.hanning(length + 2)[1:-1] for length in shape))
+    rows = fft.fftfreq(shape[0])[:, None].astype(np.float32)
+    cols = fft.rfftfreq(shape[1]).astype(np.float32)
+    frequency = np.sqrt(rows**2 + cols**2)
+    n_rings = max(8, min(shape) // 6)
+    ring = np.minimum((frequency * (2 * n_rings)).astype(np.intp), n_rings).ravel()
+    return window.astype(np.float32), frequency, ring
 
 
 def _autocorrelation(tiles, period):

@@ -149,7 +149,8 @@ def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=Fals
     step = np.empty((len(active), state.table.shape[1]))
     # The information hardly changes with a short step of a whole, round column.
     stale = (state.step_size[active] > _STALE) | ~windows.whole[active]
-    stale |= state.is_elliptical
+    # Few columns are done faster all alike.
+    stale |= state.is_elliptical or not pixels.ready
     for places in (np.flatnonzero(stale), np.flatnonzero(~stale)):
         if not places.size:
             continue

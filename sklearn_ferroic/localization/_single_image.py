@@ -4,12 +4,14 @@ from functools import wraps
 
 import numpy as np
 
-from ._calibration import calibrate, estimate_width
+from ._binning import binned_scale
+from ._calibration import calibrate
 from ._columns import AMPLITUDE, BACKGROUND, ColumnFit, on_image
 from ._locate import locate_columns
 from ._scale import estimate_spacing
 from ._score import explained_variance, power_sums
 from ._tiles import not_twice
+from ._width import estimate_width
 
 # The image must hold this many spacings along each side.
 _MIN_SPACINGS = 3
@@ -122,9 +124,8 @@ def locate_tile(number, image, valid, tile, calibration, **options):
     if valid is not None and valid.all():
         valid = None
     if calibration.first is not None:
-        first = calibration.first.crop(
-            tile.window, tile.origin, _TAIL * options["width"]
-        )
+        _, width = binned_scale(options["spacing"], options["width"], calibration.side)
+        first = calibration.first.crop(tile.window, calibration.side, _TAIL * width)
         calibration = calibration._replace(first=first)
     fit = locate_columns(image / calibration.unit, valid, calibration, **options)
     fit.positions[:] += tile.origin

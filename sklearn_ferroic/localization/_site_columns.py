@@ -54,8 +54,8 @@ def relative_brightness(fits, labels, n_sublattices):
         for number in np.unique(label):
             row[number] = np.median(fit.table[label == number, AMPLITUDE])
     known = level[level[:, 0] > 0]
-    if not len(known):
-        return np.full(n_sublattices, np.nan)
+    if len(known) < 2:
+        return (known / known[:, :1]).ravel() if len(known) else level[0] * np.nan
     return np.nanmedian(known / known[:, :1], axis=0)
 
 

@@ -10,7 +10,7 @@ triangular lattice, brightness divides alone.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array, diags_array
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
@@ -143,9 +143,9 @@ def _own_spacing(nearest, spacing):
 
 def _surroundings(n, pairs, weight):
     """Share of each neighbour in a column's surroundings, rows summing to 1."""
-    graph = coo_array((weight, pairs.T), shape=(n, n)).tocsr()
-    graph = graph + graph.T
-    return diags_array(1 / np.maximum(graph.sum(axis=1), 1e-30)) @ graph
+    ends, weight = np.concatenate([pairs, pairs[:, ::-1]]).T, np.tile(weight, 2)
+    total = np.bincount(ends[0], weight, minlength=n)
+    return csr_array((weight / total[ends[0]], ends), shape=(n, n))
 
 
 def _typical_contrast(contrast, positions, region):

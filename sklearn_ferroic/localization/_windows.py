@@ -1,11 +1,11 @@
 """Windows around columns: what is cut from the image, what is painted on it."""
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
+from ._binning import bin_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, STRETCH
 from ._gaussian import exponents, monomials
-from ._render import render
+from ._render import Renderer, render
 
 # Window radius in units of the width: beyond it lies 1 % of the information.
 _REACH = 3.5
@@ -71,11 +71,12 @@ class Windows:
         return [rows[first : first + step] for first in range(0, len(rows), step)]
 
     def cut(self, padded, rows):
-        """Copy the windows of some columns, as flat pixels, from a padded image."""
+        """Copy windows of columns, as flat pixels, from a contiguous padded image."""
         row, col = self.corner[rows].T
-        # A sliding view of all windows takes longer to make.
-        shape = (*np.subtract(padded.shape, self.side - 1), self.side, self.side)
-        windows = as_strided(padded, shape, 2 * padded.strides, writeable=False)
+        side, (n_rows, n_cols) = self.side, padded.shape
+        # A view of all windows; NumPy's own functions take longer to make it.
+        shape = (n_rows - side + 1, n_cols - side + 1, side, side)
+        windows = np.ndarray(shape, padded.dtype, padded, 0, 2 * padded.strides)
         return windows[row, col].reshape(len(rows), -1)
 
     def mask(self, rows, weight):
@@ -125,6 +126,7 @@ class ColumnWindows(Windows):
         # Moments are taken over the disc: corners are other columns' business.
         self.quadratic_on_disc = quadratic * self.disc[:, None]
         self.quartic_on_disc = quartic * self.disc[:, None]
+        self.renderer = Renderer(self.shape, _TAIL * width)
 
     def gaussians(self, table, rows):
         """Gaussians of unit height on the windows of some columns."""
@@ -133,22 +135,33 @@ class ColumnWindows(Windows):
         np.maximum(shape, np.float32(_DEEPEST), out=shape)
         return np.exp(shape, out=shape)
 
-    def render(self, table, *, spread=False):
-        """Sum all columns' Gaussians on the padded image.
-
-        With `spread`, and its derivative by the logarithm of all sigmas. For that
-        and for no more, elliptical columns are taken as round.
-        """
-        padded = table[:, : SIGMA + 1].copy()
-        padded[:, ROW : COL + 1] += self.pad
-        if spread or table.shape[1] == SIGMA + 1:
-            return render(self.shape, padded, _TAIL * self.unit, spread=spread)
+    def render(self, table):
+        """Sum all columns' Gaussians on the padded image."""
+        if table.shape[1] == SIGMA + 1:
+            return self.renderer.render(self._on_padded(table))
         total = np.zeros(self.shape, dtype=np.float32)
         for rows in self.chunks(np.arange(len(table))):
             shape = self.gaussians(table, rows)
             shape *= table[rows, AMPLITUDE, None].astype(np.float32)
             self.add(total, rows, shape)
         return total
+
+    def render_binned(self, table, side):
+        """Mean of all columns' Gaussians, as if round, over square blocks of pixels.
+
+        And its derivative by the logarithm of all sigmas.
+        """
+        if side == 1:
+            both = self.renderer.render(self._on_padded(table), spread=True)
+            return [image[self.crop] for image in both]
+        shape = [-(-length // side) for length in self.image_shape]
+        renderer = Renderer(shape, _TAIL * self.unit / side)
+        return renderer.render(bin_columns(table[:, : SIGMA + 1], side), spread=True)
+
+    def _on_padded(self, table):
+        padded = table[:, : SIGMA + 1].copy()
+        padded[:, ROW : COL + 1] += self.pad
+        return padded
 
 
 def render_columns(shape, table, width):
@@ -198,7 +211,7 @@ def matched_significance(image, fit, noise, width, valid=None):
     """
     columns, level = fit.columns, fit.table[:, BACKGROUND].astype(np.float32)
     windows = ColumnWindows(image, columns, width, valid)
-    total = windows.render(columns)
+    total = np.ascontiguousarray(windows.render(columns))
     typical = columns[:, : SIGMA + 1].copy()
     typical[:, SIGMA] = width
     significance = np.empty(len(columns))

@@ -6,6 +6,10 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_angle_coherence": ["angle_coherence_score"],
+        "_angle_scorers": [
+            "circular_correlation_scorer",
+            "neg_angular_error_scorer",
+        ],
         "_circular": ["angle_registration", "angular_error", "circular_mean"],
         "_circular_correlation": ["circular_correlation"],
         "_label_scorers": [
@@ -16,8 +20,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_latent_leakage": ["latent_leakage_score"],
         "_pose_scorers": [
             "angle_coherence_scorer",
-            "circular_correlation_scorer",
-            "neg_angular_error_scorer",
             "neg_latent_leakage_scorer",
             "rotation_equivariance_scorer",
         ],

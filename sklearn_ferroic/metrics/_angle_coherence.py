@@ -4,9 +4,8 @@ import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import validate_params
 
-from ..sites import AtomSites
-from ._labels import encode_labels
-from ._neighbor_graph import find_groups, neighbor_edges, second_neighbors
+from ._label_graph import CONSTRAINTS, build_label_graph
+from ._neighbor_graph import second_neighbors
 
 WORST_ANGLE_COHERENCE = -1.0
 # An angle whose squared scatter is less than this is constant.
@@ -14,14 +13,7 @@ _NO_SPREAD = 1e-9
 
 
 @validate_params(
-    {
-        "sites": [AtomSites, "array-like"],
-        "labels": ["array-like"],
-        "angle": ["array-like"],
-        "angle_std": ["array-like", None],
-        "frame": ["array-like", None],
-        "sublattice": ["array-like", None],
-    },
+    {**CONSTRAINTS, "angle": ["array-like"], "angle_std": ["array-like", None]},
     prefer_skip_nested_validation=True,
 )
 def angle_coherence_score(
@@ -103,16 +95,17 @@ def angle_coherence_score(
     >>> round(angle_coherence_score(positions, joined, angle), 2)
     0.39
     """
-    positions, group = find_groups(sites, frame, sublattice)
-    codes, n_labels = encode_labels(labels)
+    positions, _, codes, n_labels, edges = build_label_graph(
+        sites, labels, frame, sublattice
+    )
     angle = column_or_1d(angle, dtype=np.float64)
     weight = np.isfinite(angle).astype(np.float64)
     if angle_std is not None:
         width = column_or_1d(angle_std, dtype=np.float64)
         check_consistent_length(angle, width)
         weight *= np.nan_to_num(np.exp(-(width**2) / 2))
-    check_consistent_length(positions, codes, angle)
-    pairs = second_neighbors(positions, neighbor_edges(positions, group))
+    check_consistent_length(positions, angle)
+    pairs = second_neighbors(positions, edges)
     if n_labels < 2 or len(pairs) == 0 or weight.sum() == 0:
         return WORST_ANGLE_COHERENCE
     direction = np.exp(1j * np.nan_to_num(angle))

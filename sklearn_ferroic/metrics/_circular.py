@@ -9,6 +9,12 @@ from sklearn.utils._param_validation import Interval, validate_params
 from .._angles import mean_direction, robust_center, wrap_angle
 
 N_FOLD = [Interval(Integral, 1, None, closed="left")]
+# What the comparisons of two sets of angles have in common.
+PAIR_CONSTRAINTS = {
+    "angle_true": ["array-like"],
+    "angle_pred": ["array-like"],
+    "n_fold": N_FOLD,
+}
 
 
 def check_angles(angles, name):
@@ -84,10 +90,7 @@ def circular_mean(angles, *, sample_weight=None, n_fold=1):
     return mean_direction(angles, n_fold, sample_weight)
 
 
-@validate_params(
-    {"angle_true": ["array-like"], "angle_pred": ["array-like"], "n_fold": N_FOLD},
-    prefer_skip_nested_validation=True,
-)
+@validate_params(PAIR_CONSTRAINTS, prefer_skip_nested_validation=True)
 def angle_registration(angle_true, angle_pred, *, n_fold=1):
     """Find the one rotation that turns predicted angles onto true ones.
 
@@ -142,12 +145,7 @@ def angle_registration(angle_true, angle_pred, *, n_fold=1):
 
 
 @validate_params(
-    {
-        "angle_true": ["array-like"],
-        "angle_pred": ["array-like"],
-        "n_fold": N_FOLD,
-        "register": ["boolean"],
-    },
+    {**PAIR_CONSTRAINTS, "register": ["boolean"]},
     prefer_skip_nested_validation=True,
 )
 def angular_error(angle_true, angle_pred, *, n_fold=1, register=False):

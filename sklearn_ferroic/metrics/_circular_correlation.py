@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import validate_params
 
-from ._circular import N_FOLD, check_angles
+from ._circular import PAIR_CONSTRAINTS, check_angles
 
 # The direction of a mean resultant shorter than this hangs on few of the angles.
 _SHORTEST = 0.1
@@ -12,10 +12,7 @@ _SHORTEST = 0.1
 _NO_SPREAD = 1e-12
 
 
-@validate_params(
-    {"angle_true": ["array-like"], "angle_pred": ["array-like"], "n_fold": N_FOLD},
-    prefer_skip_nested_validation=True,
-)
+@validate_params(PAIR_CONSTRAINTS, prefer_skip_nested_validation=True)
 def circular_correlation(angle_true, angle_pred, *, n_fold=1):
     """Compute the correlation of two sets of angles.
 

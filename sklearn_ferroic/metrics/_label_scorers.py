@@ -1,9 +1,8 @@
 """Scorers of labels: what a search calls with a fitted estimator and held-out sites."""
 
-import numpy as np
-
+from ._predicted_labels import predict_labels, predict_labels_of_sites
 from ._spatial_coherence import spatial_coherence_score
-from ._stages import labels_of_sites, predict_labels
+from ._truth import check_truth
 from ._variant_accuracy import variant_accuracy_score
 from ._wall_straightness import wall_straightness_score
 
@@ -64,8 +63,8 @@ def spatial_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
     >>> round(spatial_coherence_scorer(pipeline.fit(sites), sites), 2)
     0.89
     """
-    labels, sites = labels_of_sites(estimator, X, n_clusters)
-    return spatial_coherence_score(sites, labels)
+    found = predict_labels_of_sites(estimator, X, n_clusters)
+    return spatial_coherence_score(found.sites, found.labels)
 
 
 def wall_straightness_scorer(estimator, X, y=None, *, n_clusters=4, reach=3.0):
@@ -116,8 +115,8 @@ def wall_straightness_scorer(estimator, X, y=None, *, n_clusters=4, reach=3.0):
     >>> round(wall_straightness_scorer(pipeline.fit(sites), sites), 2)
     1.0
     """
-    labels, sites = labels_of_sites(estimator, X, n_clusters)
-    return wall_straightness_score(sites, labels, reach=reach)
+    found = predict_labels_of_sites(estimator, X, n_clusters)
+    return wall_straightness_score(found.sites, found.labels, reach=reach)
 
 
 def variant_accuracy_scorer(estimator, X, y=None, *, n_clusters=4):
@@ -166,10 +165,7 @@ def variant_accuracy_scorer(estimator, X, y=None, *, n_clusters=4):
     >>> variant_accuracy_scorer(k_means, X, [1, 1, 0, -1])
     1.0
     """
-    if y is None:
-        raise ValueError(
-            "variant_accuracy needs the true variants: give y, one a sample, to fit of "
-            "the search. Without a truth use spatial_coherence or wall_straightness."
-        )
-    labels, _ = predict_labels(estimator, X, n_clusters)
-    return variant_accuracy_score(np.asarray(y), labels)
+    y = check_truth(
+        y, "variant_accuracy", "variants", "spatial_coherence or wall_straightness"
+    )
+    return variant_accuracy_score(y, predict_labels(estimator, X, n_clusters).labels)

@@ -115,10 +115,8 @@ def second_neighbors(positions, edges):
         # the step that stands so many places after each one of the same middle
         first = np.flatnonzero(place + ahead < degree[middle])
         pair = np.stack([end[first], end[first + ahead]], axis=1)
-        arms = positions[pair] - positions[middle[first], None]
-        cosine = arms.prod(axis=1).sum(axis=1)
-        cosine /= np.hypot(*arms[:, 0].T) * np.hypot(*arms[:, 1].T)
-        found.append(np.sort(pair[cosine < _STRAIGHT], axis=1))
+        straight = _cosine(positions, middle[first], *pair.T) < _STRAIGHT
+        found.append(np.sort(pair[straight], axis=1))
     return np.unique(np.concatenate(found), axis=0)
 
 
@@ -127,18 +125,21 @@ def _skeleton(positions):
         triangles = Delaunay(positions).simplices
     except (QhullError, ValueError):
         return _chain(positions)
-    corners = positions[triangles]
     edges, seen_wide = [], []
     for k in range(3):
-        first, second = (k + 1) % 3, (k + 2) % 3
-        arms = corners[:, first] - corners[:, k], corners[:, second] - corners[:, k]
-        cosine = (arms[0] * arms[1]).sum(axis=1)
-        cosine /= np.hypot(*arms[0].T) * np.hypot(*arms[1].T)
-        edges.append(np.sort(triangles[:, [first, second]], axis=1))
-        seen_wide.append(cosine < _WIDEST)
+        corner, *others = np.roll(triangles, -k, axis=1).T
+        edges.append(np.sort(np.stack(others, axis=1), axis=1))
+        seen_wide.append(_cosine(positions, corner, *others) < _WIDEST)
     edges, index = np.unique(np.concatenate(edges), axis=0, return_inverse=True)
     excluded = np.bincount(index.ravel(), np.concatenate(seen_wide), len(edges)) > 0
     return edges[~excluded].astype(np.intp)
+
+
+def _cosine(positions, corner, first, second):
+    """Cosine of the angle at which sites see two others."""
+    first = positions[first] - positions[corner]
+    second = positions[second] - positions[corner]
+    return (first * second).sum(axis=1) / (np.hypot(*first.T) * np.hypot(*second.T))
 
 
 def _chain(positions):

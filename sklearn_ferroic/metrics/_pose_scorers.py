@@ -1,4 +1,4 @@
-"""Scorers of angle and latents."""
+"""Scorers of angle and latents that need no truth."""
 
 import numpy as np
 from sklearn.model_selection import KFold
@@ -6,13 +6,14 @@ from sklearn.utils import check_consistent_length
 
 from ..model_selection import SpatialBlockKFold
 from ._angle_coherence import WORST_ANGLE_COHERENCE, angle_coherence_score
-from ._circular import angular_error
-from ._circular_correlation import circular_correlation
 from ._labels import encode_labels
 from ._latent_leakage import angle_code, explained_share, variant_code
+from ._pose import read_pose
+from ._predicted_labels import predict_labels_of_sites
 from ._rotation_equivariance import rotation_equivariance_score
-from ._stages import begin_at_windows, labels_of_sites, read_angle, read_pose
+from ._stages import begin
 
+WORST_LEAKAGE = -1.0
 _N_FOLDS = 4
 # Fewer samples do not show a dependence.
 _FEWEST = 20
@@ -65,12 +66,10 @@ def angle_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
     >>> angle_coherence_scorer(pipeline, sites)
     -1.0
     """
-    labels, sites = labels_of_sites(estimator, X, n_clusters)
-    steps, samples = begin_at_windows(estimator, X)
-    angle, width = read_angle(steps, samples)
-    if angle is None:
+    labels, pose, sites = predict_labels_of_sites(estimator, X, n_clusters)
+    if pose is None:
         return WORST_ANGLE_COHERENCE
-    return angle_coherence_score(sites, labels, angle, angle_std=width)
+    return angle_coherence_score(sites, labels, pose.angle, angle_std=pose.angle_std)
 
 
 def rotation_equivariance_scorer(estimator, X, y=None):
@@ -155,138 +154,20 @@ def neg_latent_leakage_scorer(estimator, X, y=None):
     >>> neg_latent_leakage_scorer(PCA(2).fit(X), X)
     -1.0
     """
-    steps, samples = begin_at_windows(estimator, X)
-    angle, latents = read_pose(steps, samples)
-    if angle is None:
-        return -1.0
-    code, known = _target(angle if y is None else np.asarray(y))
-    check_consistent_length(angle, code)
-    known = np.flatnonzero(known & np.isfinite(angle) & np.isfinite(latents).all(1))
-    if len(known) < _FEWEST:
-        return -1.0
-    if not np.ptp(latents[known], axis=0).any():
-        return -1.0
+    steps, samples = begin(estimator, X)
+    pose = read_pose(steps, samples)
+    if pose is None:
+        return WORST_LEAKAGE
+    code, known = _target(pose.angle if y is None else np.asarray(y))
+    check_consistent_length(pose.angle, code)
+    known &= np.isfinite(pose.angle) & np.isfinite(pose.latents).all(axis=1)
+    known = np.flatnonzero(known)
+    latents = pose.latents[known]
+    if len(known) < _FEWEST or not np.ptp(latents, axis=0).any():
+        return WORST_LEAKAGE
     splits = _folds(samples.sites, known)
-    leakage = explained_share(latents[known], code[known], splits)
-    return -1.0 if np.isnan(leakage) else 0.0 - leakage
-
-
-def circular_correlation_scorer(estimator, X, y=None):
-    """Score the circular correlation of held-out angles with true ones.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted; a pipeline with a step that names an angle, or that step.
-    X : AtomSites of length n_sites, images or array-like of patches
-        The held-out samples.
-    y : array-like of shape (n_samples,)
-        True angles in radians, NaN where there is none.
-
-    Returns
-    -------
-    score : float
-        Between −1 and 1, higher is better. −1 for an estimator without an angle and
-        where the correlation is not defined, as when the angle has collapsed.
-
-    Raises
-    ------
-    ValueError
-        If `y` is None or differs from `X` in length.
-
-    See Also
-    --------
-    circular_correlation : The coefficient, and where it is weak.
-    get_scorer : The scorers by name.
-
-    Notes
-    -----
-    Samples whose window is not finite are left out. Of no use where the truth has but
-    two opposite variants: the coefficient then tells nothing or is −1 for all models.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn.decomposition import PCA
-    >>> from sklearn_ferroic.metrics import circular_correlation_scorer
-    >>> X = np.random.default_rng(0).random((20, 9))
-    >>> circular_correlation_scorer(PCA(2).fit(X), X, np.zeros(20))
-    -1.0
-    """
-    y, angle = _angles(estimator, X, y, "circular_correlation")
-    told = np.isfinite(y) & np.isfinite(angle)
-    if not told.any():
-        return -1.0
-    correlation = circular_correlation(y[told], angle[told])
-    return -1.0 if np.isnan(correlation) else correlation
-
-
-def neg_angular_error_scorer(estimator, X, y=None):
-    """Score the error of held-out angles against true ones, after registration.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted; a pipeline with a step that names an angle, or that step.
-    X : AtomSites of length n_sites, images or array-like of patches
-        The held-out samples.
-    y : array-like of shape (n_samples,)
-        True angles in radians, NaN where there is none.
-
-    Returns
-    -------
-    score : float
-        The negative of the mean absolute error in radians, between −π and 0, higher
-        is better. −π for an estimator without an angle and if no sample has a true one.
-
-    Raises
-    ------
-    ValueError
-        If `y` is None or differs from `X` in length.
-
-    See Also
-    --------
-    angular_error : The errors and the registration.
-    get_scorer : The scorers by name.
-
-    Notes
-    -----
-    A sample whose window is not finite counts as π. All angles of a held-out side are
-    turned by the one rotation that fits best there: where that side has one variant
-    only, an angle that never changes has no error.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn.decomposition import PCA
-    >>> from sklearn_ferroic.metrics import neg_angular_error_scorer
-    >>> X = np.random.default_rng(0).random((20, 9))
-    >>> round(neg_angular_error_scorer(PCA(2).fit(X), X, np.zeros(20)), 4)
-    -3.1416
-    """
-    y, angle = _angles(estimator, X, y, "neg_angular_error")
-    known = np.isfinite(y)
-    told = known & np.isfinite(angle)
-    if not told.any():
-        return -np.pi
-    error = np.abs(angular_error(y[told], angle[told], register=True))
-    n_lost = known.sum() - told.sum()
-    return float(-(error.sum() + np.pi * n_lost) / known.sum())
-
-
-def _angles(estimator, X, y, name):
-    """Give the true angles and those of the estimator, NaN where there is none."""
-    if y is None:
-        raise ValueError(
-            f"{name} needs the true angles: give y, one a sample, to fit of the "
-            "search. Without a truth use rotation_equivariance."
-        )
-    y = np.asarray(y, dtype=np.float64)
-    steps, samples = begin_at_windows(estimator, X)
-    angle, _ = read_pose(steps, samples)
-    angle = np.full(samples.n_samples, np.nan) if angle is None else angle
-    check_consistent_length(y, angle)
-    return y, angle
+    leakage = explained_share(latents, code[known], splits)
+    return WORST_LEAKAGE if np.isnan(leakage) else 0.0 - leakage
 
 
 def _target(target):

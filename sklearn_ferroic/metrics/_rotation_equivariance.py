@@ -6,7 +6,8 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import HasMethods, validate_params
 
 from ..sites import AtomSites
-from ._stages import begin_at_windows, read_pose
+from ._pose import read_pose
+from ._stages import begin_at_windows
 
 WORST_EQUIVARIANCE = -1.0
 _QUARTER = np.pi / 2
@@ -91,18 +92,18 @@ def rotation_equivariance_score(estimator, X, *, angles=None):
         angles = _QUARTER * np.arange(1, 4)
     angles = check_array(angles, ensure_2d=False, input_name="angles").ravel()
     steps, samples = begin_at_windows(estimator, X)
-    angle, latents = read_pose(steps, samples)
-    if angle is None or not np.isfinite(angle).any():
+    pose = read_pose(steps, samples)
+    if pose is None or not np.isfinite(pose.angle).any():
         return WORST_EQUIVARIANCE
     windows = _as_windows(samples.values)
     cosines, squares = [], []
     for turn in angles:
         turned = _in_form_of(samples.values, _turn(windows, turn))
-        new_angle, new_latents = read_pose(steps, samples._replace(values=turned))
-        cosine = np.cos(new_angle - angle - turn)
+        new = read_pose(steps, samples._replace(values=turned))
+        cosine = np.cos(new.angle - pose.angle - turn)
         cosines.append(np.where(np.isfinite(cosine), cosine, -1.0))
-        squares.append(((new_latents - latents) ** 2).sum(axis=1))
-    return float(min(np.mean(cosines), _constancy(latents, np.stack(squares))))
+        squares.append(((new.latents - pose.latents) ** 2).sum(axis=1))
+    return float(min(np.mean(cosines), _constancy(pose.latents, np.stack(squares))))
 
 
 def _constancy(latents, squares):

@@ -2,6 +2,7 @@
 
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from ._angle_scorers import circular_correlation_scorer, neg_angular_error_scorer
 from ._label_scorers import (
     spatial_coherence_scorer,
     variant_accuracy_scorer,
@@ -9,8 +10,6 @@ from ._label_scorers import (
 )
 from ._pose_scorers import (
     angle_coherence_scorer,
-    circular_correlation_scorer,
-    neg_angular_error_scorer,
     neg_latent_leakage_scorer,
     rotation_equivariance_scorer,
 )

@@ -1,23 +1,15 @@
 """Whether neighbours agree."""
 
 import numpy as np
-from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import validate_params
 
-from ..sites import AtomSites
-from ._labels import encode_labels
-from ._neighbor_graph import find_groups, neighbor_edges
+from ._label_graph import CONSTRAINTS, build_label_graph
 
 WORST_COHERENCE = -1.0
 
 
 @validate_params(
-    {
-        "sites": [AtomSites, "array-like"],
-        "labels": ["array-like"],
-        "frame": ["array-like", None],
-        "sublattice": ["array-like", None],
-    },
+    CONSTRAINTS,
     prefer_skip_nested_validation=True,
 )
 def spatial_coherence_score(sites, labels, *, frame=None, sublattice=None):
@@ -88,10 +80,9 @@ def spatial_coherence_score(sites, labels, *, frame=None, sublattice=None):
     >>> round(spatial_coherence_score(positions, checkerboard), 2)
     -0.98
     """
-    positions, group = find_groups(sites, frame, sublattice)
-    codes, n_labels = encode_labels(labels)
-    check_consistent_length(positions, codes)
-    edges = neighbor_edges(positions, group)
+    _, group, codes, n_labels, edges = build_label_graph(
+        sites, labels, frame, sublattice
+    )
     if n_labels == 0 or len(edges) == 0:
         return WORST_COHERENCE
     first, second = codes[edges].T

@@ -4,12 +4,10 @@ from numbers import Real
 
 import numpy as np
 from scipy.spatial import cKDTree
-from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ..sites import AtomSites
-from ._labels import encode_labels
-from ._neighbor_graph import edge_lengths, find_groups, neighbor_edges
+from ._label_graph import CONSTRAINTS, build_label_graph
+from ._neighbor_graph import edge_lengths
 
 WORST_STRAIGHTNESS = 0.0
 # Any two points lie on a line.
@@ -17,13 +15,7 @@ _FEWEST_POINTS = 3
 
 
 @validate_params(
-    {
-        "sites": [AtomSites, "array-like"],
-        "labels": ["array-like"],
-        "reach": [Interval(Real, 1, None, closed="left")],
-        "frame": ["array-like", None],
-        "sublattice": ["array-like", None],
-    },
+    {**CONSTRAINTS, "reach": [Interval(Real, 1, None, closed="left")]},
     prefer_skip_nested_validation=True,
 )
 def wall_straightness_score(sites, labels, *, reach=3.0, frame=None, sublattice=None):
@@ -97,10 +89,9 @@ def wall_straightness_score(sites, labels, *, reach=3.0, frame=None, sublattice=
     >>> round(wall_straightness_score(positions, ragged), 1)
     0.2
     """
-    positions, group = find_groups(sites, frame, sublattice)
-    codes, n_labels = encode_labels(labels)
-    check_consistent_length(positions, codes)
-    edges = neighbor_edges(positions, group)
+    positions, group, codes, n_labels, edges = build_label_graph(
+        sites, labels, frame, sublattice
+    )
     first, second = codes[edges].T
     wall = edges[(first != second) | (first < 0)]
     if n_labels < 2 or len(wall) == 0:

@@ -74,7 +74,9 @@ def evidence_scorer(estimator, X, y=None):
             # What knows patches, RotationalVAE, gives its evidence per pixel already.
             if not hasattr(step, "patch_shape_"):
                 evidence = evidence / n_pixels
-            evidence = np.nan_to_num(evidence, nan=WORST_EVIDENCE)
+            # A likelihood without bound is that of a model that has collapsed.
+            told = evidence < np.inf  # False for NaN
+            evidence = np.where(told, evidence, WORST_EVIDENCE)
             return float(np.maximum(evidence, WORST_EVIDENCE).mean())
         if not hasattr(step, "transform"):
             break

@@ -13,7 +13,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sklearn_ferroic._angles import mean_direction, wrap_angle
+from .._angles import mean_direction, wrap_angle
+from ._columns import find_columns
 
 _FLOATS = [np.float64, np.float32]
 
@@ -146,7 +147,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         """
         X = validate_data(self, X, dtype=_FLOATS)
         names = getattr(self, "feature_names_in_", None)
-        angle_index, offset_indices = _find_columns(
+        angle_index, offset_indices = find_columns(
             X.shape[1], names, translation=self.translation
         )
         if self.angle == "drop" and not _kept_columns(
@@ -273,17 +274,6 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _find_columns(n_features, names, *, translation):
-    """Give the column of the angle or None, and those of the offsets."""
-    if names is None:
-        return 0, [1, 2] if translation and n_features >= 4 else []
-    place = {name: index for index, name in enumerate(names)}
-    if "angle" not in place:
-        return None, []
-    offsets = [place[name] for name in ("offset_row", "offset_col") if name in place]
-    return place["angle"], offsets
 
 
 def _kept_columns(n_features, angle_index, offset_indices, offsets):

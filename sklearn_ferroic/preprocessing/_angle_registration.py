@@ -12,7 +12,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._angles import wrap_angle
-from ._angle_aware_scaler import _find_columns
+from ._columns import find_columns
 from ._reference import read_reference
 from ._rotation import fit_rotation
 
@@ -147,7 +147,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
         reference = read_reference(y, X)
         names = getattr(self, "feature_names_in_", None)
-        index, _ = _find_columns(X.shape[1], names, translation=False)
+        index, _ = find_columns(X.shape[1], names, translation=False)
         self.angle_index_ = index
         self.n_sites_ = int(np.count_nonzero(reference.trusted))
         self.offset_, self.offset_std_ = 0.0, np.nan

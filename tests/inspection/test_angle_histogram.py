@@ -61,6 +61,25 @@ def test_linear_axis_is_the_whole_turn(angle):
     assert ax.get_xticklabels()[0].get_text() == "−180°"
 
 
+def test_zero_has_no_sign():
+    angle = np.deg2rad(np.full(100, -0.3))
+    display = AngleHistogramDisplay.from_predictions(angle)
+    assert [text.get_text() for text in display.peak_texts_] == ["0°"]
+
+
+@pytest.mark.parametrize("degrees", [-179, -90, 0, 90, 179])
+@pytest.mark.parametrize("polar", [False, True])
+def test_text_of_a_peak_stays_within_the_axes(polar, degrees):
+    angle = np.deg2rad(degrees) + np.random.default_rng(0).normal(0, 0.01, 500)
+    display = AngleHistogramDisplay.from_predictions(angle, polar=polar, n_peaks=1)
+    display.figure_.canvas.draw()
+    box, axes = display.peak_texts_[0].get_window_extent(), display.ax_.bbox
+    assert axes.x0 <= box.x0 < box.x1 <= axes.x1
+    assert axes.y0 <= box.y0 < box.y1 <= axes.y1
+    labels = [label.get_window_extent() for label in display.ax_.get_xticklabels()]
+    assert not any(box.overlaps(label) for label in labels)
+
+
 def test_polar_axis_is_turned_as_the_image(angle):
     """90°, +row, is at the bottom."""
     ax = AngleHistogramDisplay.from_predictions(angle, polar=True).ax_

@@ -121,6 +121,8 @@ def test_errors(patches):
         draw(patches.reshape(100, 16), LABELS, patch_shape=(3, 5))
     with pytest.raises(ValueError, match="no windows"):
         draw(np.zeros((0, 16)), [])
+    with pytest.raises(ValueError, match="all are NaN"):
+        draw(np.full_like(patches, np.nan), LABELS)
     with pytest.raises(ValueError, match="n_cols must be positive"):
         draw(patches, LABELS, n_cols=0)
 

@@ -72,6 +72,13 @@ class TestDensity:
         assert display.colorbar_.ax.get_ylabel() == "number of sites"
         assert display.scatter_ is None
 
+    def test_colours_follow_the_root_of_the_count(self):
+        """One crowded bin leaves the others their differences."""
+        latents = np.repeat(CORNERS, [101, 26, 1, 1], axis=0)
+        display = draw(latents, kind="density", bins=2)
+        share = display.density_.norm(display.counts_[[0, 1, 1], [0, 0, 1]])
+        np.testing.assert_allclose(share, [1, 0.5, 0])
+
     def test_bins_agree_with_numpy(self):
         latents = np.random.default_rng(0).normal(size=(500, 2))
         labels = (latents[:, 0] > 0).astype(int)
@@ -156,6 +163,9 @@ class TestFromEstimator:
         with pytest.raises(TypeError, match=r"no transform.*pipeline\[:-1\]"):
             pipe = make_pipeline(PCA(2), GaussianMixture(2))
             LatentDistributionDisplay.from_estimator(pipe.fit(X), X)
+        with pytest.raises(TypeError, match=r"to rows of features.*\(20, 3, 1\)"):
+            deep = FunctionTransformer(lambda X: X[..., None])
+            LatentDistributionDisplay.from_estimator(deep, X)
         with pytest.raises(ValueError, match="Two latents are drawn"):
             LatentDistributionDisplay.from_estimator(PCA(1).fit(X), X)
         for features in [("pca0", "pca9"), (0, 5), (0,), (-1, 0)]:

@@ -141,6 +141,26 @@ class TestSitesDisplay:
         top = np.nanargmax(values)
         np.testing.assert_allclose(colors[top], plt.get_cmap("viridis")(1.0))
 
+    def test_colour_bar_is_as_high_as_the_image(self):
+        """Of an oblong image too, which does not fill its place in the figure."""
+        sites = AtomSites(np.zeros((30, 120)), [[15, 20], [15, 60]])
+        display = SitesDisplay.from_sites(sites, values=np.array([0.0, 1.0]))
+        display.figure_.canvas.draw()
+        bar, image = (
+            artist.get_window_extent()
+            for artist in (display.colorbar_.ax, display.image_)
+        )
+        assert bar.height == pytest.approx(image.height, rel=0.02)
+        assert bar.y0 == pytest.approx(image.y0, abs=2)
+        assert image.x1 < bar.x0 < image.x1 + 20
+
+    def test_values_that_are_all_unknown_are_drawn(self, b_sites):
+        display = SitesDisplay.from_sites(b_sites, values=np.full(len(b_sites), np.nan))
+        display.figure_.canvas.draw()
+        np.testing.assert_allclose(
+            display.scatter_.get_facecolor()[:, :3] - NEUTRAL, 0, atol=1e-9
+        )
+
     def test_wrong_length(self, b_sites):
         with pytest.raises(
             ValueError, match=r"values must have one value a site.*\(3,\)"
@@ -183,6 +203,17 @@ class TestDomainMapDisplay:
         share = np.clip((magnitude - 0.1) / 0.8, 0, 1)
         np.testing.assert_allclose(colors, angle_colors(angle, share), atol=1e-6)
         assert "grey ≤ 0.10" in display.wheel_.texts[-1].get_text()
+
+    def test_limits_have_minus_signs_and_no_signed_zero(self, b_sites):
+        display = DomainMapDisplay.from_sites(
+            b_sites,
+            angle_of(b_sites),
+            magnitude=np.linspace(-2, -0.001, len(b_sites)),
+            magnitude_name="latent-0",
+            percentiles=(0, 100),
+        )
+        caption = display.wheel_.texts[-1].get_text()
+        assert caption == "latent-0\ngrey ≤ −2.0\nfull ≥ 0.0"
 
     def test_what_has_no_direction_is_neutral(self, b_sites):
         angle = angle_of(b_sites)

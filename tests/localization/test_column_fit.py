@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic.localization._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
-from sklearn_ferroic.localization._render import render
+from sklearn_ferroic.localization._render import Renderer
 from sklearn_ferroic.localization._windows import (
     center_of_mass,
     matched_significance,
@@ -69,7 +69,7 @@ def test_rendered_columns_are_the_sum_of_gaussians(columns, cell):
     )
     image = render_columns(truth.image.shape, table, truth.sigma)
     assert image == pytest.approx(truth.expected - truth.background, abs=0.02)
-    _, spread = render(image.shape, table, 5 * truth.sigma, spread=True)
+    _, spread = Renderer(image.shape, 5 * truth.sigma).render(table, spread=True)
     wider = table.copy()
     wider[:, SIGMA] *= 1.001
     change = render_columns(image.shape, wider, truth.sigma) - image

@@ -110,6 +110,21 @@ def test_scores_do_not_hang_on_order_or_names():
         assert score(positions * [[1, -1]] + 3, labels) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("nothing", [None, -1, np.nan])
+def test_labels_of_mixed_kinds(nothing):
+    """As a table's column of objects holds them."""
+    positions = lattice(10)
+    labels = np.where(positions[:, 1] < 100, 0, 1).astype(object)
+    labels[::7] = nothing
+    expected = np.where(np.arange(100) % 7 == 0, -1, positions[:, 1] >= 100)
+    assert spatial_coherence_score(positions, labels) == (
+        spatial_coherence_score(positions, expected)
+    )
+    names = np.where(positions[:, 1] < 100, "a", "b").astype(object)
+    names[::7] = None
+    assert variant_accuracy_score(expected, names) == 1
+
+
 def test_frames_are_not_mixed():
     """A label of the frame tells nothing, however well it parts the sites."""
     positions = np.concatenate([lattice(10), lattice(10) + [[0, 200]]])

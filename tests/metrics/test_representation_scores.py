@@ -40,6 +40,7 @@ class Moment(TransformerMixin, BaseEstimator):
             "position": np.stack([row, col]),
             "constant": np.ones((2, len(X))),
             "none": np.empty((0, len(X))),
+            "NaN": np.full(len(X), np.nan),
         }[self.latents]
         self.n_latents_ = len(np.atleast_2d(latents))
         return np.column_stack([angle, np.transpose(latents)])
@@ -79,6 +80,7 @@ def test_an_angle_that_follows_is_perfect(angles, as_rows):
         # as far from its own place as any other sample on average, and farther
         ("follows", "position", 1 - (2 + 4 + 2) / 3 / 2),
         ("NaN", "radius", -1),
+        ("follows", "NaN", -1),
     ],
 )
 def test_equivariance_by_hand(angle, latents, expected):
@@ -193,6 +195,7 @@ def test_leakage_scorer_reads_the_pose_or_the_truth():
     [
         Moment("constant"),
         Moment("NaN"),
+        Moment("follows", "NaN"),
         Moment("constant", "constant"),
         Moment("constant", "none"),
     ],

@@ -186,6 +186,17 @@ def test_guard_asks_for_larger_blocks_by_default(lattice):
     assert min(shares) > 0.4
 
 
+def test_blocks_larger_than_twice_the_share_leave_the_smallest():
+    positions = np.tile([[5.0, 5.0], [5.0, 15.0], [15.0, 5.0]], (3, 1))
+    frame = np.repeat([0, 1, 2], 3)
+    sites = AtomSites([np.zeros((20, 20))] * 3, positions, frame=frame)[:-1]
+    ((train, test),) = single_split(
+        sites, test_size=0.1, block_size=np.inf, random_state=0
+    )
+    assert test.tolist() == [6, 7]
+    assert len(train) == 6
+
+
 @pytest.mark.parametrize("test_size", [0.1, 0.2, 0.5, 0.75])
 def test_shuffle_split_meets_the_share(stack, test_size):
     cv = SpatialShuffleSplit(6, test_size=test_size, random_state=0)

@@ -1,0 +1,102 @@
+"""The width of the columns, read off the image once their spacing is known."""
+
+import numpy as np
+
+from ._binning import bin_image, binned_scale, choose_binning, unbin_width
+from ._calibration import at_pixels, image_unit, start_table
+from ._column_fit import fit_columns
+from ._columns import AMPLITUDE, SIGMA
+from ._filters import blob_responses
+from ._peaks import find_peaks
+from ._sample import Blocks
+
+# Sigma of a column, as a share of the spacing, before anything is known.
+_FIRST_WIDTH = 0.16
+# Two filters tell it better: their widths, in units of that.
+_NARROW, _WIDE = 0.75, 1.25
+# Sides in spacings and in px of the square that tells the width, whichever is more,
+# and by how much the first guess of it may be wrong.
+_WIDTH_SIDE = 9
+_WIDTH_PIXELS = 96
+_WIDTH_LIMITS = (0.5, 1.6)
+
+
+def estimate_width(image, valid, spacing):
+    """Estimate the typical sigma of the bright columns, and the sign of contrast.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Pixels that count; None for all.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    width : float
+        Median sigma, px; NaN if no column could be fitted.
+    skewness : float
+        Skewness of the blob response: negative where the columns are dark.
+    """
+    side = max(_WIDTH_SIDE, _WIDTH_PIXELS / spacing)
+    square, mask = Blocks(image, spacing).busiest(image, valid, side)
+    square = square / image_unit(square)
+    width = _FIRST_WIDTH * spacing
+    response, narrow, wide = blob_responses(
+        square, [width, _NARROW * width, _WIDE * width]
+    )
+    positions, height = find_peaks(response, spacing, 0.15)
+    if mask is not None:
+        seen = at_pixels(mask, positions)
+        positions, height = positions[seen], height[seen]
+    if not len(positions):
+        return np.nan, np.nan
+    width = _width_of_blobs(narrow, wide, positions, height, width)
+    side = choose_binning(spacing, width) if mask is None else 1
+    spacing, width = binned_scale(spacing, width, side)
+    square, positions = bin_image(square, side), (positions + 0.5) / side - 0.5
+    fit = fit_columns(
+        square,
+        start_table(square, positions, side**2 * height, width),
+        spacing=spacing,
+        width=width,
+        first_look=True,
+        valid=mask,
+    )
+    good = fit.converged | (fit.std[:, SIGMA] < 0.2 * width)
+    if not good.any():
+        return np.nan, np.nan
+    table, std = fit.table[good], fit.std[good]
+    bright = table[:, AMPLITUDE] > 0.5 * np.quantile(table[:, AMPLITUDE], 0.9)
+    # Spikes of noise are narrow, and known badly.
+    weight = (table[bright, SIGMA] / std[bright, SIGMA]) ** 2
+    width = _weighted_median(table[bright, SIGMA], weight)
+    return float(unbin_width(width, side)), _skewness(response)
+
+
+def _width_of_blobs(narrow, wide, positions, height, guess):
+    """Tell the sigma of bright blobs by how two blob filters respond to them."""
+    bright = positions[height > 0.5 * np.quantile(height, 0.9)]
+    share = np.median(at_pixels(narrow, bright) / at_pixels(wide, bright))
+    narrow, wide = _NARROW * guess, _WIDE * guess
+    # To a Gaussian of unit height a filter of width w responds by
+    # (2 w sigma / (w² + sigma²))².
+    q = np.sqrt(max(share, 1e-6)) * wide / narrow
+    low, high = _WIDTH_LIMITS[0] * guess, _WIDTH_LIMITS[1] * guess
+    if q <= 1:
+        return high
+    return float(np.sqrt(np.clip((wide**2 - q * narrow**2) / (q - 1), low**2, high**2)))
+
+
+def _skewness(values):
+    deviation = values - values.mean()
+    square = deviation * deviation
+    return float(np.mean(square * deviation) / np.mean(square) ** 1.5)
+
+
+def _weighted_median(values, weight):
+    order = np.argsort(values)
+    share = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(share, 0.5 * share[-1])])
