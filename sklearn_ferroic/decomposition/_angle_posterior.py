@@ -77,8 +77,8 @@ def sample_angle(log_likelihood, generator):
     return grid_angles(log_likelihood)[drawn[:, 0]]
 
 
-def circular_std(log_likelihood):
-    """Circular standard deviation of each posterior.
+def mean_angle(log_likelihood):
+    """Mean direction and circular standard deviation of each posterior.
 
     Parameters
     ----------
@@ -87,14 +87,20 @@ def circular_std(log_likelihood):
 
     Returns
     -------
+    angle : tensor of shape (n,)
+        Direction of the posterior's mean vector, radians.
     std : tensor of shape (n,)
-        ``sqrt(-2 log R)``, with R the length of the posterior's mean vector, radians.
+        ``sqrt(-2 log R)``, with R the length of that vector.
     """
     angles = grid_angles(log_likelihood)
     posterior = log_likelihood.softmax(dim=1)
-    resultant = torch.hypot(posterior @ angles.cos(), posterior @ angles.sin())
+    cos, sin = posterior @ angles.cos(), posterior @ angles.sin()
     tiny = torch.finfo(posterior.dtype).eps
-    return (-2 * resultant.clamp(tiny, 1.0).log()).sqrt()
+    std = (-2 * torch.hypot(cos, sin).clamp(tiny, 1.0).log()).sqrt()
+    # a posterior narrower than the table's step lies between two entries
+    sharp = std < 2 * math.pi / N_ANGLES
+    peak = most_likely_angle(log_likelihood)
+    return torch.where(sharp, peak, torch.atan2(sin, cos)), std
 
 
 def noise_inflation(observed, simulated, expected):

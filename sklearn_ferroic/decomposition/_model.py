@@ -15,7 +15,7 @@ of brightness fits, for that is stronger than the polarization.
 import torch
 
 from ._angle_posterior import (
-    circular_std,
+    mean_angle,
     most_likely_angle,
     noise_inflation,
     quarter_peaks,
@@ -30,6 +30,9 @@ from ._turn_tables import order_strength, radial_functions, turn_tables
 _MEMORY = 4096
 # Share of a batch in the template.
 _NEWS = 0.02
+# Width of the template's own posterior, rad, above which it has no direction. Measured:
+# below 5 degrees in polar crystals, above 80 in grains of four-fold cells.
+_UNDIRECTED_STD = 0.35
 
 
 class PosedImageModel(PatchModel):
@@ -163,21 +166,27 @@ class PosedImageModel(PatchModel):
         return self.encoder(self.polar(patches))
 
     def infer(self, patches):
-        """Pose, latents and their posterior widths of patches ``(n, h, w)``.
+        """Posterior means and widths of patches ``(n, h, w)``, (n, 3 + latent_dim).
 
-        Both are (n, 3 + latent_dim). The angle is the most likely one, so that patches
-        are drawn at a turn that fits whatever the shape of the posterior.
+        The angle is the mean direction of the tempered posterior. Where the template
+        has no direction, as in a crystal of four-fold cells, it is the most likely
+        turn: that is right up to the symmetry, the mean of equal peaks is not.
         """
         rings = self.polar(patches)
         mean, log_variance = self.encoder(rings)
         canonical = self.decoder(mean)
         table = self._shared_log_likelihood(rings, canonical)
-        angle = most_likely_angle(table)
-        width = circular_std(table / self.noise_inflation)
-        offset, offset_std, _ = self._offset(patches, canonical, angle)
+        peak = most_likely_angle(table)
+        angle, width = mean_angle(table / self.noise_inflation)
+        angle = torch.where(self._has_direction(), angle, peak)
+        offset, offset_std, _ = self._offset(patches, canonical, peak)
         values = [angle[:, None], offset, mean]
         widths = [width[:, None], offset_std, (0.5 * log_variance).exp()]
         return torch.cat(values, dim=1), torch.cat(widths, dim=1)
+
+    def _has_direction(self):
+        table = self._shared_log_likelihood(self.polar(self.template), self.template)
+        return mean_angle(table / self.noise_inflation)[1] < _UNDIRECTED_STD
 
     def log_evidence(self, patches, latents):
         """Log-likelihood of patches given the latents, the pose integrated out.

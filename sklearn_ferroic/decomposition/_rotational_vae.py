@@ -179,10 +179,12 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     Angles are in radians in [-pi, pi) from the +col axis towards the +row axis, up
     to one constant for the whole fit: the canonical pose is arbitrary. Turning the
     image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. The angle returned
-    is the most likely one. Where a patch has no polarity it means little, and the
-    width returned by `transform_with_std` says so: for the width the likelihood is
-    tempered by how much the residuals of the training patches exceed white noise in
-    telling one turn from another.
+    is the mean direction of its posterior. Where a patch has no polarity it means
+    little, and the width returned by `transform_with_std` says so: the likelihood
+    is tempered by how much the residuals of the training patches exceed white
+    noise in telling one turn from another. Between several turns that fit almost
+    equally well the mean is none of them, so that `inverse_transform` poses such a
+    patch worse than its best turn would.
 
     While turns are compared, the offset is integrated out: otherwise the disorder of
     the one column on which a patch is centred would count as if all the others had

@@ -75,11 +75,14 @@ def test_scores_are_those_of_the_functions(fitted, sites, split, truth):
     )
 
 
-def test_a_trained_model_scores_well(fitted, split, score_all):
+def test_a_trained_model_scores_well(fitted, split, sites, truth, score_all):
     scores = score_all(fitted("mixture"), split[1])
     assert scores["rotation_equivariance"] > 0.8
     assert scores["spatial_coherence"] > 0.3
-    assert scores["reconstruction"] > 0.2
+    polar = split[1][truth[split[1]] >= 0]
+    assert metrics.reconstruction_scorer(fitted("mixture"), sites[polar]) > 0.2
+    # a cell without a direction is drawn at its mean angle, which fits less
+    assert scores["reconstruction"] > 0.1
     assert scores["circular_correlation"] > 0.7
     assert scores["neg_angular_error"] > -0.5
     assert scores["evidence"] > 0
