@@ -7,7 +7,6 @@ import numpy as np
 from ._binning import bin_image, binned_scale, unbin_fit
 from ._border import stands_inside
 from ._calibration import (
-    CLEAR,
     FIRST_THRESHOLD,
     FirstLook,
     at_pixels,
@@ -17,16 +16,14 @@ from ._calibration import (
 )
 from ._column_fit import fit_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
+from ._company import has_room, stand_apart, weakest
 from ._filters import blob_response, noise_response
-from ._neighbors import neighbor_pairs
 from ._noise import NoiseModel
-from ._peaks import COMPANY_REACH, brightest_near, drop_crowded, find_peaks
+from ._peaks import brightest_near, find_peaks
 from ._windows import center_of_mass, render_columns
 
 # Peaks of the blob filter below this share of the significance wanted are noise.
 _FIRST_GLANCE = 0.6
-# A faint column has at least so many neighbours within a spacing and a half.
-_MIN_COMPANY = 2
 # Half a column tells its centre only if its width is known: columns cut by the
 # border are taken to be as wide as the typical one, give or take this share.
 _WIDTH_SCATTER = 0.1
@@ -75,7 +72,7 @@ def locate_columns(
         table = _find(image, valid, calibration, threshold, **scale)
         significance = _glance(image, table, calibration, spacing, width)
         fit = _unfitted(table)
-        fit = fit.take(_apart(fit, significance, calibration, spacing))
+        fit = fit.take(stand_apart(fit, significance, calibration, spacing))
         if refine == "center_of_mass" and len(fit.table):
             fit.positions[:] = center_of_mass(
                 image, fit.positions, 1.5 * width, valid=valid
@@ -182,7 +179,7 @@ def _search(image, calibration, threshold, spacing, width, options):
         first.significance,
     )
     significance = significance / calibration.inflation
-    start = both.take(_apart(both, significance, calibration, spacing))
+    start = both.take(stand_apart(both, significance, calibration, spacing))
     return unbin_fit(start, side)
 
 
@@ -198,11 +195,16 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
     """Add the columns that the first look leaves in the residual."""
     blob_width = filter_width(spacing, width)
     level = noise_response(blob_width) * calibration.inflation
-    level *= calibration.significance
-    floor = _Floor(image, level, width, calibration.noise)
+    least = weakest(calibration)
+    floor = _Floor(image, least * level, width, calibration.noise)
     positions, height = find_peaks(first.response, spacing, 0.3, floor, floor.least())
     known = first.fit.positions, first.fit.table[:, AMPLITUDE]
     found = height > threshold * brightest_near(*known, positions, spacing)
+    if least < calibration.significance:
+        clear = least * height > calibration.significance * floor(
+            *np.rint(positions.T).astype(np.intp)
+        )
+        found &= clear | has_room(positions, height, known[0], spacing)
     if valid is not None:
         found &= at_pixels(valid, positions)
     extra = start_table(first.rest, positions[found], height[found], width)
@@ -216,31 +218,6 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
         np.concatenate([first.fit.converged, np.zeros(len(extra), dtype=bool)]),
         ellipse,
     )
-
-
-def _apart(fit, significance, calibration, spacing):
-    """Tell which columns stand above the noise and apart from each other."""
-    seen = np.flatnonzero(significance > calibration.significance)
-    fit, significance = fit.take(seen), significance[seen]
-    positions, height = fit.positions, fit.table[:, AMPLITUDE]
-    pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
-    # Columns in noise may look closer than they are.
-    error = np.nan_to_num(np.hypot(*fit.std[:, ROW : COL + 1].T))
-    distance += calibration.inflation * np.hypot(*error[pairs].T)
-    keep = drop_crowded(positions, height, pairs, distance, spacing)
-    # Bumps of noise stand alone, columns do not: faint ones not among faint ones.
-    clear = significance > CLEAR
-    together = pairs[keep[pairs].all(axis=1)]
-    company, clear_company = (
-        np.bincount(together.ravel(), of.ravel(), minlength=len(height))
-        for of in (np.ones(together.shape), clear[together[:, ::-1]])
-    )
-    keep &= (
-        (clear & (company >= _MIN_COMPANY))
-        | (np.maximum(company - 1, clear_company) >= _MIN_COMPANY)
-        | (significance > 2 * CLEAR)
-    )
-    return seen[keep]
 
 
 def _unfitted(table):

@@ -27,6 +27,11 @@ _MAX_RIPPLE = 6
 _SMOOTHING = 0.07  # of the autocorrelation, in periods
 # Images are binned for it to periods no shorter than that, px.
 _MIN_PERIOD = 8
+# Of many lattices, no lag brings so large a share of columns on others: squares of so
+# many periods show one each, and half of them agree on the spacing to that share.
+_MIXED = 0.5
+_GRAIN = 8
+_AGREEMENT = 0.05
 
 
 def estimate_spacing(image):
@@ -56,7 +61,10 @@ def estimate_spacing(image):
             binned = [_bin_mean(tile, side_of_bin) for tile in tiles]
             period /= side_of_bin
             correlation = _autocorrelation(binned, period)
-            spacing = side_of_bin * _nearest_maximum(correlation, period, n_pixels)
+            spacing = _nearest_maximum(correlation, period, n_pixels)
+            if _is_mixed(correlation, period):
+                spacing = _spacing_in_grains(binned, period, spacing)
+            spacing *= side_of_bin
         if spacing < side / _MIN_PERIODS or side >= max(image.shape):
             break
     return spacing
@@ -184,6 +192,38 @@ def _nearest_maximum(correlation, period, n_pixels):
     # Peaks of one shell scatter in distance: take the shell's mean.
     nearest = distance.min()
     return float(distance[distance < 1.15 * nearest].mean())
+
+
+def _is_mixed(correlation, period):
+    """Tell whether columns fall on their likes at no lag."""
+    reach = len(correlation) // 2
+    lags = np.arange(-reach, reach + 1)
+    far = np.hypot(lags[:, None], lags) > 0.6 * period
+    return correlation[far].max() < _MIXED * correlation[reach, reach]
+
+
+def _spacing_in_grains(tiles, period, spacing):
+    """Spacing that squares of the size of grains agree on, where it is smaller.
+
+    Peaks of many lattices run together between the first shell and the second.
+    """
+    side = int(_GRAIN * period)
+    squares = [
+        tile[row : row + side, col : col + side]
+        for tile in tiles
+        for row in range(0, tile.shape[0] - side + 1, side)
+        for col in range(0, tile.shape[1] - side + 1, side)
+    ]
+    found = np.array(
+        [
+            _nearest_maximum(_autocorrelation([square], period), period, square.size)
+            for square in squares
+        ]
+    )
+    typical = np.median(found[np.isfinite(found)]) if len(found) > 3 else np.nan
+    agree = np.mean(np.abs(found / typical - 1) < _AGREEMENT) if len(found) else 0
+    smaller = typical < (1 - 2 * _AGREEMENT) * spacing
+    return typical if smaller and agree >= 0.5 else spacing
 
 
 def vertex(surface, row, col):

@@ -8,7 +8,8 @@ from scipy.spatial import cKDTree
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_ferroic import AtomLocator
-from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.datasets import make_ferroic_image, make_polycrystal
+from sklearn_ferroic.localization._scale import estimate_spacing
 
 
 def count(sites, truth, margin=None):
@@ -94,6 +95,35 @@ def test_any_magnification(columns, lattice, cell):
     n_hits, n_missed, n_invented = count(sites, truth)
     assert n_missed <= (0.004 * n_hits if cell == 5 else 0)
     assert n_invented <= (1 if cell == 5 else 0)
+
+
+# With width and spacing known, the best threshold finds these at 0.985 for a cell
+# of 5 px.
+@pytest.mark.parametrize(("cell", "least"), [(5, 0.94), (6, 0.965), (7, 0.98)])
+@pytest.mark.parametrize("missing", [0.0, 0.05])
+def test_weak_columns_on_few_pixels(columns, cell, least, missing):
+    # B columns of 8 counts and 0.7 px on 4 counts, not all above the noise.
+    for seed in range(2):
+        truth = columns(
+            (24 * cell, 24 * cell),
+            cell=cell,
+            peak=20,
+            background=4,
+            sigma=0.14,
+            missing=missing,
+            seed=seed,
+        )
+        sites = AtomLocator().fit_transform(truth.image)
+        assert f1(sites, truth) >= least
+        n_hits, _, n_invented = count(sites, truth)
+        assert n_invented <= 0.025 * n_hits
+
+
+@pytest.mark.parametrize("seed", [0, 3, 5])
+def test_spacing_of_many_grains(seed):
+    # Peaks of grains turned against each other run together in between shells.
+    image = make_polycrystal(random_state=seed).image
+    assert estimate_spacing(np.float32(image)) == pytest.approx(14.0, rel=0.025)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.4, 0.85])

@@ -1,0 +1,155 @@
+"""Which candidates are columns, by their signal over noise and by who stands near."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ._calibration import CLEAR
+from ._columns import AMPLITUDE, COL, ROW
+from ._neighbors import neighbor_pairs
+from ._peaks import COMPANY_REACH, drop_crowded
+
+# A faint column has at least so many neighbours within a spacing and a half.
+_MIN_COMPANY = 2
+# Surrounded is who has so many neighbours within so many spacings, on all sides: the
+# mean of the directions to them is no longer than that.
+_MIN_AROUND = 3
+_AROUND_REACH = 1.3
+_MAX_LOPSIDED = 0.5
+# Weak columns stand so far from all others, in spacings, and so far above the noise.
+_WEAK_DISTANCE = 0.7
+_WEAKEST = 1.0
+# Between these signals over noise are at least so many of the surrounded columns, and
+# such a share of them; their median is that high, or they are noise in vacancies.
+_WEAK_RANGE = (1.5, 6.0)
+_MIN_WEAK = 20
+_MIN_SHARE = 0.25
+_MIN_MEDIAN = 2.5
+
+
+def weakest(calibration):
+    """Tell the least signal over noise of what may prove to be a column.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Noise of the image.
+
+    Returns
+    -------
+    significance : float
+        Less than what makes a column anywhere if many drown in noise.
+    """
+    drowning = calibration.significance < CLEAR
+    return _WEAKEST if drowning else calibration.significance
+
+
+def has_room(places, height, positions, spacing):
+    """Tell where weak columns may stand.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n_places, 2)
+        Where they may be.
+    height : ndarray of shape (n_places,)
+        Their brightness.
+    positions : ndarray of shape (n, 2)
+        Columns beyond doubt.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    room : ndarray of bool of shape (n_places,)
+        Whether neither a column nor a brighter place is near.
+    """
+    room = cKDTree(positions).query(places)[0] > _WEAK_DISTANCE * spacing
+    free = np.flatnonzero(room)
+    pairs, distance = neighbor_pairs(places[free], spacing)
+    room[free] = drop_crowded(places[free], height[free], pairs, distance, spacing)
+    return room
+
+
+def stand_apart(fit, significance, calibration, spacing):
+    """Tell which columns stand above the noise and apart from each other.
+
+    A column must stand as high above the noise as the calibration says, or be
+    surrounded by such columns where a column of its kind is to be expected: then it
+    is one if it stands nearer to their signal over noise than to none.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        Candidates.
+    significance : ndarray of shape (n,)
+        Their signal over noise.
+    calibration : Calibration
+        Noise of the image.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    rows : ndarray of int of shape (n_columns,)
+        Which candidates are columns, in order.
+    """
+    firm = _firm(fit, significance, calibration, spacing)
+    lowest = weakest(calibration)
+    if lowest == calibration.significance or not firm.size:
+        return firm
+    places, known = fit.positions, fit.positions[firm]
+    around = _surrounded(places, known, spacing)
+    weak = np.flatnonzero(around & (significance > lowest))
+    weak = np.setdiff1d(weak, firm)
+    height = fit.table[weak, AMPLITUDE]
+    weak = weak[has_room(places[weak], height, known, spacing)]
+    limit = _weak_limit(significance[[*weak, *firm[around[firm]]]])
+    return np.sort([*firm, *weak[significance[weak] > limit]])
+
+
+def _weak_limit(significance):
+    """Half the typical signal over noise of weak columns, if there are any."""
+    low, high = _WEAK_RANGE
+    own = significance[(significance > low) & (significance < high)]
+    if len(own) < max(_MIN_WEAK, _MIN_SHARE * len(significance)):
+        return np.inf
+    median = np.median(own)
+    return 0.5 * median if median > _MIN_MEDIAN else np.inf
+
+
+def _surrounded(places, positions, spacing):
+    """Tell which places have columns on all sides."""
+    # Columns stand at places of their own.
+    distance, index = cKDTree(positions).query(
+        places, k=[*range(1, 9)], distance_upper_bound=_AROUND_REACH * spacing
+    )
+    near = np.isfinite(distance) & (distance > 0)
+    offset = positions[np.where(near, index, 0)] - places[:, None]
+    offset /= np.where(near, distance, np.inf)[..., None]
+    n_near = near.sum(axis=1)
+    lopsided = np.hypot(*offset.sum(axis=1).T) > _MAX_LOPSIDED * n_near
+    return (n_near >= _MIN_AROUND) & ~lopsided
+
+
+def _firm(fit, significance, calibration, spacing):
+    """Columns that stand out anywhere."""
+    seen = np.flatnonzero(significance > calibration.significance)
+    fit, significance = fit.take(seen), significance[seen]
+    positions, height = fit.positions, fit.table[:, AMPLITUDE]
+    pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
+    # Columns in noise may look closer than they are.
+    error = np.nan_to_num(np.hypot(*fit.std[:, ROW : COL + 1].T))
+    distance += calibration.inflation * np.hypot(*error[pairs].T)
+    keep = drop_crowded(positions, height, pairs, distance, spacing)
+    # Bumps of noise stand alone, columns do not: faint ones not among faint ones.
+    clear = significance > CLEAR
+    together = pairs[keep[pairs].all(axis=1)]
+    company, clear_company = (
+        np.bincount(together.ravel(), of.ravel(), minlength=len(height))
+        for of in (np.ones(together.shape), clear[together[:, ::-1]])
+    )
+    keep &= (
+        (clear & (company >= _MIN_COMPANY))
+        | (np.maximum(company - 1, clear_company) >= _MIN_COMPANY)
+        | (significance > 2 * CLEAR)
+    )
+    return seen[keep]
