@@ -1,6 +1,6 @@
 # Needs make and Python >= 3.11 with pip; everything else goes into $(VENV).
 #
-#   make demo IMAGE=path/to/image.tif
+#   make demo IMAGE=path/to/image.tif DEMO_ARGS="--pixel-size 0.0195"
 #   make test PYTEST_ARGS="-k scaler"
 #   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 #
@@ -14,6 +14,7 @@ IMAGE ?=
 JOBS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+DEMO_ARGS ?=
 
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt
@@ -31,8 +32,8 @@ SPHINX := DOCS_JOBS=$(JOBS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.installed-demo ## image to domain map, into demo_output/ [IMAGE=path]
-	OMP_WAIT_POLICY=passive $(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output
+demo: $(VENV)/.installed-demo ## image to domain map, into demo_output/ [IMAGE=path DEMO_ARGS]
+	OMP_WAIT_POLICY=passive $(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output $(DEMO_ARGS)
 
 docs: $(VENV)/.installed-docs ## build the documentation, all examples run, into docs/_build/html/
 	$(SPHINX) docs docs/_build/html

@@ -44,6 +44,17 @@ NON_POLAR = np.radians(30)
 SIGNIFICANT = 3
 # Fewer cells than these make no variant.
 FEWEST = 5
+# Why displacements do not bear out the angles: on the picture, and in the terminal.
+NONE_MEASURED = "no displacement measured"
+NONE_CERTAIN = "no displacement beyond its error"
+NONE_FOLLOW = "displacements do not follow"
+EXPLAINED = {
+    NONE_MEASURED: "No column stands in a whole cage of the other sublattice: no "
+    "displacement\nwas measured that the angles could be checked against.",
+    NONE_CERTAIN: "Too few of the measured displacements exceed their errors for a "
+    "check of the angles.",
+    NONE_FOLLOW: "The displacements measured do not follow the angles.",
+}
 
 
 def _count(text):
@@ -55,15 +66,32 @@ def _count(text):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    parser.add_argument("--image", type=Path, help="image file; generated if left out")
-    parser.add_argument("--dataset", help="name of the HDF5 dataset that is the image")
-    parser.add_argument("--pixel-size", type=float, help="nm per pixel")
-    parser.add_argument("--preset", choices=["film", "superlattice"], default="film")
-    parser.add_argument("--window-size", type=_count, help="px; about 2.4 unit cells")
-    parser.add_argument("--components", type=_count, default=5, help="groups of cells")
-    parser.add_argument("--epochs", type=_count, default=20)
-    parser.add_argument("--random-state", type=int, default=0)
-    parser.add_argument("--output-dir", type=Path, default=Path("demo_output"))
+    add = parser.add_argument
+    add("--image", type=Path, help="image file (one is generated)")
+    add("--dataset", help="name of the HDF5 dataset that is the image (the only one)")
+    add("--pixel-size", type=float, help="nm per pixel (as the file says)")
+    add(
+        "--preset",
+        choices=["film", "superlattice"],
+        default="film",
+        help="what is generated (%(default)s)",
+    )
+    add("--window-size", type=_count, help="px (about 2.4 unit cells)")
+    add(
+        "--components",
+        type=_count,
+        default=5,
+        help="groups of cells, of which those of one direction are made one variant: "
+        "no fewer than variants and non-polar materials (%(default)s)",
+    )
+    add("--epochs", type=_count, default=20, help="of the training (%(default)s)")
+    add("--random-state", type=int, default=0, help="seed (%(default)s)")
+    add(
+        "--output-dir",
+        type=Path,
+        default=Path("demo_output"),
+        help="folder for figure and table (%(default)s)",
+    )
     return parser.parse_args()
 
 
@@ -85,6 +113,11 @@ def get_data(arguments):
         raise ValueError(
             f"{arguments.image} holds {len(data.image)} images; the demo takes one. "
             "Save the one that you want as a file of its own."
+        )
+    say(data.description)
+    if data.pixel_size is None:
+        say(
+            "Lengths are in px; --pixel-size, in nm per pixel, gives them in pm and nm."
         )
     return data
 
@@ -151,31 +184,42 @@ def displacement(sites, direction):
     return np.median(along), 1.48 * np.median(np.abs(aside))
 
 
-def draw(all_sites, sites, angle, variant, vae, path):
-    figure = plt.figure(figsize=(19, 9), layout="constrained")
-    panels = figure.subplot_mosaic("abee\ncdee", width_ratios=[1, 1, 1, 1])
-    image = all_sites.images[0]
-    panels["a"].imshow(image, cmap="gray", vmax=np.percentile(image, 99.9))
-    panels["a"].set(xticks=[], yticks=[])
-    SitesDisplay.from_sites(
-        sites, values=variant, values_name="variant", ax=panels["b"], ticks=None
-    )
-    AngleHistogramDisplay.from_predictions(angle[variant >= 0], ax=panels["c"])
+def draw(all_sites, sites, angle, variant, vae, doubt, path):
+    """Draw the stages; what is known against the angles stands in the picture."""
+    figure = plt.figure(figsize=(18.5, 8.8), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.03)
+    panels = figure.subplot_mosaic("abee\ncdee", width_ratios=[1, 1, 1.25, 1.25])
+    bare = SitesDisplay.from_sites(all_sites, ax=panels["a"])
+    bare.scatter_.remove()
+    bare.legend_.remove()
+    low, high = np.percentile(bare.image, [0.1, 99.9])
+    bare.image_.set_clim(low, high)
+    columns = SitesDisplay.from_sites(sites, values=variant, ax=panels["b"])
+    polar = variant >= 0
+    if polar.any():
+        AngleHistogramDisplay.from_predictions(angle[polar], ax=panels["c"])
     panels["c"].set_xticks(range(-180, 181, 90))
     LatentManifoldDisplay.from_estimator(vae, n=7, ax=panels["d"])
-    DomainMapDisplay.from_sites(
-        sites,
-        angle,
-        polar=variant >= 0,
-        labels=variant,
-        ax=panels["e"],
+    domains = DomainMapDisplay.from_sites(
+        sites, angle, polar=polar, labels=variant, ax=panels["e"]
     )
+    # columns in the colours of their cells, which the wheel explains
+    columns.scatter_.set_facecolor(domains.cells_.get_facecolor())
+    columns.legend_.remove()
+    site = "AB"[sites.sublattice[0]]
+    kind = "Orientation" if doubt else "Variant"
+    plural = "" if variant.max() == 0 else "s"
+    grey = "" if polar.all() else "grey: no certain direction"
+    caveat = f"not checked: {doubt}" if doubt else ""
+    if not doubt and variant.max() == 0:
+        caveat = "one direction, as mistilt makes too"
+    remarks = "; ".join(filter(None, [caveat, grey]))
     titles = {
         "a": "Image",
-        "b": "Columns by variant",
-        "c": "Angle of cells with a variant",
+        "b": f"{site} columns in the colours of e",
+        "c": "Angle of the cells in colour",
         "d": "Decoded latents",
-        "e": "Variants (grey: no certain direction)",
+        "e": f"{kind}{plural}" + (f" ({remarks})" if remarks else ""),
     }
     for name, title in titles.items():
         panels[name].set_title(title)
@@ -184,26 +228,31 @@ def draw(all_sites, sites, angle, variant, vae, path):
     plt.close(figure)
 
 
-def write_table(all_sites, centered, columns, path):
-    """One row a column; what only the window centres have is empty elsewhere.
-
-    Angles are radians from the +col axis towards the +row axis.
-    """
-    table = all_sites.to_frame()
-    rows = np.flatnonzero(centered)
+def write_table(all_sites, centered, columns, parameters, path):
+    """One row a column; what only the window centres have is empty elsewhere."""
+    features = {}
     for name, values in columns.items():
         if np.issubdtype(values.dtype, np.integer):
-            table[name] = table.index.map(dict(zip(rows, values, strict=True)))
-            table[name] = table[name].astype("Int64")
-        else:
-            table.loc[rows, name] = values
-    table.to_csv(path, index=False)
+            values = values.astype(str)  # there is no whole NaN
+        empty = "" if values.dtype.kind == "U" else np.nan
+        features[name] = np.full(len(all_sites), empty, dtype=values.dtype)
+        features[name][centered] = values
+    all_sites.to_csv(path, features=features, parameters=parameters)
 
 
-def describe(angle, variant, variants, sites, registration):
+def find_doubt(registration, sites):
+    """Say why the measured displacements do not bear out the angles; "" if they do."""
+    if registration.is_determined_:
+        return ""
+    if not np.isfinite(sites.polarization).any():
+        return NONE_MEASURED
+    return NONE_CERTAIN if registration.n_sites_ < FEWEST else NONE_FOLLOW
+
+
+def describe(angle, variant, variants, sites, registration, doubt):
     """Say in words which variants there are."""
     unit = sites.pixel_size[0]
-    registered = registration.is_determined_
+    registered = not doubt
     if registered:
         say(
             f"Angles turned by {np.degrees(registration.offset_):+.1f}° "
@@ -228,8 +277,9 @@ def describe(angle, variant, variants, sites, registration):
         f"  no certain direction: {without / len(variant):.1%} of the cells ({without})"
     )
     if not registered:
-        say("The displacements measured do not follow the angles: the orientations may")
-        say("not be polar, and their angles count from an arbitrary zero.")
+        say(EXPLAINED[doubt])
+        say("The orientations may not be polar, and their angles count from an")
+        say("arbitrary zero.")
     elif len(variants) == 1:
         say("A displacement that all cells share can also come from mistilt.")
 
@@ -292,13 +342,14 @@ def run(arguments):
 
     figure_path = arguments.output_dir / "domains.png"
     table_path = arguments.output_dir / "sites.csv"
+    doubt = find_doubt(registration, sites)
     columns = dict(zip(vae.get_feature_names_out(), pose.T, strict=True))
     columns |= {"angle_std": width, "label": labels, "variant": variant}
-    write_table(all_sites, centered, columns, table_path)
-    draw(all_sites, sites, angle, variant, vae, figure_path)
+    write_table(all_sites, centered, columns, tail, table_path)
+    draw(all_sites, sites, angle, variant, vae, doubt, figure_path)
 
     say("\nResult")
-    describe(angle, variant, variants, sites, registration)
+    describe(angle, variant, variants, sites, registration, doubt)
     if "variant" in data:
         compare_with_truth(data, sites, angle)
     say(f"Figure: {figure_path}\nTable:  {table_path}")

@@ -70,7 +70,7 @@ SitesDisplay.from_sites(
 # PolarizationMapDisplay
 # ----------------------
 # The measured displacement of each column in its cage. Arrows are drawn longer than
-# they are, by the factor under the wheel.
+# they are, by the factor under the wheel; the white one shows how long.
 
 PolarizationMapDisplay.from_sites(sites)
 

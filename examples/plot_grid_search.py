@@ -107,6 +107,7 @@ for name in names:
 # than the spread over the folds as none.
 
 figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+figure.get_layout_engine().set(wspace=0.06)
 for ax, name in zip(
     axes, ["angle_coherence", "evidence", "variant_accuracy"], strict=True
 ):

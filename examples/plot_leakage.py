@@ -27,6 +27,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, PatchExtractor
 from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.inspection import SitesDisplay
 from sklearn_ferroic.model_selection import SpatialBlockKFold
 
 WINDOW = 48
@@ -106,7 +107,7 @@ for name, values in likelihood.items():
 # can learn by heart.
 
 figure, axes = plt.subplot_mosaic(
-    [["A", "B", "C"], ["D", "E", "E"]], figsize=(10.5, 7.2), layout="constrained"
+    [["A", "B", "C"], ["D", "E", "E"]], figsize=(12, 7.2), layout="constrained"
 )
 limits = np.percentile(targets[0], [1, 99])
 shown = {
@@ -115,11 +116,12 @@ shown = {
     "C": (predicted["guarded blocks"][0], "read off windows,\nguarded blocks"),
 }
 for name, (values, title) in shown.items():
-    axes[name].scatter(
-        *sites.positions.T[::-1], c=values, s=6, vmin=limits[0], vmax=limits[1]
+    display = SitesDisplay.from_sites(
+        sites, values=values.clip(*limits), values_name="field", ax=axes[name]
     )
-    axes[name].set(aspect="equal", xticks=[], yticks=[], title=title)
-    axes[name].invert_yaxis()
+    display.scatter_.set_clim(limits)
+    display.image_.set_visible(False)
+    axes[name].set_title(title)
 names = list(splitters)
 axes["D"].bar(names, [np.mean(explained[name]) for name in names], color="0.7")
 for position, name in enumerate(names):

@@ -10,9 +10,11 @@ every stage. Some ten minutes of reading; the script runs in less than one.
 # The file
 # --------
 # `load_image` reads dm3, dm4, emd, ser, hspy, mrc, tif, png, npy, HDF5 and others, with
-# the size of a pixel where the file tells it. So that this page runs anywhere, it first
-# writes a file of its own: a generated BiFeO3 film on a substrate, as a TIFF with its
-# calibration. **With an image of yours, leave this block out** and give its path.
+# the size of a pixel where the file tells it; where it does not,
+# `load_image(path, pixel_size=0.0195)` says it in nm. **Give the path of an image of
+# yours.** Without one, this page writes a file of its own: a generated BiFeO3 film on a
+# substrate, as a TIFF with its calibration. What the text says about numbers and
+# pictures is about that film.
 
 import tempfile
 from pathlib import Path
@@ -23,20 +25,23 @@ import tifffile
 
 from sklearn_ferroic.datasets import load_image, make_ferroic_image
 
-folder = Path(tempfile.mkdtemp())
-path = folder / "film.tif"
-truth = make_ferroic_image("film", shape=(560, 560), random_state=2)
-tifffile.imwrite(
-    path,
-    truth.image,
-    imagej=True,
-    resolution=(1 / truth.pixel_size, 1 / truth.pixel_size),  # pixels per unit
-    metadata={"unit": "nm"},
-)
+folder = Path(tempfile.mkdtemp())  # results go here
+path = None  # "film.dm4"
+truth = None
+if path is None:
+    path = folder / "film.tif"
+    truth = make_ferroic_image("film", shape=(560, 560), random_state=2)
+    tifffile.imwrite(
+        path,
+        truth.image,
+        imagej=True,
+        resolution=(1 / truth.pixel_size, 1 / truth.pixel_size),  # pixels per unit
+        metadata={"unit": "nm"},
+    )
 
 data = load_image(path)
 print(data.description)
-print(f"{data.image.shape} pixels of {data.pixel_size:.4f} nm")
+unit, scale = ("px", 1) if data.pixel_size is None else ("nm", data.pixel_size)
 
 # %%
 # Columns
@@ -53,7 +58,7 @@ locator = AtomLocator()
 all_sites = locator.fit_transform(data)
 cell = locator.spacing_ * np.sqrt(2)
 print(all_sites)
-print(f"unit cell {cell:.1f} px, {cell * data.pixel_size:.3f} nm")
+print(f"spacing {locator.spacing_:.2f} px, unit cell {cell * scale:.3f} {unit}")
 print(f"not converged: {np.mean(~all_sites.converged):.1%}")
 print(f"median standard error {np.nanmedian(all_sites.position_std):.3f} px")
 
@@ -71,11 +76,13 @@ ax.set(xlim=(0, 200), ylim=(200, 0))
 # Every B column has moved from the middle of its four A columns by
 # `sites.polarization`. Angles count from +col (right) towards +row (**down**): the
 # wheel shows them. The substrate at the bottom is not polar; what arrows there are,
-# disorder and tilt make.
+# disorder and tilt make. In another projection than along a cube axis no column has
+# four such neighbours, and there is nothing to draw.
 
 sites = all_sites[all_sites.sublattice == 1]
-figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
-PolarizationMapDisplay.from_sites(sites, ax=ax)
+if np.isfinite(sites.polarization).any():
+    figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
+    PolarizationMapDisplay.from_sites(sites, ax=ax)
 
 # %%
 # Patches and the rotational VAE
@@ -83,14 +90,14 @@ PolarizationMapDisplay.from_sites(sites, ax=ax)
 # A window of about 2.4 unit cells around each B column, and the model that tells angle,
 # offset and latents of each apart. `AngleRegistration` turns the model's angle, which
 # counts from an arbitrary zero, onto the measured polarization: the sites are given a
-# second time, as its `y`.
+# second time, as its `y`. It warns where it cannot; the wheel is then arbitrary.
 
 from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AngleRegistration, PatchExtractor, RotationalVAE
 from sklearn_ferroic.inspection import AngleHistogramDisplay, LatentManifoldDisplay
 
-window_size = 2 * round(1.2 * cell)
+window_size = 2 * round(1.7 * locator.spacing_)
 reader = make_pipeline(
     PatchExtractor(window_size=window_size),
     RotationalVAE(latent_dim=2, random_state=0),
@@ -117,38 +124,40 @@ polar = widths[:, 0] < np.radians(30)
 print(f"cells with a direction: {polar.mean():.1%}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-AngleHistogramDisplay.from_predictions(angle[polar], n_peaks=4, ax=left)
+histogram = AngleHistogramDisplay.from_predictions(angle[polar], ax=left)
 left.set_title("angle of the cells that have one")
 LatentManifoldDisplay.from_estimator(reader["rotationalvae"], n=7, ax=right)
 right.set_title("what the latents stand for")
 
 # %%
-# Four sharp peaks, 90° apart: four variants. The grid shows what is left once they are
-# turned onto each other: brightness and contrast of A and B, which tell the film from
-# the substrate.
+# Four sharp peaks, 90° apart: four variants. An image of one variant has one peak. The
+# grid shows what is left once they are turned onto each other: brightness and contrast
+# of A and B, which tell the film from the substrate.
 #
 # Clusters
 # --------
-# One cluster for each variant and one for the substrate. `AngleAwareScaler` puts the
-# angle on a circle, so that ±180° is no border. A mixture can end in a local optimum,
-# hence ten starts.
+# One cluster for each peak, and one for the substrate: for cells without a direction,
+# where there are more than a few. More clusters than that cut variants along their
+# latents and invent walls. `AngleAwareScaler` puts the angle on a circle, so that ±180°
+# is no border. A mixture can end in a local optimum, hence ten starts.
 
 from sklearn.mixture import GaussianMixture
 
 from sklearn_ferroic import AngleAwareScaler
 from sklearn_ferroic.metrics import circular_mean
 
+n_clusters = max(1, len(histogram.peaks) + (polar.mean() < 0.95))
 domains = make_pipeline(
-    AngleAwareScaler(), GaussianMixture(5, n_init=10, random_state=0)
+    AngleAwareScaler(), GaussianMixture(n_clusters, n_init=10, random_state=0)
 )
 labels = domains.fit_predict(pose)
-length = np.hypot(*sites.polarization.T) * data.pixel_size * 1000
-for label in range(5):
+length = np.hypot(*sites.polarization.T) * scale
+for label in range(n_clusters):
     own = labels == label
     print(
         f"cluster {label}: {own.sum():3d} cells, {np.mean(polar[own]):4.0%} with a "
         f"direction, on average {np.degrees(circular_mean(angle[own])):+4.0f}°, "
-        f"displaced by {np.nanmedian(length[own]):.0f} pm"
+        f"displaced by {np.nanmedian(length[own]):.3f} {unit}"
     )
 
 # %%
@@ -158,18 +167,24 @@ for label in range(5):
 # clusters. The strip above the substrate is no domain: the interface gives its own
 # direction to the cells beside it. For a journal: a width in inches that fits the
 # column, letters of 7 points, 300 dots per inch. The scale bar comes from the file's
-# calibration.
+# calibration: the first picture is a display of columns without its columns. Where the
+# angles are not registered, say so in the title.
 
 from sklearn_ferroic.inspection import DomainMapDisplay
 
 with plt.rc_context({"font.size": 7, "axes.titlesize": 7, "axes.linewidth": 0.5}):
     figure, axes = plt.subplots(1, 2, figsize=(6.9, 3.1), layout="constrained")
     image_ax, map_ax = axes
-    image_ax.imshow(data.image, cmap="gray", vmax=np.percentile(data.image, 99.9))
-    image_ax.set(xticks=[], yticks=[])
+    bare = SitesDisplay.from_sites(all_sites, ax=image_ax)
+    bare.scatter_.remove()
+    bare.legend_.remove()
+    bare.image_.set_clim(np.percentile(data.image, [0.1, 99.9]))
     image_ax.set_title("HAADF-STEM")
-    DomainMapDisplay.from_sites(sites, angle, polar=polar, labels=labels, ax=map_ax)
-    map_ax.set_title("variants by direction of polarization")
+    DomainMapDisplay.from_sites(
+        sites, angle, polar=polar, labels=labels, scale_bar=False, ax=map_ax
+    )
+    checked = registration.is_determined_
+    map_ax.set_title("direction of polarization" if checked else "not registered")
     for letter, ax in zip("ab", axes, strict=True):
         ax.set_title(letter, loc="left", weight="bold", fontsize=9)
     figure.savefig(folder / "domains.png", dpi=300)
@@ -177,7 +192,8 @@ with plt.rc_context({"font.size": 7, "axes.titlesize": 7, "axes.linewidth": 0.5}
 # %%
 # Keep the numbers, too
 # ---------------------
-# The table opens in any program; the HDF5 file gives everything back as it was.
+# The table opens in any program; its head begins with #, `pandas.read_csv(path,
+# comment="#")`. The HDF5 file gives everything back as it was.
 
 names = reader.get_feature_names_out()
 features = dict(zip(names, pose.T, strict=True)) | {"angle_std": widths[:, 0]}
@@ -196,10 +212,13 @@ from scipy.spatial import cKDTree
 
 from sklearn_ferroic.metrics import angular_error
 
-true = np.flatnonzero(truth.sublattice == 1)
-near = true[cKDTree(truth.positions[true]).query(sites.positions)[1]]
-inside = (truth.variant[near] >= 0) & ~truth.wall[near]
-expected = np.pi / 4 + np.pi / 2 * truth.variant[near[inside]]
-error = np.degrees(np.abs(angular_error(expected, angle[inside])))
-print(f"{np.mean(error < 45):.1%} of {inside.sum()} cells within 45° of their variant")
-print(f"median error {np.median(error):.1f}°, registration included")
+if truth is not None:
+    true = np.flatnonzero(truth.sublattice == 1)
+    near = true[cKDTree(truth.positions[true]).query(sites.positions)[1]]
+    inside = (truth.variant[near] >= 0) & ~truth.wall[near]
+    expected = np.pi / 4 + np.pi / 2 * truth.variant[near[inside]]
+    error = np.degrees(np.abs(angular_error(expected, angle[inside])))
+    print(
+        f"{np.mean(error < 45):.1%} of {inside.sum()} cells within 45° of their variant"
+    )
+    print(f"median error {np.median(error):.1f}°, registration included")

@@ -67,7 +67,8 @@ for window_size in (36, 54):
 # What to see
 # -----------
 # The maps colour each cell by its angle, grey where the angle is uncertain; the band in
-# the middle is the manganite, which has no direction of its own. The window of 54 px
+# the middle is the manganite, which has no direction of its own. Dark squares are
+# columns that were not found, where the image shows through. The window of 54 px
 # makes fewer mistakes, and not only inside domains: beside walls and interfaces as
 # well, where one might fear that it blurs. It averages noise over more than twice as
 # many columns, while its centre, by which windows are aligned, decides about the angle.

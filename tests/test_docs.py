@@ -84,6 +84,14 @@ def test_code_blocks_parse_and_import_what_exists(page):
                 assert hasattr(import_module(node.module), alias.name)
 
 
+def test_getting_started_shows_what_the_readme_runs():
+    first = [
+        re.search(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)[1]
+        for page in (ROOT / "README.md", DOCS / "getting_started.md")
+    ]
+    assert first[0] == first[1]
+
+
 def test_every_page_is_in_the_contents():
     listed = set()
     for page in DOCS.rglob("*.md"):

@@ -153,13 +153,22 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
     remark = "pixel size as given"
     if pixel_size is None:
         image, pixel_size, remark = _calibrate(image, content.axes, path, resample)
-    return Bunch(
+    return _LoadedImage(
         image=image,
         pixel_size=None if pixel_size is None else float(pixel_size),
         metadata=content.metadata,
         path=str(path),
         description=_describe(path, content.title, image, pixel_size, remark),
     )
+
+
+class _LoadedImage(Bunch):
+    """A Bunch that prints what it is and not all of its pixels and tags."""
+
+    def __repr__(self):
+        if "description" not in self:
+            return super().__repr__()
+        return f"<{', '.join(self)} of {self.description}>"
 
 
 def _check_path(path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._arrow_key import add_arrow_key
 from ._cells import site_spacing
 from ._color_wheel import add_color_wheel
 from ._colors import angle_colors
@@ -10,6 +11,9 @@ from ._selection import check_per_site, select_frame
 
 # Automatic arrows: this percentile of the lengths becomes one spacing long.
 _LONG = 95
+# Shape of the arrows: width in spacings, head in widths.
+_WIDTH = 0.17
+_HEAD = {"headwidth": 3.2, "headlength": 3, "headaxislength": 2.7}
 
 
 class PolarizationMapDisplay:
@@ -39,6 +43,8 @@ class PolarizationMapDisplay:
         The colour wheel.
     scale_bar_ : AnchoredSizeBar or None
         The scale bar.
+    arrow_key_ : AnchoredOffsetbox or None
+        The arrow of a round length in the lower right corner.
     magnification_ : float
         Length of an arrow in px over that of its vector.
     ax_ : matplotlib Axes
@@ -109,7 +115,8 @@ class PolarizationMapDisplay:
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None draws none.
         scale_bar, color_wheel : bool, default=True
-            Whether to draw a scale bar, and a colour wheel beside the axes.
+            Whether to draw a scale bar and an arrow of a stated length, and a colour
+            wheel beside the axes.
 
         Returns
         -------
@@ -125,13 +132,12 @@ class PolarizationMapDisplay:
             clear, or `ticks` is unknown or wants a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
-        vectors = sites.polarization if vectors is None else vectors
+        why = "Was vectors= computed for these sites?"
+        if vectors is None:
+            vectors, why = sites.polarization, _why_no_polarization(sites)
         vectors = check_per_site("vectors", vectors, len(sites), (2,))[rows]
         if not np.isfinite(vectors).all(axis=1).any():
-            raise ValueError(
-                "No site has a vector: all are NaN. AtomLocator fills in the "
-                "polarization if it finds two sublattices; or give vectors=."
-            )
+            raise ValueError("No site has a vector: all are NaN. " + why)
         display = cls(
             sites.images[frame],
             sites.positions[rows],
@@ -167,7 +173,8 @@ class PolarizationMapDisplay:
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None draws none.
         scale_bar, color_wheel : bool, default=True
-            Whether to draw a scale bar, and a colour wheel beside the axes.
+            Whether to draw a scale bar and an arrow of a stated length, and a colour
+            wheel beside the axes.
 
         Returns
         -------
@@ -186,8 +193,8 @@ class PolarizationMapDisplay:
         known = np.isfinite(self.vectors).all(axis=1)
         (row, col), (d_row, d_col) = self.positions[known].T, self.vectors[known].T
         spacing = site_spacing(self.positions[known])
+        long = np.percentile(np.hypot(d_row, d_col), _LONG)
         if magnification is None:
-            long = np.percentile(np.hypot(d_row, d_col), _LONG)
             magnification = spacing / long if long > 0 else 1.0
         self.magnification_ = float(magnification)
         self.quiver_ = ax.quiver(
@@ -200,16 +207,24 @@ class PolarizationMapDisplay:
             scale_units="xy",
             scale=1 / self.magnification_,
             units="xy",
-            width=0.17 * spacing,
-            headwidth=3.2,
-            headlength=3,
-            headaxislength=2.7,
+            width=_WIDTH * spacing,
+            **_HEAD,
             pivot="mid",
             # Thin enough to leave the colour of small arrows, and pale ones a rim.
             edgecolor="black",
             linewidth=0.15,
             zorder=3,
         )
+        self.arrow_key_ = None
+        if scale_bar and long > 0:
+            self.arrow_key_ = add_arrow_key(
+                ax,
+                2 * long,
+                self.magnification_,
+                pixel_size=self.pixel_size,
+                width=_WIDTH * spacing,
+                head=_HEAD,
+            )
         self.wheel_ = None
         if color_wheel:
             caption = f"arrows × {self.magnification_:.2g}"
@@ -217,3 +232,17 @@ class PolarizationMapDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
+
+
+def _why_no_polarization(sites):
+    if (sites.sublattice == 0).all():
+        return (
+            "AtomLocator measures a column in the cage of its neighbours of the other "
+            "sublattice, and these sites are of one: did it find two "
+            "(n_sublattices_)? Or give vectors=."
+        )
+    return (
+        "No column stands in a whole cage of four neighbours of the other "
+        "sublattice, as those of a perovskite seen along a cube axis do. Another "
+        "projection has no such vector; give one of your own by vectors=."
+    )

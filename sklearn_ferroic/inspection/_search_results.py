@@ -20,8 +20,10 @@ class SearchResultsDisplay:
 
     Each cell gives the mean score over the folds and its standard deviation. Where
     the search varied other parameters too, the cell shows the candidate that scored
-    best. The best cell is framed. It is recommended to use :meth:`from_estimator` or
-    :meth:`from_cv_results` to make a display. All parameters are stored as attributes.
+    best. The best cell is framed. Parameters of a pipeline's steps go by what follows
+    the last ``__`` where that tells them apart. It is recommended to use
+    :meth:`from_estimator` or :meth:`from_cv_results` to make a display. All parameters
+    are stored as attributes.
 
     Parameters
     ----------
@@ -241,13 +243,14 @@ class SearchResultsDisplay:
             The display itself.
         """
         n_y, n_x = self.mean.shape
-        names = np.array([len(name) for name in self.params]) * _LETTER
-        size = np.maximum(np.array([n_x, n_y]) * _CELL, names) + _MARGIN
+        names = self._short_names()
+        letters = np.array([len(names[name]) for name in self.params]) * _LETTER
+        size = np.maximum(np.array([n_x, n_y]) * _CELL, letters) + _MARGIN
         ax = get_axes(ax, figsize=tuple(size))
         self.image_ = ax.imshow(
             np.ma.masked_invalid(self.mean), cmap=get_colormap(cmap), aspect="auto"
         )
-        self._label_axes(ax)
+        self._label_axes(ax, names)
         self.texts_ = None
         if annotate:
             self.texts_ = self._write_scores(ax)
@@ -265,7 +268,16 @@ class SearchResultsDisplay:
         self.figure_ = ax.figure
         return self
 
-    def _label_axes(self, ax):
+    def _short_names(self):
+        """Leave out the steps of a pipeline where the rest tells names apart."""
+        full = [*self.params, *self.others]
+        short = [name.rpartition("__")[2] for name in full]
+        return {
+            name: last if short.count(last) == 1 else name
+            for name, last in zip(full, short, strict=True)
+        }
+
+    def _label_axes(self, ax, names):
         x_texts, y_texts = (
             [value_text(value) for value in values]
             for values in (self.x_values, self.y_values)
@@ -277,9 +289,10 @@ class SearchResultsDisplay:
         if max(map(len, x_texts)) * _LETTER > 0.8 * width:
             for label in ax.get_xticklabels():
                 label.set(rotation=30, ha="right", rotation_mode="anchor")
-        ax.set(xlabel=self.params[0], ylabel=self.params[1])
+        ax.set(xlabel=names[self.params[0]], ylabel=names[self.params[1]])
         if self.others:
-            ax.set_title("best over\n" + "\n".join(self.others), fontsize="medium")
+            others = "\n".join(names[name] for name in self.others)
+            ax.set_title(f"best over\n{others}", fontsize="medium")
 
     def _write_scores(self, ax):
         write = score_format(self.mean, self.std)

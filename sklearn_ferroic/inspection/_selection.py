@@ -23,7 +23,10 @@ def select_frame(sites, frame):
         Indices of the sites on it.
     """
     if not isinstance(sites, AtomSites):
-        raise TypeError(f"sites must be AtomSites, got {type(sites).__name__}.")
+        raise TypeError(
+            f"sites must be AtomSites, got {type(sites).__name__}. "
+            "AtomLocator().fit_transform(image) makes them of an image."
+        )
     occupied = np.unique(sites.frame)
     if frame is None:
         if len(occupied) == 0:

@@ -9,7 +9,11 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
 from .._angles import wrap_angle
 from ._columns import find_columns
@@ -145,6 +149,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 "begins with a PatchExtractor, or vectors (row, col) of shape "
                 "(n_samples, 2)."
             )
+        _check_length(y, X)
         reference = read_reference(y, X)
         names = getattr(self, "feature_names_in_", None)
         index, _ = find_columns(X.shape[1], names, translation=False)
@@ -224,6 +229,17 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _check_length(y, X):
+    try:
+        check_consistent_length(X, y)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. y must have one entry a site. Of images there is none: locate "
+            "first, sites = AtomLocator().fit_transform(images), and give the sites "
+            "twice to the steps after it, fit(sites, sites)."
+        ) from error
 
 
 def _warn(reason):

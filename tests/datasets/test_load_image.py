@@ -1,4 +1,5 @@
 import builtins
+import pickle
 import sys
 import zlib
 from importlib import import_module
@@ -89,6 +90,18 @@ def test_imagej_tiff(tmp_path, unit, per_unit, nm):
     assert "40 x 52 px of float32" in data.description
     if nm is None:
         assert "with the unit 'pixel'" in data.description
+
+
+def test_print_tells_what_it_is_without_the_pixels(tmp_path):
+    np.save(tmp_path / "image.npy", IMAGE)
+    data = load_image(tmp_path / "image.npy", pixel_size=0.02)
+    assert repr(data) == (
+        "<image, pixel_size, metadata, path, description of image.npy: 40 x 52 px of "
+        "float32; 0.02 nm a pixel (pixel size as given).>"
+    )
+    assert pickle.loads(pickle.dumps(data)).pixel_size == 0.02
+    del data["description"]
+    assert "image" in repr(data)
 
 
 def test_ome_tiff(tmp_path):

@@ -1,6 +1,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomSites
 from sklearn_ferroic.inspection import (
@@ -50,6 +51,12 @@ class TestAllMaps:
         assert display.ax_.get_ylim() == (rows - 0.5, -0.5)
         assert display.ax_.get_aspect() == 1
         np.testing.assert_array_equal(display.image_.get_array(), b_sites.images[0])
+
+    def test_an_image_is_no_sites(self, draw):
+        with pytest.raises(
+            TypeError, match=r"got Bunch.*AtomLocator\(\)\.fit_transform"
+        ):
+            draw(Bunch(image=np.zeros((9, 9))))
 
     def test_scale_bar(self, draw, b_sites):
         assert draw(b_sites).scale_bar_.txt_label.get_text() == "1 nm"
@@ -284,13 +291,49 @@ class TestPolarizationMapDisplay:
         long = np.percentile(np.hypot(*b_sites.polarization.T), 95)
         assert display.magnification_ * long == pytest.approx(19.8, rel=0.05)
 
+    @pytest.mark.parametrize(
+        ("pixel_size", "text", "magnification"),
+        [(0.01, "50 pm", 8), (None, "5 px", 8), (None, "5 px", 1)],
+    )
+    def test_arrow_of_stated_length(self, pixel_size, text, magnification):
+        positions = np.argwhere(np.ones((3, 3))) * 20.0 + 10
+        sites = AtomSites(np.zeros((60, 60)), positions, pixel_size=pixel_size)
+        vectors = np.tile([1.8, -2.4], (9, 1))
+        display = PolarizationMapDisplay.from_sites(
+            sites, vectors=vectors, magnification=magnification
+        )
+        label, drawing = display.arrow_key_.get_child().get_children()
+        assert label.get_text() == text
+        arrow = drawing.get_children()[0].get_xy()
+        assert np.ptp(arrow[:, 0]) == pytest.approx(5 * magnification)
+        display.figure_.canvas.draw()
+        box = display.arrow_key_.get_window_extent()
+        axes = display.ax_.get_window_extent()
+        assert axes.x0 < box.x0 < box.x1 < axes.x1
+        without = PolarizationMapDisplay.from_sites(
+            sites, vectors=vectors, scale_bar=False
+        )
+        assert without.arrow_key_ is None
+
     def test_errors(self, b_sites):
         with pytest.raises(ValueError, match=r"vectors must have one value a site"):
             PolarizationMapDisplay.from_sites(b_sites, vectors=np.zeros(len(b_sites)))
-        with pytest.raises(ValueError, match="No site has a vector"):
+        with pytest.raises(ValueError, match=r"No site has a vector.*vectors= comp"):
             PolarizationMapDisplay.from_sites(
                 b_sites, vectors=np.full((len(b_sites), 2), np.nan)
             )
+
+    @pytest.mark.parametrize(
+        ("sublattice", "reason"),
+        [(1, "whole cage of four neighbours"), (0, "n_sublattices_")],
+    )
+    def test_error_tells_why_there_is_no_polarization(self, sublattice, reason):
+        """B columns alone tell that there are two sublattices, A columns do not."""
+        sites = AtomSites(
+            np.zeros((9, 9)), [[2, 3], [6, 5]], sublattice=[sublattice] * 2
+        )
+        with pytest.raises(ValueError, match=f"No site has a vector.*{reason}"):
+            PolarizationMapDisplay.from_sites(sites)
 
     def test_vanishing_vectors_are_drawn(self, b_sites):
         display = PolarizationMapDisplay.from_sites(

@@ -48,6 +48,20 @@ def test_cells_texts_and_ticks():
     assert display.ax_.get_title() == ""
 
 
+def test_steps_are_left_out_where_names_differ():
+    steps = [
+        ("a__size", "b__size", "c__n__alpha"),
+        ("a__size", "b__dim", "c__n__alpha"),
+    ]
+    shown = [("a__size", "b__size", "alpha"), ("size", "dim", "alpha")]
+    for names, texts in zip(steps, shown, strict=True):
+        grid = list(ParameterGrid({name: [1, 2] for name in names}))
+        display = draw(results(grid, np.arange(8.0)), params=names[:2])
+        assert display.params == names[:2]
+        assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == texts[:2]
+        assert display.ax_.get_title() == f"best over\n{texts[2]}"
+
+
 def test_best_cell_is_framed():
     display = draw(results(GRID, MEAN))
     assert display.best_index_ == (1, 0)

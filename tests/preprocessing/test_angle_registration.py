@@ -275,7 +275,7 @@ def test_nothing_known_is_undetermined():
             np.ones((10, 3)),
             r"vectors \(row, col\) of shape \(n_samples, 2\).*\(10, 3\)",
         ),
-        (np.ones((9, 2)), "inconsistent numbers of samples"),
+        (np.ones((9, 2)), r"inconsistent numbers of samples.*fit\(sites, sites\)"),
         (make_sites(np.ones((9, 2))), "inconsistent numbers of samples"),
         (np.full((10, 2), np.inf), "y contains infinity"),
     ],
