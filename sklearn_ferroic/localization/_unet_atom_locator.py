@@ -517,5 +517,4 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.target_tags.required = self.weights is None
-        tags.no_validation = True
         return tags

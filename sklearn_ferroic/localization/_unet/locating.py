@@ -13,7 +13,7 @@ from .._columns import ColumnFit
 from .._single_image import naming_the_image
 from .confidence import confidences
 from .inference import grow, probabilities, see, tiles
-from .peaks import REACH, find_columns
+from .peaks import REACH, find_columns, in_company
 from .refinement import refine_columns
 from .scaling import NET_SPACING, from_net, resample
 
@@ -174,8 +174,9 @@ def find_in_image(image, network, spacing, threshold, tile_size, n_views):
         own = np.all((np.rint(place) >= first) & (np.rint(place) < last), axis=1)
         positions.append(place[own])
         evidence.append(strength[own])
-    positions = from_net(np.concatenate(positions), seen.factor)
-    return positions, np.concatenate(evidence)
+    positions, evidence = np.concatenate(positions), np.concatenate(evidence)
+    together = in_company(positions)
+    return from_net(positions[together], seen.factor), evidence[together]
 
 
 def class_map(image, network, spacing, tile_size, n_views):

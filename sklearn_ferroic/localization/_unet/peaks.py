@@ -2,19 +2,43 @@
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
 
 from .._scale import vertex
 from .labels import RADIUS
+from .scaling import NET_SPACING
 
 _SIGMA = 1.4
 # A disc of a column, sure in all its pixels, has this height once smoothed.
 _FULL = 1 - np.exp(-0.5 * (RADIUS / _SIGMA) ** 2)
 # Columns are at least so many pixels apart, rounded down.
 _APART = 3
+# So many others are within so many spacings of a column, at the corners too.
+_MIN_COMPANY, _COMPANY_REACH = 2, 1.6
 # Pixels farther than this from a tile have no say in its columns.
-REACH = 4 * _SIGMA + _APART + 2
-REACH = int(np.ceil(REACH))
+REACH = int(np.ceil(4 * _SIGMA)) + _APART + 2
+
+
+def in_company(positions):
+    """Tell which columns have others around them; bumps of noise stand alone.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns, px of the network.
+
+    Returns
+    -------
+    together : ndarray of bool of shape (n,)
+        Which ones.
+    """
+    if not len(positions):
+        return np.zeros(0, dtype=bool)
+    near = cKDTree(positions).query_ball_point(
+        positions, _COMPANY_REACH * NET_SPACING, return_length=True
+    )
+    return near > _MIN_COMPANY
 
 
 def find_columns(probability, threshold):

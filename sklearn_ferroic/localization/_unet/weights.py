@@ -18,7 +18,7 @@ from .network import state_shapes
 _FORMAT = "sklearn_ferroic.UNetAtomLocator"
 _VERSION = "1"
 _SHIPPED = "unet_1.safetensors"
-_SHA256 = "0" * 64
+_SHA256 = "11b881792e0a7b87c85bab41d1f7b4244d66542d7d8fb25706e7c84086929f29"
 
 
 class Weights(NamedTuple):
@@ -59,7 +59,7 @@ def write_weights(path, weights):
         "confidence": json.dumps(list(weights.confidence)),
         "record": json.dumps({k: str(v) for k, v in weights.record.items()}),
     }
-    arrays = {name: np.ascontiguousarray(w) for name, w in weights.arrays.items()}
+    arrays = {name: np.array(w, order="C") for name, w in weights.arrays.items()}
     save_file(arrays, os.fspath(path), metadata=metadata)
 
 
