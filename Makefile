@@ -64,7 +64,7 @@ bench-search: $(VENV)/.installed-bench ## search window and latents without trut
 bench-scale: $(VENV)/.installed-demo ## time and memory of large fits [BENCH_ARGS]
 	OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/bench_scale.py $(BENCH_ARGS)
 
-train-unet: $(VENV)/.installed-demo ## train the network that UNetAtomLocator ships, an hour of one core [BENCH_ARGS]
+train-unet: $(VENV)/.installed-demo ## train the network that UNetAtomLocator ships, half an hour of one core [BENCH_ARGS]
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/train_unet.py $(BENCH_ARGS)
 
 bench-unet: $(VENV)/.installed-demo ## judge UNetAtomLocator, into docs/ [BENCH_ARGS]

@@ -3,20 +3,19 @@
 import os
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._torch.device import choose_device
 from ._assembly import assemble_sites
-from ._batch import estimate_scales, score_images
+from ._batch import estimate_scales
 from ._images import check_images
 from ._sublattice_checks import check_sublattice
 from ._unet.confidence import UNCALIBRATED
 from ._unet.fitting import fit_network, start_weights
 from ._unet.inference import MAX_VIEWS
-from ._unet.judging import calibrate_on, mean_f1
+from ._unet.judging import calibrate_on, mean_f1, mean_merit
 from ._unet.labels import check_labels
 from ._unet.locating import class_map, locate_all, on_device
 from ._unet.network import STRIDE, from_arrays
@@ -67,7 +66,7 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         Images are worked on in tiles of about this side, px, which overlap so far that
         they leave no seams; None works on the whole at once.
 
-    n_views : int, default=4
+    n_views : int, default=2
         Over how many turns by 90° and reflections of the image the network's word is
         averaged, 1 to 8.
 
@@ -228,7 +227,7 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         shape="circular",
         border="keep",
         tile_size=2048,
-        n_views=4,
+        n_views=2,
         n_filters=16,
         crop_size=96,
         n_scales=3,
@@ -401,22 +400,7 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         (images, masks, _), scales, located = self._locate(X)
         if y is not None:
             return mean_f1(located, check_labels(y, images), scales)
-        scores = [
-            score_images(
-                [image],
-                [valid],
-                [found.fit],
-                [found.calibration],
-                spacing=spacing,
-                width=width,
-                tile_size=self.tile_size,
-                n_jobs=None,
-            )
-            for image, valid, found, (spacing, width) in zip(
-                images, masks, located, scales, strict=True
-            )
-        ]
-        return float(np.mean(scores))
+        return mean_merit(images, masks, located, scales, self.tile_size)
 
     def calibrate(self, X, y):
         """Fit the sites' `probability` to labelled images.

@@ -24,7 +24,7 @@ def test_shipped_weights_are_small_and_say_where_they_are_from(shipped):
     assert {"seed", "n_scenes", "torch", "sklearn_ferroic", "cpu_minutes"} <= set(
         shipped.record_
     )
-    assert len(shipped.confidence_) == 3
+    assert len(shipped.confidence_) == 6
 
 
 def test_round_trip(shipped, path):
@@ -65,7 +65,7 @@ def _head(**changes):
         "format": "sklearn_ferroic.UNetAtomLocator",
         "format_version": "1",
         "n_filters": "16",
-        "confidence": "[0.0, 1.0, 1.0]",
+        "confidence": "[0, 1, 1, 0, 0, 0]",
         "record": "{}",
     }
     return {key: value for key, value in (head | changes).items() if value is not None}
@@ -78,6 +78,7 @@ def _head(**changes):
         ({"n_filters": "8"}, "does not fit a network with n_filters=8"),
         ({"n_filters": None}, "damaged: its header lacks 'n_filters'"),
         ({"confidence": "["}, "damaged: its header lacks"),
+        ({"confidence": "[1, 2]"}, "2 coefficients of the confidence, expected 6"),
     ],
 )
 def test_bad_header(path, changes, message):

@@ -10,7 +10,7 @@ _LEAST = 1e-4
 # A site is right if a true column of its class is as near, in spacings.
 TOLERANCE = 0.25
 # Before any calibration: as the network has it.
-UNCALIBRATED = (0.0, 1.0, 1.0)
+UNCALIBRATED = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 
 
 def confidences(evidence, coefficients):
@@ -21,7 +21,7 @@ def confidences(evidence, coefficients):
     evidence : ndarray of shape (n, 2)
         Share of the site's disc that is A, and that is B.
     coefficients : tuple of float
-        Of a constant, the evidence for a column, and that for its class.
+        Of a constant and of the `features`.
 
     Returns
     -------
@@ -52,18 +52,19 @@ def calibrate(evidence, is_right):
             f"All {len(is_right)} sites are {'right' if is_right.any() else 'wrong'}: "
             "their confidence cannot be calibrated on that. Give harder or more images."
         )
-    # Hardly any penalty: there are three numbers to learn.
-    model = LogisticRegression(C=1e4)
+    # Hardly any penalty: there are few numbers to learn.
+    model = LogisticRegression(C=1e4, max_iter=1000)
     model.fit(features(evidence), is_right)
     return (float(model.intercept_[0]), *map(float, model.coef_[0]))
 
 
 def features(evidence):
-    """Logits of there being a column, and of its class."""
-    whole = evidence.sum(axis=1)
-    named = evidence.max(axis=1) / np.maximum(whole, _LEAST)
-    columns = np.stack([np.minimum(whole, 1), named], axis=1)
-    return logit(np.clip(columns, _LEAST, 1 - _LEAST))
+    """Logits of there being a column and of its class, their squares and product."""
+    total = evidence.sum(axis=1)
+    named = evidence.max(axis=1) / np.maximum(total, _LEAST)
+    shares = np.stack([np.minimum(total, 1), named], axis=1)
+    whole, name = logit(np.clip(shares, _LEAST, 1 - _LEAST)).T
+    return np.stack([whole, name, whole**2, name**2, whole * name], axis=1)
 
 
 def pair(found, true, tolerance):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .._single_image import score_image
+from .._tiles import cut_tiles
 from .confidence import TOLERANCE, calibrate, pair
 from .locating import find_in_image
 
@@ -30,6 +32,40 @@ def mean_f1(located, labels, scales):
             wanted = true.positions[true.sublattice == kind]
             n_right = np.sum(pair(own, wanted, TOLERANCE * spacing) >= 0)
             scores.append(2 * n_right / (len(own) + len(wanted)))
+    return float(np.mean(scores))
+
+
+def mean_merit(images, masks, located, scales, tile_size):
+    """Compute AtomLocator's figure of merit of the columns of images.
+
+    Parameters
+    ----------
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    masks : list of (ndarray of bool or None)
+        Pixels of each that count; None for all.
+    located : list of Located
+        What was found in each.
+    scales : list of tuple of float
+        Spacing and width of each, px.
+    tile_size : int or None
+        Side of the tiles, px.
+
+    Returns
+    -------
+    score : float
+        Mean over the images.
+    """
+    scores = []
+    for number, (image, valid, found) in enumerate(
+        zip(images, masks, located, strict=True)
+    ):
+        spacing, width = scales[number]
+        tiles = cut_tiles(image.shape, tile_size, spacing)
+        known = found.fit, tiles, found.calibration, width
+        # Columns that do not stand out of the noise explain nothing of it.
+        seen = found.calibration is not None
+        scores.append(score_image(number, image, valid, *known) if seen else 0.0)
     return float(np.mean(scores))
 
 

@@ -13,12 +13,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from .confidence import UNCALIBRATED
 from .network import state_shapes
 
 _FORMAT = "sklearn_ferroic.UNetAtomLocator"
 _VERSION = "1"
 _SHIPPED = "unet_1.safetensors"
-_SHA256 = "11b881792e0a7b87c85bab41d1f7b4244d66542d7d8fb25706e7c84086929f29"
+_SHA256 = "ff1665797f5e413c11d00fdce201d33358c61ff75946470cbb3891311149a3b7"
 
 
 class Weights(NamedTuple):
@@ -155,6 +156,11 @@ def _check_arrays(path, weights):
         raise ValueError(
             f"{path!r} does not fit a network with n_filters={weights.n_filters}: "
             f"see {odd[0]!r}. Copy or train the weights anew."
+        )
+    if len(weights.confidence) != len(UNCALIBRATED):
+        raise ValueError(
+            f"{path!r} is damaged: {len(weights.confidence)} coefficients of the "
+            f"confidence, expected {len(UNCALIBRATED)}."
         )
     if not all(np.isfinite(value).all() for value in weights.arrays.values()):
         raise ValueError(f"{path!r} is damaged: some weights are not finite.")
