@@ -66,7 +66,7 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         Images are worked on in tiles of about this side, px, which overlap so far that
         they leave no seams; None works on the whole at once.
 
-    n_views : int, default=2
+    n_views : int, default=4
         Over how many turns by 90° and reflections of the image the network's word is
         averaged, 1 to 8.
 
@@ -184,8 +184,8 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     >>> data = make_ferroic_image(shape=(160, 160), dose=2500, random_state=0)
     >>> locator = UNetAtomLocator(weights="pretrained")
     >>> sites = locator.fit_transform(data.image)
-    >>> print(f"{locator.score(data.image, data):.2f}")
-    1.00
+    >>> locator.score(data.image, data) > 0.95
+    True
     """
 
     _parameter_constraints: dict = {
@@ -227,7 +227,7 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         shape="circular",
         border="keep",
         tile_size=2048,
-        n_views=2,
+        n_views=4,
         n_filters=16,
         crop_size=96,
         n_scales=3,

@@ -19,7 +19,7 @@ from .network import state_shapes
 _FORMAT = "sklearn_ferroic.UNetAtomLocator"
 _VERSION = "1"
 _SHIPPED = "unet_1.safetensors"
-_SHA256 = "ff1665797f5e413c11d00fdce201d33358c61ff75946470cbb3891311149a3b7"
+_SHA256 = "1147defc483fee47a62e6d6874500c417cbe33f355aa9e048516a3ccf5458e51"
 
 
 class Weights(NamedTuple):
