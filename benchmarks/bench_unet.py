@@ -1,6 +1,6 @@
 """Judge UNetAtomLocator against AtomLocator and the truth, into docs/.
 
-    python benchmarks/bench_unet.py [--real image.tif ...] [--only finding,...]
+    python benchmarks/bench_unet.py [--only finding,...]
 
 Writes docs/benchmarks_unet.md and docs/images/unet_reliability.png. No image was used
 in training: the generator's presets were not, and seeds are others.

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import skorch
 import torch
 from skorch.callbacks import LRScheduler
@@ -134,8 +133,3 @@ def _make_net(network, options, split, last_callbacks, device, random_state):
         device=str(device),
         verbose=options.verbose,
     ).initialize()
-
-
-def is_finite(weights):
-    """Tell whether all weights are finite numbers."""
-    return all(np.isfinite(value).all() for value in weights.values())
