@@ -7,17 +7,14 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..sites import AtomSites
+from ._assembly import assemble_sites
 from ._batch import estimate_scales, locate_images, score_images
-from ._border import clear_of_border
 from ._images import check_images
 from ._scale_checks import warn_of_dark_columns, warn_of_outliers
-from ._site_columns import label_columns, relative_brightness, site_columns
+from ._site_columns import label_columns, relative_brightness
 from ._sublattice_checks import check_sublattice, no_such_sublattice
 
 _MAX_SUBLATTICES = 4
-# Columns this many widths from the border and farther show whole.
-_BORDER = 2
 
 
 class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -95,6 +92,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     See Also
     --------
     AtomSites : What comes out.
+    UNetAtomLocator : A trained network finds and names the columns.
     PatchExtractor : Cuts a window of the image around every site.
     PolarizationVector : Displacements of the columns in their cages.
 
@@ -356,33 +354,14 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         )
 
     def _assemble(self, images, masks, pixel_sizes, fits, labels):
-        tables = [
-            site_columns(fit, label, self.spacing_)
-            for fit, label in zip(fits, labels, strict=True)
-        ]
-        columns = {
-            name: np.concatenate([table[name] for table in tables])
-            for name in tables[0]
-        }
-        frame = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
-        sites = AtomSites(images, frame=frame, pixel_size=pixel_sizes, **columns)
-        if self.sublattice is not None:
-            chosen = np.isin(sites.sublattice, self.sublattice)
-            if not chosen.any():
-                raise no_such_sublattice(self.sublattice, 1 + sites.sublattice.max())
-            sites = sites[chosen]
-        if self.border == "drop":
-            sites = sites[self._is_whole(sites, masks)]
-        return sites
-
-    def _is_whole(self, sites, masks):
-        whole = np.empty(len(sites), dtype=bool)
-        for number, (image, valid) in enumerate(zip(sites.images, masks, strict=True)):
-            own = sites.frame == number
-            whole[own] = clear_of_border(
-                sites.positions[own], image.shape, valid, _BORDER * self.width_
-            )
-        return whole
+        return assemble_sites(
+            (images, masks, pixel_sizes),
+            fits,
+            labels,
+            [(self.spacing_, self.width_)] * len(images),
+            sublattice=self.sublattice,
+            border=self.border,
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
