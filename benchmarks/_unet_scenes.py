@@ -16,6 +16,10 @@ from sklearn_ferroic.datasets import _columns, _lattice, _options, _render
 # Of a nearest-neighbour spacing: what the crystals of `datasets` call 0.28 nm.
 _CELL_NM = 0.396
 _NEAREST_NM = _CELL_NM / np.sqrt(2)
+# Where B stands in the cell: in its middle as in [001] of a perovskite, on a third of
+# the diagonal as in honeycombs, or on an edge as in [110], half way and farther off.
+_PLACES = np.array([[1 / 2, 1 / 2], [1 / 3, 1 / 3], [0, 1 / 2], [0, 1 / 3]])
+_SHARES = [0.35, 0.15, 0.4, 0.1]
 
 
 class Scene(NamedTuple):
@@ -57,7 +61,7 @@ def draw_scene(random_state, n_spacings=24):
     draw = random_state
     spacing = float(np.exp(draw.uniform(np.log(4.2), np.log(18))))
     side = round(n_spacings * spacing)
-    if draw.uniform() < 0.8:
+    if draw.uniform() < 0.75:
         crystal = _perovskite(side, spacing, draw)
     else:
         crystal = _any_lattice(side, spacing, draw)
@@ -124,9 +128,9 @@ def _any_lattice(side, spacing, draw):
     reach = int(side / spacing) + 6
     index = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T
     corners = index @ basis
-    has_b = draw.uniform() < 0.5
-    middle = draw.choice([0.5, 1 / 3])
-    places = [corners, (index + middle) @ basis] if has_b else [corners]
+    has_b = draw.uniform() < 0.65
+    place = _PLACES[draw.choice(len(_PLACES), p=_SHARES)] + draw.normal(0, 0.02, 2)
+    places = [corners, (index + place) @ basis] if has_b else [corners]
     positions = np.concatenate(places)
     sublattice = np.repeat([0, 1][: len(places)], len(index))
     center = np.flatnonzero((np.abs(positions) < 3).all(axis=1))
@@ -178,7 +182,7 @@ def _brightness(positions, sublattice, share, side, draw):
 
 
 def _shapes(sublattice, tilt, spacing, draw):
-    width = spacing * draw.uniform(0.13, 0.24)
+    width = spacing * draw.uniform(0.13, 0.26)
     of_b = width * draw.uniform(0.85, 1.1)
     astigmatism = spacing * draw.choice([0.0, 0.1, 0.25]) * draw.normal(0, 1, 2)
     longest = np.hypot(*(tilt + astigmatism).T).max(initial=0)
