@@ -3,13 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._assembly import assemble_sites
 from ._batch import estimate_scales, locate_images, score_images
 from ._images import check_images
+from ._images_to_sites import ImagesToSitesMixin
 from ._scale_checks import warn_of_dark_columns, warn_of_outliers
 from ._site_columns import label_columns, relative_brightness
 from ._sublattice_checks import check_sublattice, no_such_sublattice
@@ -17,7 +17,7 @@ from ._sublattice_checks import check_sublattice, no_such_sublattice
 _MAX_SUBLATTICES = 4
 
 
-class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find and fit every atomic column of scanning transmission images.
 
     The spacing and the width of the columns are read off the image. Columns are
@@ -156,18 +156,12 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """
 
     _parameter_constraints: dict = {
-        "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
-        "spacing": [Interval(Real, 0, None, closed="neither"), None],
+        **ImagesToSitesMixin._parameter_constraints,
         "threshold": [Interval(Real, 0, 1, closed="left")],
         "n_sublattices": [
             Interval(Integral, 1, _MAX_SUBLATTICES, closed="both"),
             StrOptions({"auto"}),
         ],
-        "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
-        "shape": [StrOptions({"circular", "elliptical"})],
-        "border": [StrOptions({"keep", "drop"})],
-        "tile_size": [Interval(Integral, 256, None, closed="left"), None],
-        "n_jobs": [Integral, None],
     }
 
     def __init__(
@@ -236,14 +230,13 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         self._validate_params()
-        images, masks, pixel_sizes = check_images(X)
-        fits, _ = self._locate(
-            images, masks, self.spacing_, self.width_, self.threshold_
-        )
+        carried = check_images(X)
+        scale = self.spacing_, self.width_
+        fits, _ = self._locate(*carried[:2], *scale, self.threshold_)
         labels = [
             label_columns(fit, self.spacing_, self._n_sublattices) for fit in fits
         ]
-        return self._assemble(images, masks, pixel_sizes, fits, labels)
+        return self._assemble(carried, fits, labels, [scale] * len(fits))
 
     def fit_transform(self, X, y=None):
         """Learn the scale from images and locate their columns.
@@ -299,27 +292,10 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         )
         return float(np.mean(scores))
 
-    def set_output(self, *, transform=None):
-        """Do nothing: AtomSites are a container of their own.
-
-        It exists so that ``Pipeline.set_output`` can reach the later steps.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The locator.
-        """
-        return self
-
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X):
         check_sublattice(self.sublattice)
-        images, masks, pixel_sizes = check_images(X)
+        images, masks, _ = carried = check_images(X)
         scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
         spacings, widths, skewnesses = np.array(scales).T
         spacing, width = float(np.median(spacings)), float(np.median(widths))
@@ -338,7 +314,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         by_image = self.n_sublattices == "auto" and n_sublattices > 1
         self._n_sublattices = "auto" if by_image else n_sublattices
         self.sublattice_brightness_ = relative_brightness(fits, labels, n_sublattices)
-        return images, masks, pixel_sizes, fits, labels
+        return carried, fits, labels, [(spacing, width)] * len(fits)
 
     def _locate(self, images, masks, spacing, width, threshold):
         return locate_images(
@@ -352,19 +328,3 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             tile_size=self.tile_size,
             n_jobs=self.n_jobs,
         )
-
-    def _assemble(self, images, masks, pixel_sizes, fits, labels):
-        return assemble_sites(
-            (images, masks, pixel_sizes),
-            fits,
-            labels,
-            [(self.spacing_, self.width_)] * len(images),
-            sublattice=self.sublattice,
-            border=self.border,
-        )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags

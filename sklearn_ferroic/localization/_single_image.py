@@ -213,6 +213,6 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
 def _nothing_found(number):
     return (
         f"No columns found in image {number}. Does it show resolved atomic columns, "
-        "bright on dark (invert a bright-field image)? If it does, give AtomLocator "
+        "bright on dark (invert a bright-field image)? If it does, give the locator "
         "their spacing in px or a lower threshold."
     )

@@ -3,26 +3,29 @@
 import os
 from numbers import Integral, Real
 
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._torch.device import choose_device
-from ._assembly import assemble_sites
 from ._batch import estimate_scales
 from ._images import check_images
+from ._images_to_sites import ImagesToSitesMixin
+from ._scale_checks import warn_of_dark_columns
 from ._sublattice_checks import check_sublattice
+from ._trained_network import TrainedNetworkMixin
 from ._unet.confidence import UNCALIBRATED
-from ._unet.fitting import fit_network, start_weights
+from ._unet.fitting import TRAINING_CONSTRAINTS, fit_network
 from ._unet.inference import MAX_VIEWS
-from ._unet.judging import calibrate_on, mean_f1, mean_merit
+from ._unet.judging import mean_f1, mean_merit
 from ._unet.labels import check_labels
-from ._unet.locating import class_map, locate_all, on_device
-from ._unet.network import STRIDE, from_arrays
-from ._unet.weights import Weights, write_weights
+from ._unet.locating import class_map, locate_all
+from ._unet.weights import Weights, start_weights
 
 
-class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class UNetAtomLocator(
+    TrainedNetworkMixin, ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Find and name atomic columns with a U-Net, and fit them.
 
     The network [1]_ tells background, A and B columns apart at every pixel by what is
@@ -189,30 +192,15 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     """
 
     _parameter_constraints: dict = {
+        **ImagesToSitesMixin._parameter_constraints,
+        **TRAINING_CONSTRAINTS,
         "weights": [str, os.PathLike, None],
-        "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
-        "spacing": [Interval(Real, 0, None, closed="neither"), None],
         "threshold": [Interval(Real, 0, 1, closed="neither")],
-        "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
-        "shape": [StrOptions({"circular", "elliptical"})],
-        "border": [StrOptions({"keep", "drop"})],
-        "tile_size": [Interval(Integral, 256, None, closed="left"), None],
         "n_views": [Interval(Integral, 1, MAX_VIEWS, closed="both")],
-        "n_filters": [Interval(Integral, 1, None, closed="left")],
-        "crop_size": [Interval(Integral, 2 * STRIDE, None, closed="left")],
-        "n_scales": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
         "callbacks": [list, None],
         "checkpoint": [str, os.PathLike, None],
         "device": [str],
         "random_state": ["random_state"],
-        "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
 
@@ -271,31 +259,6 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @classmethod
-    def from_pretrained(cls, path="pretrained", **parameters):
-        """Make a locator that is fitted already.
-
-        Parameters
-        ----------
-        path : str or path-like, default="pretrained"
-            A file of :meth:`save_weights`; the default is what comes with the package.
-        **parameters : dict
-            Parameters of the estimator.
-
-        Returns
-        -------
-        locator : UNetAtomLocator
-            With ``weights=path``.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If there is no file, or it is damaged or holds other weights.
-        """
-        locator = cls(weights=path, **parameters)
-        locator._validate_params()
-        return locator._keep(start_weights(path))
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Train the network, or take the given weights if there are no labels.
@@ -350,14 +313,12 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             If the images are of no use, show no lattice or not the `sublattice`.
         """
         carried, scales, located = self._locate(X)
-        return assemble_sites(
+        return self._assemble(
             carried,
             [found.fit for found in located],
             [found.sublattice for found in located],
             scales,
-            sublattice=self.sublattice,
-            border=self.border,
-            probabilities=[found.probability(self.confidence_) for found in located],
+            [found.probability(self.confidence_) for found in located],
         )
 
     def predict_proba(self, X):
@@ -402,84 +363,14 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             return mean_f1(located, check_labels(y, images), scales)
         return mean_merit(images, masks, located, scales, self.tile_size)
 
-    def calibrate(self, X, y):
-        """Fit the sites' `probability` to labelled images.
-
-        Parameters
-        ----------
-        X : array-like or carrier, or list of these
-            The images; not those of the training.
-        y : AtomSites, object with `positions` and `sublattice`, array, or list
-            Labels as in `fit`.
-
-        Returns
-        -------
-        self : object
-            The locator, with another `confidence_`.
-
-        Raises
-        ------
-        ValueError
-            If all sites are right, or all wrong.
-        """
-        check_is_fitted(self)
-        images, _, _ = check_images(X)
-        labels = check_labels(y, images)
-        self.confidence_ = calibrate_on(self, self._network(), images, labels)
-        return self
-
-    def save_weights(self, path, *, record=None):
-        """Write the weights to a safetensors file, for ``weights=path``.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file; it is overwritten.
-        record : dict, default=None
-            What to note about where they are from; values become text.
-        """
-        check_is_fitted(self)
-        record = self.record_ if record is None else record
-        write_weights(
-            path, Weights(self.weights_, self._n_filters, self.confidence_, record)
-        )
-
-    def set_output(self, *, transform=None):
-        """Do nothing: AtomSites are a container of their own.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The locator.
-        """
-        return self
-
-    def _keep(self, weights, losses=(), validation_losses=None):
-        self.weights_ = weights.arrays
-        self.confidence_ = weights.confidence
-        self.record_ = weights.record
-        self.loss_curve_ = list(losses)
-        self.validation_loss_curve_ = validation_losses
-        self.n_iter_ = len(self.loss_curve_)
-        self._n_filters = weights.n_filters
-        return self
-
-    def _network(self):
-        network = from_arrays(self.weights_, self._n_filters)
-        return on_device(network, choose_device(self.device))
-
     def _prepare(self, X):
         check_is_fitted(self)
         self._validate_params()
         carried = check_images(X)
         images, masks, _ = carried
-        scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
-        return carried, [scale[:2] for scale in scales], self._network()
+        scales = np.array(estimate_scales(images, masks, self.spacing, self.n_jobs))
+        warn_of_dark_columns(scales[:, 2])
+        return carried, scales[:, :2].tolist(), self._network()
 
     def _locate(self, X):
         carried, scales, network = self._prepare(X)
@@ -498,7 +389,5 @@ class UNetAtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
         tags.target_tags.required = self.weights is None
         return tags

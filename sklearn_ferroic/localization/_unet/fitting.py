@@ -1,7 +1,10 @@
 """From the estimator's parameters to trained weights."""
 
+from numbers import Integral, Real
+
 import numpy as np
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
 
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import Checkpoint, digest_arrays
@@ -10,23 +13,21 @@ from .crops import cut_crops
 from .labels import check_labels
 from .network import STRIDE
 from .training import TrainingOptions, train
-from .weights import read_shipped, read_weights
 
-_TRAINING_PARAMETERS = (
-    "weights",
-    "spacing",
-    "n_filters",
-    "crop_size",
-    "n_scales",
-    "max_epochs",
-    "batch_size",
-    "learning_rate",
-    "early_stopping",
-    "validation_fraction",
-    "n_iter_no_change",
-    "tol",
-    "random_state",
-)
+TRAINING_CONSTRAINTS = {
+    "n_filters": [Interval(Integral, 1, None, closed="left")],
+    "crop_size": [Interval(Integral, 2 * STRIDE, None, closed="left")],
+    "n_scales": [Interval(Integral, 1, None, closed="left")],
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+}
+# What the trained weights depend on.
+_TRAINING_PARAMETERS = ("weights", "spacing", *TRAINING_CONSTRAINTS, "random_state")
 
 
 def fit_network(estimator, images, y, start=None):
@@ -83,13 +84,6 @@ def fit_network(estimator, images, y, start=None):
         start=None if start is None else start.arrays,
         checkpoint=checkpoint,
     )
-
-
-def start_weights(weights):
-    """Read the weights that a user names: a path, or "pretrained"."""
-    if isinstance(weights, str) and weights == "pretrained":
-        return read_shipped()
-    return read_weights(weights)
 
 
 def _training_options(estimator, start):

@@ -64,6 +64,13 @@ def write_weights(path, weights):
     save_file(arrays, os.fspath(path), metadata=metadata)
 
 
+def start_weights(weights):
+    """Read the weights that a user names: a path, or "pretrained"."""
+    if isinstance(weights, str) and weights == "pretrained":
+        return read_shipped()
+    return read_weights(weights)
+
+
 def read_weights(path):
     """Read weights from a file.
 
