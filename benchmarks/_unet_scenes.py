@@ -61,7 +61,7 @@ def draw_scene(random_state, n_spacings=24):
     draw = random_state
     spacing = float(np.exp(draw.uniform(np.log(4.2), np.log(18))))
     side = round(n_spacings * spacing)
-    if draw.uniform() < 0.75:
+    if draw.uniform() < 0.7:
         crystal = _perovskite(side, spacing, draw)
     else:
         crystal = _any_lattice(side, spacing, draw)
@@ -122,14 +122,16 @@ def _perovskite(side, spacing, draw):
 
 def _any_lattice(side, spacing, draw):
     """Columns of an oblique lattice with one or two columns a cell."""
+    has_b = draw.uniform() < 0.65
+    kind = draw.choice(len(_PLACES), p=_SHARES)
+    place = _PLACES[kind] + draw.normal(0, 0.02, 2)
     angle = draw.choice([np.pi / 2, np.pi / 3, draw.uniform(1.0, 1.6)])
-    ratio = draw.uniform(1, 1.5)
+    # With B on an edge, rows of A and B come as near as columns in them.
+    ratio = draw.uniform(1, 1.5 if _PLACES[kind, 0] else 2.1)
     basis = np.array([[1, 0], [ratio * np.cos(angle), ratio * np.sin(angle)]])
     reach = int(side / spacing) + 6
     index = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1).T
     corners = index @ basis
-    has_b = draw.uniform() < 0.65
-    place = _PLACES[draw.choice(len(_PLACES), p=_SHARES)] + draw.normal(0, 0.02, 2)
     places = [corners, (index + place) @ basis] if has_b else [corners]
     positions = np.concatenate(places)
     sublattice = np.repeat([0, 1][: len(places)], len(index))

@@ -22,15 +22,14 @@ from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.localization._unet.confidence import TOLERANCE, pair
 
 DOCS = Path(__file__).parents[1] / "docs"
 PRESETS = ("film", "superlattice")
 SEEDS = range(100, 105)
 SHAPE = (500, 500)
 SPACING = 14.0
-# A column is found if a site of its name is so near, in spacings; columns nearer to
-# the border than one spacing are not judged.
-TOLERANCE = 0.25
+# Columns nearer to the border than one spacing are not judged.
 # What of the dose makes the counts at the peak of a Bi column.
 PER_COUNT = 1 / (0.12 * 0.2**2)
 CONDITIONS = {
@@ -38,6 +37,7 @@ CONDITIONS = {
     "10 counts": {"peak": 10},
     "5 counts": {"peak": 5},
     "3 counts": {"peak": 3},
+    "2 counts": {"peak": 2},
     "50 counts, 30 mrad": {"peak": 50, "mistilt_mrad": 30.0},
     "10 counts, 30 mrad": {"peak": 10, "mistilt_mrad": 30.0},
     "50 counts, 50 mrad": {"peak": 50, "mistilt_mrad": 50.0},
@@ -54,17 +54,6 @@ def make(preset, seed, peak, **options):
 def interior(positions, shape, margin=SPACING):
     last = np.array(shape) - 1
     return np.all((positions >= margin) & (positions <= last - margin), axis=1)
-
-
-def pair(found, true, tolerance):
-    """True column of each found one, -1 for none; each other's nearest."""
-    partner = np.full(len(found), -1)
-    if len(found) and len(true):
-        distance, nearest = cKDTree(true).query(found)
-        back = cKDTree(found).query(true)[1]
-        paired = (back[nearest] == np.arange(len(found))) & (distance <= tolerance)
-        partner[paired] = nearest[paired]
-    return partner
 
 
 def counts(sites, data, kind):
