@@ -18,7 +18,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from _unet_scenes import draw_scene
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
