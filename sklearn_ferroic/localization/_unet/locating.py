@@ -175,7 +175,7 @@ def find_in_image(image, network, spacing, threshold, tile_size, n_views):
         positions.append(place[own])
         evidence.append(strength[own])
     positions, evidence = np.concatenate(positions), np.concatenate(evidence)
-    together = in_company(positions)
+    together = in_company(positions, evidence, seen.shape)
     return from_net(positions[together], seen.factor), evidence[together]
 
 

@@ -5,6 +5,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
 
+from .._columns import on_image
 from .._scale import vertex
 from .labels import RADIUS
 from .scaling import NET_SPACING
@@ -16,17 +17,24 @@ _FULL = 1 - np.exp(-0.5 * (RADIUS / _SIGMA) ** 2)
 _APART = 3
 # So many others are within so many spacings of a column, at the corners too.
 _MIN_COMPANY, _COMPANY_REACH = 2, 1.6
+# Where there is less evidence than this, more than half of the usual company is asked
+# for: blobs of amorphous matter may lie where the crystal would go on.
+_DOUBTFUL, _SHARE = 0.7, 0.5
 # Pixels farther than this from a tile have no say in its columns.
 REACH = int(np.ceil(4 * _SIGMA)) + _APART + 2
 
 
-def in_company(positions):
+def in_company(positions, evidence, shape):
     """Tell which columns have others around them; bumps of noise stand alone.
 
     Parameters
     ----------
     positions : ndarray of shape (n, 2)
         Columns, px of the network.
+    evidence : ndarray of shape (n, 2)
+        Share of each column's disc that is A, and that is B.
+    shape : tuple of int
+        Shape of the image, px of the network; beyond the border it may go on.
 
     Returns
     -------
@@ -35,10 +43,13 @@ def in_company(positions):
     """
     if not len(positions):
         return np.zeros(0, dtype=bool)
-    near = cKDTree(positions).query_ball_point(
-        positions, _COMPANY_REACH * NET_SPACING, return_length=True
-    )
-    return near > _MIN_COMPANY
+    reach = _COMPANY_REACH * NET_SPACING
+    others = cKDTree(positions).query_ball_point(positions, reach, return_length=True)
+    others = others - 1
+    together = others >= _MIN_COMPANY
+    doubtful = evidence.sum(axis=1) < _DOUBTFUL
+    doubtful &= on_image(positions, shape, reach)
+    return together & ~(doubtful & (others <= _SHARE * np.median(others)))
 
 
 def find_columns(probability, threshold):

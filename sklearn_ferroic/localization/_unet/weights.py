@@ -19,7 +19,7 @@ from .network import state_shapes
 _FORMAT = "sklearn_ferroic.UNetAtomLocator"
 _VERSION = "1"
 _SHIPPED = "unet_1.safetensors"
-_SHA256 = "1147defc483fee47a62e6d6874500c417cbe33f355aa9e048516a3ccf5458e51"
+_SHA256 = "9a70fdd5fce0591c67d736d8aa67a0f2ccad14059ff8a8c41fdf0b05918cd925"
 
 
 class Weights(NamedTuple):
