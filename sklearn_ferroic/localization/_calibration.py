@@ -273,7 +273,7 @@ def image_unit(image):
     unit : float
         Divide by this; 1 for counts.
     """
-    step = tuple(slice(None, None, max(1, length // 1024)) for length in image.shape)
+    step = tuple(slice(None, None, -(-length // 256)) for length in image.shape)
     scale = float(np.std(image[step], dtype=np.float64))
     if 1e-2 < scale < 1e5 or scale == 0:
         return np.float32(1)
