@@ -92,7 +92,8 @@ def _detrended(tile):
         for length in tile.shape
     )
     tile = tile / (np.ptp(tile) or np.float32(1))
-    return tile - rows @ (rows.T @ tile @ cols) @ cols.T
+    tile -= rows @ (rows.T @ tile @ cols) @ cols.T
+    return tile
 
 
 def _bin_mean(image, side):
@@ -106,13 +107,13 @@ def _bin_mean(image, side):
 def _strongest_period(tiles):
     shape = tiles[0].shape
     window, frequency, ring, n_in_ring = _rings(shape)
-    power = 0
+    power = np.full_like(frequency, np.finfo(np.float32).tiny)
     for tile in tiles:
         spectrum = fft.rfft2(tile * window)
-        power = power + (spectrum.real**2 + spectrum.imag**2)
+        power += spectrum.real**2
+        power += spectrum.imag**2
     # Their mean logarithm is noise's, whatever stands out.
-    tiny = np.finfo(np.float32).tiny
-    logs_of_power = np.log(power + tiny)
+    logs_of_power = np.log(power)
     logs = np.bincount(ring, logs_of_power.ravel()) / n_in_ring
     # Blurred by the detector along one direction, noise differs along a ring.
     nearby = uniform_filter(logs_of_power, _NEARBY, mode="wrap")
