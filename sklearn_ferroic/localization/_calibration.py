@@ -185,7 +185,9 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     rest = image - model
     left = blob_response(rest if valid is None else rest * valid, blob_width)
     inflation = _inflation(model, left, valid, fit.typical, spacing, blob_width)
-    matched = significance_of(fit, image, valid, fit.typical.noise, inflation, width)
+    matched = significance_of(
+        fit, image, valid, fit.typical.noise, inflation, width, model=model
+    )
     clear = matched[matched / inflation > CLEAR] / inflation
     first = None
     if is_small and len(clear) >= (1 - _MAX_DROWNED) * len(matched):
@@ -228,7 +230,7 @@ def _limit_of_significance(clear):
     return float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR)))
 
 
-def significance_of(fit, image, valid, noise, inflation, width, known=None):
+def significance_of(fit, image, valid, noise, inflation, width, known=None, model=None):
     """Compute columns' signal over noise where there is doubt.
 
     Parameters
@@ -245,6 +247,8 @@ def significance_of(fit, image, valid, noise, inflation, width, known=None):
         Typical sigma, px.
     known : ndarray of shape (n_known,), default=None
         That of the first columns, if others have been added since.
+    model : ndarray of shape (n_rows, n_cols), default=None
+        The sum of all columns, if it is known.
 
     Returns
     -------
@@ -266,7 +270,9 @@ def significance_of(fit, image, valid, noise, inflation, width, known=None):
             fit.positions, distance_upper_bound=_OVERLAP * width
         )
         near = np.flatnonzero(np.isfinite(distance))
-        matched = matched_significance(image, fit.take(near), noise, width, valid=valid)
+        matched = matched_significance(
+            image, fit.take(near), noise, width, valid=valid, model=model
+        )
         doubted = np.isfinite(significance[near]) | ~sure[near]
         significance[near[doubted]] = matched[doubted]
     return significance

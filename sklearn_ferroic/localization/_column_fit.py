@@ -163,8 +163,10 @@ def value_span(image):
     """
     # Odd, or it might see a few columns of pixels only.
     step = max(_SPARSE, image.size // _N_SPARSE | 1)
-    low, high = np.quantile(image.flat[::step], [0.01, 0.99])
-    return float(2 * low - high), float(2 * high - low)
+    values = np.sort(image.flat[::step])
+    n_hot = len(values) // 100
+    low, high = float(values[n_hot]), float(values[-1 - n_hot])
+    return 2 * low - high, 2 * high - low
 
 
 def _guess_typical(values, table):

@@ -187,7 +187,7 @@ def render_columns(shape, table, width):
     return windows.render(table)[windows.crop]
 
 
-def matched_significance(image, fit, noise, width, valid=None):
+def matched_significance(image, fit, noise, width, valid=None, model=None):
     """Signal over noise of a filter matched to each column.
 
     Parameters
@@ -202,6 +202,8 @@ def matched_significance(image, fit, noise, width, valid=None):
         Sigma of the filter, px.
     valid : ndarray of bool of shape (n_rows, n_cols), default=None
         Pixels that count; all if None.
+    model : ndarray of shape (n_rows, n_cols), default=None
+        Sum of these columns and of any others, if it is known.
 
     Returns
     -------
@@ -211,7 +213,10 @@ def matched_significance(image, fit, noise, width, valid=None):
     """
     columns, level = fit.columns, fit.table[:, BACKGROUND].astype(np.float32)
     windows = ColumnWindows(image, columns, width, valid)
-    total = np.ascontiguousarray(windows.render(columns))
+    if model is None:
+        total = np.ascontiguousarray(windows.render(columns))
+    else:
+        total = windows.padded(model, np.float32)
     typical = columns[:, : SIGMA + 1].copy()
     typical[:, SIGMA] = width
     significance = np.empty(len(columns))
