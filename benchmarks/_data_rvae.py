@@ -88,7 +88,7 @@ def make_patches(name, seed, interpolation="cubic"):
         `composition` (n,) and the `sites`.
     """
     data = generate(LEVELS[name], seed)
-    sites = AtomLocator(sublattice=1, n_sublattices=2).fit_transform(data.image)
+    sites = AtomLocator(sublattice=1).fit_transform(data.image)
     nearest, matched = match(sites, data)
     variant = data.variant[nearest]
     turn = data.orientation[nearest] if "orientation" in data else 0.0

@@ -21,7 +21,7 @@ def test_python_blocks_run_one_after_the_other(tmp_path, monkeypatch):
     assert (tmp_path / "domains.png").stat().st_size > 10_000
     assert names["window_size"] == 48
     assert names["n_clusters"] == 5
-    assert names["reader"][-1].is_determined_
+    assert names["registration"].is_determined_
     assert len(np.unique(names["labels"])) == 5
     assert len(names["labels"]) == len(names["sites"])
     assert np.isfinite(names["search"].cv_results_["mean_test_score"]).all()
