@@ -54,9 +54,9 @@ def lattice_vectors(positions, sublattice, members=None, nearest=None):
         turned from a towards +row, by as near to 90° as can be, 120° before 60°.
     """
     cells = np.full((len(positions), 2, 2), np.nan)
-    for own, nearest in (members or sublattice_members(positions, sublattice)).values():
+    for own, alike in (members or sublattice_members(positions, sublattice)).values():
         if len(own) >= _MIN_COLUMNS:
-            cells[own] = _fit_cells(nearest)
+            cells[own] = _fit_cells(alike)
     known = np.flatnonzero(np.isfinite(cells).all(axis=(1, 2)))
     if known.size:
         if nearest is None or known.size < len(positions):
