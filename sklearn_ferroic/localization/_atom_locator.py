@@ -242,10 +242,10 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         fits, _ = self._locate(
             images, masks, self.spacing_, self.width_, self.threshold_
         )
-        labels = [
+        labeled = [
             label_columns(fit, self.spacing_, self._n_sublattices) for fit in fits
         ]
-        return self._assemble(images, masks, pixel_sizes, fits, labels)
+        return self._assemble(images, masks, pixel_sizes, labeled)
 
     def fit_transform(self, X, y=None):
         """Learn the scale from images and locate their columns.
@@ -328,8 +328,8 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         warn_of_outliers(spacings, spacing)
         warn_of_dark_columns(skewnesses)
         fits, _ = self._locate(images, masks, spacing, width, self.threshold)
-        labels = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
-        n_sublattices = 1 + max(int(label.max(initial=0)) for label in labels)
+        labeled = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
+        n_sublattices = 1 + max(int(part.sublattice.max(initial=0)) for part in labeled)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
         # Nothing is set before all has gone well.
@@ -339,8 +339,8 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         # What to look for in an image: up to as many, or as many.
         by_image = self.n_sublattices == "auto" and n_sublattices > 1
         self._n_sublattices = "auto" if by_image else n_sublattices
-        self.sublattice_brightness_ = relative_brightness(fits, labels, n_sublattices)
-        return images, masks, pixel_sizes, fits, labels
+        self.sublattice_brightness_ = relative_brightness(labeled, n_sublattices)
+        return images, masks, pixel_sizes, labeled
 
     def _locate(self, images, masks, spacing, width, threshold):
         return locate_images(
@@ -355,16 +355,14 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             n_jobs=self.n_jobs,
         )
 
-    def _assemble(self, images, masks, pixel_sizes, fits, labels):
-        tables = [
-            site_columns(fit, label, self.spacing_)
-            for fit, label in zip(fits, labels, strict=True)
-        ]
+    def _assemble(self, images, masks, pixel_sizes, labeled):
+        tables = [site_columns(part, self.spacing_) for part in labeled]
         columns = {
             name: np.concatenate([table[name] for table in tables])
             for name in tables[0]
         }
-        frame = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
+        sizes = [len(part.sublattice) for part in labeled]
+        frame = np.repeat(np.arange(len(labeled)), sizes)
         sites = AtomSites(images, frame=frame, pixel_size=pixel_sizes, **columns)
         if self.sublattice is not None:
             chosen = np.isin(sites.sublattice, self.sublattice)
