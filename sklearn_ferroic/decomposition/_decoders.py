@@ -6,6 +6,7 @@ patches with ``mean_squared_error``, and makes canonical images when called.
 
 import torch
 from torch import nn
+from torch.nn.functional import mse_loss
 
 from ._coordinate_decoder import CoordinateDecoder
 from ._geometry import canonical_side, pose
@@ -61,7 +62,7 @@ class CanonicalDecoder(nn.Module):
         """Mean squared error of the posed patches; `canonical` saves decoding."""
         canonical = self(latents) if canonical is None else canonical
         posed = pose(canonical, angle, offset, self.patch_shape)
-        return ((patches.flatten(1) - posed) ** 2).mean()
+        return mse_loss(posed, patches.flatten(1))
 
 
 def make_decoder(kind, patch_shape, latent_dim, n_hidden):

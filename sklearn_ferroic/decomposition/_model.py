@@ -121,8 +121,7 @@ class PosedImageModel(PatchModel):
         if not (self.may_shift and self.offset_is_free):
             return mean, mean, mean[:, 0]
         posed = pose(canonical, angle, mean, self.patch_shape).reshape(patches.shape)
-        slopes = torch.gradient(posed, dim=(1, 2))
-        vectors = torch.stack([*slopes, posed - patches], dim=1).flatten(2)
+        vectors = _slopes_and_rest(posed, patches).flatten(2)
         products = vectors @ vectors.mT / self.noise_variance
         prior = torch.eye(2).to(posed) / self.offset_scale**2
         precision = products[:, :2, :2] + prior
@@ -220,3 +219,14 @@ class PosedImageModel(PatchModel):
         ]
         bound = torch.stack(expected).mean(dim=0)
         return bound - latent_divergence(mean, log_variance) - self.log_jacobian()
+
+
+def _slopes_and_rest(posed, patches):
+    """Slopes of posed patches, 0 at their border, and what is left, (n, 3, h, w)."""
+    # written in place, as stacking would copy
+    vectors = posed.new_zeros(len(posed), 3, *posed.shape[1:])
+    torch.sub(posed[:, 2:], posed[:, :-2], out=vectors[:, 0, 1:-1])
+    torch.sub(posed[:, :, 2:], posed[:, :, :-2], out=vectors[:, 1, :, 1:-1])
+    vectors[:, :2] /= 2
+    torch.sub(posed, patches, out=vectors[:, 2])
+    return vectors

@@ -154,7 +154,7 @@ def order_strength(template_spectrum, spectrum, weights):
     """
     weighted = template_spectrum.conj() * weights[:, None]
     power = (weighted * template_spectrum).real.sum(dim=1)
-    overlap = _sum_over_rings(spectrum, weighted[..., None])[..., 0].real
+    overlap = (weighted * spectrum).sum(dim=1).real
     # where the template has nothing, rounding must not make something of it
     is_there = power > power.amax() * 1e-10
     return overlap.clamp(min=0) / torch.where(is_there, power, math.inf)
@@ -173,10 +173,9 @@ def _to_angles(spectrum):
     """Interpolate circular correlations; from their orders to N_ANGLES angles."""
     n_angles = 2 * (spectrum.shape[-1] - 1)
     # the highest order has no sign; shared by both halves when interpolating
-    halved = torch.ones_like(spectrum[..., :1]).real / 2
-    highest = spectrum[..., -1:].real * halved
-    spectrum = torch.cat([spectrum[..., :-1], highest], dim=-1)
-    return torch.fft.irfft(spectrum, n=N_ANGLES) * (N_ANGLES / n_angles)
+    highest = spectrum[..., -1:].real / 2
+    spectrum = torch.cat([spectrum[..., :-1], highest], dim=-1) / n_angles
+    return torch.fft.irfft(spectrum, n=N_ANGLES, norm="forward")
 
 
 def _products(functions, weighted, strength, below, above):

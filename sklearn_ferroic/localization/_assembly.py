@@ -11,19 +11,15 @@ from ._sublattice_checks import no_such_sublattice
 _BORDER = 2
 
 
-def assemble_sites(
-    carried, fits, labels, scales, *, sublattice, border, probabilities=None
-):
+def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilities=None):
     """Make AtomSites of the columns of images.
 
     Parameters
     ----------
     carried : tuple of (list, list, list)
         Images, masks and pixel sizes, as `check_images` gives them.
-    fits : list of ColumnFit
-        Columns of each image.
-    labels : list of ndarray of int
-        Their sublattices.
+    labeled : list of LabeledFit
+        Columns of each image, with their sublattices.
     scales : list of tuple of float
         Nearest-neighbour spacing and typical sigma of each image, px.
     sublattice : int, list of int or None
@@ -45,15 +41,16 @@ def assemble_sites(
     """
     images, masks, pixel_sizes = carried
     tables = [
-        site_columns(fit, label, spacing)
-        for fit, label, (spacing, _) in zip(fits, labels, scales, strict=True)
+        site_columns(part, spacing)
+        for part, (spacing, _) in zip(labeled, scales, strict=True)
     ]
     columns = {
         name: np.concatenate([table[name] for table in tables]) for name in tables[0]
     }
     if probabilities is not None:
         columns["probability"] = np.concatenate(probabilities)
-    frame = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
+    sizes = [len(part.sublattice) for part in labeled]
+    frame = np.repeat(np.arange(len(labeled)), sizes)
     sites = AtomSites(images, frame=frame, pixel_size=pixel_sizes, **columns)
     if sublattice is not None:
         chosen = np.isin(sites.sublattice, sublattice)

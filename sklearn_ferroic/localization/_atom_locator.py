@@ -233,10 +233,10 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         carried = check_images(X)
         scale = self.spacing_, self.width_
         fits, _ = self._locate(*carried[:2], *scale, self.threshold_)
-        labels = [
+        labeled = [
             label_columns(fit, self.spacing_, self._n_sublattices) for fit in fits
         ]
-        return self._assemble(carried, fits, labels, [scale] * len(fits))
+        return self._assemble(carried, labeled, [scale] * len(fits))
 
     def fit_transform(self, X, y=None):
         """Learn the scale from images and locate their columns.
@@ -302,8 +302,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         warn_of_outliers(spacings, spacing)
         warn_of_dark_columns(skewnesses)
         fits, _ = self._locate(images, masks, spacing, width, self.threshold)
-        labels = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
-        n_sublattices = 1 + max(int(label.max(initial=0)) for label in labels)
+        labeled = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
+        n_sublattices = 1 + max(int(part.sublattice.max(initial=0)) for part in labeled)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
         # Nothing is set before all has gone well.
@@ -313,8 +313,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         # What to look for in an image: up to as many, or as many.
         by_image = self.n_sublattices == "auto" and n_sublattices > 1
         self._n_sublattices = "auto" if by_image else n_sublattices
-        self.sublattice_brightness_ = relative_brightness(fits, labels, n_sublattices)
-        return carried, fits, labels, [(spacing, width)] * len(fits)
+        self.sublattice_brightness_ = relative_brightness(labeled, n_sublattices)
+        return carried, labeled, [(spacing, width)] * len(fits)
 
     def _locate(self, images, masks, spacing, width, threshold):
         return locate_images(

@@ -166,14 +166,7 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     blocks = None if is_small else Blocks(image, spacing)
     spacing, width = binned_scale(spacing, width, side)
     blob_width = filter_width(spacing, width)
-    if is_small:
-        image = bin_image(image, side) / unit
-        response = blob_response(image, blob_width)
-    else:
-        image, valid, response = blocks.sample(
-            image, valid, side, lambda part: blob_response(part / unit, blob_width)
-        )
-        image = image / unit
+    image, valid, response = _view(image, valid, unit, side, blocks, blob_width)
     table = start_table(image, *find_peaks(response, spacing, FIRST_THRESHOLD), width)
     if valid is not None:
         table = table[at_pixels(valid, table[:, ROW : COL + 1])]
@@ -188,35 +181,56 @@ def calibrate(image, valid, spacing, width, shape="circular"):
         valid=valid,
         elliptical=shape == "elliptical",
     )
-    noise = fit.typical.noise
     model = render_columns(image.shape, fit.columns, width)
     rest = image - model
-    # Columns that the border cuts may not be near yet: what they leave is no noise.
-    margin = math.ceil(0.5 * spacing)
-    inner = (slice(margin, -margin),) * 2
-    if valid is not None:
-        inner = smooth(valid.astype(np.float32), blob_width) > 0.999
-        left = blob_response(np.where(valid, rest, 0), blob_width)
-    else:
-        left = blob_response(rest, blob_width)
-    model += np.float32(fit.typical.level)
-    power = trough_power(left[inner], noise.variance(model)[inner])
-    inflation = max(1.0, np.sqrt(power) / noise_response(blob_width))
-    matched = significance_of(fit, image, valid, noise, inflation, width)
+    left = blob_response(rest if valid is None else rest * valid, blob_width)
+    inflation = _inflation(model, left, valid, fit.typical, spacing, blob_width)
+    matched = significance_of(
+        fit, image, valid, fit.typical.noise, inflation, width, model=model
+    )
     clear = matched[matched / inflation > CLEAR] / inflation
-    limit = CLEAR
-    if len(clear) >= _MIN_CLEAR:
-        faintest = np.quantile(clear, 0.05, method="lower")
-        limit = float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR)))
     first = None
     if is_small and len(clear) >= (1 - _MAX_DROWNED) * len(matched):
         first = FirstLook(fit, matched, rest, left)
     typical = bin_typical(fit.typical, 1 / side**2)
     typical = typical._replace(span=(span[0] / unit, span[1] / unit))
-    return Calibration(typical, float(inflation), limit, unit, side, first)
+    limit = _limit_of_significance(clear)
+    return Calibration(typical, inflation, limit, unit, side, first)
 
 
-def significance_of(fit, image, valid, noise, inflation, width, known=None):
+def _view(image, valid, unit, side, blocks, blob_width):
+    """Bin an image, or a sample of its blocks; filter it for blobs."""
+    if blocks is None:
+        image = bin_image(image, side) / unit
+        return image, valid, blob_response(image, blob_width)
+    image, valid, response = blocks.sample(
+        image, valid, side, lambda part: blob_response(part / unit, blob_width)
+    )
+    return image / unit, valid, response
+
+
+def _inflation(model, left, valid, typical, spacing, blob_width):
+    """By how much noise in the band of the columns exceeds what pixels tell."""
+    if valid is None:
+        # Columns that the border cuts may not be near yet: what they leave is no noise.
+        margin = math.ceil(0.5 * spacing)
+        inner = (slice(margin, -margin),) * 2
+    else:
+        inner = smooth(valid.astype(np.float32), blob_width) > 0.999
+    variance = typical.noise.variance(model + np.float32(typical.level))
+    power = trough_power(left[inner], variance[inner])
+    return float(max(1.0, np.sqrt(power) / noise_response(blob_width)))
+
+
+def _limit_of_significance(clear):
+    """Signal over noise that makes a column, by that of the clear ones."""
+    if len(clear) < _MIN_CLEAR:
+        return CLEAR
+    faintest = np.quantile(clear, 0.05, method="lower")
+    return float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR)))
+
+
+def significance_of(fit, image, valid, noise, inflation, width, known=None, model=None):
     """Compute columns' signal over noise where there is doubt.
 
     Parameters
@@ -233,6 +247,8 @@ def significance_of(fit, image, valid, noise, inflation, width, known=None):
         Typical sigma, px.
     known : ndarray of shape (n_known,), default=None
         That of the first columns, if others have been added since.
+    model : ndarray of shape (n_rows, n_cols), default=None
+        The sum of all columns, if it is known.
 
     Returns
     -------
@@ -254,7 +270,9 @@ def significance_of(fit, image, valid, noise, inflation, width, known=None):
             fit.positions, distance_upper_bound=_OVERLAP * width
         )
         near = np.flatnonzero(np.isfinite(distance))
-        matched = matched_significance(image, fit.take(near), noise, width, valid=valid)
+        matched = matched_significance(
+            image, fit.take(near), noise, width, valid=valid, model=model
+        )
         doubted = np.isfinite(significance[near]) | ~sure[near]
         significance[near[doubted]] = matched[doubted]
     return significance
@@ -273,7 +291,7 @@ def image_unit(image):
     unit : float
         Divide by this; 1 for counts.
     """
-    step = tuple(slice(None, None, max(1, length // 1024)) for length in image.shape)
+    step = tuple(slice(None, None, -(-length // 256)) for length in image.shape)
     scale = float(np.std(image[step], dtype=np.float64))
     if 1e-2 < scale < 1e5 or scale == 0:
         return np.float32(1)

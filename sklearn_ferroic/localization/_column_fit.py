@@ -19,14 +19,13 @@ from ._noise import estimate_noise, guess_noise
 from ._scoring import Pixels, scoring_steps
 from ._windows import ColumnWindows
 
-# Rounds for all columns: where they stand alone, so many widths apart, and where they
-# lean on each other; of ellipses, which take longer to show.
-_ROUNDS = (2, 3)
-_ALONE = 6
+# Rounds for all columns, at first sight and from near: where they stand alone, and
+# where they lean on each other; of ellipses, which take longer to show.
+_ROUNDS_ALONE = (2, 1)
+_ROUNDS_LEANING = (3, 3)
 _ELLIPTICAL_ROUNDS = 5
-# Then columns go on that still move by more than this many standard errors.
+# Then columns go on that still move.
 _MAX_EXTRA_ROUNDS = 12
-_TOLERANCE = 0.1
 # Background and columns lean on each other: corrections of one of them fall short.
 _GAIN = 1.4
 # Rounds it takes to learn another noise than that of counts; from how many pixels.
@@ -93,20 +92,21 @@ def fit_columns(
     start = ColumnFit(table, None, None, ellipse, typical)
     windows = ColumnWindows(image, table, width, valid)
     pixels, state = Pixels(windows), ColumnState(start, image.shape, spacing, width)
-    n_rounds = _ROUNDS[int(spacing < _ALONE * width)]
-    if elliptical:
-        n_rounds = _ELLIPTICAL_ROUNDS
+    n_rounds = _count_rounds(state, first_look)
     expected, painted, moved = np.empty(windows.shape, dtype=np.float32), None, None
     for turn in range(n_rounds + _MAX_EXTRA_ROUNDS if len(table) else 0):
         for_all = turn < n_rounds
-        active = state.moving(None if for_all else _TOLERANCE)
-        if not active.size or (first_look and not for_all):
+        patience = max(1, n_rounds - 2)
+        active = state.moving(for_all)
+        if (turn > patience and not active.size) or (first_look and not for_all):
             break
         if turn == 0:
             _fit_background(windows, state)
-        few = not for_all and len(moved) < _FEW * len(table)
+        # Those alone do not see that others have moved, unless these are given up.
+        changed = active if state.alone and not state.spoilt.any() else moved
+        few = not for_all and len(changed) < _FEW * len(table)
         if few:
-            _repaint(windows, expected, painted, state.table, moved)
+            _repaint(windows, expected, painted, state.table, changed)
         else:
             np.add(windows.render(state.table), state.background, out=expected)
         pixels.update(expected, state.typical, sparse=few)
@@ -121,7 +121,6 @@ def fit_columns(
                 state.step_size[:] = np.inf
                 pixels.update(expected, state.typical)
                 n_rounds = max(n_rounds, _NOISE_ROUNDS)
-        patience = max(1, n_rounds - 2)
         measure = learns or turn == patience or turn >= n_rounds - 1
         step = scoring_steps(
             windows, state, active, pixels, width_scatter, measure=measure
@@ -142,6 +141,13 @@ def fit_columns(
     return state.finish()
 
 
+def _count_rounds(state, first_look):
+    if state.is_elliptical:
+        return _ELLIPTICAL_ROUNDS
+    rounds = _ROUNDS_ALONE if state.alone else _ROUNDS_LEANING
+    return rounds[0] if first_look else rounds[1]
+
+
 def value_span(image):
     """Tell the range of an image's pixels that are not hot.
 
@@ -157,8 +163,10 @@ def value_span(image):
     """
     # Odd, or it might see a few columns of pixels only.
     step = max(_SPARSE, image.size // _N_SPARSE | 1)
-    low, high = np.quantile(image.flat[::step], [0.01, 0.99])
-    return float(2 * low - high), float(2 * high - low)
+    values = np.sort(image.flat[::step])
+    n_hot = len(values) // 100
+    low, high = float(values[n_hot]), float(values[-1 - n_hot])
+    return 2 * low - high, 2 * high - low
 
 
 def _guess_typical(values, table):

@@ -20,8 +20,11 @@ _MIN_SIGMA = 0.45
 _MAX_RATIO = 2.5
 # No column grows to more than so many times the height that it starts from.
 _MAX_GROWTH = 10
-# Converged: the last step was this small against the standard error.
-_CONVERGED = 0.2
+# Columns this many widths apart stand alone.
+_ALONE = 6
+# Columns move on whose last step was longer than this, in standard errors: alone, the
+# next one is several times shorter. Converged are those within twice of that.
+_TOLERANCE_ALONE, _TOLERANCE = 0.5, 0.1
 # Not trusted: squared pulls so many times the typical column's, and deviations that
 # are so large a share of the column's height.
 _MAX_MISFIT = 12
@@ -46,6 +49,8 @@ class ColumnState:
         self.level, self.typical = start.table[:, BACKGROUND], start.typical
         self.low, self.high = _bounds(start.table, shape, spacing, width)
         self.spacing = spacing
+        self.alone = spacing >= _ALONE * width and not self.is_elliptical
+        self.tolerance = _TOLERANCE_ALONE if self.alone else _TOLERANCE
         self.clip()
         self.background, self.regression = None, None
         n, n_parameters = self.table.shape
@@ -71,11 +76,11 @@ class ColumnState:
         """Whether columns may be longer along one direction."""
         return self.table.shape[1] > SIGMA + 1
 
-    def moving(self, tolerance=None):
-        """Columns whose last step was longer than so many standard errors; or all."""
+    def moving(self, for_all=False):
+        """Columns whose last step was long; or all that have not been given up."""
         moves = ~self.spoilt
-        if tolerance is not None:
-            moves &= self.step_size > tolerance
+        if not for_all:
+            moves &= self.step_size > self.tolerance
         return np.flatnonzero(moves)
 
     def clip(self):
@@ -166,7 +171,9 @@ class ColumnState:
         table = np.column_stack([self.table[:, : SIGMA + 1], self.level])
         unknown = np.full(len(table), np.nan)
         std = np.column_stack([self.std[:, : SIGMA + 1], unknown])
-        converged = (self.step_size < _CONVERGED) & np.isfinite(self.std).all(axis=1)
+        converged = (self.step_size < 2 * self.tolerance) & np.isfinite(self.std).all(
+            axis=1
+        )
         converged &= ~self.spoilt & self._plausible()
         ellipse = None
         if self.is_elliptical:

@@ -60,15 +60,19 @@ def exponents(table, anchor, unit):
         Coefficients of the quadratic monomials, float32.
     """
     if table.shape[1] == SIGMA + 1:
-        place = (table[:, ROW : COL + 1] - anchor) / unit
-        exponent = np.empty((len(table), len(_QUADRATIC)))
-        exponent[:, 0] = np.einsum("ni,ni->n", place, place)
-        exponent[:, 1:3] = -2 * place
-        exponent[:, 3:] = 1, 0, 1
-        exponent *= -0.5 * (unit / table[:, SIGMA, None]) ** 2
-        return exponent.astype(np.float32)
+        return _round_exponents(table, anchor, unit).astype(np.float32)
     _, u, v = _whitened(table, anchor, unit)
     return (-0.5 * (_product(u, u) + _product(v, v))).astype(np.float32)
+
+
+def _round_exponents(table, anchor, unit):
+    place = (table[:, ROW : COL + 1] - anchor) / unit
+    exponent = np.empty((len(table), len(_QUADRATIC)))
+    exponent[:, 0] = np.einsum("ni,ni->n", place, place)
+    exponent[:, 1:3] = -2 * place
+    exponent[:, 3:] = 1, 0, 1
+    exponent *= -0.5 * (unit / table[:, SIGMA, None]) ** 2
+    return exponent
 
 
 def slopes(table, anchor, unit):
@@ -88,37 +92,39 @@ def slopes(table, anchor, unit):
     slope : ndarray of shape (n, n_parameters, 6)
         Derivative by each parameter over the Gaussian of unit height.
     """
-    (rows, cross, cols), u, v = _whitened(table, anchor, unit)
     height = table[:, AMPLITUDE, None]
     slope = np.zeros((*table.shape, len(_QUADRATIC)))
     slope[:, AMPLITUDE, 0] = 1
+    if table.shape[1] == SIGMA + 1:
+        # A round column's exponent depends on the distance from its place alone.
+        exponent = _round_exponents(table, anchor, unit)
+        slope[:, [ROW, COL], 0] = -height / unit * exponent[:, 1:3]
+        slope[:, [ROW, COL], [1, 2]] = -2 * height / unit * exponent[:, 3:4]
+        slope[:, SIGMA] = -2 * height / table[:, SIGMA, None] * exponent
+        return slope
+    (rows, cross, cols), u, v = _whitened(table, anchor, unit)
     slope[:, ROW, :3] = height / unit * (rows * u + cross * v)
     slope[:, COL, :3] = height / unit * (cross * u + cols * v)
     uu, vv = _product(u, u), _product(v, v)
     slope[:, SIGMA] = height / table[:, SIGMA, None] * (uu + vv)
-    if table.shape[1] > SIGMA + 1:
-        slope[:, STRETCH.start] = height * 0.5 * (vv - uu)
-        slope[:, STRETCH.start + 1] = height * _product(u, v)
+    slope[:, STRETCH.start] = height * 0.5 * (vv - uu)
+    slope[:, STRETCH.start + 1] = height * _product(u, v)
     return slope
 
 
 def _whitened(table, anchor, unit):
-    """Root of the inverse covariance; coordinates in which a column is round."""
+    """Root of the inverse covariance; coordinates in which an ellipse is round."""
     root = 1 / table[:, SIGMA, None] * unit
-    if table.shape[1] > SIGMA + 1:
-        along_col, diagonal = table[:, STRETCH].T[:, :, None]
-        half = 0.5 * np.hypot(along_col, diagonal)
-        even = root * np.cosh(half)
-        odd = 0.5 * root * np.sinh(half) / np.maximum(half, 1e-12)
-        parts = even + odd * along_col, -odd * diagonal, even - odd * along_col
-    else:
-        parts = root, np.zeros_like(root), root
-    rows, cross, cols = parts
+    along_col, diagonal = table[:, STRETCH].T[:, :, None]
+    half = 0.5 * np.hypot(along_col, diagonal)
+    even = root * np.cosh(half)
+    odd = 0.5 * root * np.sinh(half) / np.maximum(half, 1e-12)
+    rows, cross, cols = even + odd * along_col, -odd * diagonal, even - odd * along_col
     place = (table[:, ROW : COL + 1] - anchor) / unit
     row, col = place[:, :1], place[:, 1:]
     u = np.concatenate([-(rows * row + cross * col), rows, cross], axis=1)
     v = np.concatenate([-(cross * row + cols * col), cross, cols], axis=1)
-    return parts, u, v
+    return (rows, cross, cols), u, v
 
 
 def _product(a, b):

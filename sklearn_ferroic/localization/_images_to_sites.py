@@ -38,11 +38,10 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         """
         return self
 
-    def _assemble(self, carried, fits, labels, scales, probabilities=None):
+    def _assemble(self, carried, labeled, scales, probabilities=None):
         return assemble_sites(
             carried,
-            fits,
-            labels,
+            labeled,
             scales,
             sublattice=self.sublattice,
             border=self.border,

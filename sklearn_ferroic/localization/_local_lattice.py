@@ -31,7 +31,7 @@ _N_REDUCTIONS = 8
 _EQUAL_LENGTH = 1.1
 
 
-def lattice_vectors(positions, sublattice, members=None):
+def lattice_vectors(positions, sublattice, members=None, nearest=None):
     """Compute the two lattice vectors around each column.
 
     Parameters
@@ -42,6 +42,8 @@ def lattice_vectors(positions, sublattice, members=None):
         Their sublattices.
     members : dict, default=None
         What sublattice_members makes of both, if it is known.
+    nearest : Nearest, default=None
+        That of all columns, if it is known.
 
     Returns
     -------
@@ -52,12 +54,14 @@ def lattice_vectors(positions, sublattice, members=None):
         turned from a towards +row, by as near to 90° as can be, 120° before 60°.
     """
     cells = np.full((len(positions), 2, 2), np.nan)
-    for own, nearest in (members or sublattice_members(positions, sublattice)).values():
+    for own, alike in (members or sublattice_members(positions, sublattice)).values():
         if len(own) >= _MIN_COLUMNS:
-            cells[own] = _fit_cells(nearest)
+            cells[own] = _fit_cells(alike)
     known = np.flatnonzero(np.isfinite(cells).all(axis=(1, 2)))
     if known.size:
-        cells[known] = _agree(positions[known], cells[known])
+        if nearest is None or known.size < len(positions):
+            nearest = Nearest(positions[known])
+        cells[known] = _agree(nearest, cells[known])
     return cells
 
 
@@ -127,10 +131,9 @@ def _dot(first, second):
     return np.einsum("kn,kn->n", first, second)
 
 
-def _agree(positions, cells):
+def _agree(nearest, cells):
     """Bring the cells of each connected crystal to one choice of vectors."""
-    n = len(positions)
-    nearest = Nearest(positions)
+    n = len(cells)
     pairs, _ = nearest.pairs(_BOND_REACH * nearest.typical_distance(), _N_BONDS)
     inverse = _inverse(cells)
     change = cells[pairs[:, 1]] @ inverse[pairs[:, 0]]

@@ -78,7 +78,7 @@ class Nearest:
         return np.stack([first, second], axis=1), distance
 
 
-def sublattice_members(positions, sublattice):
+def sublattice_members(positions, sublattice, nearest=None):
     """Part the columns by sublattice.
 
     Parameters
@@ -87,6 +87,8 @@ def sublattice_members(positions, sublattice):
         Columns.
     sublattice : ndarray of shape (n,)
         Their sublattices.
+    nearest : Nearest, default=None
+        That of all columns, if it is known.
 
     Returns
     -------
@@ -97,7 +99,8 @@ def sublattice_members(positions, sublattice):
     for label in np.unique(sublattice):
         own = np.flatnonzero(sublattice == label)
         if len(own) > 1:
-            members[label] = own, Nearest(positions[own])
+            is_known = nearest is not None and len(own) == len(positions)
+            members[label] = own, nearest if is_known else Nearest(positions[own])
     return members
 
 

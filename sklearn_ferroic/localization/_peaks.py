@@ -15,6 +15,8 @@ _FAINT = 0.35
 _ONE_BLOB = 0.3
 # Columns are compared with the brightest within this many spacings.
 COMPANY_REACH = 1.5
+# ... of which there are no more than that.
+_MOST_COMPANY = 20
 
 
 def find_peaks(response, spacing, threshold, floor=None, least=0.0):
@@ -104,8 +106,11 @@ def brightest_near(positions, height, places, spacing):
     brightest : ndarray of shape (n_places,)
         Largest height; 0 where no column is near.
     """
-    near = cKDTree(positions).query_ball_point(places, COMPANY_REACH * spacing)
-    return np.array([height[index].max(initial=0) for index in near])
+    # Missing neighbours have the index behind the last.
+    _, near = cKDTree(positions).query(
+        places, _MOST_COMPANY, distance_upper_bound=COMPANY_REACH * spacing
+    )
+    return np.append(height, 0)[near].max(axis=1)
 
 
 def trough_power(response, variance=1.0):

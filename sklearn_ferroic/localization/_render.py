@@ -105,13 +105,11 @@ class Renderer:
         self.positions = positions.copy()
         first = np.floor((positions - self.reach) / self.side).astype(np.intp)
         last = np.floor((positions + self.reach) / self.side).astype(np.intp)
-        owners, tiles = [], []
-        for step in np.ndindex(2, 2):
-            tile = first + step
-            inside = ((tile <= last) & (tile >= 0) & (tile < self.n_tiles)).all(axis=1)
-            owners.append(np.flatnonzero(inside))
-            tiles.append(tile[inside] @ [self.n_tiles[1], 1])
-        owner, tile = np.concatenate(owners), np.concatenate(tiles)
+        # No column reaches farther than into the next tile.
+        tile = first + np.array([[0, 0], [0, 1], [1, 0], [1, 1]])[:, None]
+        inside = (tile <= last) & (tile >= 0) & (tile < self.n_tiles)
+        step, owner = np.nonzero(inside[..., 0] & inside[..., 1])
+        tile = tile[step, owner] @ [self.n_tiles[1], 1]
         order = np.argsort(tile, kind="stable")
         owner, tile = owner[order], tile[order]
         count = np.bincount(tile, minlength=np.prod(self.n_tiles))

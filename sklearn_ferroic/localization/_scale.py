@@ -86,13 +86,14 @@ def _tiles(image, side):
 
 
 def _detrended(tile):
-    """Subtract a cubic in row and col, and scale to unit variance."""
+    """Subtract a cubic in row and col, and scale to about unit range."""
     rows, cols = (
         np.linalg.qr(np.vander(np.linspace(-1, 1, length), 4))[0].astype(np.float32)
         for length in tile.shape
     )
-    tile = tile / np.float32(tile.std(dtype=np.float64) or 1)
-    return tile - rows @ (rows.T @ tile @ cols) @ cols.T
+    tile = tile / (np.ptp(tile) or np.float32(1))
+    tile -= rows @ (rows.T @ tile @ cols) @ cols.T
+    return tile
 
 
 def _bin_mean(image, side):
@@ -105,15 +106,15 @@ def _bin_mean(image, side):
 
 def _strongest_period(tiles):
     shape = tiles[0].shape
-    window, frequency, ring = _rings(shape)
-    power = 0
+    window, frequency, ring, n_in_ring = _rings(shape)
+    power = np.full_like(frequency, np.finfo(np.float32).tiny)
     for tile in tiles:
         spectrum = fft.rfft2(tile * window)
-        power = power + (spectrum.real**2 + spectrum.imag**2)
+        power += spectrum.real**2
+        power += spectrum.imag**2
     # Their mean logarithm is noise's, whatever stands out.
-    tiny = np.finfo(np.float32).tiny
-    logs_of_power = np.log(power + tiny)
-    logs = np.bincount(ring, logs_of_power.ravel()) / np.bincount(ring)
+    logs_of_power = np.log(power)
+    logs = np.bincount(ring, logs_of_power.ravel()) / n_in_ring
     # Blurred by the detector along one direction, noise differs along a ring.
     nearby = uniform_filter(logs_of_power, _NEARBY, mode="wrap")
     floor = np.maximum(logs.astype(np.float32)[ring].reshape(power.shape), nearby)
@@ -131,14 +132,14 @@ def _strongest_period(tiles):
 # Stacks are of one shape.
 @lru_cache(maxsize=1)
 def _rings(shape):
-    """Window for the power spectrum; |frequency|, and the number of its ring."""
+    """Window for the power spectrum; |frequency|, number of its ring, size of rings."""
     window = np.outer(*(np.hanning(length + 2)[1:-1] for length in shape))
     rows = fft.fftfreq(shape[0])[:, None].astype(np.float32)
     cols = fft.rfftfreq(shape[1]).astype(np.float32)
     frequency = np.sqrt(rows**2 + cols**2)
     n_rings = max(8, min(shape) // 6)
     ring = np.minimum((frequency * (2 * n_rings)).astype(np.intp), n_rings).ravel()
-    return window.astype(np.float32), frequency, ring
+    return window.astype(np.float32), frequency, ring, np.bincount(ring)
 
 
 def _autocorrelation(tiles, period):
@@ -163,7 +164,7 @@ def _autocorrelation(tiles, period):
 
 def _local_scale(flat, period):
     """Root mean square over two periods, the same for small squares of pixels."""
-    side = max(1, int(period / 4))
+    side = max(1, int(period / 3))
     power = gaussian_filter(_bin_mean(flat**2, side), 2 * period / side, mode="wrap")
     rows, cols = (
         np.minimum(np.arange(n) // side, n_bins - 1)

@@ -60,11 +60,14 @@ class Pixels:
             np.divide(np.float32(1), self.weight, out=self.weight)
             self.windows.clear(self.weight)
             self.windows.clear(self.residual)
+            # The squares stand where the pull will, for memory is slow.
+            np.square(self.residual, out=self.pull)
+            self.pull *= self.weight
+            self._find_wild(self.pull)
             np.multiply(self.residual, self.weight, out=self.pull)
-            self._find_wild()
 
-    def _find_wild(self):
-        windows, square = self.windows, self.pull * self.residual
+    def _find_wild(self, square):
+        windows = self.windows
         self.beside_wild[:] = False
         self.wild = np.empty(0, dtype=np.intp)
         if square.max() > self.limit:

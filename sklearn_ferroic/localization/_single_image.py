@@ -127,7 +127,9 @@ def locate_tile(number, image, valid, tile, calibration, **options):
         _, width = binned_scale(options["spacing"], options["width"], calibration.side)
         first = calibration.first.crop(tile.window, calibration.side, _TAIL * width)
         calibration = calibration._replace(first=first)
-    fit = locate_columns(image / calibration.unit, valid, calibration, **options)
+    if calibration.unit != 1:
+        image = image / calibration.unit
+    fit = locate_columns(image, valid, calibration, **options)
     fit.positions[:] += tile.origin
     return fit.take(tile.owns(fit.positions))
 

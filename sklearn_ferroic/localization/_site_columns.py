@@ -1,12 +1,32 @@
 """From fitted columns to what AtomSites holds of them."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
+from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
 from ._ideal_lattice import lattice_positions
 from ._local_lattice import lattice_vectors
-from ._neighbors import cage_displacement, sublattice_members
+from ._neighbors import Nearest, cage_displacement, sublattice_members
 from ._sublattices import assign_sublattices
+
+
+class LabeledFit(NamedTuple):
+    """Columns of one image and their sublattices.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns.
+    sublattice : ndarray of int of shape (n,)
+        Labels, 0 = brightest.
+    nearest : Nearest or None
+        Who stands near whom; None for fewer than two columns.
+    """
+
+    fit: ColumnFit
+    sublattice: np.ndarray
+    nearest: Nearest | None
 
 
 def label_columns(fit, spacing, n_sublattices):
@@ -23,23 +43,28 @@ def label_columns(fit, spacing, n_sublattices):
 
     Returns
     -------
-    sublattice : ndarray of int of shape (n,)
-        Labels, 0 = brightest.
+    labeled : LabeledFit
+        The columns with their labels.
     """
-    return assign_sublattices(
-        fit.table[:, ROW : COL + 1], fit.table[:, AMPLITUDE], spacing, n_sublattices
+    nearest = nearest_columns(fit)
+    sublattice = assign_sublattices(
+        fit.positions, fit.table[:, AMPLITUDE], spacing, n_sublattices, nearest
     )
+    return LabeledFit(fit, sublattice, nearest)
 
 
-def relative_brightness(fits, labels, n_sublattices):
+def nearest_columns(fit):
+    """Look up who stands near whom; None for fewer than two columns."""
+    return Nearest(fit.positions) if len(fit.table) > 1 else None
+
+
+def relative_brightness(labeled, n_sublattices):
     """Compute how bright sublattices are, relative to the brightest one.
 
     Parameters
     ----------
-    fits : list of ColumnFit
+    labeled : list of LabeledFit
         Columns of each image.
-    labels : list of ndarray of int
-        Their sublattices.
     n_sublattices : int
         Number of sublattices.
 
@@ -49,8 +74,8 @@ def relative_brightness(fits, labels, n_sublattices):
         Median over the images that show a sublattice.
     """
     # Image by image: exposures differ.
-    level = np.full((len(fits), n_sublattices), np.nan)
-    for row, fit, label in zip(level, fits, labels, strict=True):
+    level = np.full((len(labeled), n_sublattices), np.nan)
+    for row, (fit, label, _) in zip(level, labeled, strict=True):
         for number in np.unique(label):
             row[number] = np.median(fit.table[label == number, AMPLITUDE])
     known = level[level[:, 0] > 0]
@@ -59,15 +84,13 @@ def relative_brightness(fits, labels, n_sublattices):
     return np.nanmedian(known / known[:, :1], axis=0)
 
 
-def site_columns(fit, sublattice, spacing):
+def site_columns(labeled, spacing):
     """Compute all that AtomSites holds of one image's columns.
 
     Parameters
     ----------
-    fit : ColumnFit
+    labeled : LabeledFit
         The columns.
-    sublattice : ndarray of int of shape (n,)
-        Their sublattices.
     spacing : float
         Nearest-neighbour spacing, px.
 
@@ -76,8 +99,9 @@ def site_columns(fit, sublattice, spacing):
     columns : dict of ndarray
         Arguments of AtomSites by name.
     """
-    positions = fit.table[:, ROW : COL + 1]
-    members = sublattice_members(positions, sublattice)
+    fit, sublattice, nearest = labeled
+    positions = fit.positions
+    members = sublattice_members(positions, sublattice, nearest)
     unknown = np.full((len(positions), 2), np.nan)
     ellipticity, ellipse_rotation = (unknown if fit.ellipse is None else fit.ellipse).T
     return {
@@ -90,7 +114,7 @@ def site_columns(fit, sublattice, spacing):
         "converged": fit.converged,
         "polarization": cage_displacement(positions, sublattice, spacing, members),
         "lattice_position": lattice_positions(positions, sublattice, members),
-        "lattice_vectors": lattice_vectors(positions, sublattice, members),
+        "lattice_vectors": lattice_vectors(positions, sublattice, members, nearest),
         "ellipticity": ellipticity,
         "ellipse_rotation": ellipse_rotation,
     }

@@ -54,7 +54,9 @@ class Split(NamedTuple):
     distinct: bool
 
 
-def assign_sublattices(positions, brightness, spacing, n_sublattices="auto"):
+def assign_sublattices(
+    positions, brightness, spacing, n_sublattices="auto", nearest=None
+):
     """Label the columns of one image by sublattice, 0 = brightest.
 
     Parameters
@@ -67,6 +69,8 @@ def assign_sublattices(positions, brightness, spacing, n_sublattices="auto"):
         Nearest-neighbour spacing, px.
     n_sublattices : int or "auto"
         How many to look for; "auto" decides between one and two.
+    nearest : Nearest, default=None
+        Who stands near whom, if it is known.
 
     Returns
     -------
@@ -78,14 +82,14 @@ def assign_sublattices(positions, brightness, spacing, n_sublattices="auto"):
         return label
     brightness = np.log(np.maximum(brightness, 1e-6 * brightness.max()))
     if n_sublattices == "auto":
-        split = split_in_two(positions, brightness, spacing)
+        split = split_in_two(positions, brightness, spacing, nearest)
         return split.label if split.distinct else label
     for n_so_far in range(1, min(n_sublattices, len(positions))):
         label = _split_one_more(label, n_so_far, positions, brightness, spacing)
     return label
 
 
-def split_in_two(positions, log_brightness, spacing):
+def split_in_two(positions, log_brightness, spacing, nearest=None):
     """Divide columns into two sublattices of nearest neighbours.
 
     Parameters
@@ -96,6 +100,8 @@ def split_in_two(positions, log_brightness, spacing):
         Logarithm of their brightness.
     spacing : float
         Nearest-neighbour spacing, px.
+    nearest : Nearest, default=None
+        Who stands near whom, if it is known.
 
     Returns
     -------
@@ -103,7 +109,7 @@ def split_in_two(positions, log_brightness, spacing):
         Labels, and whether they mean anything.
     """
     n = len(positions)
-    nearest = Nearest(positions)
+    nearest = nearest or Nearest(positions)
     spacing = _own_spacing(nearest, spacing)
     pairs, distance = nearest.pairs(_NEIGHBOR_REACH * spacing)
     if not len(pairs):
@@ -166,6 +172,8 @@ def _less_regional(values, positions, region):
 
 def _label_by_company(positions, log_brightness, label, alone):
     """Label columns without neighbours like the nearest ones of their brightness."""
+    if not alone.any():
+        return label[alone]
     others = np.flatnonzero(~alone)
     n_asked = min(8, len(others))
     _, index = cKDTree(positions[others]).query(

@@ -315,8 +315,7 @@ class UNetAtomLocator(
         carried, scales, located = self._locate(X)
         return self._assemble(
             carried,
-            [found.fit for found in located],
-            [found.sublattice for found in located],
+            [found.labeled() for found in located],
             scales,
             [found.probability(self.confidence_) for found in located],
         )

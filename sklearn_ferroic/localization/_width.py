@@ -43,17 +43,9 @@ def estimate_width(image, valid, spacing):
     side = max(_WIDTH_SIDE, _WIDTH_PIXELS / spacing)
     square, mask = Blocks(image, spacing).busiest(image, valid, side)
     square = square / image_unit(square)
-    width = _FIRST_WIDTH * spacing
-    response, narrow, wide = blob_responses(
-        square, [width, _NARROW * width, _WIDE * width]
-    )
-    positions, height = find_peaks(response, spacing, 0.15)
-    if mask is not None:
-        seen = at_pixels(mask, positions)
-        positions, height = positions[seen], height[seen]
+    positions, height, width, skewness = _find_blobs(square, mask, spacing)
     if not len(positions):
         return np.nan, np.nan
-    width = _width_of_blobs(narrow, wide, positions, height, width)
     side = choose_binning(spacing, width) if mask is None else 1
     spacing, width = binned_scale(spacing, width, side)
     square, positions = bin_image(square, side), (positions + 0.5) / side - 0.5
@@ -73,7 +65,26 @@ def estimate_width(image, valid, spacing):
     # Spikes of noise are narrow, and known badly.
     weight = (table[bright, SIGMA] / std[bright, SIGMA]) ** 2
     width = _weighted_median(table[bright, SIGMA], weight)
-    return float(unbin_width(width, side)), _skewness(response)
+    return float(unbin_width(width, side)), skewness
+
+
+def _find_blobs(image, valid, spacing):
+    """Find columns, their sigma by blob filters, and the skewness of the response."""
+    width = _FIRST_WIDTH * spacing
+    # Bins that a mask cuts would move the columns beside it.
+    side = choose_binning(spacing, _NARROW * width) if valid is None else 1
+    spacing, width = binned_scale(spacing, width, side)
+    response, narrow, wide = blob_responses(
+        bin_image(image, side), [width, _NARROW * width, _WIDE * width]
+    )
+    positions, height = find_peaks(response, spacing, 0.15)
+    if valid is not None:
+        seen = at_pixels(valid, positions)
+        positions, height = positions[seen], height[seen]
+    if len(positions):
+        width = _width_of_blobs(narrow, wide, positions, height, width)
+    width = unbin_width(width, side)
+    return side * (positions + 0.5) - 0.5, height / side**2, width, _skewness(response)
 
 
 def _width_of_blobs(narrow, wide, positions, height, guess):

@@ -46,12 +46,10 @@ class Windows:
         self.shape = tuple(limit + 2 * self.pad)
         self.crop = (slice(self.pad, -self.pad),) * 2
         self.corner = self.anchor + (self.pad - reach)
-        if valid is None:
-            self.on_image = self.padded(np.ones(image.shape, dtype=bool))
-            self.image = self.padded(image)
-        else:
-            self.on_image = self.padded(valid)
-            self.image = self.padded(np.where(valid, image, np.zeros_like(image)))
+        self.on_image = self.padded(True if valid is None else valid, bool)
+        if valid is not None:
+            image = np.where(valid, image, np.zeros_like(image))
+        self.image = self.padded(image, image.dtype)
         self.image_shape, self.valid = image.shape, valid
         # Columns whose disc lies on counting pixels whole need no mask.
         inside = ((self.anchor >= reach) & (self.anchor < limit - reach)).all(axis=1)
@@ -61,9 +59,11 @@ class Windows:
         self.whole = self.n_seen == self.disc.sum()
         np.maximum(self.n_seen, 1, out=self.n_seen)
 
-    def padded(self, image):
+    def padded(self, image, dtype):
         """Pad an image with zeros so that no window leaves it."""
-        return np.pad(image, self.pad)
+        padded = np.zeros(self.shape, dtype=dtype)
+        padded[self.crop] = image
+        return padded
 
     def chunks(self, rows):
         """Split column indices so that a chunk's windows stay in the cache."""
@@ -187,7 +187,7 @@ def render_columns(shape, table, width):
     return windows.render(table)[windows.crop]
 
 
-def matched_significance(image, fit, noise, width, valid=None):
+def matched_significance(image, fit, noise, width, valid=None, model=None):
     """Signal over noise of a filter matched to each column.
 
     Parameters
@@ -202,6 +202,8 @@ def matched_significance(image, fit, noise, width, valid=None):
         Sigma of the filter, px.
     valid : ndarray of bool of shape (n_rows, n_cols), default=None
         Pixels that count; all if None.
+    model : ndarray of shape (n_rows, n_cols), default=None
+        Sum of these columns and of any others, if it is known.
 
     Returns
     -------
@@ -211,7 +213,10 @@ def matched_significance(image, fit, noise, width, valid=None):
     """
     columns, level = fit.columns, fit.table[:, BACKGROUND].astype(np.float32)
     windows = ColumnWindows(image, columns, width, valid)
-    total = np.ascontiguousarray(windows.render(columns))
+    if model is None:
+        total = np.ascontiguousarray(windows.render(columns))
+    else:
+        total = windows.padded(model, np.float32)
     typical = columns[:, : SIGMA + 1].copy()
     typical[:, SIGMA] = width
     significance = np.empty(len(columns))

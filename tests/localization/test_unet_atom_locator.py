@@ -146,16 +146,19 @@ def test_what_is_known_of_a_site(sites, film):
     assert "probability" in sites.to_frame()
 
 
-def test_probability_tells_doubtful_sites(locator):
-    data = make(peak=1.5, mistilt_mrad=50.0)
-    sites = UNetAtomLocator.from_pretrained(spacing=SPACING, threshold=0.3).transform(
-        data.image
+@pytest.mark.parametrize("seed", [50, 52])
+def test_probability_tells_doubtful_sites(seed):
+    data = make(seed=seed, peak=1.5, mistilt_mrad=50.0)
+    # What it is calibrated on: where the network has the columns.
+    locator = UNetAtomLocator.from_pretrained(
+        spacing=SPACING, threshold=0.3, refine=None
     )
+    sites = locator.transform(data.image)
     distance, nearest = cKDTree(data.positions).query(sites.positions)
     right = (distance < 0.25 * SPACING) & (data.sublattice[nearest] == sites.sublattice)
     doubt = 1 - sites.probability
-    assert doubt[~right].mean() > 1.5 * doubt[right].mean()
-    assert abs(sites.probability.mean() - right.mean()) < 0.1
+    assert doubt[~right].mean() > 3 * doubt[right].mean()
+    assert abs(sites.probability.mean() - right.mean()) < 0.05
 
 
 @pytest.mark.parametrize("kind", ["vacuum", "amorphous"])

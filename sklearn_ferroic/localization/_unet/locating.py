@@ -11,6 +11,7 @@ from .._border import stands_inside
 from .._calibration import Calibration
 from .._columns import ColumnFit
 from .._single_image import naming_the_image
+from .._site_columns import LabeledFit, nearest_columns
 from .confidence import confidences
 from .inference import grow, probabilities, see, tiles
 from .peaks import REACH, find_columns, in_company
@@ -37,6 +38,10 @@ class Located(NamedTuple):
     sublattice: np.ndarray
     evidence: np.ndarray
     calibration: Calibration | None
+
+    def labeled(self):
+        """Give the columns as they become AtomSites."""
+        return LabeledFit(self.fit, self.sublattice, nearest_columns(self.fit))
 
     def probability(self, coefficients):
         """Compute how probably each is a column of its class."""

@@ -15,7 +15,7 @@ from .._windows import center_of_mass
 _COLLIDED = 0.35
 # nor are those that end so far from where the network has the column, unless the border
 # is nearer than a spacing: it cuts what the network sees.
-_ASTRAY = 0.2
+_ASTRAY = 0.12
 
 
 def refine_columns(
