@@ -257,6 +257,7 @@ def significance_of(fit, image, valid, noise, inflation, width, known=None, mode
         subtracted; infinite for columns that the fit leaves no doubt of.
     """
     sure = fit.table[:, AMPLITUDE] > _SURE * CLEAR * inflation * fit.std[:, AMPLITUDE]
+    sure &= fit.table[:, BACKGROUND] >= noise.darkest
     # Crests of noise among others may be fitted as wide columns on deep backgrounds.
     sure &= np.abs(np.log(fit.table[:, SIGMA] / width)) < _USUAL
     significance = np.full(len(sure), np.inf)

@@ -17,7 +17,7 @@ from ._calibration import (
 from ._column_fit import fit_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
 from ._company import has_room, stand_apart, weakest
-from ._filters import blob_response, noise_response
+from ._filters import blob_response, noise_response, smooth
 from ._noise import NoiseModel
 from ._peaks import brightest_near, find_peaks
 from ._windows import center_of_mass, render_columns
@@ -27,6 +27,10 @@ _FIRST_GLANCE = 0.6
 # Half a column tells its centre only if its width is known: columns cut by the
 # border are taken to be as wide as the typical one, give or take this share.
 _WIDTH_SCATTER = 0.1
+# The background of a candidate is the mean around it, weighed by a Gaussian of so many
+# spacings. Its own pixel would make a bump of noise stand on next to nothing, which has
+# no noise.
+_LEVEL_REACH = 0.5
 
 
 def locate_columns(
@@ -273,6 +277,7 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
     if valid is not None:
         found &= at_pixels(valid, positions)
     extra = start_table(first.rest, positions[found], height[found], width)
+    extra[:, BACKGROUND] = _level_below(first.rest, extra, spacing, width)
     unknown = np.full_like(extra, np.nan)
     ellipse = first.fit.ellipse
     if ellipse is not None:
@@ -283,6 +288,14 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
         np.concatenate([first.fit.converged, np.zeros(len(extra), dtype=bool)]),
         ellipse,
     )
+
+
+def _level_below(rest, extra, spacing, width):
+    """Background of columns that the pixels in their middle say little of."""
+    reach = _LEVEL_REACH * spacing
+    around = at_pixels(smooth(rest, reach), extra[:, ROW : COL + 1])
+    own = width**2 / (width**2 + reach**2)
+    return around - own * extra[:, AMPLITUDE]
 
 
 def _unfitted(table):

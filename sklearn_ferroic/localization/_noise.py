@@ -27,6 +27,11 @@ class NoiseModel(NamedTuple):
         """Whether this is the variance of counts."""
         return self.slope == 1 and self.offset == 0
 
+    @property
+    def darkest(self):
+        """Least mean that a pixel can have."""
+        return self.offset if self.slope > 0 else -np.inf
+
     def variance(self, mean, out=None):
         """Variance of pixels of given mean; `out` is an array to write it to."""
         floor = np.float32(self.constant)

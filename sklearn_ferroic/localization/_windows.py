@@ -211,7 +211,9 @@ def matched_significance(image, fit, noise, width, valid=None, model=None):
         Amplitude over its standard error, for columns of that sigma with all the
         other columns subtracted.
     """
-    columns, level = fit.columns, fit.table[:, BACKGROUND].astype(np.float32)
+    columns = fit.columns
+    # In the dark a fit may leave a single count no background, and no noise with it.
+    level = np.maximum(fit.table[:, BACKGROUND], noise.darkest).astype(np.float32)
     windows = ColumnWindows(image, columns, width, valid)
     if model is None:
         total = np.ascontiguousarray(windows.render(columns))

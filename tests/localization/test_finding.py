@@ -169,6 +169,17 @@ def test_dark_columns_warn(columns):
         AtomLocator().fit([image, 255 - image])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_vacuum_has_no_columns(columns, seed):
+    # Two counts on a hundred pixels, beside B columns that are hard to find; the edge
+    # cuts through columns.
+    truth = columns((420, 500), cell=14, peak=5, background=1, seed=seed)
+    truth.image[:, 250:] = np.random.default_rng(seed).poisson(0.02, (420, 250))
+    sites = AtomLocator().fit_transform(truth.image)
+    assert np.sum(sites.positions[:, 1] < 250) > 1000
+    assert not np.any(sites.positions[:, 1] > 250 + 1.5 * truth.spacing)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("blur", [0, 1])
 def test_noise_alone_has_no_columns(seed, blur):
