@@ -27,7 +27,7 @@ PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
 SPHINX := DOCS_JOBS=$(JOBS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -W --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-fast test test-slow coverage bench-localization bench-rvae bench-pose bench-search bench-scale lint format clean
+.PHONY: help demo docs docs-fast test test-slow coverage bench-localization bench-rvae bench-pose bench-search bench-scale train-unet bench-unet lint format clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,12 @@ bench-search: $(VENV)/.installed-bench ## search window and latents without trut
 
 bench-scale: $(VENV)/.installed-demo ## time and memory of large fits [BENCH_ARGS]
 	OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/bench_scale.py $(BENCH_ARGS)
+
+train-unet: $(VENV)/.installed-demo ## train the network that UNetAtomLocator ships, half an hour of one core [BENCH_ARGS]
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/train_unet.py $(BENCH_ARGS)
+
+bench-unet: $(VENV)/.installed-demo ## judge UNetAtomLocator, into docs/ [BENCH_ARGS]
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/bench_unet.py $(BENCH_ARGS)
 
 lint: $(VENV)/.installed-test ## check style
 	$(PYTHON) -m ruff check .

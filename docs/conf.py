@@ -88,6 +88,24 @@ def _documented_names():
 _NAMES = _documented_names()
 
 
+def _own_methods():
+    """Map public classes to those of their methods that are defined in this package."""
+    methods = {}
+    for path in set(_NAMES.values()):
+        module, _, name = path.rpartition(".")
+        cls = getattr(import_module(module), name)
+        if isinstance(cls, type):
+            ours = [
+                p for p in cls.__mro__ if p.__module__.startswith("sklearn_ferroic")
+            ]
+            known = {key for part in ours for key in vars(part)}
+            methods[name] = sorted(key for key in known if not key.startswith("_"))
+    return methods
+
+
+autosummary_context = {"own_methods": _own_methods()}
+
+
 def _resolve(app, env, node, contnode):
     """Find an object that is named by another of its names, or a method of one."""
     if node.get("refdomain") != "py":

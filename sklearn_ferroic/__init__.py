@@ -32,7 +32,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "RotationalVAE",
         ],
         "feature_extraction": ["PatchExtractor", "PolarizationVector"],
-        "localization": ["AtomLocator"],
+        "localization": ["AtomLocator", "UNetAtomLocator"],
         "preprocessing": ["AngleAwareScaler", "AngleRegistration"],
         "sites": ["AtomSites"],
     },

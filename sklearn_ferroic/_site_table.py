@@ -15,6 +15,7 @@ SITE_COLUMNS = {
     "ellipse_rotation": ((), np.float64, np.nan),
     "position_std": ((2,), np.float64, np.nan),
     "converged": ((), np.bool_, True),
+    "probability": ((), np.float64, np.nan),
     "polarization": ((2,), np.float64, np.nan),
     "lattice_position": ((2,), np.float64, np.nan),
     "lattice_vectors": ((2, 2), np.float64, np.nan),
@@ -265,6 +266,7 @@ def to_frame(sites):
         "ellipticity": sites.ellipticity,
         "ellipse_rotation": sites.ellipse_rotation,
         "converged": sites.converged,
+        "probability": sites.probability,
         "polarization_row": sites.polarization[:, 0],
         "polarization_col": sites.polarization[:, 1],
     }

@@ -67,6 +67,9 @@ class AtomSites:
     converged : array-like of bool of shape (n_sites,), default=None
         Whether the column's fit is trustworthy; all True if None.
 
+    probability : array-like of shape (n_sites,), default=None
+        How probably the site is a column of its sublattice, in [0, 1].
+
     polarization : array-like of shape (n_sites, 2), default=None
         Site minus the centroid of its nearest neighbours of the other
         sublattice, ``(row, col)`` in px; NaN where that is not defined.
@@ -137,6 +140,7 @@ class AtomSites:
         ellipse_rotation=None,
         position_std=None,
         converged=None,
+        probability=None,
         polarization=None,
         lattice_position=None,
         lattice_vectors=None,
@@ -156,6 +160,7 @@ class AtomSites:
             "ellipse_rotation": ellipse_rotation,
             "position_std": position_std,
             "converged": converged,
+            "probability": probability,
             "polarization": polarization,
             "lattice_position": lattice_position,
             "lattice_vectors": lattice_vectors,

@@ -25,7 +25,7 @@ from sklearn.utils._param_validation import (
     make_constraint,
 )
 
-from sklearn_ferroic import AtomSites
+from sklearn_ferroic import AtomLocator, AtomSites
 
 
 def assert_same(first, second):
@@ -49,6 +49,9 @@ def target_of(estimator, X):
     """Give what the estimator must be fitted with beside X, if anything."""
     if not get_tags(estimator).target_tags.required:
         return ()
+    if get_tags(estimator).input_tags.three_d_array:
+        # The columns of images, as a locator without training finds them.
+        return (AtomLocator().fit_transform(X),)
     # Directions that lead the first column, which is an angle, by the same everywhere.
     return (np.asarray(X)[:, 0] + 0.5,)
 
@@ -383,19 +386,23 @@ SITES_CHECKS = [
 
 
 def check_only_images_accepted(name, estimator, X):
-    sites = clone(estimator).fit_transform(X)
+    target = target_of(estimator, X)
+    made = clone(estimator).fit(X, *target)
+    sites = made.transform(X)
     wrong = [(sites, "AtomSites"), (None, "load_image"), ("image.tif", "load_image")]
     for other, hint in [*wrong, ({"image": X}, "load_image")]:
-        for call in (clone(estimator).fit, clone(estimator).fit(X).transform):
-            with pytest.raises(TypeError, match=hint):
-                call(other)
+        with pytest.raises(TypeError, match=hint):
+            clone(estimator).fit(other, *target)
+        with pytest.raises(TypeError, match=hint):
+            made.transform(other)
 
 
 def check_image_carriers(name, estimator, X):
     """One image is the same alone, in a stack, in a list and with its pixel size."""
-    alone = clone(estimator).fit_transform(X)
+    target = target_of(estimator, X)
+    alone = clone(estimator).fit_transform(X, *target)
     for images in ([X], X[None], (X, 0.02), [(X, 0.02)]):
-        sites = clone(estimator).fit_transform(images)
+        sites = clone(estimator).fit_transform(images, *target)
         np.testing.assert_array_equal(sites.positions, alone.positions)
         np.testing.assert_array_equal(sites.sublattice, alone.sublattice)
     assert alone.pixel_size == [None]
@@ -403,7 +410,7 @@ def check_image_carriers(name, estimator, X):
 
 
 def check_frames_are_independent(name, estimator, X):
-    made = clone(estimator).fit(X)
+    made = clone(estimator).fit(X, *target_of(estimator, X))
     other = X[: X.shape[0] // 4 * 3, ::-1]
     both = made.transform([X, other])
     for frame, image in enumerate((X, other)):

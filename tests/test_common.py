@@ -29,6 +29,7 @@ from sklearn_ferroic import (
     PatchExtractor,
     PolarizationVector,
     RotationalVAE,
+    UNetAtomLocator,
 )
 from tests._common_checks import COMMON_CHECKS, IMAGE_CHECKS, SITES_CHECKS
 
@@ -93,6 +94,23 @@ TABLE = [
     ),
     (AtomLocator, "image", {}),
     (AtomLocator, "image", {"sublattice": 1}),
+    (UNetAtomLocator, "image", {"weights": "pretrained", "n_views": 1}),
+    (
+        UNetAtomLocator,
+        "image",
+        {
+            "threshold": 0.3,
+            "refine": None,
+            "n_views": 1,
+            "n_filters": 4,
+            "crop_size": 32,
+            "n_scales": 1,
+            "max_epochs": 3,
+            "batch_size": 1,
+            "learning_rate": 0.01,
+            "random_state": 0,
+        },
+    ),
     (PatchExtractor, "sites", {"window_size": 12}),
     (
         PatchExtractor,

@@ -37,7 +37,16 @@ def public_objects():
 
 
 def own_members(cls):
-    for name, member in vars(cls).items():
+    """Give the public members of a class that it or a mixin of ours defines."""
+    ours = [
+        part
+        for part in cls.__mro__
+        if part.__module__.startswith(sklearn_ferroic.__name__)
+    ]
+    members = {
+        name: member for part in ours[::-1] for name, member in vars(part).items()
+    }
+    for name, member in members.items():
         documented = inspect.isroutine(member) or isinstance(member, property)
         if documented and not name.startswith("_"):
             yield name

@@ -22,6 +22,7 @@ def sites():
         pixel_size=[0.02, None],
         polarization=[[0.5, -1], [np.nan, np.nan], [0, 0], [1, 1]],
         converged=[True, False, True, True],
+        probability=[0.9, 0.5, np.nan, 1.0],
         lattice_vectors=[
             [[0, 20], [20, 0]],
             [[2, 20], [20, -1]],
@@ -117,6 +118,7 @@ def test_area_and_rotation_of_the_local_lattice(sites):
     part = sites[[3, 1]]
     np.testing.assert_array_equal(part.unit_cell_area, [200, 402])
     np.testing.assert_array_equal(part.ellipticity, [1.1, 1.2])
+    np.testing.assert_array_equal(part.probability, [1.0, 0.5])
     bare = AtomSites(np.eye(3), [[1, 1]])
     assert bare.lattice_vectors.shape == (1, 2, 2)
     for unknown in ("unit_cell_area", "lattice_rotation", "ellipticity"):

@@ -6,13 +6,16 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
-from ._callbacks import copy_callbacks
-from ._checkpoint import Checkpoint, fingerprint, read_checkpoint
-from ._device import choose_device, warn_if_shared
+from .._torch.callbacks import copy_callbacks
+from .._torch.checkpoint import Checkpoint, read_checkpoint
+from .._torch.device import choose_device, warn_if_shared
+from .._torch.epochs import to_arrays
+from .._torch.training_state import get_random_state
 from ._patch_rows import (
     check_features,
     check_patches,
     count_pixels,
+    fingerprint,
     resolve_patch_shape,
 )
 from ._posed_columns import check_fitted_patches
@@ -21,10 +24,8 @@ from ._training import (
     TrainingOptions,
     fit_anew,
     from_arrays,
-    to_arrays,
     train,
 )
-from ._training_state import get_random_state
 
 
 def fit(estimator, X):

@@ -5,8 +5,10 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.utils import check_array
+from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
+
+from .._torch.checkpoint import digest_arrays
 
 
 def check_patches(estimator, X, *, min_samples=1):
@@ -64,6 +66,13 @@ def load_rows(patches, index):
     if not np.isfinite(rows).all():
         raise ValueError("Input X contains a value too large for dtype('float32').")
     return torch.from_numpy(rows)
+
+
+def fingerprint(patches):
+    """Digest the values of patches as training sees them, a part at a time."""
+    return digest_arrays(
+        load_rows(patches, part).numpy() for part in gen_batches(len(patches), 1024)
+    )
 
 
 def resolve_patch_shape(patches, patch_shape):

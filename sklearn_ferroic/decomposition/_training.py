@@ -10,17 +10,18 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, LRScheduler
 
-from . import _training_state
+from .._torch import training_state
+from .._torch.callbacks import CheckLoss, Progress, early_stopping
+from .._torch.epochs import draw_seed, run_epochs
+from .._torch.split import Split
+from .._torch.training_state import AtEpochEnd
 from ._alignment import align
 from ._amortized_model import AmortizedModel
-from ._batches import Batches, Split
-from ._callbacks import CheckLoss, Progress, divergence, early_stopping
+from ._batches import Batches
 from ._geometry import pose
-from ._interruption import InterruptWatch
 from ._model import PosedImageModel
 from ._patch_rows import load_rows
 from ._precision import mixed_precision
-from ._training_state import AtEpochEnd
 
 # Patches drawn for the common template; more change it little.
 _N_STARTED_WITH = 2048
@@ -88,7 +89,7 @@ class _Schedule(Callback):
 def new_model(random_state, **architecture):
     """Build a model with first weights drawn from a RandomState."""
     model = _without_weights(architecture)
-    model.initialize(torch.Generator("cpu").manual_seed(_draw_seed(random_state)))
+    model.initialize(torch.Generator("cpu").manual_seed(draw_seed(random_state)))
     return model
 
 
@@ -99,11 +100,6 @@ def from_arrays(weights, device, **architecture):
         {name: torch.tensor(np.asarray(value)) for name, value in weights.items()}
     )
     return model.to(device)
-
-
-def to_arrays(model):
-    """Copy a model's state into plain arrays."""
-    return {name: value.numpy(force=True) for name, value in model.state_dict().items()}
 
 
 def _without_weights(architecture):
@@ -119,16 +115,12 @@ def _build(*, encoder, rotation_prior, **common):
     return AmortizedModel(encoder=encoder, rotation_prior=rotation_prior, **common)
 
 
-def _draw_seed(random_state):
-    return int(random_state.randint(np.iinfo(np.int32).max))
-
-
 def calibrate(model, patches, random_state, *, anew, n_drawn=_N_CALIBRATING):
     """Calibrate the angle's posterior on some of the patches."""
     with torch.no_grad():
         sample = draw_rows(patches, random_state, n_drawn).to(model.pixel_mean)
         generator = torch.Generator(sample.device)
-        generator.manual_seed(_draw_seed(random_state))
+        generator.manual_seed(draw_seed(random_state))
         model.calibrate(model.standardize(sample), generator, anew=anew)
 
 
@@ -192,7 +184,7 @@ def fit_anew(patches, architecture, options, *, device, random_state, checkpoint
         start_model(model, patches, random_state, options.n_init)
     else:
         model = from_arrays(state["model"], "cpu", **architecture)
-        random_state = _training_state.get_random_state(state)
+        random_state = training_state.get_random_state(state)
         if state["is_finished"]:
             losses, validation_losses = state["losses"], state["validation_losses"]
             return Trained(model, losses, validation_losses, random_state)
@@ -256,7 +248,7 @@ def train(
     def save(net):
         provisional = np.random.RandomState(0)
         calibrate(model, patches, provisional, anew=True, n_drawn=_N_PROVISIONAL)
-        captured = _training_state.capture(net, random_state)
+        captured = training_state.capture(net, random_state)
         captured.update(is_finished=False, held_out_from=held_out_from)
         checkpoint.save(captured)
 
@@ -264,15 +256,15 @@ def train(
     net = _make_net(model, options, split, last, device, random_state)
     model.generator = torch.Generator(device)
     if state is None:
-        model.generator.manual_seed(_draw_seed(random_state))
+        model.generator.manual_seed(draw_seed(random_state))
     is_mixed = options.mixed_precision
     with mixed_precision(model, device.type) if is_mixed else nullcontext():
         net.notify("on_train_begin", X=patches, y=None)
         if state is not None:
-            _training_state.restore(net, state)
+            training_state.restore(net, state)
         elif checkpoint is not None:
             save(net)
-        _run_epochs(net, patches, options.n_epochs - len(net.history))
+        run_epochs(net, patches, options.n_epochs - len(net.history))
         net.notify("on_train_end", X=patches, y=None)
     model.offset_is_free = True
     if model.noise_std is None and model.noise_variance > 2:
@@ -285,8 +277,8 @@ def train(
     calibrate(model, patches, random_state, anew=options.anneal)
     return Trained(
         model,
-        _training_state.loss_curve(net, "train_loss"),
-        _training_state.loss_curve(net, "valid_loss"),
+        training_state.loss_curve(net, "train_loss"),
+        training_state.loss_curve(net, "valid_loss"),
         random_state,
     )
 
@@ -329,17 +321,3 @@ def _make_net(model, options, split, last_callbacks, device, random_state):
         device=str(device),
         verbose=options.verbose,
     ).initialize()
-
-
-def _run_epochs(net, patches, n_epochs):
-    # Not net.fit, which takes any interrupt for the end of the training.
-    with InterruptWatch() as watch:
-        try:
-            net.fit_loop(patches, epochs=n_epochs)
-        except KeyboardInterrupt:
-            is_between_epochs = "train_loss" in net.history[-1]
-            if watch.came or not is_between_epochs:
-                raise
-        except torch.linalg.LinAlgError as error:
-            # torch refuses to invert what is not finite
-            raise divergence(net.lr) from error

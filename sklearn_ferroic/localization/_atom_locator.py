@@ -3,24 +3,21 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..sites import AtomSites
 from ._batch import estimate_scales, locate_images, score_images
-from ._border import clear_of_border
 from ._images import check_images
+from ._images_to_sites import ImagesToSitesMixin
 from ._scale_checks import warn_of_dark_columns, warn_of_outliers
-from ._site_columns import label_columns, relative_brightness, site_columns
+from ._site_columns import label_columns, relative_brightness
 from ._sublattice_checks import check_sublattice, no_such_sublattice
 
 _MAX_SUBLATTICES = 4
-# Columns this many widths from the border and farther show whole.
-_BORDER = 2
 
 
-class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find and fit every atomic column of scanning transmission images.
 
     The spacing and the width of the columns are read off the image. Columns are
@@ -95,6 +92,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     See Also
     --------
     AtomSites : What comes out.
+    UNetAtomLocator : A trained network finds and names the columns.
     PatchExtractor : Cuts a window of the image around every site.
     PolarizationVector : Displacements of the columns in their cages.
 
@@ -158,18 +156,12 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """
 
     _parameter_constraints: dict = {
-        "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
-        "spacing": [Interval(Real, 0, None, closed="neither"), None],
+        **ImagesToSitesMixin._parameter_constraints,
         "threshold": [Interval(Real, 0, 1, closed="left")],
         "n_sublattices": [
             Interval(Integral, 1, _MAX_SUBLATTICES, closed="both"),
             StrOptions({"auto"}),
         ],
-        "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
-        "shape": [StrOptions({"circular", "elliptical"})],
-        "border": [StrOptions({"keep", "drop"})],
-        "tile_size": [Interval(Integral, 256, None, closed="left"), None],
-        "n_jobs": [Integral, None],
     }
 
     def __init__(
@@ -238,14 +230,13 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         self._validate_params()
-        images, masks, pixel_sizes = check_images(X)
-        fits, _ = self._locate(
-            images, masks, self.spacing_, self.width_, self.threshold_
-        )
+        carried = check_images(X)
+        scale = self.spacing_, self.width_
+        fits, _ = self._locate(*carried[:2], *scale, self.threshold_)
         labeled = [
             label_columns(fit, self.spacing_, self._n_sublattices) for fit in fits
         ]
-        return self._assemble(images, masks, pixel_sizes, labeled)
+        return self._assemble(carried, labeled, [scale] * len(fits))
 
     def fit_transform(self, X, y=None):
         """Learn the scale from images and locate their columns.
@@ -301,27 +292,10 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         )
         return float(np.mean(scores))
 
-    def set_output(self, *, transform=None):
-        """Do nothing: AtomSites are a container of their own.
-
-        It exists so that ``Pipeline.set_output`` can reach the later steps.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The locator.
-        """
-        return self
-
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X):
         check_sublattice(self.sublattice)
-        images, masks, pixel_sizes = check_images(X)
+        images, masks, _ = carried = check_images(X)
         scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
         spacings, widths, skewnesses = np.array(scales).T
         spacing, width = float(np.median(spacings)), float(np.median(widths))
@@ -340,7 +314,7 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         by_image = self.n_sublattices == "auto" and n_sublattices > 1
         self._n_sublattices = "auto" if by_image else n_sublattices
         self.sublattice_brightness_ = relative_brightness(labeled, n_sublattices)
-        return images, masks, pixel_sizes, labeled
+        return carried, labeled, [(spacing, width)] * len(fits)
 
     def _locate(self, images, masks, spacing, width, threshold):
         return locate_images(
@@ -354,36 +328,3 @@ class AtomLocator(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             tile_size=self.tile_size,
             n_jobs=self.n_jobs,
         )
-
-    def _assemble(self, images, masks, pixel_sizes, labeled):
-        tables = [site_columns(part, self.spacing_) for part in labeled]
-        columns = {
-            name: np.concatenate([table[name] for table in tables])
-            for name in tables[0]
-        }
-        sizes = [len(part.sublattice) for part in labeled]
-        frame = np.repeat(np.arange(len(labeled)), sizes)
-        sites = AtomSites(images, frame=frame, pixel_size=pixel_sizes, **columns)
-        if self.sublattice is not None:
-            chosen = np.isin(sites.sublattice, self.sublattice)
-            if not chosen.any():
-                raise no_such_sublattice(self.sublattice, 1 + sites.sublattice.max())
-            sites = sites[chosen]
-        if self.border == "drop":
-            sites = sites[self._is_whole(sites, masks)]
-        return sites
-
-    def _is_whole(self, sites, masks):
-        whole = np.empty(len(sites), dtype=bool)
-        for number, (image, valid) in enumerate(zip(sites.images, masks, strict=True)):
-            own = sites.frame == number
-            whole[own] = clear_of_border(
-                sites.positions[own], image.shape, valid, _BORDER * self.width_
-            )
-        return whole
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags

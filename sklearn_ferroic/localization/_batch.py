@@ -16,7 +16,7 @@ from ._single_image import (
 from ._tiles import cut_tiles
 
 
-def _run(calls, n_jobs):
+def run(calls, n_jobs):
     """Let joblib make the calls, unless there is but one."""
     calls = list(calls)
     if len(calls) == 1:
@@ -48,7 +48,7 @@ def estimate_scales(images, masks, spacing, n_jobs):
         delayed(estimate_scale)(number, image, valid, spacing)
         for number, (image, valid) in enumerate(zip(images, masks, strict=True))
     )
-    return _run(calls, n_jobs)
+    return run(calls, n_jobs)
 
 
 def locate_images(
@@ -85,11 +85,8 @@ def locate_images(
         delayed(calibrate_image)(number, image, valid, **scale)
         for number, (image, valid) in enumerate(zip(images, masks, strict=True))
     )
-    calibrations = _run(calls, n_jobs)
-    # Bins are the same in all tiles.
-    step = math.lcm(
-        math.prod(bin_sides(spacing, width)), choose_binning(spacing, width)
-    )
+    calibrations = run(calls, n_jobs)
+    step = window_step(spacing, width)
     places = [
         (number, tile)
         for number, image in enumerate(images)
@@ -107,7 +104,7 @@ def locate_images(
         )
         for number, tile in places
     )
-    parts = _run(calls, n_jobs)
+    parts = run(calls, n_jobs)
     by_image = [[] for _ in images]
     for (number, _), part in zip(places, parts, strict=True):
         by_image[number].append(part)
@@ -118,6 +115,24 @@ def locate_images(
         )
     ]
     return fits, calibrations
+
+
+def window_step(spacing, width):
+    """Tell where windows of tiles may begin, so that bins are the same in all.
+
+    Parameters
+    ----------
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma of the columns, px.
+
+    Returns
+    -------
+    step : int
+        At multiples of this, px.
+    """
+    return math.lcm(
+        math.prod(bin_sides(spacing, width)), choose_binning(spacing, width)
+    )
 
 
 def score_images(
@@ -161,4 +176,4 @@ def score_images(
             zip(images, masks, fits, calibrations, strict=True)
         )
     )
-    return _run(calls, n_jobs)
+    return run(calls, n_jobs)

@@ -135,13 +135,49 @@ def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width
     start = _search(image, calibration, threshold, spacing, width, options)
     if not len(start.table):
         return _unfitted(start.table)
-    options |= {"spacing": spacing, "width": width, "typical": calibration.typical}
+    scale = {"spacing": spacing, "width": width}
+    fit, bad = fit_found(image, start, valid, calibration, shape, **scale)
+    if bad.size:
+        inside = np.clip(start.positions[bad], 0, np.array(image.shape) - 1)
+        fit.positions[bad] = center_of_mass(image, inside, 1.5 * width, valid=valid)
+    return fit
+
+
+def fit_found(image, start, valid, calibration, shape, *, spacing, width):
+    """Fit columns that have been found, and tell which fits are of no use.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image, float32, in the calibration's unit.
+    start : ColumnFit
+        The columns, nearly.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Pixels that count; None for all.
+    calibration : Calibration
+        Noise of the image.
+    shape : {"circular", "elliptical"}
+        What columns are fitted with.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The same columns, in order.
+    bad : ndarray of int
+        Those on the image whose fit tells nothing.
+    """
     fit = fit_columns(
         image,
         start.table,
         ellipse=start.ellipse,
         width_scatter=_WIDTH_SCATTER,
-        **options,
+        typical=calibration.typical,
+        valid=valid,
+        elliptical=shape == "elliptical",
+        spacing=spacing,
+        width=width,
     )
     # Noise in the band of the columns is what moves them.
     fit.std[:] *= calibration.inflation
@@ -150,11 +186,40 @@ def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width
         start.positions + 0.5 * width, image.shape
     )
     bad = ~fit.converged & (well_inside | on_image(fit.positions, image.shape))
-    bad = np.flatnonzero(bad)
-    if bad.size:
-        inside = np.clip(start.positions[bad], 0, np.array(image.shape) - 1)
-        fit.positions[bad] = center_of_mass(image, inside, 1.5 * width, valid=valid)
-    return fit
+    return fit, np.flatnonzero(bad)
+
+
+def approach(image, positions, valid, calibration, shape, *, spacing, width):
+    """Bring columns that were found by other means near, for `fit_found`.
+
+    Parameters
+    ----------
+    image, valid, calibration, shape, spacing, width
+        As `fit_found` takes them.
+    positions : ndarray of shape (n, 2)
+        The columns, px.
+
+    Returns
+    -------
+    start : ColumnFit
+        The same columns, in order.
+    """
+    side = calibration.side
+    image, calibration = bin_image(image, side), calibration.binned()
+    spacing, width = binned_scale(spacing, width, side)
+    positions = (positions + 0.5) / side - 0.5
+    height = at_pixels(blob_response(image, filter_width(spacing, width)), positions)
+    options = {
+        "spacing": spacing,
+        "width": width,
+        "valid": valid,
+        "typical": calibration.typical,
+        "elliptical": shape == "elliptical",
+    }
+    # Noise may leave a column no height to start from.
+    least = np.median(height) / 8 if len(height) else 0
+    table = start_table(image, positions, np.maximum(height, least), width)
+    return unbin_fit(fit_columns(image, table, first_look=True, **options), side)
 
 
 def _search(image, calibration, threshold, spacing, width, options):

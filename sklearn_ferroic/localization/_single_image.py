@@ -21,7 +21,7 @@ _SAME_COLUMN = 0.3
 _TAIL = 6
 
 
-def _naming_the_image(work):
+def naming_the_image(work):
     """Let every error say in which image it came up."""
 
     @wraps(work)
@@ -37,7 +37,7 @@ def _naming_the_image(work):
     return named
 
 
-@_naming_the_image
+@naming_the_image
 def estimate_scale(number, image, valid, spacing):
     """Estimate spacing and width of the columns of an image.
 
@@ -75,7 +75,7 @@ def estimate_scale(number, image, valid, spacing):
     return spacing, width, skewness
 
 
-@_naming_the_image
+@naming_the_image
 def calibrate_image(number, image, valid, **options):
     """Learn the noise of an image, or say that it shows no columns.
 
@@ -97,7 +97,7 @@ def calibrate_image(number, image, valid, **options):
     return calibration
 
 
-@_naming_the_image
+@naming_the_image
 def locate_tile(number, image, valid, tile, calibration, **options):
     """Locate the columns of a tile.
 
@@ -134,7 +134,7 @@ def locate_tile(number, image, valid, tile, calibration, **options):
     return fit.take(tile.owns(fit.positions))
 
 
-@_naming_the_image
+@naming_the_image
 def merge_tiles(number, fits, shape, calibration, spacing):
     """Put the columns of an image's tiles together.
 
@@ -173,7 +173,7 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     return whole
 
 
-@_naming_the_image
+@naming_the_image
 def score_image(number, image, valid, fit, tiles, calibration, width):
     """Rate the columns of an image.
 
@@ -215,6 +215,6 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
 def _nothing_found(number):
     return (
         f"No columns found in image {number}. Does it show resolved atomic columns, "
-        "bright on dark (invert a bright-field image)? If it does, give AtomLocator "
+        "bright on dark (invert a bright-field image)? If it does, give the locator "
         "their spacing in px or a lower threshold."
     )

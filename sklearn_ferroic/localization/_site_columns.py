@@ -46,12 +46,16 @@ def label_columns(fit, spacing, n_sublattices):
     labeled : LabeledFit
         The columns with their labels.
     """
-    brightness = fit.table[:, AMPLITUDE]
-    nearest = Nearest(fit.positions) if len(brightness) > 1 else None
+    nearest = nearest_columns(fit)
     sublattice = assign_sublattices(
-        fit.positions, brightness, spacing, n_sublattices, nearest
+        fit.positions, fit.table[:, AMPLITUDE], spacing, n_sublattices, nearest
     )
     return LabeledFit(fit, sublattice, nearest)
+
+
+def nearest_columns(fit):
+    """Look up who stands near whom; None for fewer than two columns."""
+    return Nearest(fit.positions) if len(fit.table) > 1 else None
 
 
 def relative_brightness(labeled, n_sublattices):

@@ -8,7 +8,8 @@ import pytest
 from scipy.spatial import cKDTree
 from skimage.io import imread
 
-from sklearn_ferroic import AtomLocator
+from sklearn_ferroic import AtomLocator, UNetAtomLocator
+from sklearn_ferroic.datasets import load_image
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
@@ -67,3 +68,19 @@ def test_strontium_titanate_adf():
     # without it the corner is 1.6 spacings from the nearest column.
     assert coverage(sites.positions, *scale) < 1.7
     assert sites.converged.mean() > 0.98
+
+
+@pytest.mark.parametrize("name", ["nsmo_haadf.tif", "srtio3_adf.hspy"])
+def test_network_sees_what_peaks_show(name):
+    if not (DATA / name).exists():
+        pytest.skip("no experimental image at hand")
+    data = load_image(DATA / name)
+    sites = UNetAtomLocator.from_pretrained().transform(data)
+    locator = AtomLocator()
+    # On clear images such as these it is right.
+    expected = locator.fit_transform(data).interior(0.5 * locator.spacing_)
+    distance, nearest = cKDTree(sites.positions).query(expected.positions)
+    assert distance.max() < 0.25 * locator.spacing_
+    np.testing.assert_array_equal(sites.sublattice[nearest], expected.sublattice)
+    inner = sites.interior(0.75 * locator.spacing_)
+    assert len(inner) <= len(np.unique(nearest))

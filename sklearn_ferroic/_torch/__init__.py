@@ -1,0 +1,1 @@
+"""What all estimators that train with skorch share."""

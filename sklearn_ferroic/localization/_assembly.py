@@ -1,0 +1,73 @@
+"""From the fitted columns of images to AtomSites."""
+
+import numpy as np
+
+from ..sites import AtomSites
+from ._border import clear_of_border
+from ._site_columns import site_columns
+from ._sublattice_checks import no_such_sublattice
+
+# Columns this many widths from the border and farther show whole.
+_BORDER = 2
+
+
+def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilities=None):
+    """Make AtomSites of the columns of images.
+
+    Parameters
+    ----------
+    carried : tuple of (list, list, list)
+        Images, masks and pixel sizes, as `check_images` gives them.
+    labeled : list of LabeledFit
+        Columns of each image, with their sublattices.
+    scales : list of tuple of float
+        Nearest-neighbour spacing and typical sigma of each image, px.
+    sublattice : int, list of int or None
+        Which sublattices come out; None for all.
+    border : {"keep", "drop"}
+        What becomes of columns that the border cuts.
+    probabilities : list of ndarray, default=None
+        How probably each column is one of its sublattice.
+
+    Returns
+    -------
+    sites : AtomSites
+        The columns, image by image.
+
+    Raises
+    ------
+    ValueError
+        If no image shows the sublattice.
+    """
+    images, masks, pixel_sizes = carried
+    tables = [
+        site_columns(part, spacing)
+        for part, (spacing, _) in zip(labeled, scales, strict=True)
+    ]
+    columns = {
+        name: np.concatenate([table[name] for table in tables]) for name in tables[0]
+    }
+    if probabilities is not None:
+        columns["probability"] = np.concatenate(probabilities)
+    sizes = [len(part.sublattice) for part in labeled]
+    frame = np.repeat(np.arange(len(labeled)), sizes)
+    sites = AtomSites(images, frame=frame, pixel_size=pixel_sizes, **columns)
+    if sublattice is not None:
+        chosen = np.isin(sites.sublattice, sublattice)
+        if not chosen.any():
+            raise no_such_sublattice(sublattice, 1 + sites.sublattice.max())
+        sites = sites[chosen]
+    if border == "drop":
+        sites = sites[_is_whole(sites, masks, scales)]
+    return sites
+
+
+def _is_whole(sites, masks, scales):
+    whole = np.empty(len(sites), dtype=bool)
+    for number, (image, valid) in enumerate(zip(sites.images, masks, strict=True)):
+        own = sites.frame == number
+        width = scales[number][1]
+        whole[own] = clear_of_border(
+            sites.positions[own], image.shape, valid, _BORDER * width
+        )
+    return whole

@@ -1,0 +1,145 @@
+"""Crops of labelled images at the network's scale, and batches of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .contrast import local_deviation, normalize
+from .scaling import NET_SPACING, net_length, resample
+
+# Spacings are seldom estimated right to the percent, and now and then those of the A
+# columns alone are: magnifications are drawn close to one, or from a wide range.
+_NEAR, _SHARE_NEAR = 0.04, 0.6
+_WIDE = (0.6, 1.25)
+
+
+class Crops(NamedTuple):
+    """Squares of images with the classes of their pixels.
+
+    Parameters
+    ----------
+    contrast : ndarray of float16 of shape (n, side, side)
+        What the network sees.
+    classes : ndarray of uint8 of shape (n, side, side)
+        What it should say.
+    """
+
+    contrast: np.ndarray
+    classes: np.ndarray
+
+
+def cut_crops(images, labels, spacings, *, side, n_scales, random_state):
+    """Cut labelled images into squares, at several magnifications.
+
+    Parameters
+    ----------
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    labels : list of Labels
+        Their columns.
+    spacings : list of float
+        Nearest-neighbour spacing of each, px.
+    side : int
+        Side of the squares, px of the network.
+    n_scales : int
+        At how many magnifications each image is shown.
+    random_state : RandomState
+        Draws the magnifications.
+
+    Returns
+    -------
+    crops : Crops
+        Squares side by side, image by image and there from top to bottom.
+    """
+    parts = []
+    for image, label, spacing in zip(images, labels, spacings, strict=True):
+        for scale in _draw_scales(n_scales, random_state):
+            factor = spacing / (NET_SPACING * scale)
+            parts += _cut(image, label, factor, side)
+    contrast, classes = zip(*parts, strict=True)
+    return Crops(np.stack(contrast), np.stack(classes))
+
+
+def _draw_scales(n_scales, random_state):
+    near = random_state.uniform(size=n_scales) < _SHARE_NEAR
+    wide = random_state.uniform(*np.log(_WIDE), n_scales)
+    return np.exp(np.where(near, _NEAR * random_state.normal(size=n_scales), wide))
+
+
+def _cut(image, label, factor, side):
+    shape = [net_length(length, factor) for length in image.shape]
+    net = resample(image, factor, tuple(slice(0, length) for length in shape))
+    _, deviation = local_deviation(net)
+    contrast = normalize(net, np.sqrt(np.mean(deviation**2, dtype=np.float64)))
+    classes = label.classes(image.shape, factor)
+    short = [(0, max(side - length, 0)) for length in shape]
+    contrast = np.pad(contrast.astype(np.float16), short)
+    classes = np.pad(classes, short)
+    rows, cols = (_starts(length, side) for length in contrast.shape)
+    return [
+        (window(contrast, row, col, side), window(classes, row, col, side))
+        for row in rows
+        for col in cols
+    ]
+
+
+def window(image, row, col, side):
+    """Cut one square."""
+    return image[row : row + side, col : col + side]
+
+
+def _starts(length, side):
+    """First pixels of squares that cover a side, spread evenly."""
+    n_squares = max(1, round(length / side))
+    return np.rint(np.linspace(0, length - side, n_squares)).astype(int)
+
+
+class CropBatches:
+    """Batches of a skorch dataset's subset of crops, changed anew in each pass.
+
+    Parameters
+    ----------
+    subset : torch.utils.data.Subset
+        Of a dataset whose `X` holds the contrast and whose `y` the classes.
+    batch_size : int
+        Largest number of crops in a batch.
+    random_state : RandomState, default=None
+        Shuffles, turns, mirrors and changes the crops; None leaves them as they are.
+    """
+
+    def __init__(self, subset, batch_size, random_state=None):
+        self.contrast, self.classes = subset.dataset.X, subset.dataset.y
+        self.indices = subset.indices
+        self.batch_size = batch_size
+        self.random_state = random_state
+
+    def __len__(self):
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self):
+        order = self.indices
+        if self.random_state is not None:
+            order = self.random_state.permutation(order)
+        for part in np.array_split(order, len(self)):
+            part = np.sort(part)
+            contrast = torch.from_numpy(self.contrast[part].astype(np.float32))
+            classes = torch.from_numpy(self.classes[part].astype(np.int64))
+            if self.random_state is not None:
+                contrast, classes = self._change(contrast, classes)
+            yield contrast[:, None], classes
+
+    def _change(self, contrast, classes):
+        """Turn and mirror a batch as one, change gain and noise crop by crop."""
+        draw = self.random_state
+        turn, mirror = draw.randint(4), draw.randint(2)
+        contrast, classes = (
+            torch.rot90(part.flip(2) if mirror else part, turn, (1, 2))
+            for part in (contrast, classes)
+        )
+        n_crops = len(contrast)
+        gain = np.exp(0.15 * draw.normal(size=(n_crops, 1, 1)))
+        noise = np.maximum(0.25 * draw.normal(size=(n_crops, 1, 1)), 0)
+        noise = noise * draw.standard_normal(contrast.shape)
+        contrast = contrast * torch.from_numpy(gain.astype(np.float32))
+        return contrast + torch.from_numpy(noise.astype(np.float32)), classes

@@ -1,0 +1,164 @@
+"""Probabilities of the classes, tile by tile, at the scale of the network."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from . import contrast
+from .network import STRIDE, reach
+from .scaling import net_length, resample
+
+# Tiles see the image so far beyond their cores: what is farther has no say.
+_MARGIN = reach()
+# Turns by 90° and reflections over which probabilities are averaged, in this order.
+_VIEWS = ((0, False), (2, False), (1, False), (3, False)) + tuple(
+    (turn, True) for turn in range(4)
+)
+MAX_VIEWS = len(_VIEWS)
+# Tiles are no larger, px of the network: their layers take 0.3 GB.
+_MAX_SIDE = 768
+
+
+class NetImage(NamedTuple):
+    """An image as the network sees it, made part by part.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image itself.
+    factor : float
+        Side of a pixel of the network, px.
+    usual : float
+        Usual local deviation, see `normalize`.
+    """
+
+    image: np.ndarray
+    factor: float
+    usual: float
+
+    @property
+    def shape(self):
+        """Shape at the scale of the network."""
+        return tuple(net_length(length, self.factor) for length in self.image.shape)
+
+    def part(self, window):
+        """Cut a window out of the whole at the scale of the network."""
+        wider = grow(window, contrast.REACH, self.shape)
+        part = resample(self.image, self.factor, wider)
+        return contrast.normalize(part, self.usual)[inner(window, wider)]
+
+
+def see(image, factor, tile_size):
+    """Make an image ready for the network.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    factor : float
+        Side of a pixel of the network, px.
+    tile_size : int or None
+        Side of the tiles, px of the image; None for one tile.
+
+    Returns
+    -------
+    net_image : NetImage
+        The image.
+    """
+    seen = NetImage(image, factor, 0.0)
+    total = 0.0
+    for core in tiles(seen.shape, factor, tile_size):
+        wider = grow(core, contrast.REACH, seen.shape)
+        _, deviation = contrast.local_deviation(resample(image, factor, wider))
+        total += np.sum(deviation[inner(core, wider)] ** 2, dtype=np.float64)
+    return seen._replace(usual=float(np.sqrt(total / np.prod(seen.shape))))
+
+
+def tiles(shape, factor, tile_size):
+    """Divide an image at the scale of the network into tiles.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape.
+    factor : float
+        Side of a pixel of the network, px.
+    tile_size : int or None
+        Side of the tiles, px of the image; None for one tile.
+
+    Returns
+    -------
+    cores : list of tuple of slice
+        Tiles side by side, that begin where the coarsest level has a pixel.
+    """
+    axes = []
+    for length in shape:
+        side = length
+        if tile_size is not None:
+            side = max(STRIDE, round(tile_size / factor / STRIDE) * STRIDE)
+            side = min(side, _MAX_SIDE)
+        axes.append(
+            [
+                slice(first, min(first + side, length))
+                for first in range(0, length, side)
+            ]
+        )
+    return [(rows, cols) for rows in axes[0] for cols in axes[1]]
+
+
+@torch.inference_mode()
+def probabilities(network, seen, window, n_views):
+    """Compute the probabilities of the classes in a window.
+
+    Parameters
+    ----------
+    network : UNet
+        The network, in evaluation mode.
+    seen : NetImage
+        The image.
+    window : tuple of slice
+        Rows and columns at the scale of the network.
+    n_views : int
+        Over how many turned and mirrored views they are averaged.
+
+    Returns
+    -------
+    probability : ndarray of shape (3, n_window_rows, n_window_cols), float32
+        Of background, A and B.
+    """
+    aligned = tuple(
+        slice(part.start // STRIDE * STRIDE, -(-part.stop // STRIDE) * STRIDE)
+        for part in window
+    )
+    wider = grow(aligned, _MARGIN, seen.shape)
+    device = next(network.parameters()).device
+    part = torch.from_numpy(seen.part(wider)).to(device)[None, None]
+    height, width = part.shape[-2:]
+    # Turned views have their coarse pixels where the first has them.
+    part = functional.pad(part, (0, -width % STRIDE, 0, -height % STRIDE))
+    total = 0
+    for turn, mirror in _VIEWS[:n_views]:
+        view = torch.rot90(part.flip(3) if mirror else part, turn, (2, 3))
+        view = network(view.contiguous(memory_format=torch.channels_last))
+        view = torch.rot90(view.softmax(1), -turn, (2, 3))
+        total = total + (view.flip(3) if mirror else view)
+    rows, cols = inner(window, wider)
+    return (total / n_views)[0, :, rows, cols].cpu().numpy()
+
+
+def grow(window, margin, shape):
+    """Grow a window by a margin as far as the image goes."""
+    return tuple(
+        slice(max(part.start - margin, 0), min(part.stop + margin, length))
+        for part, length in zip(window, shape, strict=True)
+    )
+
+
+def inner(window, wider):
+    """Slices that cut a window out of a wider one."""
+    return tuple(
+        slice(part.start - whole.start, part.stop - whole.start)
+        for part, whole in zip(window, wider, strict=True)
+    )

@@ -1,0 +1,211 @@
+"""From images to named columns: probabilities, peaks, fits."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from joblib import delayed
+
+from .._batch import run
+from .._border import stands_inside
+from .._calibration import Calibration
+from .._columns import ColumnFit
+from .._single_image import naming_the_image
+from .._site_columns import LabeledFit, nearest_columns
+from .confidence import confidences
+from .inference import grow, probabilities, see, tiles
+from .peaks import REACH, find_columns, in_company
+from .refinement import refine_columns
+from .scaling import NET_SPACING, from_net, resample
+
+
+class Located(NamedTuple):
+    """Columns of an image.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns, from top to bottom.
+    sublattice : ndarray of int of shape (n,)
+        0 for A, 1 for B.
+    evidence : ndarray of shape (n, 2)
+        Share of each column's disc that is A, and that is B.
+    calibration : Calibration or None
+        Noise of the image.
+    """
+
+    fit: ColumnFit
+    sublattice: np.ndarray
+    evidence: np.ndarray
+    calibration: Calibration | None
+
+    def labeled(self):
+        """Give the columns as they become AtomSites."""
+        return LabeledFit(self.fit, self.sublattice, nearest_columns(self.fit))
+
+    def probability(self, coefficients):
+        """Compute how probably each is a column of its class."""
+        return confidences(self.evidence, coefficients)
+
+
+def locate_all(network, images, masks, scales, *, n_jobs, **options):
+    """Locate the columns of images.
+
+    Parameters
+    ----------
+    network : UNet
+        The network, in evaluation mode.
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    masks : list of (ndarray of bool or None)
+        Pixels of each that count; None for all.
+    scales : list of tuple of float
+        Spacing and width of each, px.
+    n_jobs : int or None
+        Number of images at a time.
+    **options
+        As `locate_image` takes them.
+
+    Returns
+    -------
+    located : list of Located
+        The columns of each image.
+    """
+    return run(
+        (
+            delayed(locate_image)(number, *job, network, **options)
+            for number, job in enumerate(zip(images, masks, scales, strict=True))
+        ),
+        n_jobs,
+    )
+
+
+@naming_the_image
+def locate_image(
+    number,
+    image,
+    valid,
+    scale,
+    network,
+    *,
+    threshold,
+    refine,
+    shape,
+    tile_size,
+    n_views,
+):
+    """Locate the columns of an image.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Pixels that count; None for all.
+    scale : tuple of float
+        Nearest-neighbour spacing and typical sigma, px.
+    network : UNet
+        The network, in evaluation mode.
+    threshold : float
+        Least evidence for a column.
+    refine : {"gaussian", "center_of_mass", None}
+        How positions are refined.
+    shape : {"circular", "elliptical"}
+        What columns are fitted with.
+    tile_size : int or None
+        Side of the tiles, px.
+    n_views : int
+        Views over which probabilities are averaged.
+
+    Returns
+    -------
+    located : Located
+        The columns.
+    """
+    spacing, width = scale
+    positions, evidence = find_in_image(
+        image, network, spacing, threshold, tile_size, n_views
+    )
+    fit, calibration = refine_columns(
+        image,
+        valid,
+        positions,
+        spacing=spacing,
+        width=width,
+        refine=refine,
+        shape=shape,
+        tile_size=tile_size,
+    )
+    inside = np.flatnonzero(stands_inside(fit, image.shape, valid, width))
+    if not inside.size:
+        raise ValueError(
+            f"No columns found in image {number}. Does it show resolved columns, "
+            "bright on dark, and is their spacing right? If so, a lower threshold may "
+            "help."
+        )
+    row, col = np.rint(fit.positions[inside]).T
+    order = inside[np.lexsort((col, row))]
+    evidence = evidence[order]
+    return Located(fit.take(order), evidence.argmax(axis=1), evidence, calibration)
+
+
+def find_in_image(image, network, spacing, threshold, tile_size, n_views):
+    """Find the columns of an image, tile by tile.
+
+    Parameters
+    ----------
+    image, network, spacing, threshold, tile_size, n_views
+        As `locate_image` takes them.
+
+    Returns
+    -------
+    positions : ndarray of shape (n, 2)
+        Columns, px.
+    evidence : ndarray of shape (n, 2)
+        Share of each column's disc that is A, and that is B.
+    """
+    seen = see(image, spacing / NET_SPACING, tile_size)
+    positions, evidence = [np.empty((0, 2))], [np.empty((0, 2))]
+    for core in tiles(seen.shape, seen.factor, tile_size):
+        wider = grow(core, REACH, seen.shape)
+        map_ = probabilities(network, seen, wider, n_views)
+        place, strength = find_columns(map_, threshold)
+        # Peaks within half a pixel of a border are of the pixel that is highest.
+        place += [part.start for part in wider]
+        first = np.array([part.start for part in core])
+        last = np.array([part.stop for part in core])
+        own = np.all((np.rint(place) >= first) & (np.rint(place) < last), axis=1)
+        positions.append(place[own])
+        evidence.append(strength[own])
+    positions, evidence = np.concatenate(positions), np.concatenate(evidence)
+    together = in_company(positions, evidence, seen.shape)
+    return from_net(positions[together], seen.factor), evidence[together]
+
+
+def class_map(image, network, spacing, tile_size, n_views):
+    """Compute the probabilities of the classes at each pixel of an image.
+
+    Parameters
+    ----------
+    image, network, spacing, tile_size, n_views
+        As `locate_image` takes them.
+
+    Returns
+    -------
+    probability : ndarray of shape (n_rows, n_cols, 3), float32
+        Of background, A and B.
+    """
+    seen = see(image, spacing / NET_SPACING, tile_size)
+    coarse = np.empty((3, *seen.shape), dtype=np.float32)
+    for core in tiles(seen.shape, seen.factor, tile_size):
+        coarse[:, core[0], core[1]] = probabilities(network, seen, core, n_views)
+    whole = tuple(slice(0, length) for length in image.shape)
+    maps = [resample(part, 1 / seen.factor, whole) for part in coarse]
+    return np.stack(maps, axis=-1)
+
+
+def on_device(network, device):
+    """Put a network where it computes, in the layout that is fast there."""
+    return network.to(device, memory_format=torch.channels_last).eval()

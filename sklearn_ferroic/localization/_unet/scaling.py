@@ -1,0 +1,84 @@
+"""Images at the scale that the network knows, whole or in part.
+
+Every resampled pixel is a weighted mean of pixels around its place, rows and columns
+apart: a part of an image gives the same numbers as the whole.
+"""
+
+import numpy as np
+from scipy.sparse import csr_array
+
+# Nearest columns are so many pixels apart for the network.
+NET_SPACING = 8.0
+
+
+def net_length(length, factor):
+    """Count the resampled pixels along a side.
+
+    Parameters
+    ----------
+    length : int
+        Side of the image, px.
+    factor : float
+        Side of a resampled pixel, px.
+
+    Returns
+    -------
+    length : int
+        Side of the resampled image.
+    """
+    return max(1, round(length / factor))
+
+
+def resample(image, factor, window):
+    """Resample a part of an image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The whole image.
+    factor : float
+        Side of a resampled pixel, px.
+    window : tuple of slice
+        Rows and columns of the resampled image that are wanted.
+
+    Returns
+    -------
+    part : ndarray of shape (n_window_rows, n_window_cols), float32
+        The resampled part.
+    """
+    (rows, row_weights), (cols, col_weights) = (
+        _weights(part, factor, length)
+        for part, length in zip(window, image.shape, strict=True)
+    )
+    part = np.asarray(image[rows, cols], dtype=np.float32)
+    part = col_weights @ np.ascontiguousarray((row_weights @ part).T)
+    return np.ascontiguousarray(part.T)
+
+
+def to_net(positions, factor):
+    """Express positions in an image in resampled pixels."""
+    return (positions + 0.5) / factor - 0.5
+
+
+def from_net(positions, factor):
+    """Express positions in resampled pixels in those of the image."""
+    return (positions + 0.5) * factor - 0.5
+
+
+def _weights(part, factor, length):
+    """Weights of the pixels along one side: where they begin and end, and a matrix."""
+    half = max(factor, 1.0)
+    center = (np.arange(part.start, part.stop) + 0.5) * factor - 0.5
+    steps = np.arange(int(np.ceil(2 * half)) + 1)
+    pixel = np.ceil(center - half).astype(int)[:, None] + steps
+    weight = np.maximum(1 - np.abs(pixel - center[:, None]) / half, 0)
+    # Beyond the border its pixels go on.
+    pixel = np.clip(pixel, 0, length - 1)
+    weight /= weight.sum(axis=1, keepdims=True)
+    first, last = pixel.min(), pixel.max() + 1
+    row = np.repeat(np.arange(len(center)), len(steps))
+    matrix = csr_array(
+        (weight.astype(np.float32).ravel(), (row, (pixel - first).ravel())),
+        (len(center), last - first),
+    )
+    return slice(first, last), matrix

@@ -1,0 +1,135 @@
+"""Training the network on crops, with skorch's training loop."""
+
+from typing import NamedTuple
+
+import skorch
+import torch
+from skorch.callbacks import LRScheduler
+from torch import nn
+
+from ..._torch import training_state
+from ..._torch.callbacks import CheckLoss, Progress, early_stopping
+from ..._torch.epochs import draw_seed, run_epochs, to_arrays
+from ..._torch.split import Split
+from ..._torch.training_state import AtEpochEnd
+from .crops import CropBatches
+from .network import from_arrays, new_network
+
+# Columns cover a fifth of the pixels or less, and each counts.
+_CLASS_WEIGHTS = (1.0, 2.0, 2.0)
+
+
+class TrainingOptions(NamedTuple):
+    """How to train; `callbacks` are skorch's, our own copies."""
+
+    n_filters: int
+    n_epochs: int
+    batch_size: int
+    learning_rate: float
+    callbacks: list
+    validation_fraction: float | None
+    n_iter_no_change: int
+    tol: float
+    verbose: int
+
+
+class Trained(NamedTuple):
+    """Trained weights as arrays, and the losses of each epoch."""
+
+    weights: dict
+    losses: list
+    validation_losses: list | None
+
+
+def train(crops, options, *, device, random_state, start=None, checkpoint=None):
+    """Train a network, or go on where a checkpoint was left.
+
+    Parameters
+    ----------
+    crops : Crops
+        Contrast and classes.
+    options : TrainingOptions
+        How to train.
+    device : torch.device
+        Where to train.
+    random_state : RandomState
+        Source of all random numbers; not used where a checkpoint has its own.
+    start : dict of ndarray, default=None
+        Weights to start from; random ones if None.
+    checkpoint : Checkpoint, default=None
+        Read at first, and written after each epoch.
+
+    Returns
+    -------
+    trained : Trained
+        The result.
+    """
+    state = None if checkpoint is None else checkpoint.load()
+    seed = draw_seed(random_state)
+    if start is None:
+        network = new_network(options.n_filters, seed)
+    else:
+        network = from_arrays(start, options.n_filters)
+    first = None
+    if options.validation_fraction is not None:
+        first = random_state.randint(len(crops.contrast))
+    if state is not None:
+        random_state, first = training_state.get_random_state(state), state["first"]
+    split = Split(len(crops.contrast), options.validation_fraction, first)
+
+    def save(net):
+        captured = training_state.capture(net, random_state)
+        checkpoint.save(captured | {"first": first})
+
+    last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
+    # Of no use here, but a part of the state that checkpoints hold.
+    network.generator = torch.Generator("cpu").manual_seed(seed)
+    network = network.to(memory_format=torch.channels_last)
+    net = _make_net(network, options, split, last, device, random_state)
+    data = {"X": crops.contrast, "y": crops.classes}
+    net.notify("on_train_begin", **data)
+    if state is not None:
+        training_state.restore(net, state)
+    run_epochs(net, data["X"], options.n_epochs - len(net.history), data["y"])
+    net.notify("on_train_end", **data)
+    return Trained(
+        to_arrays(net.module_),
+        training_state.loss_curve(net, "train_loss"),
+        training_state.loss_curve(net, "valid_loss"),
+    )
+
+
+def _make_net(network, options, split, last_callbacks, device, random_state):
+    n_batches = -(-len(split.training) // options.batch_size)
+    schedule = LRScheduler(
+        policy=torch.optim.lr_scheduler.CosineAnnealingLR,
+        T_max=max(1, options.n_epochs * n_batches),
+        step_every="batch",
+    )
+    callbacks = [("check_loss", CheckLoss()), ("learning_rate", schedule)]
+    if options.verbose:
+        callbacks.append(("progress", Progress()))
+    callbacks += options.callbacks
+    if options.validation_fraction is not None:
+        stopping = early_stopping(
+            options.n_iter_no_change, options.tol, options.verbose
+        )
+        callbacks.append(("early_stopping", stopping))
+    return skorch.NeuralNet(
+        network,
+        nn.CrossEntropyLoss,
+        criterion__weight=torch.tensor(_CLASS_WEIGHTS, device=device),
+        optimizer=torch.optim.Adam,
+        optimizer__fused=device.type in ("cpu", "cuda"),
+        lr=options.learning_rate,
+        max_epochs=options.n_epochs,
+        batch_size=options.batch_size,
+        iterator_train=CropBatches,
+        iterator_train__random_state=random_state,
+        iterator_valid=CropBatches,
+        train_split=split,
+        callbacks=[*callbacks, *last_callbacks],
+        callbacks__print_log=None,
+        device=str(device),
+        verbose=options.verbose,
+    ).initialize()
