@@ -19,9 +19,17 @@ _MIN_EXCESS = 21
 _NEARBY = 15
 # Mean of the logarithm of exponentially distributed numbers of mean one.
 _MEAN_LOG = -np.euler_gamma
-# A neighbour shows as a maximum of the autocorrelation that stands at least this far
-# above its minimum (1 = the lag at which every column falls on its like).
-_MIN_HEIGHT = 0.08
+# Neighbours are looked for within so many periods. The strongest reflection of columns
+# narrow for their spacing is of a high order: where no lag within those brings so
+# large a share of the columns on others, lattices reach farther, or noise is strong.
+_REACH = 2.1
+_LONG_REACH = 3.5
+_FEW = 0.8
+# A neighbour shows as a maximum of the autocorrelation that stands above the mean of
+# so many periods around by at least this share of what the steepest does. Between
+# narrow columns the hollows that the high-pass leaves around them enclose gentle ones.
+_AROUND = 0.25
+_MIN_HEIGHT = 0.1
 # ... and noise makes ripples of this height over the root of the number of pixels.
 _MAX_RIPPLE = 6
 _SMOOTHING = 0.07  # of the autocorrelation, in periods
@@ -60,10 +68,16 @@ def estimate_spacing(image):
             side_of_bin = max(1, int(period / _MIN_PERIOD))
             binned = [_bin_mean(tile, side_of_bin) for tile in tiles]
             period /= side_of_bin
-            correlation = _autocorrelation(binned, period)
-            spacing = _nearest_maximum(correlation, period, n_pixels)
-            if _is_mixed(correlation, period):
-                spacing = _spacing_in_grains(binned, period, spacing)
+            for reach in (_REACH, _LONG_REACH):
+                correlation = _autocorrelation(binned, period, reach)
+                row, col = _maxima(correlation, period, reach)
+                share = correlation[row, col].max(initial=0) / correlation.max()
+                if share > _FEW:
+                    break
+            spacing = _nearest(correlation, row, col, period, n_pixels)
+            if share < _MIXED:
+                reach = _REACH if spacing < _REACH * period else reach
+                spacing = _spacing_in_grains(binned, period, reach, spacing)
             spacing *= side_of_bin
         if spacing < side / _MIN_PERIODS or side >= max(image.shape):
             break
@@ -142,20 +156,19 @@ def _rings(shape):
     return window.astype(np.float32), frequency, ring, np.bincount(ring)
 
 
-def _autocorrelation(tiles, period):
-    """Autocorrelation of the high-passed image up to twice the period."""
+def _autocorrelation(tiles, period, reach):
+    """Autocorrelation of the high-passed image up to so many periods."""
     total = 0
     for tile in tiles:
         flat = tile - smooth(tile, period / 2, wrap=True)
         scale = _local_scale(flat, period)
         flat /= scale + 0.1 * scale.mean() + np.finfo(np.float32).tiny
-        shape = [
-            fft.next_fast_len(n + int(3 * period) + 2, real=True) for n in tile.shape
-        ]
+        pad = int((reach + 0.9) * period) + 2
+        shape = [fft.next_fast_len(n + pad, real=True) for n in tile.shape]
         spectrum = np.abs(fft.rfft2(flat - flat.mean(), shape)) ** 2
         total = total + fft.irfft2(spectrum, shape)
-    reach = int(np.ceil(2.2 * period)) + 2
-    lags = np.arange(-reach, reach + 1)
+    last = int(np.ceil((reach + 0.1) * period)) + 2
+    lags = np.arange(-last, last + 1)
     correlation = total[np.ix_(lags % shape[0], lags % shape[1])] / total[0, 0]
     overlap = [np.maximum(n - np.abs(lags), 1) / n for n in tiles[0].shape]
     # Narrower than any column: only noise is smoothed.
@@ -173,37 +186,36 @@ def _local_scale(flat, period):
     return np.sqrt(power)[rows[:, None], cols]
 
 
-def _nearest_maximum(correlation, period, n_pixels):
-    reach = len(correlation) // 2
-    lags = np.arange(-reach, reach + 1)
-    radius = np.hypot(lags[:, None], lags)
+def _maxima(correlation, period, reach):
+    """Rows and cols of the maxima beside zero lag, up to so many periods from it."""
+    last = len(correlation) // 2
+    lags = np.arange(-last, last + 1)
+    distance = np.hypot(lags[:, None], lags)
     # Noise is correlated over a pixel or two in real detectors: not a neighbour.
-    far = (radius > max(0.35 * period, 1.9)) & (radius < 2.1 * period)
+    far = (distance > max(0.35 * period, 1.9)) & (distance < reach * period)
     size = 2 * max(1, int(0.2 * period)) + 1
     peak = far & (correlation == maximum_filter(correlation, size, mode="nearest"))
     peak[0], peak[-1], peak[:, 0], peak[:, -1] = False, False, False, False
-    row, col = np.nonzero(peak)
+    return np.nonzero(peak)
+
+
+def _nearest(correlation, row, col, period, n_pixels):
+    """Distance of the nearest of the autocorrelation's maxima that are neighbours."""
     if not row.size:
         return np.nan
-    height = correlation[row, col] - correlation[far].min()
+    around = uniform_filter(correlation, 2 * round(_AROUND * period) + 1)
+    height = (correlation - around)[row, col]
     ripple = min(_MAX_RIPPLE / np.sqrt(n_pixels), 0.5 * height.max())
     tall = height > max(_MIN_HEIGHT * height.max(), ripple)
     row, col = row[tall], col[tall]
-    distance = np.hypot(*(vertex(correlation, row, col) - reach).T)
+    middle = len(correlation) // 2
+    distance = np.hypot(*(vertex(correlation, row, col) - middle).T)
     # Peaks of one shell scatter in distance: take the shell's mean.
     nearest = distance.min()
     return float(distance[distance < 1.15 * nearest].mean())
 
 
-def _is_mixed(correlation, period):
-    """Tell whether columns fall on their likes at no lag."""
-    reach = len(correlation) // 2
-    lags = np.arange(-reach, reach + 1)
-    far = np.hypot(lags[:, None], lags) > 0.6 * period
-    return correlation[far].max() < _MIXED * correlation[reach, reach]
-
-
-def _spacing_in_grains(tiles, period, spacing):
+def _spacing_in_grains(tiles, period, reach, spacing):
     """Spacing that squares of the size of grains agree on, where it is smaller.
 
     Peaks of many lattices run together between the first shell and the second.
@@ -215,12 +227,12 @@ def _spacing_in_grains(tiles, period, spacing):
         for row in range(0, tile.shape[0] - side + 1, side)
         for col in range(0, tile.shape[1] - side + 1, side)
     ]
-    found = np.array(
-        [
-            _nearest_maximum(_autocorrelation([square], period), period, square.size)
-            for square in squares
-        ]
-    )
+    found = []
+    for square in squares:
+        correlation = _autocorrelation([square], period, reach)
+        maxima = _maxima(correlation, period, reach)
+        found.append(_nearest(correlation, *maxima, period, square.size))
+    found = np.array(found)
     typical = np.median(found[np.isfinite(found)]) if len(found) > 3 else np.nan
     agree = np.mean(np.abs(found / typical - 1) < _AGREEMENT) if len(found) else 0
     smaller = typical < (1 - 2 * _AGREEMENT) * spacing

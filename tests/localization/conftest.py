@@ -6,15 +6,21 @@ from sklearn.utils import Bunch
 
 from sklearn_ferroic.localization._column_fit import fit_columns
 
+BASES = {
+    "square": [[1, 0], [0, 1]],
+    "rectangular": [[1, 0], [0, 1.3]],
+    "hexagonal": [[1, 0], [0.5, np.sqrt(0.75)]],
+}
+
 
 def _lattice(shape, cell, angle, rng, displacement, kind):
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     n = int(max(shape) / cell) + 3
     index = np.stack(np.meshgrid(*[np.arange(-n, n + 1)] * 2), axis=-1).reshape(-1, 2)
     origin = np.array(shape) / 2 + rng.uniform(0, 1, 2)
-    basis = [[1, 0], [0.5, np.sqrt(0.75)]] if kind == "hexagonal" else np.eye(2)
-    corner = index @ (cell * np.array(basis) @ turn) + origin
-    middle = (index + 0.5) @ (cell * np.array(basis) @ turn) + origin + displacement
+    basis = cell * np.array(BASES[kind]) @ turn
+    corner = index @ basis + origin
+    middle = (index + 0.5) @ basis + origin + displacement
     return np.concatenate([corner, middle]), np.repeat([0, 1], len(index))
 
 

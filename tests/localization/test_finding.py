@@ -97,6 +97,32 @@ def test_any_magnification(columns, lattice, cell):
     assert n_invented <= (1 if cell == 5 else 0)
 
 
+@pytest.mark.parametrize("sigma", [0.06, 0.09])
+@pytest.mark.parametrize("cell", [13, 27, 45])
+@pytest.mark.parametrize(
+    "lattice",
+    [*LATTICES.values(), {"kind": "rectangular", "ratio": 0.0}],
+    ids=[*LATTICES, "rectangular"],
+)
+def test_columns_narrow_for_their_spacing(columns, lattice, cell, sigma):
+    # Their strongest reflection is of the second to the third order.
+    n_sublattices = 2 if lattice["ratio"] else 1
+    # What is given is the share of the spacing.
+    cell, sigma = cell * np.sqrt(n_sublattices), sigma / np.sqrt(n_sublattices)
+    for seed in range(3):
+        truth = columns(
+            (320, 340), cell=cell, sigma=sigma, angle=0.3 * seed, seed=seed, **lattice
+        )
+        locator = AtomLocator()
+        sites = locator.fit_transform(truth.image)
+        assert locator.spacing_ == pytest.approx(truth.spacing, rel=0.02)
+        assert locator.width_ == pytest.approx(truth.sigma, rel=0.05)
+        assert count(sites, truth)[1:] == (0, 0)
+        # Rows 1.3 spacings apart are no neighbours: chance may divide a short one.
+        if lattice.get("kind") != "rectangular":
+            assert locator.n_sublattices_ == n_sublattices
+
+
 # With width and spacing known, the best threshold finds these at 0.985 for a cell
 # of 5 px.
 @pytest.mark.parametrize(("cell", "least"), [(5, 0.94), (6, 0.965), (7, 0.98)])
