@@ -60,7 +60,7 @@ def test_finds_and_names_clear_columns(locator, preset, seed):
 @pytest.mark.parametrize("seed", [51, 52])
 @pytest.mark.parametrize(
     ("options", "least"),
-    [({"peak": 2}, 0.98), ({"peak": 10, "mistilt_mrad": 50.0}, 0.9)],
+    [({"peak": 1.5}, 0.97), ({"peak": 10, "mistilt_mrad": 50.0}, 0.9)],
     ids=str,
 )
 def test_finds_what_peaks_do_not_show(locator, options, least, seed):
