@@ -37,6 +37,7 @@ CONDITIONS = {
     "5 counts": {"peak": 5},
     "3 counts": {"peak": 3},
     "2 counts": {"peak": 2},
+    "1.5 counts": {"peak": 1.5},
     "50 counts, 30 mrad": {"peak": 50, "mistilt_mrad": 30.0},
     "10 counts, 30 mrad": {"peak": 10, "mistilt_mrad": 30.0},
     "50 counts, 50 mrad": {"peak": 50, "mistilt_mrad": 50.0},
