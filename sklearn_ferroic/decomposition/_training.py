@@ -5,14 +5,13 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
-import skorch
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback
 
 from .._torch import training_state
-from .._torch.callbacks import CheckLoss, Progress, early_stopping
 from .._torch.epochs import draw_seed, run_epochs
+from .._torch.net import make_net
 from .._torch.split import Split
 from .._torch.training_state import AtEpochEnd
 from ._alignment import align
@@ -253,7 +252,18 @@ def train(
         checkpoint.save(captured)
 
     last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
-    net = _make_net(model, options, split, last, device, random_state)
+    net = make_net(
+        model,
+        _BatchBound(),
+        Batches,
+        options,
+        split,
+        device=device,
+        random_state=random_state,
+        anneal=options.anneal,
+        first_callbacks=[("schedule", _Schedule(options.n_before, options.n_planned))],
+        last_callbacks=last,
+    )
     model.generator = torch.Generator(device)
     if state is None:
         model.generator.manual_seed(draw_seed(random_state))
@@ -281,43 +291,3 @@ def train(
         training_state.loss_curve(net, "valid_loss"),
         random_state,
     )
-
-
-def _make_net(model, options, split, last_callbacks, device, random_state):
-    callbacks = [
-        ("check_loss", CheckLoss()),
-        ("schedule", _Schedule(options.n_before, options.n_planned)),
-    ]
-    if options.anneal:
-        batches_per_epoch = -(-len(split.training) // options.batch_size)
-        schedule = LRScheduler(
-            policy=torch.optim.lr_scheduler.CosineAnnealingLR,
-            T_max=options.n_epochs * batches_per_epoch,
-            step_every="batch",
-        )
-        callbacks.append(("learning_rate", schedule))
-    if options.verbose:
-        callbacks.append(("progress", Progress()))
-    callbacks += options.callbacks
-    if options.validation_fraction is not None:
-        stopping = early_stopping(
-            options.n_iter_no_change, options.tol, options.verbose
-        )
-        callbacks.append(("early_stopping", stopping))
-    return skorch.NeuralNet(
-        model,
-        _BatchBound,
-        optimizer=torch.optim.Adam,
-        optimizer__fused=device.type in ("cpu", "cuda"),
-        lr=options.learning_rate,
-        max_epochs=options.n_epochs,
-        batch_size=options.batch_size,
-        iterator_train=Batches,
-        iterator_train__random_state=random_state,
-        iterator_valid=Batches,
-        train_split=split,
-        callbacks=[*callbacks, *last_callbacks],
-        callbacks__print_log=None,
-        device=str(device),
-        verbose=options.verbose,
-    ).initialize()

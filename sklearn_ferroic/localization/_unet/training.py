@@ -2,14 +2,12 @@
 
 from typing import NamedTuple
 
-import skorch
 import torch
-from skorch.callbacks import LRScheduler
 from torch import nn
 
 from ..._torch import training_state
-from ..._torch.callbacks import CheckLoss, Progress, early_stopping
 from ..._torch.epochs import draw_seed, run_epochs, to_arrays
+from ..._torch.net import make_net
 from ..._torch.split import Split
 from ..._torch.training_state import AtEpochEnd
 from .crops import CropBatches
@@ -85,7 +83,16 @@ def train(crops, options, *, device, random_state, start=None, checkpoint=None):
     # Of no use here, but a part of the state that checkpoints hold.
     network.generator = torch.Generator("cpu").manual_seed(seed)
     network = network.to(memory_format=torch.channels_last)
-    net = _make_net(network, options, split, last, device, random_state)
+    net = make_net(
+        network,
+        nn.CrossEntropyLoss(weight=torch.tensor(_CLASS_WEIGHTS)),
+        CropBatches,
+        options,
+        split,
+        device=device,
+        random_state=random_state,
+        last_callbacks=last,
+    )
     data = {"X": crops.contrast, "y": crops.classes}
     net.notify("on_train_begin", **data)
     if state is not None:
@@ -97,39 +104,3 @@ def train(crops, options, *, device, random_state, start=None, checkpoint=None):
         training_state.loss_curve(net, "train_loss"),
         training_state.loss_curve(net, "valid_loss"),
     )
-
-
-def _make_net(network, options, split, last_callbacks, device, random_state):
-    n_batches = -(-len(split.training) // options.batch_size)
-    schedule = LRScheduler(
-        policy=torch.optim.lr_scheduler.CosineAnnealingLR,
-        T_max=max(1, options.n_epochs * n_batches),
-        step_every="batch",
-    )
-    callbacks = [("check_loss", CheckLoss()), ("learning_rate", schedule)]
-    if options.verbose:
-        callbacks.append(("progress", Progress()))
-    callbacks += options.callbacks
-    if options.validation_fraction is not None:
-        stopping = early_stopping(
-            options.n_iter_no_change, options.tol, options.verbose
-        )
-        callbacks.append(("early_stopping", stopping))
-    return skorch.NeuralNet(
-        network,
-        nn.CrossEntropyLoss,
-        criterion__weight=torch.tensor(_CLASS_WEIGHTS, device=device),
-        optimizer=torch.optim.Adam,
-        optimizer__fused=device.type in ("cpu", "cuda"),
-        lr=options.learning_rate,
-        max_epochs=options.n_epochs,
-        batch_size=options.batch_size,
-        iterator_train=CropBatches,
-        iterator_train__random_state=random_state,
-        iterator_valid=CropBatches,
-        train_split=split,
-        callbacks=[*callbacks, *last_callbacks],
-        callbacks__print_log=None,
-        device=str(device),
-        verbose=options.verbose,
-    ).initialize()

@@ -1,0 +1,83 @@
+"""The skorch net that a training runs."""
+
+import skorch
+import torch
+from skorch.callbacks import LRScheduler
+
+from .callbacks import CheckLoss, Progress, early_stopping
+
+
+def make_net(
+    module,
+    criterion,
+    batches,
+    options,
+    split,
+    *,
+    device,
+    random_state,
+    anneal=True,
+    first_callbacks=(),
+    last_callbacks=(),
+):
+    """Set up a net for Adam, whose learning rate falls along a cosine.
+
+    Parameters
+    ----------
+    module, criterion : torch.nn.Module
+        What is trained, and its loss.
+    batches : type
+        Iterator over batches.
+    options : NamedTuple
+        `n_epochs`, `batch_size`, `learning_rate`, `callbacks`, `validation_fraction`,
+        `n_iter_no_change`, `tol` and `verbose`.
+    split : Split
+        What is held out.
+    device : torch.device
+        Where to train.
+    random_state : RandomState
+        Shuffles the batches.
+    anneal : bool, default=True
+        Whether the learning rate falls.
+    first_callbacks, last_callbacks : list of tuple, default=()
+        Names and callbacks that come before and after all others.
+
+    Returns
+    -------
+    net : skorch.NeuralNet
+        The net, initialized.
+    """
+    callbacks = [("check_loss", CheckLoss()), *first_callbacks]
+    if anneal:
+        n_batches = -(-len(split.training) // options.batch_size)
+        schedule = LRScheduler(
+            policy=torch.optim.lr_scheduler.CosineAnnealingLR,
+            T_max=max(1, options.n_epochs * n_batches),
+            step_every="batch",
+        )
+        callbacks.append(("learning_rate", schedule))
+    if options.verbose:
+        callbacks.append(("progress", Progress()))
+    callbacks += options.callbacks
+    if options.validation_fraction is not None:
+        stopping = early_stopping(
+            options.n_iter_no_change, options.tol, options.verbose
+        )
+        callbacks.append(("early_stopping", stopping))
+    return skorch.NeuralNet(
+        module,
+        criterion,
+        optimizer=torch.optim.Adam,
+        optimizer__fused=device.type in ("cpu", "cuda"),
+        lr=options.learning_rate,
+        max_epochs=options.n_epochs,
+        batch_size=options.batch_size,
+        iterator_train=batches,
+        iterator_train__random_state=random_state,
+        iterator_valid=batches,
+        train_split=split,
+        callbacks=[*callbacks, *last_callbacks],
+        callbacks__print_log=None,
+        device=str(device),
+        verbose=options.verbose,
+    ).initialize()
