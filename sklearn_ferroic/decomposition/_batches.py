@@ -1,8 +1,8 @@
 """Batches of patches for training."""
 
-import numpy as np
 import torch
 
+from .._torch.batches import IndexBatches
 from ._patch_rows import load_rows
 
 
@@ -21,16 +21,11 @@ class Batches:
 
     def __init__(self, subset, batch_size, random_state=None):
         self.patches = subset.dataset.X
-        self.indices = subset.indices
-        self.batch_size = batch_size
-        self.random_state = random_state
+        self.rows = IndexBatches(subset, batch_size, random_state)
 
     def __len__(self):
-        return -(-len(self.indices) // self.batch_size)
+        return len(self.rows)
 
     def __iter__(self):
-        order = self.indices
-        if self.random_state is not None:
-            order = self.random_state.permutation(order)
-        for part in np.array_split(order, len(self)):
-            yield load_rows(self.patches, np.sort(part)), torch.zeros(len(part))
+        for rows in self.rows:
+            yield load_rows(self.patches, rows), torch.zeros(len(rows))

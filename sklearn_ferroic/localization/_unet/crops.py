@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..._torch.batches import IndexBatches
 from .contrast import local_deviation, normalize
 from .scaling import NET_SPACING, net_length, resample
 
@@ -110,21 +111,16 @@ class CropBatches:
 
     def __init__(self, subset, batch_size, random_state=None):
         self.contrast, self.classes = subset.dataset.X, subset.dataset.y
-        self.indices = subset.indices
-        self.batch_size = batch_size
+        self.rows = IndexBatches(subset, batch_size, random_state)
         self.random_state = random_state
 
     def __len__(self):
-        return -(-len(self.indices) // self.batch_size)
+        return len(self.rows)
 
     def __iter__(self):
-        order = self.indices
-        if self.random_state is not None:
-            order = self.random_state.permutation(order)
-        for part in np.array_split(order, len(self)):
-            part = np.sort(part)
-            contrast = torch.from_numpy(self.contrast[part].astype(np.float32))
-            classes = torch.from_numpy(self.classes[part].astype(np.int64))
+        for rows in self.rows:
+            contrast = torch.from_numpy(self.contrast[rows].astype(np.float32))
+            classes = torch.from_numpy(self.classes[rows].astype(np.int64))
             if self.random_state is not None:
                 contrast, classes = self._change(contrast, classes)
             yield contrast[:, None], classes
