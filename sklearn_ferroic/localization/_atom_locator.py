@@ -119,6 +119,11 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     *Doubtful fits* (no convergence, implausible width, no information) have
     ``converged=False`` and their centre of mass for a position. They are kept.
 
+    *Sublattices.* Neighbours differ, and brightness names the two crystal by crystal:
+    names go on into another material even if it has the dimmer columns where this
+    has the brighter, but start anew beyond a break in the lattice, and where the same
+    columns stand exchanged, as beyond an antiphase boundary.
+
     *Polarization* is the column minus the centroid of its four nearest
     neighbours of the other sublattice; NaN without four around it.
 

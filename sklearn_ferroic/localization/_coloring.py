@@ -5,7 +5,7 @@ clusters, clusters into larger ones, each time along the relation that most bond
 between the two clusters agree on. What one bond says wrongly beside a dislocation, a
 missing or an invented column is outvoted by the bonds around it, and the colours are
 carried as far as the crystal goes. Clusters whose bonds contradict one another are
-different crystals; if brightness speaks against a merger, more bonds must speak for it.
+different crystals, and so may be those whose brightness speaks against a merger.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,31 @@ import numpy as np
 # contact: bonds over the root of the smaller cluster's size.
 _MIN_AGREEMENT = 0.6
 _MIN_CONTACT = 0.4
-# If brightness contradicts, it takes that many bonds that agree more, by the root of
-# the size within these limits: then an interface changes the order of brightness.
-_SURE_AGREEMENT = 0.9
-_SURE_CONTACT = (5, 8)
 # Brightness speaks for a cluster by this mean vote, so many times above chance.
 _MIN_VOTE = 0.3
-_VOTE_SIGNIFICANCE = 3
+_VOTE_SIGNIFICANCE = 4
+# Of like mergers those come first, by up to this share, that the votes are for: then
+# no cluster straddles a boundary where names are exchanged.
+_PREFERENCE = 0.3
 _N_CLEANINGS = 24
+
+
+class Coloring(NamedTuple):
+    """Two colours for the columns of each crystal.
+
+    Parameters
+    ----------
+    sign : ndarray of shape (n,)
+        −1 or 1; in each crystal 1 is what most votes are for.
+    crystal : ndarray of int of shape (n,)
+        Which crystal a column belongs to.
+    favor : ndarray of shape (n_crystals,)
+        By how many votes the colours of each crystal are chosen.
+    """
+
+    sign: np.ndarray
+    crystal: np.ndarray
+    favor: np.ndarray
 
 
 def color_in_two(n, pairs, weight, vote):
@@ -42,8 +59,8 @@ def color_in_two(n, pairs, weight, vote):
 
     Returns
     -------
-    sign : ndarray of shape (n,)
-        −1 or 1; in each connected crystal 1 is what most votes are for.
+    coloring : Coloring
+        Signs, crystal by crystal.
     """
     sign, cluster = np.ones(n), np.arange(n)
     bonds = _Bonds(*pairs.T, -weight, weight)
@@ -54,7 +71,8 @@ def color_in_two(n, pairs, weight, vote):
         allowed, merit = bonds.mergers(size, favor)
         chosen = allowed[_mutual_choice(len(size), *bonds.ends(allowed), merit, rng)]
         if not chosen.size:
-            return sign * np.where(favor < 0, -1, 1)[cluster]
+            sign *= np.where(favor < 0, -1, 1)[cluster]
+            return Coloring(sign, cluster, np.abs(favor))
         kept, taken = bonds.ends(chosen)
         flip = np.ones(len(size))
         flip[taken] = np.sign(bonds.relation[chosen])
@@ -82,21 +100,22 @@ class _Bonds(NamedTuple):
 
     def mergers(self, size, favor):
         """List the mergers that are allowed, and how much speaks for each."""
-        voiced = np.abs(favor) > np.maximum(
-            _MIN_VOTE * size, _VOTE_SIGNIFICANCE * np.sqrt(size)
-        )
+        voiced = is_voiced(size, favor)
         opposed = favor[self.first] * favor[self.second] * self.relation < 0
         opposed &= voiced[self.first] & voiced[self.second]
-        length = np.sqrt(np.minimum(size[self.first], size[self.second]))
-        sure = np.clip(length, *_SURE_CONTACT)
-        contact = np.where(opposed, sure, _MIN_CONTACT * length)
-        agreement = np.where(opposed, _SURE_AGREEMENT, _MIN_AGREEMENT)
+        contact = _MIN_CONTACT * np.sqrt(
+            np.minimum(size[self.first], size[self.second])
+        )
         strength = np.abs(self.relation)
-        allowed = (strength >= agreement * self.amount) & (self.amount >= contact)
+        allowed = strength >= _MIN_AGREEMENT * self.amount
+        allowed &= (self.amount >= contact) & ~opposed
         allowed = np.flatnonzero(allowed)
         # Compact clusters of one size before large ones that swallow the small.
         first, second = self.ends(allowed)
-        return allowed, strength[allowed] / np.sqrt(size[first] * size[second])
+        compact = strength[allowed] / np.sqrt(size[first] * size[second])
+        agree = favor[first] * favor[second] * np.sign(self.relation[allowed])
+        agree /= size[first] * size[second]
+        return allowed, compact * (1 + _PREFERENCE * agree)
 
     def between(self, target, flip):
         """Make the bonds of the merged clusters."""
@@ -112,6 +131,13 @@ class _Bonds(NamedTuple):
             np.add.reduceat(relation[order], start),
             np.add.reduceat(self.amount[order], start),
         )
+
+
+def is_voiced(size, favor):
+    """Tell for which clusters their brightness speaks."""
+    return np.abs(favor) > np.maximum(
+        _MIN_VOTE * size, _VOTE_SIGNIFICANCE * np.sqrt(size)
+    )
 
 
 def _mutual_choice(n, first, second, merit, rng):

@@ -3,8 +3,8 @@
 Nearest neighbours belong to different sublattices: geometry alone divides a crystal
 in two, over interfaces and around dislocations. Brightness names the two, once for
 each connected crystal, so that the names are carried across an interface where the
-order of brightness changes. Where neighbours cannot all be different, as on a
-triangular lattice, brightness divides alone.
+order of brightness changes, but not over a break in the lattice. Where neighbours
+cannot all be different, as on a triangular lattice, brightness divides alone.
 """
 
 from typing import NamedTuple
@@ -15,6 +15,8 @@ from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from ._coloring import clean_colors, color_in_two
+from ._continuity import continuity
+from ._interfaces import carry_names, opposed_contacts
 from ._neighbors import Nearest
 
 # Neighbours stand within this many nearest-neighbour spacings, and their bonds count
@@ -24,9 +26,11 @@ _BOND_SCATTER = 0.15
 # Columns that come closer than that belong to a lattice finer than was thought.
 _MIN_SPACING = 0.8
 # Two sublattices differ by this much in log brightness at least, by this many times
-# the scatter within them, and neighbours seldom carry the same label.
+# the scatter within them, and neighbours seldom carry the same label. Chance alone
+# separates crystals of m columns by some 1 / sqrt(m), as each chooses its names.
 _MIN_CONTRAST = 0.04
-_MIN_SEPARATION = 0.5
+_MIN_SEPARATION = 0.4
+_CHANCE_SEPARATION = 3
 _MAX_FRUSTRATION = 0.07
 # A triangular lattice cannot do with less than a third.
 _MAX_FORCED_FRUSTRATION = 0.2
@@ -122,7 +126,10 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     # A majority of columns decides: none shouts, at an interface or elsewhere.
     typical = max(float(np.median(np.abs(contrast))), 1e-6)
     vote = np.clip(_LOUDNESS * contrast / typical, -1, 1)
-    sign = clean_colors(color_in_two(n, pairs, weight, vote), graph)
+    coloring, weight = _color_crystals(
+        nearest, pairs, weight, vote, log_brightness, spacing
+    )
+    sign = coloring.sign
     same = sign[pairs[:, 0]] == sign[pairs[:, 1]]
     frustration = np.average(same, weights=weight)
     if frustration > _MAX_FORCED_FRUSTRATION:
@@ -134,12 +141,31 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
         (contrast * sign)[~alone], positions[~alone], _REGION * spacing
     )
     separation = middle / max(scatter, 1e-9)
+    size = np.bincount(coloring.crystal[~alone])
+    chance = np.sqrt(size).sum() / size.sum()
     distinct = (
         middle > _MIN_CONTRAST
-        and separation > _MIN_SEPARATION
+        and separation > _MIN_SEPARATION + _CHANCE_SEPARATION * chance
         and frustration < _MAX_FRUSTRATION
     )
     return Split(label, separation, bool(distinct))
+
+
+def _color_crystals(nearest, pairs, weight, vote, log_brightness, spacing):
+    """Colour columns, and weigh the bonds again if the lattice may be broken."""
+    n = len(nearest.positions)
+    coloring = color_in_two(n, pairs, weight, vote)
+    sign = coloring.sign
+    if opposed_contacts(coloring, pairs, weight):
+        reach = _NEIGHBOR_REACH * spacing
+        weight = weight * continuity(nearest, pairs, spacing, reach)
+        coloring = color_in_two(n, pairs, weight, vote)
+        contacts = opposed_contacts(coloring, pairs, weight)
+        sign = carry_names(
+            coloring, contacts, nearest.positions, log_brightness, spacing
+        )
+    sign = clean_colors(sign, _surroundings(n, pairs, weight))
+    return coloring._replace(sign=sign), weight
 
 
 def _own_spacing(nearest, spacing):

@@ -1,0 +1,147 @@
+"""Names of sublattices where one crystal ends and another begins."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.localization._sublattices import assign_sublattices
+
+CELL = 14.0
+SPACING = CELL / np.sqrt(2)
+SIDE = 480.0
+
+
+def directions(angle):
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def perovskite(angle=0.0, origin=(0.0, 0.0)):
+    """Columns of a crystal all over the field of view, and their sublattices."""
+    n = int(SIDE / CELL)
+    corner = np.stack(np.meshgrid(*[np.arange(-n, n)] * 2), axis=-1).reshape(-1, 2)
+    positions = np.concatenate([corner, corner + 0.5]) @ directions(angle)
+    return positions * CELL + SIDE / 2 + origin, np.repeat([0, 1], len(corner))
+
+
+def seen(positions, truth, ratio, scatter, rng):
+    """Columns in the field of view as they are found, brightness included."""
+    inside = ((positions > 0) & (positions < SIDE)).all(axis=1)
+    positions, truth = positions[inside], truth[inside]
+    positions = positions + rng.normal(scale=0.03 * SPACING, size=positions.shape)
+    crowded = cKDTree(positions).query_pairs(0.65 * SPACING, output_type="ndarray")
+    positions = np.delete(positions, crowded[:, 1], axis=0)
+    truth = np.delete(truth, crowded[:, 1])
+    brightness = np.where(truth == 0, 1, ratio) * rng.normal(1, scatter, len(truth))
+    return positions, brightness, truth
+
+
+def halves(first, second, angle, wave=6.0):
+    """One crystal on the one side of a wavy line, another one on the other."""
+    across, along = directions(angle)
+
+    def beyond(positions):
+        from_middle = positions - SIDE / 2
+        return from_middle @ across > wave * np.sin(from_middle @ along / 40)
+
+    before = ~beyond(first[0])
+    after = beyond(second[0])
+    return [
+        np.concatenate([one[before], other[after]])
+        for one, other in zip(first, second, strict=True)
+    ]
+
+
+LEVELS = [(0.4, 0.05), (0.85, 0.05), (0.6, 0.2)]
+
+
+@pytest.mark.parametrize("ratio, scatter", LEVELS)
+@pytest.mark.parametrize("seed", range(5))
+def test_an_antiphase_boundary_exchanges_names(ratio, scatter, seed):
+    rng = np.random.default_rng(seed)
+    positions, truth = perovskite(rng.uniform(0, np.pi / 2))
+    angle = rng.uniform(0, 2 * np.pi)
+    both = halves((positions, truth), (positions, 1 - truth), angle)
+    positions, brightness, truth = seen(*both, ratio, scatter, rng)
+    label = assign_sublattices(positions, brightness, SPACING)
+    # Beside the boundary brightness alone tells.
+    assert np.mean(label == truth) > 0.98
+
+
+@pytest.mark.parametrize("ratio, scatter", LEVELS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_break_in_the_lattice_exchanges_no_names(ratio, scatter, seed):
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0, np.pi / 2)
+    across, along = directions(angle)
+    # A columns stand on both sides, a spacing apart, where B columns would go on.
+    last = -0.35 * SPACING * across
+    first = last + SPACING * across + rng.uniform(-0.2, 0.2) * SPACING * along
+    both = halves(perovskite(angle, last), perovskite(angle, first), angle, wave=0.0)
+    positions, brightness, truth = seen(*both, ratio, scatter, rng)
+    label = assign_sublattices(positions, brightness, SPACING)
+    assert np.mean(label == truth) > 0.98
+
+
+@pytest.mark.parametrize("ratio, scatter", LEVELS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mosaic_is_named_piece_by_piece(ratio, scatter, seed):
+    rng = np.random.default_rng(seed)
+    pieces = []
+    for piece in np.ndindex(3, 3):
+        positions, truth = perovskite(origin=rng.uniform(-CELL / 2, CELL / 2, 2))
+        inside = (np.floor(positions / SIDE * 3) == piece).all(axis=1)
+        pieces.append((positions[inside], truth[inside]))
+    both = map(np.concatenate, zip(*pieces, strict=True))
+    positions, brightness, truth = seen(*both, ratio, scatter, rng)
+    label = assign_sublattices(positions, brightness, SPACING)
+    assert np.mean(label == truth) > 0.98
+
+
+# Of each material the brightness of A and of B, some exchanged and nearly so.
+MATERIALS = [
+    ((1, 0.4), (0.4, 0.6)),
+    ((1, 0.85), (0.5, 1)),
+    ((1, 0.11), (0.08, 0.82)),
+    ((0.31, 1.14), (1, 0.39)),
+]
+
+
+@pytest.mark.parametrize("film, substrate", MATERIALS)
+@pytest.mark.parametrize("seed", range(5))
+def test_another_material_carries_the_names_on(film, substrate, seed):
+    rng = np.random.default_rng(seed)
+    positions, truth = perovskite(rng.choice([0, np.pi / 4]))
+    positions, level, truth = seen(positions, truth, 0.5, 0.0, rng)
+    in_film = positions[:, 0] < rng.choice([0.2, 0.55]) * SIDE
+    level = np.where(in_film, np.array(film)[truth], np.array(substrate)[truth])
+    level = level * rng.normal(1, 0.05, len(level))
+    label = assign_sublattices(positions, level, SPACING, 2)
+    # Which one is brighter depends on how much there is of either.
+    assert max(np.mean(label == truth), np.mean(label != truth)) > 0.995
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_images_set_side_by_side_keep_their_names(seed):
+    truth = make_ferroic_image("superlattice", shape=(505, 505), random_state=seed)
+    noise = np.random.default_rng(seed).poisson(3, (1010, 1515))
+    sites = AtomLocator().fit_transform(np.tile(truth.image, (2, 3)) + noise)
+    places = 505 * np.array(list(np.ndindex(2, 3)))
+    positions = (truth.positions + places[:, None]).reshape(-1, 2)
+    distance, nearest = cKDTree(positions).query(sites.positions)
+    found = distance < 4
+    assert found.sum() > 0.98 * len(positions)
+    names = np.tile(truth.sublattice, 6)[nearest[found]]
+    assert np.mean(sites.sublattice[found] == names) > 0.995
+
+
+@pytest.mark.parametrize("aspect", [1.0, 1.27, 1.35, 1.6])
+@pytest.mark.parametrize("n", [20, 40])
+def test_rows_that_choose_their_names_by_chance_are_one_sublattice(aspect, n):
+    rows = 10 * np.stack(np.meshgrid(range(n), range(n)), axis=-1).reshape(-1, 2)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        positions = rows * [1, aspect] + rng.normal(scale=0.3, size=rows.shape)
+        brightness = np.exp(rng.normal(scale=0.1, size=len(rows)))
+        assert not assign_sublattices(positions, brightness, 10.0).any()
