@@ -34,7 +34,7 @@ _MIN_HEIGHT = 0.1
 _MAX_RIPPLE = 6
 _SMOOTHING = 0.07  # of the autocorrelation, in periods
 # Images are binned for it to periods no shorter than that, px.
-_MIN_PERIOD = 8
+_MIN_PERIOD = 5.5
 # Of many lattices, no lag brings so large a share of columns on others: squares of so
 # many periods show one each, and half of them agree on the spacing to that share.
 _MIXED = 0.5
@@ -68,8 +68,9 @@ def estimate_spacing(image):
             side_of_bin = max(1, int(period / _MIN_PERIOD))
             binned = [_bin_mean(tile, side_of_bin) for tile in tiles]
             period /= side_of_bin
+            whole = _autocorrelation(binned, period, _LONG_REACH)
             for reach in (_REACH, _LONG_REACH):
-                correlation = _autocorrelation(binned, period, reach)
+                correlation = _middle(whole, period, reach)
                 row, col = _maxima(correlation, period, reach)
                 share = correlation[row, col].max(initial=0) / correlation.max()
                 if share > _FEW:
@@ -165,14 +166,27 @@ def _autocorrelation(tiles, period, reach):
         flat /= scale + 0.1 * scale.mean() + np.finfo(np.float32).tiny
         pad = int((reach + 0.9) * period) + 2
         shape = [fft.next_fast_len(n + pad, real=True) for n in tile.shape]
-        spectrum = np.abs(fft.rfft2(flat - flat.mean(), shape)) ** 2
-        total = total + fft.irfft2(spectrum, shape)
-    last = int(np.ceil((reach + 0.1) * period)) + 2
+        total = total + np.abs(fft.rfft2(flat - flat.mean(), shape)) ** 2
+    last = _last_lag(period, reach)
     lags = np.arange(-last, last + 1)
-    correlation = total[np.ix_(lags % shape[0], lags % shape[1])] / total[0, 0]
+    # Of the inverse transform only the rows of short lags are wanted.
+    rows = fft.ifft(total, axis=0)[lags % shape[0]]
+    correlation = fft.irfft(rows, shape[1], axis=1)[:, lags % shape[1]]
+    correlation /= correlation[last, last]
     overlap = [np.maximum(n - np.abs(lags), 1) / n for n in tiles[0].shape]
     # Narrower than any column: only noise is smoothed.
     return gaussian_filter(correlation / np.outer(*overlap), _SMOOTHING * period)
+
+
+def _last_lag(period, reach):
+    return int(np.ceil((reach + 0.1) * period)) + 2
+
+
+def _middle(correlation, period, reach):
+    """Crop an autocorrelation to so many periods."""
+    beyond = len(correlation) // 2 - _last_lag(period, reach)
+    inner = slice(beyond, len(correlation) - beyond)
+    return correlation[inner, inner]
 
 
 def _local_scale(flat, period):
@@ -183,7 +197,7 @@ def _local_scale(flat, period):
         np.minimum(np.arange(n) // side, n_bins - 1)
         for n, n_bins in zip(flat.shape, power.shape, strict=True)
     )
-    return np.sqrt(power)[rows[:, None], cols]
+    return np.sqrt(power).take(rows, axis=0).take(cols, axis=1)
 
 
 def _maxima(correlation, period, reach):
