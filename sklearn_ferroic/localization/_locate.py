@@ -293,7 +293,10 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
 def _level_below(rest, extra, spacing, width):
     """Background of columns that the pixels in their middle say little of."""
     reach = _LEVEL_REACH * spacing
-    around = at_pixels(smooth(rest, reach), extra[:, ROW : COL + 1])
+    # So smooth a mean is the same of bins.
+    side = max(1, int(reach / 2))
+    mean = smooth(bin_image(rest, side), reach / side) / side**2
+    around = at_pixels(mean, (extra[:, ROW : COL + 1] + 0.5) / side - 0.5)
     own = width**2 / (width**2 + reach**2)
     return around - own * extra[:, AMPLITUDE]
 
