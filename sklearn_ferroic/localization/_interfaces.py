@@ -61,9 +61,11 @@ def opposed_contacts(coloring, pairs, weight):
         Where.
     """
     size = np.bincount(coloring.crystal)
+    voiced = is_voiced(size, coloring.favor)
+    if np.count_nonzero(voiced) < 2:
+        return []
     crystals = coloring.crystal[pairs]
-    across = crystals[:, 0] != crystals[:, 1]
-    across &= is_voiced(size, coloring.favor)[crystals].all(axis=1)
+    across = (crystals[:, 0] != crystals[:, 1]) & voiced[crystals].all(axis=1)
     bonds, crystals, weight = pairs[across], crystals[across], weight[across]
     order = crystals.argsort(axis=1)
     bonds = np.take_along_axis(bonds, order, axis=1)
