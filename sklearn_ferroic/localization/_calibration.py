@@ -27,6 +27,7 @@ from ._columns import (
     on_image,
 )
 from ._filters import blob_response, noise_response, smooth
+from ._floor import FIRST_GLANCE, Floor
 from ._peaks import find_peaks, trough_power
 from ._sample import Blocks
 from ._windows import matched_significance, render_columns
@@ -188,13 +189,17 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     matched = significance_of(
         fit, image, valid, fit.typical.noise, inflation, width, model=model
     )
-    clear = matched[matched / inflation > CLEAR] / inflation
+    limit = _limit_of_significance(matched[matched / inflation > CLEAR] / inflation)
     first = None
-    if is_small and len(clear) >= (1 - _MAX_DROWNED) * len(matched):
-        first = FirstLook(fit, matched, rest, left)
+    if is_small:
+        floor = Floor(
+            image, noise_response(blob_width) * inflation, width, fit.typical.noise
+        )
+        seen = floor.times(table) > FIRST_GLANCE * limit
+        if seen.mean() >= 1 - _MAX_DROWNED:
+            first = FirstLook(fit.take(seen), matched[seen], rest, left)
     typical = bin_typical(fit.typical, 1 / side**2)
     typical = typical._replace(span=(span[0] / unit, span[1] / unit))
-    limit = _limit_of_significance(clear)
     return Calibration(typical, inflation, limit, unit, side, first)
 
 

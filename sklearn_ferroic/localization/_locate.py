@@ -1,7 +1,5 @@
 """From a tile of an image to its fitted columns: find, fit, look again, judge."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ._binning import bin_image, binned_scale, unbin_fit
@@ -18,12 +16,10 @@ from ._column_fit import fit_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
 from ._company import has_room, stand_apart, weakest
 from ._filters import blob_response, noise_response, smooth
-from ._noise import NoiseModel
+from ._floor import FIRST_GLANCE, Floor
 from ._peaks import brightest_near, find_peaks
 from ._windows import center_of_mass, render_columns
 
-# Peaks of the blob filter below this share of the significance wanted are noise.
-_FIRST_GLANCE = 0.6
 # Half a column tells its centre only if its width is known: columns cut by the
 # border are taken to be as wide as the typical one, give or take this share.
 _WIDTH_SCATTER = 0.1
@@ -74,7 +70,8 @@ def locate_columns(
         fit = _find_and_fit(image, valid, calibration, threshold, shape, **scale)
     else:
         table = _find(image, valid, calibration, threshold, **scale)
-        significance = _glance(image, table, calibration, spacing, width)
+        level = noise_response(filter_width(spacing, width)) * calibration.inflation
+        significance = Floor(image, level, width, calibration.noise).times(table)
         fit = _unfitted(table)
         fit = fit.take(stand_apart(fit, significance, calibration, spacing))
         if refine == "center_of_mass" and len(fit.table):
@@ -89,49 +86,13 @@ def _find(image, valid, calibration, threshold, *, spacing, width):
     blob_width = filter_width(spacing, width)
     response = blob_response(image, blob_width)
     level = noise_response(blob_width) * calibration.inflation
-    level *= _FIRST_GLANCE * calibration.significance
-    floor = _Floor(image, level, width, calibration.noise)
+    level *= FIRST_GLANCE * calibration.significance
+    floor = Floor(image, level, width, calibration.noise)
     positions, height = find_peaks(response, spacing, threshold, floor, floor.least())
     table = start_table(image, positions, height, width)
     if valid is not None:
         table = table[at_pixels(valid, positions)]
     return table
-
-
-class _Floor(NamedTuple):
-    """So many standard deviations of pixels as bright as those around some."""
-
-    image: np.ndarray
-    level: float
-    width: float
-    noise: NoiseModel
-
-    def __call__(self, row, col):
-        reach = max(1, round(self.width))
-        steps = range(-reach, reach + 1)
-        rows, cols = (
-            [np.clip(place + step, 0, length - 1) for step in steps]
-            for place, length in zip((row, col), self.image.shape, strict=True)
-        )
-        mean = np.zeros(len(row))
-        for near_row in rows:
-            for near_col in cols:
-                mean += self.image[near_row, near_col]
-        return self.level * np.sqrt(self.noise.variance(mean / len(steps) ** 2))
-
-    def least(self):
-        """Lower bound anywhere."""
-        darkest = np.array([self.image.min()], dtype=np.float64)
-        return 0.999 * self.level * float(np.sqrt(self.noise.variance(darkest)[0]))
-
-
-def _glance(image, table, calibration, spacing, width):
-    """Signal over noise of peaks in the response of the blob filter."""
-    row, col = np.rint(table[:, ROW : COL + 1]).astype(int).T
-    level = noise_response(filter_width(spacing, width)) * calibration.inflation
-    return table[:, AMPLITUDE] / _Floor(image, level, width, calibration.noise)(
-        row, col
-    )
 
 
 def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width):
@@ -265,7 +226,7 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
     blob_width = filter_width(spacing, width)
     level = noise_response(blob_width) * calibration.inflation
     least = weakest(calibration)
-    floor = _Floor(image, least * level, width, calibration.noise)
+    floor = Floor(image, least * level, width, calibration.noise)
     positions, height = find_peaks(first.response, spacing, 0.3, floor, floor.least())
     known = first.fit.positions, first.fit.table[:, AMPLITUDE]
     found = height > threshold * brightest_near(*known, positions, spacing)
