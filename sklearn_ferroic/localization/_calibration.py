@@ -192,9 +192,8 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     limit = _limit_of_significance(matched[matched / inflation > CLEAR] / inflation)
     first = None
     if is_small:
-        floor = Floor(
-            image, noise_response(blob_width) * inflation, width, fit.typical.noise
-        )
+        level = noise_response(blob_width) * inflation
+        floor = Floor(image, level, width, fit.typical.noise)
         seen = floor.times(table) > FIRST_GLANCE * limit
         if seen.mean() >= 1 - _MAX_DROWNED:
             first = FirstLook(fit.take(seen), matched[seen], rest, left)
