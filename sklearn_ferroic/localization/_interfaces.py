@@ -136,6 +136,6 @@ def _are_alike(first, second):
         [median_abs_deviation(sample, scale="normal") for sample in samples]
     )
     error = np.sqrt(np.sum(scatter**2 / [len(sample) for sample in samples]) / 2)
-    contrast = -np.diff(level, axis=1).min()
+    contrast = np.subtract(*level.T).min()
     differ = np.sqrt(np.mean((level[0] - level[1]) ** 2))
     return differ < min(_SAME, _SAME_SHARE * contrast) + _SAME_ERRORS * error
