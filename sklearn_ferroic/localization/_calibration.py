@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
 from ._binning import (
@@ -52,6 +53,10 @@ _SMALL = 1600
 # this share of them drowns in noise.
 FIRST_THRESHOLD = 0.1
 _MAX_DROWNED = 0.02
+# Noise is measured so many spacings from a border: where this share of the pixels up to
+# there counts.
+_MARGIN = 1.5
+_INNER = 0.9
 
 
 class FirstLook(NamedTuple):
@@ -215,12 +220,16 @@ def _view(image, valid, unit, side, blocks, blob_width):
 
 def _inflation(model, left, valid, typical, spacing, blob_width):
     """By how much noise in the band of the columns exceeds what pixels tell."""
+    # Columns that a border cuts may not be near yet, nor those that lean on them: what
+    # they leave is no noise.
+    margin = math.ceil(min(_MARGIN * spacing, min(model.shape) / 4))
     if valid is None:
-        # Columns that the border cuts may not be near yet: what they leave is no noise.
-        margin = math.ceil(0.5 * spacing)
         inner = (slice(margin, -margin),) * 2
     else:
-        inner = smooth(valid.astype(np.float32), blob_width) > 0.999
+        share = valid.astype(np.float32)
+        inner = smooth(share, blob_width) > 0.999
+        # Single pixels that do not count are no border.
+        inner &= uniform_filter(share, 2 * margin + 1, mode="constant") > _INNER
     variance = typical.noise.variance(model + np.float32(typical.level))
     power = trough_power(left[inner], variance[inner])
     return float(max(1.0, np.sqrt(power) / noise_response(blob_width)))

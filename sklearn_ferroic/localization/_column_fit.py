@@ -28,8 +28,10 @@ _ELLIPTICAL_ROUNDS = 5
 _MAX_EXTRA_ROUNDS = 12
 # Background and columns lean on each other: corrections of one of them fall short.
 _GAIN = 1.4
-# Rounds it takes to learn another noise than that of counts; from how many pixels.
-_NOISE_ROUNDS = 4
+# Rounds it takes to learn a noise that does not look like that of counts: of images
+# that may be counts, for at high doses more than noise is left at first; of others.
+# From how many pixels.
+_NOISE_ROUNDS = (8, 4)
 _N_NOISE_PIXELS = 100_000
 # Every so many pixels tell the image's range, about so many in all at the most.
 _SPARSE = 23
@@ -93,6 +95,7 @@ def fit_columns(
     windows = ColumnWindows(image, table, width, valid)
     pixels, state = Pixels(windows), ColumnState(start, image.shape, spacing, width)
     n_rounds = _count_rounds(state, first_look)
+    n_noise_rounds = _NOISE_ROUNDS[not typical.noise.is_of_counts]
     expected, painted, moved = np.empty(windows.shape, dtype=np.float32), None, None
     for turn in range(n_rounds + _MAX_EXTRA_ROUNDS if len(table) else 0):
         for_all = turn < n_rounds
@@ -120,7 +123,7 @@ def fit_columns(
                 # The information was guesswork.
                 state.step_size[:] = np.inf
                 pixels.update(expected, state.typical)
-                n_rounds = max(n_rounds, _NOISE_ROUNDS)
+                n_rounds = max(n_rounds, n_noise_rounds)
         measure = learns or turn == patience or turn >= n_rounds - 1
         step = scoring_steps(
             windows, state, active, pixels, width_scatter, measure=measure

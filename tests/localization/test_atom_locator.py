@@ -144,6 +144,19 @@ def test_position_std_is_calibrated(columns, cell, scale):
     assert abs(np.mean(pull)) < 0.1
 
 
+@pytest.mark.parametrize("side", [320, 640])
+@pytest.mark.parametrize("ratio", [0.0, 0.4, 0.85])
+@pytest.mark.parametrize("peak, scale", [(1000, 1), (1000, 1e-4), (10000, 1)])
+def test_position_std_is_calibrated_at_high_doses(columns, peak, scale, ratio, side):
+    # What a first look leaves of columns at the border is more than noise then.
+    options = {"cell": 16 if ratio else 20, "background": 0.2 * peak}
+    truth = columns((side, side), ratio=ratio, peak=peak, seed=1, **options)
+    sites = AtomLocator().fit_transform(truth.image * scale)
+    found, true, _, _ = match(sites, truth, truth.spacing)
+    error = sites.positions[found] - truth.positions[true]
+    assert 0.9 < np.std(error / sites.position_std[found]) < 1.1
+
+
 def test_gaussian_noise_and_amplitudes_in_image_units(columns):
     truth = columns(noisy=False)
     rng = np.random.default_rng(0)
