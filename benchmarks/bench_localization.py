@@ -239,7 +239,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS))
     parser.add_argument("--seeds", type=int, default=12, help="noise seeds an image")
-    parser.add_argument("--size", type=int, default=512, help="side of the images, px")
+    parser.add_argument("--size", type=int, default=640, help="side of the images, px")
     parser.add_argument("--peaks", type=int, nargs="+", default=PEAKS)
     parser.add_argument("--linear", type=int, nargs="*", default=LINEAR)
     parser.add_argument("--large", type=int, default=LARGE, help="side, px, to time")
