@@ -3,9 +3,9 @@
 import numpy as np
 
 # A bond is straight if it misses the one behind by less than this share of the
-# spacing; farther off there is none behind, and no telling.
+# spacing; farther off there is none behind, as on all of a honeycomb, and no telling.
 _STRAIGHT = 0.4
-_BEHIND = 1.0
+_BEHIND = 0.8
 # Bonds differ from those farther back on the scale of so many times what is typical,
 # but of this share of the spacing at least.
 _TYPICAL_MISFITS = 2.0
@@ -29,8 +29,8 @@ def continuity(nearest, pairs, spacing, reach):
     Returns
     -------
     share : ndarray of shape (n_pairs,)
-        1 where the lattice goes on, 0 where it is broken; 1 as well where a border or
-        missing columns do not tell.
+        1 where the lattice goes on, 0 where it is broken; 1 as well where a border,
+        missing columns or a lattice without straight lines do not tell.
     """
     misfit = _misfits(nearest, spacing, reach)
     column, place = np.nonzero(np.isfinite(misfit))
@@ -43,7 +43,8 @@ def continuity(nearest, pairs, spacing, reach):
     bond = np.searchsorted(pairs @ [n, 1], bond)
     n_told = np.bincount(bond, minlength=len(pairs))
     squared = np.bincount(bond, misfit**2, len(pairs)) / np.maximum(n_told, 1)
-    return np.exp(-0.5 * squared / scale**2)
+    share = np.exp(-0.5 * squared / scale**2)
+    return np.minimum(share / np.median(share), 1)
 
 
 def _misfits(nearest, spacing, reach):

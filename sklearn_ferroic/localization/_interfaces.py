@@ -1,31 +1,42 @@
 """Where crystals meet whose brightness tells other names than the bonds between them.
 
 If other columns stand on the other side, an interface has exchanged the order of
-brightness, and the names are carried across it. If the same columns stand there, only
-exchanged, as at an antiphase boundary, each crystal keeps the names of its brightness.
+brightness, and the names are carried across it; so they are where one order fades into
+the other. If the same columns stand there from one to the next, only exchanged, as at
+an antiphase boundary, each crystal keeps the names of its brightness.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from scipy.stats import median_abs_deviation
 
 from ._coloring import is_voiced
 from ._forest import accumulate, spanning_forest
 
-# Names are carried by so many bonds, by the root of the smaller crystal's size within
-# these limits, of which so many agree.
+# Bonds tell a relation if this share of them agree: that crystals are one, from so
+# many bonds; that brightness is wrong, by so many as the root of the smaller crystal's
+# size within these limits.
+_AGREEMENT = 0.75
+_MIN_CONTACT = 1.5
 _CONTACT = (5, 8)
-_AGREEMENT = 0.9
 # Columns within so many spacings of a contact are compared, so many of each kind.
 _BESIDE = 6.0
 _MIN_COMPARED = 4
 # They are the same if their log brightness differs by less than this, by less than this
 # share of the contrast, give or take so many standard errors.
-_SAME = 0.15
+_SAME = 0.12
 _SAME_SHARE = 0.25
 _SAME_ERRORS = 2.0
+# Brightness fades at a contact if columns within so many spacings of it have less than
+# this share of the contrast.
+_AT_CONTACT = 1.0
+_FADED = 0.5
+# Deviations weigh less beyond so many times what is typical.
+_OUTLYING = 2.0
+_N_ROUNDS = 4
 
 
 class Contact(NamedTuple):
@@ -43,8 +54,8 @@ class Contact(NamedTuple):
     bonds: np.ndarray
 
 
-def opposed_contacts(coloring, pairs, weight):
-    """Find where bonds are sure of a relation that brightness contradicts.
+def join_crystals(coloring, pairs, weight):
+    """Make one of crystals whose names agree over the bonds between them.
 
     Parameters
     ----------
@@ -57,13 +68,47 @@ def opposed_contacts(coloring, pairs, weight):
 
     Returns
     -------
+    coloring : Coloring
+        The same with fewer crystals.
+    """
+    contacts, amount, alike = _contacts(coloring, pairs, weight)
+    one = (-alike >= _AGREEMENT * amount) & (amount >= _MIN_CONTACT)
+    ends = [contact.crystals for contact, own in zip(contacts, one, strict=True) if own]
+    if not ends:
+        return coloring
+    n = len(coloring.favor)
+    links = csr_array((np.ones(len(ends)), np.transpose(ends)), shape=(n, n))
+    _, part = connected_components(links, directed=False)
+    return coloring._replace(
+        crystal=part[coloring.crystal], favor=np.bincount(part, coloring.favor)
+    )
+
+
+def opposed_contacts(coloring, pairs, weight):
+    """Find where bonds are sure of a relation that brightness contradicts.
+
+    Parameters
+    ----------
+    coloring, pairs, weight
+        As `join_crystals` takes them.
+
+    Returns
+    -------
     contacts : list of Contact
         Where.
     """
+    contacts, amount, alike = _contacts(coloring, pairs, weight)
     size = np.bincount(coloring.crystal)
-    voiced = is_voiced(size, coloring.favor)
+    length = np.sqrt([size[contact.crystals].min() for contact in contacts])
+    sure = (amount >= np.clip(length, *_CONTACT)) & (alike >= _AGREEMENT * amount)
+    return [contact for contact, own in zip(contacts, sure, strict=True) if own]
+
+
+def _contacts(coloring, pairs, weight):
+    """List where voiced crystals touch; weight of all and of like-named bonds."""
+    voiced = is_voiced(np.bincount(coloring.crystal), coloring.favor)
     if np.count_nonzero(voiced) < 2:
-        return []
+        return [], np.zeros(0), np.zeros(0)
     crystals = coloring.crystal[pairs]
     across = (crystals[:, 0] != crystals[:, 1]) & voiced[crystals].all(axis=1)
     bonds, crystals, weight = pairs[across], crystals[across], weight[across]
@@ -71,16 +116,14 @@ def opposed_contacts(coloring, pairs, weight):
     bonds = np.take_along_axis(bonds, order, axis=1)
     crystals = np.take_along_axis(crystals, order, axis=1)
     crystals, contact = np.unique(crystals, axis=0, return_inverse=True)
-    contact = contact.reshape(-1)
-    n_contacts = len(crystals)
+    contact, n_contacts = contact.reshape(-1), len(crystals)
     amount = np.bincount(contact, weight, n_contacts)
-    alike = np.bincount(contact, weight * coloring.sign[bonds].prod(axis=1), n_contacts)
-    length = np.sqrt(size[crystals].min(axis=1))
-    sure = (amount >= np.clip(length, *_CONTACT)) & (alike >= _AGREEMENT * amount)
-    return [
-        Contact(crystals[number], bonds[contact == number])
-        for number in np.flatnonzero(sure)
-    ]
+    same = coloring.sign[bonds].prod(axis=1)
+    alike = np.bincount(contact, weight * same, n_contacts)
+    order = np.argsort(contact, kind="stable")
+    last = np.cumsum(np.bincount(contact, minlength=n_contacts))
+    parts = np.split(bonds[order], last[:-1])
+    return list(map(Contact, crystals, parts)), amount, alike
 
 
 def carry_names(coloring, contacts, positions, log_brightness, spacing):
@@ -101,41 +144,77 @@ def carry_names(coloring, contacts, positions, log_brightness, spacing):
 
     Returns
     -------
-    sign : ndarray of shape (n,)
-        −1 or 1; in crystals whose names hang together 1 is what most votes are for.
+    coloring : Coloring
+        Crystals whose names hang together as one.
     """
-
-    def beside(crystal, ends):
-        own = np.flatnonzero(coloring.crystal == crystal)
-        tree = cKDTree(positions[ends])
-        distance, _ = tree.query(positions[own], distance_upper_bound=_BESIDE * spacing)
-        own = own[np.isfinite(distance)]
-        return [log_brightness[own[coloring.sign[own] == sign]] for sign in (1, -1)]
-
-    links = [
-        contact.crystals
-        for contact in contacts
-        if not _are_alike(*map(beside, contact.crystals, contact.bonds.T))
-    ]
+    reach, links = _BESIDE * spacing, []
+    for contact in contacts:
+        beside = [
+            _beside(positions, np.flatnonzero(coloring.crystal == crystal), ends, reach)
+            for crystal, ends in zip(contact.crystals, contact.bonds.T, strict=True)
+        ]
+        near, depth = map(np.concatenate, zip(*beside, strict=True))
+        side = np.repeat([0, 2], [len(own) for own, _ in beside])
+        kind = side + (coloring.sign[near] < 0)
+        places = positions[near] / spacing
+        if not _are_exchanged(kind, places, depth / spacing, log_brightness[near]):
+            links.append(contact.crystals)
     n_crystals = len(coloring.favor)
     forest = spanning_forest(n_crystals, np.reshape(links, (-1, 2)).astype(np.intp))
     step = np.where(forest.parent == np.arange(n_crystals), 1, -1)
     turn = accumulate(forest.parent, step, np.multiply)
     favor = np.bincount(forest.part, coloring.favor * turn)
     turn = turn * np.where(favor < 0, -1, 1)[forest.part]
-    return coloring.sign * turn[coloring.crystal]
-
-
-def _are_alike(first, second):
-    """Tell whether two crystals have the same bright and the same dim columns."""
-    samples = [*first, *second]
-    if min(map(len, samples)) < _MIN_COMPARED:
-        return False
-    level = np.array([np.median(sample) for sample in samples]).reshape(2, 2)
-    scatter = np.array(
-        [median_abs_deviation(sample, scale="normal") for sample in samples]
+    return coloring._replace(
+        sign=coloring.sign * turn[coloring.crystal],
+        crystal=forest.part[coloring.crystal],
+        favor=np.abs(favor),
     )
-    error = np.sqrt(np.sum(scatter**2 / [len(sample) for sample in samples]) / 2)
-    contrast = np.subtract(*level.T).min()
-    differ = np.sqrt(np.mean((level[0] - level[1]) ** 2))
-    return differ < min(_SAME, _SAME_SHARE * contrast) + _SAME_ERRORS * error
+
+
+def _beside(positions, own, ends, reach):
+    """Columns of a crystal near its ends of a contact, and how near."""
+    distance, _ = cKDTree(positions[ends]).query(
+        positions[own], distance_upper_bound=reach
+    )
+    near = np.isfinite(distance)
+    return own[near], distance[near]
+
+
+def _are_exchanged(kind, places, depth, log_brightness):
+    """Tell whether two crystals have the same bright and the same dim columns.
+
+    Of kinds 0 to 3, the first two are the one crystal's, bright and dim. Brightness
+    may rise or fall steadily over both, as thickness does.
+    """
+    count = np.bincount(kind, minlength=4)
+    if count.min() < _MIN_COMPARED:
+        # So few tell nothing: the bonds do.
+        return False
+    level, covariance, off = _fit_levels(kind, places, log_brightness)
+    contrast = np.array([level[0] - level[1], level[2] - level[3]])
+    # Bright columns fall short at a contact where brightness fades, dim ones exceed.
+    excess = np.where(kind % 2, off, -off)[depth < _AT_CONTACT].mean()
+    if 2 * excess > (1 - _FADED) * contrast.mean():
+        return False
+    across = np.array([[1, 0, -1, 0, 0, 0], [0, 1, 0, -1, 0, 0]])
+    differ = np.sqrt(np.mean((across @ level) ** 2))
+    error = np.sqrt(np.trace(across @ covariance @ across.T) / 2)
+    limit = min(_SAME, _SAME_SHARE * contrast.min())
+    return differ < limit + _SAME_ERRORS * error
+
+
+def _fit_levels(kind, places, log_brightness):
+    """Robust levels of four kinds of columns and slopes common to all.
+
+    Also their covariance, and how far each column is off.
+    """
+    design = np.hstack([np.eye(4)[kind], places - places.mean(axis=0)])
+    weight = np.ones(len(kind))
+    for _ in range(_N_ROUNDS):
+        inverse = np.linalg.pinv(design.T * weight @ design)
+        level = inverse @ (design.T @ (weight * log_brightness))
+        off = log_brightness - design @ level
+        scatter = 1.4826 * max(np.median(np.abs(off)), 1e-9)
+        weight = 1 / np.maximum(np.abs(off) / (_OUTLYING * scatter), 1)
+    return level, scatter**2 * inverse, off

@@ -16,7 +16,7 @@ from skimage.filters import threshold_otsu
 
 from ._coloring import clean_colors, color_in_two
 from ._continuity import continuity
-from ._interfaces import carry_names, opposed_contacts
+from ._interfaces import carry_names, join_crystals, opposed_contacts
 from ._neighbors import Nearest
 
 # Neighbours stand within this many nearest-neighbour spacings, and their bonds count
@@ -61,7 +61,7 @@ class Split(NamedTuple):
 def assign_sublattices(
     positions, brightness, spacing, n_sublattices="auto", nearest=None
 ):
-    """Label the columns of one image by sublattice, 0 = brightest.
+    """Label the columns of one image by sublattice.
 
     Parameters
     ----------
@@ -79,7 +79,8 @@ def assign_sublattices(
     Returns
     -------
     sublattice : ndarray of int of shape (n,)
-        Labels.
+        Labels, 0 = the brightest of a crystal as a whole: where an interface exchanges
+        the order of brightness, that of most columns counts.
     """
     label = np.zeros(len(positions), dtype=np.intp)
     if len(positions) < 2:
@@ -152,20 +153,35 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
 
 
 def _color_crystals(nearest, pairs, weight, vote, log_brightness, spacing):
-    """Colour columns, and weigh the bonds again if the lattice may be broken."""
+    """Colour columns; bonds between crystals that are named apart weigh nothing."""
     n = len(nearest.positions)
-    coloring = color_in_two(n, pairs, weight, vote)
-    sign = coloring.sign
-    if opposed_contacts(coloring, pairs, weight):
+
+    def color(weight):
+        coloring = join_crystals(color_in_two(n, pairs, weight, vote), pairs, weight)
+        return coloring, opposed_contacts(coloring, pairs, weight)
+
+    coloring, contacts = color(weight)
+    if contacts:
+        # The lattice may be broken there.
         reach = _NEIGHBOR_REACH * spacing
         weight = weight * continuity(nearest, pairs, spacing, reach)
-        coloring = color_in_two(n, pairs, weight, vote)
-        contacts = opposed_contacts(coloring, pairs, weight)
-        sign = carry_names(
+        coloring, contacts = color(weight)
+        coloring = carry_names(
             coloring, contacts, nearest.positions, log_brightness, spacing
         )
-    sign = clean_colors(sign, _surroundings(n, pairs, weight))
+        weight = weight * ~_are_apart(coloring, contacts, pairs)
+    sign = clean_colors(coloring.sign, _surroundings(n, pairs, weight))
     return coloring._replace(sign=sign), weight
+
+
+def _are_apart(coloring, contacts, pairs):
+    """Tell which bonds lead across contacts that names are not carried over."""
+    n = len(coloring.crystal)
+    bonds = [np.empty((0, 2), dtype=np.intp), *(contact.bonds for contact in contacts)]
+    bonds = np.sort(np.concatenate(bonds), axis=1) @ [n, 1]
+    apart = np.isin(pairs @ [n, 1], bonds)
+    apart[apart] = np.diff(coloring.crystal[pairs[apart]], axis=1)[:, 0] != 0
+    return apart
 
 
 def _own_spacing(nearest, spacing):
@@ -189,11 +205,21 @@ def _typical_contrast(contrast, positions, region):
 
 def _less_regional(values, positions, region):
     """Subtract the median of the square region that a column stands in."""
+    place = _places(positions, region)
+    return values - _medians(values, place)[place]
+
+
+def _places(positions, region):
+    """Tell by number which square region each column stands in."""
     place = np.floor((positions - positions.min(axis=0)) / region).astype(np.intp)
-    _, place = np.unique(place @ [place[:, 1].max() + 1, 1], return_inverse=True)
-    order = np.lexsort((values, place))
-    size = np.bincount(place)
-    return values - values[order[np.cumsum(size) - size + size // 2]][place]
+    return np.unique(place @ [place[:, 1].max() + 1, 1], return_inverse=True)[1]
+
+
+def _medians(values, group):
+    """Upper median of each group."""
+    order = np.lexsort((values, group))
+    size = np.bincount(group)
+    return values[order[np.cumsum(size) - size + size // 2]]
 
 
 def _label_by_company(positions, log_brightness, label, alone):
@@ -236,10 +262,21 @@ def _split_one_more(label, n_so_far, positions, log_brightness, spacing):
     label[members[halves == 1]] = n_so_far
     if n_so_far == 1:
         return label
-    present = np.unique(label)
-    # What is brighter as a region is not brighter as a sublattice.
-    own = _less_regional(log_brightness, positions, _REGION * spacing)
-    level = [np.median(own[label == old]) for old in present]
-    rank = np.empty(present.max() + 1, dtype=np.intp)
-    rank[present[np.argsort(level)[::-1]]] = np.arange(len(present))
-    return rank[label]
+    _, label = np.unique(label, return_inverse=True)
+    level = _regional_levels(log_brightness, positions, label, spacing)
+    return np.argsort(np.argsort(-level))[label]
+
+
+def _regional_levels(log_brightness, positions, label, spacing):
+    """Level of each sublattice against the others in the same regions.
+
+    What is brighter as a region is not brighter as a sublattice.
+    """
+    n_labels = label.max() + 1
+    place = _places(positions, _REGION * spacing)
+    cell, own = np.unique(place * n_labels + label, return_inverse=True)
+    levels = np.full((place.max() + 1, n_labels), np.nan)
+    levels.flat[cell] = _medians(log_brightness, own)
+    whole = np.isfinite(levels).all(axis=1)
+    levels = levels[whole] if whole.any() else levels
+    return np.nanmedian(levels - np.nanmean(levels, axis=1, keepdims=True), axis=0)

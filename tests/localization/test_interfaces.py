@@ -69,6 +69,36 @@ def test_an_antiphase_boundary_exchanges_names(ratio, scatter, seed):
     assert np.mean(label == truth) > 0.98
 
 
+@pytest.mark.parametrize("ratio", [0.4, 0.85])
+@pytest.mark.parametrize("rise", [1.5, 3.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_thickness_hides_no_antiphase_boundary(ratio, rise, seed):
+    rng = np.random.default_rng(seed)
+    positions, truth = perovskite(rng.uniform(0, np.pi / 2))
+    angle = rng.uniform(0, 2 * np.pi)
+    both = halves((positions, truth), (positions, 1 - truth), angle)
+    positions, brightness, truth = seen(*both, ratio, 0.05, rng)
+    brightness *= rise ** ((positions - SIDE / 2) @ directions(angle)[0] / SIDE)
+    label = assign_sublattices(positions, brightness, SPACING)
+    assert np.mean(label == truth) > 0.97
+
+
+def test_a_chessboard_of_antiphase_domains():
+    right = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        positions, truth = perovskite(rng.uniform(0, np.pi / 2))
+        place = positions / (14 * SPACING)
+        truth = (truth + np.floor(place).sum(axis=1).astype(int)) % 2
+        positions, brightness, truth = seen(positions, truth, 0.4, 0.05, rng)
+        label = assign_sublattices(positions, brightness, SPACING)
+        place = positions / (14 * SPACING)
+        inside = (np.abs(place - np.rint(place)) * 14 > 2).all(axis=1)
+        right.append(np.mean((label == truth)[inside]))
+    assert np.median(right) > 0.99
+    assert min(right) > 0.9
+
+
 @pytest.mark.parametrize("ratio, scatter", LEVELS)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_break_in_the_lattice_exchanges_no_names(ratio, scatter, seed):
@@ -120,6 +150,54 @@ def test_another_material_carries_the_names_on(film, substrate, seed):
     label = assign_sublattices(positions, level, SPACING, 2)
     # Which one is brighter depends on how much there is of either.
     assert max(np.mean(label == truth), np.mean(label != truth)) > 0.995
+
+
+@pytest.mark.parametrize("width", [1.0, 4.0])
+@pytest.mark.parametrize("film, substrate", MATERIALS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_diffuse_interface_carries_the_names_on(film, substrate, width, seed):
+    rng = np.random.default_rng(seed)
+    positions, truth = perovskite(rng.uniform(0, np.pi / 2))
+    positions, level, truth = seen(positions, truth, 0.5, 0.0, rng)
+    share = 1 / (1 + np.exp((positions[:, 0] - 0.4 * SIDE) / (width / 2 * SPACING)))
+    level = share * np.array(film)[truth] + (1 - share) * np.array(substrate)[truth]
+    level = level * rng.normal(1, 0.05, len(level))
+    label = assign_sublattices(positions, level, SPACING, 2)
+    assert max(np.mean(label == truth), np.mean(label != truth)) > 0.99
+
+
+@pytest.mark.parametrize("film, substrate", MATERIALS)
+@pytest.mark.parametrize("seed", range(3))
+def test_vacancies_stop_no_names(film, substrate, seed):
+    rng = np.random.default_rng(seed)
+    positions, truth = perovskite(rng.uniform(0, np.pi / 2))
+    positions, level, truth = seen(positions, truth, 0.5, 0.0, rng)
+    kept = rng.random(len(truth)) > 0.1
+    positions, truth = positions[kept], truth[kept]
+    positions = positions + rng.normal(scale=0.04 * SPACING, size=positions.shape)
+    in_film = positions[:, 0] < 0.4 * SIDE
+    level = np.where(in_film, np.array(film)[truth], np.array(substrate)[truth])
+    level = level * rng.normal(1, 0.05, len(level))
+    label = assign_sublattices(positions, level, SPACING, 2)
+    assert max(np.mean(label == truth), np.mean(label != truth)) > 0.99
+
+
+@pytest.mark.parametrize("seed", [172, 202, 239, 253])
+def test_three_sublattices_are_ordered_within_their_regions(seed):
+    # Half of the columns are oxygen: the median of a region is a cation's or oxygen's.
+    rng = np.random.default_rng(seed)
+    corner = np.stack(np.meshgrid(range(-1, 17), range(16), indexing="ij"), axis=-1)
+    corner = corner.reshape(-1, 2)
+    places = [corner, corner + 0.5, corner + [0.5, 0], corner + [0, 0.5]]
+    positions = 20 * np.concatenate(places)
+    truth = np.repeat([0, 1, 2, 2], len(corner))
+    inside = (positions[:, 0] >= -1) & (positions[:, 0] < 311)
+    positions, truth = positions[inside], truth[inside]
+    positions = positions + rng.normal(scale=0.3, size=positions.shape)
+    kept = rng.random(len(truth)) > 0.08
+    positions, truth = positions[kept], truth[kept]
+    level = np.array([1, 0.5, 0.15])[truth] * rng.normal(1, 0.05, len(truth))
+    assert np.mean(assign_sublattices(positions, level, 10.0, 3) == truth) > 0.99
 
 
 @pytest.mark.parametrize("seed", range(2))
