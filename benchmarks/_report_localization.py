@@ -56,7 +56,7 @@ standard deviation of the error over the standard error that the tool states. *W
 job*: finding, fitting, and sublattices and uncertainties where the tool gives them, in
 columns per CPU second, median over the images. *Fit*: without finding; for AtomLocator,
 what `refine="gaussian"` takes longer than `refine=None`. *Memory*: peak above what the
-process held before, the image included.
+process held with the image loaded.
 """
 
 COLUMNS = (

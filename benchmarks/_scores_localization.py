@@ -16,10 +16,10 @@ class Score:
 
     All are of interior columns. `ratio` is the RMS of (error / bound), over both
     axes; `mean_error` is the largest mean error of a sublattice along an axis in
-    units of the RMS error; `bias` is the RMS over the columns of the error that stays
-    the same from noise seed to noise seed, in the same units, with its standard error
-    `bias_sure` as squares. `spread` is the standard deviation of (error /
-    position_std). Speeds are columns per CPU second.
+    units of the RMS error; `bias_squared` is the mean square over the columns of the
+    error that stays the same from noise seed to noise seed, in the square of these
+    units, and `bias_squared_std` its standard error. `spread` is the standard deviation
+    of (error / position_std). Speeds are columns per CPU second.
     """
 
     n_images: int

@@ -12,7 +12,7 @@ from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin
 from ._scale_checks import warn_of_dark_columns, warn_of_outliers
 from ._site_columns import label_columns, relative_brightness
-from ._sublattice_checks import check_sublattice, no_such_sublattice
+from ._sublattice_checks import no_such_sublattice
 
 _MAX_SUBLATTICES = 4
 
@@ -21,11 +21,11 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     """Find and fit every atomic column of scanning transmission images.
 
     The spacing and the width of the columns are read off the image. Columns are
-    the significant maxima of a blob filter of that width; all of them are fitted
-    at once as Gaussians on local backgrounds, neighbours' tails included, with
-    the weights of counting statistics where the image is in counts. Sublattices
-    follow from brightness and geometry together, without assuming long-range
-    order.
+    the significant maxima of a blob filter of that width, a Laplacian of Gaussian;
+    all of them are fitted at once as Gaussians on local backgrounds, neighbours'
+    tails included, with the weights of counting statistics where the image is in
+    counts. Sublattices follow from brightness and geometry together, without
+    assuming long-range order.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     shape : {"circular", "elliptical"}, default="circular"
         What the columns are fitted with: round Gaussians, or such that may be longer
-        along one direction, which gives `ellipticity` and `ellipse_rotation`.
+        along one direction, which gives `ellipticity` and `ellipse_rotation`. Only
+        used with ``refine="gaussian"``.
 
     border : {"keep", "drop"}, default="keep"
         What becomes of columns that the border of the image or of a masked region
@@ -61,10 +62,10 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         dropped within two `width_` of the border. They are neighbours either way.
 
     tile_size : int or None, default=2048
-        Images are worked on in tiles of about this side, px, that overlap by ten
-        spacings; the columns are those of the image as a whole, which None works
-        on at once. Beside images and columns, a tile of the default size takes
-        about 0.5 GB, whatever the size of the image.
+        Images are worked on in tiles of about this side, px, at least 256, that
+        overlap by ten spacings; the columns are those of the image as a whole, which
+        None works on at once. Beside images and columns, a tile of the default size
+        takes about 0.5 GB, whatever the size of the image.
 
     n_jobs : int, default=None
         Number of images and tiles worked on at a time, through joblib. None means 1
@@ -109,6 +110,10 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     *Masked* pixels of :class:`numpy.ma.MaskedArray` carry no weight, and no column
     has its centre on one. The sites' images hold the mean of the pixels around.
 
+    *Hot pixels*, one to three together that stand out from all around farther than
+    twice the range of the image, are given the median of those around them, in the
+    sites' images too. Larger splashes and bright particles are to be masked.
+
     *Border.* A column comes out if its fitted centre lies on the area of the
     pixels, [−0.5, n − 0.5] along each axis, by its standard error; within one
     `width_` of the border also only if that error is below a quarter of `width_`.
@@ -128,8 +133,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     neighbours of the other sublattice; NaN without four around it.
 
     The weighted fit is Fisher scoring [1]_ and `position_std` is the
-    Cramér–Rao bound at the fitted values. Images in one call should share one
-    magnification: the scale learned in `fit` is used for all.
+    Cramér–Rao bound at the fitted values, times how much the noise in the band of the
+    columns exceeds white noise. Images in one call should share one magnification:
+    the scale learned in `fit` is used for all.
 
     A pipeline that starts with this estimator has images as samples, and what
     follows has columns. Tools that split samples (GridSearchCV over windows,
@@ -299,7 +305,6 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X):
-        check_sublattice(self.sublattice)
         images, masks, _ = carried = check_images(X)
         scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
         spacings, widths, skewnesses = np.array(scales).T

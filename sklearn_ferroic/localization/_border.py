@@ -1,7 +1,7 @@
 """Which columns are on the image: centres on it, or whole."""
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from ._calibration import at_pixels
 from ._columns import COL, ROW, on_image
@@ -64,5 +64,8 @@ def clear_of_border(positions, shape, valid, margin):
     """
     clear = on_image(positions, shape, margin)
     if valid is not None:
-        clear &= at_pixels(distance_transform_edt(valid), positions) > margin
+        # It counts from the centres of pixels, the margin from their edges.
+        distance = distance_transform_edt(valid)
+        distance = map_coordinates(distance, positions.T, order=1, mode="nearest")
+        clear &= distance - 0.5 >= margin
     return clear

@@ -16,7 +16,7 @@ from ._binning import (
     binned_scale,
     choose_binning,
 )
-from ._column_fit import fit_columns, value_span
+from ._column_fit import fit_columns
 from ._columns import (
     AMPLITUDE,
     BACKGROUND,
@@ -29,6 +29,7 @@ from ._columns import (
 )
 from ._filters import blob_response, noise_response, smooth
 from ._floor import FIRST_GLANCE, Floor
+from ._hot_pixels import value_span
 from ._peaks import find_peaks, trough_power
 from ._sample import Blocks
 from ._windows import matched_significance, render_columns
@@ -66,8 +67,9 @@ class FirstLook(NamedTuple):
     ----------
     fit : ColumnFit
         The columns, in the calibration's unit.
-    significance : ndarray of shape (n,)
-        Their signal over noise, before the inflation; infinite where beyond doubt.
+    significance : ndarray of shape (n,) or None
+        Their signal over noise, before the inflation; infinite where beyond doubt;
+        None if that is not known.
     rest : ndarray of shape (n_rows, n_cols)
         The image less these columns.
     response : ndarray of shape (n_rows, n_cols)

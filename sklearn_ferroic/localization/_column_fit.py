@@ -15,6 +15,7 @@ import numpy as np
 from ._background import BackgroundRegression, bin_sides
 from ._column_state import ColumnState
 from ._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical
+from ._hot_pixels import value_span
 from ._noise import estimate_noise, guess_noise
 from ._scoring import Pixels, scoring_steps
 from ._windows import ColumnWindows
@@ -33,9 +34,6 @@ _GAIN = 1.4
 # From how many pixels.
 _NOISE_ROUNDS = (8, 4)
 _N_NOISE_PIXELS = 100_000
-# Every so many pixels tell the image's range, about so many in all at the most.
-_SPARSE = 23
-_N_SPARSE = 50_000
 # So few columns are painted anew by themselves.
 _FEW = 0.2
 # So many spacings around columns that have been given up, others are fitted anew.
@@ -117,13 +115,8 @@ def fit_columns(
         if for_all and 0 < turn < n_rounds - first_look:
             _touch_up_background(windows, state, pixels)
         if learns and turn > 0:
-            guess, noise = state.typical.noise, _learn_noise(windows, expected, spacing)
-            state.typical = state.typical._replace(noise=noise)
-            if not (noise.is_of_counts and guess.is_of_counts):
-                # The information was guesswork.
-                state.step_size[:] = np.inf
-                pixels.update(expected, state.typical)
-                n_rounds = max(n_rounds, n_noise_rounds)
+            known = _learn_noise(windows, state, pixels, expected)
+            n_rounds = n_rounds if known else max(n_rounds, n_noise_rounds)
         measure = learns or turn == patience or turn >= n_rounds - 1
         step = scoring_steps(
             windows, state, active, pixels, width_scatter, measure=measure
@@ -149,27 +142,6 @@ def _count_rounds(state, first_look):
         return _ELLIPTICAL_ROUNDS
     rounds = _ROUNDS_ALONE if state.alone else _ROUNDS_LEANING
     return rounds[0] if first_look else rounds[1]
-
-
-def value_span(image):
-    """Tell the range of an image's pixels that are not hot.
-
-    Parameters
-    ----------
-    image : ndarray
-        Pixels.
-
-    Returns
-    -------
-    span : tuple of float
-        Lowest and highest value.
-    """
-    # Odd, or it might see a few columns of pixels only.
-    step = max(_SPARSE, image.size // _N_SPARSE | 1)
-    values = np.sort(image.flat[::step])
-    n_hot = len(values) // 100
-    low, high = float(values[n_hot]), float(values[-1 - n_hot])
-    return 2 * low - high, 2 * high - low
 
 
 def _guess_typical(values, table):
@@ -243,7 +215,19 @@ def _repaint(windows, expected, before, after, rows):
             windows.add(expected, part, shape)
 
 
-def _learn_noise(windows, expected, spacing):
+def _learn_noise(windows, state, pixels, expected):
+    """Learn the noise from what is left; tell whether it had been guessed rightly."""
+    guess, noise = state.typical.noise, _noise_left(windows, expected, state.spacing)
+    state.typical = state.typical._replace(noise=noise)
+    known = noise.is_of_counts and guess.is_of_counts
+    if not known:
+        # The information was guesswork.
+        state.step_size[:] = np.inf
+        pixels.update(expected, state.typical)
+    return known
+
+
+def _noise_left(windows, expected, spacing):
     rows = np.flatnonzero(windows.whole)
     rows = rows if rows.size else np.arange(len(windows.whole))
     disc = windows.disc > 0

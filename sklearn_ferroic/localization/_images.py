@@ -7,6 +7,7 @@ import numpy as np
 from ..datasets._carriers import unpack_foreign
 from ..sites import AtomSites
 from ._fill import fill_masked
+from ._hot_pixels import fill_hot_pixels
 
 _EXPECTED = (
     "Give a 2-D grey image (n_rows, n_cols), a 3-D stack (n_images, n_rows, n_cols), "
@@ -29,8 +30,8 @@ def check_images(images):
     Returns
     -------
     arrays : list of ndarray of shape (n_rows, n_cols)
-        The images as float32, unmodified copies or the arrays themselves; masked
-        pixels are filled from their surroundings.
+        The images as float32, unmodified copies or the arrays themselves; masked and
+        hot pixels are filled from their surroundings.
     masks : list of (ndarray of bool of shape (n_rows, n_cols) or None)
         True for the pixels that count; None where none is masked.
     pixel_sizes : list of (float or None)
@@ -70,11 +71,13 @@ def check_images(images):
 
 
 def _is_carrier_tuple(entry):
-    return (
-        isinstance(entry, tuple)
-        and len(entry) == 2
-        and (entry[1] is None or (np.ndim(entry[1]) == 0))
-    )
+    if not isinstance(entry, tuple) or len(entry) != 2 or _is_carrier(entry[1]):
+        return False
+    return entry[1] is None or np.ndim(entry[1]) == 0
+
+
+def _is_carrier(entry):
+    return hasattr(entry, "image") or unpack_foreign(entry) is not None
 
 
 def _is_single(images):
@@ -148,13 +151,17 @@ def _check_image(array, name):
         valid = ~np.ma.getmaskarray(array)
         if not valid.any():
             raise ValueError(f"{name} of shape {image.shape} is masked everywhere.")
-        image = fill_masked(image, valid)
-    if not np.isfinite(image).all():
-        bad = np.size(image) - np.count_nonzero(np.isfinite(image))
+    bad = ~np.isfinite(image)
+    if valid is not None:
+        bad &= valid
+    if bad.any():
         raise ValueError(
-            f"{name} has {bad} pixel(s) that are NaN or infinity (in float32). Crop "
-            "them away or mask them: numpy.ma.masked_invalid(image)."
+            f"{name} has {np.count_nonzero(bad)} pixel(s) that are NaN or infinity (in "
+            "float32). Crop them away or mask them: numpy.ma.masked_invalid(image)."
         )
+    if valid is not None:
+        image = fill_masked(image, valid)
+    image = fill_hot_pixels(image)
     if image.min() == image.max():
         raise ValueError(
             f"{name} of shape {image.shape} is constant ({image.flat[0]}): it shows "
@@ -171,6 +178,8 @@ def _check_image(array, name):
 def _check_pixel_size(pixel_size, name):
     if pixel_size is None:
         return None
+    if isinstance(pixel_size, np.ndarray) and pixel_size.ndim == 0:
+        pixel_size = pixel_size.item()
     if not isinstance(pixel_size, Real) or not 0 < pixel_size < np.inf:
         raise ValueError(
             f"The pixel size of {name} must be a positive length in nm or None, got "

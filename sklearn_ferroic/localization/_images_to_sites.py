@@ -6,6 +6,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._assembly import assemble_sites
+from ._sublattice_checks import check_sublattice
 
 
 class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
@@ -37,6 +38,10 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
             The locator.
         """
         return self
+
+    def _validate_params(self):
+        super()._validate_params()
+        check_sublattice(self.sublattice)
 
     def _assemble(self, carried, labeled, scales, probabilities=None):
         return assemble_sites(

@@ -17,6 +17,10 @@ _ONE_BLOB = 0.3
 COMPANY_REACH = 1.5
 # ... of which there are no more than that.
 _MOST_COMPANY = 20
+# Squared troughs are wild beyond so many times their median, which so many tell. Of
+# white noise one in a thousand is.
+_WILD = 25
+_N_MEDIAN = 20_000
 
 
 def find_peaks(response, spacing, threshold, floor=None, least=0.0):
@@ -129,11 +133,15 @@ def trough_power(response, variance=1.0):
     Returns
     -------
     power : float
-        Mean of the squares over the pixels below zero.
+        Mean of the squares over the pixels below zero; those of what is no column, a
+        bright particle or a splash of X-rays, do not count in full.
     """
     trough = response < 0
-    square = np.square(response) / variance
-    return float(square[trough].mean()) if trough.any() else 0.0
+    if not trough.any():
+        return 0.0
+    square = (np.square(response) / variance)[trough]
+    wild = _WILD * np.median(square[:: 1 + len(square) // _N_MEDIAN])
+    return float(np.minimum(square, wild).mean())
 
 
 def drop_crowded(positions, height, pairs, distance, spacing):

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
 from ._binning import sum_blocks
 from ._filters import smooth
+from ._hot_pixels import value_span
 
 # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
 # follow where the smaller ones hold too few periods or show none.
@@ -106,7 +107,9 @@ def _detrended(tile):
         np.linalg.qr(np.vander(np.linspace(-1, 1, length), 4))[0].astype(np.float32)
         for length in tile.shape
     )
-    tile = tile / (np.ptp(tile) or np.float32(1))
+    # Bright particles are no lattice.
+    tile = np.clip(tile, *value_span(tile))
+    tile /= np.ptp(tile) or np.float32(1)
     tile -= rows @ (rows.T @ tile @ cols) @ cols.T
     return tile
 

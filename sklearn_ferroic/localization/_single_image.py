@@ -63,12 +63,7 @@ def estimate_scale(number, image, valid, spacing):
         spacing = estimate_spacing(image)
     if not np.isfinite(spacing):
         raise ValueError(_nothing_found(number))
-    if min(image.shape) < _MIN_SPACINGS * spacing:
-        raise ValueError(
-            f"Image {number} of shape {image.shape} is smaller than {_MIN_SPACINGS} "
-            f"column spacings of {spacing:.1f} px. Give a larger image, or the right "
-            "spacing in px."
-        )
+    _check_size(number, image, spacing)
     width, skewness = estimate_width(image, valid, float(spacing))
     if not np.isfinite(width):
         raise ValueError(_nothing_found(number))
@@ -91,6 +86,7 @@ def calibrate_image(number, image, valid, **options):
     calibration : Calibration
         The noise.
     """
+    _check_size(number, image, options["spacing"])
     calibration = calibrate(image, valid, **options)
     if calibration is None:
         raise ValueError(_nothing_found(number))
@@ -210,6 +206,15 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
         own.positions[:] -= tile.origin
         sums = sums + power_sums(part, mask, own, tile.inner(), width)
     return explained_variance(sums) * float(np.mean(fit.converged))
+
+
+def _check_size(number, image, spacing):
+    if min(image.shape) < _MIN_SPACINGS * spacing:
+        raise ValueError(
+            f"Image {number} of shape {image.shape} is smaller than {_MIN_SPACINGS} "
+            f"column spacings of {spacing:.1f} px. Give a larger image, or the right "
+            "spacing in px."
+        )
 
 
 def _nothing_found(number):

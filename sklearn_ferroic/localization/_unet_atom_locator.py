@@ -12,7 +12,6 @@ from ._batch import estimate_scales
 from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin
 from ._scale_checks import warn_of_dark_columns
-from ._sublattice_checks import check_sublattice
 from ._trained_network import TrainedNetworkMixin
 from ._unet.confidence import UNCALIBRATED
 from ._unet.fitting import TRAINING_CONSTRAINTS, fit_network
@@ -66,8 +65,8 @@ class UNetAtomLocator(
         What becomes of columns that the border cuts, as in AtomLocator.
 
     tile_size : int or None, default=2048
-        Images are worked on in tiles of about this side, px, which overlap so far that
-        they leave no seams; None works on the whole at once.
+        Images are worked on in tiles of about this side, px, at least 256, which
+        overlap so far that they leave no seams; None works on the whole at once.
 
     n_views : int, default=4
         Over how many turns by 90° and reflections of the image the network's word is
@@ -156,9 +155,9 @@ class UNetAtomLocator(
 
     Notes
     -----
-    *Images* and what becomes of masked pixels, of the border and of doubtful fits are
-    as in :class:`AtomLocator`, with two differences: a doubtful fit leaves the column
-    where the network has it, and every image has its own scale.
+    *Images* and what becomes of masked and hot pixels, of the border and of doubtful
+    fits are as in :class:`AtomLocator`, with two differences: a doubtful fit leaves the
+    column where the network has it, and every image has its own scale.
 
     *The scale.* The network sees images resampled such that nearest columns are 8 px
     apart, and local contrast only. An estimate that is off by √2, that of the A columns
@@ -283,7 +282,6 @@ class UNetAtomLocator(
         TypeError, ValueError
             If images, labels, weights or parameters are of no use.
         """
-        check_sublattice(self.sublattice)
         images, _, _ = check_images(X)
         start = None if self.weights is None else start_weights(self.weights)
         if y is None and start is not None:

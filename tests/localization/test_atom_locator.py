@@ -12,44 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, AtomSites
 from sklearn_ferroic.datasets import make_ferroic_image
-
-
-def match(sites, truth, spacing):
-    """Errors of the found columns, and how many were missed and invented.
-
-    Only columns farther than a spacing from the border are counted.
-    """
-    last = np.array(sites.images[0].shape) - 1
-
-    def interior(positions):
-        inside = (positions > spacing) & (positions < last - spacing)
-        return inside.all(axis=1)
-
-    distance, index = cKDTree(truth.positions).query(sites.positions)
-    reverse, _ = cKDTree(sites.positions).query(truth.positions)
-    found = (distance < 0.3 * spacing) & interior(sites.positions)
-    n_missed = np.sum((reverse >= 0.3 * spacing) & interior(truth.positions))
-    n_invented = np.sum((distance >= 0.3 * spacing) & interior(sites.positions))
-    return np.flatnonzero(found), index[found], n_missed, n_invented
-
-
-def cramer_rao_bound(amplitude, sigma, background):
-    """Standard error of a lone column's row with all five parameters unknown."""
-    steps = np.arange(-int(6 * sigma) - 2, int(6 * sigma) + 3)
-    y, x = np.meshgrid(steps, steps, indexing="ij")
-    shape = np.exp(-(y**2 + x**2) / (2 * sigma**2))
-    slopes = np.stack(
-        [
-            shape,
-            amplitude * shape * y / sigma**2,
-            amplitude * shape * x / sigma**2,
-            amplitude * shape * (y**2 + x**2) / sigma**3,
-            np.ones_like(shape),
-        ],
-        axis=-1,
-    ).reshape(-1, 5)
-    weight = 1 / (amplitude * shape + background).reshape(-1, 1)
-    return np.sqrt(np.linalg.inv(slopes.T @ (weight * slopes))[1, 1])
+from tests.localization._truth import cramer_rao_bound, match
 
 
 @pytest.mark.parametrize("preset", ["film", "superlattice"])
@@ -437,14 +400,19 @@ def test_refine_options_trade_precision(columns):
     assert rms["gaussian"] < rms[None] < 0.3
 
 
-def test_score_prefers_the_right_threshold(columns):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"refine": "center_of_mass"}, {"refine": None}, {"shape": "elliptical"}],
+    ids=str,
+)
+def test_score_prefers_the_right_threshold(columns, options):
     truth = columns()
-    good = AtomLocator().fit(truth.image).score(truth.image)
-    without_b = AtomLocator(threshold=0.6).fit(truth.image).score(truth.image)
+    good = AtomLocator(**options).fit(truth.image).score(truth.image)
+    without_b = AtomLocator(threshold=0.6, **options).fit(truth.image)
     assert 0.95 < good <= 1
-    assert without_b < good - 0.05
+    assert without_b.score(truth.image) < good - 0.05
     images = np.stack([columns(seed=s).image for s in range(2)])
-    search = GridSearchCV(AtomLocator(), {"threshold": [0.6, 0.1]}, cv=2)
+    search = GridSearchCV(AtomLocator(**options), {"threshold": [0.6, 0.1]}, cv=2)
     assert search.fit(images).best_params_ == {"threshold": 0.1}
 
 

@@ -10,25 +10,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image, make_polycrystal
 from sklearn_ferroic.localization._scale import estimate_spacing
+from tests.localization._truth import match
 
 
-def count(sites, truth, margin=None):
+def count(sites, truth):
     """Hits, misses and inventions among the columns a spacing from the border."""
-    margin = margin or truth.spacing
-    last = np.array(truth.image.shape) - 1
-    hit, reverse = (
-        cKDTree(first).query(second)[0] < 0.3 * truth.spacing
-        for first, second in (
-            (truth.positions, sites.positions),
-            (sites.positions, truth.positions),
-        )
-    )
-
-    def interior(positions):
-        return ((positions > margin) & (positions < last - margin)).all(axis=1)
-
-    found, true = interior(sites.positions), interior(truth.positions)
-    return np.sum(hit & found), np.sum(~reverse & true), np.sum(~hit & found)
+    found, _, n_missed, n_invented = match(sites, truth, truth.spacing)
+    return len(found), n_missed, n_invented
 
 
 def f1(sites, truth):
@@ -227,6 +215,19 @@ def test_border_keep_or_drop(columns):
     clear = depth >= 2 * locator.width_
     assert 0 < np.sum(~clear) < 0.2 * len(kept)
     assert whole == kept[clear]
+
+
+def test_every_image_drops_the_columns_at_its_own_border(columns):
+    # Neither image has room for the other.
+    images = [columns(peak=300).image, columns((180, 300), peak=300, seed=1).image]
+    locator = AtomLocator(border="drop")
+    both = locator.fit_transform(images)
+    for number, image in enumerate(images):
+        own, alone = both[both.frame == number], locator.transform(image)
+        for name in ("positions", "position_std", "sublattice", "polarization"):
+            np.testing.assert_array_equal(getattr(own, name), getattr(alone, name))
+    kept = locator.set_params(border="keep").transform(images)
+    assert (np.bincount(both.frame) < np.bincount(kept.frame)).all()
 
 
 def mask_of(shape):

@@ -84,6 +84,10 @@ def test_smaller_than_three_spacings(columns):
     image = columns(cell=40).image
     with pytest.raises(ValueError, match=r"smaller than 3 column spacings of 28\.. px"):
         AtomLocator(spacing=28.3).fit(image[:80])
+    locator = AtomLocator().fit(image)
+    for method in (locator.transform, locator.score):
+        with pytest.raises(ValueError, match=r"Image 1 .* than 3 column spacings"):
+            method([image, image[:80]])
 
 
 @pytest.mark.parametrize(
@@ -99,11 +103,16 @@ def test_smaller_than_three_spacings(columns):
         ({"sublattice": "A"}, "sublattice"),
         ({"sublattice": []}, r"sublattice must be .* got \[\]"),
         ({"sublattice": [0.5]}, "sublattice must be"),
+        ({"sublattice": True}, "sublattice must be"),
     ],
 )
 def test_unknown_options(columns, params, message):
     with pytest.raises(ValueError, match=message):
         AtomLocator(**params).fit(columns().image)
+    fitted = AtomLocator().fit(columns().image).set_params(**params)
+    for method in (fitted.transform, fitted.score):
+        with pytest.raises(ValueError, match=message):
+            method(columns().image)
 
 
 def test_not_fitted(columns):
@@ -122,6 +131,11 @@ def test_carriers_are_unpacked():
     assert sizes == [0.1, None]
     arrays, _, sizes = check_images((first, second))
     assert (len(arrays), sizes) == (2, [None, None])
+    pair = (Bunch(image=first, pixel_size=0.1), Bunch(image=second))
+    arrays, _, sizes = check_images(pair)
+    assert ([a.shape for a in arrays], sizes) == ([(20, 30), (40, 25)], [0.1, None])
+    arrays, _, sizes = check_images((first, np.array(0.3)))
+    assert (len(arrays), sizes) == (1, [0.3])
     arrays, _, _ = check_images(first.tolist())
     assert arrays[0].shape == (20, 30)
     arrays, _, sizes = check_images((np.stack([first, first]), 0.2))

@@ -7,12 +7,7 @@ from scipy.spatial import cKDTree
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.localization._neighbors import cage_displacement
-
-
-def perovskite(n=20, cell=14.0):
-    corner = np.stack(np.meshgrid(range(n), range(n), indexing="ij"), -1).reshape(-1, 2)
-    positions = np.concatenate([corner, corner + 0.5]) * cell
-    return positions, np.repeat([0, 1], n * n), cell / np.sqrt(2)
+from tests.localization._truth import cramer_rao_bound, perovskite
 
 
 @pytest.mark.parametrize("moved", [(1.0, 0.0), (0.0, -1.5)])
@@ -116,25 +111,6 @@ def test_no_cage_where_four_neighbours_are_a_matter_of_chance(scatter):
     assert np.isnan(vector).all()
 
 
-def bound_variance(amplitude, sigma, background):
-    """Cramér–Rao bound on a lone column's row, all five parameters unknown."""
-    steps = np.arange(-12, 13)
-    y, x = np.meshgrid(steps, steps, indexing="ij")
-    shape = np.exp(-(y**2 + x**2) / (2 * sigma**2))
-    slopes = np.stack(
-        [
-            shape,
-            amplitude * shape * y / sigma**2,
-            amplitude * shape * x / sigma**2,
-            amplitude * shape * (y**2 + x**2) / sigma**3,
-            np.ones_like(shape),
-        ],
-        axis=-1,
-    ).reshape(-1, 5)
-    weight = 1 / (amplitude * shape + background).reshape(-1, 1)
-    return np.linalg.inv(slopes.T @ (weight * slopes))[1, 1]
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_polarization_is_as_precise_as_the_bounds_imply(seed):
     truth = make_ferroic_image("film", random_state=seed)
@@ -155,7 +131,7 @@ def test_polarization_is_as_precise_as_the_bounds_imply(seed):
 
     variance = np.array(
         [
-            bound_variance(*column)
+            cramer_rao_bound(*column) ** 2
             for column in zip(
                 truth.amplitude, truth.sigma, truth.background, strict=True
             )

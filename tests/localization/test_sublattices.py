@@ -10,12 +10,7 @@ from sklearn_ferroic.localization._ideal_lattice import lattice_positions
 from sklearn_ferroic.localization._local_lattice import lattice_vectors
 from sklearn_ferroic.localization._neighbors import cage_displacement
 from sklearn_ferroic.localization._sublattices import assign_sublattices
-
-
-def perovskite(n=20, cell=14.0):
-    corner = np.stack(np.meshgrid(range(n), range(n), indexing="ij"), -1).reshape(-1, 2)
-    positions = np.concatenate([corner, corner + 0.5]) * cell
-    return positions, np.repeat([0, 1], n * n), cell / np.sqrt(2)
+from tests.localization._truth import perovskite
 
 
 def crystal(n, basis, motif):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import joblib
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -71,6 +72,15 @@ def test_tiles_give_the_same_score(columns):
         for size in (None, 300)
     ]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+def test_tiles_in_threads_give_the_same_sites(columns):
+    image = columns((600, 520), seed=5).image
+    serial = AtomLocator(tile_size=256).fit_transform(image)
+    assert len(cut_tiles(image.shape, 256, 14.0)) == 4
+    with joblib.parallel_config(backend="threading"):
+        threaded = AtomLocator(tile_size=256, n_jobs=2).fit_transform(image)
+    assert threaded == serial
 
 
 def test_tiles_and_masks(columns):

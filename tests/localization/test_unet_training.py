@@ -98,13 +98,67 @@ def test_starts_from_given_weights(data, trained, tmp_path):
     assert tuned.loss_curve_[0] < trained.loss_curve_[0]
 
 
+class Recorder(Callback):
+    """Note the weights after each epoch, and the crops that were looked at."""
+
+    def __init__(self, weights, seen):
+        self.weights = weights
+        self.seen = seen
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        # Turns and reflections leave the number of pixels of each class.
+        counts = [(batch[1] == kind).sum((1, 2)).tolist() for kind in (1, 2)]
+        self.seen[training].update(zip(*counts, strict=True))
+
+    def on_epoch_end(self, net, **kwargs):
+        self.weights.append(
+            {
+                name: value.numpy(force=True).copy()
+                for name, value in net.module_.state_dict().items()
+            }
+        )
+
+
 def test_early_stopping_holds_a_part_out(data):
+    seen = {True: set(), False: set()}
     locator = make_locator(
-        max_epochs=12, early_stopping=True, validation_fraction=0.2, n_iter_no_change=1
+        early_stopping=True, validation_fraction=0.2, callbacks=[Recorder([], seen)]
     )
     locator.fit(data.image, data)
     assert len(locator.validation_loss_curve_) == locator.n_iter_
-    assert np.isfinite(locator.validation_loss_curve_).all()
+    assert not seen[True] & seen[False]
+    n_crops = len(seen[True]) + len(seen[False])
+    assert len(seen[False]) == pytest.approx(0.2 * n_crops, abs=1)
+
+
+def test_improvement_less_than_tol_does_not_count(data):
+    options = {"early_stopping": True, "tol": 10.0, "n_iter_no_change": 2}
+    assert make_locator(max_epochs=9, **options).fit(data.image, data).n_iter_ == 3
+
+
+@pytest.mark.parametrize(
+    ("tol", "learning_rate", "seed"), [(0.1, 0.01, 0), (0.0, 0.03, 3)]
+)
+def test_early_stopping_restores_the_best_weights(data, tol, learning_rate, seed):
+    weights = []
+    locator = make_locator(
+        max_epochs=12,
+        learning_rate=learning_rate,
+        early_stopping=True,
+        validation_fraction=0.2,
+        n_iter_no_change=1,
+        tol=tol,
+        callbacks=[Recorder(weights, {True: set(), False: set()})],
+        random_state=seed,
+    ).fit(data.image, data)
+    losses = locator.validation_loss_curve_
+    best = 0
+    for epoch, loss in enumerate(losses):
+        if loss < losses[best] - tol:
+            best = epoch
+    assert 0 < best == locator.n_iter_ - 2 < 10
+    for name, value in weights[best].items():
+        np.testing.assert_array_equal(locator.weights_[name], value)
 
 
 def test_progress_is_written(data, capsys):

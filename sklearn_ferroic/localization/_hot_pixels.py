@@ -1,0 +1,73 @@
+"""Single pixels that no electron optics explains: X-rays, hot pixels, sentinels."""
+
+import numpy as np
+
+# Every so many pixels tell the image's range, about so many in all at the most.
+_SPARSE = 23
+_N_SPARSE = 50_000
+# Hot pixels are so many ranges beyond the range, and stand out from the middle so many
+# times farther than the third of their neighbours does: two of them may be hot too, and
+# of a column as narrow as a pixel it has half the height.
+_BEYOND = 2
+_ABOVE_THIRD = 4
+_ABOVE_COLUMNS = 1.5
+_AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
+
+
+def value_span(image, beyond=1):
+    """Tell the range of an image's pixels that are not hot.
+
+    Parameters
+    ----------
+    image : ndarray
+        Pixels.
+    beyond : float, default=1
+        How far beyond the range between the first and the last per cent of the pixels
+        others may be, in units of it.
+
+    Returns
+    -------
+    span : tuple of float
+        Lowest and highest value.
+    """
+    # Odd, or it might see a few columns of pixels only.
+    step = max(_SPARSE, image.size // _N_SPARSE | 1)
+    values = np.sort(image.flat[::step])
+    n_hot = len(values) // 100
+    low, high = float(values[n_hot]), float(values[-1 - n_hot])
+    margin = beyond * (high - low)
+    return low - margin, high + margin
+
+
+def fill_hot_pixels(image):
+    """Give hot pixels the upper median of those around them.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+
+    Returns
+    -------
+    filled : ndarray of shape (n_rows, n_cols)
+        A copy, or the image itself if no pixel is hot.
+    """
+    low, high = value_span(image, _BEYOND)
+    if low <= image.min() and image.max() <= high:
+        return image
+    row, col = np.nonzero((image < low) | (image > high))
+    padded = np.pad(image, 1, mode="reflect")
+    around = np.stack([padded[row + down, col + along] for down, along in _AROUND])
+    around = around.astype(np.float64)
+    middle = (low + high) / 2
+    third = np.sort(np.abs(around - middle), axis=0)[-3]
+    far = np.abs(image[row, col] - middle)
+    hot = far > _ABOVE_THIRD * third
+    # Where nearly all is empty, columns are far off too.
+    hot &= far > _ABOVE_COLUMNS * far[~hot].max(initial=0)
+    if not hot.any():
+        return image
+    filled = image.copy()
+    # Not halfway between two: counts remain counts.
+    filled[row[hot], col[hot]] = np.sort(around[:, hot], axis=0)[len(_AROUND) // 2]
+    return filled
