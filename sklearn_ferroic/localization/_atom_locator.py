@@ -271,7 +271,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
         The share of the images' local variance above the noise that the columns
         explain, times the share of columns whose fits can be trusted. At most
-        1; comparable between thresholds, spacings and ways to refine.
+        1; comparable between thresholds, spacings and shapes, but not between ways
+        to refine, for only fits can be found wanting.
 
         Parameters
         ----------

@@ -3,11 +3,11 @@
 import numpy as np
 
 from ._columns import SIGMA
-from ._filters import blob_response
+from ._filters import blob_response, noise_response
 from ._windows import render_columns
 
 
-def power_sums(image, valid, fit, inner, width):
+def power_sums(image, valid, fit, inner, calibration, width):
     """Sum up what structure a tile shows and what its columns leave of it.
 
     Parameters
@@ -20,14 +20,17 @@ def power_sums(image, valid, fit, inner, width):
         Its columns.
     inner : tuple of slice
         The tile's own pixels.
+    calibration : Calibration
+        Noise of the image.
     width : float
         Typical sigma, px.
 
     Returns
     -------
-    sums : ndarray of shape (5,)
+    sums : ndarray of shape (6,)
         Squares of the blob response of the image, and of the image less its columns;
         the latter's where it is below zero; numbers of pixels of all and of those.
+        Between them, squares that the noise of the image should leave.
     """
     columns = fit.columns.copy()
     sigma = columns[:, SIGMA]
@@ -40,11 +43,21 @@ def power_sums(image, valid, fit, inner, width):
     seen, left = (
         blob_response(part, width)[inner].astype(np.float64) for part in (image, rest)
     )
+    noise = calibration.noise.variance(image[inner]).astype(np.float64)
+    noise *= (noise_response(width) * calibration.inflation) ** 2
     if valid is not None:
+        noise = noise[valid[inner]]
         seen, left = seen[valid[inner]], left[valid[inner]]
     trough = left[left < 0]
     return np.array(
-        [np.sum(seen**2), np.sum(left**2), np.sum(trough**2), seen.size, trough.size]
+        [
+            np.sum(seen**2),
+            np.sum(left**2),
+            np.sum(noise),
+            np.sum(trough**2),
+            seen.size,
+            trough.size,
+        ]
     )
 
 
@@ -53,7 +66,7 @@ def explained_variance(sums):
 
     Parameters
     ----------
-    sums : ndarray of shape (5,)
+    sums : ndarray of shape (6,)
         Sums of :func:`power_sums` over all tiles.
 
     Returns
@@ -61,8 +74,9 @@ def explained_variance(sums):
     share : float
         At most 1.
     """
-    seen, left, trough, n_pixels, n_trough = sums
-    # Crests of the rest may be columns missed; troughs are noise.
-    noise = trough / max(n_trough, 1)
+    seen, left, noise, trough, n_pixels, n_trough = sums
+    # Crests of the rest may be columns missed; troughs are noise, or columns that are
+    # too bright.
+    noise = min(noise / n_pixels, trough / max(n_trough, 1))
     structure = max(seen / n_pixels - noise, 1e-30)
     return 1 - max(left / n_pixels - noise, 0) / structure

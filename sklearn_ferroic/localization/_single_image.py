@@ -204,7 +204,7 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
         near = (place > -_TAIL * width) & (place < np.add(part.shape, _TAIL * width))
         own = fit.take(near.all(axis=1))
         own.positions[:] -= tile.origin
-        sums = sums + power_sums(part, mask, own, tile.inner(), width)
+        sums = sums + power_sums(part, mask, own, tile.inner(), calibration, width)
     return explained_variance(sums) * float(np.mean(fit.converged))
 
 

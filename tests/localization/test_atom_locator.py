@@ -12,6 +12,8 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, AtomSites
 from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.localization._batch import locate_images, score_images
+from sklearn_ferroic.localization._columns import AMPLITUDE, SIGMA
 from tests.localization._truth import cramer_rao_bound, match
 
 
@@ -414,6 +416,27 @@ def test_score_prefers_the_right_threshold(columns, options):
     images = np.stack([columns(seed=s).image for s in range(2)])
     search = GridSearchCV(AtomLocator(**options), {"threshold": [0.6, 0.1]}, cv=2)
     assert search.fit(images).best_params_ == {"threshold": 0.1}
+
+
+def test_score_falls_if_columns_are_too_bright_dim_wide_or_narrow(columns):
+    truth = columns()
+    locator = AtomLocator().fit(truth.image)
+    scale = {"spacing": locator.spacing_, "width": locator.width_, "n_jobs": None}
+    options = {"threshold": 0.1, "refine": "gaussian", "shape": "circular"}
+    data = [truth.image], [None]
+    (fit,), calibrations = locate_images(*data, tile_size=None, **scale, **options)
+
+    def score(amplitude=1.0, sigma=1.0):
+        table = fit.table.copy()
+        table[:, AMPLITUDE] *= amplitude
+        table[:, SIGMA] *= sigma
+        changed = [fit._replace(table=table)]
+        return score_images(*data, changed, calibrations, tile_size=None, **scale)[0]
+
+    assert score() > 0.98
+    for change in (0.8, 1.2):
+        assert score(amplitude=change) < score() - 0.02
+        assert score(sigma=change) < score() - 0.02
 
 
 def test_given_spacing_is_used(columns):
