@@ -15,8 +15,12 @@ from scipy.ndimage import correlate1d, map_coordinates
 
 from ._binning import sum_blocks
 
-# The field averages over this many spacings (standard deviation).
-_SMOOTHING = 1.25
+# The field averages over this many spacings (standard deviation): more where wide
+# columns leave little background to see between them.
+_SMOOTHING = (1.25, 2.5)
+# Columns overlap little up to the first share of sigma in the spacing, and strongly
+# from the second on.
+_OVERLAP = (0.235, 0.28)
 # Pixels are binned to this many bins a spacing.
 _BINS_PER_SPACING = 2
 # A bin of the first, fine binning is at most sigma over this.
@@ -129,6 +133,22 @@ def bin_sides(spacing, width):
     return fine, max(1, round(spacing / _BINS_PER_SPACING / fine))
 
 
+def strength_of_overlap(spacing, width):
+    """Tell how strongly neighbouring columns overlap.
+
+    Parameters
+    ----------
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma of the columns, px.
+
+    Returns
+    -------
+    strength : float
+        0 where they hardly do, 1 where they are barely resolved.
+    """
+    return float(np.interp(width / spacing, _OVERLAP, (0, 1)))
+
+
 class BackgroundRegression:
     """Local regression of images on a constant and a model of columns.
 
@@ -151,7 +171,9 @@ class BackgroundRegression:
     def __init__(self, total, spread, weight, shape, valid, spacing, width):
         # Products of finely binned images, binned further: columns stay resolved.
         self.fine, self.coarse = bin_sides(spacing, width)
-        self.kernel = _gaussian(_SMOOTHING * spacing / (self.fine * self.coarse))
+        strength = strength_of_overlap(spacing, width)
+        smoothing = np.interp(strength, (0, 1), _SMOOTHING)
+        self.kernel = _gaussian(smoothing * spacing / (self.fine * self.coarse))
         self.valid = valid
         if valid is None:
             share = np.outer(*(_bin_line(length, self.fine) for length in shape))

@@ -21,14 +21,16 @@ from ._scoring import Pixels, scoring_steps
 from ._windows import ColumnWindows
 
 # Rounds for all columns, at first sight and from near: where they stand alone, and
-# where they lean on each other; of ellipses, which take longer to show.
+# where they lean on each other, more the more they overlap; of ellipses, which take
+# longer to show.
 _ROUNDS_ALONE = (2, 1)
-_ROUNDS_LEANING = (3, 3)
+_ROUNDS_LEANING = ((3, 3), (3, 8))
 _ELLIPTICAL_ROUNDS = 5
 # Then columns go on that still move.
 _MAX_EXTRA_ROUNDS = 12
-# Background and columns lean on each other: corrections of one of them fall short.
-_GAIN = 1.4
+# Background and columns lean on each other: corrections of one of them fall short. But
+# where columns overlap, they are in part what the columns are about to correct.
+_GAIN = (1.4, 1.0)
 # Rounds it takes to learn a noise that does not look like that of counts: of images
 # that may be counts, for at high doses more than noise is left at first; of others.
 # From how many pixels.
@@ -140,8 +142,11 @@ def fit_columns(
 def _count_rounds(state, first_look):
     if state.is_elliptical:
         return _ELLIPTICAL_ROUNDS
-    rounds = _ROUNDS_ALONE if state.alone else _ROUNDS_LEANING
-    return rounds[0] if first_look else rounds[1]
+    look = 0 if first_look else 1
+    if state.alone:
+        return _ROUNDS_ALONE[look]
+    few, many = _ROUNDS_LEANING
+    return round(np.interp(state.overlap, (0, 1), (few[look], many[look])))
 
 
 def _guess_typical(values, table):
@@ -200,10 +205,11 @@ def _touch_up_background(windows, state, pixels):
     (level,) = field.at(state.positions, "level")
     change = field.image(windows.image_shape, windows.pad)
     change -= state.background
-    change *= np.float32(_GAIN)
+    gain = float(np.interp(state.overlap, (0, 1), _GAIN))
+    change *= np.float32(gain)
     pixels.shift(change)
     state.background += change
-    state.level += _GAIN * (level - state.level)
+    state.level += gain * (level - state.level)
 
 
 def _repaint(windows, expected, before, after, rows):

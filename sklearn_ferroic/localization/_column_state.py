@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ._background import strength_of_overlap
 from ._columns import (
     AMPLITUDE,
     BACKGROUND,
@@ -50,6 +51,7 @@ class ColumnState:
         self.low, self.high = _bounds(start.table, shape, spacing, width)
         self.spacing = spacing
         self.alone = spacing >= _ALONE * width and not self.is_elliptical
+        self.overlap = strength_of_overlap(spacing, width)
         self.tolerance = _TOLERANCE_ALONE if self.alone else _TOLERANCE
         self.clip()
         self.background, self.regression = None, None

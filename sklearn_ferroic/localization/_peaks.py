@@ -17,9 +17,9 @@ _ONE_BLOB = 0.3
 COMPANY_REACH = 1.5
 # ... of which there are no more than that.
 _MOST_COMPANY = 20
-# Squared troughs are wild beyond so many times their median, which so many tell. Of
-# white noise one in a thousand is.
-_WILD = 25
+# Squared troughs are wild beyond so many times their median, which so many tell; in
+# white noise hardly any is.
+_WILD = 50
 _N_MEDIAN = 20_000
 
 
