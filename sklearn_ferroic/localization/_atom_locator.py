@@ -134,8 +134,10 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     The weighted fit is Fisher scoring [1]_ and `position_std` is the
     Cramér–Rao bound at the fitted values, times how much the noise in the band of the
-    columns exceeds white noise. Images in one call should share one magnification:
-    the scale learned in `fit` is used for all.
+    columns exceeds white noise. It takes the neighbours as known: where `width_` is
+    more than a quarter of `spacing_`, errors are 1.1 to 1.4 times as large. Images in
+    one call should share one magnification: the scale learned in `fit` is used for
+    all.
 
     A pipeline that starts with this estimator has images as samples, and what
     follows has columns. Tools that split samples (GridSearchCV over windows,
