@@ -1,5 +1,6 @@
 """Sites as a text table."""
 
+import csv
 import json
 
 from ._site_extras import as_features, as_labels, as_parameters
@@ -28,6 +29,10 @@ def write_csv(sites, path, *, features, labels, parameters):
     table = to_frame(sites)
     columns = as_features(features, len(sites))
     labels = as_labels(labels, len(sites))
+    if labels is not None and "label" in columns:
+        raise ValueError(
+            'features has a column "label", and labels are given too; rename one.'
+        )
     if labels is not None:
         columns["label"] = labels
     taken = sorted(set(columns) & set(table))
@@ -47,4 +52,7 @@ def write_csv(sites, path, *, features, labels, parameters):
     ]
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in header)
-        table.to_csv(file, index=False, lineterminator="\n")
+        # In quotes, a # begins no comment.
+        table.to_csv(
+            file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+        )

@@ -67,7 +67,7 @@ def as_positions(positions):
     positions : ndarray of shape (n_sites, 2)
         The same, float64.
     """
-    positions = np.asarray(positions, dtype=np.float64)
+    positions = np.array(positions, dtype=np.float64)
     if positions.size == 0:
         positions = positions.reshape(0, 2)
     if positions.ndim != 2 or positions.shape[1] != 2:
@@ -109,9 +109,16 @@ def as_column(name, values, n_sites, trailing=(), dtype=np.intp, missing=0):
     values = np.asarray(values)
     if values.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
-    if dtype is np.intp and not np.array_equal(values, values.astype(np.intp)):
+    if dtype is np.intp and not _are_whole(values):
         raise ValueError(f"{name} must hold whole numbers, got {values.dtype} values.")
-    return values.astype(dtype, copy=False)
+    return values.astype(dtype)
+
+
+def _are_whole(values):
+    if values.dtype.kind not in "buif":
+        return False
+    with np.errstate(invalid="ignore"):
+        return np.array_equal(values, values.astype(np.intp))
 
 
 def as_margin(margin):
@@ -171,7 +178,7 @@ def as_rows(key):
     """
     # scikit-learn's splitters index the rows of a container by (rows, ...).
     if isinstance(key, tuple):
-        if len(key) != 2 or key[1] is not Ellipsis:
+        if len(key) != 1 and (len(key) != 2 or key[1] is not Ellipsis):
             raise IndexError(
                 "AtomSites are indexed along one axis, the sites; got the index "
                 f"{key!r}. Use sites.positions for coordinates."

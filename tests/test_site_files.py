@@ -256,6 +256,22 @@ def test_csv_is_the_table_with_units_and_provenance(sites, tmp_path):
     assert set(units) == set(table) - dimensionless
 
 
+def test_csv_keeps_the_sign_of_a_comment_in_text(sites, tmp_path):
+    labels, features = ["#1", "#2", "a#", "b", "c", "d"], {"Fe#1": np.arange(6.0)}
+    sites.to_csv(tmp_path / "sites.csv", features=features, labels=labels)
+    table = pd.read_csv(tmp_path / "sites.csv", comment="#")
+    assert list(table.label) == labels
+    np.testing.assert_array_equal(table["Fe#1"], np.arange(6.0))
+    np.testing.assert_array_equal(table.row, sites.positions[:, 0])
+
+
+def test_csv_refuses_two_columns_of_labels(sites, tmp_path):
+    with pytest.raises(ValueError, match='features has a column "label"'):
+        sites.to_csv(
+            tmp_path / "sites.csv", features={"label": np.arange(6)}, labels=[0] * 6
+        )
+
+
 def test_csv_without_anything_beside(sites, tmp_path):
     sites.to_csv(str(tmp_path / "sites.csv"))
     table = pd.read_csv(tmp_path / "sites.csv", comment="#")

@@ -49,10 +49,30 @@ def test_what_it_holds(sites):
     )
 
 
+def test_what_is_done_to_the_table_afterwards_moves_no_site():
+    positions, label = np.array([[5.0, 6.0], [7.0, 8.0]]), np.array([0, 1])
+    sites = AtomSites(np.zeros((20, 20)), positions, sublattice=label)
+    positions -= 4
+    label[:] = 0
+    np.testing.assert_array_equal(sites.positions, [[5, 6], [7, 8]])
+    np.testing.assert_array_equal(sites.sublattice, [0, 1])
+
+
+def test_names_of_sublattices_are_refused():
+    with pytest.raises(ValueError, match="sublattice must hold whole numbers"):
+        AtomSites(np.zeros((20, 20)), [[5, 6], [7, 8]], sublattice=["A", "B"])
+
+
 @pytest.mark.parametrize(
     "key",
-    [slice(1, 3), [1, 2], np.array([False, True, True, False]), ([1, 2], Ellipsis)],
-    ids=["slice", "list", "mask", "scikit-learn's tuple"],
+    [
+        slice(1, 3),
+        [1, 2],
+        np.array([False, True, True, False]),
+        ([1, 2], Ellipsis),
+        np.nonzero([False, True, True, False]),
+    ],
+    ids=["slice", "list", "mask", "scikit-learn's tuple", "np.nonzero"],
 )
 def test_indexing_shares_the_images(sites, key):
     part = sites[key]

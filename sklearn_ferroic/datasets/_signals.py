@@ -106,7 +106,9 @@ def to_grey(array, path):
             f"{str(path)!r} holds values of type {array.dtype}; an image of real "
             "numbers is needed."
         )
-    if array.ndim in (3, 4) and array.shape[-1] in (2, 3, 4):
+    if array.ndim in (3, 4) and array.shape[-1] == 1:
+        array = array[..., 0]
+    elif array.ndim in (3, 4) and array.shape[-1] in (2, 3, 4):
         array = _collapse(array, path)
     if array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(

@@ -167,6 +167,11 @@ def _check_sublattices(sites):
             "the other sublattice are missing. Use AtomLocator(n_sublattices=2), "
             "or give AtomSites(..., sublattice=...)."
         )
+    if not _is_located(sites) and not np.isin([0, 1], sites.sublattice).all():
+        raise ValueError(
+            "Sublattices are numbered from 0, the brightest, and 0 and 1 are each "
+            f"other's cages; got {np.unique(sites.sublattice).tolist()}."
+        )
 
 
 def _is_located(sites):

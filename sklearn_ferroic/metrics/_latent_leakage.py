@@ -103,13 +103,17 @@ def latent_leakage_score(
     else:
         code = variant_code(target)
     check_consistent_length(latents, code)
-    if target_type == "variant":
-        known = code.any(axis=1)
-        latents, code = latents[known], code[known]
-    if len(code) < 2:
+    known = code.any(axis=1) if target_type == "variant" else np.ones(len(code), bool)
+    if np.count_nonzero(known) < 2:
         return 0.0
+    if cv is None or isinstance(cv, Integral):
+        latents, code, known = latents[known], code[known], known[known]
     cv = KFold(5, shuffle=True, random_state=0) if cv is None else check_cv(cv)
-    found = explained_share(latents, code, cv.split(latents), n_neighbors)
+    splits = (
+        (train[known[train]], test[known[test]]) for train, test in cv.split(latents)
+    )
+    splits = [sides for sides in splits if all(map(len, sides))]
+    found = explained_share(latents, code, splits, n_neighbors)
     return 0.0 if np.isnan(found) else found
 
 

@@ -5,6 +5,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_consistent_length
 
 from ..model_selection import SpatialBlockKFold
+from ..sites import AtomSites
 from ._angle_coherence import WORST_ANGLE_COHERENCE, angle_coherence_score
 from ._labels import encode_labels
 from ._latent_leakage import angle_code, explained_share, variant_code
@@ -158,6 +159,8 @@ def neg_latent_leakage_scorer(estimator, X, y=None):
     pose = read_pose(steps, samples)
     if pose is None:
         return WORST_LEAKAGE
+    # Sites are given for an AngleRegistration's sake.
+    y = None if isinstance(y, AtomSites) else y
     code, known = _target(pose.angle if y is None else np.asarray(y))
     check_consistent_length(pose.angle, code)
     known &= np.isfinite(pose.angle) & np.isfinite(pose.latents).all(axis=1)

@@ -81,6 +81,9 @@ class _OutputClusterer(ClusterMixin, BaseEstimator):
         features = np.asarray(X)
         if ANGLE in self.names:
             offsets = OFFSETS[0] in self.names
+            pose = [ANGLE, *OFFSETS] if offsets else [ANGLE]
+            order = [*pose, *(name for name in self.names if name not in pose)]
+            features = features[:, [self.names.index(name) for name in order]]
             features = AngleAwareScaler(translation=offsets).fit_transform(features)
         n_clusters = min(self.n_clusters, len(np.unique(features, axis=0)))
         return KMeans(n_clusters, n_init=4, random_state=0).fit_predict(features)
@@ -90,4 +93,4 @@ def _ending_in_clusterer(steps, n_clusters):
     last = steps[-1]
     if hasattr(last, "predict") or hasattr(last, "fit_predict"):
         return steps
-    return [*steps, _OutputClusterer(n_clusters, feature_names(last))]
+    return [*steps, _OutputClusterer(n_clusters, feature_names(*steps))]

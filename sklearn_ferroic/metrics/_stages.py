@@ -12,7 +12,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import _num_samples
 
-from ..localization import AtomLocator
+from ..localization._images_to_sites import ImagesToSitesMixin
 from ..sites import AtomSites
 
 
@@ -38,7 +38,7 @@ def list_steps(estimator):
 def begin(estimator, X):
     """Give the steps and the samples before the first; images are located."""
     steps = list_steps(estimator)
-    if isinstance(steps[0], AtomLocator):
+    if isinstance(steps[0], ImagesToSitesMixin):
         X, steps = steps[0].transform(X), steps[1:]
     n_samples = _num_samples(X)
     sites = X if isinstance(X, AtomSites) else None
@@ -81,9 +81,13 @@ def send(samples, step):
     return samples._replace(values=make(samples.values))
 
 
-def feature_names(step):
-    """List the names of a step's output, none where it has no names."""
-    try:
-        return [str(name) for name in step.get_feature_names_out()]
-    except (AttributeError, ValueError):
-        return []
+def feature_names(*steps):
+    """List the names of the last step's output, none where it has no names."""
+    names = []
+    for step in steps:
+        try:
+            # Many a step names its output by its input.
+            names = list(map(str, step.get_feature_names_out(names or None)))
+        except (AttributeError, ValueError):
+            names = []
+    return names

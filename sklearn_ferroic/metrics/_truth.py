@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..sites import AtomSites
+
 
 def check_truth(y, scorer, kind, instead):
     """Refuse to score without a truth.
@@ -25,9 +27,9 @@ def check_truth(y, scorer, kind, instead):
     Raises
     ------
     ValueError
-        If `y` is None.
+        If `y` is None, or AtomSites, which an AngleRegistration is fitted to.
     """
-    if y is None:
+    if y is None or isinstance(y, AtomSites):
         raise ValueError(
             f"{scorer} needs the true {kind}: give y, one a sample, to fit of the "
             f"search. Without a truth use {instead}."

@@ -378,3 +378,8 @@ def test_zspy_with_a_pickle_among_the_filters_is_refused(tmp_path):
     array.write_text(json.dumps(settings | {"filters": [{"id": "pickle"}]}))
     with pytest.raises(ValueError, match="pickled objects, which are never loaded"):
         load_image(path)
+
+
+def test_a_single_channel_is_no_axis_of_a_stack(tmp_path):
+    np.save(tmp_path / "image.npy", IMAGE[..., None])
+    np.testing.assert_array_equal(load_image(tmp_path / "image.npy").image, IMAGE)

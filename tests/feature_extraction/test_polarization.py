@@ -170,5 +170,9 @@ def test_refusals():
     sites = make_sites()
     with pytest.raises(ValueError, match=r"one sublattice.*n_sublattices=2"):
         PolarizationVector().fit_transform(sites[sites.sublattice == 1])
+    table = sites.images, sites.positions
+    shifted = AtomSites(*table, sublattice=sites.sublattice + 1)
+    with pytest.raises(ValueError, match=r"numbered from 0.*got \[1, 2\]"):
+        PolarizationVector().fit(shifted)
     with pytest.raises(ValueError, match="no sites"):
         PolarizationVector().fit(sites[:0])

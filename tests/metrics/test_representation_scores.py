@@ -10,6 +10,7 @@ from sklearn_ferroic.metrics import (
     rotation_equivariance_score,
     rotation_equivariance_scorer,
 )
+from sklearn_ferroic.model_selection import SpatialBlockKFold
 
 SIDE = 17
 
@@ -205,3 +206,18 @@ def test_a_collapsed_angle_gets_the_worst_leakage(estimator):
     assert neg_latent_leakage_scorer(estimator, X) == -1
     assert neg_latent_leakage_scorer(estimator, np.full_like(X, np.nan)) == -1
     assert rotation_equivariance_scorer(estimator, X) <= 0
+
+
+@pytest.mark.parametrize("folds", ["blocks", "splits"])
+def test_folds_are_of_all_samples_if_some_have_no_variant(folds):
+    rng = np.random.default_rng(0)
+    variant = rng.integers(0, 3, 400)
+    latents = np.eye(3)[variant] + 0.1 * rng.normal(size=(400, 3))
+    place = np.argwhere(np.ones((20, 20)))
+    cv = SpatialBlockKFold(4, coordinates=place)
+    variant[:80] = -1
+    cv = cv if folds == "blocks" else list(cv.split(latents))
+    leakage = latent_leakage_score(latents, variant, target_type="variant", cv=cv)
+    assert leakage > 0.95
+    variant[:] = -1
+    assert latent_leakage_score(latents, variant, target_type="variant", cv=cv) == 0

@@ -5,17 +5,20 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import (
     AngleAwareScaler,
+    AngleRegistration,
     AtomLocator,
     PatchExtractor,
     PolarizationVector,
     metrics,
 )
+from sklearn_ferroic.localization._images_to_sites import ImagesToSitesMixin
 from sklearn_ferroic.model_selection import SpatialBlockKFold
 from tests._scoring import (
     NEED_ANGLES,
@@ -193,6 +196,46 @@ def test_a_step_on_sites_may_name_the_angle(sites, true_angle):
     assert score > -1
     # there is no window to turn
     assert metrics.rotation_equivariance_scorer(pipeline, sites) == -1
+
+
+class Located(ImagesToSitesMixin, BaseEstimator):
+    """A locator of another kind, which knows the sites beforehand."""
+
+    def __init__(self, sites=None):
+        self.sites = sites
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return self.sites
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+@pytest.mark.parametrize("scoring", ["spatial_coherence", "reconstruction"])
+def test_any_locator_may_come_first(fitted, sites, scoring):
+    score = metrics.get_scorer(scoring)
+    whole = make_pipeline(Located(sites), *fitted("VAE"))
+    assert score(whole, list(sites.images)) == score(fitted("VAE"), sites) > 0
+
+
+def test_registration_changes_no_domain(fitted, sites):
+    pipeline = fitted("VAE")
+    registration = AngleRegistration().fit(pipeline.transform(sites), sites)
+    registered = make_pipeline(*pipeline, registration)
+    score = metrics.spatial_coherence_scorer
+    expected = score(pipeline, sites, n_clusters=4)
+    assert score(registered, sites, n_clusters=4) == pytest.approx(expected, abs=0.02)
+
+
+def test_sites_given_for_a_registration_are_no_truth(fitted, sites):
+    pipeline = fitted("VAE")
+    leakage = metrics.neg_latent_leakage_scorer
+    assert leakage(pipeline, sites, sites) == leakage(pipeline, sites)
+    with pytest.raises(ValueError, match="needs the true variants"):
+        metrics.variant_accuracy_scorer(pipeline, sites, sites)
 
 
 def test_what_scorers_refuse(fitted, sites):

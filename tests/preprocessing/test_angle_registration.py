@@ -22,6 +22,13 @@ from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.metrics import angular_error
 from tests._truth import match
 
+
+def test_without_polarization_in_the_middle_of_a_pipeline():
+    X = np.zeros((4, 2))
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        make_pipeline(AngleRegistration(), AngleAwareScaler()).fit(X)
+
+
 UNDETERMINED = "The angle's offset is undetermined and the angle left as it is"
 
 
