@@ -28,9 +28,9 @@ def power_sums(image, valid, fit, inner, calibration, width):
     Returns
     -------
     sums : ndarray of shape (6,)
-        Squares of the blob response of the image, and of the image less its columns;
-        the latter's where it is below zero; numbers of pixels of all and of those.
-        Between them, squares that the noise of the image should leave.
+        Squares of the blob response of the image, of the image less its columns, and
+        of the noise that was learned; squares of the second where it is below zero;
+        numbers of pixels of all and of those.
     """
     columns = fit.columns.copy()
     sigma = columns[:, SIGMA]

@@ -106,8 +106,6 @@ def latent_leakage_score(
     known = code.any(axis=1) if target_type == "variant" else np.ones(len(code), bool)
     if np.count_nonzero(known) < 2:
         return 0.0
-    if cv is None or isinstance(cv, Integral):
-        latents, code, known = latents[known], code[known], known[known]
     cv = KFold(5, shuffle=True, random_state=0) if cv is None else check_cv(cv)
     splits = (
         (train[known[train]], test[known[test]]) for train, test in cv.split(latents)

@@ -53,17 +53,22 @@ def halves(first, second, angle, wave=6.0):
     ]
 
 
+def antiphase(ratio, scatter, seed):
+    """One crystal with A and B exchanged beyond a line at a random angle."""
+    rng = np.random.default_rng(seed)
+    positions, truth = perovskite(rng.uniform(0, np.pi / 2))
+    angle = rng.uniform(0, 2 * np.pi)
+    both = halves((positions, truth), (positions, 1 - truth), angle)
+    return *seen(*both, ratio, scatter, rng), angle
+
+
 LEVELS = [(0.4, 0.05), (0.85, 0.05), (0.6, 0.2)]
 
 
 @pytest.mark.parametrize("ratio, scatter", LEVELS)
 @pytest.mark.parametrize("seed", range(5))
 def test_an_antiphase_boundary_exchanges_names(ratio, scatter, seed):
-    rng = np.random.default_rng(seed)
-    positions, truth = perovskite(rng.uniform(0, np.pi / 2))
-    angle = rng.uniform(0, 2 * np.pi)
-    both = halves((positions, truth), (positions, 1 - truth), angle)
-    positions, brightness, truth = seen(*both, ratio, scatter, rng)
+    positions, brightness, truth, _ = antiphase(ratio, scatter, seed)
     label = assign_sublattices(positions, brightness, SPACING)
     # Beside the boundary brightness alone tells.
     assert np.mean(label == truth) > 0.98
@@ -73,11 +78,7 @@ def test_an_antiphase_boundary_exchanges_names(ratio, scatter, seed):
 @pytest.mark.parametrize("rise", [1.5, 3.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_thickness_hides_no_antiphase_boundary(ratio, rise, seed):
-    rng = np.random.default_rng(seed)
-    positions, truth = perovskite(rng.uniform(0, np.pi / 2))
-    angle = rng.uniform(0, 2 * np.pi)
-    both = halves((positions, truth), (positions, 1 - truth), angle)
-    positions, brightness, truth = seen(*both, ratio, 0.05, rng)
+    positions, brightness, truth, angle = antiphase(ratio, 0.05, seed)
     brightness *= rise ** ((positions - SIDE / 2) @ directions(angle)[0] / SIDE)
     label = assign_sublattices(positions, brightness, SPACING)
     assert np.mean(label == truth) > 0.97
