@@ -37,7 +37,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         Distance of nearest neighbours, px; for a perovskite along a cube axis
         with both cations seen, the unit cell over √2. Estimated if None.
 
-    threshold : float, default=0.1
+    threshold : float, default=0.03
         Faintest column kept, as a share of the brightest column within about one
         and a half spacings. Columns must also stand out from the noise.
 
@@ -182,7 +182,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         *,
         sublattice=None,
         spacing=None,
-        threshold=0.1,
+        threshold=0.03,
         n_sublattices="auto",
         refine="gaussian",
         shape="circular",

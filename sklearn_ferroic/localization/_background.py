@@ -64,11 +64,8 @@ class Background(NamedTuple):
         fields : list of ndarray of shape (n,)
             Their values.
         """
-        place = ((positions - (self.binning - 1) / 2) / self.binning).T
-        return [
-            map_coordinates(getattr(self, name), place, order=1, mode="nearest")
-            for name in names
-        ]
+        fields = [getattr(self, name) for name in names]
+        return _sample(fields, positions, self.binning)
 
     def image(self, shape, pad):
         """Interpolate the level between the coarse pixels.
@@ -105,6 +102,12 @@ class Background(NamedTuple):
             near = level[:, start : start + len(share)]
             np.matmul(near, share, out=fine[:, strip])
         return fine
+
+
+def _sample(fields, positions, binning):
+    """Interpolate fields on the coarse grid at positions in px."""
+    place = ((positions - (binning - 1) / 2) / binning).T
+    return [map_coordinates(f, place, order=1, mode="nearest") for f in fields]
 
 
 def _between(length, pad, n_coarse, binning):

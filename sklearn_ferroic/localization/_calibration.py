@@ -46,6 +46,12 @@ _MIN_CLEAR = 20
 # columns whose width's logarithm is off by no more than that.
 _SURE = 2.5
 _USUAL = 0.3
+# Widths of the filters that faint columns are matched with, in units of that of the
+# bright ones: columns of light atoms are narrower.
+_FILTER_WIDTHS = (1.0, 0.7)
+# Fits until the common stretch of the columns is known, and what change counts as none.
+_MAX_STRETCH_ROUNDS = 4
+_STRETCH_TOLERANCE = 0.02
 # Columns so many widths apart do not overlap.
 _OVERLAP = 8
 # Images of so many square spacings without a mask are looked at as a whole, ...
@@ -180,15 +186,22 @@ def calibrate(image, valid, spacing, width, shape="circular"):
         table = table[at_pixels(valid, table[:, ROW : COL + 1])]
     if not len(table):
         return None
-    fit = fit_columns(
-        image,
-        table,
-        spacing=spacing,
-        width=width,
-        first_look=True,
-        valid=valid,
-        elliptical=shape == "elliptical",
-    )
+    start, stretch = table, np.zeros(2)
+    for _ in range(_MAX_STRETCH_ROUNDS):
+        fit = fit_columns(
+            image,
+            table,
+            spacing=spacing,
+            width=width,
+            first_look=True,
+            valid=valid,
+            elliptical=shape == "elliptical",
+            stretch=stretch,
+        )
+        change = np.hypot(*(fit.typical.stretch - stretch))
+        table, stretch = fit.table, np.array(fit.typical.stretch)
+        if change < _STRETCH_TOLERANCE:
+            break
     model = render_columns(image.shape, fit.columns, width)
     rest = image - model
     left = blob_response(rest if valid is None else rest * valid, blob_width)
@@ -201,7 +214,7 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     if is_small:
         level = noise_response(blob_width) * inflation
         floor = Floor(image, level, width, fit.typical.noise)
-        seen = floor.times(table) > FIRST_GLANCE * limit
+        seen = floor.times(start) > FIRST_GLANCE * limit
         if seen.mean() >= 1 - _MAX_DROWNED:
             first = FirstLook(fit.take(seen), matched[seen], rest, left)
     typical = bin_typical(fit.typical, 1 / side**2)
@@ -286,8 +299,14 @@ def significance_of(fit, image, valid, noise, inflation, width, known=None, mode
             fit.positions, distance_upper_bound=_OVERLAP * width
         )
         near = np.flatnonzero(np.isfinite(distance))
-        matched = matched_significance(
-            image, fit.take(near), noise, width, valid=valid, model=model
+        matched = np.max(
+            [
+                matched_significance(
+                    image, fit.take(near), noise, share * width, valid, model
+                )
+                for share in _FILTER_WIDTHS
+            ],
+            axis=0,
         )
         doubted = np.isfinite(significance[near]) | ~sure[near]
         significance[near[doubted]] = matched[doubted]

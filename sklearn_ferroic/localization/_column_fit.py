@@ -10,14 +10,19 @@ How many rounds there are for all, and when a column rests, no other column has 
 in: a part of the image gives the columns of the whole.
 """
 
+from functools import partial
+
 import numpy as np
 
 from ._background import BackgroundRegression, bin_sides
 from ._column_state import ColumnState
-from ._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical
+from ._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical, ellipse_of
+from ._coupling import is_crowded
+from ._gaussian import slopes
 from ._hot_pixels import value_span
+from ._joint_fit import JointFit
 from ._noise import estimate_noise, guess_noise
-from ._scoring import Pixels, scoring_steps
+from ._scoring import Pixels, common_stretch_step, scoring_steps
 from ._windows import ColumnWindows
 
 # Rounds for all columns, at first sight and from near: where they stand alone, and
@@ -31,11 +36,19 @@ _MAX_EXTRA_ROUNDS = 12
 # Background and columns lean on each other: corrections of one of them fall short. But
 # where columns overlap, they are in part what the columns are about to correct.
 _GAIN = (1.4, 1.0)
-# Rounds it takes to learn a noise that does not look like that of counts: of images
-# that may be counts, for at high doses more than noise is left at first; of others.
-# From how many pixels.
-_NOISE_ROUNDS = (8, 4)
+# Pixels from which the noise is estimated, and relative change of the variance below
+# which the estimate of the round before was good enough for the weights.
 _N_NOISE_PIXELS = 100_000
+_NOISE_TOLERANCE = 0.1
+# Columns whose mean squared weighted residual is so many times the median one do not
+# count for it.
+_MAX_RELATIVE_MISFIT = 4
+# Least degrees of freedom of a pixel.
+_MIN_FREEDOM = 0.3
+# Common stretch below which columns count as round: the logarithm of the ratio of the
+# axes, and that in standard errors.
+_MIN_STRETCH = 0.03
+_MIN_STRETCH_STD = 4
 # So few columns are painted anew by themselves.
 _FEW = 0.2
 # So many spacings around columns that have been given up, others are fitted anew.
@@ -56,6 +69,7 @@ def fit_columns(
     valid=None,
     elliptical=False,
     ellipse=None,
+    stretch=(0.0, 0.0),
 ):
     """Fit all columns of an image together.
 
@@ -81,6 +95,10 @@ def fit_columns(
     ellipse : ndarray of shape (n, 2), default=None
         Ratio and angle of the axes that elliptical columns start from; round if None.
 
+    stretch : tuple of float, default=(0.0, 0.0)
+        Stretch of all columns in common, if `typical` is None; another estimate of it
+        is learned.
+
     Returns
     -------
     fit : ColumnFit
@@ -88,14 +106,20 @@ def fit_columns(
     """
     learns = typical is None
     if learns:
-        typical = _guess_typical(image if valid is None else image[valid], table)
-    if elliptical and ellipse is None:
+        typical = _guess_typical(image, table, valid)._replace(stretch=tuple(stretch))
+    if not elliptical:
+        ellipse = _common_ellipse(typical, len(table))
+    elif ellipse is None:
         ellipse = np.tile([1.0, 0.0], (len(table), 1))
     start = ColumnFit(table, None, None, ellipse, typical)
     windows = ColumnWindows(image, table, width, valid)
-    pixels, state = Pixels(windows), ColumnState(start, image.shape, spacing, width)
+    pixels = Pixels(windows)
+    state = ColumnState(start, image.shape, spacing, width, elliptical)
+    if len(table) and (state.overlap > 0 or is_crowded(state.table)):
+        return _fit_jointly(
+            windows, state, pixels, width_scatter, learns=learns, first_look=first_look
+        )
     n_rounds = _count_rounds(state, first_look)
-    n_noise_rounds = _NOISE_ROUNDS[not typical.noise.is_of_counts]
     expected, painted, moved = np.empty(windows.shape, dtype=np.float32), None, None
     for turn in range(n_rounds + _MAX_EXTRA_ROUNDS if len(table) else 0):
         for_all = turn < n_rounds
@@ -117,8 +141,7 @@ def fit_columns(
         if for_all and 0 < turn < n_rounds - first_look:
             _touch_up_background(windows, state, pixels)
         if learns and turn > 0:
-            known = _learn_noise(windows, state, pixels, expected)
-            n_rounds = n_rounds if known else max(n_rounds, n_noise_rounds)
+            _learn_noise(windows, state, pixels, expected)
         measure = learns or turn == patience or turn >= n_rounds - 1
         step = scoring_steps(
             windows, state, active, pixels, width_scatter, measure=measure
@@ -134,13 +157,52 @@ def fit_columns(
             if state.spoilt.any():
                 _leave_out_defects(windows, state)
     if learns and len(table):
-        level = float(np.median(state.level))
-        state.typical = state.typical._replace(level=level)
+        _learn_shape(windows, state, pixels)
     return state.finish()
 
 
+def _learn_shape(windows, state, pixels):
+    """Note the level under the columns, and their common stretch."""
+    stretch = (0.0, 0.0)
+    if not state.fits_stretch:
+        if not pixels.ready:
+            pixels.update(pixels.expected, state.typical)
+        stretch = _updated_stretch(windows, state, pixels)
+    level = float(np.median(state.level))
+    state.typical = state.typical._replace(level=level, stretch=stretch)
+
+
+def _fit_jointly(windows, state, pixels, width_scatter, *, learns, first_look):
+    """Fit columns that overlap, all of them and the background jointly."""
+    _fit_background(windows, state)
+    fit = JointFit(windows, pixels, state, partial(_regression, windows, state))
+    learn_noise = partial(_learn_noise, windows, state, pixels) if learns else None
+    fit.run(width_scatter, learn_noise, first_look)
+    if learns:
+        _learn_shape(windows, state, pixels)
+    return state.finish()
+
+
+def _common_ellipse(typical, n):
+    """Return the ellipse of n columns that share one, None if they are round."""
+    if not typical.is_stretched:
+        return None
+    return np.repeat(ellipse_of(np.array([typical.stretch])), n, axis=0)
+
+
+def _updated_stretch(windows, state, pixels):
+    """Return the common stretch after another step, (0, 0) if it is not significant."""
+    table = state.table
+    if not state.is_elliptical:
+        table = np.hstack([table, np.zeros((len(table), 2))])
+    step, std = common_stretch_step(windows, table, pixels)
+    stretch = np.add(state.typical.stretch, step)
+    least = max(_MIN_STRETCH, _MIN_STRETCH_STD * std)
+    return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)
+
+
 def _count_rounds(state, first_look):
-    if state.is_elliptical:
+    if state.fits_stretch:
         return _ELLIPTICAL_ROUNDS
     look = 0 if first_look else 1
     if state.alone:
@@ -149,12 +211,12 @@ def _count_rounds(state, first_look):
     return round(np.interp(state.overlap, (0, 1), (few[look], many[look])))
 
 
-def _guess_typical(values, table):
+def _guess_typical(image, table, valid):
     return Typical(
-        noise=guess_noise(values),
+        noise=guess_noise(image, valid),
         level=float(np.median(table[:, BACKGROUND])) if len(table) else 0.0,
         misfit=np.inf,
-        span=value_span(values),
+        span=value_span(image if valid is None else image[valid]),
     )
 
 
@@ -165,14 +227,14 @@ def _leave_out_defects(windows, state):
     state.regression.leave_out(windows.render(defects)[windows.crop] > _DEFECT)
 
 
-def _fit_background(windows, state):
-    """Fit the background, let all columns grow and widen as it asks."""
+def _regression(windows, state):
+    """Prepare the regression of the background for the columns as they are."""
     total, spread = windows.render_binned(
         state.table, bin_sides(state.spacing, windows.unit)[0]
     )
     weight = state.typical.noise.variance(total + np.float32(state.typical.level))
     np.divide(np.float32(1), weight, out=weight)
-    state.regression = BackgroundRegression(
+    return BackgroundRegression(
         total,
         spread,
         weight,
@@ -181,12 +243,18 @@ def _fit_background(windows, state):
         state.spacing,
         windows.unit,
     )
+
+
+def _fit_background(windows, state):
+    """Fit the background, let all columns grow and widen as it asks."""
+    state.regression = _regression(windows, state)
+    total = state.regression.total
     if state.is_elliptical:
         total = state.regression.mean(windows.render(state.table)[windows.crop])
     residual = state.regression.mean(windows.image[windows.crop]) - total
     # Hot pixels are no background.
     np.clip(residual, *state.typical.span, out=residual)
-    field = state.regression.fit(residual)
+    state.field = field = state.regression.fit(residual)
     state.level, growth, widening = field.at(
         state.positions, "level", "growth", "widening"
     )
@@ -222,19 +290,24 @@ def _repaint(windows, expected, before, after, rows):
 
 
 def _learn_noise(windows, state, pixels, expected):
-    """Learn the noise from what is left; tell whether it had been guessed rightly."""
-    guess, noise = state.typical.noise, _noise_left(windows, expected, state.spacing)
+    """Estimate the noise from the residual; restart where the weights change."""
+    before = state.typical.noise
+    noise = _residual_noise(windows, state, expected)
     state.typical = state.typical._replace(noise=noise)
-    known = noise.is_of_counts and guess.is_of_counts
-    if not known:
-        # The information was guesswork.
+    level = np.float32([noise.offset, np.quantile(expected[windows.crop], 0.99)])
+    ratio = noise.variance(level) / before.variance(level)
+    if np.abs(np.log(ratio / ratio.mean())).max() > _NOISE_TOLERANCE:
         state.step_size[:] = np.inf
+    if np.abs(np.log(ratio)).max() > _NOISE_TOLERANCE:
         pixels.update(expected, state.typical)
-    return known
 
 
-def _noise_left(windows, expected, spacing):
-    rows = np.flatnonzero(windows.whole)
+def _residual_noise(windows, state, expected):
+    """Estimate the noise from the residual in the windows of whole columns."""
+    # Bright particles and other columns that are no Gaussians show no noise.
+    misfit = state.misfit[:, 0]
+    is_good = misfit < _MAX_RELATIVE_MISFIT * np.median(misfit[np.isfinite(misfit)])
+    rows = np.flatnonzero(windows.whole & is_good)
     rows = rows if rows.size else np.arange(len(windows.whole))
     disc = windows.disc > 0
     n_columns = max(_N_NOISE_PIXELS // np.count_nonzero(disc), 16)
@@ -243,6 +316,19 @@ def _noise_left(windows, expected, spacing):
         windows.cut(image, rows)[:, disc]
         for image in (windows.on_image, windows.image, expected)
     )
-    # Five parameters are fitted to the pixels that are a column's own.
-    n_own = min(np.count_nonzero(disc), max(spacing**2, 8))
-    return estimate_noise(values[on_image], mean[on_image], 1 - 5 / n_own)
+    freedom = 1 - _leverage(windows, state, rows, mean, disc)
+    square = (values - mean) ** 2 / np.maximum(freedom, _MIN_FREEDOM)
+    return estimate_noise(mean[on_image], square[on_image])
+
+
+def _leverage(windows, state, rows, mean, disc):
+    """Return by how much the fit of each column follows the pixels of its window."""
+    table = state.table[rows]
+    slope = slopes(table, windows.anchor[rows], windows.unit)[:, : state.n_parameters]
+    covariance = state.covariance[rows]
+    known = (covariance != 0).any(axis=(1, 2))[:, None, None]
+    factor = np.linalg.cholesky(np.where(known, covariance, np.eye(state.n_parameters)))
+    parts = (known * factor).transpose(0, 2, 1) @ slope
+    shape = windows.gaussians(state.table, rows)[:, disc]
+    leverage = np.square(parts.astype(np.float32) @ windows.quadratic[:, disc])
+    return leverage.sum(axis=1) * shape**2 / state.typical.noise.variance(mean)

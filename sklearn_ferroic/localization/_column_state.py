@@ -43,9 +43,11 @@ class ColumnState:
         Shape of the image.
     spacing, width : float
         Nearest-neighbour spacing and typical sigma, px.
+    fits_stretch : bool, default=False
+        Whether each column has a stretch of its own to fit.
     """
 
-    def __init__(self, start, shape, spacing, width):
+    def __init__(self, start, shape, spacing, width, fits_stretch=False):
         self.start, self.table = start.columns, start.columns.copy()
         self.level, self.typical = start.table[:, BACKGROUND], start.typical
         self.low, self.high = _bounds(start.table, shape, spacing, width)
@@ -55,7 +57,10 @@ class ColumnState:
         self.tolerance = _TOLERANCE_ALONE if self.alone else _TOLERANCE
         self.clip()
         self.background, self.regression = None, None
-        n, n_parameters = self.table.shape
+        n = len(self.table)
+        # Amplitude, row, col, sigma; and the stretch where it is fitted.
+        n_parameters = STRETCH.stop if fits_stretch else SIGMA + 1
+        self.n_parameters, self.fits_stretch = n_parameters, fits_stretch
         self.std = np.full((n, n_parameters), np.nan)
         self.covariance = np.zeros((n, n_parameters, n_parameters))
         self.last_step = np.zeros((n, n_parameters))
@@ -75,7 +80,7 @@ class ColumnState:
 
     @property
     def is_elliptical(self):
-        """Whether columns may be longer along one direction."""
+        """Whether columns are longer along one direction."""
         return self.table.shape[1] > SIGMA + 1
 
     def moving(self, for_all=False):
@@ -122,14 +127,36 @@ class ColumnState:
         ):
             step[:, places] = np.clip(step[:, places], -limit, limit)
         self.table = before.copy()
-        self.table[rows] += step
+        self.table[rows, : self.n_parameters] += step
         self.clip()
-        change = np.abs(self.table[rows] - before[rows]) / std
+        change = np.abs(self.table[rows] - before[rows])[:, : self.n_parameters] / std
         # Where columns overlap, widths and heights crawl together; positions do not
         # mind.
         change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= 0.1
         change = np.where(np.isfinite(change), change, np.inf)
         self.step_size[rows] = change.max(axis=1)
+
+    def bounded(self, step):
+        """Bound the steps of all columns such that the model stays nearly linear."""
+        sigma = self.table[:, SIGMA, None]
+        step = step.copy()
+        for places, limit in (
+            (slice(ROW, COL + 1), 0.4 * sigma),
+            (slice(SIGMA, SIGMA + 1), 0.25 * sigma),
+            (STRETCH, 0.3),
+        ):
+            step[:, places] = np.clip(step[:, places], -limit, limit)
+        return step
+
+    def advance(self, step):
+        """Take steps of all columns within their bounds; note their size."""
+        before = self.table
+        self.table = before.copy()
+        self.table[:, : self.n_parameters] += step
+        self.clip()
+        change = np.abs(self.table - before)[:, : self.n_parameters] / self.std
+        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= 0.1
+        self.step_size = np.nan_to_num(change).max(axis=1)
 
     def give_up(self, reach, whole):
         """Put columns that are no Gaussians back to where they started, to stay.

@@ -26,12 +26,22 @@ class Typical(NamedTuple):
         Mean squared pull of the pixels of the median column.
     span : tuple of float
         Lowest and highest value of pixels that are not hot.
+    stretch : tuple of float, default=(0.0, 0.0)
+        Stretch of all columns in common, as astigmatism, drift or vibration make it:
+        the logarithm of the ratio of the axes, and twice the angle of the long axis, as
+        a vector.
     """
 
     noise: NoiseModel
     level: float
     misfit: float
     span: tuple
+    stretch: tuple = (0.0, 0.0)
+
+    @property
+    def is_stretched(self):
+        """Whether columns are fitted as ellipses of a common shape."""
+        return any(self.stretch)
 
 
 class ColumnFit(NamedTuple):

@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from ._calibration import CLEAR
 from ._columns import AMPLITUDE, COL, ROW
 from ._neighbors import neighbor_pairs
-from ._peaks import COMPANY_REACH, drop_crowded
+from ._peaks import COMPANY_REACH, brightest_near, drop_crowded
 
 # A faint column has at least so many neighbours within a spacing and a half.
 _MIN_COMPANY = 2
@@ -24,6 +24,14 @@ _WEAK_RANGE = (1.5, 6.0)
 _MIN_WEAK = 20
 _MIN_SHARE = 0.25
 _MIN_MEDIAN = 2.5
+# A column is faint below this share of the brightest one near it. Where there are at
+# least so many faint ones, a candidate among them is a column if it is this significant
+# and has this share of the height of the lower quarter of the nearest few.
+_FAINT_SHARE = 0.5
+_MIN_FAINT = 20
+_N_KIND = 8
+_MIN_KIND_SHARE = 0.5
+_LEAST_SIGNIFICANCE = 2.0
 
 
 def weakest(calibration):
@@ -70,18 +78,17 @@ def has_room(places, height, positions, spacing):
 
 
 def stand_apart(fit, significance, calibration, spacing):
-    """Tell which columns stand above the noise and apart from each other.
+    """Select the candidates that are columns.
 
-    A column must stand as high above the noise as the calibration says, or be
-    surrounded by such columns where a column of its kind is to be expected: then it
-    is one if it stands nearer to their signal over noise than to none.
+    A candidate is a column if it is significant; or, at a lower significance, if
+    columns surround it and it is at least half as bright as the faint columns nearby.
 
     Parameters
     ----------
     fit : ColumnFit
         Candidates.
     significance : ndarray of shape (n,)
-        Their signal over noise.
+        Their signal to noise ratio.
     calibration : Calibration
         Noise of the image.
     spacing : float
@@ -93,17 +100,32 @@ def stand_apart(fit, significance, calibration, spacing):
         Which candidates are columns, in order.
     """
     firm = _firm(fit, significance, calibration, spacing)
-    lowest = weakest(calibration)
-    if lowest == calibration.significance or not firm.size:
+    if not firm.size:
         return firm
     places, known = fit.positions, fit.positions[firm]
     around = _surrounded(places, known, spacing)
-    weak = np.flatnonzero(around & (significance > lowest))
-    weak = np.setdiff1d(weak, firm)
-    height = fit.table[weak, AMPLITUDE]
-    weak = weak[has_room(places[weak], height, known, spacing)]
-    limit = _weak_limit(significance[[*weak, *firm[around[firm]]]])
-    return np.sort([*firm, *weak[significance[weak] > limit]])
+    weak = np.setdiff1d(np.flatnonzero(around & (significance > _WEAKEST)), firm)
+    height = fit.table[:, AMPLITUDE]
+    weak = weak[has_room(places[weak], height[weak], known, spacing)]
+    faint = firm[around[firm] & _is_faint(fit, firm, spacing)]
+    least = np.full(len(weak), np.inf)
+    if len(faint) >= _MIN_FAINT:
+        # An expected place, and as bright as its kind.
+        n_asked = min(_N_KIND, len(faint))
+        _, near = cKDTree(places[faint]).query(places[weak], k=[*range(1, n_asked + 1)])
+        least = _MIN_KIND_SHARE * np.quantile(height[faint[near]], 0.25, axis=1)
+    chosen = (height[weak] > least) & (significance[weak] > _LEAST_SIGNIFICANCE)
+    if weakest(calibration) < calibration.significance:
+        drowned = _weak_limit(significance[[*weak, *firm[around[firm]]]])
+        chosen |= significance[weak] > drowned
+    return np.sort([*firm, *weak[chosen]])
+
+
+def _is_faint(fit, firm, spacing):
+    """Check which columns are much fainter than the brightest near them."""
+    positions, height = fit.positions[firm], fit.table[firm, AMPLITUDE]
+    near = brightest_near(positions, height, positions, spacing)
+    return height < _FAINT_SHARE * near
 
 
 def _weak_limit(significance):

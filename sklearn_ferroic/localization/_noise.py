@@ -1,112 +1,162 @@
-"""The variance of pixels, learned from the residual of a fit."""
+"""Pixel noise: variance as an affine function of the mean, estimated from the image.
+
+Detectors that count electrons, and detectors with a gain, an offset and read noise, all
+have a variance of ``constant + slope * mean``. Both terms are estimated, never assumed:
+an image and the same image times a gain plus an offset have the same signal to noise.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.optimize import nnls
 
-# Integer images whose variance is between these multiples of the mean are counts.
-_POISSON_DISPERSION = (0.75, 1.35)
-
-# Bins of mean in which the variance is taken, and pixels in each.
+# Bins of the mean in which the variance is measured, and least number of pixels in one.
 _N_BINS = 16
-_MIN_BIN = 100
-# Standard deviations that counts do not deviate by.
-_WILD = 6
+_MIN_BIN_PIXELS = 100
+# Squared residuals are clipped at this multiple of the variance, five standard
+# deviations: pixels beyond are hot, or belong to a column that the model lacks. At
+# first, this share of the largest ones is left out.
+_CLIP_SQUARED_STD = 25
+_TRIMMED_SHARE = 0.01
+_N_CLIPPING_ROUNDS = 3
+# Rounds in which bins far off the line, with pixels of a particle, are downweighted,
+# and the relative error that bins have anyway.
+_N_REWEIGHTINGS = 4
+_MIN_RELATIVE_ERROR = 0.05
+# The variance is at least this share of its mean over the bins, or of that of the
+# darkest pixels: weights stay finite.
+_MIN_RELATIVE_VARIANCE = 1e-2
+# Relative error of pixels in float32: noise below is none.
+_ROUNDING = 1e-6
+# Second difference along both axes, normalized to unit noise: it removes structure that
+# is smooth over three pixels.
+_SECOND_DIFFERENCE_NORM = 6.0
+# Side of the square over which the mean of a pixel is taken for the first estimate, px.
+_MEAN_SIDE_PX = 3
+# About as many pixels are enough for the first estimate.
+_N_GUESS_PIXELS = 100_000
 
 
 class NoiseModel(NamedTuple):
-    """Pixel variance ``constant + slope * max(mean - offset, 0)``."""
+    """Pixel variance ``constant + slope * (mean - offset)``, at least a small positive.
+
+    Parameters
+    ----------
+    constant : float
+        Variance of the pixels of the darkest regions that the noise was estimated in.
+    slope : float
+        Increase of the variance with the mean, at least 0: the gain of the detector.
+    offset : float
+        Mean of those pixels.
+    """
 
     constant: float
     slope: float
     offset: float
 
     @property
-    def is_of_counts(self):
-        """Whether this is the variance of counts."""
-        return self.slope == 1 and self.offset == 0
-
-    @property
     def darkest(self):
-        """Least mean that a pixel can have."""
-        return self.offset if self.slope > 0 else -np.inf
+        """Least mean that a pixel can have: no electron, if all noise is theirs."""
+        if self.slope == 0:
+            return -np.inf
+        return self.offset - (1 - _MIN_RELATIVE_VARIANCE) * self.constant / self.slope
 
     def variance(self, mean, out=None):
-        """Variance of pixels of given mean; `out` is an array to write it to."""
-        floor = np.float32(self.constant)
-        if self.slope == 1:
-            variance = np.add(mean, np.float32(self.constant - self.offset), out=out)
-        else:
-            variance = np.multiply(mean, np.float32(self.slope), out=out)
-            variance += np.float32(self.constant - self.slope * self.offset)
-        return np.maximum(variance, floor, out=variance)
+        """Return the variance of pixels of given mean, written to `out` if given."""
+        variance = np.multiply(mean, np.float32(self.slope), out=out)
+        variance += np.float32(self.constant - self.slope * self.offset)
+        least = np.float32(_MIN_RELATIVE_VARIANCE * self.constant)
+        return np.maximum(variance, least, out=variance)
 
 
-def guess_noise(image):
-    """Guess the variance of pixels before there is a model of the image.
+def guess_noise(image, valid=None):
+    """Estimate the pixel noise before there is a model of the image.
+
+    The variance is that of second differences, which white noise dominates where the
+    columns are wider than about 1.5 px.
 
     Parameters
     ----------
-    image : ndarray
-        Pixels.
+    image : ndarray of shape (n_rows, n_cols)
+        The image; of large ones a central strip is used.
+    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None.
 
     Returns
     -------
     noise : NoiseModel
-        That of counts if the image may be in counts, or a constant.
+        The estimate. Noise that is correlated between pixels is underestimated, bright
+        and narrow columns raise the slope.
     """
-    if not _may_be_counts(image):
-        return NoiseModel(1.0, 0.0, 0.0)
-    return NoiseModel(max(1e-2 * float(image.mean()), 1e-6), 1.0, 0.0)
+    n_rows = max(16, _N_GUESS_PIXELS // image.shape[1])
+    first = max(0, (image.shape[0] - n_rows) // 2)
+    strip = image[first : first + n_rows].astype(np.float64)
+    mean = uniform_filter(strip, _MEAN_SIDE_PX)[1:-1, 1:-1]
+    difference = strip
+    for _ in range(2):
+        difference = difference[:-2] - 2 * difference[1:-1] + difference[2:]
+        difference = difference.T
+    square = (difference / _SECOND_DIFFERENCE_NORM) ** 2
+    if valid is not None:
+        good = minimum_filter(valid[first : first + n_rows], _MEAN_SIDE_PX)[1:-1, 1:-1]
+        mean, square = mean[good], square[good]
+        if not mean.size:
+            return NoiseModel(1.0, 0.0, 0.0)
+    return estimate_noise(mean.ravel(), square.ravel())
 
 
-def _may_be_counts(values):
-    return bool(values.min() >= 0 and (values == np.rint(values)).all())
-
-
-def estimate_noise(values, mean, share_free):
-    """Learn how the variance of pixels grows with their mean.
-
-    Images in counts (non-negative integers with about Poisson dispersion) get
-    exactly ``variance = mean``; others a constant plus a slope.
+def estimate_noise(mean, square):
+    """Estimate how the variance of pixels grows with their mean.
 
     Parameters
     ----------
-    values : ndarray of shape (n_pixels,)
-        Pixels of the image.
     mean : ndarray of shape (n_pixels,)
-        What the model makes of them.
-    share_free : float
-        Degrees of freedom a pixel, less than 1 as the model was fitted to them.
+        Expected values of the pixels.
+    square : ndarray of shape (n_pixels,)
+        Squared residuals, one degree of freedom each.
 
     Returns
     -------
     noise : NoiseModel
-        The variance.
+        The estimate, robust against a few outliers.
     """
-    square = (values - mean) ** 2 / share_free
-    if _may_be_counts(values):
-        # A few hot pixels make no other image of it.
-        tame = np.minimum(square, _WILD**2 * np.maximum(mean, 1))
-        dispersion = tame.sum() / max(mean.sum(), 1e-12)
-        if _POISSON_DISPERSION[0] < dispersion < _POISSON_DISPERSION[1]:
-            return NoiseModel(max(1e-3 * float(mean.mean()), 1e-6), 1.0, 0.0)
-    return _affine_noise(mean, square)
-
-
-def _affine_noise(mean, square):
-    n_bins = int(np.clip(len(mean) / _MIN_BIN, 2, _N_BINS))
+    n_bins = int(np.clip(len(mean) / _MIN_BIN_PIXELS, 2, _N_BINS))
     parts = np.array_split(np.argsort(mean, kind="stable"), n_bins)
     parts = [part for part in parts if part.size]
-    level = np.array([mean[part].mean() for part in parts], dtype=np.float64)
-    # A few wild pixels (a missed column) must not set a bin's variance.
-    bins = [square[part] for part in parts]
-    power = np.array([np.minimum(b, 12 * np.median(b) + 1e-30).mean() for b in bins])
+    level = np.array([mean[part].mean(dtype=np.float64) for part in parts])
+    parts = [np.sort(square[part]).astype(np.float64) for part in parts]
+    noise = _fit_line(level, [_trimmed_mean(part) for part in parts])
+    for _ in range(_N_CLIPPING_ROUNDS):
+        # A single count where hardly any is expected is no outlier.
+        limit = _CLIP_SQUARED_STD * (noise.variance(level) + noise.slope**2)
+        noise = _fit_line(
+            level,
+            [
+                np.minimum(part, most).mean()
+                for part, most in zip(parts, limit, strict=True)
+            ],
+        )
+    return noise
+
+
+def _trimmed_mean(values):
+    """Return the mean of sorted values without the largest ones."""
+    return values[: max(1, int((1 - _TRIMMED_SHARE) * len(values)))].mean()
+
+
+def _fit_line(level, power):
+    """Fit variances at some levels by a line that does not fall."""
+    power = np.asarray(power)
+    rounding = _ROUNDING * float(np.abs(level).max())
+    least = max(_MIN_RELATIVE_VARIANCE * power.mean(), rounding**2)
+    least = max(least, float(np.finfo(np.float32).tiny))
+    power = np.maximum(power, least)
     offset = float(level[0])
-    floor = max(1e-3 * power.mean(), 1e-12 * float(np.ptp(level)) ** 2, 1e-30)
-    power = np.maximum(power, floor)
     design = np.stack([np.ones_like(level), level - offset], axis=1) / power[:, None]
-    (constant, slope), _ = nnls(design, np.ones_like(level))
-    constant = max(constant, floor, 0.1 * power.min())
-    return NoiseModel(float(constant), float(slope), offset)
+    weight = np.ones_like(level)
+    for _ in range(_N_REWEIGHTINGS):
+        (constant, slope), _ = nnls(design * weight[:, None], weight)
+        error = np.abs(design @ [constant, slope] - 1)
+        weight = 1 / np.sqrt(np.maximum(error, _MIN_RELATIVE_ERROR))
+    return NoiseModel(float(max(constant, least)), float(slope), offset)

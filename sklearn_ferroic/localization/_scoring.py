@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._columns import AMPLITUDE, SIGMA
+from ._columns import AMPLITUDE, SIGMA, STRETCH
 from ._gaussian import PRODUCT, slopes
 
 # Columns whose equations are solved at a time.
@@ -112,6 +112,18 @@ class Pixels:
             share = 1 - np.sqrt(self.limit / np.maximum(square, self.limit))
             image.flat[self.wild] -= share * residual
 
+    def tame_pull(self, pull):
+        """Bound the weighted residual of pixels that are held back."""
+        if self.wild.size:
+            square = self.residual.flat[self.wild] * self.pull.flat[self.wild]
+            pull.flat[self.wild] *= np.sqrt(self.limit / np.maximum(square, self.limit))
+
+    def weighted_square(self, expected):
+        """Return the squared residual of a model, weighted as for the model before."""
+        residual = self.windows.image - expected
+        np.square(residual, out=residual)
+        return float(np.vdot(self.weight, residual))
+
     def shift(self, change):
         """Follow a change of the background; weights hardly do.
 
@@ -149,7 +161,7 @@ def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=Fals
     step : ndarray of shape (n_active, n_parameters)
         Change of the table.
     """
-    step = np.empty((len(active), state.table.shape[1]))
+    step = np.empty((len(active), state.n_parameters))
     # The information hardly changes with a short step of a whole, round column.
     stale = (state.step_size[active] > _STALE) | ~windows.whole[active]
     # Few columns are done faster all alike.
@@ -170,6 +182,7 @@ def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=Fals
             rows = active[places[block]]
             table = state.table[rows]
             slope = slopes(table, windows.anchor[rows], windows.unit)
+            slope = slope[:, : state.n_parameters]
             right = (slope @ gradient[block, :, None])[:, :, 0]
             precision = np.where(
                 windows.whole[rows], 0, (width_scatter * windows.unit) ** -2.0
@@ -183,6 +196,59 @@ def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=Fals
             part = (state.covariance[rows] @ right[:, :, None])[:, :, 0]
             step[places[block]] = np.where(np.isfinite(part), part, 0)
     return step
+
+
+def common_stretch_step(windows, table, pixels):
+    """Compute by how much all columns should be stretched in common.
+
+    Parameters
+    ----------
+    windows : ColumnWindows
+        The windows of all columns.
+    table : ndarray of shape (n, 6)
+        The columns, with their stretch.
+    pixels : Pixels
+        What the image is beyond the model, and how much that counts.
+
+    Returns
+    -------
+    step : ndarray of shape (2,)
+        Change of the stretch: the weighted median of what single columns ask for.
+    std : float
+        Its standard error.
+    """
+    rows = np.flatnonzero(windows.whole & ~pixels.beside_wild)
+    gradient, information = [np.empty((0, 2))], [np.empty((0, 2))]
+    for part in windows.chunks(rows):
+        shape = windows.gaussians(table, part)
+        slope = slopes(table[part], windows.anchor[part], windows.unit)[:, STRETCH]
+        pull = windows.cut(pixels.pull, part)
+        pull *= shape
+        moments = (pull @ windows.quadratic_on_disc).astype(np.float64)
+        gradient.append((slope @ moments[:, :, None])[:, :, 0])
+        weight = windows.cut(pixels.weight, part)
+        weight *= shape
+        weight *= shape
+        moments = (weight @ windows.quartic_on_disc).astype(np.float64)[:, PRODUCT]
+        information.append(np.einsum("nai,nij,naj->na", slope, moments, slope))
+    gradient, information = np.concatenate(gradient), np.concatenate(information)
+    known = (information > 0).all(axis=1)
+    gradient, information = gradient[known], information[known]
+    if not len(gradient):
+        return np.zeros(2), np.inf
+    step = [
+        weighted_median(own / weight, weight)
+        for own, weight in zip(gradient.T, information.T, strict=True)
+    ]
+    # Of a normal distribution, medians scatter 1.25 times as much as means.
+    return np.array(step), 1.25 / np.sqrt(information.sum(axis=0).min())
+
+
+def weighted_median(values, weight):
+    """Return the value below which half of the weight lies."""
+    order = np.argsort(values)
+    share = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(share, 0.5 * share[-1])])
 
 
 def _moments(windows, state, rows, pixels, measure, fresh):
@@ -237,7 +303,7 @@ def _hold_back(state, rows, square, shape, pull, limit):
 def _pull_to_typical_shape(gradient, unit, table, precision):
     """Add what the typical shape tells of the columns that the border cuts."""
     gradient[:, SIGMA] += precision * (unit - table[:, SIGMA])
-    for place in range(SIGMA + 1, table.shape[1]):
+    for place in range(SIGMA + 1, gradient.shape[1]):
         gradient[:, place] -= precision * unit**2 * table[:, place]
 
 

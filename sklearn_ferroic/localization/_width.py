@@ -9,6 +9,7 @@ from ._columns import AMPLITUDE, SIGMA
 from ._filters import blob_responses
 from ._peaks import find_peaks
 from ._sample import Blocks
+from ._scoring import weighted_median
 
 # Sigma of a column, as a share of the spacing, before anything is known.
 _FIRST_WIDTH = 0.16
@@ -64,7 +65,7 @@ def estimate_width(image, valid, spacing):
     bright = table[:, AMPLITUDE] > 0.5 * np.quantile(table[:, AMPLITUDE], 0.9)
     # Spikes of noise are narrow, and known badly.
     weight = (table[bright, SIGMA] / std[bright, SIGMA]) ** 2
-    width = _weighted_median(table[bright, SIGMA], weight)
+    width = weighted_median(table[bright, SIGMA], weight)
     return float(unbin_width(width, side)), skewness
 
 
@@ -105,9 +106,3 @@ def _skewness(values):
     deviation = values - values.mean()
     square = deviation * deviation
     return float(np.mean(square * deviation) / np.mean(square) ** 1.5)
-
-
-def _weighted_median(values, weight):
-    order = np.argsort(values)
-    share = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(share, 0.5 * share[-1])])

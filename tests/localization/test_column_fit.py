@@ -92,7 +92,8 @@ def test_errors_are_calibrated_and_positions_unbiased(columns, noise, fit):
         found = fit(truth, image.astype(np.float32), table)
         inner = interior(truth, 20)
         assert found.converged[inner].all()
-        assert found.typical.noise.is_of_counts == (noise == "counts")
+        gain = {"counts": 1, "camera": 0, "scaled": 0.031}[noise]
+        assert found.typical.noise.slope == pytest.approx(gain, rel=0.1, abs=0.1)
         error = found.table[inner, POSITION] - truth.positions[inner]
         pulls.append(error / found.std[inner, POSITION])
     pulls = np.concatenate(pulls)
@@ -102,7 +103,7 @@ def test_errors_are_calibrated_and_positions_unbiased(columns, noise, fit):
 
 def test_counts_are_fitted_by_maximum_likelihood(columns, fit):
     # At the maximum of the Poisson likelihood of a lone column all its derivatives
-    # vanish; those of least squares do not.
+    # vanish; those of least squares do not. The noise is estimated, from this column.
     truth = columns((80, 76), cell=60, sigma=0.05, ratio=0, peak=60, background=4)
     found = fit(truth)
     number = np.argmin(np.hypot(*(truth.positions - [40, 38]).T))
@@ -115,7 +116,7 @@ def test_counts_are_fitted_by_maximum_likelihood(columns, fit):
     for slope in (shape, shape * (y - row), shape * (x - col), shape * square):
         score = ((truth.image / mean - 1) * slope)[near].sum()
         information = (slope**2 / mean)[near].sum()
-        assert abs(score) < 0.06 * np.sqrt(information)
+        assert abs(score) < 0.12 * np.sqrt(information)
 
 
 @pytest.mark.parametrize("ratio, rotation", [(1.3, 0.4), (1.3, -1.2), (1.6, 1.5)])

@@ -1,0 +1,191 @@
+"""The fit of columns that overlap: all of them and the background jointly.
+
+Damped Gauss-Newton steps after Levenberg and Marquardt alternate with two cheap ones
+along directions in which those are slow: a common change of the background and of the
+heights and widths of the columns nearby, and an extrapolation of the steps before. A
+step that increases the weighted squared residual is taken back, so that the fit never
+diverges.
+"""
+
+import numpy as np
+
+from ._binning import sum_blocks
+from ._columns import AMPLITUDE, SIGMA
+from ._coupling import BackgroundNodes, joint_steps
+from ._scoring import scoring_steps
+
+# Most rounds of a first fit and of the final one. A fit has converged when its
+# objective has decreased by less than this share in each of three rounds.
+_MAX_ROUNDS = (20, 40)
+_MIN_DECREASE = 5e-4
+_N_STALLED_ROUNDS = 3
+# Rounds before columns may be given up, and before a fit counts as converged.
+_PATIENCE_ROUNDS = 3
+# Damping of the Gauss-Newton steps, and factors by which it changes after good and bad
+# ones.
+_FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 0.03, 0.01, 10.0
+_LESS_DAMPING, _MORE_DAMPING = 3.0, 5.0
+# Farthest extrapolation, in units of the steps before.
+_MAX_EXTRAPOLATION = 10.0
+# Columns within this many spacings of ones that were given up are fitted again.
+_AROUND_DEFECT_SPACINGS = 3
+
+
+class JointFit:
+    """A fit of overlapping columns.
+
+    Parameters
+    ----------
+    windows : ColumnWindows
+        The windows of all columns.
+    pixels : Pixels
+        Residual and weights of the pixels.
+    state : ColumnState
+        The columns, with a background field.
+    make_regression : callable
+        Returns the regression of the background for the columns as they are.
+    """
+
+    def __init__(self, windows, pixels, state, make_regression):
+        self.windows, self.pixels, self.state = windows, pixels, state
+        self.make_regression = make_regression
+        self.rows = np.arange(len(state.table))
+        self.nodes = BackgroundNodes(
+            windows.image_shape, state.spacing, state.overlap, state.field.binning
+        )
+        self.damping = _FIRST_DAMPING
+        # Columns one by one, as long as that will do.
+        self._first = self._one_by_one
+        # Model at the beginning of the cycle of steps, and the image expected of it.
+        self.origin = None
+
+    def run(self, width_scatter, learn_noise=None, first_look=False):
+        """Take steps until the fit has converged.
+
+        Parameters
+        ----------
+        width_scatter : float
+            Relative scatter of the sigma of columns that the border cuts.
+        learn_noise : callable, default=None
+            Estimates the noise from an expected image; the noise is known if None.
+        first_look : bool, default=False
+            Whether a few rounds will do.
+        """
+        state, pixels = self.state, self.pixels
+        lowest, n_stalled, kind = np.inf, 0, self._first
+        accepted = state.table, state.field
+        for number in range(_MAX_ROUNDS[not first_look]):
+            expected = self._expected()
+            objective = pixels.weighted_square(expected) if number else 0.0
+            if objective > lowest:
+                state.table, state.field = accepted
+                if kind == self._newton:
+                    self.damping = min(self.damping * _MORE_DAMPING, _MAX_DAMPING)
+                if kind == self._one_by_one:
+                    self._first = self._newton
+                kind = self._newton
+            else:
+                is_small = objective > (1 - _MIN_DECREASE) * lowest
+                n_stalled = n_stalled + 1 if is_small else 0
+                accepted = state.table, state.field
+                pixels.update(expected, state.typical)
+                if learn_noise is not None and number > 0:
+                    learn_noise(expected)
+                self._linearize(width_scatter, learn_noise is not None)
+                if number == _PATIENCE_ROUNDS:
+                    around = _AROUND_DEFECT_SPACINGS * state.spacing
+                    state.give_up(around, self.windows.whole)
+                lowest = pixels.weighted_square(expected)
+                if number > 0:
+                    kind = self._next(kind)
+            is_done = n_stalled >= _N_STALLED_ROUNDS or self.damping == _MAX_DAMPING
+            if is_done and number > _PATIENCE_ROUNDS:
+                break
+            kind(pixels.expected)
+        state.table, state.field = accepted
+        (state.level,) = state.field.at(state.positions, "level")
+
+    def _next(self, kind):
+        """Choose the step after a good one."""
+        if kind == self._one_by_one:
+            return kind
+        if kind == self._newton:
+            self.damping = max(self.damping / _LESS_DAMPING, _MIN_DAMPING)
+            return self._common
+        return self._extrapolate if kind == self._common else self._first
+
+    def _expected(self):
+        """Return the image that is expected of columns and background, padded."""
+        windows, state = self.windows, self.state
+        expected = state.field.image(windows.image_shape, windows.pad)
+        expected += windows.render(state.table)
+        return expected
+
+    def _linearize(self, width_scatter, learns):
+        """Compute the steps of columns by themselves, and what they are based on."""
+        state = self.state
+        self.single = scoring_steps(
+            self.windows, state, self.rows, self.pixels, width_scatter, measure=True
+        )
+        if learns:
+            misfit = float(np.median(state.misfit[:, 0]))
+            state.typical = state.typical._replace(misfit=misfit)
+
+    def _move(self, table, level):
+        self.state.table = table
+        self.state.clip()
+        self.state.field = self.state.field._replace(level=level)
+
+    def _newton(self, expected):
+        """Take a damped Gauss-Newton step of all columns and the background."""
+        windows, pixels, state = self.windows, self.pixels, self.state
+        self.origin = state.table, state.field.level, expected.copy()
+        pull = pixels.pull.copy()
+        pixels.tame_pull(pull)
+        weight, pull = (
+            sum_blocks(part[windows.crop], state.field.binning)
+            for part in (pixels.weight, pull)
+        )
+        step, change = joint_steps(
+            windows, state, self.single, self.nodes, weight, pull, self.damping
+        )
+        level = state.field.level + self.nodes.level(change)
+        state.advance(state.bounded(step))
+        state.field = state.field._replace(level=level)
+
+    def _common(self, expected):
+        """Change the background, and heights and widths of all columns nearby alike."""
+        state, windows = self.state, self.windows
+        state.regression = self.make_regression()
+        residual = self.pixels.residual.copy()
+        self.pixels.tame(residual)
+        change = state.regression.fit(state.regression.mean(residual[windows.crop]))
+        growth, widening = change.at(state.positions, "growth", "widening")
+        moves = ~state.spoilt
+        table = state.table.copy()
+        table[moves, AMPLITUDE] *= np.exp(growth[moves])
+        table[moves, SIGMA] *= np.exp(widening[moves])
+        self._move(table, state.field.level + change.level)
+
+    def _one_by_one(self, expected):
+        """Change every column by itself, and the background by what is left."""
+        state, windows = self.state, self.windows
+        residual = self.pixels.residual.copy()
+        self.pixels.tame(residual)
+        change = state.regression.fit(state.regression.mean(residual[windows.crop]))
+        step = np.where(state.spoilt[:, None], 0, self.single)
+        state.take_steps(self.rows, step)
+        state.field = state.field._replace(level=state.field.level + change.level)
+
+    def _extrapolate(self, expected):
+        """Go on along the steps since the last Gauss-Newton step, to the minimum."""
+        table, level, before = self.origin
+        change = expected - before
+        curvature = float(np.vdot(self.pixels.weight * change, change))
+        share = float(np.vdot(self.pixels.pull, change)) / max(curvature, 1e-30)
+        share = float(np.clip(share, 0, _MAX_EXTRAPOLATION))
+        state = self.state
+        self._move(
+            state.table + share * (state.table - table),
+            state.field.level + share * (state.field.level - level),
+        )
