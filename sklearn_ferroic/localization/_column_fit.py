@@ -45,6 +45,9 @@ _NOISE_TOLERANCE = 0.1
 _MAX_RELATIVE_MISFIT = 4
 # Least degrees of freedom of a pixel.
 _MIN_FREEDOM = 0.3
+# Wider columns, in spacings, are fitted jointly: steps of single columns converge slowly
+# or not at all.
+_MAX_WIDTH_SPACINGS = 0.2
 # Common stretch below which columns count as round: the logarithm of the ratio of the
 # axes, and that in standard errors.
 _MIN_STRETCH = 0.03
@@ -115,7 +118,9 @@ def fit_columns(
     windows = ColumnWindows(image, table, width, valid)
     pixels = Pixels(windows)
     state = ColumnState(start, image.shape, spacing, width, elliptical)
-    if len(table) and (state.overlap > 0 or is_crowded(state.table)):
+    if len(table) and (
+        width > _MAX_WIDTH_SPACINGS * spacing or is_crowded(state.table)
+    ):
         return _fit_jointly(
             windows, state, pixels, width_scatter, learns=learns, first_look=first_look
         )
