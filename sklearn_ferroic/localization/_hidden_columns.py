@@ -10,10 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
-from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter
+from scipy.ndimage import (
+    gaussian_filter,
+    map_coordinates,
+    maximum_filter,
+    uniform_filter,
+)
 from scipy.optimize import minimize, nnls
 
-from ._filters import smooth
 from ._vertex import vertex
 
 # Blocks of about this side, in spacings, are resampled to a spacing of these pixels and
@@ -26,6 +30,10 @@ _SMOOTHING_PX = 0.8
 # they may show vacuum or amorphous matter.
 _N_BLOCKS = 4
 _MIN_CONTRAST = 0.6
+# That many that agree are enough.
+_N_ENOUGH = 2
+# Columns closer than this, in pixels of the image, are not resolved.
+_MIN_SPACING_PX = 3.0
 # Half the side of the windows, of which a block has at least so many.
 _REACH_PX = 21
 _MIN_COLUMNS = 8
@@ -37,10 +45,12 @@ _ALONE_PX = 6
 # Maxima of the window this far from its centre and of this share of its height are
 # other columns; those of that share are of the same kind.
 _MIN_DISTANCE_PX = 3.8
-_MIN_HEIGHT = 0.3
+_MIN_HEIGHT = 0.1
 _SAME_KIND = 0.6
-# Between resolved columns the window falls to this share of the lower one.
-_MAX_DIP = 0.95
+# Between resolved columns the window falls by this share of the lower one's height and
+# by this share of the central one's.
+_MIN_DIP = 0.05
+_MIN_DEPTH = 0.03
 # They count if they make up a close pair of columns, or surround one: in the rows of
 # unresolved pairs, the ends of two may be nearer to each other than their middles.
 _MAX_PAIR_PX = 7.7
@@ -54,9 +64,9 @@ _RADII = np.linspace(0.06, 0.34, 6)
 # Centred on maxima, the window has noise's as well: a peak of the centre alone.
 _OWN_SIGMAS = np.array([0.07, 0.12, 0.2, 0.33])
 # Places of high symmetry, in lattice vectors. Others explain that much more.
-_SYMMETRIC = np.array(
-    [[1, 1], [1, -1], [1, 0], [0, 1], [2 / 3, 2 / 3], [2 / 3, -2 / 3]]
-) / 2
+_SYMMETRIC = (
+    np.array([[1, 1], [1, -1], [1, 0], [0, 1], [2 / 3, 2 / 3], [2 / 3, -2 / 3]]) / 2
+)
 _BETTER = 0.04
 # Bright columns may be ellipses of up to this ratio of the axes, ...
 _MAX_RATIO = 2.5
@@ -65,9 +75,10 @@ _CORE = 0.25
 # Columns in between are at least this far from the bright ones, in distances of them,
 # for elongated columns may be pairs and bridge the gap to the next ones; ...
 _MIN_HIDDEN_DISTANCE = 0.55
-# ... have at least this share of the height of the bright ones, explain
+# ... have a share of the height of the bright ones between these, explain
 # this share of what these leave of the window, and exceed this many standard errors.
 _MIN_SHARE = 0.05
+_MAX_SHARE = 0.5
 _MIN_EXPLAINED = 0.6
 _MIN_SIGNIFICANCE = 6
 # They matter if they make the spacing smaller than this share of what it was.
@@ -109,30 +120,34 @@ def resolve_hidden_columns(tiles, spacing):
         The distance of the bright columns from those between them, px; the spacing
         itself if most parts of the image show none.
     """
-    found = np.empty(0)
+    distances = []
     for block in _blocks(tiles, spacing):
         window = _mean_window(block)
         if window is None:
             continue
-        found = np.append(found, _nearest_distance(window) / _SPACING_PX)
-        closer = found[found < _SMALLER]
-        if len(found) == 2 and not len(closer):
+        distances.append(_nearest_distance(window) / _SPACING_PX)
+        closer = _agreeing(distances)
+        if _N_ENOUGH in (len(closer), len(distances) - len(closer)):
             break
-        closer = closer[np.abs(closer / np.median(closer) - 1) < _AGREEMENT]
-        if len(closer) == 2:
-            break
-    if not len(found):
+    if not distances:
         return spacing
-    closer = found[found < _SMALLER]
-    if len(closer):
-        closer = closer[np.abs(closer / np.median(closer) - 1) < _AGREEMENT]
-    if not len(closer) or 2 * len(closer) < len(found):
+    closer = _agreeing(distances)
+    if not len(closer) or 2 * len(closer) < len(distances):
         return spacing
-    return float(closer.mean() * spacing)
+    closer = float(closer.mean() * spacing)
+    return closer if closer > _MIN_SPACING_PX else spacing
+
+
+def _agreeing(distances):
+    """Return the distances that make the spacing smaller and agree with each other."""
+    closer = np.array([d for d in distances if d < _SMALLER])
+    if not len(closer):
+        return closer
+    return closer[np.abs(closer / np.median(closer) - 1) < _AGREEMENT]
 
 
 def _blocks(tiles, spacing):
-    """Cut tiles into blocks; return some of much contrast, resampled."""
+    """Cut tiles into blocks; yield some of much contrast, resampled."""
     blocks = []
     for tile in tiles:
         parts = [max(1, round(n / (_BLOCK_SPACINGS * spacing))) for n in tile.shape]
@@ -140,12 +155,13 @@ def _blocks(tiles, spacing):
             blocks += np.array_split(rows, parts[1], axis=1)
     blocks = [b for b in blocks if min(b.shape) >= _MIN_BLOCK_SPACINGS * spacing]
     if not blocks:
-        return []
+        return
     contrast = np.array([np.std(block) for block in blocks])
     good = np.flatnonzero(contrast > _MIN_CONTRAST * np.quantile(contrast, 0.9))
     # From all over the image.
     chosen = np.unique(np.linspace(0, len(good) - 1, _N_BLOCKS).round().astype(int))
-    return [_resample(blocks[k], _SPACING_PX / spacing) for k in good[chosen]]
+    for k in good[chosen]:
+        yield _resample(blocks[k], _SPACING_PX / spacing)
 
 
 def _resample(block, scale):
@@ -172,7 +188,7 @@ def _mean_window(block):
     row, col = np.nonzero(peak)
     if len(row) < _MIN_COLUMNS:
         return None
-    height = (block - smooth(block, 1.5 * _SPACING_PX))[row, col]
+    height = (block - uniform_filter(block, 3 * _SPACING_PX))[row, col]
     brightest = np.sort(height)[-max(3, len(height) // 5) :].mean()
     bright = np.flatnonzero(height > _MIN_BRIGHT * brightest)[:_MAX_COLUMNS]
     if len(bright) < _MIN_COLUMNS:
@@ -236,7 +252,8 @@ def _resolved_neighbors(window):
     lowest = map_coordinates(mean, np.moveaxis(way, -1, 0) + _REACH_PX, order=1)
     end = np.minimum(mean[row, col], 1)
     dip = end - lowest.min(axis=0)
-    distinct = (dip > (1 - _MAX_DIP) * end) & (dip > _MIN_SIGNIFICANCE * window.noise)
+    distinct = dip > np.maximum(_MIN_DIP * end, _MIN_DEPTH)
+    distinct &= dip > _MIN_SIGNIFICANCE * window.noise
     vectors = vectors[distinct]
     return vectors[np.argsort(np.hypot(*vectors.T))]
 
@@ -270,7 +287,10 @@ def _unresolved_distance(window, basis):
         # The shape of broad columns shows in the whole window only.
         hidden = model.refine(hidden)
         distance = np.hypot(*(lattice - hidden.position).T).min()
-        if distance > _MIN_HIDDEN_DISTANCE * shortest and _is_column(hidden, window):
+        is_between = distance > _MIN_HIDDEN_DISTANCE * shortest
+        # Higher ones would show as maxima.
+        is_faint = hidden.share < _MAX_SHARE
+        if is_between and is_faint and _is_column(hidden, window):
             return _shell(lattice, hidden)
     return np.inf
 
@@ -354,7 +374,9 @@ class _OneKind:
         row, col = np.nonzero(peak)
         order = np.argsort(-residual[row, col])[:3]
         places = list(_SYMMETRIC @ basis)
-        places = [p for p in places if np.hypot(*p) > _MIN_HIDDEN_DISTANCE * self.shortest]
+        places = [
+            p for p in places if np.hypot(*p) > _MIN_HIDDEN_DISTANCE * self.shortest
+        ]
         n_symmetric = len(places)
         places += list(vertex(residual, row[order], col[order]) - _REACH_PX)
         best = None

@@ -33,7 +33,7 @@ _MIN_SUPPORT = 0.25
 _MIN_SUMS = 2
 # Of three reflections that make up a sum, the weakest has this share of the next one's
 # power, or counts the less.
-_MIN_SUM = 0.03
+_MIN_SUM = 0.1
 # Of those, the ones that matter are no weaker than this share of the lattice's.
 _MIN_STRENGTH = 0.1
 # Interference is followed over this many of its periods, at least over these px.
@@ -84,7 +84,9 @@ def find_reflections(tiles):
     merit = np.exp(logs.flat[allowed]) - np.exp(floor.flat[allowed])
     merit *= frequency.flat[allowed] ** 2
     strongest, merit = _select_apart(allowed, merit, logs.shape, shape)
-    foreign = _without_sums(strongest, merit / _square_frequency(strongest, shape), shape)
+    foreign = _without_sums(
+        strongest, merit / _square_frequency(strongest, shape), shape
+    )
     first = np.flatnonzero(~foreign)[0]
     foreign &= merit > _MIN_STRENGTH * merit[first]
     vectors = strongest / shape
@@ -151,17 +153,21 @@ def _without_sums(strongest, power, shape):
     sine = direction[:, :1] * direction[:, 1] - direction[:, 1:] * direction[:, 0]
     both = np.concatenate([strongest, -strongest])
     sums = (strongest[:, None] + both).reshape(-1, 2)
-    distance, index = cKDTree(both).query(sums, p=np.inf)
+    distance, index = cKDTree(both).query(
+        sums, p=np.inf, distance_upper_bound=_MAX_OFF_SAMPLES + 0.5
+    )
     found = (distance <= _MAX_OFF_SAMPLES).reshape(len(strongest), -1)
     found &= np.tile(np.abs(sine) > _MIN_SINE, 2)
-    # Sums that clipping makes of interference and lattice are weak.
-    three = np.stack(np.broadcast_arrays(power[:, None], np.tile(power, 2), np.tile(power, 2)[index].reshape(found.shape)))
+    # Clipped, interference and lattice form sums as well, but weak ones.
+    both_powers = np.tile(power, 2)
+    sum_power = both_powers[np.where(found, index.reshape(found.shape), 0)]
+    three = np.broadcast_arrays(power[:, None], both_powers, sum_power)
     weakest, second = np.sort(three, axis=0)[:2]
-    n_sums = (found * np.minimum(1, weakest / (_MIN_SUM * second))).sum(axis=1)
-    most = n_sums.max()
-    if most < _MIN_SUMS:
+    weighted = (found * np.minimum(1, weakest / (_MIN_SUM * second))).sum(axis=1)
+    best = weighted.argmax()
+    if np.count_nonzero(found[best]) < _MIN_SUMS:
         return np.zeros(len(strongest), dtype=bool)
-    return n_sums < _MIN_SUPPORT * most
+    return weighted < _MIN_SUPPORT * weighted[best]
 
 
 def _square_frequency(points, shape):

@@ -6,8 +6,8 @@ from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
 from ._binning import sum_blocks
 from ._filters import smooth
-from ._hot_pixels import value_span
 from ._hidden_columns import resolve_hidden_columns
+from ._hot_pixels import value_span
 from ._reflections import find_reflections, remove_interference
 from ._vertex import vertex
 
@@ -76,9 +76,9 @@ def estimate_spacing(image):
             if share < _MIXED:
                 reach = _REACH if spacing < _REACH * period else reach
                 spacing = _spacing_in_grains(binned, period, reach, spacing)
-            if np.isfinite(spacing):
-                spacing = resolve_hidden_columns(binned, spacing)
             spacing *= side_of_bin
+            if np.isfinite(spacing):
+                spacing = resolve_hidden_columns(tiles, spacing)
         if spacing < side / _MIN_PERIODS or side >= max(image.shape):
             break
     return spacing
