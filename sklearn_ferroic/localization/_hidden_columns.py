@@ -56,13 +56,13 @@ _MIN_DEPTH = 0.03
 _MAX_PAIR_PX = 7.7
 _MIN_AROUND = 3
 # Neighbours of less than this share of farther ones' height are of another kind.
-_OTHER_KIND = 0.85
+_OTHER_KIND = 0.9
 # A profile is a sum of Gaussians of these sigmas and of discs of these radii, in
 # distances of bright columns. None of them adds up to a maximum between the columns.
 _SIGMAS = np.geomspace(0.08, 0.45, 7)
 _RADII = np.linspace(0.06, 0.34, 6)
 # Centred on maxima, the window has noise's as well: a peak of the centre alone.
-_OWN_SIGMAS = np.array([0.07, 0.12, 0.2, 0.33])
+_OWN_SIGMAS = np.array([0.07, 0.12, 0.2])
 # Places of high symmetry, in lattice vectors. Others explain that much more.
 _SYMMETRIC = (
     np.array([[1, 1], [1, -1], [1, 0], [0, 1], [2 / 3, 2 / 3], [2 / 3, -2 / 3]]) / 2
@@ -75,12 +75,17 @@ _CORE = 0.25
 # Columns in between are at least this far from the bright ones, in distances of them,
 # for elongated columns may be pairs and bridge the gap to the next ones; ...
 _MIN_HIDDEN_DISTANCE = 0.55
-# ... have a share of the height of the bright ones between these, explain
-# this share of what these leave of the window, and exceed this many standard errors.
-_MIN_SHARE = 0.05
+# ... have a share of the height of the bright ones between these, explain that share of
+# the sum of squares that the bright ones leave, and exceed this many standard errors.
+_MIN_SHARE = 0.06
 _MAX_SHARE = 0.5
+_MIN_EXPLAINED_AT_FIRST = 0.4
 _MIN_EXPLAINED = 0.6
 _MIN_SIGNIFICANCE = 6
+# Of a root mean square below the first number, a share of the height, they explain the
+# second share at least: it may be a profile that is no sum of Gaussians and discs.
+_SMALL_MISFIT = 0.012
+_MOST_EXPLAINED = 0.8
 # They matter if they make the spacing smaller than this share of what it was.
 _SMALLER = 0.87
 # Distances up to this ratio are of one shell of neighbours, ...
@@ -96,11 +101,14 @@ class Window(NamedTuple):
     ----------
     mean : ndarray of shape (n, n)
         The window, 0 at its darkest near the centre and 1 in the centre.
+    brighter : ndarray of shape (n, n)
+        The same around the brighter half of them.
     noise : float
-        Standard deviation of its pixels.
+        Standard deviation of the mean's pixels.
     """
 
     mean: np.ndarray
+    brighter: np.ndarray
     noise: float
 
 
@@ -190,20 +198,24 @@ def _mean_window(block):
         return None
     height = (block - uniform_filter(block, 3 * _SPACING_PX))[row, col]
     brightest = np.sort(height)[-max(3, len(height) // 5) :].mean()
-    bright = np.flatnonzero(height > _MIN_BRIGHT * brightest)[:_MAX_COLUMNS]
+    bright = np.flatnonzero(height > _MIN_BRIGHT * brightest)
     if len(bright) < _MIN_COLUMNS:
         return None
+    bright = bright[:_MAX_COLUMNS]
     offset = np.arange(-_REACH_PX, _REACH_PX + 1)
     rows = row[bright, None, None] + offset[:, None]
     windows = block[rows, col[bright, None, None] + offset]
     halves = windows[::2].mean(axis=0), windows[1::2].mean(axis=0)
     mean = (halves[0] + halves[1]) / 2
+    # Of two kinds of similar height, the brighter half is mostly one.
+    height = height[bright]
+    brighter = windows[height >= np.median(height)].mean(axis=0)
     dark = mean[_distance() < 1.2 * _SPACING_PX].min()
     height = mean[_REACH_PX, _REACH_PX] - dark
     noise = float(np.std(halves[0] - halves[1]) / 2)
     if not height > 0:
         return None
-    return Window((mean - dark) / height, noise / height)
+    return Window((mean - dark) / height, (brighter - dark) / height, noise / height)
 
 
 def _offsets():
@@ -232,7 +244,7 @@ def _nearest_distance(window):
         return np.inf
     vectors, length = vectors[far], length[far]
     nearest = length < _SHELL * length[0]
-    height = map_coordinates(window.mean, vectors.T + _REACH_PX, order=1)
+    height = map_coordinates(window.brighter, vectors.T + _REACH_PX, order=1)
     if np.median(height[nearest]) < _OTHER_KIND * height[~nearest].max(initial=0):
         return length[nearest].mean()
     basis = _lattice_basis(vectors[height > _SAME_KIND])
@@ -283,7 +295,8 @@ def _unresolved_distance(window, basis):
     if not between.any():
         return np.inf
     hidden = model.find(_core_ellipse(window.mean, shortest), between, cell, basis)
-    if _is_column(hidden, window) and _shell(lattice, hidden) < _SMALLER * _SPACING_PX:
+    closer = _shell(lattice, hidden) < _SMALLER * _SPACING_PX
+    if closer and _is_candidate(hidden, window):
         # The shape of broad columns shows in the whole window only.
         hidden = model.refine(hidden)
         distance = np.hypot(*(lattice - hidden.position).T).min()
@@ -314,6 +327,8 @@ class Hidden(NamedTuple):
         Its height, of that of the bright column.
     explained : float
         Share of the sum of squares that the bright columns leave.
+    misfit : float
+        Root mean square that these leave.
     sensitivity : float
         Error of the share that unit noise causes.
     """
@@ -322,16 +337,24 @@ class Hidden(NamedTuple):
     position: np.ndarray
     share: float
     explained: float
+    misfit: float
     sensitivity: float
 
 
-def _is_column(hidden, window):
-    """Check that a column is as high and as significant as is required."""
+def _is_candidate(hidden, window):
+    """Check that a column is high and significant, whatever it explains."""
+    error = hidden.sensitivity * window.noise
     return (
-        hidden.share > _MIN_SHARE
-        and hidden.explained > _MIN_EXPLAINED
-        and hidden.share > _MIN_SIGNIFICANCE * hidden.sensitivity * window.noise
+        hidden.share > max(_MIN_SHARE, _MIN_SIGNIFICANCE * error)
+        and hidden.explained > _MIN_EXPLAINED_AT_FIRST
     )
+
+
+def _is_column(hidden, window):
+    """Check that a column is high and significant, and explains the window."""
+    is_small = hidden.misfit < _SMALL_MISFIT
+    required = _MOST_EXPLAINED if is_small else _MIN_EXPLAINED
+    return _is_candidate(hidden, window) and hidden.explained > required
 
 
 class _OneKind:
@@ -420,9 +443,14 @@ class _OneKind:
         # Noise is correlated over the smoothing.
         correlated = np.sqrt(4 * np.pi) * np.hypot(_SMOOTHING_PX, 0.5)
         error = correlated / np.sqrt(((blob - blob.mean()) ** 2).sum())
-        explained = 1 - (left / norm) ** 2
-        share = weights[-1] / height
-        return Hidden(_limited(ellipse), position, share, explained, error / height)
+        return Hidden(
+            ellipse=_limited(ellipse),
+            position=position,
+            share=weights[-1] / height,
+            explained=1 - (left / norm) ** 2,
+            misfit=norm / np.sqrt(len(self.values)),
+            sensitivity=error / height,
+        )
 
     def _core_sigma(self, ellipse):
         """Return the sigma of the bright columns' core, in distances of them."""

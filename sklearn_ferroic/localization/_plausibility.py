@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 # Fewer sites show nothing about an image.
 _MIN_SITES = 12
 # Sites with no other within this many spacings are isolated; neighbours closer than
-# that share of the spacing are short pairs.
+# that share of it are short pairs.
 _FAR = 1.6
 _SHORT = 0.6
 # Largest shares in an image that may be right. Edges and amorphous matter have some.
@@ -17,7 +17,7 @@ _MAX_SHORT = 0.1
 _MAX_ISOLATED = 0.2
 # Typical distance of neighbours over the spacing. Where one sublattice of a perovskite
 # is missed, it is 1.41.
-_RATIOS = (0.65, 1.3)
+_RATIOS = (0.6, 1.3)
 # Sites per area in the places where there are sites, of those of a square lattice.
 # Dumbbells fill 0.27, noise less than 0.2.
 _MIN_DENSITY = 0.2
@@ -50,9 +50,10 @@ def check_sites(positions, converged, spacing):
     tree = cKDTree(positions)
     nearest = tree.query(positions, 2)[0][:, 1]
     unconverged = np.mean(~np.asarray(converged, dtype=bool))
-    short = np.mean(nearest < _SHORT * spacing)
+    typical = np.median(nearest)
+    # A spacing that is too large makes no pairs short.
+    short = np.mean(nearest < _SHORT * min(spacing, typical))
     isolated = np.mean(nearest > _FAR * spacing)
-    ratio = np.median(nearest) / spacing
     radius = _RADIUS_OF_DENSITY * spacing
     around = tree.query_ball_point(positions, radius, return_length=True)
     density = np.median(around) / (np.pi * _RADIUS_OF_DENSITY**2)
@@ -63,10 +64,9 @@ def check_sites(positions, converged, spacing):
         findings.append(f"{isolated:.0%} of the sites have no neighbour")
     if short > strictness * _MAX_SHORT:
         findings.append(f"{short:.0%} of the sites are too close to another")
-    if not _RATIOS[0] < ratio < _RATIOS[1]:
+    if not _RATIOS[0] < typical / spacing < _RATIOS[1]:
         findings.append(
-            f"neighbours are typically {np.median(nearest):.1f} px apart, not "
-            f"{spacing:.1f} px"
+            f"neighbours are typically {typical:.1f} px apart, not {spacing:.1f} px"
         )
     elif density < _MIN_DENSITY:
         findings.append(f"there are {density:.0%} of the sites a lattice has")
