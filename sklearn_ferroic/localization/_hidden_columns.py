@@ -267,7 +267,15 @@ def _resolved_neighbors(window):
     distinct = dip > np.maximum(_MIN_DIP * end, _MIN_DEPTH)
     distinct &= dip > _MIN_SIGNIFICANCE * window.noise
     vectors = vectors[distinct]
+    # The central column is within half a pixel of the centre.
+    vectors = vectors - _center(mean)
     return vectors[np.argsort(np.hypot(*vectors.T))]
+
+
+def _center(mean):
+    """Return the place of the central column, relative to the centre of a window."""
+    place = np.array([_REACH_PX])
+    return vertex(mean, place, place)[0] - _REACH_PX
 
 
 def _lattice_basis(vectors):
@@ -285,16 +293,19 @@ def _unresolved_distance(window, basis):
     lattice = index.reshape(-1, 2) @ basis
     lattice = lattice[np.hypot(*lattice.T) < 2.6 * _SPACING_PX]
     shortest = float(np.hypot(*basis.T).min())
-    offset = _offsets()[:, :, None] - lattice
+    center = _center(window.mean)
+    offset = (_offsets() - center)[:, :, None] - lattice
     distance = np.hypot(offset[..., 0], offset[..., 1])
     # The central column's own cell and some of the next ones'.
-    cell = _distance() <= distance.min(axis=-1) + 0.15 * shortest
     own = int(np.hypot(*lattice.T).argmin())
+    cell = distance[..., own] <= distance.min(axis=-1) + 0.15 * shortest
     model = _OneKind(window.mean[cell], offset[cell], shortest, own)
     between = cell & (distance.min(axis=-1) > _MIN_HIDDEN_DISTANCE * shortest)
     if not between.any():
         return np.inf
-    hidden = model.find(_core_ellipse(window.mean, shortest), between, cell, basis)
+    hidden = model.find(
+        _core_ellipse(window.mean, shortest), between, cell, basis, center
+    )
     closer = _shell(lattice, hidden) < _SMALLER * _SPACING_PX
     if closer and _is_candidate(hidden, window):
         # The shape of broad columns shows in the whole window only.
@@ -386,7 +397,7 @@ class _OneKind:
         one = np.ones(len(square))
         return np.stack([*parts, one, -one], axis=1)
 
-    def find(self, ellipse, between, cell, basis):
+    def find(self, ellipse, between, cell, basis, center):
         """Find the column that explains most of what the lattice leaves."""
         design = self.design(ellipse)
         weights, norm = nnls(design, self.values)
@@ -401,7 +412,7 @@ class _OneKind:
             p for p in places if np.hypot(*p) > _MIN_HIDDEN_DISTANCE * self.shortest
         ]
         n_symmetric = len(places)
-        places += list(vertex(residual, row[order], col[order]) - _REACH_PX)
+        places += list(vertex(residual, row[order], col[order]) - _REACH_PX - center)
         best = None
         for k, place in enumerate(places):
             hidden = self.with_column(ellipse, place, design, norm)

@@ -34,6 +34,10 @@ _MIN_SUMS = 2
 # Of three reflections that make up a sum, the weakest has this share of the next one's
 # power, or counts the less.
 _MIN_SUM = 0.1
+# ... unless that many others are as long to within that share, as those of many grains
+# are: a single crystal has three at the most.
+_MIN_ON_RING = 4
+_RING_WIDTH = 0.04
 # Of those, the ones that matter are no weaker than this share of the lattice's.
 _MIN_STRENGTH = 0.1
 # Interference is followed over this many of its periods, at least over these px.
@@ -84,13 +88,29 @@ def find_reflections(tiles):
     merit = np.exp(logs.flat[allowed]) - np.exp(floor.flat[allowed])
     merit *= frequency.flat[allowed] ** 2
     strongest, merit = _select_apart(allowed, merit, logs.shape, shape)
-    foreign = _without_sums(
-        strongest, merit / _square_frequency(strongest, shape), shape
-    )
+    vectors = strongest / shape
+    length = np.hypot(*vectors.T)
+    sine = _sines(vectors)
+    if not (np.abs(sine) > _MIN_SINE).any():
+        return Reflections(np.nan, vectors)
+    foreign = _without_sums(strongest, merit / length**2, sine)
+    foreign &= ~_on_rings(length, merit)
     first = np.flatnonzero(~foreign)[0]
     foreign &= merit > _MIN_STRENGTH * merit[first]
-    vectors = strongest / shape
-    return Reflections(float(1 / np.hypot(*vectors[first])), vectors[foreign])
+    return Reflections(float(1 / length[first]), vectors[foreign])
+
+
+def _sines(vectors):
+    """Return the sines of the angles between vectors."""
+    row, col = (vectors / np.hypot(*vectors.T)[:, None]).T
+    return row[:, None] * col - col[:, None] * row
+
+
+def _on_rings(length, merit):
+    """Mark reflections among many that are as long and strong, of many grains."""
+    similar = np.abs(np.log(length / length[:, None])) < _RING_WIDTH
+    similar &= merit > _MIN_STRENGTH * merit[:, None]
+    return similar.sum(axis=1) > _MIN_ON_RING
 
 
 def _spectrum(tiles):
@@ -146,11 +166,8 @@ def _select_apart(allowed, merit, spectrum_shape, shape):
     return np.array(chosen), np.array(merits)
 
 
-def _without_sums(strongest, power, shape):
+def _without_sums(strongest, power, sine):
     """Mark reflections that form fewer sums with the others than these do."""
-    vectors = strongest / shape
-    direction = vectors / np.hypot(*vectors.T)[:, None]
-    sine = direction[:, :1] * direction[:, 1] - direction[:, 1:] * direction[:, 0]
     both = np.concatenate([strongest, -strongest])
     sums = (strongest[:, None] + both).reshape(-1, 2)
     distance, index = cKDTree(both).query(
@@ -168,11 +185,6 @@ def _without_sums(strongest, power, shape):
     if np.count_nonzero(found[best]) < _MIN_SUMS:
         return np.zeros(len(strongest), dtype=bool)
     return weighted < _MIN_SUPPORT * weighted[best]
-
-
-def _square_frequency(points, shape):
-    """Return the square of the frequencies of samples, 1/px²."""
-    return ((points / shape) ** 2).sum(axis=1)
 
 
 def remove_interference(tile, frequencies):

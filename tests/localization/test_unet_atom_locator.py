@@ -1,5 +1,7 @@
 """What UNetAtomLocator finds with the weights that come with it."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
