@@ -42,8 +42,11 @@ def estimate_spacing(image):
     """Estimate the distance of neighbouring columns.
 
     The strongest Bragg reflection of the power spectrum gives the scale to within
-    a factor of two; the maximum of the high-passed image's autocorrelation that
-    lies nearest to zero lag then gives the spacing.
+    a factor of two. Interference, which forms no sums with other reflections, is
+    removed. The maximum of the high-passed image's autocorrelation nearest to zero
+    lag then gives the spacing, unless the mean window around the bright columns shows
+    closer ones: a faint sublattice in their flanks, or resolved pairs. Pairs that are
+    not resolved count as one column.
 
     Parameters
     ----------
@@ -53,7 +56,8 @@ def estimate_spacing(image):
     Returns
     -------
     spacing : float
-        Nearest-neighbour spacing, px; NaN if the image shows no lattice.
+        Typical distance of nearest resolved columns, px; NaN if the image shows no
+        lattice.
     """
     spacing = np.nan
     for side in _TILE_SIDES:
