@@ -35,7 +35,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     spacing : float, default=None
         Distance of nearest neighbours, px; for a perovskite along a cube axis
-        with both cations seen, the unit cell over √2. Estimated if None.
+        with both cations seen, the unit cell over √2. Columns that are not resolved,
+        as in some images of dumbbells, count as one. Estimated if None; a faint
+        sublattice counts, interference lines do not.
 
     threshold : float, default=0.03
         Faintest column kept, as a share of the brightest column within about one
@@ -128,6 +130,10 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     names go on into another material even if it has the dimmer columns where this
     has the brighter, but start anew beyond a break in the lattice, and where the same
     columns stand exchanged, as beyond an antiphase boundary.
+
+    *Check.* If the sites cannot be the columns of a crystal, by the share of fits that
+    did not converge, of isolated sites and of short pairs, or by the distance of
+    neighbours, one warning says so and what to do.
 
     *Polarization* is the column minus the centroid of its four nearest
     neighbours of the other sublattice; NaN without four around it.

@@ -1,25 +1,20 @@
 """The spacing of the columns, read off the image itself."""
 
-from functools import lru_cache
-
 import numpy as np
 from scipy import fft
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
 from ._binning import sum_blocks
 from ._filters import smooth
+from ._hidden_columns import resolve_hidden_columns
 from ._hot_pixels import value_span
+from ._reflections import find_reflections, remove_interference
+from ._vertex import vertex
 
 # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
 # follow where the smaller ones hold too few periods or show none.
 _TILE_SIDES = (512, 1024, 2048)
 _MIN_PERIODS = 10
-# A reflection stands so many times above what noise makes of its ring; noise seldom
-# does.
-_MIN_EXCESS = 21
-_NEARBY = 15
-# Mean of the logarithm of exponentially distributed numbers of mean one.
-_MEAN_LOG = -np.euler_gamma
 # Neighbours are looked for within so many periods. The strongest reflection of columns
 # narrow for their spacing is of a high order: where no lag within those brings so
 # large a share of the columns on others, lattices reach farther, or noise is strong.
@@ -47,8 +42,11 @@ def estimate_spacing(image):
     """Estimate the distance of neighbouring columns.
 
     The strongest Bragg reflection of the power spectrum gives the scale to within
-    a factor of two; the maximum of the high-passed image's autocorrelation that
-    lies nearest to zero lag then gives the spacing.
+    a factor of two. Interference, which forms no sums with other reflections, is
+    removed. The maximum of the high-passed image's autocorrelation nearest to zero
+    lag then gives the spacing, unless the mean window around the bright columns shows
+    closer ones: a faint sublattice in their flanks, or resolved pairs. Pairs that are
+    not resolved count as one column.
 
     Parameters
     ----------
@@ -58,13 +56,15 @@ def estimate_spacing(image):
     Returns
     -------
     spacing : float
-        Nearest-neighbour spacing, px; NaN if the image shows no lattice.
+        Typical distance of nearest resolved columns, px; NaN if the image shows no
+        lattice.
     """
     spacing = np.nan
     for side in _TILE_SIDES:
         tiles = _tiles(image, side)
-        period = _strongest_period(tiles)
+        period, interference = find_reflections(tiles)
         if np.isfinite(period):
+            tiles = [remove_interference(tile, interference) for tile in tiles]
             n_pixels = len(tiles) * tiles[0].size
             side_of_bin = max(1, int(period / _MIN_PERIOD))
             binned = [_bin_mean(tile, side_of_bin) for tile in tiles]
@@ -81,6 +81,8 @@ def estimate_spacing(image):
                 reach = _REACH if spacing < _REACH * period else reach
                 spacing = _spacing_in_grains(binned, period, reach, spacing)
             spacing *= side_of_bin
+            if np.isfinite(spacing):
+                spacing = resolve_hidden_columns(tiles, spacing)
         if spacing < side / _MIN_PERIODS or side >= max(image.shape):
             break
     return spacing
@@ -120,44 +122,6 @@ def _bin_mean(image, side):
         return image
     rows, cols = (length // side * side for length in image.shape)
     return sum_blocks(image[:rows, :cols], side) / np.float32(side**2)
-
-
-def _strongest_period(tiles):
-    shape = tiles[0].shape
-    window, frequency, ring, n_in_ring = _rings(shape)
-    power = np.full_like(frequency, np.finfo(np.float32).tiny)
-    for tile in tiles:
-        spectrum = fft.rfft2(tile * window)
-        power += spectrum.real**2
-        power += spectrum.imag**2
-    # Their mean logarithm is noise's, whatever stands out.
-    logs_of_power = np.log(power)
-    logs = np.bincount(ring, logs_of_power.ravel()) / n_in_ring
-    # Blurred by the detector along one direction, noise differs along a ring.
-    nearby = uniform_filter(logs_of_power, _NEARBY, mode="wrap")
-    floor = np.maximum(logs.astype(np.float32)[ring].reshape(power.shape), nearby)
-    floor += np.float32(np.log(_MIN_EXCESS) - _MEAN_LOG)
-    allowed = (frequency > 2.5 / min(shape)) & (frequency < 0.48)
-    allowed = np.flatnonzero(allowed & (logs_of_power > floor))
-    if not allowed.size:
-        return np.nan
-    # A reflection counts by its curvature: layers and ramps are strong but slow.
-    merit = power.flat[allowed] - np.exp(floor.flat[allowed])
-    merit *= frequency.flat[allowed] ** 2
-    return float(1 / frequency.flat[allowed[merit.argmax()]])
-
-
-# Stacks are of one shape.
-@lru_cache(maxsize=1)
-def _rings(shape):
-    """Window for the power spectrum; |frequency|, number of its ring, size of rings."""
-    window = np.outer(*(np.hanning(length + 2)[1:-1] for length in shape))
-    rows = fft.fftfreq(shape[0])[:, None].astype(np.float32)
-    cols = fft.rfftfreq(shape[1]).astype(np.float32)
-    frequency = np.sqrt(rows**2 + cols**2)
-    n_rings = max(8, min(shape) // 6)
-    ring = np.minimum((frequency * (2 * n_rings)).astype(np.intp), n_rings).ravel()
-    return window.astype(np.float32), frequency, ring, np.bincount(ring)
 
 
 def _autocorrelation(tiles, period, reach):
@@ -254,23 +218,3 @@ def _spacing_in_grains(tiles, period, reach, spacing):
     agree = np.mean(np.abs(found / typical - 1) < _AGREEMENT) if len(found) else 0
     smaller = typical < (1 - 2 * _AGREEMENT) * spacing
     return typical if smaller and agree >= 0.5 else spacing
-
-
-def vertex(surface, row, col):
-    """Sub-pixel maxima of a surface by parabolas along the axes."""
-    middle = surface[row, col]
-    last_row, last_col = np.array(surface.shape) - 1
-    above, below = np.maximum(row - 1, 0), np.minimum(row + 1, last_row)
-    left, right = np.maximum(col - 1, 0), np.minimum(col + 1, last_col)
-    vertices = []
-    for place, low, high in (
-        (row, surface[above, col], surface[below, col]),
-        (col, surface[row, left], surface[row, right]),
-    ):
-        curvature = low - 2 * middle + high
-        shift = np.where(
-            curvature < 0, (low - high) / (2 * np.minimum(curvature, -1e-30)), 0
-        )
-        # Half-way between two pixels, rounding errors would choose the window.
-        vertices.append(place + np.clip(shift, -0.49, 0.49))
-    return np.stack(vertices, axis=1)

@@ -263,6 +263,7 @@ def test_every_image_has_its_own_number_of_sublattices(columns):
     assert np.all(AtomLocator().fit(one.image).transform(two.image).sublattice == 0)
 
 
+@pytest.mark.filterwarnings("ignore:The sites of image:UserWarning")
 def test_transform_uses_the_learned_threshold(columns):
     image = columns().image
     locator = AtomLocator(threshold=0.6).fit(image)

@@ -10,6 +10,7 @@ from skimage.io import imread
 
 from sklearn_ferroic import AtomLocator, UNetAtomLocator
 from sklearn_ferroic.datasets import load_image
+from sklearn_ferroic.localization._scale import estimate_spacing
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
@@ -84,3 +85,42 @@ def test_network_sees_what_peaks_show(name):
     np.testing.assert_array_equal(sites.sublattice[nearest], expected.sublattice)
     inner = sites.interior(0.75 * locator.spacing_)
     assert len(inner) <= len(np.unique(nearest))
+
+
+@pytest.mark.parametrize(
+    ("name", "spacing"),
+    [
+        ("real/dso.png", 35.2),
+        ("real/pzo.dm3", 18.6),
+        ("real/sto_16_1.ser", 28.4),
+        ("real/acq18.emd", 23.7),
+        ("real/stemfit_image.tif", 10.3),
+        ("real/gold_gb.png", 19.3),
+        ("real/cdte_twin.dm3", 20.3),  # unresolved dumbbells
+        ("real/si110_png.png", 39.1),  # unresolved dumbbells
+        ("real/atomap_abf.hdf5", 20.9),
+        ("real/vecmap_sample_abf.dm3", 17.7),
+    ],
+)
+def test_spacing_of_real_images(name, spacing):
+    if not (DATA / name).exists():
+        pytest.skip("no experimental image at hand")
+    image = np.float32(load_image(DATA / name).image)
+    if "abf" in name:
+        image = -image
+    assert estimate_spacing(image) == pytest.approx(spacing, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    "name", ["bfo_dev_dose4e3", "bto_carbon_dose4e3", "pto_sto_distorted_dose2e4"]
+)
+def test_spacing_of_multislice_images(name):
+    path = DATA / "multislice" / f"{name}.npz"
+    if not path.exists():
+        pytest.skip("no multislice image at hand")
+    with np.load(path) as data:
+        image = np.float32(data["image"])
+        positions = np.stack([data["y_px"], data["x_px"]], axis=1)
+    distance = cKDTree(positions).query(positions, 5)[0][:, 1:]
+    expected = np.median(distance.mean(axis=1))
+    assert estimate_spacing(image) == pytest.approx(expected, rel=0.03)

@@ -1,5 +1,7 @@
 """What UNetAtomLocator finds with the weights that come with it."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -67,7 +69,11 @@ def test_finds_what_peaks_do_not_show(locator, options, least, seed):
     data = make(seed=seed, **options)
     found = f1(locator.transform(data.image), data, 1)
     assert found >= least
-    assert found >= 0.1 + f1(AtomLocator().fit_transform(data.image), data, 1)
+    with warnings.catch_warnings():
+        # of the B columns it misses
+        warnings.filterwarnings("ignore", message="The sites of image 0 may not be")
+        by_peaks = AtomLocator().fit_transform(data.image)
+    assert found >= 0.1 + f1(by_peaks, data, 1)
 
 
 @pytest.mark.parametrize("preset", ["film", "superlattice"])
