@@ -319,6 +319,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         n_sublattices = 1 + max(int(part.sublattice.max(initial=0)) for part in labeled)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
+        warn_of_equivalent_sublattices(labeled)
         # Nothing is set before all has gone well.
         self.spacing_, self.width_ = spacing, width
         self.threshold_ = float(self.threshold)

@@ -44,7 +44,7 @@ _MAX_PATCH_SHARE = 0.3
 _ROW_NEIGHBORS = 2.05
 # The same is seen from outside: of the second neighbours that keep the old label, this
 # share at least has clearly the other level.
-_MIN_CONFIRMED = 0.5
+_MIN_CONFIRMED = 0.3
 # A label is doubtful if its probability is below 0.9, ...
 _DOUBTFUL_BELOW = float(np.log(0.9 / 0.1))
 # ... or if brightness or bonds alone favour the other label by odds of 100 to 1.

@@ -202,7 +202,7 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     nowhere = np.zeros(n, dtype=bool)
     if not len(pairs):
         return Split(_split_by_brightness(log_brightness), 0.0, nowhere, nowhere)
-    full_weight = np.exp(-0.5 * ((distance / spacing - 1) / _BOND_SCATTER) ** 2)
+    full_weight = _bond_weights(distance, spacing)
     graph = _surroundings(n, pairs, full_weight)
     contrast = log_brightness - graph @ log_brightness
     alone = np.bincount(pairs.ravel(), minlength=n) == 0
@@ -244,6 +244,46 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
             sign, positions, log_brightness, pairs, full_weight, spacing
         )
     return Split(label, evidence.separation, distinct, doubtful, bool(equivalent))
+
+
+def check_labels(positions, brightness, sublattice, spacing, nearest=None):
+    """Check which labels of two sublattices the evidence does not support.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns, px.
+    brightness : ndarray of shape (n,)
+        Amplitudes, positive.
+    sublattice : ndarray of int of shape (n,)
+        Labels, 0 or 1.
+    spacing : float
+        Nearest-neighbour spacing, px.
+    nearest : Nearest, default=None
+        Neighbours of the columns, if known.
+
+    Returns
+    -------
+    doubtful : ndarray of bool of shape (n,)
+        As in `Labels`.
+    """
+    nowhere = np.zeros(len(positions), dtype=bool)
+    if len(positions) < 2 or not (sublattice == 1).any():
+        return nowhere
+    nearest = nearest or Nearest(positions)
+    spacing = _own_spacing(nearest, spacing)
+    pairs, distance = nearest.pairs(_NEIGHBOR_REACH * spacing)
+    if not len(pairs):
+        return nowhere
+    brightness = np.log(np.maximum(brightness, 1e-6 * brightness.max()))
+    sign = np.where(sublattice == 0, 1.0, -1.0)
+    weight = _bond_weights(distance, spacing)
+    return doubtful_labels(sign, positions, brightness, pairs, weight, spacing)
+
+
+def _bond_weights(distance, spacing):
+    """Compute from 0 to 1 how near bonds are to the nearest-neighbour spacing."""
+    return np.exp(-0.5 * ((distance / spacing - 1) / _BOND_SCATTER) ** 2)
 
 
 def _color_crystals(nearest, pairs, weight, vote, log_brightness, spacing):
