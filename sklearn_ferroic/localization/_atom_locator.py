@@ -12,7 +12,7 @@ from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin
 from ._scale_checks import warn_of_dark_columns, warn_of_outliers
 from ._site_columns import label_columns, relative_brightness
-from ._sublattice_checks import no_such_sublattice
+from ._sublattice_checks import no_such_sublattice, warn_of_equivalent_sublattices
 
 _MAX_SUBLATTICES = 4
 
