@@ -47,6 +47,8 @@ _ROW_NEIGHBORS = 2.05
 _MIN_CONFIRMED = 0.3
 # A label is doubtful if its probability is below 0.9, ...
 _DOUBTFUL_BELOW = float(np.log(0.9 / 0.1))
+# which bonds alone exclude at this value, half of a full set, ...
+_SUFFICIENT = 2 * BOND_EVIDENCE
 # ... or if brightness or bonds alone favour the other label by odds of 100 to 1.
 _CONFLICT = float(np.log(100))
 
@@ -272,11 +274,21 @@ def doubtful_labels(sign, positions, log_brightness, pairs, weight, spacing):
         True where the label's probability is below 0.9, or brightness and bonds
         contradict each other.
     """
-    tiles = Tiles.of(positions, spacing)
-    levels = brightness_levels(tiles, np.unique(tiles.tile), log_brightness, sign > 0)
-    brightness = sign * levels.evidence(tiles, log_brightness)[0]
+    n = len(sign)
     unlike = -BOND_EVIDENCE * weight * sign[pairs].prod(axis=1)
-    bonds = np.bincount(pairs.ravel(), np.repeat(unlike, 2), len(sign))
+    bonds = np.bincount(pairs.ravel(), np.repeat(unlike, 2), n)
     bonds = np.clip(bonds, -MAX_EVIDENCE, MAX_EVIDENCE)
+    # Levels are needed where bonds do not suffice or neighbours differ the wrong way.
+    first, second = pairs.T
+    step = weight * (log_brightness[first] - log_brightness[second])
+    contrast = np.bincount(first, sign[first] * step, n)
+    contrast -= np.bincount(second, sign[second] * step, n)
+    unsure = (bonds < _SUFFICIENT) | (contrast < 0)
+    tiles = Tiles.of(positions, spacing)
+    which = np.unique(tiles.tile[unsure])
+    if not len(which):
+        return unsure
+    levels = brightness_levels(tiles, which, log_brightness, sign > 0)
+    brightness = sign * levels.evidence(tiles, log_brightness)[0]
     conflict = np.minimum(brightness, bonds) < -_CONFLICT
-    return (brightness + bonds < _DOUBTFUL_BELOW) | conflict
+    return unsure & ((brightness + bonds < _DOUBTFUL_BELOW) | conflict)

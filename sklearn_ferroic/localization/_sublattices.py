@@ -60,10 +60,11 @@ _MIN_CLEAR_SEPARATION = 3.0
 # Crystals that do not alternate in brightness are divided by levels if these are clear
 # for this share of a sample of tiles.
 _MIN_CLEAR_SHARE = 0.5
-_N_SAMPLED_TILES = 24
+_N_SAMPLED_TILES = 12
 # Sublattices of equal brightness are displaced against each other by this share of the
 # spacing at least (5 pm in most perovskites), in complete shells of four around this
 # share of the columns. Without a displacement they are one.
+_N_BONDS = 4
 _MIN_DISPLACEMENT = 0.02
 _MIN_KNOWN_SHARE = 0.5
 # Labels are exchangeable if the mean difference in brightness has fewer standard
@@ -205,7 +206,8 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     full_weight = _bond_weights(distance, spacing)
     graph = _surroundings(n, pairs, full_weight)
     contrast = log_brightness - graph @ log_brightness
-    alone = np.bincount(pairs.ravel(), minlength=n) == 0
+    n_bonds = np.bincount(pairs.ravel(), minlength=n)
+    alone = n_bonds == 0
     contrast[alone] = 0
     # Votes are limited, so that the majority of columns decides.
     typical = max(float(np.median(np.abs(contrast))), 1e-6)
@@ -231,7 +233,9 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
         return Split(label, 0.0, nowhere, nowhere)
     equivalent = False
     if bipartite and not distinct.any():
-        distinct = _are_displaced(sign, coloring.crystal, place, nearest, spacing)
+        distinct = _are_displaced(
+            sign, coloring.crystal, place, nearest, graph, n_bonds, spacing
+        )
         equivalent = distinct.any() and not _differ_in_brightness(
             (contrast * sign)[distinct & ~alone]
         )
@@ -420,15 +424,27 @@ def _apply_clear_levels(
     return sign, by_levels
 
 
-def _are_displaced(sign, crystal, place, nearest, spacing):
+def _are_displaced(sign, crystal, place, nearest, graph, n_bonds, spacing):
     """Find crystals where one sublattice is displaced against the other.
 
     Displaced columns have asymmetric surroundings, those of the two sublattices
     in opposite directions. On a lattice of one kind of column with a square cell,
     nothing but errors alternates from column to column.
     """
+    positions = nearest.positions
+    offset = positions - graph @ positions
+    offset[n_bonds != _N_BONDS] = np.nan
+    displaced = _alternates(sign, crystal, place, offset, spacing)
+    if not displaced.any():
+        return displaced
+    # The shell of four is of the other label, all around and equally far.
     label = np.where(sign > 0, 0, 1)
-    displacement = cage_displacement(nearest.positions, label, spacing)
+    displacement = cage_displacement(positions, label, spacing)
+    return _alternates(sign, crystal, place, displacement, spacing)
+
+
+def _alternates(sign, crystal, place, displacement, spacing):
+    """Find crystals where displacements alternate by more than errors and chance."""
     known = np.isfinite(displacement).all(axis=1)
     displaced = np.zeros(len(sign), dtype=bool)
     for number in np.flatnonzero(np.bincount(crystal) >= _LARGE_CRYSTAL):
@@ -442,21 +458,21 @@ def _are_displaced(sign, crystal, place, nearest, spacing):
         mean = np.stack(
             [np.bincount(region, part) / size for part in alternating.T], axis=1
         )
-        off = np.hypot(*(alternating - mean[region]).T)
-        variance = np.mean(off**2)
+        variance = np.mean(((alternating - mean[region]) ** 2).sum(axis=1))
         # A mean of m columns has a share of 1 / m of the variance by chance.
-        squared = np.hypot(*mean.T) ** 2 - variance / size
+        squared = (mean**2).sum(axis=1) - variance / size
         length = np.sqrt(max(np.average(squared, weights=size), 0))
-        if length > _MIN_DISPLACEMENT * spacing and _is_two(
+        displaced[own] = length > _MIN_DISPLACEMENT * spacing and _is_two(
             length, np.sqrt(variance), 1 / np.sqrt(size.sum())
-        ):
-            displaced |= own
+        )
     return displaced
 
 
 def _differ_in_brightness(contrast):
     """Check that the mean contrast is beyond its standard error."""
-    error = contrast.std() / np.sqrt(len(contrast))
+    # A column counts as itself and as a neighbour: errors of contrasts have variance
+    # 1.25, their mean is twice that of as many independent errors.
+    error = 2 / np.sqrt(1.25) * contrast.std() / np.sqrt(len(contrast))
     return contrast.mean() > _MIN_STANDARD_ERRORS * error
 
 
