@@ -45,6 +45,10 @@ _ROW_NEIGHBORS = 2.05
 # The same is seen from outside: of the second neighbours that keep the old label, this
 # share at least has clearly the other level.
 _MIN_CONFIRMED = 0.3
+# Groups smaller than this are exchanged only with this many full bonds per column: at
+# the edge of a crystal columns are dim because they are thin.
+_FEW_COLUMNS = 4
+_MIN_COORDINATION = 3.0
 # A label is doubtful if its probability is below 0.9, ...
 _DOUBTFUL_BELOW = float(np.log(0.9 / 0.1))
 # which bonds alone exclude at this value, half of a full set, ...
@@ -170,6 +174,10 @@ def exchange_by_brightness(
     )
     gain[confirmed < _MIN_CONFIRMED * kept] = 0
     gain[_are_patches(group, n_groups, bonds, near)] = 0
+    size = np.bincount(group[against])
+    amount = np.bincount(pairs.ravel(), np.repeat(weight, 2), n)
+    coordination = np.bincount(group[against], amount[against]) / size
+    gain[(size < _FEW_COLUMNS) & (coordination < _MIN_COORDINATION)] = 0
     sign = sign.copy()
     positions = nearest.positions
     for number in np.flatnonzero(gain > 0):
