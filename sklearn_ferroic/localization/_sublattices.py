@@ -219,21 +219,19 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     place = _places(positions, _REGION * spacing)
     same = sign[pairs[:, 0]] == sign[pairs[:, 1]]
     frustration = np.average(same, weights=weight)
-    bipartite = frustration < _MAX_FRUSTRATION
     evidence = _contrast_evidence(
-        contrast * sign, coloring.crystal, place, ~alone, nearest
+        contrast * sign, coloring.crystal, place, pairs, weight, same, nearest
     )
-    evidence.distinct[:] &= bipartite
     sign, by_levels = _apply_clear_levels(
         sign, evidence, contrast, nearest, pairs, full_weight, log_brightness, spacing
     )
     distinct = evidence.distinct | by_levels
-    if frustration > _MAX_FORCED_FRUSTRATION and not by_levels.any():
+    if frustration > _MAX_FORCED_FRUSTRATION and not distinct.any():
         label = _split_by_brightness(contrast)
         return Split(label, 0.0, nowhere, nowhere)
     equivalent = False
-    if bipartite and not distinct.any():
-        distinct = _are_displaced(
+    if not distinct.any():
+        distinct = evidence.bipartite & _are_displaced(
             sign, coloring.crystal, place, nearest, graph, n_bonds, spacing
         )
         equivalent = distinct.any() and not _differ_in_brightness(
@@ -339,17 +337,19 @@ class _ContrastEvidence(NamedTuple):
 
     separation: float
     of_crystal: np.ndarray
+    bipartite: np.ndarray
     distinct: np.ndarray
     typical: np.ndarray
 
 
-def _contrast_evidence(contrast, crystal, place, bonded, nearest):
+def _contrast_evidence(contrast, crystal, place, pairs, weight, same, nearest):
     """Compare contrast along the bonds with its scatter, crystal by crystal.
 
     Large crystals are judged one by one, small ones together, and like the nearest
     large one if that is not enough.
     """
     n_columns, n_crystals = len(contrast), crystal.max() + 1
+    bonded = np.bincount(pairs.ravel(), minlength=n_columns) > 0
     size = np.bincount(crystal[bonded], minlength=n_crystals)
     # Regions of crystals: what is brighter as a region is no scatter.
     region = np.unique(crystal * (place.max() + 1) + place, return_inverse=True)[1]
@@ -367,6 +367,12 @@ def _contrast_evidence(contrast, crystal, place, bonded, nearest):
     least = 0 if is_any else _MIN_LONE_SEPARATION
     large = (size >= _LARGE_CRYSTAL)[crystal]
     judged = np.where(large, crystal + 1, 0)
+    # Share of bonds within each of these that join equal labels.
+    ends = judged[pairs]
+    inside = ends[:, 0] == ends[:, 1]
+    amount = np.bincount(ends[inside, 0], weight[inside], n_crystals + 1)
+    like = np.bincount(ends[inside, 0], (weight * same)[inside], n_crystals + 1)
+    bipartite = (like < _MAX_FRUSTRATION * np.maximum(amount, 1e-9))[judged]
     separation, distinct = np.zeros(n_columns), np.zeros(n_columns, dtype=bool)
     for number in np.unique(judged[bonded]):
         own = judged == number
@@ -374,11 +380,14 @@ def _contrast_evidence(contrast, crystal, place, bonded, nearest):
             continue
         separation[own], is_two = judge(own & bonded)
         distinct[own] = is_two and separation[own][0] > least
-    if large.any() and not large.all() and not distinct[~large].any():
+    distinct &= bipartite
+    # Where many small ones do not alternate either, they are another crystal.
+    follow = bipartite[~large].all() or np.count_nonzero(~large) < _LARGE_CRYSTAL
+    if large.any() and not large.all() and not distinct[~large].any() and follow:
         known = np.flatnonzero(large)
         _, index = cKDTree(nearest.positions[known]).query(nearest.positions[~large])
         distinct[~large] = distinct[known[index]]
-    return _ContrastEvidence(overall, separation, distinct, median)
+    return _ContrastEvidence(overall, separation, bipartite, distinct, median)
 
 
 def _is_two(difference, scatter, chance):
