@@ -237,7 +237,7 @@ def have_same_levels(kind, places, log_brightness):
         common, False.
     """
     count = np.bincount(kind, minlength=4)
-    few = min(_MIN_COMPARED, max(count[:2].sum(), 1))
+    few = min(_MIN_COMPARED, max(count[:2].max(), 1))
     common = np.flatnonzero((count[:2] >= few) & (count[2:] >= _MIN_COMPARED))
     if not common.size or count[2:].min() < _MIN_COMPARED:
         return False
