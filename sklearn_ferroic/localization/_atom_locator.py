@@ -42,8 +42,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         and a half spacings. Columns must also stand out from the noise.
 
     n_sublattices : int or "auto", default="auto"
-        How many sublattices the images show, 1 to 4; a number holds for every
-        image. "auto" decides between one and two, for each image by itself.
+        Number of sublattices in the images, 1 to 4; a number holds for every
+        image. "auto" decides between one and two, for each image by itself and for
+        each crystal in it.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
         How positions are refined: by the Gaussian fit; by the centre of mass; or
@@ -124,13 +125,17 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     *Doubtful fits* (no convergence, implausible width, no information) have
     ``converged=False`` and their centre of mass for a position. They are kept.
 
-    *Sublattices.* Neighbours differ, and brightness names the two crystal by crystal:
-    names go on into another material even if it has the dimmer columns where this
-    has the brighter, but start anew beyond a break in the lattice, and where the same
-    columns stand exchanged, as beyond an antiphase boundary.
+    *Sublattices.* Nearest neighbours have different labels, and brightness decides
+    which of the two is 0, crystal by crystal: labels are carried into another
+    material even if the order of brightness is reversed there, but not over a break
+    in the lattice or an antiphase boundary, where the same columns are exchanged. At
+    planar faults and substitutions clear brightness prevails over the alternation.
+    A crystal in which neither brightness nor displacement alternates is one
+    sublattice.
 
-    *Polarization* is the column minus the centroid of its four nearest
-    neighbours of the other sublattice; NaN without four around it.
+    *Polarization* is the column minus the centroid of its coordination shell of
+    four columns of the other sublattice, or of three or six on hexagonal lattices;
+    NaN where the shell is incomplete.
 
     The weighted fit is Fisher scoring [1]_ and `position_std` is the
     Cramér–Rao bound at the fitted values, times how much the noise in the band of the
