@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
@@ -61,6 +62,15 @@ _MIN_CLEAR_SEPARATION = 3.0
 # for this share of a sample of tiles.
 _MIN_CLEAR_SHARE = 0.5
 _N_SAMPLED_TILES = 12
+# A part of a crystal of this many columns is one sublattice if its contrast is below
+# the least of two. A part is connected columns whose contrast, smoothed over about three
+# spacings, and its size are below these shares of the best tenth of the image; only
+# where that is this many times the least contrast are parts distinguished.
+_MIN_FLAT_COLUMNS = 150
+_FLAT_SHARE = 0.3
+_FLAT_SIZE = 0.5
+_MIN_FLAT_RATIO = 4.0
+_N_SMOOTHINGS = 6
 # Sublattices of equal brightness are displaced against each other by this share of the
 # spacing at least (5 pm in most perovskites), in complete shells of four around this
 # share of the columns. Without a displacement they are one.
@@ -225,6 +235,11 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     sign, by_levels = _apply_clear_levels(
         sign, evidence, contrast, nearest, pairs, full_weight, log_brightness, spacing
     )
+    flat = _flat_parts(contrast * sign, evidence, graph, pairs)
+    if flat.any():
+        evidence.distinct[flat > 0] = _are_displaced(
+            sign, flat, place, nearest, graph, n_bonds, spacing
+        )[flat > 0]
     distinct = evidence.distinct | by_levels
     if frustration > _MAX_FORCED_FRUSTRATION and not distinct.any():
         label = _split_by_brightness(contrast)
@@ -388,6 +403,38 @@ def _contrast_evidence(contrast, crystal, place, pairs, weight, same, nearest):
         _, index = cKDTree(nearest.positions[known]).query(nearest.positions[~large])
         distinct[~large] = distinct[known[index]]
     return _ContrastEvidence(overall, separation, bipartite, distinct, median)
+
+
+def _flat_parts(contrast, evidence, graph, pairs):
+    """Return a number for each part of a crystal without contrast; 0 elsewhere.
+
+    Where a metal continues the lattice of a compound, labels are carried into it. At
+    an interface that exchanges the order of brightness contrast is never small in a
+    large area.
+    """
+    flat = np.zeros(len(contrast), dtype=np.intp)
+    typical = np.percentile(np.abs(evidence.typical), 90)
+    candidates = evidence.distinct & (np.abs(evidence.typical) < _FLAT_SHARE * typical)
+    if (
+        typical < _MIN_FLAT_RATIO * _MIN_CONTRAST
+        or np.count_nonzero(candidates) < _MIN_FLAT_COLUMNS / 2
+    ):
+        return flat
+    mean, size = contrast, np.abs(contrast)
+    for _ in range(_N_SMOOTHINGS):
+        mean, size = (0.5 * (part + graph @ part) for part in (mean, size))
+    candidates = evidence.distinct & (np.abs(mean) < _FLAT_SHARE * typical)
+    candidates &= size < _FLAT_SIZE * typical
+    ends = pairs[candidates[pairs].all(axis=1)]
+    n = len(contrast)
+    links = csr_array((np.ones(len(ends)), ends.T), shape=(n, n))
+    _, part = connected_components(links, directed=False)
+    count = np.bincount(part[candidates], minlength=part.max() + 1)
+    for number in np.flatnonzero(count >= _MIN_FLAT_COLUMNS):
+        own = candidates & (part == number)
+        if np.abs(np.median(contrast[own])) < _MIN_CONTRAST:
+            flat[own] = 1 + flat.max()
+    return flat
 
 
 def _is_two(difference, scatter, chance):

@@ -373,6 +373,25 @@ def test_a_metal_next_to_a_compound_is_one_sublattice(ratio, angle, seed):
     assert known[~in_metal].mean() > 0.85
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6])
+@pytest.mark.parametrize("ratio, scatter", [(0.4, 0.1), (0.7, 0.05)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_metal_that_continues_the_lattice(ratio, scatter, share, seed):
+    rng = np.random.default_rng(seed)
+    positions, truth, spacing = perovskite(n=24)
+    in_metal = positions[:, 0] < share * 24 * 14
+    level = np.where(in_metal, 0.8, np.where(truth == 0, 1.0, ratio))
+    level = level * rng.normal(1, scatter, len(level))
+    moved = positions + rng.normal(scale=0.02 * spacing, size=positions.shape)
+    label = assign_sublattices(moved, level, spacing)
+    assert label[in_metal].mean() < 0.05
+    assert np.mean(label[~in_metal] == truth[~in_metal]) > 0.99
+    # A compound of equally bright columns whose B is displaced is none.
+    moved[truth == 1] += [0.6, 0.0]
+    label = assign_sublattices(moved, level, spacing)
+    assert np.mean(label == truth) > 0.99
+
+
 @pytest.mark.parametrize("level, expected", [(1.0, 0), (0.63, 1)])
 def test_a_substituted_column(level, expected):
     # With the brightness of A it is one, with one in between it stays what it was.
