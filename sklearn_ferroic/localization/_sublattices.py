@@ -63,9 +63,9 @@ _MIN_CLEAR_SEPARATION = 3.0
 _MIN_CLEAR_SHARE = 0.5
 _N_SAMPLED_TILES = 12
 # A part of a crystal of this many columns is one sublattice if its contrast is below
-# the least of two. A part is connected columns whose contrast, smoothed over about three
-# spacings, and its size are below these shares of the best tenth of the image; only
-# where that is this many times the least contrast are parts distinguished.
+# the least of two. A part is connected columns whose contrast, smoothed over about
+# three spacings, and its size are below these shares of the best tenth of the image;
+# only where that is this many times the least contrast are parts distinguished.
 _MIN_FLAT_COLUMNS = 150
 _FLAT_SHARE = 0.3
 _FLAT_SIZE = 0.5
