@@ -45,10 +45,16 @@ _ROW_NEIGHBORS = 2.05
 # The same is seen from outside: of the second neighbours that keep the old label, this
 # share at least has clearly the other level.
 _MIN_CONFIRMED = 0.3
-# Groups smaller than this are exchanged only with this many full bonds per column: at
-# the edge of a crystal columns are dim because they are thin.
+# Groups smaller than this, which would gain less than this per column if all had four
+# bonds, because the lattice is regular around them, are exchanged only with this many
+# full bonds per column (at the edge of a crystal columns are dim because they are
+# thin), and only if levels differ by this many standard deviations (single amplitudes
+# have outliers).
 _FEW_COLUMNS = 4
+_FULL_COORDINATION = 4.0
+_MIN_LONE_GAIN = 6.0
 _MIN_COORDINATION = 3.0
+_LONE_RATIO = 6.0
 # A label is doubtful if its probability is below 0.9, ...
 _DOUBTFUL_BELOW = float(np.log(0.9 / 0.1))
 # which bonds alone exclude at this value, half of a full set, ...
@@ -86,11 +92,14 @@ class ClearLevels(NamedTuple):
         Columns in the windows that were fitted.
     is_clear : ndarray of bool of shape (n,)
         Columns where levels are distinct without other evidence, and alternate.
+    ratio : ndarray of shape (n,)
+        Difference of the levels over the standard deviation within them.
     """
 
     evidence: np.ndarray
     is_known: np.ndarray
     is_clear: np.ndarray
+    ratio: np.ndarray
 
 
 def clear_levels(tiles, which, log_brightness, pairs):
@@ -123,11 +132,16 @@ def clear_levels(tiles, which, log_brightness, pairs):
     differ = np.bincount(ends, np.repeat(unlike, 2), n_tiles)
     near = tiles.block(levels.tiles)
     alternate = differ[near].sum(axis=1) > _MIN_UNLIKE * amount[near].sum(axis=1)
-    return ClearLevels(evidence, known, known & (levels.are_clear & alternate)[window])
+    return ClearLevels(
+        evidence,
+        known,
+        known & (levels.are_clear & alternate)[window],
+        (levels.gap / levels.scatter)[window],
+    )
 
 
 def exchange_by_brightness(
-    sign, evidence, pairs, weight, nearest, log_brightness, spacing
+    sign, levels, pairs, weight, nearest, log_brightness, spacing
 ):
     """Exchange labels that brightness contradicts more than bonds support.
 
@@ -135,8 +149,8 @@ def exchange_by_brightness(
     ----------
     sign : ndarray of shape (n,)
         1 for label 0, −1 for label 1.
-    evidence : ndarray of shape (n,)
-        Log-likelihood ratio of label 0 by brightness.
+    levels : ClearLevels
+        Evidence of brightness for label 0.
     pairs : ndarray of shape (n_pairs, 2)
         Bonds.
     weight : ndarray of shape (n_pairs,)
@@ -153,6 +167,7 @@ def exchange_by_brightness(
     sign : ndarray of shape (n,)
         The same with labels exchanged.
     """
+    evidence = np.where(levels.is_clear, levels.evidence, 0)
     against = np.flatnonzero(sign * evidence < 0)
     if not against.size:
         return sign
@@ -160,11 +175,44 @@ def exchange_by_brightness(
     near, _ = nearest.pairs(_GROUP_REACH * spacing)
     group = np.full(n, -1)
     group[against] = _groups(n, against, near)
-    n_groups = group.max() + 1
-    # What exchanging a group gains: bonds inside stay as they are.
-    gain = np.bincount(group[against], np.abs(evidence[against]), n_groups)
-    bonds, like = pairs, BOND_EVIDENCE * weight * sign[pairs].prod(axis=1)
-    gain += _sum_at_boundaries(group, n_groups, bonds, like, like)
+    gain = _gains(group, sign, evidence, levels.ratio, pairs, weight, near)
+    sign = sign.copy()
+    positions = nearest.positions
+    for number in np.flatnonzero(gain > 0):
+        own = np.flatnonzero(group == number)
+        if _levels_match(own, evidence, positions, log_brightness, spacing):
+            sign[own] *= -1
+    return sign
+
+
+def _gains(group, sign, evidence, ratio, bonds, weight, near):
+    """Compute what exchanging the labels of each group gains; 0 for implausible ones.
+
+    Parameters
+    ----------
+    group : ndarray of int of shape (n,)
+        Group of each column, −1 for none.
+    sign, evidence, ratio : ndarray of shape (n,)
+        Labels, evidence of brightness and clarity of its levels.
+    bonds, near : ndarray of shape (n_pairs, 2)
+        First neighbours; first and second neighbours.
+    weight : ndarray of shape (n_bonds,)
+        Weight of each bond.
+
+    Returns
+    -------
+    gain : ndarray of shape (n_groups,)
+        Log-likelihood ratio of exchanged against present labels.
+    """
+    n, n_groups = len(group), group.max() + 1
+    members = np.flatnonzero(group >= 0)
+    own = group[members]
+    size = np.bincount(own)
+    brightness = np.bincount(own, np.abs(evidence[members]))
+    # Bonds inside a group stay as they are.
+    like = BOND_EVIDENCE * weight * sign[bonds].prod(axis=1)
+    alternation = _sum_at_boundaries(group, n_groups, bonds, like, like)
+    gain = brightness + alternation
     # Columns that keep the label which the group loses are of the other level.
     supported = (sign * evidence > 0).astype(float)
     equal = sign[near].prod(axis=1) > 0
@@ -174,17 +222,16 @@ def exchange_by_brightness(
     )
     gain[confirmed < _MIN_CONFIRMED * kept] = 0
     gain[_are_patches(group, n_groups, bonds, near)] = 0
-    size = np.bincount(group[against])
-    amount = np.bincount(pairs.ravel(), np.repeat(weight, 2), n)
-    coordination = np.bincount(group[against], amount[against]) / size
-    gain[(size < _FEW_COLUMNS) & (coordination < _MIN_COORDINATION)] = 0
-    sign = sign.copy()
-    positions = nearest.positions
-    for number in np.flatnonzero(gain > 0):
-        own = np.flatnonzero(group == number)
-        if _levels_match(own, evidence, positions, log_brightness, spacing):
-            sign[own] *= -1
-    return sign
+    amount = np.bincount(bonds.ravel(), np.repeat(weight, 2), n)
+    coordination = np.bincount(own, amount[members]) / size
+    coordination = np.clip(coordination, 1, _FULL_COORDINATION)
+    complete = brightness + alternation * _FULL_COORDINATION / coordination
+    lone = (size < _FEW_COLUMNS) & (complete < _MIN_LONE_GAIN * size)
+    lone &= (coordination < _MIN_COORDINATION) | (
+        np.bincount(own, ratio[members]) < _LONE_RATIO * size
+    )
+    gain[lone] = 0
+    return gain
 
 
 def _sum_at_boundaries(group, n_groups, pairs, of_first, of_second):

@@ -473,9 +473,8 @@ def _apply_clear_levels(
     if undecided.any():
         by_levels = undecided & (levels.evidence != 0)
         sign = np.where(by_levels, np.sign(levels.evidence), sign)
-    clear = np.where(levels.is_clear, levels.evidence, 0)
     sign = exchange_by_brightness(
-        sign, clear, pairs, weight, nearest, log_brightness, spacing
+        sign, levels, pairs, weight, nearest, log_brightness, spacing
     )
     return sign, by_levels
 

@@ -425,13 +425,24 @@ def test_wrong_labels_are_doubtful():
     assert not check_labels(positions, brightness, 0 * truth, spacing).any()
 
 
+@pytest.mark.parametrize("ratio, scatter", [(0.8, 0.1), (0.7, 0.07)])
 @pytest.mark.parametrize("seed", range(5))
-def test_outliers_of_brightness_flip_no_labels_at_low_contrast(seed):
+def test_single_outliers_exchange_no_labels_at_low_contrast(ratio, scatter, seed):
     rng = np.random.default_rng(seed)
     positions, truth, spacing = perovskite()
-    brightness = np.where(truth == 0, 1.0, 0.8) * rng.normal(1, 0.1, len(truth))
+    brightness = np.where(truth == 0, 1.0, ratio) * rng.normal(1, scatter, len(truth))
     outlying = rng.choice(np.flatnonzero(truth == 1), 8, replace=False)
     brightness[outlying] = 1.0
+    assert np.array_equal(assign_sublattices(positions, brightness, spacing), truth)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_dim_columns_at_the_edge_of_a_crystal_keep_their_label(seed):
+    rng = np.random.default_rng(seed)
+    positions, truth, spacing = perovskite()
+    brightness = np.where(truth == 0, 1.0, 0.45) * rng.normal(1, 0.05, len(truth))
+    edge = np.flatnonzero((positions[:, 0] == 0) & (truth == 0))
+    brightness[rng.choice(edge, 3, replace=False)] *= 0.45
     assert np.array_equal(assign_sublattices(positions, brightness, spacing), truth)
 
 
