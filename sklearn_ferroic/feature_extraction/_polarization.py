@@ -1,4 +1,4 @@
-"""Displacements of the columns in their cages."""
+"""Displacements of columns in their coordination shells."""
 
 import warnings
 
@@ -15,9 +15,10 @@ from ._check_sites import check_sites
 class PolarizationVector(TransformerMixin, BaseEstimator):
     """Displacement of every column from the centroid of its neighbours.
 
-    The neighbours are the four nearest columns of the other sublattice, which
-    for the B column of a perovskite are the A columns at the corners of its unit
-    cell: the non-centrosymmetry that a ferroelectric's polarization follows.
+    The neighbours are the coordination shell of nearest columns of the other
+    sublattice: four, which for the B column of a perovskite are the A columns at the
+    corners of its unit cell, or three or six on hexagonal lattices. The displacement
+    is the non-centrosymmetry that a ferroelectric's polarization follows.
 
     The estimator is stateless.
 
@@ -37,9 +38,9 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    One row a site, in order. A site without four neighbours around it (at the
-    border, beside a missing column) has NaN: drop such rows, or put a
-    :class:`sklearn.impute.SimpleImputer` behind.
+    There is one row per site, in order. A site with an incomplete shell (at the
+    border, next to a missing column) has NaN: drop such rows, or append a
+    :class:`sklearn.impute.SimpleImputer`.
 
     Where any site has a `polarization`, as those of
     :class:`~sklearn_ferroic.AtomLocator` have, all are taken at their word, NaN

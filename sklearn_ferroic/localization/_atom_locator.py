@@ -12,7 +12,7 @@ from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin
 from ._scale_checks import warn_of_dark_columns, warn_of_outliers
 from ._site_columns import label_columns, relative_brightness
-from ._sublattice_checks import no_such_sublattice
+from ._sublattice_checks import no_such_sublattice, warn_of_equivalent_sublattices
 
 _MAX_SUBLATTICES = 4
 
@@ -44,8 +44,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         and a half spacings. Columns must also stand out from the noise.
 
     n_sublattices : int or "auto", default="auto"
-        How many sublattices the images show, 1 to 4; a number holds for every
-        image. "auto" decides between one and two, for each image by itself.
+        Number of sublattices in the images, 1 to 4; a number holds for every
+        image. "auto" decides between one and two, for each image by itself and for
+        each crystal in it.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
         How positions are refined: by the Gaussian fit; by the centre of mass; or
@@ -126,17 +127,21 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     *Doubtful fits* (no convergence, implausible width, no information) have
     ``converged=False`` and their centre of mass for a position. They are kept.
 
-    *Sublattices.* Neighbours differ, and brightness names the two crystal by crystal:
-    names go on into another material even if it has the dimmer columns where this
-    has the brighter, but start anew beyond a break in the lattice, and where the same
-    columns stand exchanged, as beyond an antiphase boundary.
+    *Sublattices.* Nearest neighbours have different labels, and brightness decides
+    which of the two is 0, crystal by crystal: labels are carried into another
+    material even if the order of brightness is reversed there, but not over a break
+    in the lattice or an antiphase boundary, where the same columns are exchanged. At
+    planar faults and substitutions clear brightness prevails over the alternation.
+    A crystal in which neither brightness nor displacement alternates is one
+    sublattice.
 
     *Check.* If the sites cannot be the columns of a crystal, by the share of fits that
     did not converge, of isolated sites and of short pairs, or by the distance of
     neighbours, one warning says so and what to do.
 
-    *Polarization* is the column minus the centroid of its four nearest
-    neighbours of the other sublattice; NaN without four around it.
+    *Polarization* is the column minus the centroid of its coordination shell of
+    four columns of the other sublattice, or of three or six on hexagonal lattices;
+    NaN where the shell is incomplete.
 
     The weighted fit is Fisher scoring [1]_ and `position_std` is the
     Cramér–Rao bound at the fitted values, times how much the noise in the band of the
@@ -325,6 +330,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         n_sublattices = 1 + max(int(part.sublattice.max(initial=0)) for part in labeled)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
+        warn_of_equivalent_sublattices(labeled)
         # Nothing is set before all has gone well.
         self.spacing_, self.width_ = spacing, width
         self.threshold_ = float(self.threshold)

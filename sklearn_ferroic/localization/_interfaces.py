@@ -34,6 +34,10 @@ _SAME_ERRORS = 2.0
 # this share of the contrast.
 _AT_CONTACT = 1.0
 _FADED = 0.5
+# Columns off by more than this share of the contrast have the other label's level.
+_WRONG_LABEL = 0.75
+# Rows within this many spacings of a contact can be labelled wrongly.
+_BEHIND_CONTACT = 2.0
 # Deviations weigh less beyond so many times what is typical.
 _OUTLYING = 2.0
 _N_ROUNDS = 4
@@ -191,11 +195,20 @@ def _are_exchanged(kind, places, depth, log_brightness):
     if count.min() < _MIN_COMPARED:
         # So few tell nothing: the bonds do.
         return False
-    level, covariance, off = _fit_levels(kind, places, log_brightness)
+    # Rows at a fault may be labelled wrongly: compare the columns behind them.
+    behind = depth > _BEHIND_CONTACT
+    if np.bincount(kind[behind], minlength=4).min() < _MIN_COMPARED:
+        behind[:] = True
+    level, covariance, _ = _fit_levels(
+        kind[behind], places[behind], log_brightness[behind], places.mean(axis=0)
+    )
+    off = log_brightness - _design(kind, places, places.mean(axis=0)) @ level
     contrast = np.array([level[0] - level[1], level[2] - level[3]])
     # Bright columns fall short at a contact where brightness fades, dim ones exceed.
-    excess = np.where(kind % 2, off, -off)[depth < _AT_CONTACT].mean()
-    if 2 * excess > (1 - _FADED) * contrast.mean():
+    # Wrong labels do so by the whole contrast.
+    excess = np.where(kind % 2, off, -off)[depth < _AT_CONTACT] / contrast.mean()
+    excess = excess[excess < _WRONG_LABEL]
+    if excess.size and 2 * excess.mean() > 1 - _FADED:
         return False
     across = np.array([[1, 0, -1, 0, 0, 0], [0, 1, 0, -1, 0, 0]])
     differ = np.sqrt(np.mean((across @ level) ** 2))
@@ -204,12 +217,50 @@ def _are_exchanged(kind, places, depth, log_brightness):
     return differ < limit + _SAME_ERRORS * error
 
 
-def _fit_levels(kind, places, log_brightness):
-    """Robust levels of four kinds of columns and slopes common to all.
+def have_same_levels(kind, places, log_brightness):
+    """Check that two sets of columns have the same brightness levels.
 
-    Also their covariance, and how far each column is off.
+    Parameters
+    ----------
+    kind : ndarray of int of shape (n,)
+        0 and 1 for the bright and dim columns of the one set, 2 and 3 of the other.
+    places : ndarray of shape (n, 2)
+        Columns, in nearest-neighbour spacings.
+    log_brightness : ndarray of shape (n,)
+        Natural logarithm of their brightness.
+
+    Returns
+    -------
+    same : bool
+        Whether levels agree within their errors and a quarter of the contrast. Of a
+        kind that one set has too few columns of, nothing is known; with none in
+        common, False.
     """
-    design = np.hstack([np.eye(4)[kind], places - places.mean(axis=0)])
+    count = np.bincount(kind, minlength=4)
+    few = min(_MIN_COMPARED, max(count[:2].max(), 1))
+    common = np.flatnonzero((count[:2] >= few) & (count[2:] >= _MIN_COMPARED))
+    if not common.size or count[2:].min() < _MIN_COMPARED:
+        return False
+    level, covariance, _ = _fit_levels(kind, places, log_brightness)
+    difference = level[common] - level[common + 2]
+    across = np.zeros((len(common), 6))
+    across[range(len(common)), common] = 1
+    across[range(len(common)), common + 2] = -1
+    # Each kind counts by its columns in the first set: a few are outliers of the other.
+    share = count[common] / count[common].sum()
+    error = np.sqrt(share @ np.diagonal(across @ covariance @ across.T))
+    limit = min(_SAME, _SAME_SHARE * (level[2] - level[3]))
+    differ = np.sqrt(share @ difference**2)
+    return bool(differ < limit + _SAME_ERRORS * error)
+
+
+def _fit_levels(kind, places, log_brightness, origin=None):
+    """Fit robust levels of four kinds of columns and slopes common to all.
+
+    Return them, their covariance, and the deviation of each column.
+    """
+    origin = places.mean(axis=0) if origin is None else origin
+    design = _design(kind, places, origin)
     weight = np.ones(len(kind))
     for _ in range(_N_ROUNDS):
         inverse = np.linalg.pinv(design.T * weight @ design)
@@ -218,3 +269,8 @@ def _fit_levels(kind, places, log_brightness):
         scatter = 1.4826 * max(np.median(np.abs(off)), 1e-9)
         weight = 1 / np.maximum(np.abs(off) / (_OUTLYING * scatter), 1)
     return level, scatter**2 * inverse, off
+
+
+def _design(kind, places, origin):
+    """Return the design matrix of four levels and two slopes."""
+    return np.hstack([np.eye(4)[kind], places - origin])

@@ -1,19 +1,26 @@
-"""Who stands next to whom."""
+"""Nearest neighbours and coordination shells of columns."""
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-# A cage is complete with four corners within this many typical distances, and with a
-# fifth column at least that many times as far as the fourth, or the four would be a
-# matter of chance ...
-_CAGE_SIZE = 4
+# A coordination shell is complete with k columns within this many typical distances
+# and with the next column at least _MIN_NEXT times as far as the k-th; otherwise the
+# choice of k columns would be arbitrary.
 _CAGE_REACH = 1.5
 _MIN_NEXT = 1.2
-# ... none of which leaves an angle wider than this to the next ...
+# The k columns surround the central one: no angle between successive ones is wider.
 _WIDEST_GAP = np.deg2rad(150)
-# ... and which make a parallelogram, wherever the column stands in it, to within this
-# share of the distance.
+# Opposite corners of shells of four and six have the same centre, wherever the central
+# column is, to within this share of the distance.
 _MAX_SKEW = 0.5
+# Four neighbours on square and rectangular lattices, three on a honeycomb, six around
+# the centre of a hexagon. Four is kept unless it is incomplete for most columns.
+_DEFAULT_SHELL = 4
+_OTHER_SHELLS = (3, 6)
+_MIN_COMPLETE_SHARE = 0.5
+# The columns of shells of three and six are equally far but for displacements of up to
+# 0.15 of the distance: the farthest over the nearest is at most this.
+_MAX_SPREAD = 1.35
 # More neighbours than any plane lattice has.
 _MOST_NEIGHBORS = 8
 _N_SAMPLED = 2000
@@ -134,11 +141,12 @@ def neighbor_pairs(positions, radius):
 
 
 def cage_displacement(positions, sublattice, spacing, members=None):
-    """Compute each column's displacement from the centroid of its cage.
+    """Compute each column's displacement from the centroid of its coordination shell.
 
-    The cage are the four nearest columns of the other sublattice: for the
-    brightest sublattice those of the second brightest, for any other those of
-    the brightest.
+    The shell holds the nearest columns of the other sublattice: for the brightest
+    sublattice those of the second brightest, for any other those of the brightest.
+    Its size is four, or three or six if these are complete for more columns of the
+    sublattice and four is complete for less than half of them.
 
     Parameters
     ----------
@@ -149,42 +157,67 @@ def cage_displacement(positions, sublattice, spacing, members=None):
     spacing : float
         Typical distance of nearest neighbours, px.
     members : dict, default=None
-        What sublattice_members makes of the first two, if it is known.
+        Result of `sublattice_members` for the first two, if known.
 
     Returns
     -------
     displacement : ndarray of shape (n, 2)
-        Column minus centroid, px; NaN where fewer than four columns stand
-        about as far as is typical and nearer than any fifth, or they do not
-        surround the column, or they make no parallelogram: at the border, beside
-        missing columns, in the core of a dislocation, and in all of a crystal whose
-        columns have another number of neighbours, as three on a honeycomb.
+        Column minus centroid, px; NaN where the shell is incomplete: fewer columns
+        than its size are about as far as is typical and nearer than any other, or
+        they do not surround the column, or a shell of four is not a parallelogram.
+        This is the case at the border, next to missing columns, in the core of a
+        dislocation, and in crystals of one sublattice.
     """
     displacement = np.full((len(positions), 2), np.nan)
     members = members or sublattice_members(positions, sublattice)
     for label in np.unique(sublattice):
         _, corners = members.get(1 if label == 0 else 0, (None, None))
-        if corners is None or len(corners.positions) < _CAGE_SIZE:
+        if corners is None:
             continue
-        center, cage = np.flatnonzero(sublattice == label), corners.positions
-        distance, index = corners.tree.query(positions[center], k=_CAGE_SIZE + 1)
-        following, distance = distance[:, -1], distance[:, :-1]
-        # Sublattices that are not each other's nearest neighbours are farther apart.
-        typical = max(spacing, float(np.median(distance.mean(axis=1))))
-        arms = cage[index[:, :-1]] - positions[center, None]
-        whole = distance[:, -1] <= _CAGE_REACH * typical
-        whole &= following > _MIN_NEXT * distance[:, -1]
-        whole &= _encloses(arms, typical)
-        displacement[center[whole]] = -arms[whole].mean(axis=1)
+        center = np.flatnonzero(sublattice == label)
+        complete, found = _shell_displacement(
+            positions[center], corners, _DEFAULT_SHELL, spacing
+        )
+        if np.count_nonzero(complete) < _MIN_COMPLETE_SHARE * len(center):
+            for size in _OTHER_SHELLS:
+                other = _shell_displacement(positions[center], corners, size, spacing)
+                if np.count_nonzero(other[0]) > np.count_nonzero(complete):
+                    complete, found = other
+        displacement[center[complete]] = found
     return displacement
 
 
+def _shell_displacement(centers, corners, size, spacing):
+    """Check which shells of one size are complete; compute displacements in these."""
+    if len(corners.positions) < size:
+        return np.zeros(len(centers), dtype=bool), np.empty((0, 2))
+    distance, index = corners.tree.query(centers, k=size + 1)
+    following, distance = distance[:, -1], distance[:, :-1]
+    # Sublattices that are not each other's nearest neighbours are farther apart.
+    typical = max(spacing, float(np.median(distance.mean(axis=1))))
+    arms = corners.positions[index[:, :-1]] - centers[:, None]
+    complete = distance[:, -1] <= _CAGE_REACH * typical
+    complete &= following > _MIN_NEXT * distance[:, -1]
+    if size != _DEFAULT_SHELL:
+        complete &= distance[:, -1] <= _MAX_SPREAD * distance[:, 0]
+    complete &= _encloses(arms, typical)
+    return complete, -arms[complete].mean(axis=1)
+
+
 def _encloses(arms, typical):
-    """Tell whether four arms reach to the corners of a parallelogram around them."""
+    """Check that arms surround the centre, opposite ones with a common middle."""
     angle = np.arctan2(arms[..., 0], arms[..., 1])
     order = np.argsort(angle, axis=1)
     angle = np.take_along_axis(angle, order, axis=1)
     gap = np.diff(angle, axis=1, append=angle[:, :1] + 2 * np.pi)
+    encloses = gap.max(axis=1) < _WIDEST_GAP
+    size = arms.shape[1]
+    if size % 2:
+        return encloses
     corner = np.take_along_axis(arms, order[..., None], axis=1)
-    skew = corner[:, 0] - corner[:, 1] + corner[:, 2] - corner[:, 3]
-    return (gap.max(axis=1) < _WIDEST_GAP) & (np.hypot(*skew.T) < _MAX_SKEW * typical)
+    if size == _DEFAULT_SHELL:
+        skew = corner[:, 0] - corner[:, 1] + corner[:, 2] - corner[:, 3]
+        return encloses & (np.hypot(*skew.T) < _MAX_SKEW * typical)
+    double = corner[:, : size // 2] + corner[:, size // 2 :]
+    skew = np.linalg.norm(double - double.mean(axis=1, keepdims=True), axis=2)
+    return encloses & (skew.max(axis=1) < _MAX_SKEW * typical)

@@ -1,4 +1,4 @@
-"""From fitted columns to what AtomSites holds of them."""
+"""Convert fitted columns to the arrays of AtomSites."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
 from ._ideal_lattice import lattice_positions
 from ._local_lattice import lattice_vectors
 from ._neighbors import Nearest, cage_displacement, sublattice_members
-from ._sublattices import assign_sublattices
+from ._sublattices import label_sublattices
 
 
 class LabeledFit(NamedTuple):
@@ -21,12 +21,19 @@ class LabeledFit(NamedTuple):
     sublattice : ndarray of int of shape (n,)
         Labels, 0 = brightest.
     nearest : Nearest or None
-        Who stands near whom; None for fewer than two columns.
+        Neighbours of the columns; None for fewer than two columns.
+    label_doubtful : ndarray of bool of shape (n,) or None
+        Whether brightness and alternation do not support a label, or contradict each
+        other; None if labels were not checked.
+    equivalent : bool
+        Whether sublattices 0 and 1 are equally bright within the errors.
     """
 
     fit: ColumnFit
     sublattice: np.ndarray
     nearest: Nearest | None
+    label_doubtful: np.ndarray | None = None
+    equivalent: bool = False
 
 
 def label_columns(fit, spacing, n_sublattices):
@@ -39,7 +46,7 @@ def label_columns(fit, spacing, n_sublattices):
     spacing : float
         Nearest-neighbour spacing, px.
     n_sublattices : int or "auto"
-        How many to look for.
+        Number of sublattices; "auto" decides between one and two.
 
     Returns
     -------
@@ -47,19 +54,21 @@ def label_columns(fit, spacing, n_sublattices):
         The columns with their labels.
     """
     nearest = nearest_columns(fit)
-    sublattice = assign_sublattices(
+    labels = label_sublattices(
         fit.positions, fit.table[:, AMPLITUDE], spacing, n_sublattices, nearest
     )
-    return LabeledFit(fit, sublattice, nearest)
+    return LabeledFit(
+        fit, labels.sublattice, nearest, labels.doubtful, labels.equivalent
+    )
 
 
 def nearest_columns(fit):
-    """Look up who stands near whom; None for fewer than two columns."""
+    """Return the neighbours of columns; None for fewer than two columns."""
     return Nearest(fit.positions) if len(fit.table) > 1 else None
 
 
 def relative_brightness(labeled, n_sublattices):
-    """Compute how bright sublattices are, relative to the brightest one.
+    """Compute the brightness of sublattices relative to the brightest one.
 
     Parameters
     ----------
@@ -75,9 +84,10 @@ def relative_brightness(labeled, n_sublattices):
     """
     # Image by image: exposures differ.
     level = np.full((len(labeled), n_sublattices), np.nan)
-    for row, (fit, label, _) in zip(level, labeled, strict=True):
-        for number in np.unique(label):
-            row[number] = np.median(fit.table[label == number, AMPLITUDE])
+    for row, part in zip(level, labeled, strict=True):
+        for number in np.unique(part.sublattice):
+            own = part.sublattice == number
+            row[number] = np.median(part.fit.table[own, AMPLITUDE])
     known = level[level[:, 0] > 0]
     if len(known) < 2:
         return (known / known[:, :1]).ravel() if len(known) else level[0] * np.nan
@@ -85,7 +95,7 @@ def relative_brightness(labeled, n_sublattices):
 
 
 def site_columns(labeled, spacing):
-    """Compute all that AtomSites holds of one image's columns.
+    """Compute the arrays of AtomSites for one image's columns.
 
     Parameters
     ----------
@@ -99,7 +109,7 @@ def site_columns(labeled, spacing):
     columns : dict of ndarray
         Arguments of AtomSites by name.
     """
-    fit, sublattice, nearest = labeled
+    fit, sublattice, nearest = labeled.fit, labeled.sublattice, labeled.nearest
     positions = fit.positions
     members = sublattice_members(positions, sublattice, nearest)
     unknown = np.full((len(positions), 2), np.nan)

@@ -1,15 +1,17 @@
-"""Which sublattices may be asked for."""
+"""Checks of requested and of found sublattices."""
+
+import warnings
 
 import numpy as np
 
 
 def check_sublattice(sublattice):
-    """Check what is asked for.
+    """Check the sublattices that a user requests.
 
     Parameters
     ----------
     sublattice : int, list of int or None
-        Which sublattices; None for all.
+        Requested sublattices; None for all.
 
     Raises
     ------
@@ -27,12 +29,12 @@ def check_sublattice(sublattice):
 
 
 def no_such_sublattice(sublattice, n_found):
-    """Make the error of a sublattice that no image shows.
+    """Return the error for a sublattice that no image shows.
 
     Parameters
     ----------
     sublattice : int or list of int
-        What was asked for.
+        Requested sublattices.
     n_found : int
         Number of sublattices that there are.
 
@@ -44,4 +46,26 @@ def no_such_sublattice(sublattice, n_found):
     return ValueError(
         f"sublattice={sublattice!r} was asked for, but {n_found} sublattice(s) were "
         "found, numbered from 0. Set n_sublattices if the images show more."
+    )
+
+
+def warn_of_equivalent_sublattices(labeled):
+    """Warn once if brightness does not distinguish the two sublattices.
+
+    Parameters
+    ----------
+    labeled : list of LabeledFit
+        Columns of each image.
+    """
+    numbers = [number for number, part in enumerate(labeled) if part.equivalent]
+    if not numbers:
+        return
+    where = "the image" if len(labeled) == 1 else f"images {numbers}"
+    warnings.warn(
+        f"The two sublattices of {where} are equally bright within the errors. They "
+        "were distinguished by their displacement against each other; which one is "
+        "sublattice 0 and which is 1 is arbitrary, and with it the sign of the "
+        "polarization.",
+        UserWarning,
+        stacklevel=2,
     )

@@ -53,6 +53,21 @@ def test_angle_runs_from_columns_to_rows(moved, angle):
     assert (polar[:, 1] < np.pi).all()
 
 
+def test_three_neighbours_on_a_honeycomb():
+    basis = 20.0 * np.array([[np.sqrt(0.75), 0.5], [0.0, 1.0]])
+    grid = np.stack(np.meshgrid(range(-9, 9), range(-9, 9)), -1).reshape(-1, 2)
+    a = grid @ basis + 90
+    b = a + basis.sum(axis=0) / 3 + [0.6, 0.0]
+    positions, label = np.concatenate([a, b]), np.repeat([0, 1], len(a))
+    inside = ((positions > 5) & (positions < 175)).all(axis=1)
+    sites = AtomSites(np.zeros((180, 180)), positions[inside], sublattice=label[inside])
+    vector = PolarizationVector().fit_transform(sites)[sites.sublattice == 1]
+    inner = ((sites.positions > 20) & (sites.positions < 160)).all(axis=1)
+    inner = inner[sites.sublattice == 1]
+    assert inner.sum() > 40
+    assert vector[inner] == pytest.approx(np.tile([0.6, 0.0], (inner.sum(), 1)))
+
+
 def test_what_the_sites_know_is_taken():
     sites = make_sites()
     given = np.random.default_rng(0).normal(size=(len(sites), 2))

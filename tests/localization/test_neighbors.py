@@ -86,6 +86,47 @@ def test_no_wild_polarization_in_the_core_of_a_dislocation(seed):
     assert inner > len(sites) - 6
 
 
+def honeycomb(size):
+    """Corners of hexagons with, in their middles, another sublattice or none."""
+    basis = 20.0 * np.array([[np.sqrt(0.75), 0.5], [0.0, 1.0]])
+    grid = np.stack(np.meshgrid(range(14), range(14), indexing="ij"), -1).reshape(-1, 2)
+    a, b, middle = (grid @ basis + third * basis.sum(axis=0) / 3 for third in range(3))
+    if size == 3:
+        return np.concatenate([a, b]), np.repeat([0, 1], len(grid))
+    corners = np.concatenate([a, b])
+    return np.concatenate([corners, middle]), np.repeat([0, 1], [2 * len(a), len(a)])
+
+
+@pytest.mark.parametrize("moved", [(0.6, 0.0), (-0.4, 0.9)])
+@pytest.mark.parametrize("size", [3, 6])
+def test_shells_of_three_and_six(size, moved):
+    positions, label = honeycomb(size)
+    moved = np.where(label[:, None] == 1, moved, 0)
+    rng = np.random.default_rng(1)
+    positions = positions + moved + rng.normal(0, 0.05, positions.shape)
+    vector = cage_displacement(positions, label, 20 / np.sqrt(3))
+    low, high = positions.min(axis=0) + 15, positions.max(axis=0) - 15
+    # The lattice is a parallelogram: its acute corners have no complete shells.
+    middle = np.hypot(*(positions - positions.mean(axis=0)).T) < 80
+    inner = middle & (label == 1) & ((positions > low) & (positions < high)).all(axis=1)
+    assert inner.sum() > 40
+    assert np.isfinite(vector[inner]).all()
+    assert vector[inner] == pytest.approx(moved[inner], abs=0.25)
+    assert vector[inner].mean(axis=0) == pytest.approx(moved[inner][0], abs=0.03)
+
+
+def test_a_shell_of_three_with_a_missing_column_is_incomplete():
+    positions, label = honeycomb(3)
+    center = np.argmin(
+        np.hypot(*(positions - positions.mean(axis=0)).T) + 1e3 * (label == 1)
+    )
+    kept = np.arange(len(label)) != center
+    vector = cage_displacement(positions[kept], label[kept], 20 / np.sqrt(3))
+    around = np.hypot(*(positions[kept] - positions[center]).T) < 13
+    assert around.sum() == 3
+    assert np.isnan(vector[around]).all()
+
+
 def test_cages_of_three_sublattices():
     cells = np.stack(np.meshgrid(range(12), range(12), indexing="ij"), -1)
     cells = cells.reshape(-1, 2)

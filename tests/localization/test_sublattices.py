@@ -9,7 +9,11 @@ from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.localization._ideal_lattice import lattice_positions
 from sklearn_ferroic.localization._local_lattice import lattice_vectors
 from sklearn_ferroic.localization._neighbors import cage_displacement
-from sklearn_ferroic.localization._sublattices import assign_sublattices
+from sklearn_ferroic.localization._sublattices import (
+    assign_sublattices,
+    check_labels,
+    label_sublattices,
+)
 from tests.localization._truth import perovskite
 
 
@@ -257,7 +261,7 @@ def test_lone_columns_are_labelled_by_their_brightness():
     assert np.array_equal(label, np.concatenate([truth, [1, 0]]))
 
 
-def test_honeycomb_is_two_sublattices_with_incomplete_cages():
+def test_honeycomb_is_two_sublattices_with_shells_of_three():
     basis = 16.0 * np.array([[np.sqrt(0.75), 0.5], [0.0, 1.0]])
     grid = np.stack(np.meshgrid(range(16), range(16), indexing="ij"), -1).reshape(-1, 2)
     third = np.array([1.0, 1.0]) / 3
@@ -266,7 +270,180 @@ def test_honeycomb_is_two_sublattices_with_incomplete_cages():
     spacing = 16 / np.sqrt(3)
     label = assign_sublattices(positions, np.where(truth == 0, 1.0, 0.6), spacing)
     assert np.array_equal(label, truth)
-    assert np.isnan(cage_displacement(positions, label, spacing)).all()
+    displacement = cage_displacement(positions, label, spacing)
+    known = np.isfinite(displacement).all(axis=1)
+    assert known.sum() == 2 * 15 * 15
+    assert np.abs(displacement[known]).max() < 1e-9
+
+
+def displaced_perovskite(ratio, displacement, rng, scatter=0.03):
+    """Columns with errors, B displaced against A, of nearly equal brightness."""
+    positions, truth, spacing = perovskite()
+    positions = positions + np.where(truth[:, None] == 1, displacement, 0)
+    positions = positions + rng.normal(scale=0.01 * spacing, size=positions.shape)
+    brightness = np.where(truth == 0, 1.0, ratio) * rng.normal(1, scatter, len(truth))
+    return positions, brightness, truth, spacing
+
+
+@pytest.mark.parametrize("displacement", [(0.5, 0.5), (0.0, -0.4)])
+@pytest.mark.parametrize("ratio", [0.97, 0.985])
+@pytest.mark.parametrize("seed", range(3))
+def test_displacement_where_brightness_does_not_suffice(ratio, displacement, seed):
+    rng = np.random.default_rng(seed)
+    positions, brightness, truth, spacing = displaced_perovskite(
+        ratio, displacement, rng
+    )
+    labels = label_sublattices(positions, brightness, spacing)
+    assert np.array_equal(labels.sublattice, truth)
+    assert not labels.equivalent
+    assert not labels.doubtful[clear_of_border(positions)].any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_domains_of_equally_bright_columns(seed):
+    rng = np.random.default_rng(seed)
+    positions, truth, _ = perovskite()
+    right = positions[:, 1] > 140
+    displacement = np.where(right[:, None], (0.5, 0.0), (-0.5, 0.0))
+    positions, brightness, truth, spacing = displaced_perovskite(1.0, displacement, rng)
+    labels = label_sublattices(positions, brightness, spacing)
+    exchanged = labels.sublattice[0]
+    assert np.array_equal(labels.sublattice, np.where(exchanged, 1 - truth, truth))
+    assert labels.equivalent
+
+
+@pytest.mark.parametrize("ratio", [0.97, 1.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_without_displacement_equal_columns_are_one_sublattice(ratio, seed):
+    rng = np.random.default_rng(seed)
+    positions, brightness, _, spacing = displaced_perovskite(ratio, (0, 0), rng)
+    labels = label_sublattices(positions, brightness, spacing)
+    assert not labels.sublattice.any()
+    assert not labels.doubtful.any()
+
+
+def clear_of_border(positions, margin=10.0):
+    low, high = positions.min(axis=0) + margin, positions.max(axis=0) - margin
+    return ((positions > low) & (positions < high)).all(axis=1)
+
+
+def image_of_displaced_columns(ratio):
+    positions, truth, _ = perovskite(n=14, cell=18.0)
+    positions = positions + 9 + np.where(truth[:, None] == 1, (0.8, 0.8), 0)
+    rows, cols = np.mgrid[:264, :264]
+    image = np.full(rows.shape, 20.0)
+    for (row, col), is_b in zip(positions, truth, strict=True):
+        squared = (rows - row) ** 2 + (cols - col) ** 2
+        image += 200 * (ratio if is_b else 1) * np.exp(-squared / (2 * 2.6**2))
+    return np.random.default_rng(0).poisson(image)
+
+
+def test_equivalent_sublattices_are_said_once():
+    image = image_of_displaced_columns(1.0)
+    with pytest.warns(UserWarning, match="two sublattices of the image") as caught:
+        sites = AtomLocator().fit_transform(image)
+    assert len(caught) == 1
+    length = np.hypot(*sites.polarization.T)
+    assert np.isfinite(length).mean() > 0.8
+    assert np.nanmedian(length) == pytest.approx(0.8 * np.sqrt(2), abs=0.1)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.9])
+@pytest.mark.parametrize("angle", [0.0, 0.4])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_metal_next_to_a_compound_is_one_sublattice(ratio, angle, seed):
+    rng = np.random.default_rng(seed)
+    compound, truth, spacing = perovskite(n=24)
+    compound, truth = compound[compound[:, 0] < 160], truth[compound[:, 0] < 160]
+    grid = np.stack(np.meshgrid(range(-60, 60), range(-60, 60)), -1).reshape(-1, 2)
+    metal = turned(0.87 * spacing * grid, angle)
+    inside = (metal[:, 0] > 168) & (metal[:, 0] < 330)
+    inside &= (metal[:, 1] > 0) & (metal[:, 1] < 330)
+    metal = metal[inside]
+    positions = np.concatenate([compound, metal])
+    positions += rng.normal(scale=0.02 * spacing, size=positions.shape)
+    level = np.concatenate([np.where(truth == 0, 1, ratio), np.full(len(metal), 0.6)])
+    level = level * rng.normal(1, 0.05, len(level))
+    labels = label_sublattices(positions, level, spacing)
+    in_metal = np.arange(len(positions)) >= len(compound)
+    assert labels.sublattice[in_metal].mean() < 0.01
+    assert np.mean(labels.sublattice[~in_metal] == truth) > 0.99
+    known = np.isfinite(cage_displacement(positions, labels.sublattice, spacing))
+    assert known[in_metal].mean() < 0.01
+    assert known[~in_metal].mean() > 0.85
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+@pytest.mark.parametrize("ratio, scatter", [(0.4, 0.1), (0.7, 0.05)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_metal_that_continues_the_lattice(ratio, scatter, share, seed):
+    rng = np.random.default_rng(seed)
+    positions, truth, spacing = perovskite(n=24)
+    in_metal = positions[:, 0] < share * 24 * 14
+    level = np.where(in_metal, 0.8, np.where(truth == 0, 1.0, ratio))
+    level = level * rng.normal(1, scatter, len(level))
+    moved = positions + rng.normal(scale=0.02 * spacing, size=positions.shape)
+    label = assign_sublattices(moved, level, spacing)
+    assert label[in_metal].mean() < 0.05
+    assert np.mean(label[~in_metal] == truth[~in_metal]) > 0.99
+    # A compound of equally bright columns whose B is displaced is none.
+    moved[truth == 1] += [0.6, 0.0]
+    label = assign_sublattices(moved, level, spacing)
+    assert np.mean(label == truth) > 0.99
+
+
+@pytest.mark.parametrize("level, expected", [(1.0, 0), (0.63, 1)])
+def test_a_substituted_column(level, expected):
+    # With the brightness of A it is one, with one in between it stays what it was.
+    rng = np.random.default_rng(0)
+    positions, truth, spacing = perovskite()
+    brightness = np.where(truth == 0, 1.0, 0.4) * rng.normal(1, 0.03, len(truth))
+    middle = np.flatnonzero((positions == 147.0).all(axis=1))
+    assert truth[middle] == 1
+    brightness[middle] = level
+    labels = label_sublattices(positions, brightness, spacing)
+    assert labels.sublattice[middle] == expected
+    others = np.arange(len(truth)) != middle
+    assert np.array_equal(labels.sublattice[others], truth[others])
+    # Brightness or the alternation contradicts either label: that is flagged.
+    assert labels.doubtful[middle] == (expected == 0)
+    assert not labels.doubtful[others & clear_of_border(positions)].any()
+
+
+def test_wrong_labels_are_doubtful():
+    rng = np.random.default_rng(0)
+    positions, truth, spacing = perovskite()
+    brightness = np.where(truth == 0, 1.0, 0.5) * rng.normal(1, 0.05, len(truth))
+    inner = np.flatnonzero(clear_of_border(positions, 30.0))
+    wrong = rng.choice(inner, 6, replace=False)
+    label = truth.copy()
+    label[wrong] = 1 - label[wrong]
+    doubtful = check_labels(positions, brightness, label, spacing)
+    assert np.array_equal(
+        np.flatnonzero(doubtful & clear_of_border(positions)), np.sort(wrong)
+    )
+    assert not check_labels(positions, brightness, 0 * truth, spacing).any()
+
+
+@pytest.mark.parametrize("ratio, scatter", [(0.8, 0.1), (0.7, 0.07)])
+@pytest.mark.parametrize("seed", range(5))
+def test_single_outliers_exchange_no_labels_at_low_contrast(ratio, scatter, seed):
+    rng = np.random.default_rng(seed)
+    positions, truth, spacing = perovskite()
+    brightness = np.where(truth == 0, 1.0, ratio) * rng.normal(1, scatter, len(truth))
+    outlying = rng.choice(np.flatnonzero(truth == 1), 8, replace=False)
+    brightness[outlying] = 1.0
+    assert np.array_equal(assign_sublattices(positions, brightness, spacing), truth)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_dim_columns_at_the_edge_of_a_crystal_keep_their_label(seed):
+    rng = np.random.default_rng(seed)
+    positions, truth, spacing = perovskite()
+    brightness = np.where(truth == 0, 1.0, 0.45) * rng.normal(1, 0.05, len(truth))
+    edge = np.flatnonzero((positions[:, 0] == 0) & (truth == 0))
+    brightness[rng.choice(edge, 3, replace=False)] *= 0.45
+    assert np.array_equal(assign_sublattices(positions, brightness, spacing), truth)
 
 
 def _columns_without_order():
