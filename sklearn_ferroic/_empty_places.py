@@ -132,8 +132,9 @@ def find_empty_places(lattice, shape, mask=None, confirm=None):
         True for the pixels that are used; places on others are left out.
     confirm : callable, default=None
         ``confirm(places)`` returns which of the EmptyPlaces show a column in the image
-        beyond doubt. Those need not be surrounded by sites, and the search goes on
-        from them, so that a whole region without sites is found from its rim.
+        beyond doubt, and where it is, px, shape (m, 2). Those need not be surrounded
+        by sites, and the search goes on from them, so that a whole region without
+        sites is found from its rim.
 
     Returns
     -------
@@ -144,7 +145,8 @@ def find_empty_places(lattice, shape, mask=None, confirm=None):
     found = _one_round(known, np.arange(len(known.positions)), shape, mask)
     chosen = [found.take(found.enclosed)]
     for _ in range(_MAX_ROUNDS if confirm is not None else 0):
-        seen = found.take(confirm(found))
+        is_seen, seen_at = confirm(found)
+        seen = found._replace(positions=seen_at).take(is_seen)
         rim = seen.take(~seen.enclosed)
         if not len(rim.positions):
             break

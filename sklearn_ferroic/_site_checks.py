@@ -31,7 +31,7 @@ _MIN_SIGNIFICANCE = 3.0
 # is a vacancy, if the share is known to within its standard error.
 _SHOWS, _MAX_SHARE_STD = 0.3, 0.2
 # Beyond doubt: this share, this many standard errors, and a maximum there.
-_SURE, _SURE_SIGNIFICANCE, _SURE_OFFSET_SIGMA = 0.5, 6.0, 0.6
+_SURE, _SURE_SIGNIFICANCE, _SURE_OFFSET_SIGMA = 0.5, 4.0, 0.6
 
 
 class ImageCheck(NamedTuple):
@@ -134,8 +134,9 @@ def check_image(
         share, std, offset = measure(places)
         with np.errstate(invalid="ignore"):
             at_maximum = np.abs(offset).max(axis=1) < _SURE_OFFSET_SIGMA * places.sigma
-            sure = (share > _SURE) & (share > _SURE_SIGNIFICANCE * std)
-            return sure & at_maximum & (places.distance > EMPTY * places.spacing)
+            sure = (share > _SURE) & (share > _SURE_SIGNIFICANCE * std) & at_maximum
+        sure &= places.distance > EMPTY * places.spacing
+        return sure, places.positions + offset
 
     lattice = Lattice(
         positions, sublattice, vectors, columns.amplitude, columns.sigma, spacing

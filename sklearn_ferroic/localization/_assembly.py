@@ -108,7 +108,8 @@ def _flag_sites(sites, labeled, masks, scales):
         if label_doubtful is not None:
             flags[own[label_doubtful]] |= np.uint16(SiteFlag.LABEL_DOUBTFUL)
         checks.append(check)
-    warn_of_doubtful_sites(checks)
+    by_network = np.isfinite(sites.probability).any()
+    warn_of_doubtful_sites(checks, "AtomLocator" if by_network else "UNetAtomLocator")
     return flags
 
 

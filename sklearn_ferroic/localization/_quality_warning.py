@@ -10,21 +10,27 @@ from .._site_flags import SiteFlag
 _MAX_MISSED, _MAX_SHORT, _MAX_UNCONVERGED = 0.01, 0.05, 0.3
 # Fewer columns than this may be a matter of one flaw in a small image.
 _MIN_MISSED = 3
+# Shares of fewer sites mean little.
+_MIN_SITES = 20
 # The columns missed must stand out from the noise of their sum.
 _MIN_SIGNIFICANCE = 3.0
 
 
-def warn_of_doubtful_sites(checks):
+def warn_of_doubtful_sites(checks, alternative):
     """Warn of images whose sites leave out columns, or are hardly columns.
 
     Parameters
     ----------
     checks : list of ImageCheck
         Checks of the images.
+    alternative : str
+        The other locator, which may find more.
     """
     messages = []
     for number, check in enumerate(checks):
         n_sites = len(check.flags)
+        if n_sites < _MIN_SITES:
+            continue
         n_missed = number_missed(check)
         n_short = np.count_nonzero(check.flags & SiteFlag.SHORT_PAIR)
         n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
@@ -33,7 +39,7 @@ def warn_of_doubtful_sites(checks):
             messages.append(
                 f"{where}about {n_missed:.0f} places inside the crystal where a column "
                 f"is expected and the image shows one hold no site ({n_sites} sites). "
-                "Try UNetAtomLocator, a lower threshold or spacing=, and look at "
+                f"Try {alternative}, a lower threshold or spacing=, and look at "
                 "sites.quality()."
             )
         elif n_short > _MAX_SHORT * n_sites:
