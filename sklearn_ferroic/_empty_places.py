@@ -20,7 +20,7 @@ _STEPS = np.array(
 _N_NEIGHBORS = 8
 # Lengths below are in units of the usual distance of nearest neighbours (the local
 # spacing). A neighbour holds a place if it is this near in fractions of the cell.
-_HELD_FRACTION = 0.25
+_HELD_FRACTION = 0.2
 # A place is empty if no site is nearer than this; between the two distances a site may
 # be two columns fitted as one, or one that strain has moved.
 _HELD = 0.4
@@ -101,6 +101,11 @@ class Lattice(NamedTuple):
     spacing: np.ndarray
 
 
+def plain_tree(positions):
+    """Return a search tree that is built fast, for sites that are spread evenly."""
+    return cKDTree(positions, balanced_tree=False, compact_nodes=False)
+
+
 def local_spacing(distance, index):
     """Compute the usual distance of nearest neighbours around each site.
 
@@ -169,7 +174,7 @@ def find_empty_places(lattice, shape, mask=None, confirm=None):
     joined = EmptyPlaces(*(np.concatenate(part) for part in zip(*chosen, strict=True)))
     joined = joined.take(_first_of_each(joined))
     if len(joined.positions):
-        distance, _ = cKDTree(lattice.positions).query(joined.positions)
+        distance, _ = plain_tree(lattice.positions).query(joined.positions)
         joined = joined._replace(distance=distance)
     return joined.take(np.lexsort(joined.positions.T[::-1]))
 
@@ -215,14 +220,14 @@ def _one_round(lattice, active, shape, mask):
     place, voter = place[inside], voter[inside]
     distance = np.empty(0)
     if len(place):
-        distance, _ = cKDTree(lattice.positions).query(place)
+        distance, _ = plain_tree(lattice.positions).query(place)
         empty = distance > _HELD * lattice.spacing[voter]
         place, voter = place[empty], voter[empty]
     part, n_parts = _agreeing(place, lattice.sublattice[voter], lattice.spacing[voter])
     places = _places_of(lattice, place, voter, part, n_parts)
     places = places.take(places.n_votes >= _MIN_VOTES)
     if len(places.positions):
-        distance, _ = cKDTree(lattice.positions).query(places.positions)
+        distance, _ = plain_tree(lattice.positions).query(places.positions)
         places = places._replace(distance=distance)
         places = places.take(distance > _HELD * places.spacing)
     return places.take(_first_of_each(places))
@@ -238,7 +243,7 @@ def _expected(lattice, active):
         if k < 2:
             continue
         positions = lattice.positions[own]
-        _, near = cKDTree(positions).query(lattice.positions[active[asks]], k=k)
+        _, near = plain_tree(positions).query(lattice.positions[active[asks]], k=k)
         (a_row, a_col), (b_row, b_col) = lattice.vectors[active[asks]].transpose(
             1, 2, 0
         )

@@ -5,7 +5,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._empty_places import EMPTY, EmptyPlaces, Lattice, find_empty_places, local_spacing
+from ._empty_places import (
+    EMPTY,
+    EmptyPlaces,
+    Lattice,
+    find_empty_places,
+    local_spacing,
+    plain_tree,
+)
 from ._residual import column_amplitudes
 from ._site_flags import SiteFlag
 
@@ -24,7 +31,7 @@ _OUTLYING_STD = 5.0
 # directions at least this far apart.
 _BETWEEN, _OPPOSITE_DEG = 0.8, 120
 # Sites this many spacings from an empty place, or less, are its neighbours.
-_BESIDE = 1.3
+_BESIDE = 1.38
 # Amplitudes of fewer standard errors are of low significance.
 _MIN_SIGNIFICANCE = 3.0
 # An empty place shows a column above this share of the neighbours' amplitude; below it
@@ -116,7 +123,7 @@ def check_image(
     if n < 2:
         return _nothing_to_check(flags, n)
     k = min(_N_NEIGHBORS + 1, n)
-    distance, index = cKDTree(positions).query(positions, k=k)
+    distance, index = plain_tree(positions).query(positions, k=k)
     spacing = local_spacing(distance, index)
     alike = _same_sublattice(positions, sublattice)
     pairs = _short_pairs(positions, distance, index, spacing, alike)
@@ -185,7 +192,7 @@ def _same_sublattice(positions, sublattice):
         own = np.flatnonzero(sublattice == label)
         k = min(_N_NEIGHBORS + 1, len(own))
         if k > 1:
-            _, near = cKDTree(positions[own]).query(positions[own], k=k)
+            _, near = plain_tree(positions[own]).query(positions[own], k=k)
             index[own, : k - 1] = own[near[:, 1:]]
     return index
 

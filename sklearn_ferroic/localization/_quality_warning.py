@@ -59,7 +59,7 @@ def warn_of_doubtful_sites(checks, alternative):
         warnings.warn(
             messages[0] + (more if len(messages) > 1 else ""),
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
