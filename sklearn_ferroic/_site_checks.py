@@ -30,6 +30,9 @@ _OUTLYING_STD = 5.0
 # A site between two empty places: both are within this many spacings of it, in
 # directions at least this far apart.
 _BETWEEN, _OPPOSITE_DEG = 0.8, 120
+# Vacancies are ordered if most of this many vacancies nearest to one of them, up to so
+# many spacings away, lie opposite to another; so many of the sites do at least.
+_N_ORDERED, _ORDERED_REACH, _MIN_ORDERED = 6, 3.0, 0.08
 # Sites this many spacings from an empty place, or less, are its neighbours.
 _BESIDE = 1.38
 # Amplitudes of fewer standard errors are of low significance.
@@ -157,6 +160,9 @@ def check_image(
     central, _, _ = measure(places, search=False)
     with np.errstate(invalid="ignore"):
         is_vacancy = (share < _SHOWS) & (std < _MAX_SHARE_STD)
+    real = ~(is_vacancy & _ordered(places, is_vacancy, n))
+    places, share, std = places.take(real), share[real], std[real]
+    central, is_vacancy = central[real], is_vacancy[real]
     flags[_beside(positions, places)] |= np.uint16(SiteFlag.HOLE)
     n_merged_places = int(of_merged.sum())
     return ImageCheck(
@@ -262,6 +268,32 @@ def _between_places(positions, places):
             merged.append(number)
             used[own[[one, other]]] = True
     return merged, used
+
+
+def _ordered(places, is_vacancy, n_sites):
+    """Return which vacancies repeat from cell to cell, as a part of the structure.
+
+    One sublattice on several lattices, as on a kagome lattice, makes its sites expect
+    columns that the structure does not have.
+    """
+    ordered = np.zeros(len(is_vacancy), dtype=bool)
+    rows = np.flatnonzero(is_vacancy)
+    if len(rows) < max(_MIN_ORDERED * n_sites, _N_ORDERED + 1):
+        return ordered
+    positions, spacing = places.positions[rows], places.spacing[rows]
+    tree = cKDTree(positions)
+    distance, near = tree.query(positions, k=_N_ORDERED + 1)
+    mirrored = 2 * positions[:, None] - positions[near[:, 1:]]
+    to_vacancy, _ = tree.query(mirrored)
+    repeats = to_vacancy < _SAME_OFFSET * spacing[:, None]
+    repeats &= distance[:, 1:] < _ORDERED_REACH * spacing[:, None]
+    ordered[rows] = repeats.sum(axis=1) > _N_ORDERED / 2
+    if not ordered.any():
+        return ordered
+    # Those at the rim of the crystal have ordered ones beside them on one side only.
+    distance, _ = cKDTree(places.positions[ordered]).query(positions)
+    ordered[rows] = distance < _ORDERED_REACH * spacing
+    return ordered
 
 
 def _beside(positions, places):

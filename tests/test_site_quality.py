@@ -314,6 +314,23 @@ def test_dislocation():
     assert len(quality.vacancies) <= 1
 
 
+def test_structures_without_columns_in_every_place():
+    # Kagome lattice of one sublattice: every fourth place of the triangular lattice
+    # holds no column.
+    index = np.stack(np.mgrid[-30:30, -30:30], axis=-1).reshape(-1, 2)
+    index = index[(index % 2 != 0).any(axis=1)]
+    positions = index @ np.array([[16.0, 0], [8.0, 8 * np.sqrt(3)]]) + 160
+    label = np.zeros(len(positions), int)
+    whole = sites_of(positions, label, shape=(320, 320), sigma=2.6)
+    quality = whole.quality()
+    assert quality.coverage == 1.0
+    assert not (quality.flags & SiteFlag.HOLE).any()
+    gone = inner_rows(whole, 40, 6)
+    quality = without(whole, gone).quality()
+    assert len(quality.suspected_misses) == 6
+    assert len(quality.vacancies) == 0
+
+
 def test_polycrystal_warns_of_nothing():
     data = make_polycrystal(random_state=1)
     with warnings.catch_warnings():
