@@ -200,7 +200,7 @@ class SiteQualityDisplay:
             wash=0.1,
         )
         # Markers have sizes of the page: the axes' size is settled before.
-        ax.figure.canvas.draw()
+        ax.get_figure(root=True).draw_without_rendering()
         self._draw_markers(ax)
         self.residual_image_ = None
         if residual_ax is not None:
@@ -265,6 +265,8 @@ class SiteQualityDisplay:
         draw("ok", sound, "o", "#56B4E9", _DOT, "no flag", False)
         self.legend_ = None
         if self.scatters_:
+            # The image keeps its shape: what is left of the height goes below it.
+            ax.set_anchor("N")
             # Sizes of the legend are those of text, whatever the magnification.
             self.legend_ = ax.legend(
                 loc="upper center",
