@@ -6,6 +6,7 @@ is empty. Only the local lattice is used, so that domains, bent crystals and gra
 any orientation are treated alike.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +28,8 @@ _HELD = 0.4
 EMPTY = 0.6
 # Expectations of the same place agree to within this distance.
 _AGREEMENT = 0.3
-# Sites that must expect the column ...
-_MIN_VOTES = 3
+# Sites that must expect the column, fewer if the image confirms it ...
+_MIN_VOTES, _MIN_VOTES_CONFIRMED = 3, 2
 # ... and leave no wider angle between them, seen from the place: a place beyond a
 # straight edge or in an inner corner of the crystal leaves 180° or more.
 _WIDEST_GAP_DEG = 165
@@ -54,7 +55,10 @@ class EmptyPlaces(NamedTuple):
     distance : ndarray of shape (m,)
         Distance of the nearest site of any sublattice, px.
     enclosed : ndarray of bool of shape (m,)
-        Whether sites that expect it surround it.
+        Whether at least three sites that expect it surround it, together with the
+        border of the image.
+    at_border : ndarray of bool of shape (m,)
+        Whether sites alone do not surround it: the crystal may end there.
     amplitude, sigma : ndarray of shape (m,)
         Of a column there: means of the sites that expect it.
     vectors : ndarray of shape (m, 2, 2)
@@ -67,6 +71,7 @@ class EmptyPlaces(NamedTuple):
     spacing: np.ndarray
     distance: np.ndarray
     enclosed: np.ndarray
+    at_border: np.ndarray
     amplitude: np.ndarray
     sigma: np.ndarray
     vectors: np.ndarray
@@ -91,6 +96,8 @@ class Lattice(NamedTuple):
         Of their columns, NaN where unknown.
     spacing : ndarray of shape (n,)
         Usual distance of nearest neighbours around them, px.
+    is_guess : ndarray of bool of shape (n,), default=None
+        Whether the vectors are those of another sublattice.
     """
 
     positions: np.ndarray
@@ -99,6 +106,7 @@ class Lattice(NamedTuple):
     amplitude: np.ndarray
     sigma: np.ndarray
     spacing: np.ndarray
+    is_guess: np.ndarray | None = None
 
 
 def plain_tree(positions):
@@ -146,7 +154,8 @@ def find_empty_places(lattice, shape, mask=None, confirm=None):
     places : EmptyPlaces
         The places, from top to bottom.
     """
-    known = lattice._replace(vectors=_borrow_vectors(lattice))
+    vectors, is_guess = _borrow_vectors(lattice)
+    known = lattice._replace(vectors=vectors, is_guess=is_guess)
     found = _one_round(known, np.arange(len(known.positions)), shape, mask)
     chosen = [found.take(found.enclosed)]
     for _ in range(_MAX_ROUNDS if confirm is not None else 0):
@@ -163,6 +172,7 @@ def find_empty_places(lattice, shape, mask=None, confirm=None):
             np.concatenate([known.amplitude, seen.amplitude]),
             np.concatenate([known.sigma, seen.sigma]),
             np.concatenate([known.spacing, seen.spacing]),
+            np.concatenate([known.is_guess, np.zeros(len(seen.spacing), dtype=bool)]),
         )
         reach = 2.1 * np.sqrt((seen.vectors**2).sum(axis=2)).max()
         near, _ = cKDTree(seen.positions).query(
@@ -189,13 +199,18 @@ def _is_new(chosen, found):
 
 
 def _borrow_vectors(lattice):
-    """Fill unknown lattice vectors with those of the nearest site that has some."""
+    """Fill unknown lattice vectors with those of the nearest site that has some.
+
+    The translations of another sublattice may be finer than those of the crystal: what
+    follows from them is a guess.
+    """
     vectors = lattice.vectors.copy()
+    is_guess = np.zeros(len(vectors), dtype=bool)
     unknown = ~np.isfinite(vectors).all(axis=(1, 2))
-    for label in np.unique(lattice.sublattice[unknown]):
-        own = lattice.sublattice == label
+    alike = [lattice.sublattice == label for label in np.unique(lattice.sublattice)]
+    for own in [*alike, np.ones(len(unknown), dtype=bool)]:
         lender, borrower = np.flatnonzero(own & ~unknown), np.flatnonzero(own & unknown)
-        if not len(lender):
+        if not len(lender) or not len(borrower):
             continue
         distance, nearest = cKDTree(lattice.positions[lender]).query(
             lattice.positions[borrower]
@@ -204,19 +219,16 @@ def _borrow_vectors(lattice):
         # One cell away it is the same lattice, farther perhaps another crystal.
         near = distance < 1.5 * np.sqrt((lent**2).sum(axis=2)).max(axis=1)
         vectors[borrower[near]] = lent[near]
-    return vectors
+        unknown[borrower[near]] = False
+        is_guess[borrower[near]] = own.all() and len(alike) > 1
+    return vectors, is_guess
 
 
 def _one_round(lattice, active, shape, mask):
     """Collect the expectations of the active sites into empty places."""
     place, voter = _expected(lattice, active)
     spacing = lattice.spacing[voter]
-    last = np.array(shape) - 1
-    inside = (place >= _BORDER * spacing[:, None]).all(axis=1)
-    inside &= (place <= last - _BORDER * spacing[:, None]).all(axis=1)
-    if mask is not None:
-        pixel = np.clip(np.rint(place).astype(np.intp), 0, last)
-        inside &= mask[tuple(pixel.T)]
+    inside = ~_is_unseen(place, spacing, shape=shape, mask=mask)
     place, voter = place[inside], voter[inside]
     distance = np.empty(0)
     if len(place):
@@ -224,13 +236,25 @@ def _one_round(lattice, active, shape, mask):
         empty = distance > _HELD * lattice.spacing[voter]
         place, voter = place[empty], voter[empty]
     part, n_parts = _agreeing(place, lattice.sublattice[voter], lattice.spacing[voter])
-    places = _places_of(lattice, place, voter, part, n_parts)
-    places = places.take(places.n_votes >= _MIN_VOTES)
+    unseen = partial(_is_unseen, shape=shape, mask=mask)
+    places = _places_of(lattice, place, voter, part, n_parts, unseen)
+    places = places.take(places.n_votes >= _MIN_VOTES_CONFIRMED)
     if len(places.positions):
         distance, _ = plain_tree(lattice.positions).query(places.positions)
         places = places._replace(distance=distance)
         places = places.take(distance > _HELD * places.spacing)
     return places.take(_first_of_each(places))
+
+
+def _is_unseen(place, spacing, *, shape, mask):
+    """Return which places are off the image, at its border or masked."""
+    last = np.array(shape) - 1
+    margin = _BORDER * spacing[:, None]
+    unseen = ((place < margin) | (place > last - margin)).any(axis=1)
+    if mask is not None:
+        pixel = np.clip(np.rint(place).astype(np.intp), 0, last)
+        unseen |= ~mask[tuple(pixel.T)]
+    return unseen
 
 
 def _expected(lattice, active):
@@ -282,8 +306,11 @@ def _agreeing(place, sublattice, spacing):
     return part, n_parts
 
 
-def _places_of(lattice, place, voter, part, n_parts):
-    """Average the expectations of each place, and see whether they surround it."""
+def _places_of(lattice, place, voter, part, n_parts, unseen):
+    """Average the expectations of each place, and see whether they surround it.
+
+    Lattice places around it that cannot be seen may hold sites that expect it, too.
+    """
     count = np.bincount(part, minlength=n_parts)
 
     def mean(values):
@@ -294,22 +321,34 @@ def _places_of(lattice, place, voter, part, n_parts):
     first = np.zeros(n_parts, dtype=np.intp)
     first[part] = voter
     vectors = lattice.vectors[voter].reshape(-1, 4)
+    vectors = np.stack([mean(vectors[:, i]) for i in range(4)], axis=1)
+    vectors = vectors.reshape(-1, 2, 2)
+    spacing = mean(lattice.spacing[voter])
+    steps = np.einsum("si,nij->nsj", _STEPS.astype(float), vectors)
+    around = (center[:, None] + steps).reshape(-1, 2)
+    hidden = np.flatnonzero(unseen(around, np.repeat(spacing, len(_STEPS))))
+    n_sure = np.bincount(part[~lattice.is_guess[voter]], minlength=n_parts)
+    by_sites = _widest_gap(arm, part, n_parts) < np.deg2rad(_WIDEST_GAP_DEG)
+    arm = np.concatenate([arm, steps.reshape(-1, 2)[hidden]])
+    part_of_arm = np.concatenate([part, hidden // len(_STEPS)])
+    enclosed = _widest_gap(arm, part_of_arm, n_parts) < np.deg2rad(_WIDEST_GAP_DEG)
     return EmptyPlaces(
         center,
         lattice.sublattice[first],
         count,
-        mean(lattice.spacing[voter]),
+        spacing,
         np.zeros(n_parts),
-        _widest_gap(np.arctan2(arm[:, 0], arm[:, 1]), part, n_parts)
-        < np.deg2rad(_WIDEST_GAP_DEG),
+        enclosed & (n_sure >= _MIN_VOTES),
+        ~by_sites,
         mean(lattice.amplitude[voter]),
         mean(lattice.sigma[voter]),
-        np.stack([mean(vectors[:, i]) for i in range(4)], axis=1).reshape(-1, 2, 2),
+        vectors,
     )
 
 
-def _widest_gap(angle, part, n_parts):
-    """Compute the widest angle without a direction, for each group of directions."""
+def _widest_gap(arm, part, n_parts):
+    """Compute the widest angle without an arm, for each group of arms."""
+    angle = np.arctan2(arm[:, 0], arm[:, 1])
     gap = np.full(n_parts, 2 * np.pi)
     if not len(angle):
         return gap

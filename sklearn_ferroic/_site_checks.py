@@ -40,6 +40,8 @@ _MIN_SIGNIFICANCE = 3.0
 # An empty place shows a column above this share of the neighbours' amplitude; below it
 # is a vacancy, if the share is known to within its standard error.
 _SHOWS, _MAX_SHARE_STD = 0.3, 0.2
+# At the border, where the crystal may end, by so many standard errors, too.
+_SHOWS_SIGNIFICANCE = 2.0
 # Beyond doubt: this share, this many standard errors, and a maximum there.
 _SURE, _SURE_SIGNIFICANCE, _SURE_OFFSET_SIGMA = 0.5, 4.0, 0.6
 
@@ -161,6 +163,9 @@ def check_image(
     with np.errstate(invalid="ignore"):
         is_vacancy = (share < _SHOWS) & (std < _MAX_SHARE_STD)
     real = ~(is_vacancy & _ordered(places, is_vacancy, n))
+    with np.errstate(invalid="ignore"):
+        shows = (share >= _SHOWS) & (share > _SHOWS_SIGNIFICANCE * std)
+    real &= shows | ~places.at_border
     places, share, std = places.take(real), share[real], std[real]
     central, is_vacancy = central[real], is_vacancy[real]
     flags[_beside(positions, places)] |= np.uint16(SiteFlag.HOLE)
@@ -179,6 +184,7 @@ def _nothing_to_check(flags, n):
         np.empty(0, dtype=np.intp),
         none,
         none,
+        np.empty(0, dtype=bool),
         np.empty(0, dtype=bool),
         none,
         none,
