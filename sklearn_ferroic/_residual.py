@@ -16,6 +16,8 @@ _SEARCH_SIGMA = 0.7
 _N_NEAR = 24
 # Local background: the image less its columns, smoothed over this many spacings.
 _BACKGROUND_SPACINGS = 1.5
+# Narrower columns are a pixel or two.
+_MIN_SIGMA_PX = 1.0
 # The band of the columns: what a Gaussian filter of their sigma passes less what one
 # of this many times their sigma passes.
 _BAND = 1.6
@@ -294,7 +296,8 @@ def common_ellipticity(image, columns, n_most=2000):
         Standard error of its components.
     """
     columns = columns.drawable()
-    columns = columns.take(columns.amplitude > 0)
+    # Columns of less than a pixel show no shape.
+    columns = columns.take((columns.amplitude > 0) & (columns.sigma >= _MIN_SIGMA_PX))
     inner = columns.positions > _DISC_SIGMA * columns.sigma[:, None]
     inner &= columns.positions < np.array(image.shape) - 1 - (
         _DISC_SIGMA * columns.sigma[:, None]

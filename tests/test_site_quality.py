@@ -378,6 +378,22 @@ def test_missed_columns_are_warned_of_once():
     assert warning.filename == __file__
 
 
+def test_unresolved_pairs_are_warned_of():
+    middle = np.stack(np.mgrid[:15, :20], axis=-1).reshape(-1, 2) * [22.0, 16.0] + 8
+    pairs = np.r_[middle - [0, 2.5], middle + [0, 2.5]]
+    n = len(pairs)
+    unknown = np.full(n, np.nan)
+    columns = Columns(pairs, np.ones(n), np.full(n, 2.0), unknown, unknown)
+    image = 100 * (render_columns((330, 330), columns) + 0.1)
+    image = np.random.default_rng(5).poisson(image)
+    with pytest.warns(UserWarning, match="unresolved pairs") as caught:
+        AtomLocator().fit_transform(image)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AtomLocator(shape="elliptical").fit_transform(image)
+
+
 @pytest.mark.parametrize("noise", [0.02, 0.25])
 def test_vacancies_are_no_misses(noise):
     whole = perovskite(shape=(400, 410))

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .._residual import Columns
+from .._residual import Columns, common_ellipticity
 from .._site_checks import check_image
 from .._site_flags import SiteFlag
 from ..sites import AtomSites
 from ._border import clear_of_border
 from ._columns import AMPLITUDE
-from ._quality_warning import warn_of_doubtful_sites
+from ._quality_warning import warn_of_doubtful_sites, warn_of_long_columns
 from ._site_columns import site_columns
 from ._sublattice_checks import no_such_sublattice
 
@@ -16,6 +16,8 @@ from ._sublattice_checks import no_such_sublattice
 _BORDER = 2
 # Labels less probable than this are doubtful.
 _MIN_PROBABILITY = 0.8
+# Columns of an image that are looked at for a stretch common to all.
+_N_STRETCHED = 100
 
 
 def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilities=None):
@@ -85,18 +87,19 @@ def _flag_sites(sites, labeled, masks, scales):
     doubtful = sites.probability < _MIN_PROBABILITY
     flags = np.where(doubtful, np.uint16(SiteFlag.LABEL_DOUBTFUL), np.uint16(0))
     flags[~_is_whole(sites, masks, scales)] |= np.uint16(SiteFlag.EDGE)
-    checks = []
+    checks, stretches = [], []
     for number, part in enumerate(labeled):
         own = np.flatnonzero(sites.frame == number)
+        columns = Columns(
+            sites.positions[own],
+            sites.amplitude[own],
+            sites.sigma[own],
+            sites.ellipticity[own],
+            sites.ellipse_rotation[own],
+        )
         check = check_image(
             sites.images[number],
-            Columns(
-                sites.positions[own],
-                sites.amplitude[own],
-                sites.sigma[own],
-                sites.ellipticity[own],
-                sites.ellipse_rotation[own],
-            ),
+            columns,
             sites.sublattice[own],
             sites.lattice_vectors[own],
             converged=sites.converged[own],
@@ -108,8 +111,16 @@ def _flag_sites(sites, labeled, masks, scales):
         if label_doubtful is not None:
             flags[own[label_doubtful]] |= np.uint16(SiteFlag.LABEL_DOUBTFUL)
         checks.append(check)
+        # Elliptical columns have been asked for and say themselves how long they are.
+        is_round = np.isnan(columns.ellipticity).all()
+        stretches.append(
+            common_ellipticity(sites.images[number], columns, _N_STRETCHED)
+            if is_round
+            else (np.full(2, np.nan), np.nan)
+        )
     by_network = np.isfinite(sites.probability).any()
     warn_of_doubtful_sites(checks, "AtomLocator" if by_network else "UNetAtomLocator")
+    warn_of_long_columns(stretches)
     return flags
 
 

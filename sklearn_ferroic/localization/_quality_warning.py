@@ -12,6 +12,9 @@ _MAX_MISSED, _MAX_SHORT, _MAX_UNCONVERGED = 0.01, 0.05, 0.3
 _MIN_MISSED = 3
 # Shares of fewer sites mean little.
 _MIN_SITES = 20
+# Astigmatism, drift and mistilt stretched the columns of the experimental images at
+# hand by up to 1.3; unresolved dumbbells are 1.5 to 2.6 times as long as wide.
+_MAX_ELLIPTICITY, _MIN_STRETCH_SIGNIFICANCE = 1.45, 8.0
 # The columns missed must stand out from the noise of their sum.
 _MIN_SIGNIFICANCE = 3.0
 
@@ -61,6 +64,30 @@ def warn_of_doubtful_sites(checks, alternative):
             UserWarning,
             stacklevel=6,
         )
+
+
+def warn_of_long_columns(stretches):
+    """Warn of images whose columns are all stretched as unresolved pairs are.
+
+    Parameters
+    ----------
+    stretches : list of tuple of (ndarray of shape (2,), float)
+        Of each image, the common stretch of its columns and the standard error, as
+        `common_ellipticity` gives them.
+    """
+    for number, (stretch, std) in enumerate(stretches):
+        size = np.hypot(*stretch)
+        if size > np.log(_MAX_ELLIPTICITY) and size > _MIN_STRETCH_SIGNIFICANCE * std:
+            warnings.warn(
+                f"All columns of image {number} are longer along one direction than "
+                f"across, by a factor of about {np.exp(size):.1f}. If they are "
+                "unresolved pairs (dumbbells), each site is two columns: give the "
+                "distance within the pair by spacing= in px. If it is astigmatism or "
+                'drift, take shape="elliptical".',
+                UserWarning,
+                stacklevel=6,
+            )
+            return
 
 
 def number_missed(check):
