@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "feature_extraction": ["PatchExtractor", "PolarizationVector"],
         "localization": ["AtomLocator", "UNetAtomLocator"],
         "preprocessing": ["AngleAwareScaler", "AngleRegistration"],
-        "sites": ["AtomSites"],
+        "_site_quality": ["SiteQuality"],
+        "sites": ["AtomSites", "SiteFlag"],
     },
 )

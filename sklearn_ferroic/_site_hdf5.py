@@ -10,6 +10,7 @@ from sklearn.utils import Bunch
 from ._optional import import_optional
 from ._shared_images import as_image_list, digest
 from ._site_extras import as_features, as_labels, as_parameters
+from ._site_flags import SiteFlag
 from ._site_table import PER_SITE
 from ._site_units import unit_of
 
@@ -49,6 +50,11 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
             group = file.create_group("sites")
             for name in PER_SITE:
                 _write(h5py, group, name, getattr(sites, name))
+            # As in the Climate and Forecast conventions of NetCDF.
+            group["flags"].attrs["flag_masks"] = [int(flag) for flag in SiteFlag]
+            group["flags"].attrs["flag_meanings"] = " ".join(
+                flag.name.lower() for flag in SiteFlag
+            )
             group = file.create_group("features", track_order=True)
             for name, values in features.items():
                 _write(h5py, group, name.replace("/", _SLASH), values)

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from ._optional import import_optional
+from ._site_flags import flags_as_text
 
 # name -> (trailing shape, dtype, value where nothing is known)
 SITE_COLUMNS = {
@@ -19,6 +20,8 @@ SITE_COLUMNS = {
     "polarization": ((2,), np.float64, np.nan),
     "lattice_position": ((2,), np.float64, np.nan),
     "lattice_vectors": ((2, 2), np.float64, np.nan),
+    "significance": ((), np.float64, np.nan),
+    "flags": ((), np.uint16, 0),
 }
 PER_SITE = ("frame", "positions", "sublattice", *SITE_COLUMNS)
 
@@ -109,8 +112,19 @@ def as_column(name, values, n_sites, trailing=(), dtype=np.intp, missing=0):
     values = np.asarray(values)
     if values.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
-    if dtype is np.intp and not _are_whole(values):
-        raise ValueError(f"{name} must hold whole numbers, got {values.dtype} values.")
+    if dtype in (np.intp, np.uint16):
+        if not _are_whole(values):
+            raise ValueError(
+                f"{name} must hold whole numbers, got {values.dtype} values."
+            )
+        limits = np.iinfo(dtype)
+        if values.size and not (
+            limits.min <= values.min() and values.max() <= limits.max
+        ):
+            raise ValueError(
+                f"{name} must lie between {limits.min} and {limits.max}, got values "
+                f"from {values.min()} to {values.max()}."
+            )
     return values.astype(dtype)
 
 
@@ -272,7 +286,9 @@ def to_frame(sites):
         "background": sites.background,
         "ellipticity": sites.ellipticity,
         "ellipse_rotation": sites.ellipse_rotation,
+        "significance": sites.significance,
         "converged": sites.converged,
+        "flags": flags_as_text(sites.flags),
         "probability": sites.probability,
         "polarization_row": sites.polarization[:, 0],
         "polarization_col": sites.polarization[:, 1],

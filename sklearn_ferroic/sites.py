@@ -5,6 +5,7 @@ import numpy as np
 from ._angles import wrap_angle
 from ._shared_images import as_image_list, digest, make_constant, remember
 from ._site_csv import write_csv
+from ._site_flags import SiteFlag, as_flag
 from ._site_hdf5 import read_hdf5, write_hdf5
 from ._site_identity import are_equal, describe, register_hash
 from ._site_table import (
@@ -84,6 +85,12 @@ class AtomSites:
         without enough of them. Of the shortest vectors of its crystal, a is the
         nearest to +col and b is turned from a towards +row.
 
+    significance : array-like of shape (n_sites,), default=None
+        Amplitude of the column over its standard error.
+
+    flags : array-like of int of shape (n_sites,), default=None
+        Quality flags, bits of :class:`SiteFlag`; all 0 if None.
+
     Attributes
     ----------
     images : list of ndarray of shape (n_rows, n_cols)
@@ -108,7 +115,7 @@ class AtomSites:
 
     Notes
     -----
-    Per-site values that are not given read NaN (`converged`: True). All
+    Per-site values that are not given read NaN (`converged`: True, `flags`: 0). All
     arguments after `positions` are attributes of the same name.
 
     :func:`joblib.hash`, and with it the ``memory`` of a pipeline, reads the pixels
@@ -144,6 +151,8 @@ class AtomSites:
         polarization=None,
         lattice_position=None,
         lattice_vectors=None,
+        significance=None,
+        flags=None,
     ):
         self.images = as_image_list(images)
         self.pixel_size = as_pixel_sizes(pixel_size, len(self.images))
@@ -164,6 +173,8 @@ class AtomSites:
             "polarization": polarization,
             "lattice_position": lattice_position,
             "lattice_vectors": lattice_vectors,
+            "significance": significance,
+            "flags": flags,
         }
         for name, kind in SITE_COLUMNS.items():
             setattr(self, name, as_column(name, given[name], n_sites, *kind))
@@ -254,6 +265,71 @@ class AtomSites:
         inside = (self.positions >= margin) & (self.positions <= last - margin)
         return self[inside.all(axis=1)]
 
+    def has_flag(self, flag):
+        """Return which sites have a quality flag, or any of several.
+
+        Parameters
+        ----------
+        flag : str, SiteFlag or list of these
+            As ``"merged"``, ``"merged|hole"`` or ``SiteFlag.MERGED``.
+
+        Returns
+        -------
+        flagged : ndarray of bool of shape (n_sites,)
+            Sites with at least one of the flags.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such flag.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ferroic import AtomSites
+        >>> sites = AtomSites(
+        ...     np.zeros((9, 9)), [[2, 2], [2, 6], [6, 2]], flags=[0, 3, 2]
+        ... )
+        >>> sites.has_flag("merged")
+        array([False,  True, False])
+        >>> len(sites[~sites.has_flag("merged|hole")])
+        1
+        """
+        return (self.flags & np.uint16(as_flag(flag))) != 0
+
+    def quality(self):
+        """Check the sites against their own lattice and image.
+
+        Returns
+        -------
+        quality : SiteQuality
+            Share of the lattice places that hold a site, suspected misses, vacancies,
+            short pairs, merged sites, unconverged fits, residual image, and hints of
+            mistilt and astigmatism. Give the sites of all sublattices of the images:
+            what is left out counts as residual structure.
+
+        See Also
+        --------
+        sklearn_ferroic.inspection.SiteQualityDisplay : Draws it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ferroic import AtomLocator
+        >>> from sklearn_ferroic.datasets import make_ferroic_image
+        >>> data = make_ferroic_image("film", shape=(192, 208), random_state=0)
+        >>> sites = AtomLocator().fit_transform(data)
+        >>> sites.quality().coverage
+        1.0
+        >>> center = np.hypot(*(sites.positions - [96, 104]).T).argmin()
+        >>> quality = sites[np.arange(len(sites)) != center].quality()
+        >>> len(quality.suspected_misses)
+        1
+        """
+        from ._site_quality import SiteQuality
+
+        return SiteQuality(self)
+
     def pixel_size_per_site(self):
         """Pixel size of each site's image.
 
@@ -273,8 +349,9 @@ class AtomSites:
         table : pandas.DataFrame
             Columns ``frame``, ``sublattice``, ``row``, ``col`` (px), ``x_nm``,
             ``y_nm`` (along +col and +row, if any pixel size is known), the fit
-            results, ``polarization_row``, ``polarization_col`` (px) and the same
-            with ``_pm``, the lattice vectors ``lattice_a_row``, ``lattice_a_col``,
+            results, ``flags`` as text (``"merged|hole"``, ``"ok"`` for none),
+            ``polarization_row``, ``polarization_col`` (px) and the same with ``_pm``,
+            the lattice vectors ``lattice_a_row``, ``lattice_a_col``,
             ``lattice_b_row``, ``lattice_b_col`` (px), ``unit_cell_area`` (px²),
             ``lattice_rotation`` (radians) and ``unit_cell_area_nm2``.
 
@@ -395,4 +472,5 @@ class AtomSites:
         return cls(images, positions, **columns)
 
 
+__all__ = ["AtomSites", "SiteFlag"]
 register_hash(AtomSites)

@@ -21,7 +21,9 @@ FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 def public_names():
     """Give the public objects by their names in the API reference."""
-    names = {"sklearn_ferroic.AtomSites"}
+    names = {
+        f"sklearn_ferroic.{name}" for name in ("AtomSites", "SiteFlag", "SiteQuality")
+    }
     for module_name in sklearn_ferroic.__all__:
         module = getattr(sklearn_ferroic, module_name)
         for name in getattr(module, "__all__", ()):

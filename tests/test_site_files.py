@@ -252,7 +252,7 @@ def test_csv_is_the_table_with_units_and_provenance(sites, tmp_path):
     assert units["unit_cell_area"] == "px^2"
     assert units["angle"] == units["lattice_rotation"] == "rad"
     dimensionless = {"frame", "sublattice", "ellipticity", "converged", "label"}
-    dimensionless.add("probability")
+    dimensionless |= {"probability", "significance", "flags"}
     assert set(units) == set(table) - dimensionless
 
 

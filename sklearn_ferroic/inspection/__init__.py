@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_loading_map": ["LoadingMapDisplay"],
         "_polarization_map": ["PolarizationMapDisplay"],
         "_search_results": ["SearchResultsDisplay"],
+        "_site_quality": ["SiteQualityDisplay"],
         "_sites": ["SitesDisplay"],
     },
 )

@@ -2,13 +2,22 @@
 
 import numpy as np
 
+from .._residual import Columns, common_ellipticity
+from .._site_checks import check_image
+from .._site_flags import SiteFlag
 from ..sites import AtomSites
 from ._border import clear_of_border
+from ._columns import AMPLITUDE
+from ._quality_warning import warn_of_doubtful_sites, warn_of_long_columns
 from ._site_columns import site_columns
 from ._sublattice_checks import no_such_sublattice
 
 # Columns this many widths from the border and farther show whole.
 _BORDER = 2
+# Labels less probable than this are doubtful.
+_MIN_PROBABILITY = 0.8
+# Columns of an image that are looked at for a stretch common to all.
+_N_STRETCHED = 100
 
 
 def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilities=None):
@@ -51,7 +60,9 @@ def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilitie
         columns["probability"] = np.concatenate(probabilities)
     sizes = [len(part.sublattice) for part in labeled]
     frame = np.repeat(np.arange(len(labeled)), sizes)
+    columns["significance"] = np.concatenate([_significance(part) for part in labeled])
     sites = AtomSites(images, frame=frame, pixel_size=pixel_sizes, **columns)
+    sites.flags = _flag_sites(sites, labeled, masks, scales)
     if sublattice is not None:
         chosen = np.isin(sites.sublattice, sublattice)
         if not chosen.any():
@@ -60,6 +71,57 @@ def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilitie
     if border == "drop":
         sites = sites[_is_whole(sites, masks, scales)]
     return sites
+
+
+def _significance(labeled):
+    """Compute the amplitudes over their standard errors; NaN without a fit."""
+    amplitude, std = (
+        part[:, AMPLITUDE] for part in (labeled.fit.table, labeled.fit.std)
+    )
+    known = np.isfinite(std) & (std > 0)
+    return np.divide(amplitude, std, out=np.full(len(std), np.nan), where=known)
+
+
+def _flag_sites(sites, labeled, masks, scales):
+    """Check the sites of all images, and warn once of what cannot be right."""
+    doubtful = sites.probability < _MIN_PROBABILITY
+    flags = np.where(doubtful, np.uint16(SiteFlag.LABEL_DOUBTFUL), np.uint16(0))
+    flags[~_is_whole(sites, masks, scales)] |= np.uint16(SiteFlag.EDGE)
+    checks, stretches = [], []
+    for number, part in enumerate(labeled):
+        own = np.flatnonzero(sites.frame == number)
+        columns = Columns(
+            sites.positions[own],
+            sites.amplitude[own],
+            sites.sigma[own],
+            sites.ellipticity[own],
+            sites.ellipse_rotation[own],
+        )
+        check = check_image(
+            sites.images[number],
+            columns,
+            sites.sublattice[own],
+            sites.lattice_vectors[own],
+            converged=sites.converged[own],
+            significance=sites.significance[own],
+            mask=masks[number],
+        )
+        flags[own] |= check.flags
+        label_doubtful = getattr(part, "label_doubtful", None)
+        if label_doubtful is not None:
+            flags[own[label_doubtful]] |= np.uint16(SiteFlag.LABEL_DOUBTFUL)
+        checks.append(check)
+        # Elliptical columns have been asked for and say themselves how long they are.
+        is_round = np.isnan(columns.ellipticity).all()
+        stretches.append(
+            common_ellipticity(sites.images[number], columns, _N_STRETCHED)
+            if is_round
+            else (np.full(2, np.nan), np.nan)
+        )
+    by_network = np.isfinite(sites.probability).any()
+    warn_of_doubtful_sites(checks, "AtomLocator" if by_network else "UNetAtomLocator")
+    warn_of_long_columns(stretches)
+    return flags
 
 
 def _is_whole(sites, masks, scales):

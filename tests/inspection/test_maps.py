@@ -7,6 +7,7 @@ from sklearn_ferroic import AtomSites
 from sklearn_ferroic.inspection import (
     DomainMapDisplay,
     PolarizationMapDisplay,
+    SiteQualityDisplay,
     SitesDisplay,
 )
 from sklearn_ferroic.inspection._colors import NEUTRAL, angle_colors
@@ -16,7 +17,12 @@ def draw_domains(sites, **options):
     return DomainMapDisplay.from_sites(sites, np.zeros(len(sites)), **options)
 
 
-MAPS = [SitesDisplay.from_sites, PolarizationMapDisplay.from_sites, draw_domains]
+MAPS = [
+    SitesDisplay.from_sites,
+    SiteQualityDisplay.from_sites,
+    PolarizationMapDisplay.from_sites,
+    draw_domains,
+]
 
 
 def angle_of(sites):

@@ -291,6 +291,10 @@ def test_masked_columns_do_not_count_in_the_score(columns):
     assert score > 0.97
 
 
+# Thresholds and spacings that are far off are warned of.
+@pytest.mark.filterwarnings("ignore:about .* hold no site")
+@pytest.mark.filterwarnings("ignore:.* sites are closer to another one")
+@pytest.mark.filterwarnings("ignore:.* fits cannot be trusted")
 @pytest.mark.parametrize("truth_of", ["film", "columns"])
 @pytest.mark.filterwarnings("ignore:The sites of image:UserWarning")
 def test_the_best_score_is_nearly_the_best_f1(columns, truth_of):

@@ -59,6 +59,8 @@ def test_finds_and_names_clear_columns(locator, preset, seed):
     assert f1(sites, data, 1) >= 0.99
 
 
+# AtomLocator says itself that it misses columns here.
+@pytest.mark.filterwarnings("ignore:about .* hold no site")
 @pytest.mark.parametrize("seed", [51, 52])
 @pytest.mark.parametrize(
     ("options", "least"),

@@ -1,0 +1,113 @@
+"""A warning of sites that cannot be all that the images show."""
+
+import warnings
+
+import numpy as np
+
+from .._site_flags import SiteFlag
+
+# Shares that no good image has: columns missed, sites too close, fits given up.
+_MAX_MISSED, _MAX_SHORT, _MAX_UNCONVERGED = 0.01, 0.05, 0.3
+# Fewer columns than this may be a matter of one flaw in a small image.
+_MIN_MISSED = 3
+# Shares of fewer sites mean little.
+_MIN_SITES = 20
+# Astigmatism, drift and mistilt stretched the columns of the experimental images at
+# hand by up to 1.3; unresolved dumbbells are 1.5 to 2.6 times as long as wide.
+_MAX_ELLIPTICITY, _MIN_STRETCH_SIGNIFICANCE = 1.45, 8.0
+# The columns missed must stand out from the noise of their sum.
+_MIN_SIGNIFICANCE = 3.0
+
+
+def warn_of_doubtful_sites(checks, alternative):
+    """Warn of images whose sites leave out columns, or are hardly columns.
+
+    Parameters
+    ----------
+    checks : list of ImageCheck
+        Checks of the images.
+    alternative : str
+        The other locator, which may find more.
+    """
+    messages = []
+    for number, check in enumerate(checks):
+        n_sites = len(check.flags)
+        if n_sites < _MIN_SITES:
+            continue
+        n_missed = number_missed(check)
+        n_short = np.count_nonzero(check.flags & SiteFlag.SHORT_PAIR)
+        n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
+        where = f"Image {number}: " if len(checks) > 1 else ""
+        if n_missed > max(_MAX_MISSED * (n_sites + n_missed), _MIN_MISSED):
+            messages.append(
+                f"{where}about {n_missed:.0f} places inside the crystal where a column "
+                f"is expected and the image shows one hold no site ({n_sites} sites). "
+                f"Try {alternative}, a lower threshold or spacing=, and look at "
+                "sites.quality()."
+            )
+        elif n_short > _MAX_SHORT * n_sites:
+            messages.append(
+                f"{where}{n_short} of {n_sites} sites are closer to another one than "
+                "the columns around: duplicates or noise. Give spacing= in px or a "
+                "higher threshold, and look at sites.quality()."
+            )
+        elif n_unconverged > _MAX_UNCONVERGED * n_sites:
+            messages.append(
+                f"{where}{n_unconverged} of {n_sites} fits cannot be trusted. Is the "
+                "spacing right (spacing= in px)? Do the columns overlap, or are they "
+                'no round spots (shape="elliptical")? Look at sites.quality().'
+            )
+    if messages:
+        more = f" The same holds for {len(messages) - 1} more image(s)."
+        warnings.warn(
+            messages[0] + (more if len(messages) > 1 else ""),
+            UserWarning,
+            stacklevel=6,
+        )
+
+
+def warn_of_long_columns(stretches):
+    """Warn of images whose columns are all stretched as unresolved pairs are.
+
+    Parameters
+    ----------
+    stretches : list of tuple of (ndarray of shape (2,), float)
+        Of each image, the common stretch of its columns and the standard error, as
+        `common_ellipticity` gives them.
+    """
+    for number, (stretch, std) in enumerate(stretches):
+        size = np.hypot(*stretch)
+        if size > np.log(_MAX_ELLIPTICITY) and size > _MIN_STRETCH_SIGNIFICANCE * std:
+            warnings.warn(
+                f"All columns of image {number} are longer along one direction than "
+                f"across, by a factor of about {np.exp(size):.1f}. If they are "
+                "unresolved pairs (dumbbells), each site is two columns: give the "
+                "distance within the pair by spacing= in px. If it is astigmatism or "
+                'drift, take shape="elliptical".',
+                UserWarning,
+                stacklevel=6,
+            )
+            return
+
+
+def number_missed(check):
+    """Estimate how many columns are missed, from the brightness of the empty places.
+
+    A vacancy counts 0 and a column as bright as its neighbours 1, so that in a noisy
+    image vacancies do not add up to columns.
+
+    Parameters
+    ----------
+    check : ImageCheck
+        Check of an image.
+
+    Returns
+    -------
+    n_missed : float
+        Number of columns; 0 if it does not stand out from the noise.
+    """
+    share, std = check.central_amplitude, check.relative_std
+    known = np.isfinite(share) & np.isfinite(std)
+    total = np.clip(share[known], -1, 1).sum()
+    error = np.sqrt(np.sum(std[known] ** 2))
+    return float(total) if total > _MIN_SIGNIFICANCE * error else 0.0
