@@ -17,6 +17,8 @@ _OUTLIER_SIGMA = 6
 _SHARED_COLUMN_FACTOR = 2.0
 # Neighbours that share columns: those along both lattice vectors and both diagonals.
 _NEIGHBOR_REACH_CELLS = 1.55
+# With fewer vectors the correlation of neighbours is not estimated.
+_MIN_CORRELATED = 12
 # Side of the blocks within which errors may be common (mistilt, drift).
 _BLOCK_SIDE_CELLS = 5
 # With fewer clusters than this a covariance of two components has no meaning.
@@ -306,24 +308,25 @@ def _outliers(vectors, group, usable):
 
 
 def _neighbor_factor(vectors, group, kept, place):
-    """Return how much correlation of neighbours increases the variance of a mean."""
-    rows = np.flatnonzero(kept)
-    if len(rows) < 3 or not place.cell > 0:
+    """Return how much correlation of neighbours increases the variance of a mean.
+
+    It is the median over the groups, because single groups may hold several domains.
+    """
+    if not place.cell > 0:
         return 1.0
-    group = np.unique(group[rows], return_inverse=True)[1]
-    size = np.bincount(group)
-    mean = np.column_stack([np.bincount(group, v) / size for v in vectors[rows].T])
-    residual = vectors[rows] - mean[group]
-    square = (residual**2).sum()
-    if square == 0:
-        return 1.0
-    first, second = _pairs(place.take(rows), _NEIGHBOR_REACH_CELLS)
-    same = group[first] == group[second]
-    first, second = first[same], second[same]
-    common = 2 * (residual[first] * residual[second]).sum()
-    # Residuals from a mean are anticorrelated by 1 / (n - 1) of their variance.
-    bias = 2 * (1 / np.maximum(size[group[first]] - 1, 1)).sum() / len(rows)
-    return max(1.0, common / square + bias + 1)
+    factors = [1.0]
+    for number in np.unique(group[kept]):
+        rows = np.flatnonzero(kept & (group == number))
+        n = len(rows)
+        residual = vectors[rows] - vectors[rows].mean(axis=0)
+        square = (residual**2).sum()
+        if n < _MIN_CORRELATED or square == 0:
+            continue
+        first, second = _pairs(place.take(rows), _NEIGHBOR_REACH_CELLS)
+        common = 2 * (residual[first] * residual[second]).sum()
+        # Residuals from a mean are anticorrelated by 1 / (n - 1) of their variance.
+        factors.append(1 + common / square + 2 * len(first) / n / (n - 1))
+    return max(1.0, float(np.median(factors[1:] or factors)))
 
 
 def _pairs(place, reach):
