@@ -11,6 +11,7 @@ result with the truth.
 """
 
 import argparse
+import re
 import sys
 import time
 import warnings
@@ -228,9 +229,9 @@ def window_sizes(arguments, sites, image):
         cell = nearest_distance(sites.positions)
         sizes = [2 * round(cells * cell / 2) for cells in WINDOW_CELLS]
         sizes = [size for size in sizes if size <= min(image.shape) / 2] or sizes[:1]
-    if sizes[0] > min(image.shape):
+    if sizes[0] > min(image.shape) / 2:
         raise ValueError(
-            f"A window of {sizes[0]} px does not fit into the image of "
+            f"A window of {sizes[0]} px is larger than half the image of "
             f"{' x '.join(map(str, image.shape))} px. Give a smaller --window-size."
         )
     return sizes
@@ -443,9 +444,11 @@ def judge(registration, groups, common, n_certain, sites):
     differs = (p_value < SIGNIFICANCE_LEVEL).any()
     caveat = []
     if not registration.is_determined_:
+        where = "" if polar or common else " in some regions"
         say(
-            "The displacements are significant, but the angles of the model do not "
-            "follow them:\ntrust the arrows and the means, not the colours of the map."
+            f"The displacements are significant{where}, but the angles of the model do "
+            "not follow them:\ntrust the arrows and the means, not the colours of the "
+            "map."
         )
         caveat.append("angles do not follow displacements")
     if common and not differs:
@@ -490,52 +493,57 @@ def compare_with_truth(data, sites, angle):
 def draw(sites, pose, groups, variants, model, width, caveat, path):
     """Draw all stages in one figure."""
     angle, registered = pose[:, 0], model[2].is_determined_
-    figure = plt.figure(figsize=(23, 9.2), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.03)
-    panels = figure.subplot_mosaic("abcgg\ndefgg", width_ratios=[1, 1, 1, 1.25, 1.25])
-    titles = {"a": "Image", "d": "Decoded latents"}
+    figure = plt.figure(figsize=(24, 8.6), layout="constrained")
+    panels = figure.subplot_mosaic(
+        "acde\nacde\nacdf\nbcdf\nbcdg\nbcdg", width_ratios=[1, 2, 2, 0.8]
+    )
+    titles = {"a": "Image", "b": "Latent 0", "e": "Decoded latents"}
     bare = SitesDisplay.from_sites(sites, ax=panels["a"])
     bare.scatter_.remove()
     bare.legend_.remove()
     bare.image_.set_clim(*np.nanpercentile(bare.image, [0.1, 99.9]))
-    if np.isfinite(sites.polarization).all(axis=1).any():
-        PolarizationMapDisplay.from_sites(sites, ax=panels["b"])
-        titles["b"] = f"Measured displacement of {'AB'[sites.sublattice[0]]} columns"
-    else:
-        SitesDisplay.from_sites(sites, ax=panels["b"])
-        titles["b"] = "Located columns; displacement not measurable"
     SitesDisplay.from_sites(
         sites,
         values=pose[:, -2],
         values_name="latent 0",
-        ax=panels["c"],
+        ax=panels["b"],
         scale_bar=False,
     )
-    titles["c"] = "Latent 0 of each cell"
-    LatentManifoldDisplay.from_estimator(model[1], n=7, ax=panels["d"])
+    if np.isfinite(sites.polarization).all(axis=1).any():
+        PolarizationMapDisplay.from_sites(sites, ax=panels["c"])
+        titles["c"] = f"Measured displacement of {'AB'[sites.sublattice[0]]} columns"
+    else:
+        SitesDisplay.from_sites(sites, ax=panels["c"])
+        titles["c"] = "Located columns; their displacement cannot be measured"
+    LatentManifoldDisplay.from_estimator(model[1], n=5, ax=panels["e"])
     certain = width < NON_POLAR
     AngleHistogramDisplay.from_predictions(
-        angle[certain] if certain.any() else angle, ax=panels["e"]
+        angle[certain] if certain.any() else angle, ax=panels["f"]
     )
-    panels["e"].set_xticks(range(-180, 181, 90))
-    which = "certain angles" if certain.any() else "all angles (none is certain)"
-    titles["e"] = f"Histogram of {which}"
-    draw_means(groups, sites, panels["f"])
-    titles["f"] = "Mean displacement, 95 % regions"
+    panels["f"].set_xticks(range(-180, 181, 90))
+    titles["f"] = "Certain angles" if certain.any() else "Angles (none is certain)"
     shown = np.isin(groups.number, variants) if registered else certain
     cells = DomainMapDisplay.from_sites(
-        sites, angle, polar=shown, labels=groups.number, ax=panels["g"]
+        sites,
+        angle,
+        polar=shown,
+        labels=groups.number if registered else None,
+        ax=panels["d"],
     ).cells_
     if registered:
-        titles["g"] = f"{len(variants)} variant{'' if len(variants) == 1 else 's'}"
+        titles["d"] = f"{len(variants)} variant{'' if len(variants) == 1 else 's'}"
     else:
         colors = cells.get_facecolor()
         colors[:, :3] = 1 - WASHED_OUT * (1 - colors[:, :3])
         cells.set_facecolor(colors)
-        titles["g"] = "Angles of the model, not registered (zero arbitrary)"
+        titles["d"] = "Angles of the model, not registered (zero arbitrary)"
     grey = "grey: no certain direction" if not shown.all() else ""
     remarks = "; ".join(filter(None, [caveat, grey]))
-    titles["g"] += f"\n({remarks})" if remarks else ""
+    titles["d"] += f"\n({remarks})" if remarks else ""
+    draw_means(
+        groups, sites, cells.get_facecolor() if registered else None, panels["g"]
+    )
+    titles["g"] = "Means, 95 % regions"
     for name, title in titles.items():
         panels[name].set_title(title)
         panels[name].set_title(name, loc="left", weight="bold")
@@ -543,7 +551,7 @@ def draw(sites, pose, groups, variants, model, width, caveat, path):
     plt.close(figure)
 
 
-def draw_means(groups, sites, ax):
+def draw_means(groups, sites, colors, ax):
     """Draw the mean displacement of every group with its region of 95 % confidence."""
     unit = sites.pixel_size[0]
     scale, name = (1, "px") if unit is None else (1000 * unit, "pm")
@@ -557,14 +565,21 @@ def draw_means(groups, sites, ax):
         values, axes = np.linalg.eigh(scale**2 * pooled.covariance[n])
         # 5.99 is the 95 % quantile of chi-square with two degrees of freedom
         long, short = 2 * np.sqrt(5.99 * np.maximum(values[::-1], 0))
-        color = (
-            plt.get_cmap("hsv")((np.arctan2(row, col) / (2 * np.pi)) % 1)
-            if groups.significant[n]
-            else "0.5"
-        )
+        color = "0.6"
+        if groups.significant[n]:
+            cells = groups.number == pooled.labels[n]
+            color = "black" if colors is None else np.median(colors[cells], axis=0)
         tilt = np.degrees(np.arctan2(*axes[:, 1]))
         ax.add_patch(
-            Ellipse((col, row), long, short, angle=tilt, facecolor=color, alpha=0.35)
+            Ellipse(
+                (col, row),
+                long,
+                short,
+                angle=tilt,
+                facecolor=color,
+                edgecolor="black",
+                alpha=0.5,
+            )
         )
         ax.annotate(
             "", (col, row), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color}
@@ -618,7 +633,9 @@ def main():
         except MemoryError:
             return "error: The image is too large for the memory of this computer."
         except (ImportError, OSError, TypeError, ValueError) as error:
-            return f"error: {error}"
+            # messages of the package name Python parameters
+            text = re.sub(r"\b(dataset|signal)=(?=[\w'.])", r"--\1 ", str(error))
+            return f"error: {text.replace('--dataset .', '--dataset.')}"
 
 
 def run(arguments):

@@ -125,7 +125,7 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     >>> sites = AtomSites(np.eye(100), positions, polarization=polarization)
     >>> pooled = pool_polarization(sites)
     >>> pooled.mean.round(2)
-    array([[0.17, 0.02]])
+    array([[0.16, 0.01]])
     >>> np.sqrt(np.diagonal(pooled.covariance[0])).round(2)
     array([0.02, 0.03])
     >>> bool(pooled.p_value[0] < 1e-6)
