@@ -310,17 +310,42 @@ def find_groups(angle, width, labels, sites):
         if not near:
             directions.append(direction)
         number[cluster & (width < NON_POLAR)] = near[0] if near else len(directions) - 1
+    n_directions = len(directions)
+    for merged in range(len(directions)):
+        for part in split_by_displacement(number == merged, labels, sites)[1:]:
+            number[part] = n_directions
+            n_directions += 1
     for extra, cluster in enumerate(undirected):
-        number[cluster] = len(directions) + extra
+        number[cluster] = n_directions + extra
     # number the groups by size
     order = np.argsort(-np.bincount(number[number >= 0]), kind="stable")
     rank = np.argsort(order)
-    has_angle = (np.arange(len(order)) < len(directions))[order]
+    has_angle = (np.arange(len(order)) < n_directions)[order]
     number = np.where(number >= 0, rank[number], -1)
     pooled = pool_polarization(sites[number >= 0], number[number >= 0])
     p_value = np.fmax(pooled.p_value, pooled.p_value_far)
     significant = p_value * len(order) < SIGNIFICANCE_LEVEL
     return Groups(number, pooled, [], significant, has_angle)
+
+
+def split_by_displacement(cells, labels, sites):
+    """Return the clusters among cells of one angle that are displaced differently.
+
+    The angle of a window follows the lattice where displacements are small, so that a
+    polar film and its substrate can have the same. Clusters are kept apart if their
+    mean displacements differ significantly, and by half of the common mean at least.
+    """
+    common = pool_polarization(sites[cells]).mean[0]
+    if not np.isfinite(common).all():
+        return [cells]
+    pooled = pool_polarization(sites[cells], labels[cells], reference="mean")
+    p_value = np.fmax(pooled.p_value, pooled.p_value_far) * len(pooled.labels)
+    differs = p_value < SIGNIFICANCE_LEVEL
+    differs &= np.hypot(*pooled.mean.T) > np.hypot(*common) / 2
+    apart = pooled.labels[differs]
+    parts = [cells & ~np.isin(labels, apart)]
+    parts += [cells & (labels == label) for label in apart]
+    return [part for part in parts if part.any()]
 
 
 def find_alternating(groups, variants, sites):

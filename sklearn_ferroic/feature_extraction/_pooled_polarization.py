@@ -127,7 +127,7 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     >>> pooled.mean.round(2)
     array([[0.16, 0.01]])
     >>> np.sqrt(np.diagonal(pooled.covariance[0])).round(2)
-    array([0.02, 0.03])
+    array([0.03, 0.03])
     >>> bool(pooled.p_value[0] < 1e-6)
     True
     """
