@@ -439,6 +439,16 @@ def describe(registration, groups, variants, angle, sites):
     without = (groups.number < 0).sum()
     if without:
         say(f"  no certain angle: {without} cells ({without / len(sites):.1%})")
+    phases = [np.exp(1j * circular_mean(angle[groups.number == n])) for n in variants]
+    gaps = np.abs(np.angle(np.outer(phases, np.conj(phases))))
+    if (
+        determined
+        and (gaps[np.triu_indices(len(phases), 1)] < SAME_DIRECTION / 2).any()
+    ):
+        say(
+            "Some variants have one angle and different displacements: there the colours "
+            "of the map\nshow the lattice, and the arrows the displacement."
+        )
     n_regions, n_certain = test_regions(sites)
     if n_regions:
         say(
