@@ -446,8 +446,8 @@ def describe(registration, groups, variants, angle, sites):
         and (gaps[np.triu_indices(len(phases), 1)] < SAME_DIRECTION / 2).any()
     ):
         say(
-            "Some variants have one angle and different displacements: there the colours "
-            "of the map\nshow the lattice, and the arrows the displacement."
+            "Some variants have one angle and different displacements: there the "
+            "colours of the map\nshow the lattice, and the arrows the displacement."
         )
     n_regions, n_certain = test_regions(sites)
     if n_regions:
