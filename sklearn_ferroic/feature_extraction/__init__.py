@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_patches": ["PatchExtractor"],
         "_polarization": ["PolarizationVector"],
+        "_pooled_polarization": ["pool_polarization"],
     },
 )

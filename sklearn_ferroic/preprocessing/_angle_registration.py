@@ -17,10 +17,16 @@ from sklearn.utils.validation import (
 
 from .._angles import wrap_angle
 from ._columns import find_columns
+from ._pooled_rotation import fit_pooled_rotation
 from ._reference import read_reference
 from ._rotation import fit_rotation
 
 _FLOATS = [np.float64, np.float32]
+# Where fewer of the measured vectors than this exceed three standard errors, most of
+# what is known lies in the others, and all are used together.
+_FEW_TRUSTED_SHARE = 0.2
+# A mean over fewer cells is not tested.
+_FEWEST_POOLED = 20
 
 
 class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -50,7 +56,11 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         weighted by the length of the polarization, at the best of all rotations: 1 if
         all cells agree, near 0 if none of them do. NaN without a trusted polarization.
     n_sites_ : int
-        Number of cells with a trusted polarization.
+        Number of cells whose polarization was used: those with a trusted one, or all
+        measured ones if `is_pooled_`.
+    is_pooled_ : bool
+        Whether the offset was found from all measured vectors together, because few of
+        them are trusted one by one.
     angle_index_ : int or None
         Column of `X` that holds the angle; None if `X` has names and none is
         ``"angle"``.
@@ -85,6 +95,16 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     It counts as determined if two thirds of all cells agree within 45°, each by the
     length of its polarization, and if random angles would do so with a probability of
     less than 0.001.
+
+    Of sites, less than a fifth of whose vectors are trusted, all measured vectors are
+    used together, if they determine the offset: displacements smaller than
+    their errors are certain in the mean over many cells. Each vector is then compared
+    with the angles three to five cells away, because the angle of a cell can follow the
+    noise of its own displacement. The offset counts as determined if the mean agrees
+    with those angles beyond chance (p < 0.001, see
+    :func:`~sklearn_ferroic.feature_extraction.pool_polarization`), if the mean vectors
+    of two thirds of the sectors of 45°, by length, lie within 45° of it, if the vectors
+    are not split into directions 90° apart, and if mirrored angles agree less.
 
     The standard error is that of a weighted mean direction; for AtomSites, errors
     of cells in blocks of five by five are taken to be common. It does not tell of a
@@ -157,17 +177,40 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.n_sites_ = int(np.count_nonzero(reference.trusted))
         self.offset_, self.offset_std_ = 0.0, np.nan
         self.resultant_length_, self.is_determined_ = np.nan, False
+        self.is_pooled_ = False
         if index is None:
             _warn("X has no column named 'angle'")
-        elif self.n_sites_ == 0:
-            _warn("y tells no polarization that can be trusted of any site")
-        else:
-            self._register(X[:, index].astype(np.float64), reference)
+        elif not self._register_pooled(X[:, index].astype(np.float64), reference, y):
+            if self.n_sites_ == 0:
+                _warn("y holds no polarization that can be trusted of any site")
+            else:
+                self._register(X[:, index].astype(np.float64), reference)
         return self
 
+    def _register_pooled(self, angle, reference, sites):
+        """Register to all measured vectors where few are trusted; return success."""
+        measured = reference.measured
+        if measured is None or measured.sum() < _FEWEST_POOLED:
+            return False
+        if self.n_sites_ > _FEW_TRUSTED_SHARE * measured.sum():
+            return False
+        rotation = fit_pooled_rotation(
+            angle[measured],
+            reference.vectors[measured],
+            reference.std[measured],
+            sites[measured],
+        )
+        if rotation.is_determined:
+            self.is_determined_ = self.is_pooled_ = True
+            self.offset_, self.offset_std_ = rotation.offset, rotation.std
+            self.resultant_length_ = rotation.resultant_length
+            self.n_sites_ = int(measured.sum())
+        return rotation.is_determined
+
     def _register(self, angle, reference):
-        vectors, trusted, block = reference
-        angle, vectors, block = angle[trusted], vectors[trusted], block[trusted]
+        trusted = reference.trusted
+        vectors, block = reference.vectors[trusted], reference.block[trusted]
+        angle = angle[trusted]
         rotation = fit_rotation(angle, vectors, block)
         self.resultant_length_ = rotation.resultant_length
         self.is_determined_ = rotation.is_determined

@@ -21,6 +21,10 @@ class Reference(NamedTuple):
     vectors: np.ndarray  # complex, col + 1j * row
     trusted: np.ndarray
     block: np.ndarray
+    # Finite vectors of converged sites, and the standard error of a component of each;
+    # None where no errors are known.
+    measured: np.ndarray | None = None
+    std: np.ndarray | None = None
 
 
 def read_reference(y, X):
@@ -69,7 +73,10 @@ def _of_sites(sites):
     error = _ERROR_RATIO * np.sqrt((sites.position_std**2).mean(axis=1))
     # Positions that were given and not fitted tell no error.
     trusted = np.abs(vectors) > _SIGNIFICANT * np.nan_to_num(error)
-    return Reference(vectors, trusted & sites.converged, _blocks(sites))
+    measured = np.isfinite(vectors) & np.isfinite(error) & sites.converged
+    return Reference(
+        vectors, trusted & sites.converged, _blocks(sites), measured, error
+    )
 
 
 def _blocks(sites):

@@ -188,6 +188,51 @@ def test_long_vectors_count_for_more():
     assert offset == pytest.approx(np.angle(3 * np.exp(0.5j) + np.exp(0.1j)))
 
 
+# Displacements below their errors -----------------------------------------------------
+
+
+def noisy_quadrants(seed, length):
+    """Four domains, whose displacement is `length` standard errors of one cell."""
+    rng = np.random.default_rng(seed)
+    row, col = np.indices((20, 20)).reshape(2, -1)
+    true = 0.3 + np.pi / 2 * (2 * (row // 10) + col // 10)
+    polarization = vectors(true, length * 0.1) + rng.normal(0, 0.1, (400, 2))
+    position_std = np.full((400, 2), 0.1 / np.sqrt(1.25))
+    positions = np.column_stack([row, col]) * 10.0
+    sites = AtomSites(
+        np.zeros((200, 200)),
+        positions,
+        polarization=polarization,
+        position_std=position_std,
+    )
+    return rng, true, sites
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_displacements_below_their_errors_register_together(seed):
+    rng, true, sites = noisy_quadrants(seed, 0.9)
+    angle = wrap_angle(true - 1 + rng.normal(0, 0.2, 400))
+    registration = AngleRegistration().fit(angle[:, None], sites)
+    assert registration.is_determined_
+    assert registration.is_pooled_
+    assert registration.n_sites_ == 400
+    assert abs(registration.offset_ - 1) < 4 * registration.offset_std_
+    assert np.degrees(registration.offset_std_) < 10
+
+
+@pytest.mark.filterwarnings(f"ignore:{UNDETERMINED}")
+def test_angles_that_follow_noise_mirrors_and_halves_are_not_pooled():
+    for seed in range(5):
+        rng, true, sites = noisy_quadrants(seed, 0.9)
+        half = true + np.where(rng.random(400) < 0.5, 0, np.pi / 2)
+        for angle in (-true, half, rng.uniform(-np.pi, np.pi, 400)):
+            registration = AngleRegistration().fit(wrap_angle(angle)[:, None], sites)
+            assert not registration.is_pooled_
+        rng, _, noise = noisy_quadrants(seed, 0)
+        angle = np.arctan2(*noise.polarization.T)
+        assert not AngleRegistration().fit(angle[:, None], noise).is_pooled_
+
+
 # What y may be ------------------------------------------------------------------------
 
 

@@ -1,0 +1,401 @@
+"""Mean displacement of groups of cells, with its standard error and significance."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.stats import chi2, f
+from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
+
+from ..sites import AtomSites
+
+# Distance, in robust standard deviations from the median, beyond which a vector is a
+# misfit of a column: of Gaussian errors one in 10^7 lies there.
+_OUTLIER_SIGMA = 6
+# A displacement is a column minus the mean of four. In the mean over many cells every
+# one of the four is shared by four cells, so that its variance counts in full.
+_SHARED_COLUMN_FACTOR = 2.0
+# Neighbours that share columns: those along both lattice vectors and both diagonals.
+_NEIGHBOR_REACH_CELLS = 1.55
+# With fewer vectors the correlation of neighbours is not estimated.
+_MIN_CORRELATED = 12
+# Side of the blocks within which errors may be common (mistilt, drift).
+_BLOCK_SIDE_CELLS = 5
+# With fewer clusters than this a covariance of two components has no meaning.
+_MIN_CLUSTERS = 6
+# Probability that independent errors look as correlated by chance.
+_CORRELATION_LEVEL = 0.05
+# Lags at which windows of 2.4 cells neither overlap nor share columns.
+_FAR_LAGS_CELLS = (3, 4)
+# A site within this distance of a lattice point is the column of that lattice point.
+_MATCH_CELLS = 0.3
+
+
+def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
+    """Pool measured displacements by label and test their means against zero.
+
+    A displacement that no single cell shows may be certain in the mean over hundreds
+    of cells. For each group of cells this returns the mean vector, the covariance of
+    the mean and the probability of a mean as long if there were no displacement.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
+    labels : array-like of shape (n_sites,), default=None
+        Group of each cell, such as cluster, domain or region. One group by default.
+    vectors : array-like of shape (n_sites, 2), default=None
+        Displacements ``(row, col)``, NaN where unknown; ``sites.polarization`` by
+        default.
+    reference : "mean" or array-like of shape (2,), default=None
+        What is subtracted from all vectors. ``"mean"`` is the mean over the whole
+        sample, which removes a displacement that all cells share, as mistilt makes.
+
+    Returns
+    -------
+    pooled : :class:`~sklearn.utils.Bunch`
+        Arrays with one entry a group:
+
+        labels : ndarray of shape (n_groups,)
+            The labels, sorted.
+        n_sites : ndarray of shape (n_groups,)
+            Number of vectors in the mean.
+        mean : ndarray of shape (n_groups, 2)
+            Mean vector ``(row, col)``, in the unit of the vectors; NaN if there is no
+            vector.
+        covariance : ndarray of shape (n_groups, 2, 2)
+            Covariance of the mean; NaN with fewer than three vectors.
+        p_value : ndarray of shape (n_groups,)
+            Probability, without any displacement, of a mean that differs from zero by
+            as many standard errors. NaN with fewer than four vectors.
+        p_value_far : ndarray of shape (n_groups,)
+            The same for the cells that lie three or four lattice vectors from a cell
+            of this label, along either axis, corrected for the four attempts. NaN
+            without lattice vectors.
+
+    Raises
+    ------
+    TypeError
+        If `sites` are not AtomSites.
+    ValueError
+        If lengths or shapes do not fit.
+
+    See Also
+    --------
+    PolarizationVector : The displacements of single cells.
+    sklearn_ferroic.AngleRegistration : Rotates a model's angle onto displacements.
+
+    Notes
+    -----
+    The covariance of the mean is the larger, direction by direction, of
+
+    * the scatter of the cells, with the correlation of cells that share columns;
+    * the scatter of sums over blocks of five by five cells and over scan lines, where
+      it exceeds the former by more than chance, because errors that many cells have in
+      common do not average out;
+    * the error that follows from `position_std`.
+
+    The test is Hotelling's T² [1]_, which is an F test with the degrees of freedom of
+    the covariance. The largest of the p values of these covariances is returned.
+    Vectors farther than six robust standard deviations from the median of their group
+    are left out.
+
+    **Selected labels.** Clusters made of the same pixels as the displacements can sort
+    cells by the noise of their displacement: then `p_value` is small though nothing is
+    displaced. The pixels of cells three lattice vectors away are others, so that
+    `p_value_far` stays uniform, and it is small where the clusters are domains wider
+    than a few cells or repeat with the lattice. Require both.
+
+    **Mistilt** displaces A against B columns in all cells alike and is no error in the
+    sense of this test. Look at ``reference="mean"`` or at a part that is not polar.
+
+    References
+    ----------
+    .. [1] H. Hotelling, "The generalization of Student's ratio", Annals of
+       Mathematical Statistics 2, 360 (1931).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.feature_extraction import pool_polarization
+    >>> rng = np.random.default_rng(0)
+    >>> positions = 5.0 * np.indices((20, 20)).reshape(2, -1).T
+    >>> polarization = rng.normal([0.2, 0], 0.5, size=(400, 2))
+    >>> sites = AtomSites(np.eye(100), positions, polarization=polarization)
+    >>> pooled = pool_polarization(sites)
+    >>> pooled.mean.round(2)
+    array([[0.16, 0.01]])
+    >>> np.sqrt(np.diagonal(pooled.covariance[0])).round(2)
+    array([0.03, 0.03])
+    >>> bool(pooled.p_value[0] < 1e-6)
+    True
+    """
+    if not isinstance(sites, AtomSites):
+        raise TypeError(
+            f"pool_polarization needs AtomSites, got {type(sites).__name__}."
+        )
+    vectors = _check_vectors(sites, vectors)
+    labels = np.zeros(len(sites), int) if labels is None else column_or_1d(labels)
+    check_consistent_length(sites, labels)
+    usable = np.isfinite(vectors).all(axis=1) & sites.converged
+    vectors = vectors - _reference_vector(reference, vectors[usable])
+    groups, group = np.unique(labels, return_inverse=True)
+    place = Place(sites.positions, sites.frame, cell_size(sites))
+    kept = usable & ~_outliers(vectors, group, usable)
+    factor = _neighbor_factor(vectors, group, kept, place)
+    pooled = [
+        pool_vectors(
+            vectors[rows], sites.position_std[rows], place.take(rows), factor=factor
+        )
+        for rows in (kept & (group == number) for number in range(len(groups)))
+    ]
+    p_far = np.full(len(groups), np.nan)
+    for number in range(len(groups)):
+        p_values = [
+            pool_vectors(
+                vectors[rows],
+                sites.position_std[rows],
+                place.take(rows),
+                factor=factor,
+                level=1,
+            ).p_value
+            for rows in _far_cells(sites, group == number, kept, place)
+        ]
+        if np.isfinite(p_values).any():
+            p_far[number] = min(1.0, len(p_values) * np.nanmin(p_values))
+    return Bunch(
+        labels=groups,
+        n_sites=np.array([one.n_sites for one in pooled], dtype=int),
+        mean=np.array([one.mean for one in pooled]).reshape(-1, 2),
+        covariance=np.array([one.covariance for one in pooled]).reshape(-1, 2, 2),
+        p_value=np.array([one.p_value for one in pooled], dtype=float),
+        p_value_far=p_far,
+    )
+
+
+class PooledVector(NamedTuple):
+    """Mean of vectors with its covariance and significance."""
+
+    n_sites: int
+    mean: np.ndarray
+    covariance: np.ndarray
+    p_value: float
+
+
+class Place(NamedTuple):
+    """Where vectors were measured: position and frame, and side of a unit cell, px."""
+
+    position: np.ndarray
+    frame: np.ndarray
+    cell: float
+
+    def take(self, rows):
+        """Return the places of the given rows."""
+        return Place(self.position[rows], self.frame[rows], self.cell)
+
+
+def pool_vectors(vectors, std, place, *, factor=1.0, level=_CORRELATION_LEVEL):
+    """Average vectors and test the mean against zero.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, 2)
+        Finite vectors.
+    std : ndarray of shape (n, 2)
+        Standard error of the column of each vector; NaN where unknown.
+    place : Place
+        Where they were measured.
+    factor : float, default=1.0
+        Variance of the mean over that of independent vectors.
+    level : float, default=0.05
+        The scatter of blocks and of scan lines counts where one as large has less than
+        this probability if errors are independent; 1 always counts it.
+
+    Returns
+    -------
+    pooled : PooledVector
+        NaN where there are too few vectors.
+    """
+    n = len(vectors)
+    if n < 3:
+        mean = vectors.mean(axis=0) if n else np.full(2, np.nan)
+        return PooledVector(n, mean, np.full((2, 2), np.nan), np.nan)
+    mean = vectors.mean(axis=0)
+    residual = vectors - mean
+    scatter = factor * residual.T @ residual / (n - 1) / n
+    candidates = [(scatter, n / factor - 1)]
+    for cluster in _clusters(place, n):
+        n_clusters = cluster.max() + 1
+        if n_clusters < _MIN_CLUSTERS:
+            continue
+        total = np.column_stack(
+            [np.bincount(cluster, component) for component in residual.T]
+        )
+        common = n_clusters / (n_clusters - 1) * total.T @ total / n**2
+        dof = 2 * (n_clusters - 1)
+        limit = chi2.isf(level, dof) / dof
+        if np.trace(common) > limit * np.trace(scatter):
+            candidates.append((common, n_clusters - 1))
+    if np.isfinite(std).any():
+        known = np.nanmean(std**2, axis=0)
+        candidates.append((np.diag(_SHARED_COLUMN_FACTOR * known / n), np.inf))
+    covariance = candidates[0][0]
+    for other, _ in candidates[1:]:
+        covariance = _larger(covariance, other)
+    p_values = [_p_value(mean, other, dof) for other, dof in candidates]
+    return PooledVector(n, mean, covariance, float(max(p_values)))
+
+
+def cell_size(sites):
+    """Return the median distance between neighbouring sites of one kind, px."""
+    distances = []
+    for frame in np.unique(sites.frame):
+        positions = sites.positions[sites.frame == frame]
+        if len(positions) > 1:
+            distances.append(cKDTree(positions).query(positions, k=2)[0][:, 1])
+    return float(np.median(np.concatenate(distances))) if distances else np.nan
+
+
+def _check_vectors(sites, vectors):
+    """Return the vectors as float64, one a site."""
+    if vectors is None:
+        return np.array(sites.polarization, dtype=np.float64)
+    vectors = check_array(
+        vectors,
+        dtype=np.float64,
+        ensure_all_finite="allow-nan",
+        ensure_min_samples=0,
+        input_name="vectors",
+    )
+    if vectors.shape != (len(sites), 2):
+        raise ValueError(
+            f"vectors must have shape ({len(sites)}, 2), one vector (row, col) a site; "
+            f"got {vectors.shape}."
+        )
+    return vectors
+
+
+def _reference_vector(reference, vectors):
+    """Return what is subtracted from all vectors."""
+    if reference is None or (isinstance(reference, str) and not len(vectors)):
+        return np.zeros(2)
+    if isinstance(reference, str):
+        if reference != "mean":
+            raise ValueError(
+                f'reference must be None, "mean" or a vector, got {reference!r}.'
+            )
+        return vectors.mean(axis=0)
+    reference = np.asarray(reference, dtype=np.float64)
+    if reference.shape != (2,) or not np.isfinite(reference).all():
+        raise ValueError(
+            "reference must be a finite vector (row, col) of shape (2,), got "
+            f"{reference!r}."
+        )
+    return reference
+
+
+def _outliers(vectors, group, usable):
+    """Return which vectors lie far outside the scatter of their group."""
+    outlier = np.zeros(len(vectors), dtype=bool)
+    for number in np.unique(group[usable]):
+        rows = np.flatnonzero(usable & (group == number))
+        distance = np.hypot(*(vectors[rows] - np.median(vectors[rows], axis=0)).T)
+        # The median length of a vector of unit variance a component is 1.18.
+        limit = _OUTLIER_SIGMA * np.median(distance) / 1.18
+        outlier[rows] = (distance > limit) & (limit > 0)
+    return outlier
+
+
+def _neighbor_factor(vectors, group, kept, place):
+    """Return how much correlation of neighbours increases the variance of a mean.
+
+    It is the median over the groups, because single groups may hold several domains.
+    """
+    if not place.cell > 0:
+        return 1.0
+    factors = [1.0]
+    for number in np.unique(group[kept]):
+        rows = np.flatnonzero(kept & (group == number))
+        n = len(rows)
+        residual = vectors[rows] - vectors[rows].mean(axis=0)
+        square = (residual**2).sum()
+        if n < _MIN_CORRELATED or square == 0:
+            continue
+        first, second = _pairs(place.take(rows), _NEIGHBOR_REACH_CELLS)
+        common = 2 * (residual[first] * residual[second]).sum()
+        # Residuals from a mean are anticorrelated by 1 / (n - 1) of their variance.
+        factors.append(1 + common / square + 2 * len(first) / n / (n - 1))
+    return max(1.0, float(np.median(factors[1:] or factors)))
+
+
+def _pairs(place, reach):
+    """Return the pairs of sites of one frame within a number of cells."""
+    pairs = []
+    for frame in np.unique(place.frame):
+        rows = np.flatnonzero(place.frame == frame)
+        tree = cKDTree(place.position[rows])
+        pairs.append(
+            rows[tree.query_pairs(reach * place.cell, output_type="ndarray")].reshape(
+                -1, 2
+            )
+        )
+    return np.concatenate(pairs).T
+
+
+def _clusters(place, n):
+    """Yield numbers of the blocks and of the scan lines that the sites lie in."""
+    if not place.cell > 0:
+        return
+    side = np.clip(np.sqrt(n / 12), 2, _BLOCK_SIDE_CELLS) * place.cell
+    block = np.column_stack([place.frame, place.position // side])
+    line = np.column_stack([place.frame, place.position[:, :1] // place.cell])
+    for key in (block, line):
+        yield np.unique(key, axis=0, return_inverse=True)[1].ravel()
+
+
+def _larger(first, second):
+    """Return the smallest covariance that is at least as large in every direction."""
+    scale = np.trace(first) + np.trace(second)
+    if scale == 0:
+        return first
+    root = np.linalg.cholesky(first + 1e-12 * scale * np.eye(2))
+    inverse = np.linalg.inv(root)
+    values, axes = np.linalg.eigh(inverse @ second @ inverse.T)
+    return root @ (axes * np.maximum(values, 1)) @ axes.T @ root.T
+
+
+def _p_value(mean, covariance, dof):
+    """Return the probability of such a mean if the expectation were zero."""
+    if not dof > 1:
+        return np.nan
+    scale = np.trace(covariance)
+    if scale == 0:
+        return float(not mean.any())
+    square = mean @ np.linalg.solve(covariance + 1e-12 * scale * np.eye(2), mean)
+    if np.isinf(dof):
+        return float(chi2.sf(square, 2))
+    return float(f.sf((dof - 1) / (2 * dof) * square, 2, dof - 1))
+
+
+def _far_cells(sites, member, kept, place):
+    """Yield masks of the cells some lattice vectors away from members of a group."""
+    vectors = sites.lattice_vectors
+    if not place.cell > 0:
+        return
+    for axis in range(2):
+        for lag in _FAR_LAGS_CELLS:
+            far = np.zeros(len(sites), dtype=bool)
+            for frame in np.unique(sites.frame):
+                rows = np.flatnonzero(sites.frame == frame)
+                start = rows[member[rows] & np.isfinite(vectors[rows]).all((1, 2))]
+                if not len(start):
+                    continue
+                tree = cKDTree(sites.positions[rows])
+                for sign in (-1, 1):
+                    target = sites.positions[start] + sign * lag * vectors[start, axis]
+                    distance, nearest = tree.query(target)
+                    near = distance < _MATCH_CELLS * place.cell
+                    far[rows[nearest[near]]] = True
+            if far.any():
+                yield far & kept

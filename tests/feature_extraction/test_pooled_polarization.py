@@ -1,0 +1,119 @@
+"""Means of measured displacements, their errors and their significance."""
+
+import numpy as np
+import pytest
+
+from sklearn_ferroic import AtomSites
+from sklearn_ferroic.feature_extraction import pool_polarization
+
+CELL = 20.0
+
+
+def make_sites(rng, n=16, error=0.3, displacement=0.0, line_error=0.0, std=True):
+    """Sites of a perovskite whose columns all have the same position error."""
+    corner = np.indices((n + 1, n + 1)).transpose(1, 2, 0) * CELL
+    center = corner[:-1, :-1] + CELL / 2
+    a = corner + rng.normal(0, error, corner.shape)
+    b = center + rng.normal(0, error, center.shape)
+    b[..., 1] += rng.normal(0, line_error, n)[:, None]
+    cage = (a[:-1, :-1] + a[1:, :-1] + a[:-1, 1:] + a[1:, 1:]) / 4
+    return AtomSites(
+        np.zeros((8, 8)),
+        center.reshape(-1, 2),
+        polarization=(b - cage + displacement).reshape(-1, 2),
+        position_std=np.full((n * n, 2), error) if std else None,
+        lattice_vectors=np.tile([[0, CELL], [CELL, 0]], (n * n, 1, 1)),
+    )
+
+
+@pytest.mark.parametrize("std", [True, False])
+def test_standard_errors_are_those_of_repetitions(std):
+    rng = np.random.default_rng(0)
+    pulls, p_values = [], []
+    for _ in range(150):
+        pooled = pool_polarization(make_sites(rng, std=std))
+        pulls.append(pooled.mean[0] / np.sqrt(np.diagonal(pooled.covariance[0])))
+        p_values.append(pooled.p_value[0])
+    assert 0.85 < np.std(pulls) < 1.1
+    assert np.mean(np.array(p_values) < 0.05) < 0.09
+
+
+def test_errors_common_to_a_scan_line_do_not_average_out():
+    rng = np.random.default_rng(1)
+    pulls = []
+    for _ in range(100):
+        pooled = pool_polarization(make_sites(rng, line_error=0.5))
+        pulls.append(pooled.mean[0, 1] / np.sqrt(pooled.covariance[0, 1, 1]))
+    assert 0.85 < np.std(pulls) < 1.3
+
+
+def test_a_mean_is_significant_although_no_cell_is():
+    sites = make_sites(np.random.default_rng(0), displacement=[0.15, 0])
+    length = np.hypot(*sites.polarization.T)
+    assert (length > 3 * 0.3 * np.sqrt(1.25)).mean() < 0.05
+    pooled = pool_polarization(sites)
+    assert pooled.n_sites[0] == 256
+    assert pooled.p_value[0] < 1e-3
+    np.testing.assert_allclose(pooled.mean[0], [0.15, 0], atol=0.09)
+
+
+def test_labels_chosen_by_noise_are_exposed_by_far_cells():
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        sites = make_sites(rng)
+        labels = np.round(np.arctan2(*sites.polarization.T) / (np.pi / 2)) % 4
+        pooled = pool_polarization(sites, labels)
+        assert (pooled.p_value < 1e-6).all()
+        assert (pooled.p_value_far > 1e-3).all()
+
+
+def test_true_domains_and_antipolar_rows_pass_both_tests():
+    row, col = np.indices((16, 16))
+    for sign in (np.where(col < 8, 1, -1), np.where(row // 2 % 2, 1, -1)):
+        displacement = sign[..., None] * np.array([0.0, 0.4])
+        sites = make_sites(np.random.default_rng(0), displacement=displacement)
+        pooled = pool_polarization(sites, sign.ravel())
+        assert (pooled.p_value < 1e-6).all()
+        assert (pooled.p_value_far < 1e-3).all()
+        np.testing.assert_allclose(pooled.mean[:, 1], [-0.4, 0.4], atol=0.1)
+
+
+def test_a_common_displacement_is_removed_by_the_reference():
+    sites = make_sites(np.random.default_rng(0), displacement=[0.5, 0.5])
+    labels = np.arange(256) % 2
+    assert (pool_polarization(sites, labels).p_value < 1e-6).all()
+    relative = pool_polarization(sites, labels, reference="mean")
+    assert (relative.p_value > 0.01).all()
+    given = pool_polarization(sites, reference=[0.5, 0.5])
+    assert given.p_value[0] > 0.01
+
+
+def test_misfits_and_unknown_vectors_are_left_out():
+    sites = make_sites(np.random.default_rng(0))
+    vectors = sites.polarization.copy()
+    vectors[::50] = 40
+    vectors[1::50] = np.nan
+    pooled = pool_polarization(sites, vectors=vectors)
+    assert pooled.n_sites[0] == 256 - 6 - 6
+    assert np.abs(pooled.mean).max() < 0.1
+
+
+def test_groups_too_small_have_no_error():
+    sites = make_sites(np.random.default_rng(0))
+    pooled = pool_polarization(sites, np.where(np.arange(256) < 2, "few", "many"))
+    assert pooled.labels.tolist() == ["few", "many"]
+    assert np.isnan(pooled.covariance[0]).all()
+    assert np.isnan(pooled.p_value[0])
+    assert np.isfinite(pooled.p_value[1])
+
+
+def test_refused_input():
+    sites = make_sites(np.random.default_rng(0), n=4)
+    with pytest.raises(TypeError, match="needs AtomSites, got ndarray"):
+        pool_polarization(np.zeros((4, 2)))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        pool_polarization(sites, [0, 1])
+    with pytest.raises(ValueError, match=r"shape \(16, 2\)"):
+        pool_polarization(sites, vectors=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="reference must be"):
+        pool_polarization(sites, reference="median")
