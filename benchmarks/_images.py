@@ -7,7 +7,7 @@ import numpy as np
 from _scenes import SCENES, count_electrons, expected_image, make_truth
 from scipy.spatial import cKDTree
 
-from sklearn_ferroic.datasets import load_image, make_ferroic_image
+from sklearn_ferroic.datasets import load_image, load_multislice, make_ferroic_image
 
 # Electrons/A^2 of the generated presets; the default of the generator is 2.5e4.
 DOSES = (25_000, 4_000, 1_000)
@@ -52,12 +52,19 @@ class Case:
 
     @property
     def spacing(self):
-        """Median over the true columns of the mean distance of the nearest four, px.
+        """Spacing of the true columns, px."""
+        return typical_spacing(self.positions)
 
-        The very nearest would be too near where columns are displaced.
-        """
-        distance, _ = cKDTree(self.positions).query(self.positions, k=5)
-        return float(np.median(distance[:, 1:].mean(axis=1)))
+
+def typical_spacing(positions):
+    """Median over columns of the mean distance of their nearest four, px.
+
+    The very nearest would be too near where columns are displaced.
+    """
+    if len(positions) < 5:
+        return float("nan")
+    distance, _ = cKDTree(positions).query(positions, k=5)
+    return float(np.median(distance[:, 1:].mean(axis=1)))
 
 
 def ideal_cases():
@@ -78,7 +85,16 @@ def generated_cases():
                 preset, shape=(SIDE_PX, SIDE_PX), dose=dose, random_state=SEED
             )
             name = f"{preset}, {dose:g} e/Å²"
-            yield Case(name, "generated", data.image, data.positions, data.sublattice)
+            # What the scan did to the columns is no error of a fit.
+            positions = data.positions + data.scan_shift
+            yield Case(name, "generated", data.image, positions, data.sublattice)
+
+
+def shipped_cases():
+    """The multislice image of the package."""
+    data = load_multislice()
+    name = "load_multislice()"
+    yield Case(name, "multislice", data.image, data.positions, data.sublattice)
 
 
 def multislice_cases(folder):

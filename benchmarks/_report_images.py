@@ -9,28 +9,29 @@ HEAD = """# Locators on generated, multislice and real images
 `make bench-images` writes this page ({machine}). All locators run with default
 arguments, one thread, in one run; seconds are of `fit` and `transform` together.
 
-* *ideal*: the Gaussian columns with Poisson noise of the
-  [comparison with other tools](benchmarks_localization.md), of which the generator of the
-  package knows nothing else than the noise.
-* *generated*: the presets of `make_ferroic_image`: intensity scatter, tails,
-  astigmatism, scan noise and a detector's gain included.
-* *multislice*: simulated from atoms, without any assumption about the shape of a
+* *Ideal*: round Gaussian columns with Poisson noise, the images of the
+  [comparison with other tools](benchmarks_localization.md).
+* *Generated*: the presets of `make_ferroic_image`, with intensity scatter, tails,
+  astigmatism, scan noise, interference and a detector's gain. Truth is where the
+  jitter of the scan lines moves the columns (`positions + scan_shift`).
+* *Multislice*: simulated from atoms, without any assumption about the shape of a
   column. Truth is the position at the entrance surface.
-* *real*: files of microscopes, without truth; the counts are to be read beside an
-  overlay (`--overlays FOLDER`).
+* *Real*: files of microscopes, without truth. The counts are to be read together with
+  an overlay (`--overlays FOLDER`).
 
-A column is *found* if a site lies within 0.35 of the spacing (median over the true
-columns of the mean distance of their nearest four). Only interior columns are judged: farther than one spacing from the border
-and not at the edge of the crystal. *Invented* are interior sites farther than 0.35 of
-the spacing from every true column, *doubled* those that share a column with a nearer
-site. *Labels right* is the share of found columns whose sublattice is the true one.
+A column is *found* if a site lies within 0.35 of the spacing, which is the median over
+the true columns of the mean distance of their nearest four. Only interior columns are
+judged: farther than one spacing from the border and not at the edge of the crystal.
+*Invented* are interior sites farther than 0.35 of the spacing from every true column,
+in per cent of the interior columns; *double* sites share a column with a nearer site.
+*Labels right* is the share of the found columns whose sublattice is the true one.
 
-RMS errors are per axis. *Error/std* divides by `position_std`: RMS of the errors over RMS
-of the standard errors, and in parentheses 1.48 times the median of the quotient's
-absolute value, which outliers do not change. *Local* subtracts from each error the median
-error of the eight nearest columns of its sublattice first, corrected for the noise of
-that median: mistilt and the scan move neighbouring columns together, which is no error
-of the fit.
+RMS errors are per axis. *Error/std* is the error over `position_std`: RMS over RMS, and
+in parentheses 1.48 times the median of the absolute quotient, which outliers do not
+change. For *local* figures the median error of the eight nearest found columns of the
+same sublattice is subtracted from each error first, corrected for the noise of that
+median: mistilt and distortion move neighbouring columns together, and their part is no
+error of the fit.
 """
 
 
@@ -84,7 +85,7 @@ def _finding_table(rows):
         "B",
         "invented, %",
     ]
-    header += ["doubled", "labels right A, %", "B", "converged, %", "s"]
+    header += ["double", "labels right A, %", "B", "converged, %", "s"]
     lines = []
     for name, locator, outcome in rows:
         if "accuracy" not in outcome:

@@ -17,11 +17,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from _images import generated_cases, ideal_cases, multislice_cases, real_cases
+from _images import (
+    generated_cases,
+    ideal_cases,
+    multislice_cases,
+    real_cases,
+    shipped_cases,
+    typical_spacing,
+)
 from _overlays import draw_overlay
 from _report_images import write_report
 from _scores_images import score
-from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, UNetAtomLocator, __version__
 
@@ -47,6 +53,8 @@ def cases_of(arguments):
         sources.append(ideal_cases())
     if "generated" in groups:
         sources.append(generated_cases())
+    if "multislice" in groups:
+        sources.append(shipped_cases())
     if "multislice" in groups and arguments.multislice:
         sources.append(multislice_cases(arguments.multislice))
     if "real" in groups and arguments.real:
@@ -106,10 +114,7 @@ def _spacing(locator, sites):
     """Return the spacing a locator estimated, else that of its sites, px."""
     if hasattr(locator, "spacing_"):
         return float(locator.spacing_)
-    if len(sites) < 2:
-        return np.nan
-    distance, _ = cKDTree(sites.positions).query(sites.positions, k=2)
-    return float(np.median(distance[:, 1]))
+    return typical_spacing(sites.positions)
 
 
 def describe(name, locator_name, outcome):

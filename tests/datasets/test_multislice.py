@@ -7,6 +7,9 @@ from scipy.spatial import cKDTree
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic.datasets import load_multislice
 
+# Half the diagonal of a cell of 3.90 by 4.14 angstrom, px.
+SPACING = np.hypot(3.90, 4.14) / 2 / 0.15
+
 
 @pytest.fixture(scope="module")
 def data():
@@ -96,7 +99,7 @@ def test_image_is_brightest_where_the_truth_puts_the_lead(data):
 def test_locator_finds_the_columns(data, sites):
     distance, nearest = cKDTree(sites.positions).query(data.positions)
     judged = interior(data)
-    found = distance < 0.35 * 18.5
+    found = distance < 0.35 * SPACING
     assert found[judged & (data.sublattice == 0)].all()
     assert found[judged & (data.sublattice == 1)].mean() >= 0.97
     label = sites.sublattice[nearest]
@@ -104,8 +107,8 @@ def test_locator_finds_the_columns(data, sites):
     gap, _ = cKDTree(data.positions).query(sites.positions)
     last = np.array(data.image.shape) - 1
     inner = ((sites.positions > 20) & (sites.positions < last - 20)).all(axis=1)
-    assert not (gap[inner] > 0.35 * 18.5).any()
-    assert np.abs(AtomLocator().fit(data).spacing_ - 18.5) < 0.3
+    assert not (gap[inner] > 0.35 * SPACING).any()
+    assert AtomLocator().fit(data).spacing_ == pytest.approx(SPACING, rel=0.04)
 
 
 def test_fits_lie_at_the_entrance_surface(data, sites):
