@@ -4,14 +4,15 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import PowerNorm
 from scipy.spatial import cKDTree
 
 # Distinguishable on grey without red against green; one a sublattice.
 COLORS = ("#ff4b00", "#00b8ff", "#ffd500", "#f26dff")
 # Side of a crop in spacings, unless given in px.
 CROP_SPACINGS = 16
-# Crops a picture: rows and columns of the grid.
-GRID = 3
+# Exponent of the grey scale, so that faint columns next to bright ones are seen.
+GAMMA = 0.7
 
 
 def draw_overlay(case, sites, locator_name, outcome, arguments):
@@ -31,20 +32,26 @@ def draw_overlay(case, sites, locator_name, outcome, arguments):
     outcome : dict
         The figures, for the title.
     arguments : argparse.Namespace
-        With `overlays`, the folder, and `zoom`, the side of a crop in px or None.
+        With `overlays`, the folder; `crops`, their number along each side; and
+        `zoom`, the side of a crop in px or None.
     """
     image = np.asarray(case.image, dtype=float)
     n_rows, n_cols = image.shape
     side = arguments.zoom or int(CROP_SPACINGS * outcome["spacing"])
     side = min(side, n_rows, n_cols)
-    starts = [np.linspace(0, n - side, GRID).astype(int) for n in (n_rows, n_cols)]
-    figure, axes = plt.subplots(GRID, GRID, figsize=(15, 15.6), layout="constrained")
+    grid = arguments.crops
+    starts = [np.linspace(0, n - side, grid).astype(int) for n in (n_rows, n_cols)]
+    size = (5 * grid, 5.2 * grid)
+    figure, axes = plt.subplots(
+        grid, grid, figsize=size, layout="constrained", squeeze=False
+    )
     for ax, (row, col) in zip(
         axes.flat, ((r, c) for r in starts[0] for c in starts[1]), strict=True
     ):
         crop = image[row : row + side, col : col + side]
         low, high = np.quantile(crop, [0.005, 0.995])
-        ax.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        norm = PowerNorm(GAMMA, low, high, clip=True)
+        ax.imshow(image, cmap="gray", norm=norm, interpolation="nearest")
         _mark(ax, case, sites, outcome)
         ax.set(
             xlim=(col - 0.5, col + side - 0.5),

@@ -162,6 +162,9 @@ def main():
     parser.add_argument(
         "--zoom", type=int, default=None, help="side of the crops of overlays, px"
     )
+    parser.add_argument(
+        "--crops", type=int, default=3, help="crops of overlays along each side"
+    )
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument(
         "--no-page", action="store_true", help="print only, leave the page as it is"
