@@ -124,7 +124,7 @@ def real_cases(folder, keep=lambda name: True):
     Parameters
     ----------
     folder : path-like
-        Folder of microscope files.
+        Folder of microscope files, or one file.
     keep : callable
         Says by the name of a file whether to read it.
 
@@ -133,7 +133,8 @@ def real_cases(folder, keep=lambda name: True):
     case : Case
         Images of files with "abf" or "_bf" in their name are inverted.
     """
-    for path in sorted(Path(folder).iterdir()):
+    folder = Path(folder)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else [folder]:
         if path.suffix.lower() in {".md", ".txt", ".npz", ""} or not keep(path.stem):
             continue
         try:

@@ -153,7 +153,7 @@ def main():
         "--real",
         nargs="+",
         default=os.environ.get("REAL_IMAGES", "").split(os.pathsep),
-        help="folders of microscope files",
+        help="folders of microscope files, or files",
     )
     parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--only", default="", help="parts of names, with commas")

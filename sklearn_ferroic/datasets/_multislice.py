@@ -65,10 +65,10 @@ def load_multislice():
 
     Notes
     -----
-    The B columns have a tenth of the integrated intensity of the A columns in PbTiO3, and
-    half of it in SrTiO3. A column at which O overlaps with Ti is seen where both are: the
-    displacement that a fit measures in PbTiO3 is about 1.3 times `polarization`, in the
-    same direction.
+    The B columns have a tenth of the integrated intensity of the A columns in PbTiO3,
+    and half of it in SrTiO3. They hold O, too, which is displaced further in the same
+    direction: the displacement that a fit measures in PbTiO3 is about 1.3 times
+    `polarization`.
 
     Examples
     --------
