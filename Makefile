@@ -27,7 +27,7 @@ PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
 SPHINX := DOCS_JOBS=$(JOBS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -W --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-fast test test-slow coverage bench-localization bench-rvae bench-pose bench-search bench-scale train-unet bench-unet lint format clean
+.PHONY: help demo docs docs-fast test test-slow coverage bench-localization bench-images bench-rvae bench-pose bench-search bench-scale train-unet bench-unet lint format clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ coverage: $(VENV)/.installed-test ## run the tests and say which lines they miss
 
 bench-localization: $(VENV)/.installed-bench ## compare AtomLocator with its peers, into docs/ [BENCH_ARGS]
 	$(PYTHON) benchmarks/bench_localization.py $(BENCH_ARGS)
+
+bench-images: $(VENV)/.installed-demo ## locators on generated, multislice and real images, into docs/ [BENCH_ARGS="--multislice DIR --real DIR"]
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive MPLBACKEND=Agg $(PYTHON) benchmarks/bench_images.py $(BENCH_ARGS)
 
 bench-rvae: $(PEERS)/.installed ## compare RotationalVAE with its peers, into docs/ [BENCH_ARGS]
 	$(PEERS)/bin/python benchmarks/bench_rvae.py $(BENCH_ARGS)

@@ -31,6 +31,8 @@ SPACING = 14.0
 # Columns nearer to the border than one spacing are not judged.
 # What of the dose makes the counts at the peak of a Bi column.
 PER_COUNT = 1 / (0.12 * 0.2**2)
+# The images are in counted electrons.
+COUNTING = {"detector_gain": 1, "detector_offset": 0, "read_noise": 0}
 CONDITIONS = {
     "50 counts": {"peak": 50},
     "10 counts": {"peak": 10},
@@ -47,7 +49,7 @@ CONDITIONS = {
 
 
 def make(preset, seed, peak, **options):
-    options = {"shape": SHAPE, "dose": peak * PER_COUNT} | options
+    options = {"shape": SHAPE, "dose": peak * PER_COUNT} | COUNTING | options
     return make_ferroic_image(preset, random_state=seed, **options)
 
 
@@ -222,7 +224,7 @@ def size():
 def measure_size(side, spacing):
     pixel_size = 0.396 / np.sqrt(2) / spacing
     data = make_ferroic_image(
-        shape=(side, side), pixel_size=pixel_size, dose=25e3, random_state=0
+        shape=(side, side), pixel_size=pixel_size, dose=25e3, random_state=0, **COUNTING
     )
     locator = UNetAtomLocator.from_pretrained()
     locator.transform(data.image[:300, :300])

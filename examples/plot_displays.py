@@ -63,7 +63,7 @@ print(f"{len(all_sites)} columns; {polar.mean():.0%} of the cells have a directi
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained")
 SitesDisplay.from_sites(all_sites, ax=left)
 SitesDisplay.from_sites(
-    all_sites, values=all_sites.amplitude, values_name="amplitude (counts)", ax=right
+    all_sites, values=all_sites.amplitude, values_name="amplitude (ADU)", ax=right
 )
 
 # %%

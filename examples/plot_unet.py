@@ -5,7 +5,7 @@ Figure 3b: columns found by a U-Net
 The paper [1]_ finds the A and B columns of its BiFeO3/La0.7Sr0.3MnO3 superlattice with
 a U-Net, which names every pixel background, A or B by what is around it. Peaks of a
 filter do as well where columns are clear. Here both look for the columns of one
-superlattice, once clear and once tilted, at a few counts a column.
+superlattice, once clear and once tilted, at a few electrons a column.
 
 .. [1] S. V. Kalinin et al., "Unsupervised learning of ferroic variants from atomically
    resolved STEM images", 2020.
@@ -14,8 +14,8 @@ superlattice, once clear and once tilted, at a few counts a column.
 # %%
 # Two images of one crystal
 # -------------------------
-# A dose of 25,000 electrons per square ångström makes some 120 counts at the peak of a
-# Bi column, one of 1,000 makes 5; a tilt of 40 mrad smears the columns.
+# A dose of 25,000 electrons per square ångström makes some 120 electrons at the peak of
+# a Bi column, one of 1,000 makes 5; a tilt of 40 mrad smears the columns.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,7 +29,7 @@ from sklearn_ferroic.inspection import SitesDisplay
 options = {"preset": "superlattice", "shape": (360, 360), "random_state": 4}
 images = {
     "clear": make_ferroic_image(**options),
-    "tilted, 5 counts": make_ferroic_image(**options, dose=1000, mistilt_mrad=40.0),
+    "tilted, 5 electrons": make_ferroic_image(**options, dose=1000, mistilt_mrad=40.0),
 }
 
 # %%
@@ -63,7 +63,7 @@ for title, data in images.items():
         sites = locator.fit_transform(data.image)
         located[title, name] = sites
         scores = [f1(sites, data, kind) for kind in (0, 1)]
-        print(f"{title:17s} {name:16s} F1: A {scores[0]:.3f}, B {scores[1]:.3f}")
+        print(f"{title:19s} {name:16s} F1: A {scores[0]:.3f}, B {scores[1]:.3f}")
 
 # %%
 # The class map, and both lists of columns
@@ -93,7 +93,7 @@ for row, (title, data) in zip(axes, images.items(), strict=True):
 # Each site has a probability that it is a column of its sublattice. On generated images
 # like those of the training it is calibrated; see the model card.
 
-sites = located["tilted, 5 counts", "UNetAtomLocator"]
+sites = located["tilted, 5 electrons", "UNetAtomLocator"]
 for least in (0.0, 0.9, 0.99):
     print(f"probability above {least:4.2f}: {np.mean(sites.probability > least):.1%}")
 

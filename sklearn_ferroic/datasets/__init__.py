@@ -1,4 +1,4 @@
-"""Images of ferroelectric perovskites: generated with their truth, or loaded."""
+"""Images of ferroelectrics: generated or simulated with their truth, or loaded."""
 
 import lazy_loader as lazy
 
@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "_ferroic": ["make_ferroic_image"],
         "_load_image": ["load_image"],
+        "_multislice": ["load_multislice"],
         "_polycrystal": ["make_polycrystal"],
     },
 )

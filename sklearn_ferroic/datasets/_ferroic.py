@@ -36,6 +36,13 @@ _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
         "disorder_pm": _NOT_NEGATIVE,
         "drift": _NOT_NEGATIVE,
         "jitter": _NOT_NEGATIVE,
+        "intensity_scatter": [Interval(Real, 0, 1, closed="both"), "array-like", None],
+        "tails": [Interval(Real, 0, 0.5, closed="both"), None],
+        "astigmatism": [Interval(Real, 1, 3, closed="both"), None],
+        "interference": [Interval(Real, 0, 1, closed="both"), None],
+        "detector_gain": _POSITIVE,
+        "detector_offset": _NOT_NEGATIVE,
+        "read_noise": _NOT_NEGATIVE,
         "n_missing": [Interval(Integral, 0, None, closed="left"), None],
         "dislocation": ["boolean", "array-like", None],
         "random_state": ["random_state"],
@@ -64,6 +71,13 @@ def make_ferroic_image(
     disorder_pm=None,
     drift=None,
     jitter=None,
+    intensity_scatter=None,
+    tails=None,
+    astigmatism=None,
+    interference=None,
+    detector_gain=None,
+    detector_offset=None,
+    read_noise=None,
     n_missing=None,
     dislocation=None,
     random_state=None,
@@ -141,10 +155,10 @@ def make_ferroic_image(
 
     dose : float, default=None
         Electrons per square ångström; preset 25,000. The detector catches 12 %
-        of the beam at the peak of a Bi column, which makes about 120 counts
+        of the beam at the peak of a Bi column, which makes about 120 electrons
         over a background of 36 at the presets' pixel size. ``np.inf`` leaves
-        out the counting noise: the image is then the expectation at the
-        preset's dose.
+        out the counting noise, the read noise and the rounding: the image is
+        then the expectation, in ADU, at the preset's dose.
 
     thickness_gradient : float, default=None
         How much the brightness grows from the darkest to the brightest corner,
@@ -167,7 +181,37 @@ def make_ferroic_image(
 
     jitter : float, default=None
         Standard deviation of the random displacement of each scan line along
-        the fast scan direction, px; preset 0.12. Across it is half as much.
+        the fast scan direction, px; preset 0.12. Across it is half as much. See
+        `positions` and `scan_shift` for what it does to the truth.
+
+    intensity_scatter : float or array-like of shape (2,), default=None
+        Relative standard deviation of the brightness of the A and of the B
+        columns about what their composition makes, in [0, 1]; preset
+        (0.05, 0.1). Static disorder, surfaces and channelling cause it. The
+        factors are log-normal.
+
+    tails : float, default=None
+        Share of the height of a column that belongs to a second Gaussian of
+        twice the width, in [0, 0.5]; preset 0.03, which is 11 % of the
+        column's integrated intensity. 0 makes columns Gaussian.
+
+    astigmatism : float, default=None
+        Long axis over short axis of every column's image, in [1, 3]; preset
+        1.05. The direction is drawn, the area stays the same.
+
+    interference : float, default=None
+        Amplitude of a sinusoid in time that is added to the signal, in units of
+        the height of a Bi column at the centre, in [0, 1]; preset 0.01. Its
+        period of 3 to 10 scan lines and its phase are drawn.
+
+    detector_gain : float, default=None
+        Analogue-to-digital units (ADU) per electron; preset 10.
+
+    detector_offset : float, default=None
+        ADU without any electron; preset 100.
+
+    read_noise : float, default=None
+        Standard deviation of the detector's additive noise, ADU; preset 10.
 
     n_missing : int, default=None
         Number of columns that are taken out at random; preset 0.
@@ -189,10 +233,18 @@ def make_ferroic_image(
         Dictionary-like object, n columns having their centre inside the image.
 
         image : ndarray of shape (n_rows, n_cols), float32
-            Counted electrons a pixel.
+            What the detector writes: whole ADU, not less than 0. With
+            ``detector_gain=1, detector_offset=0, read_noise=0,
+            interference=0`` these are counted electrons.
         positions : ndarray of shape (n, 2)
             Column centres ``(row, col)``, px, where they are seen: with all
-            displacements, tilt and drift, without jitter, which is noise.
+            displacements, tilt and drift, without jitter, which is noise that
+            no fit of the column can know.
+        scan_shift : ndarray of shape (n, 2)
+            By how much the jitter of the lines that cross the column moves a
+            least-squares fit of it, px, to first order. ``positions +
+            scan_shift`` is what a perfect fit of the image finds; compare with it
+            where standard errors of counting statistics are judged.
         sublattice : ndarray of shape (n,), int
             0 for A, 1 for B.
         variant : ndarray of shape (n,), int
@@ -212,12 +264,13 @@ def make_ferroic_image(
             ξ and half a cell of a domain wall's centre, and where more than
             10 % of each of two materials meet.
         amplitude : ndarray of shape (n,)
-            Height of the column over the background, counts.
+            Height of the column over the background, tails included, ADU.
         sigma : ndarray of shape (n,)
-            Standard deviation of the column's image, px (geometric mean of the
+            Standard deviation of the column's core, px (geometric mean of the
             two axes).
         background : ndarray of shape (n,)
-            Counts a pixel under the column.
+            Level under the column without its own and its neighbours' tails and
+            without the interference, ADU; the detector's offset included.
         pixel_size : float
             nm per pixel.
         sublattice_names : tuple of str
@@ -235,14 +288,20 @@ def make_ferroic_image(
     See Also
     --------
     load_image : Read an image that a microscope has taken.
+    load_multislice : Load an image simulated from atoms, with its truth.
 
     Notes
     -----
-    Columns are Gaussians sampled at the exact place of the probe: a STEM does
-    not average over the pixel. Brightness follows the mean atomic number of
-    the column's atoms and is the same whether neighbours are displaced or not:
-    channelling, and with it the crosstalk between columns, is left out, as are
-    oxygen and the octahedral tilts.
+    Columns are sums of two Gaussians of one centre, sampled at the exact place of
+    the probe: a STEM does not average over the pixel. Brightness follows the mean
+    atomic number of the column's atoms, scatters by `intensity_scatter`, and is the
+    same whether neighbours are displaced or not: channelling, and with it the
+    crosstalk between columns, is left out, as are oxygen and the octahedral tilts.
+    :func:`load_multislice` has an image of simulated scattering instead.
+
+    With m the expected value of a pixel in ADU, the variance of the noise is
+    ``read_noise**2 + detector_gain * (m - detector_offset)``, and 1/12 more by
+    rounding.
 
     The straight walls are vertical and turn the row component of the
     polarization over, so that they carry no charge; the inclined one turns the
@@ -294,6 +353,13 @@ def make_ferroic_image(
         "disorder_pm": disorder_pm,
         "drift": drift,
         "jitter": jitter,
+        "intensity_scatter": intensity_scatter,
+        "tails": tails,
+        "astigmatism": astigmatism,
+        "interference": interference,
+        "detector_gain": detector_gain,
+        "detector_offset": detector_offset,
+        "read_noise": read_noise,
         "n_missing": n_missing,
         "dislocation": dislocation,
     }
@@ -337,6 +403,7 @@ def _describe(preset, options, truth):
         f"{noise}{'' if options.noisy else ', without counting noise'}; mistilt up to "
         f"{options.mistilt_mrad:g} mrad, disorder {options.disorder_pm:g} pm, drift "
         f"{options.drift:g} px, jitter {options.jitter:g} px",
+        _describe_imaging(options),
     ]
     if options.n_missing:
         parts.append(f"{options.n_missing} column(s) missing")
@@ -344,3 +411,14 @@ def _describe(preset, options, truth):
         row, col = options.dislocation
         parts.append(f"Edge dislocation near row {row:.0f}, column {col:.0f}")
     return ". ".join(parts) + "."
+
+
+def _describe_imaging(options):
+    """Return the shape and the scatter of the columns and the detector in words."""
+    scatter_a, scatter_b = options.intensity_scatter
+    return (
+        f"Brightness scatters by {scatter_a:.0%} (A) and {scatter_b:.0%} (B), tails "
+        f"of {options.tails:.0%}, astigmatism {options.astigmatism:g}, interference "
+        f"{options.interference:.0%}; {options.detector_gain:g} ADU per electron, "
+        f"offset {options.detector_offset:g}, read noise {options.read_noise:g} ADU"
+    )

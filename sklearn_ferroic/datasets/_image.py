@@ -6,51 +6,115 @@ from . import _columns, _domains, _lattice, _presets, _render
 
 # What the columns hold for the rendering only.
 _INTERNAL = ("materials", "samarium", "elongation")
+# Widths of the tails at which these are cut: 3e-4 of the tails, 1e-5 of a column.
+_TAIL_REACH = 4.0
 
 
 def take_image(columns, options, crystal, streams):
-    """Render the columns and the background between them, and count electrons.
+    """Render the columns and the background between them, and detect electrons.
 
     Returns
     -------
     image : ndarray of shape `options.shape`, float32
-        Detected electrons a pixel.
+        What the detector writes, ADU.
     truth : dict of ndarray
         The columns whose centre lies inside the image.
     """
-    gain = options.dose * (10 * options.pixel_size) ** 2 * _presets.DETECTED_FRACTION
+    electrons = options.dose * (10 * options.pixel_size) ** 2
+    electrons *= _presets.DETECTED_FRACTION
     axis = streams["scan"].uniform(0, 2 * np.pi)
     ramp = np.array([np.sin(axis), np.cos(axis)])
-    ramp *= gain * options.thickness_gradient / np.abs(ramp).sum()
+    ramp *= electrons * options.thickness_gradient / np.abs(ramp).sum()
 
-    def counts_at(row, col):
+    def electrons_at(row, col):
         """Electrons that a brightness of 1 yields at the local thickness."""
         row, col = row / options.shape[0] - 0.5, col / options.shape[1] - 0.5
-        return gain + ramp[0] * row + ramp[1] * col
+        return electrons + ramp[0] * row + ramp[1] * col
 
     positions = columns["positions"]
-    at_columns = counts_at(*positions.T)
+    at_columns = electrons_at(*positions.T)
     amplitude = _brightness(columns) * at_columns
-    covariance = _covariance(columns, options)
+    amplitude *= _intensity_factor(columns, options, streams["intensity"])
+    covariance = _covariance(columns, options, streams["optics"])
     jitter = streams["scan"].normal(size=(options.shape[0], 2))
     # Scan coils are steadier along the slow direction.
     jitter *= options.jitter * np.array([0.5, 1.0])
-    image = _render.render_columns(
-        options.shape, positions, amplitude, covariance, jitter
-    )
+    image = _render_with_tails(positions, amplitude, covariance, jitter, options)
     level = _background_level(options, crystal)
     pixel_row, pixel_col = np.ogrid[: options.shape[0], : options.shape[1]]
-    image += level[:, None] * counts_at(pixel_row, pixel_col)
-    if options.noisy:
-        image = streams["counts"].poisson(image)
+    image += level[:, None] * electrons_at(pixel_row, pixel_col)
+    image = _detect(image, electrons, options, streams)
 
     truth = {name: columns[name] for name in columns if name not in _INTERNAL}
     local = np.interp(positions[:, 0], np.arange(options.shape[0]), level)
-    truth["amplitude"] = amplitude
+    truth["scan_shift"] = _render.jitter_shift(positions, covariance, jitter)
+    truth["amplitude"] = options.detector_gain * amplitude
     truth["sigma"] = np.linalg.det(covariance) ** 0.25
-    truth["background"] = local * at_columns
+    background = options.detector_gain * local * at_columns
+    truth["background"] = background + options.detector_offset
     within = _columns.inside(positions, options.shape)
     return image.astype(np.float32), _columns.select(truth, within)
+
+
+def _render_with_tails(positions, amplitude, covariance, jitter, options):
+    """Render columns whose profile is a Gaussian core with wider Gaussian tails."""
+    image = _render.render_columns(
+        options.shape, positions, (1 - options.tails) * amplitude, covariance, jitter
+    )
+    if options.tails:
+        image += _render.render_columns(
+            options.shape,
+            positions,
+            options.tails * amplitude,
+            _presets.TAIL_WIDTH_RATIO**2 * covariance,
+            jitter,
+            reach=_TAIL_REACH,
+        )
+    return image
+
+
+def _intensity_factor(columns, options, rng):
+    """Return the factor by which each column is brighter than its composition."""
+    scatter = np.array(options.intensity_scatter)[columns["sublattice"]]
+    # Log-normal: never negative, and its mean is one.
+    log_std = np.sqrt(np.log1p(scatter**2))
+    draw = rng.normal(size=len(scatter))
+    return np.exp(log_std * draw - log_std**2 / 2)
+
+
+def _detect(expected, electrons, options, streams):
+    """Count electrons and turn the counts into whole ADU of the detector.
+
+    Parameters
+    ----------
+    expected : ndarray of shape (n_rows, n_cols)
+        Expected electrons of each pixel.
+    electrons : float
+        Those at the peak of a Bi column, the unit of the interference.
+    options, streams : Bunch, dict
+        As in `take_image`. Without noise the result is the expectation, unrounded.
+
+    Returns
+    -------
+    image : ndarray of shape (n_rows, n_cols)
+        In ADU.
+    """
+    rng = streams["detector"]
+    period, phase = rng.uniform(*_presets.INTERFERENCE_PERIOD_LINES), rng.uniform()
+    n_rows, n_cols = expected.shape
+    # Time since the start of the frame, in lines: the beam writes line by line.
+    time = np.arange(n_rows)[:, None] + np.arange(n_cols) / n_cols
+    wave = (
+        options.interference * electrons * np.sin(2 * np.pi * (time / period + phase))
+    )
+    if not options.noisy:
+        return options.detector_gain * (expected + wave) + options.detector_offset
+    # The interference is electronic and does not change the number of electrons.
+    detected = options.detector_gain * (streams["counts"].poisson(expected) + wave)
+    detected += options.detector_offset
+    if options.read_noise:
+        detected += options.read_noise * rng.normal(size=expected.shape)
+    return np.maximum(np.rint(detected), 0)
 
 
 def _brightness(columns):
@@ -60,10 +124,11 @@ def _brightness(columns):
     return np.where(columns["sublattice"] == 0, a_site, b_site)
 
 
-def _covariance(columns, options):
+def _covariance(columns, options, rng):
     width = options.column_width_nm / options.pixel_size
     width = np.where(columns["sublattice"] == 0, width, _presets.B_WIDTH_RATIO * width)
-    return _render.covariances(width, columns["elongation"])
+    astigmatism = _render.stretch_matrix(options.astigmatism, rng.uniform(0, np.pi))
+    return _render.covariances(width, columns["elongation"], astigmatism)
 
 
 def _background_level(options, crystal):

@@ -5,7 +5,20 @@ from sklearn.utils import Bunch
 
 from . import _presets
 
-_STREAMS = ("origin", "walls", "disorder", "atoms", "tilt", "scan", "missing", "counts")
+# New streams go to the end: the others keep their seeds.
+_STREAMS = (
+    "origin",
+    "walls",
+    "disorder",
+    "atoms",
+    "tilt",
+    "scan",
+    "missing",
+    "counts",
+    "intensity",
+    "optics",
+    "detector",
+)
 
 
 def resolve_options(preset, given):
@@ -36,6 +49,7 @@ def resolve_options(preset, given):
             "layers must be two positive whole numbers of unit cells, of BiFeO3 and "
             "of La0.7Sr0.3MnO3",
         )
+    options.intensity_scatter = _two_scatters(options.intensity_scatter)
     _check_lengths(options)
     options.dislocation = _check_core(options.dislocation, options.shape)
     options.noisy = bool(np.isfinite(options.dose))
@@ -54,6 +68,18 @@ def _two_integers(value, expected):
     if array.shape != (2,) or array.dtype.kind not in "iu" or (array < 1).any():
         raise ValueError(f"{expected}; got {value!r}.")
     return tuple(array.tolist())
+
+
+def _two_scatters(value):
+    """Return the intensity scatter of the A and the B columns."""
+    array = np.asarray(value)
+    numeric = array.dtype.kind in "iuf" and array.shape in ((), (2,))
+    if not numeric or not ((array >= 0) & (array <= 1)).all():
+        raise ValueError(
+            "intensity_scatter must be a number in [0, 1] or two of them, for the A "
+            f"and the B columns; got {value!r}."
+        )
+    return tuple(np.broadcast_to(array, 2).astype(float).tolist())
 
 
 def _check_lengths(options):

@@ -19,6 +19,12 @@ B_WIDTH_RATIO = 0.92
 DEPTH_SEEN_NM = 8.0
 DEPTH_DIFFERENCE_NM = 1.0
 
+# Width of the tails in widths of the column's core.
+TAIL_WIDTH_RATIO = 2.0
+# Scan lines in one period of the interference. A mains period of 20 ms is three to ten
+# lines of 800 px at 2.5 to 8 us a pixel.
+INTERFERENCE_PERIOD_LINES = (3.0, 10.0)
+
 PRESETS = {
     "film": {
         "shape": (800, 820),
@@ -40,6 +46,13 @@ PRESETS = {
         "disorder_pm": 3.0,
         "drift": 3.0,
         "jitter": 0.12,
+        "intensity_scatter": (0.05, 0.1),
+        "tails": 0.03,
+        "astigmatism": 1.05,
+        "interference": 0.01,
+        "detector_gain": 10.0,
+        "detector_offset": 100.0,
+        "read_noise": 10.0,
         "n_missing": 0,
         "dislocation": False,
     },
@@ -63,6 +76,13 @@ PRESETS = {
         "disorder_pm": 3.0,
         "drift": 3.0,
         "jitter": 0.12,
+        "intensity_scatter": (0.05, 0.1),
+        "tails": 0.03,
+        "astigmatism": 1.05,
+        "interference": 0.01,
+        "detector_gain": 10.0,
+        "detector_offset": 100.0,
+        "read_noise": 10.0,
         "n_missing": 0,
         "dislocation": False,
     },

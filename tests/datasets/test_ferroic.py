@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 from sklearn.utils import check_random_state
 
@@ -8,8 +9,18 @@ from sklearn_ferroic.datasets import make_ferroic_image
 PRESETS = ("film", "superlattice")
 STILL = {"jitter": 0, "drift": 0, "mistilt_mrad": 0, "disorder_pm": 0}
 SMALL = {"shape": (300, 320), "dose": np.inf}
+# Round Gaussian columns, equally bright for equal composition.
+GAUSSIAN = {"intensity_scatter": 0, "tails": 0, "astigmatism": 1}
+# The image is in electrons.
+COUNTING = {
+    "detector_gain": 1,
+    "detector_offset": 0,
+    "read_noise": 0,
+    "interference": 0,
+}
 TRUTH = (
     "positions",
+    "scan_shift",
     "sublattice",
     "variant",
     "polarization",
@@ -95,7 +106,7 @@ def test_every_variant_fills_a_fair_share(preset, seed):
 
 
 def test_counts_are_those_of_a_good_micrograph():
-    data = make_ferroic_image(random_state=0)
+    data = make_ferroic_image(random_state=0, **COUNTING)
     film = (data.composition == 1) & interior(data, 1)
     a_site, b_site = (film & (data.sublattice == k) for k in (0, 1))
     height = np.median(data.amplitude[a_site])
@@ -111,7 +122,9 @@ def test_counts_are_those_of_a_good_micrograph():
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("seed", range(3))
 def test_columns_lie_where_the_truth_says(preset, seed):
-    data = make_ferroic_image(preset, dose=np.inf, jitter=0, random_state=seed)
+    data = make_ferroic_image(
+        preset, dose=np.inf, jitter=0, interference=0, tails=0, random_state=seed
+    )
     # At an interface the background's slope biases this simple measurement.
     inner = interior(data, 2) & ~data.wall
     truth = data.positions[inner]
@@ -131,6 +144,8 @@ def test_image_is_the_sum_of_its_columns(cell):
         substrate=0.0,
         thickness_gradient=0.0,
         random_state=1,
+        interference=0,
+        **GAUSSIAN,
         **STILL,
     )
     assert len(data.positions) == pytest.approx(128, abs=10)
@@ -283,7 +298,12 @@ def test_one_layer_is_not_every_second():
 
 def test_superlattice_layers_and_diffuse_interfaces():
     data = make_ferroic_image(
-        "superlattice", dose=np.inf, n_atoms=100_000, random_state=1, **STILL
+        "superlattice",
+        dose=np.inf,
+        n_atoms=100_000,
+        intensity_scatter=0,
+        random_state=1,
+        **STILL,
     )
     row, share = data.positions[:, 0], data.composition
     a_site = data.sublattice == 0
@@ -331,7 +351,11 @@ def test_doping_makes_the_a_columns_uneven():
     spread = {}
     for doping in (0.0, 0.3):
         data = make_ferroic_image(
-            doping=doping, substrate=0.0, thickness_gradient=0.0, **SMALL
+            doping=doping,
+            substrate=0.0,
+            thickness_gradient=0.0,
+            intensity_scatter=0,
+            **SMALL,
         )
         a_site = data.amplitude[data.sublattice == 0]
         spread[doping] = np.std(a_site) / np.mean(a_site)
@@ -354,8 +378,8 @@ def test_substrate_is_darker_and_not_polar():
 
 
 def test_poisson_noise():
-    noisy = make_ferroic_image(random_state=4)
-    expected = make_ferroic_image(random_state=4, dose=np.inf)
+    noisy = make_ferroic_image(random_state=4, **COUNTING)
+    expected = make_ferroic_image(random_state=4, dose=np.inf, **COUNTING)
     residual = (noisy.image - expected.image).astype(float)
     variance = residual**2 / expected.image
     tolerance = 5 * np.sqrt(expected.image.mean(dtype=float) / residual.size)
@@ -370,8 +394,8 @@ def test_poisson_noise():
 
 @pytest.mark.parametrize("factor", [0.1, 4])
 def test_counts_follow_the_dose(factor):
-    usual = make_ferroic_image(random_state=5).image
-    other = make_ferroic_image(random_state=5, dose=factor * 25e3).image
+    usual = make_ferroic_image(random_state=5, **COUNTING).image
+    other = make_ferroic_image(random_state=5, dose=factor * 25e3, **COUNTING).image
     assert other.mean() / usual.mean() == pytest.approx(factor, rel=0.01)
 
 
@@ -386,6 +410,7 @@ def test_pixel_shares_the_dose():
 
 def test_thickness_gradient():
     options = SMALL | {"substrate": 0.0, "doping": 0.0, "random_state": 6}
+    options["intensity_scatter"] = 0
     for gradient in (0.0, 0.2, 0.8):
         data = make_ferroic_image(thickness_gradient=gradient, **options)
         a_site = data.sublattice == 0
@@ -465,6 +490,190 @@ def test_jitter_moves_lines_and_not_the_truth():
         shifts.append(shift)
     along = np.std(np.array(shifts)[:, 1])
     assert along == pytest.approx(0.5, rel=0.15)
+
+
+def fitted_positions(data, which, radius=4):
+    """Least-squares centres of round Gaussians of known width on known background."""
+    steps = np.arange(-radius, radius + 1)
+    found = []
+    for k in which:
+        pixel = np.rint(data.positions[k]).astype(int)
+        rows, cols = pixel[0] + steps[:, None], pixel[1] + steps
+        cut = data.image[rows, cols] - data.background[k]
+
+        def residual(p, rows=rows, cols=cols, cut=cut, width=data.sigma[k]):
+            squared = (rows - p[0]) ** 2 + (cols - p[1]) ** 2
+            return (p[2] * np.exp(-squared / (2 * width**2)) - cut).ravel()
+
+        start = [*data.positions[k], data.amplitude[k]]
+        found.append(least_squares(residual, start).x[:2])
+    return np.array(found)
+
+
+def test_scan_shift_is_what_jitter_does_to_a_fit():
+    options = {"random_state": 1, "dose": np.inf, "shape": (300, 320)}
+    options |= {"substrate": 0.0, "interference": 0} | GAUSSIAN
+    data = make_ferroic_image(**options, jitter=0.3)
+    # Neighbours pull the fit of a single column: this must not count.
+    still = make_ferroic_image(**options, jitter=0)
+    which = np.flatnonzero(interior(data, 15) & (data.sublattice == 0))[:120]
+    moved = fitted_positions(data, which) - fitted_positions(still, which)
+    expected = data.scan_shift[which]
+    assert np.abs(expected).std(axis=0).min() > 0.02
+    error = moved - expected
+    assert (error.std(axis=0) < 0.25 * expected.std(axis=0)).all()
+    for axis in (0, 1):
+        slope = np.polyfit(expected[:, axis], moved[:, axis], 1)[0]
+        assert slope == pytest.approx(1, abs=0.1)
+    np.testing.assert_array_equal(still.scan_shift, 0)
+
+
+def test_columns_scatter_in_intensity_about_their_composition():
+    options = {"dose": np.inf, "random_state": 3}
+    plain = make_ferroic_image(**options, intensity_scatter=0)
+    data = make_ferroic_image(**options, intensity_scatter=(0.1, 0.3))
+    factor = data.amplitude / plain.amplitude
+    for sublattice, scatter in ((0, 0.1), (1, 0.3)):
+        own = factor[data.sublattice == sublattice]
+        assert own.mean() == pytest.approx(1, abs=0.02)
+        assert own.std() == pytest.approx(scatter, rel=0.08)
+        assert own.min() > 0
+    np.testing.assert_array_equal(data.positions, plain.positions)
+    alike = make_ferroic_image(**options, intensity_scatter=0.1)
+    factor = alike.amplitude / plain.amplitude
+    for sublattice in (0, 1):
+        own = factor[data.sublattice == sublattice]
+        assert own.std() == pytest.approx(0.1, rel=0.08)
+    # The image shows the scatter that the truth states.
+    at = np.rint(data.positions[interior(data, 1)]).astype(int)
+    shown = (data.image / plain.image)[at[:, 0], at[:, 1]]
+    assert np.corrcoef(shown, (data.amplitude / plain.amplitude)[interior(data, 1)])[
+        0, 1
+    ] == pytest.approx(1, abs=0.02)
+
+
+def profile_moments(data, k, radius):
+    """Sum and second moments of the pixels around a column, less the background."""
+    row, col = np.rint(data.positions[k]).astype(int)
+    steps = np.arange(-radius, radius + 1)
+    cut = data.image[row + steps[:, None], col + steps].astype(float)
+    cut -= data.background[k]
+    d_row = row + steps - data.positions[k, 0]
+    d_col = col + steps - data.positions[k, 1]
+    total = cut.sum()
+    moments = [
+        (cut.sum(axis=1) @ d_row**2) / total,
+        (d_row @ cut @ d_col) / total,
+        (cut.sum(axis=0) @ d_col**2) / total,
+    ]
+    return total, np.array([moments[:2], moments[1:]])
+
+
+# Columns so far apart that the moments of each are its own.
+LONELY = {
+    "shape": (300, 300),
+    "lattice_parameter_nm": 1.0,
+    "pixel_size": 0.02,
+    "column_width_nm": 0.04,
+    "substrate": 0.0,
+    "thickness_gradient": 0.0,
+    "dose": np.inf,
+    "interference": 0,
+    **STILL,
+}
+
+
+def lonely_columns(data, radius):
+    inner = (data.sublattice == 0) & interior(data, radius + 2)
+    assert inner.sum() > 8
+    return np.flatnonzero(inner)
+
+
+def test_tails_hold_their_share_of_the_intensity():
+    data = make_ferroic_image(**LONELY | GAUSSIAN | {"tails": 0.1}, random_state=0)
+    for k in lonely_columns(data, 17):
+        total, moments = profile_moments(data, k, 17)
+        width, height = data.sigma[k], data.amplitude[k]
+        # 0.9 of the height with the width, 0.1 with twice the width.
+        assert total / (2 * np.pi * height * width**2) == pytest.approx(1.3, rel=0.01)
+        expected = width**2 * (0.9 + 0.1 * 16) / 1.3
+        np.testing.assert_allclose(np.diag(moments), expected, rtol=0.03)
+
+
+def test_astigmatism_stretches_all_columns_along_one_direction():
+    options = LONELY | GAUSSIAN
+    angles = {}
+    for seed in range(4):
+        data = make_ferroic_image(**options | {"astigmatism": 1.3}, random_state=seed)
+        plain = make_ferroic_image(**options, random_state=seed)
+        which = lonely_columns(data, 13)
+        np.testing.assert_allclose(data.sigma, plain.sigma)
+        directions = []
+        for k in which:
+            values, vectors = np.linalg.eigh(profile_moments(data, k, 13)[1])
+            assert np.sqrt(values[1] / values[0]) == pytest.approx(1.3, abs=0.01)
+            width = data.sigma[k]
+            assert np.prod(values) ** 0.25 == pytest.approx(width, rel=0.01)
+            directions.append(np.arctan2(*vectors[:, 1]))
+        spread = np.abs(np.mean(np.exp(2j * np.array(directions))))
+        assert spread > 0.999
+        angles[seed] = directions[0] % np.pi
+    assert np.ptp(list(angles.values())) > 0.3
+
+
+def test_interference_is_one_sinusoid_in_time():
+    options = {"dose": np.inf, "random_state": 4, "shape": (300, 320)} | COUNTING
+    plain = make_ferroic_image(**options)
+    data = make_ferroic_image(**options | {"interference": 0.05})
+    wave = (data.image.astype(float) - plain.image).ravel()
+    # The beam writes line by line, so that all pixels in turn are one time series.
+    power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
+    peak = power.argmax()
+    assert power[peak - 3 : peak + 4].sum() > 0.999 * power.sum()
+    lines = len(wave) / peak / 320
+    assert 3 <= lines <= 10
+    # 5 % of the 120 electrons of a Bi column.
+    assert np.sqrt(2) * wave.std() == pytest.approx(0.05 * 120, rel=0.02)
+    for name in TRUTH:
+        np.testing.assert_array_equal(data[name], plain[name])
+
+
+def test_detector_writes_whole_units_with_variance_linear_in_the_mean():
+    options = {"random_state": 5, "jitter": 0}
+    options |= {"detector_gain": 7.5, "detector_offset": 250, "read_noise": 20}
+    noisy = make_ferroic_image(**options)
+    expected = make_ferroic_image(**options, dose=np.inf).image.astype(float)
+    np.testing.assert_array_equal(noisy.image, np.rint(noisy.image))
+    square = (noisy.image - expected) ** 2
+    for low, high in ((0, 0.1), (0.45, 0.55), (0.9, 1)):
+        limits = np.quantile(expected, [low, high])
+        part = (expected >= limits[0]) & (expected <= limits[1])
+        variance = 20**2 + 7.5 * (expected[part].mean() - 250) + 1 / 12
+        assert square[part].mean() == pytest.approx(variance, rel=0.03)
+    # Amplitude and background of the truth are in the same units.
+    counts = make_ferroic_image(random_state=5, jitter=0, **COUNTING)
+    np.testing.assert_allclose(noisy.amplitude, 7.5 * counts.amplitude)
+    np.testing.assert_allclose(noisy.background, 7.5 * counts.background + 250)
+
+
+def test_detector_cannot_write_less_than_zero():
+    data = make_ferroic_image(
+        random_state=0, dose=100, detector_offset=5, read_noise=10, shape=(200, 200)
+    )
+    assert data.image.min() == 0
+    assert np.mean(data.image == 0) > 0.05
+
+
+def test_presets_are_not_ideal():
+    data = make_ferroic_image(random_state=0)
+    ideal = make_ferroic_image(random_state=0, **GAUSSIAN, **COUNTING)
+    for name in ("positions", "sublattice", "variant", "polarization"):
+        np.testing.assert_array_equal(data[name], ideal[name])
+    scatter = data.amplitude / ideal.amplitude
+    b_site = data.sublattice == 1
+    assert np.std(scatter[b_site]) / np.mean(scatter[b_site]) > 0.08
+    assert "Brightness scatters by 5% (A) and 10% (B)" in data.description
+    assert "10 ADU per electron, offset 100, read noise 10 ADU" in data.description
 
 
 def test_missing_columns():
@@ -587,6 +796,16 @@ def test_large_image():
         ({"antipolar": "some"}, "'antipolar' parameter"),
         ({"dose": 0}, "'dose' parameter"),
         ({"drift": 400}, "more than a fifth of the image's 800 rows"),
+        ({"intensity_scatter": (0.1, -0.1)}, "intensity_scatter must be a number in"),
+        ({"intensity_scatter": (0.1, 0.1, 0.1)}, "two of them, for the A and the B"),
+        ({"intensity_scatter": "much"}, "'intensity_scatter' parameter"),
+        ({"intensity_scatter": 1.5}, "'intensity_scatter' parameter"),
+        ({"tails": 0.6}, "'tails' parameter"),
+        ({"astigmatism": 0.9}, "'astigmatism' parameter"),
+        ({"interference": -0.1}, "'interference' parameter"),
+        ({"detector_gain": 0}, "'detector_gain' parameter"),
+        ({"detector_offset": -1}, "'detector_offset' parameter"),
+        ({"read_noise": -1}, "'read_noise' parameter"),
         ({"n_missing": 10_000}, "n_missing=10000 would leave none"),
         ({"n_missing": -1}, "'n_missing' parameter"),
         ({"dislocation": (1, 2, 3)}, "must be True, False or the .* of its core"),

@@ -170,13 +170,11 @@ def test_polarization_is_as_precise_as_the_bounds_imply(seed):
     assert np.abs(error.mean(axis=0)).max() < 0.02
     rms = np.sqrt(np.mean(error**2))
 
+    # The bound is of electrons: 10 ADU each over an offset of 100 ADU. The read noise,
+    # 10 ADU, is as that of one more electron in every pixel.
+    electrons = (truth.amplitude / 10, truth.sigma, (truth.background - 100) / 10 + 1)
     variance = np.array(
-        [
-            cramer_rao_bound(*column) ** 2
-            for column in zip(
-                truth.amplitude, truth.sigma, truth.background, strict=True
-            )
-        ]
+        [cramer_rao_bound(*column) ** 2 for column in zip(*electrons, strict=True)]
     )
     implied = variance[nearest[rows]] + variance[corners].sum(axis=1) / 16
     assert rms < 1.2 * np.sqrt(implied.mean())

@@ -15,10 +15,12 @@ from sklearn_ferroic.localization._unet.peaks import in_company
 SPACING = 14.0
 # Dose that makes one count at the peak of a Bi column.
 PER_COUNT = 1 / (0.12 * 0.2**2)
+# The images are in counted electrons.
+COUNTING = {"detector_gain": 1, "detector_offset": 0, "read_noise": 0}
 
 
 def make(preset="film", seed=50, peak=50, shape=(320, 300), **options):
-    options = {"dose": peak * PER_COUNT} | options
+    options = {"dose": peak * PER_COUNT} | COUNTING | options
     return make_ferroic_image(preset, shape=shape, random_state=seed, **options)
 
 
