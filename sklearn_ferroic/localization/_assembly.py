@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._residual import Columns, common_ellipticity
+from .._residual import Columns
 from .._site_checks import check_image
 from .._site_flags import SiteFlag
 from ..sites import AtomSites
@@ -16,8 +16,6 @@ from ._sublattice_checks import no_such_sublattice
 _BORDER = 2
 # Labels less probable than this are doubtful.
 _MIN_PROBABILITY = 0.8
-# Columns of an image that are looked at for a stretch common to all.
-_N_STRETCHED = 100
 
 
 def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilities=None):
@@ -87,7 +85,7 @@ def _flag_sites(sites, labeled, masks, scales):
     doubtful = sites.probability < _MIN_PROBABILITY
     flags = np.where(doubtful, np.uint16(SiteFlag.LABEL_DOUBTFUL), np.uint16(0))
     flags[~_is_whole(sites, masks, scales)] |= np.uint16(SiteFlag.EDGE)
-    checks, stretches = [], []
+    checks, ratios = [], []
     for number, part in enumerate(labeled):
         own = np.flatnonzero(sites.frame == number)
         columns = Columns(
@@ -111,17 +109,21 @@ def _flag_sites(sites, labeled, masks, scales):
         if label_doubtful is not None:
             flags[own[label_doubtful]] |= np.uint16(SiteFlag.LABEL_DOUBTFUL)
         checks.append(check)
-        # Elliptical columns have been asked for and say themselves how long they are.
-        is_round = np.isnan(columns.ellipticity).all()
-        stretches.append(
-            common_ellipticity(sites.images[number], columns, _N_STRETCHED)
-            if is_round
-            else (np.full(2, np.nan), np.nan)
-        )
+        ratios.append(_common_ellipticity(columns.ellipticity))
     by_network = np.isfinite(sites.probability).any()
     warn_of_doubtful_sites(checks, "AtomLocator" if by_network else "UNetAtomLocator")
-    warn_of_long_columns(stretches)
+    warn_of_long_columns(ratios)
     return flags
+
+
+def _common_ellipticity(ellipticity):
+    """Return the ratio of the axes that all columns have in common, else 1.
+
+    Elliptical columns have been asked for and show themselves how long they are.
+    """
+    if not len(ellipticity) or np.isnan(ellipticity).any() or np.ptp(ellipticity) > 0:
+        return 1.0
+    return float(ellipticity[0])
 
 
 def _is_whole(sites, masks, scales):

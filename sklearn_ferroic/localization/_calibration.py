@@ -42,6 +42,8 @@ CLEAR = 4.0
 _FAINT = 3.0
 _FAINTEST_CLEAR = (5.0, 7.0)
 _MIN_CLEAR = 20
+# Columns have at least this share of the height of the brightest ones of the image.
+LEAST_SHARE = 0.02
 # Amplitudes so many times CLEAR standard errors are clear without another look, of
 # columns whose width's logarithm is off by no more than that.
 _SURE = 2.5
@@ -209,7 +211,7 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     matched = significance_of(
         fit, image, valid, fit.typical.noise, inflation, width, model=model
     )
-    limit = _limit_of_significance(matched[matched / inflation > CLEAR] / inflation)
+    limit = _limit_of_significance(matched / inflation, fit.table[:, AMPLITUDE])
     first = None
     if is_small:
         level = noise_response(blob_width) * inflation
@@ -250,11 +252,19 @@ def _inflation(model, left, valid, typical, spacing, blob_width):
     return float(max(1.0, np.sqrt(power) / noise_response(blob_width)))
 
 
-def _limit_of_significance(clear):
-    """Signal over noise that makes a column, by that of the clear ones."""
-    if len(clear) < _MIN_CLEAR:
+def _limit_of_significance(significance, height):
+    """Return the significance that makes a column, by that of the clear ones.
+
+    Maxima of noise around a few bright columns are not among these.
+    """
+    clear = significance > CLEAR
+    if np.count_nonzero(clear) < _MIN_CLEAR:
         return CLEAR
-    faintest = np.quantile(clear, 0.05, method="lower")
+    bright = np.quantile(height[clear], 0.95)
+    clear &= height > LEAST_SHARE * bright
+    if np.count_nonzero(clear) < _MIN_CLEAR:
+        return CLEAR
+    faintest = np.quantile(significance[clear], 0.05, method="lower")
     return float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR)))
 
 

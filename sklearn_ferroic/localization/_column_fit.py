@@ -45,8 +45,8 @@ _NOISE_TOLERANCE = 0.1
 _MAX_RELATIVE_MISFIT = 4
 # Least degrees of freedom of a pixel.
 _MIN_FREEDOM = 0.3
-# Wider columns, in spacings, are fitted jointly: steps of single columns converge slowly
-# or not at all.
+# Wider columns, in spacings, are fitted jointly: steps of single columns converge
+# slowly or not at all.
 _MAX_WIDTH_SPACINGS = 0.2
 # Common stretch below which columns count as round: the logarithm of the ratio of the
 # axes, and that in standard errors.

@@ -14,7 +14,7 @@ _MIN_MISSED = 3
 _MIN_SITES = 20
 # Astigmatism, drift and mistilt stretched the columns of the experimental images at
 # hand by up to 1.3; unresolved dumbbells are 1.5 to 2.6 times as long as wide.
-_MAX_ELLIPTICITY, _MIN_STRETCH_SIGNIFICANCE = 1.45, 8.0
+_MAX_ELLIPTICITY = 1.45
 # The columns missed must stand out from the noise of their sum.
 _MIN_SIGNIFICANCE = 3.0
 
@@ -66,28 +66,25 @@ def warn_of_doubtful_sites(checks, alternative):
         )
 
 
-def warn_of_long_columns(stretches):
+def warn_of_long_columns(ratios):
     """Warn of images whose columns are all stretched as unresolved pairs are.
 
     Parameters
     ----------
-    stretches : list of tuple of (ndarray of shape (2,), float)
-        Of each image, the common stretch of its columns and the standard error, as
-        `common_ellipticity` gives them.
+    ratios : list of float
+        Of each image, the ratio of the axes that its columns have in common.
     """
-    for number, (stretch, std) in enumerate(stretches):
-        size = np.hypot(*stretch)
-        if size > np.log(_MAX_ELLIPTICITY) and size > _MIN_STRETCH_SIGNIFICANCE * std:
-            warnings.warn(
-                f"All columns of image {number} are longer along one direction than "
-                f"across, by a factor of about {np.exp(size):.1f}. If they are "
-                "unresolved pairs (dumbbells), each site is two columns: give the "
-                "distance within the pair by spacing= in px. If it is astigmatism or "
-                'drift, take shape="elliptical".',
-                UserWarning,
-                stacklevel=6,
-            )
-            return
+    number = int(np.argmax(ratios))
+    if ratios[number] > _MAX_ELLIPTICITY:
+        warnings.warn(
+            f"All columns of image {number} are longer along one direction than "
+            f"across, by a factor of about {ratios[number]:.1f}. If they are unresolved "
+            "pairs (dumbbells), each site is two columns: give the distance within the "
+            "pair by spacing= in px. If it is astigmatism or drift, the common ellipse "
+            "that is fitted accounts for it.",
+            UserWarning,
+            stacklevel=6,
+        )
 
 
 def number_missed(check):
