@@ -34,8 +34,13 @@ _MIN_KIND_SHARE = 0.5
 _LEAST_SIGNIFICANCE = 2.0
 
 
+def is_drowning(calibration):
+    """Check whether many columns hardly stand out from the noise."""
+    return calibration.significance < CLEAR
+
+
 def weakest(calibration):
-    """Tell the least signal over noise of what may prove to be a column.
+    """Return the least signal to noise ratio of what may prove to be a column.
 
     Parameters
     ----------
@@ -45,10 +50,9 @@ def weakest(calibration):
     Returns
     -------
     significance : float
-        Less than what makes a column anywhere if many drown in noise.
+        Less than what makes a column anywhere: at expected places less will do.
     """
-    drowning = calibration.significance < CLEAR
-    return _WEAKEST if drowning else calibration.significance
+    return _WEAKEST if is_drowning(calibration) else _LEAST_SIGNIFICANCE
 
 
 def has_room(places, height, positions, spacing):
@@ -115,7 +119,7 @@ def stand_apart(fit, significance, calibration, spacing):
         _, near = cKDTree(places[faint]).query(places[weak], k=[*range(1, n_asked + 1)])
         least = _MIN_KIND_SHARE * np.quantile(height[faint[near]], 0.25, axis=1)
     chosen = (height[weak] > least) & (significance[weak] > _LEAST_SIGNIFICANCE)
-    if weakest(calibration) < calibration.significance:
+    if is_drowning(calibration):
         drowned = _weak_limit(significance[[*weak, *firm[around[firm]]]])
         chosen |= significance[weak] > drowned
     return np.sort([*firm, *weak[chosen]])

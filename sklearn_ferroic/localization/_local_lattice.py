@@ -134,7 +134,9 @@ def _dot(first, second):
 def _agree(nearest, cells):
     """Bring the cells of each connected crystal to one choice of vectors."""
     n = len(cells)
-    pairs, _ = nearest.pairs(_BOND_REACH * nearest.typical_distance(), _N_BONDS)
+    pairs = np.empty((0, 2), dtype=np.intp)
+    if n > 1:
+        pairs, _ = nearest.pairs(_BOND_REACH * nearest.typical_distance(), _N_BONDS)
     inverse = _inverse(cells)
     change = cells[pairs[:, 1]] @ inverse[pairs[:, 0]]
     whole = np.rint(change)
