@@ -9,15 +9,14 @@ diverges.
 
 import numpy as np
 
-from ._binning import sum_blocks
 from ._columns import AMPLITUDE, SIGMA
-from ._coupling import BackgroundNodes, joint_steps
+from ._coupling import JointEquations
 from ._scoring import scoring_steps
 
 # Most rounds of a first fit and of the final one. A fit has converged when its
 # objective has decreased by less than this share in each of three rounds.
-_MAX_ROUNDS = (20, 40)
-_MIN_DECREASE = 5e-4
+_MAX_ROUNDS = (14, 40)
+_MIN_DECREASE = 1e-3
 _N_STALLED_ROUNDS = 3
 # Rounds before columns may be given up, and before a fit counts as converged.
 _PATIENCE_ROUNDS = 3
@@ -50,9 +49,7 @@ class JointFit:
         self.windows, self.pixels, self.state = windows, pixels, state
         self.make_regression = make_regression
         self.rows = np.arange(len(state.table))
-        self.nodes = BackgroundNodes(
-            windows.image_shape, state.spacing, state.overlap, state.field.binning
-        )
+        self.equations = JointEquations(windows, state.spacing, state.overlap)
         self.damping = _FIRST_DAMPING
         # Columns one by one, as long as that will do.
         self._first = self._one_by_one
@@ -138,18 +135,11 @@ class JointFit:
 
     def _newton(self, expected):
         """Take a damped Gauss-Newton step of all columns and the background."""
-        windows, pixels, state = self.windows, self.pixels, self.state
+        pixels, state = self.pixels, self.state
         self.origin = state.table, state.field.level, expected.copy()
-        pull = pixels.pull.copy()
-        pixels.tame_pull(pull)
-        weight, pull = (
-            sum_blocks(part[windows.crop], state.field.binning)
-            for part in (pixels.weight, pull)
-        )
-        step, change = joint_steps(
-            windows, state, self.single, self.nodes, weight, pull, self.damping
-        )
-        level = state.field.level + self.nodes.level(change)
+        step, change = self.equations.solve(pixels, state, self.single, self.damping)
+        level = state.field.level
+        level = level + self.equations.level(change, level.shape)
         state.advance(state.bounded(step))
         state.field = state.field._replace(level=level)
 

@@ -130,11 +130,7 @@ class ColumnWindows(Windows):
 
     def gaussians(self, table, rows):
         """Gaussians of unit height on the windows of some columns."""
-        return self.gaussians_at(table, rows, self.anchor[rows])
-
-    def gaussians_at(self, table, rows, anchor):
-        """Gaussians of unit height of some columns on windows around other pixels."""
-        exponent = exponents(table[rows], anchor, self.unit)
+        exponent = exponents(table[rows], self.anchor[rows], self.unit)
         shape = exponent @ self.quadratic
         np.maximum(shape, np.float32(_DEEPEST), out=shape)
         return np.exp(shape, out=shape)
