@@ -149,11 +149,13 @@ class ColumnState:
         return step
 
     def advance(self, step):
-        """Take steps of all columns within their bounds; note their size."""
-        before = self.table
-        self.table = before.copy()
+        """Take steps of all columns within their bounds."""
+        self.table = self.table.copy()
         self.table[:, : self.n_parameters] += step
         self.clip()
+
+    def note_change(self, before):
+        """Note how much the columns have changed, in standard errors."""
         change = np.abs(self.table - before)[:, : self.n_parameters] / self.std
         change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= 0.1
         self.step_size = np.nan_to_num(change).max(axis=1)

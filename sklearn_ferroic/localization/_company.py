@@ -6,7 +6,13 @@ from scipy.spatial import cKDTree
 from ._calibration import CLEAR, LEAST_SHARE
 from ._columns import AMPLITUDE, COL, ROW
 from ._neighbors import neighbor_pairs
-from ._peaks import COMPANY_REACH, brightest_near, drop_crowded
+from ._peaks import (
+    COMPANY_REACH,
+    Crowding,
+    brightest_near,
+    drop_crowded,
+    measure_crowding,
+)
 
 # A faint column has at least so many neighbours within a spacing and a half.
 _MIN_COMPANY = 2
@@ -17,6 +23,9 @@ _AROUND_REACH = 1.3
 _MAX_LOPSIDED = 0.5
 # Weak columns stand so far from all others, in spacings, and so far above the noise.
 _WEAK_DISTANCE = 0.7
+# Least distance from a bright column, in spacings, of those that show how close columns
+# are.
+_LENIENT_DISTANCE = 0.6
 _WEAKEST = 1.0
 # Between these signals over noise are at least so many of the surrounded columns, and
 # such a share of them; their median is that high, or they are noise in vacancies.
@@ -55,7 +64,7 @@ def weakest(calibration):
     return _WEAKEST if is_drowning(calibration) else _LEAST_SIGNIFICANCE
 
 
-def has_room(places, height, positions, spacing):
+def has_room(places, height, positions, spacing, least=_WEAK_DISTANCE):
     """Tell where weak columns may stand.
 
     Parameters
@@ -68,13 +77,15 @@ def has_room(places, height, positions, spacing):
         Columns beyond doubt.
     spacing : float
         Nearest-neighbour spacing, px.
+    least : float
+        Least distance from these columns, in spacings.
 
     Returns
     -------
     room : ndarray of bool of shape (n_places,)
         Whether neither a column nor a brighter place is near.
     """
-    room = cKDTree(positions).query(places)[0] > _WEAK_DISTANCE * spacing
+    room = cKDTree(positions).query(places)[0] > least * spacing
     free = np.flatnonzero(room)
     pairs, distance = neighbor_pairs(places[free], spacing)
     room[free] = drop_crowded(places[free], height[free], pairs, distance, spacing)
@@ -103,14 +114,16 @@ def stand_apart(fit, significance, calibration, spacing):
     rows : ndarray of int of shape (n_columns,)
         Which candidates are columns, in order.
     """
-    firm = _firm(fit, significance, calibration, spacing)
+    crowding = _crowding(fit, significance, calibration, spacing)
+    firm = _firm(fit, significance, calibration, spacing, crowding)
     if not firm.size:
         return firm
     places, known = fit.positions, fit.positions[firm]
     around = _surrounded(places, known, spacing)
     weak = np.setdiff1d(np.flatnonzero(around & (significance > _WEAKEST)), firm)
     height = fit.table[:, AMPLITUDE]
-    weak = weak[has_room(places[weak], height[weak], known, spacing)]
+    least = max(_WEAK_DISTANCE, crowding.faint)
+    weak = weak[has_room(places[weak], height[weak], known, spacing, least)]
     faint = firm[around[firm] & _is_faint(fit, firm, spacing)]
     least = np.full(len(weak), np.inf)
     if len(faint) >= _MIN_FAINT:
@@ -156,8 +169,18 @@ def _surrounded(places, positions, spacing):
     return (n_near >= _MIN_AROUND) & ~lopsided
 
 
-def _firm(fit, significance, calibration, spacing):
-    """Columns that stand out anywhere."""
+def _crowding(fit, significance, calibration, spacing):
+    """Measure how close clear columns of the image are to each other."""
+    clear = significance > 2 * CLEAR
+    lenient = Crowding(faint=_LENIENT_DISTANCE)
+    places = fit.take(clear)
+    rows = _firm(places, significance[clear], calibration, spacing, lenient)
+    places = places.take(rows)
+    return measure_crowding(places.positions, places.table[:, AMPLITUDE], spacing)
+
+
+def _firm(fit, significance, calibration, spacing, crowding):
+    """Select the columns that are significant anywhere."""
     is_seen = significance > calibration.significance
     clear = significance > 2 * CLEAR
     if clear.any():
@@ -171,7 +194,7 @@ def _firm(fit, significance, calibration, spacing):
     # Columns in noise may look closer than they are.
     error = np.nan_to_num(np.hypot(*fit.std[:, ROW : COL + 1].T))
     distance += calibration.inflation * np.hypot(*error[pairs].T)
-    keep = drop_crowded(positions, height, pairs, distance, spacing)
+    keep = drop_crowded(positions, height, pairs, distance, spacing, crowding)
     # Bumps of noise stand alone, columns do not: faint ones not among faint ones.
     clear = significance > CLEAR
     together = pairs[keep[pairs].all(axis=1)]

@@ -24,6 +24,9 @@ _PATIENCE_ROUNDS = 3
 # ones.
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 0.03, 0.01, 10.0
 _LESS_DAMPING, _MORE_DAMPING = 3.0, 5.0
+# Columns have converged that changed by less than twice this in the last rounds, in
+# standard errors.
+_TOLERANCE_STD = 0.25
 # Farthest extrapolation, in units of the steps before.
 _MAX_EXTRAPOLATION = 10.0
 # Columns within this many spacings of ones that were given up are fitted again.
@@ -70,7 +73,7 @@ class JointFit:
         """
         state, pixels = self.state, self.pixels
         lowest, n_stalled, kind = np.inf, 0, self._first
-        accepted = state.table, state.field
+        accepted, tables = (state.table, state.field), []
         for number in range(_MAX_ROUNDS[not first_look]):
             expected = self._expected()
             objective = pixels.weighted_square(expected) if number else 0.0
@@ -85,6 +88,7 @@ class JointFit:
                 is_small = objective > (1 - _MIN_DECREASE) * lowest
                 n_stalled = n_stalled + 1 if is_small else 0
                 accepted = state.table, state.field
+                tables.append(state.table)
                 pixels.update(expected, state.typical)
                 if learn_noise is not None and number > 0:
                     learn_noise(expected)
@@ -101,6 +105,8 @@ class JointFit:
             kind(pixels.expected)
         state.table, state.field = accepted
         (state.level,) = state.field.at(state.positions, "level")
+        state.note_change(tables[max(0, len(tables) - 1 - _N_STALLED_ROUNDS)])
+        state.tolerance = _TOLERANCE_STD
 
     def _next(self, kind):
         """Choose the step after a good one."""

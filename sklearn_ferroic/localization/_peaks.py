@@ -1,15 +1,24 @@
 """Candidate columns: bright blobs of the right width."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial import cKDTree
 
 from ._neighbors import neighbor_pairs
 from ._scale import vertex
 
-# Two columns are never closer than this share of the spacing ...
+# Least distance of two columns in spacings, and of a faint one from a bright one, where
+# the image does not show how close columns are.
 MIN_DISTANCE = 0.55
-# ... and a faint one not closer to a bright one than that.
 _MIN_DISTANCE_FAINT = 0.75
+# Where it does, by this many columns: this share of the distance that all but a tenth
+# of them keep, within these ranges.
+_MIN_KNOWN = 30
+_USUAL_QUANTILE = 0.1
+_SHARE_OF_USUAL = 0.8
+_ALIKE_RANGE = (0.45, 0.7)
+_FAINT_RANGE = (0.55, 0.75)
 _FAINT = 0.35
 # Two maxima closer than this share of the spacing are one blob.
 _ONE_BLOB = 0.3
@@ -144,8 +153,59 @@ def trough_power(response, variance=1.0):
     return float(np.minimum(square, wild).mean())
 
 
-def drop_crowded(positions, height, pairs, distance, spacing):
-    """Tell which columns stand too close to a brighter one.
+class Crowding(NamedTuple):
+    """Least distances between columns, in nearest-neighbour spacings.
+
+    Parameters
+    ----------
+    alike : float
+        Of columns of similar height.
+    faint : float
+        Of a faint column from a bright one.
+    """
+
+    alike: float = MIN_DISTANCE
+    faint: float = _MIN_DISTANCE_FAINT
+
+
+def measure_crowding(positions, height, spacing):
+    """Measure how close clear columns are to each other.
+
+    Structures with short distances have many of them; noise in the middle between two
+    columns, and what is left of a column beside it, do not recur.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Clear columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+
+    Returns
+    -------
+    crowding : Crowding
+        Least distances of columns of this image.
+    """
+    pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
+    bright, dim = _by_height(pairs, height)
+    is_faint = height[dim] < _FAINT * height[bright]
+    limits = list(Crowding())
+    for number, (kind, reach) in enumerate(
+        ((~is_faint, _ALIKE_RANGE), (is_faint, _FAINT_RANGE))
+    ):
+        nearest = np.full(len(height), np.inf)
+        np.minimum.at(nearest, dim[kind], distance[kind] / spacing)
+        known = nearest[np.isfinite(nearest)]
+        if len(known) >= _MIN_KNOWN:
+            usual = np.quantile(known, _USUAL_QUANTILE)
+            limits[number] = float(np.clip(_SHARE_OF_USUAL * usual, *reach))
+    return Crowding(*limits)
+
+
+def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
+    """Select the columns that are not too close to a brighter one.
 
     Parameters
     ----------
@@ -159,16 +219,19 @@ def drop_crowded(positions, height, pairs, distance, spacing):
         Their distances, px.
     spacing : float
         Nearest-neighbour spacing of columns, px.
+    crowding : Crowding, default=None
+        Least distances; the usual ones if None.
 
     Returns
     -------
     keep : ndarray of bool of shape (n,)
         False for the fainter column of a pair that is too close.
     """
+    crowding = crowding or Crowding()
     keep = np.ones(len(positions), dtype=bool)
     bright, dim = _by_height(pairs, height)
     faint = height[dim] < _FAINT * height[bright]
-    limit = np.where(faint, _MIN_DISTANCE_FAINT, MIN_DISTANCE) * spacing
+    limit = np.where(faint, crowding.faint, crowding.alike) * spacing
     close = distance < limit
     # Brightest first: a column that goes itself removes no other.
     order = np.argsort(-height[bright[close]], kind="stable")
