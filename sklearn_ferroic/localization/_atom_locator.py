@@ -10,7 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._batch import estimate_scales, locate_images, score_images
 from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin
-from ._scale_checks import warn_of_dark_columns, warn_of_outliers
+from ._scale_checks import (
+    warn_of_dark_columns,
+    warn_of_outliers,
+    warn_of_wide_spacing,
+)
 from ._site_columns import label_columns, relative_brightness
 from ._sublattice_checks import no_such_sublattice, warn_of_equivalent_sublattices
 
@@ -323,6 +327,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
         spacings, widths, skewnesses = np.array(scales).T
         spacing, width = float(np.median(spacings)), float(np.median(widths))
+        if self.spacing is not None:
+            warn_of_wide_spacing(images[0], self.spacing)
         warn_of_outliers(spacings, spacing)
         warn_of_dark_columns(skewnesses)
         fits, _ = self._locate(images, masks, spacing, width, self.threshold)
