@@ -186,9 +186,8 @@ def make_ferroic_image(
 
     intensity_scatter : float or array-like of shape (2,), default=None
         Relative standard deviation of the brightness of the A and of the B
-        columns at the same composition, in [0, 1]; preset
-        (0.05, 0.1). Static disorder, surfaces and channelling cause it. The
-        factors are log-normal.
+        columns at the same composition, in [0, 1]; preset (0.05, 0.1). Static
+        disorder, surfaces and channelling cause it. The factors are log-normal.
 
     tails : float, default=None
         Share of the height of a column that belongs to a second Gaussian of

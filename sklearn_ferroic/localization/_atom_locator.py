@@ -139,8 +139,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     that increases the weighted squared residual is undone. Columns farther apart are
     fitted by Fisher scoring [1]_, each on the image minus all others. `position_std`
     is the Cramér–Rao bound at the fitted values, times how much the residual in the
-    band of the columns exceeds white noise. It takes the neighbours as known: where `width_` is more than
-    a quarter of `spacing_`, errors are 1.1 to 1.4 times as large.
+    band of the columns exceeds white noise. It takes the neighbours as known: where
+    `width_` is more than a quarter of `spacing_`, errors are 1.1 to 1.4 times as
+    large.
 
     *Doubtful fits* (no convergence, implausible width, no information) have
     ``converged=False`` and their centre of mass for a position. They are kept.
