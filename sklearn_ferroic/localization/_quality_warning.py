@@ -100,8 +100,8 @@ def warn_of_long_columns(ratios):
             f"All columns of image {number} are longer along one direction than "
             f"across, by a factor of about {ratios[number]:.1f}. If they are "
             "unresolved pairs (dumbbells), each site is two columns: give the distance "
-            "within the pair by spacing= in px. If it is astigmatism or drift, the "
-            "common ellipse that is fitted accounts for it.",
+            "within the pair by spacing= in px. If it is astigmatism, drift or "
+            "mistilt, the common ellipse that is fitted accounts for it.",
             UserWarning,
             stacklevel=6,
         )
