@@ -16,7 +16,7 @@ _MIN_DISTANCE_FAINT = 0.75
 # of them keep, within these ranges.
 _MIN_KNOWN = 30
 _USUAL_QUANTILE = 0.1
-_SHARE_OF_USUAL = 0.8
+_SHARE_OF_USUAL = 0.86
 _ALIKE_RANGE = (0.45, 0.7)
 _FAINT_RANGE = (0.55, 0.75)
 _FAINT = 0.35
@@ -191,7 +191,7 @@ def measure_crowding(positions, height, spacing):
     pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
     bright, dim = _by_height(pairs, height)
     is_faint = height[dim] < _FAINT * height[bright]
-    limits = list(Crowding())
+    limits, usual = list(Crowding()), None
     for number, (kind, reach) in enumerate(
         ((~is_faint, _ALIKE_RANGE), (is_faint, _FAINT_RANGE))
     ):
@@ -200,6 +200,8 @@ def measure_crowding(positions, height, spacing):
         known = nearest[np.isfinite(nearest)]
         if len(known) >= _MIN_KNOWN:
             usual = np.quantile(known, _USUAL_QUANTILE)
+        # Where there is no faint kind, such columns are no closer than others.
+        if usual is not None:
             limits[number] = float(np.clip(_SHARE_OF_USUAL * usual, *reach))
     return Crowding(*limits)
 
