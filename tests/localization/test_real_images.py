@@ -191,7 +191,8 @@ def test_columns_seen_by_eye(name, margin, counts, tolerance):
 
 
 @pytest.mark.parametrize(
-    "name", ["acq18.emd", "gold_gb.png", "ni_m3b2.tif", "stemfit_image.tif"]
+    "name",
+    ["acq18.emd", "cdte_twin.dm3", "gold_gb.png", "ni_m3b2.tif", "stemfit_image.tif"],
 )
 def test_places_judged_by_eye(name):
     locator, sites, _ = locate(f"real/{name}")
