@@ -235,6 +235,9 @@ def test_annular_bright_field():
     strontium = interior.amplitude > 0.85 * np.quantile(interior.amplitude, 0.9)
     assert strontium.sum() == 77
     assert np.all(interior.sublattice[strontium] == 0)
+    image = sites.images[0]
+    three = AtomLocator(n_sublattices=3).fit_transform(image).interior(30.7)
+    assert np.bincount(three.sublattice).tolist() == [7 * 11, 8 * 11, 8 * 12]
 
 
 def test_metal_beside_boride():
