@@ -18,6 +18,7 @@ from ._background import BackgroundRegression, bin_sides
 from ._column_state import ColumnState
 from ._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical, ellipse_of
 from ._coupling import is_crowded
+from ._error_modes import project_residual
 from ._gaussian import slopes
 from ._hot_pixels import value_span
 from ._joint_fit import JointFit
@@ -163,7 +164,17 @@ def fit_columns(
                 _leave_out_defects(windows, state)
     if learns and len(table):
         _learn_shape(windows, state, pixels)
+    if len(table) and not first_look:
+        np.add(windows.render(state.table), state.background, out=expected)
+        pixels.update(expected, state.typical)
+        _measure_modes(windows, state, pixels)
     return state.finish()
+
+
+def _measure_modes(windows, state, pixels):
+    """Project the residual on deformations of the columns, for the errors."""
+    rows, *squares = project_residual(windows, pixels, state)
+    state.modes = np.column_stack([state.table[rows, AMPLITUDE], *squares])
 
 
 def _learn_shape(windows, state, pixels):

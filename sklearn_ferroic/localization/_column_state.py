@@ -70,6 +70,7 @@ class ColumnState:
         self.misfit = np.full((n, 2), np.inf)
         # Number of pixels in a column's core that are held back.
         self.n_wild = np.zeros(n)
+        self.modes = None
         # Columns that have been given up.
         self.spoilt = np.zeros(n, dtype=bool)
 
@@ -210,7 +211,7 @@ class ColumnState:
         if self.is_elliptical:
             ellipse = ellipse_of(self.table[:, STRETCH])
             converged &= ellipse[:, 0] < 0.99 * _MAX_RATIO
-        return ColumnFit(table, std, converged, ellipse, self.typical)
+        return ColumnFit(table, std, converged, ellipse, self.typical, self.modes)
 
 
 def _bounds(start, shape, spacing, width):

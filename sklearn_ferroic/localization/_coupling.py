@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from ._background import bin_sides
 from ._binning import bin_columns, sum_blocks
 from ._columns import AMPLITUDE, COL, ROW, SIGMA
+from ._error_modes import split_by_height
 from ._neighbors import neighbor_pairs
 
 # Columns couple up to this distance, in units of their typical sigma: the overlap of
@@ -28,7 +29,19 @@ _CROWDED_QUANTILE = 0.9
 # Relative accuracy of the solution, and most iterations.
 _RELATIVE_TOLERANCE = 3e-2
 _MAX_ITERATIONS = 40
-_N_GAUSSIAN_PARAMETERS = 4
+# Noise is propagated with next to no damping.
+_PROBE_DAMPING = 1e-3
+# Rounds that the spectrum of the noise takes, by what it may change in one, and rings
+# of frequency that it has at most; simulations for the errors.
+_N_SPECTRUM_ROUNDS = 2
+_SPECTRUM_RATIO_RANGE = (0.1, 10.0)
+_MAX_RINGS = 16
+_N_SIMULATIONS = 2
+# Columns of a kind whose residual is projected, at most; squares beyond this multiple
+# of the median belong to defects; ratios within so many standard errors are none.
+_N_PROJECTED = 600
+_MAX_SQUARE = 50.0
+_MIN_SIGNIFICANCE = 3.0
 # Distance of the nodes between which the background is linear, in spacings: the more
 # the columns overlap, the less background shows between them.
 _NODE_DISTANCES_SPACINGS = (2.5, 4.0)
@@ -69,6 +82,7 @@ class JointEquations:
         self.shape = [-(-length // self.side) for length in windows.image_shape]
         distance = np.interp(overlap, (0, 1), _NODE_DISTANCES_SPACINGS) * spacing
         n_nodes = [max(2, round(n / distance) + 1) for n in windows.image_shape]
+        self.images = _BinnedImages(self.shape, self.side, windows.unit)
         self.bins = self._basis(self.side, n_nodes)
         self.coarse = self._basis(self.side * coarse, n_nodes)
         self.transposed = self.bins.T.tocsr()
@@ -107,45 +121,168 @@ class JointEquations:
         change : ndarray of shape (n_nodes,)
             Step of the background at its nodes.
         """
-        n, n_parameters = single.shape
-        size = n * n_parameters
-        # Of columns off the image, hardly more than noise is seen: they stay.
-        height = np.median(state.table[:, AMPLITUDE])
-        known = (state.std[:, AMPLITUDE] < height) & ~state.spoilt
+        system = _System(self, pixels, state, damping)
         pull = pixels.pull.copy()
         pixels.tame_pull(pull)
-        weight, pull = (
-            sum_blocks(part[self.windows.crop], self.side).ravel()
-            for part in (pixels.weight, pull)
+        pull = sum_blocks(pull[self.windows.crop], self.side).ravel()
+        gradient = (system.normal @ single[:, :, None])[:, :, 0]
+        return system.solve(gradient, self.transposed @ pull)
+
+    def errors(self, pixels, state):
+        """Compute what overlap and the correlation of the noise do to the errors.
+
+        Noise of the spectrum that explains the residual is propagated through the
+        fit. The spectrum is found in a few rounds, for a fit absorbs most of the noise
+        in the band of the columns. Kinds of columns, by height, are then compared by
+        what the fit leaves of quadrupoles under them.
+
+        Parameters
+        ----------
+        pixels : Pixels
+            Weights and weighted residuals.
+        state : ColumnState
+            The columns, and the covariance of each by itself.
+
+        Returns
+        -------
+        inflation : ndarray of shape (n,)
+            Variance of the positions over that of each column by itself.
+        """
+        table = state.table
+        system = _System(self, pixels, state, _PROBE_DAMPING)
+        pull = pixels.pull.copy()
+        pixels.tame_pull(pull)
+        pull = sum_blocks(pull[self.windows.crop], self.side).ravel()
+        # Unit variance, were the noise white and as estimated.
+        unit = np.sqrt(np.maximum(system.weight, 1e-30))
+        spectrum = _RadialSpectrum(self.shape)
+        seen = spectrum.measure(pull / unit)
+        power = np.ones_like(seen)
+        rng = np.random.default_rng(0)
+        squares, left = [], []
+        for number in range(_N_SPECTRUM_ROUNDS + _N_SIMULATIONS):
+            noise = spectrum.draw(power, rng).ravel() * unit
+            own, below = system.solve(
+                (system.slope @ noise).reshape(len(table), -1), self.transposed @ noise
+            )
+            rest = noise - system.weight * system.image(own, below)
+            if number < _N_SPECTRUM_ROUNDS:
+                remaining = spectrum.measure(rest / unit)
+                power = power * spectrum.smooth_ratio(seen, remaining, power)
+            else:
+                squares.append(own[:, ROW : COL + 1] ** 2)
+                left.append(rest)
+        single = np.einsum("nii->ni", state.covariance)[:, ROW : COL + 1]
+        usable = self.windows.whole & system.known & (single > 0).all(axis=1)
+        inflation = np.ones(len(table))
+        is_bright = split_by_height(table[:, AMPLITUDE])
+        for kind in (is_bright, ~is_bright):
+            rows = np.flatnonzero(usable & kind)
+            if not rows.size:
+                continue
+            scatter = np.mean(squares, axis=0)[rows] / single[rows]
+            rows = rows[:: max(1, len(rows) // _N_PROJECTED)]
+            modes, _ = self.images.modes(table, rows)
+            inflation[kind] = scatter.mean() * _projected_ratio(modes, pull, left)
+        return inflation
+
+
+def _projected_ratio(modes, observed, simulated):
+    """Return the ratio of mean squared projections, 1 if it is not significant."""
+    seen = np.concatenate([mode @ observed for mode in modes])
+    expected = np.concatenate([mode @ rest for rest in simulated for mode in modes])
+    limit = _MAX_SQUARE * max(float(np.median(seen**2)), 1e-30)
+    ratio = np.minimum(seen**2, limit).mean() / max((expected**2).mean(), 1e-30)
+    std = np.sqrt(2 / len(seen) + 2 / len(expected))
+    return ratio if abs(np.log(max(ratio, 1e-30))) > _MIN_SIGNIFICANCE * std else 1.0
+
+
+class _RadialSpectrum:
+    """Power spectra of images as functions of the frequency."""
+
+    def __init__(self, shape):
+        self.shape = tuple(shape)
+        rows = np.fft.fftfreq(self.shape[0])[:, None]
+        frequency = np.hypot(rows, np.fft.rfftfreq(self.shape[1]))
+        n_rings = int(np.clip(min(self.shape) // 8, 3, _MAX_RINGS))
+        self.ring = np.minimum((2 * n_rings * frequency).astype(np.intp), n_rings)
+        self.size = np.maximum(np.bincount(self.ring.ravel()), 1)
+
+    def measure(self, image):
+        """Return the median power of each ring: lines and reflections do not count."""
+        power = np.abs(np.fft.rfft2(image.reshape(self.shape))) ** 2
+        power = power.ravel() / np.prod(self.shape)
+        order = np.argsort(self.ring.ravel(), kind="stable")
+        rings = np.split(power[order], np.cumsum(self.size)[:-1])
+        # The median of an exponential distribution is log 2 of its mean.
+        return np.array([np.median(ring) for ring in rings]) / np.log(2)
+
+    def smooth_ratio(self, seen, remaining, power):
+        """Return the ratio of two spectra as a Gaussian of the frequency.
+
+        Rings count by how much of the noise, of the given power, remains in them.
+        """
+        known = (seen > 0) & (remaining > 0)
+        ratio = np.log(seen[known] / remaining[known])
+        weight = np.sqrt(self.size[known]) * np.minimum(remaining / power, 1)[known]
+        square = (np.arange(len(seen)) + 0.5) ** 2 / len(seen) ** 2
+        design = np.stack([np.ones_like(ratio), square[known]], axis=1)
+        slope, *_ = np.linalg.lstsq(design * weight[:, None], ratio * weight)
+        log_ratio = slope[0] + slope[1] * square
+        return np.exp(np.clip(log_ratio, *np.log(_SPECTRUM_RATIO_RANGE)))
+
+    def draw(self, power, rng):
+        """Draw noise of a spectrum."""
+        white = np.fft.rfft2(rng.normal(size=self.shape))
+        return np.fft.irfft2(white * np.sqrt(power)[self.ring], self.shape)
+
+
+class _System:
+    """The equations for the columns and weights as they are."""
+
+    def __init__(self, equations, pixels, state, damping):
+        self.equations = equations
+        self.n, self.n_parameters = len(state.table), state.n_parameters
+        # Of columns off the image, hardly more than noise is seen: they stay.
+        height = np.median(state.table[:, AMPLITUDE])
+        self.known = (state.std[:, AMPLITUDE] < height) & ~state.spoilt
+        crop = equations.windows.crop
+        self.weight = sum_blocks(pixels.weight[crop], equations.side).ravel()
+        self.slope = equations.images.derivatives(
+            state.table, self.n_parameters, self.known
         )
-        slope = self._derivatives(state.table, n_parameters, known)
-        inverse = np.where(known[:, None, None], state.covariance, np.eye(n_parameters))
-        normal = np.linalg.inv(inverse)
-        gradient = (normal @ single[:, :, None])[:, :, 0] * known[:, None]
-        inverse /= 1 + damping
-        background = self.transposed @ diags_array(weight) @ self.bins
-        scale = background.diagonal()
-        extra = _SMOOTHNESS * scale.mean() * self.differences
-        extra = (extra + diags_array(damping * scale + 1e-30)).tocsr()
-        node_inverse = 1 / (scale + extra.diagonal())
-        right = np.concatenate([gradient.ravel(), self.transposed @ pull])
+        is_known = self.known[:, None, None]
+        inverse = np.where(is_known, state.covariance, np.eye(self.n_parameters))
+        self.normal = np.linalg.inv(inverse)
+        self.inverse = inverse / (1 + damping)
+        self.damping = damping
+        power = equations.transposed @ diags_array(self.weight) @ equations.bins
+        scale = power.diagonal()
+        extra = _SMOOTHNESS * scale.mean() * equations.differences
+        self.extra = (extra + diags_array(damping * scale + 1e-30)).tocsr()
+        self.node_inverse = 1 / (scale + self.extra.diagonal())
+
+    def image(self, own, below):
+        """Return the change of the binned image by changes of all parameters."""
+        return self.slope.T @ own.ravel() + self.equations.bins @ below
+
+    def solve(self, own, below):
+        """Solve for right-hand sides of columns and nodes by conjugate gradients."""
+        right = np.concatenate([(own * self.known[:, None]).ravel(), below])
+        shape, size = (len(right),) * 2, self.n * self.n_parameters
+        block = (self.n, self.n_parameters, 1)
 
         def multiply(vector):
             own, below = vector[:size], vector[size:]
-            image = weight * (slope.T @ own + self.bins @ below)
-            damped = normal @ own.reshape(n, n_parameters, 1)
-            return np.concatenate(
-                [
-                    slope @ image + damping * damped.ravel(),
-                    self.transposed @ image + extra @ below,
-                ]
-            )
+            image = self.weight * self.image(own, below)
+            damped = self.damping * (self.normal @ own.reshape(block)).ravel()
+            nodes = self.equations.transposed @ image + self.extra @ below
+            return np.concatenate([self.slope @ image + damped, nodes])
 
         def precondition(vector):
-            own = inverse @ vector[:size].reshape(n, n_parameters, 1)
-            return np.concatenate([own.ravel(), node_inverse * vector[size:]])
+            own = self.inverse @ vector[:size].reshape(block)
+            return np.concatenate([own.ravel(), self.node_inverse * vector[size:]])
 
-        shape = (len(right),) * 2
         solution, _ = cg(
             LinearOperator(shape, multiply, dtype=right.dtype),
             right,
@@ -154,41 +291,72 @@ class JointEquations:
             M=LinearOperator(shape, precondition, dtype=right.dtype),
         )
         solution = np.where(np.isfinite(solution), solution, 0)
-        step = solution[:size].reshape(n, n_parameters) * known[:, None]
-        return step, solution[size:]
+        own = solution[:size].reshape(block[:2]) * self.known[:, None]
+        return own, solution[size:]
 
-    def _derivatives(self, table, n_parameters, known):
-        """Return the derivative of the binned image by every parameter, sparse."""
+
+class _BinnedImages:
+    """Images of single columns in bins: derivatives and deformations, sparse."""
+
+    def __init__(self, shape, side, unit):
+        self.shape, self.side = shape, side
+        width = np.sqrt(unit**2 + (side**2 - 1) / 12) / side
+        self.reach = int(np.ceil(_DERIVATIVE_REACH_SIGMA * width))
+
+    def derivatives(self, table, n_parameters, known):
+        """Return the derivative of the image by every parameter."""
+        shape, down, along, sigma, index = self._profiles(table)
+        shape *= known[:, None, None]
+        height = (table[:, AMPLITUDE, None, None]) / (self.side * sigma)
+        down, along = down[:, :, None], along[:, None]
+        data = np.zeros((len(table), n_parameters, *shape.shape[1:]))
+        data[:, AMPLITUDE] = shape
+        data[:, ROW] = shape * height * down
+        data[:, COL] = shape * height * along
+        data[:, SIGMA] = shape * height * (down**2 + along**2)
+        return self._sparse(data, index)
+
+    def modes(self, table, rows):
+        """Return two quadrupoles and two hexapoles under some columns."""
+        shape, u, v, _, index = self._profiles(table[rows])
+        u, v = u[:, :, None], v[:, None]
+        pairs = (
+            (v**2 - u**2, 2 * u * v),
+            (v * (v**2 - 3 * u**2), u * (3 * v**2 - u**2)),
+        )
+        return [
+            [self._sparse((shape * mode)[:, None], index) for mode in pair]
+            for pair in pairs
+        ]
+
+    def _profiles(self, table):
+        """Return columns of unit height, offsets in sigmas, sigmas, and the bins."""
         columns = bin_columns(table[:, : SIGMA + 1], self.side)
-        width = np.sqrt(self.windows.unit**2 + (self.side**2 - 1) / 12) / self.side
-        reach = int(np.ceil(_DERIVATIVE_REACH_SIGMA * width))
-        steps = np.arange(-reach, reach + 1)
+        steps = np.arange(-self.reach, self.reach + 1)
         middle = np.rint(columns[:, ROW : COL + 1]).astype(np.intp)
         place = middle[:, :, None] + steps
-        inside = (place >= 0) & (place < np.array(self.shape)[:, None])
-        place = np.clip(place, 0, np.array(self.shape)[:, None] - 1)
-        offset = place - columns[:, ROW : COL + 1, None]
+        last = np.array(self.shape)[:, None] - 1
+        inside = (place >= 0) & (place <= last)
+        place = np.clip(place, 0, last)
         sigma = columns[:, SIGMA, None]
-        profile = np.exp(-0.5 * np.square(offset / sigma[:, None])) * inside
-        (down, along), (rise, run) = offset.swapaxes(0, 1), profile.swapaxes(0, 1)
-        shape = rise[:, :, None] * run[:, None]
-        # The amplitude of the means over the bins, by that of the column.
-        height = table[:, AMPLITUDE].copy()
+        offset = (place - columns[:, ROW : COL + 1, None]) / sigma[:, None]
+        profile = np.exp(-0.5 * offset**2) * inside
+        shape = profile[:, 0, :, None] * profile[:, 1, None]
+        # Means over bins are lower than the columns.
+        height = table[:, AMPLITUDE]
         share = np.divide(
             columns[:, AMPLITUDE], height, out=np.ones_like(height), where=height > 0
         )
-        shape *= (share * known)[:, None, None]
-        height = height[:, None, None] / sigma[:, None] ** 2
-        square = (down**2)[:, :, None] + (along**2)[:, None]
-        data = np.zeros((len(table), n_parameters, *shape.shape[1:]))
-        data[:, AMPLITUDE] = shape
-        data[:, ROW] = shape * height * down[:, :, None] / self.side
-        data[:, COL] = shape * height * along[:, None] / self.side
-        data[:, SIGMA] = shape * height * square / (sigma[:, None] * self.side)
+        shape *= share[:, None, None]
         index = place[:, 0, :, None] * self.shape[1] + place[:, 1, None]
-        index = np.repeat(index.reshape(len(table), 1, -1), n_parameters, axis=1)
-        start = shape[0].size * np.arange(len(table) * n_parameters + 1)
-        size = (len(table) * n_parameters, self.shape[0] * self.shape[1])
+        return shape, offset[:, 0], offset[:, 1], sigma[:, :, None], index
+
+    def _sparse(self, data, index):
+        """Return the images as rows of a sparse matrix."""
+        n_rows, n_pixels = data.shape[0] * data.shape[1], index[0].size
+        index = np.repeat(index.reshape(len(index), 1, -1), data.shape[1], axis=1)
+        start = n_pixels * np.arange(n_rows + 1)
+        size = (n_rows, self.shape[0] * self.shape[1])
         return csr_array((data.ravel(), index.ravel(), start), shape=size)
 
 

@@ -60,7 +60,7 @@ class JointFit:
         self.origin = None
 
     def run(self, width_scatter, learn_noise=None, first_look=False):
-        """Take steps until the fit has converged.
+        """Take steps until the fit has converged; compute the errors of a final one.
 
         Parameters
         ----------
@@ -105,6 +105,10 @@ class JointFit:
             kind(pixels.expected)
         state.table, state.field = accepted
         (state.level,) = state.field.at(state.positions, "level")
+        if not first_look:
+            pixels.update(self._expected(), state.typical)
+            inflation = self.equations.errors(pixels, state)
+            state.std *= np.sqrt(inflation)[:, None]
         state.note_change(tables[max(0, len(tables) - 1 - _N_STALLED_ROUNDS)])
         state.tolerance = _TOLERANCE_STD
 

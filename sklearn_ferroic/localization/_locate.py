@@ -144,8 +144,6 @@ def fit_found(image, start, valid, calibration, shape, *, spacing, width):
         spacing=spacing,
         width=width,
     )
-    # Noise in the band of the columns is what moves them.
-    fit.std[:] *= calibration.inflation
     # A fit that leaves the image from its border is a column off the image.
     well_inside = on_image(start.positions - 0.5 * width, image.shape) & on_image(
         start.positions + 0.5 * width, image.shape

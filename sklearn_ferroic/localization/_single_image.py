@@ -7,6 +7,7 @@ import numpy as np
 from ._binning import binned_scale
 from ._calibration import calibrate
 from ._columns import AMPLITUDE, BACKGROUND, ColumnFit, on_image
+from ._error_modes import error_scale
 from ._locate import locate_columns
 from ._scale import estimate_spacing
 from ._score import explained_variance, power_sums
@@ -161,6 +162,11 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     # A slope that ends at the border may look like columns along it.
     if not on_image(positions, shape, spacing).any():
         raise ValueError(_nothing_found(number))
+    modes = [fit.modes for fit in fits if fit.modes is not None]
+    if modes:
+        modes = np.concatenate(modes)
+        scale = error_scale(whole.table[:, AMPLITUDE], modes, calibration.inflation)
+        whole.std[:] *= scale[:, None]
     tile = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
     order = np.flatnonzero(not_twice(positions, tile, _SAME_COLUMN * spacing))
     row, col = np.rint(positions[order]).T

@@ -20,6 +20,10 @@ _NARROW, _WIDE = 0.75, 1.25
 _WIDTH_SIDE = 9
 _WIDTH_PIXELS = 96
 _WIDTH_LIMITS = (0.5, 1.6)
+# Fits until the width that columns are fitted with is that which they have, to within
+# this share.
+_MAX_ROUNDS = 4
+_MAX_CHANGE = 0.04
 
 
 def estimate_width(image, valid, spacing):
@@ -50,23 +54,31 @@ def estimate_width(image, valid, spacing):
     side = choose_binning(spacing, width) if mask is None else 1
     spacing, width = binned_scale(spacing, width, side)
     square, positions = bin_image(square, side), (positions + 0.5) / side - 0.5
-    fit = fit_columns(
-        square,
-        start_table(square, positions, side**2 * height, width),
-        spacing=spacing,
-        width=width,
-        first_look=True,
-        valid=mask,
-    )
+    table = start_table(square, positions, side**2 * height, width)
+    for _ in range(_MAX_ROUNDS):
+        fit = fit_columns(
+            square, table, spacing=spacing, width=width, first_look=True, valid=mask
+        )
+        before, width = width, _typical_sigma(fit, width)
+        # The fit sees of each column what its width makes it expect.
+        if not abs(width / before - 1) > _MAX_CHANGE:
+            break
+        table = fit.table
+    if np.isnan(width):
+        return np.nan, np.nan
+    return float(unbin_width(width, side)), skewness
+
+
+def _typical_sigma(fit, width):
+    """Return the median sigma of the bright columns, NaN if none could be fitted."""
     good = fit.converged | (fit.std[:, SIGMA] < 0.2 * width)
     if not good.any():
-        return np.nan, np.nan
+        return np.nan
     table, std = fit.table[good], fit.std[good]
     bright = table[:, AMPLITUDE] > 0.5 * np.quantile(table[:, AMPLITUDE], 0.9)
     # Spikes of noise are narrow, and known badly.
     weight = (table[bright, SIGMA] / std[bright, SIGMA]) ** 2
-    width = weighted_median(table[bright, SIGMA], weight)
-    return float(unbin_width(width, side)), skewness
+    return weighted_median(table[bright, SIGMA], weight)
 
 
 def _find_blobs(image, valid, spacing):

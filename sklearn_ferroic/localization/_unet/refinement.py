@@ -6,6 +6,7 @@ from scipy.spatial import cKDTree
 from .._batch import window_step
 from .._calibration import at_pixels, calibrate, filter_width, start_table
 from .._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, on_image
+from .._error_modes import error_scale
 from .._filters import blob_response
 from .._locate import approach, fit_found
 from .._tiles import cut_tiles
@@ -62,6 +63,7 @@ def refine_columns(
     parts = ("table", "std", "converged") + (
         ("ellipse",) if fit.ellipse is not None else ()
     )
+    modes = []
     for tile in cut_tiles(image.shape, tile_size, spacing, window_step(**scale)):
         first, last = tile.core.T
         own = np.all((positions >= first) & (positions < last), axis=1)
@@ -73,9 +75,14 @@ def refine_columns(
         seen |= own
         if own.any():
             found = _refine_part(part, place[seen], mask, **options)
+            if found.modes is not None:
+                modes.append(found.modes)
             found.positions[:] += tile.origin
             for name in parts:
                 getattr(fit, name)[own] = getattr(found, name)[own[seen]]
+    if modes:
+        amplitude, modes = fit.table[:, AMPLITUDE], np.concatenate(modes)
+        fit.std[:] *= error_scale(amplitude, modes, calibration.inflation)[:, None]
     _take_back(fit, positions, spacing)
     if calibration is not None:
         fit.table[:, [AMPLITUDE, BACKGROUND]] *= calibration.unit

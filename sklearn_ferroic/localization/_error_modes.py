@@ -1,0 +1,147 @@
+"""Errors of fitted columns, calibrated on what the fit leaves of the image.
+
+A fit absorbs what moves a column, but not what deforms it. Noise in the band of the
+columns does both: the residual is projected on quadrupoles and hexapoles under the
+columns, and the mean squares of these projections, over those expected of white noise
+of the estimated variance, tell by how much errors exceed the Cramér-Rao bound. That
+includes noise that is correlated between pixels, or grows otherwise than assumed, and
+columns that are no Gaussians.
+"""
+
+import numpy as np
+from skimage.filters import threshold_otsu
+
+from ._columns import COL, ROW, SIGMA
+
+# Columns whose residual is projected, at most: 600 give the errors to 3 %.
+_N_COLUMNS = 600
+# Fewer do not tell more than the noise in the band of the columns.
+_MIN_COLUMNS = 20
+# Kinds of columns are calibrated apart if their heights differ by this factor, and
+# their calibrations by so many standard errors.
+_MIN_CONTRAST = 1.3
+_MIN_SIGNIFICANCE = 3.0
+# Range of the calibration of variances.
+_RANGE = (0.02, 50.0)
+# Squares beyond this multiple of the median belong to defects: of a normal distribution
+# one in a million.
+_MAX_SQUARE = 50.0
+
+
+def project_residual(windows, pixels, state):
+    """Project the residual on deformations of columns that are not fitted.
+
+    Parameters
+    ----------
+    windows : ColumnWindows
+        The windows of all columns.
+    pixels : Pixels
+        Residual and weights of the pixels, of the final model.
+    state : ColumnState
+        The columns.
+
+    Returns
+    -------
+    rows : ndarray of int of shape (m,)
+        The columns that were looked at.
+    quadrupole, hexapole : ndarray of shape (m,)
+        Mean squares of the two projections of either kind, over the expected ones.
+    """
+    good = windows.whole & ~state.spoilt & np.isfinite(state.std).all(axis=1)
+    rows = np.flatnonzero(good)
+    rows = rows[:: max(1, len(rows) // _N_COLUMNS)]
+    squares = np.empty((2, len(rows)))
+    done = 0
+    for part in windows.chunks(rows):
+        table = state.table[part]
+        offset = (windows.anchor[part] - table[:, ROW : COL + 1]).astype(np.float32)
+        sigma = table[:, SIGMA, None].astype(np.float32)
+        u = (windows.row_step.astype(np.float32) + offset[:, :1]) / sigma
+        v = (windows.col_step.astype(np.float32) + offset[:, 1:]) / sigma
+        shape = windows.gaussians(state.table, part) * windows.disc
+        pull = windows.cut(pixels.pull, part) * shape
+        weight = windows.cut(pixels.weight, part) * shape**2
+        uu, vv = u * u, v * v
+        modes = (
+            (vv - uu, 2 * u * v),
+            (v * (vv - 3 * uu), u * (3 * vv - uu)),
+        )
+        for number, pair in enumerate(modes):
+            ratio = [
+                np.einsum("np,np->n", pull, mode) ** 2
+                / np.maximum(np.einsum("np,np->n", weight, mode * mode), 1e-30)
+                for mode in pair
+            ]
+            squares[number, done : done + len(part)] = np.mean(ratio, axis=0)
+        done += len(part)
+    return rows, *squares
+
+
+def error_scale(amplitude, modes, inflation):
+    """Compute by how much the standard errors of columns are to be scaled.
+
+    Parameters
+    ----------
+    amplitude : ndarray of shape (n,)
+        Amplitudes of all columns of an image.
+    modes : ndarray of shape (m, 3)
+        Amplitude of columns, and their mean squared projections on quadrupoles and
+        hexapoles.
+    inflation : float
+        What to scale by where there are too few of these.
+
+    Returns
+    -------
+    scale : ndarray of shape (n,)
+        Positive factors, one for each kind of column.
+    """
+    if len(modes) < _MIN_COLUMNS:
+        return np.full(len(amplitude), inflation)
+    ratio, _ = _variance_ratio(modes)
+    scale = np.full(len(amplitude), ratio)
+    limit = _height_limit(modes[:, 0])
+    kinds = [modes[modes[:, 0] <= limit], modes[modes[:, 0] > limit]]
+    if min(map(len, kinds)) >= _MIN_COLUMNS:
+        (faint, faint_std), (bright, bright_std) = map(_variance_ratio, kinds)
+        difference = np.abs(np.log(faint / bright))
+        if difference > _MIN_SIGNIFICANCE * np.hypot(faint_std, bright_std):
+            scale = np.where(amplitude > limit, bright, faint)
+    return np.sqrt(scale)
+
+
+def split_by_height(amplitude):
+    """Return which columns are of the brighter of two kinds; all if there is one."""
+    return amplitude > _height_limit(amplitude)
+
+
+def _height_limit(amplitude):
+    """Return the height between two kinds of columns, -inf if there is one kind."""
+    height = np.log(amplitude[amplitude > 0])
+    if len(height) < 2 or np.ptp(height) < np.log(_MIN_CONTRAST):
+        return -np.inf
+    limit = threshold_otsu(height)
+    contrast = np.median(height[height > limit]) - np.median(height[height <= limit])
+    return np.exp(limit) if contrast > np.log(_MIN_CONTRAST) else -np.inf
+
+
+def _variance_ratio(modes):
+    """Return the ratio of variances, and the standard error of its logarithm.
+
+    Noise that is correlated over a distance b changes projections of order k by the
+    factor (sigma² / (sigma² + b²))^(k + 1): from orders two and three follows order
+    one, in which columns move.
+    """
+    quadrupole, hexapole = (_clipped_mean(part) for part in modes[:, 1:].T)
+    # Two projections of a column of either order.
+    std = 1 / np.sqrt(len(modes))
+    step = np.log(quadrupole / hexapole)
+    ratio = quadrupole
+    if np.abs(step) > _MIN_SIGNIFICANCE * np.sqrt(2) * std:
+        ratio = quadrupole * np.exp(step)
+        std = std * np.sqrt(5)
+    return float(np.clip(ratio, *_RANGE)), std
+
+
+def _clipped_mean(values):
+    limit = _MAX_SQUARE * max(float(np.median(values)), 1e-30)
+    return max(float(np.minimum(values, limit).mean()), 1e-30)
