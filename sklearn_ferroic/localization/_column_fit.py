@@ -23,7 +23,7 @@ from ._gaussian import slopes
 from ._hot_pixels import value_span
 from ._joint_fit import JointFit
 from ._noise import estimate_noise, guess_noise
-from ._scoring import Pixels, common_stretch_step, scoring_steps
+from ._scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
 from ._windows import ColumnWindows
 
 # Rounds for all columns, at first sight and from near: where they stand alone, and
@@ -48,7 +48,7 @@ _MAX_RELATIVE_MISFIT = 4
 _MIN_FREEDOM = 0.3
 # Wider columns, in spacings, are fitted jointly: steps of single columns converge
 # slowly or not at all.
-_MAX_WIDTH_SPACINGS = 0.2
+_MAX_WIDTH_SPACINGS = 0.22
 # Common stretch below which columns count as round: the logarithm of the ratio of the
 # axes, and that in standard errors.
 _MIN_STRETCH = 0.03
@@ -204,6 +204,31 @@ def _common_ellipse(typical, n):
     if not typical.is_stretched:
         return None
     return np.repeat(ellipse_of(np.array([typical.stretch])), n, axis=0)
+
+
+def typical_sigma(fit, width):
+    """Compute the median sigma of the bright columns.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns.
+    width : float
+        Sigma that they were fitted with, px.
+
+    Returns
+    -------
+    sigma : float
+        Median weighted by the standard errors, px; NaN if no column could be fitted.
+    """
+    good = fit.converged | (fit.std[:, SIGMA] < 0.2 * width)
+    if not good.any():
+        return np.nan
+    table, std = fit.table[good], fit.std[good]
+    bright = table[:, AMPLITUDE] > 0.5 * np.quantile(table[:, AMPLITUDE], 0.9)
+    # Spikes of noise are narrow, and known badly.
+    weight = (table[bright, SIGMA] / std[bright, SIGMA]) ** 2
+    return weighted_median(table[bright, SIGMA], weight)
 
 
 def _updated_stretch(windows, state, pixels):

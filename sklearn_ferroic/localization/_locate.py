@@ -23,6 +23,8 @@ from ._windows import center_of_mass, render_columns
 # Half a column tells its centre only if its width is known: columns cut by the
 # border are taken to be as wide as the typical one, give or take this share.
 _WIDTH_SCATTER = 0.1
+# Steps in which the width of a fit grows, at most so many.
+_WIDTH_STEP, _MAX_WIDTH_STEPS = 1.1, 4
 # The background of a candidate is the mean around it, weighed by a Gaussian of so many
 # spacings. Its own pixel would make a bump of noise stand on next to nothing, which has
 # no noise.
@@ -142,7 +144,7 @@ def fit_found(image, start, valid, calibration, shape, *, spacing, width):
         valid=valid,
         elliptical=shape == "elliptical",
         spacing=spacing,
-        width=width,
+        width=_width_of_fit(start, width),
     )
     # A fit that leaves the image from its border is a column off the image.
     well_inside = on_image(start.positions - 0.5 * width, image.shape) & on_image(
@@ -150,6 +152,17 @@ def fit_found(image, start, valid, calibration, shape, *, spacing, width):
     )
     bad = ~fit.converged & (well_inside | on_image(fit.positions, image.shape))
     return fit, np.flatnonzero(bad)
+
+
+def _width_of_fit(start, width):
+    """Return the width for a fit: columns may prove wider than where they were found.
+
+    In steps, so that tiles of an image agree on it.
+    """
+    height, sigma = start.table[:, AMPLITUDE], start.table[:, SIGMA]
+    bright = height > 0.5 * np.quantile(height, 0.9)
+    n_steps = np.floor(np.log(np.median(sigma[bright]) / width) / np.log(_WIDTH_STEP))
+    return width * _WIDTH_STEP ** float(np.clip(n_steps, 0, _MAX_WIDTH_STEPS))
 
 
 def approach(image, positions, valid, calibration, shape, *, spacing, width):

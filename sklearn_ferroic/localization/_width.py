@@ -4,12 +4,10 @@ import numpy as np
 
 from ._binning import bin_image, binned_scale, choose_binning, unbin_width
 from ._calibration import at_pixels, image_unit, start_table
-from ._column_fit import fit_columns
-from ._columns import AMPLITUDE, SIGMA
+from ._column_fit import fit_columns, typical_sigma
 from ._filters import blob_responses
 from ._peaks import find_peaks
 from ._sample import Blocks
-from ._scoring import weighted_median
 
 # Sigma of a column, as a share of the spacing, before anything is known.
 _FIRST_WIDTH = 0.16
@@ -59,7 +57,7 @@ def estimate_width(image, valid, spacing):
         fit = fit_columns(
             square, table, spacing=spacing, width=width, first_look=True, valid=mask
         )
-        before, width = width, _typical_sigma(fit, width)
+        before, width = width, typical_sigma(fit, width)
         # The fit sees of each column what its width makes it expect.
         if not abs(width / before - 1) > _MAX_CHANGE:
             break
@@ -67,18 +65,6 @@ def estimate_width(image, valid, spacing):
     if np.isnan(width):
         return np.nan, np.nan
     return float(unbin_width(width, side)), skewness
-
-
-def _typical_sigma(fit, width):
-    """Return the median sigma of the bright columns, NaN if none could be fitted."""
-    good = fit.converged | (fit.std[:, SIGMA] < 0.2 * width)
-    if not good.any():
-        return np.nan
-    table, std = fit.table[good], fit.std[good]
-    bright = table[:, AMPLITUDE] > 0.5 * np.quantile(table[:, AMPLITUDE], 0.9)
-    # Spikes of noise are narrow, and known badly.
-    weight = (table[bright, SIGMA] / std[bright, SIGMA]) ** 2
-    return weighted_median(table[bright, SIGMA], weight)
 
 
 def _find_blobs(image, valid, spacing):
