@@ -249,7 +249,10 @@ def make_model(window_size, arguments):
         AngleRegistration(),
         AngleAwareScaler(),
         GaussianMixture(
-            arguments.components, n_init=10, random_state=arguments.random_state
+            arguments.components,
+            n_init=10,
+            reg_covar=0.005,
+            random_state=arguments.random_state,
         ),
     )
 

@@ -30,8 +30,9 @@ _OUTLYING_STD = 5.0
 # A site between two empty places: both are within this many spacings of it, in
 # directions at least this far apart.
 _BETWEEN, _OPPOSITE_DEG = 0.8, 120
-# Vacancies are ordered if most of this many vacancies nearest to one of them, up to so
-# many spacings away, lie opposite to another; so many of the sites do at least.
+# Vacancies are ordered if most of this many vacancies nearest to one of them, up to
+# this many spacings away, lie opposite to another one, and if there are at least this
+# many vacancies for each site.
 _N_ORDERED, _ORDERED_REACH, _MIN_ORDERED = 6, 3.0, 0.08
 # Sites this many spacings from an empty place, or less, are its neighbours.
 _BESIDE = 1.38
@@ -40,7 +41,7 @@ _MIN_SIGNIFICANCE = 3.0
 # An empty place shows a column above this share of the neighbours' amplitude; below it
 # is a vacancy, if the share is known to within its standard error.
 _SHOWS, _MAX_SHARE_STD = 0.3, 0.2
-# At the border, where the crystal may end, by so many standard errors, too.
+# At the border, where the crystal may end, it must also have this many standard errors.
 _SHOWS_SIGNIFICANCE = 2.0
 # Beyond doubt: this share, this many standard errors, and a maximum there.
 _SURE, _SURE_SIGNIFICANCE, _SURE_OFFSET_SIGMA = 0.5, 4.0, 0.6
@@ -67,7 +68,7 @@ class ImageCheck(NamedTuple):
     spacing : ndarray of shape (n,)
         Usual distance of nearest neighbours around each site, px.
     n_merged_places : int
-        Empty places that merged sites stand for.
+        Number of empty places that merged sites account for.
     """
 
     flags: np.ndarray
@@ -168,7 +169,7 @@ def check_image(
     real &= shows | ~places.at_border
     places, share, std = places.take(real), share[real], std[real]
     central, is_vacancy = central[real], is_vacancy[real]
-    flags[_beside(positions, places)] |= np.uint16(SiteFlag.HOLE)
+    flags[_near_places(positions, places)] |= np.uint16(SiteFlag.HOLE)
     n_merged_places = int(of_merged.sum())
     return ImageCheck(
         flags, places, share, std, central, is_vacancy, pairs, spacing, n_merged_places
@@ -296,13 +297,13 @@ def _ordered(places, is_vacancy, n_sites):
     ordered[rows] = repeats.sum(axis=1) > _N_ORDERED / 2
     if not ordered.any():
         return ordered
-    # Those at the rim of the crystal have ordered ones beside them on one side only.
+    # Those at the rim of the crystal have ordered ones next to them on one side only.
     distance, _ = cKDTree(places.positions[ordered]).query(positions)
     ordered[rows] = distance < _ORDERED_REACH * spacing
     return ordered
 
 
-def _beside(positions, places):
+def _near_places(positions, places):
     """Return the sites next to empty places."""
     if not len(places.positions):
         return np.empty(0, dtype=np.intp)

@@ -183,7 +183,7 @@ class SiteQuality:
         n_empty = sum(
             len(check.is_vacancy) + check.n_merged_places for check in self._checks
         )
-        # A merged site stands for two places and holds neither.
+        # A merged site accounts for two places and holds neither.
         n_between = sum(check.n_merged_places // 2 for check in self._checks)
         n_extra = len(np.unique(self.short_pairs[:, 1:]))
         n_held = max(n_sites - n_between - n_extra, 0)

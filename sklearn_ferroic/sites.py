@@ -57,7 +57,8 @@ class AtomSites:
         Fitted local background, in units of the image.
 
     ellipticity : array-like of shape (n_sites,), default=None
-        Fitted long axis of the column over the short one, at least 1.
+        Fitted long axis of the column over the short one, at least 1; the same for
+        all columns of an image where a common ellipse was fitted.
 
     ellipse_rotation : array-like of shape (n_sites,), default=None
         Angle of the long axis, radians in [−π/2, π/2), from +col towards +row.

@@ -158,7 +158,7 @@ def make_ferroic_image(
         of the beam at the peak of a Bi column, which makes about 120 electrons
         over a background of 36 at the presets' pixel size. ``np.inf`` leaves
         out the counting noise, the read noise and the rounding: the image is
-        then the expectation, in ADU, at the preset's dose.
+        then the expectation at the preset's dose, in ADU.
 
     thickness_gradient : float, default=None
         How much the brightness grows from the darkest to the brightest corner,
@@ -182,13 +182,12 @@ def make_ferroic_image(
     jitter : float, default=None
         Standard deviation of the random displacement of each scan line along
         the fast scan direction, px; preset 0.12. Across it is half as much. See
-        `positions` and `scan_shift` for what it does to the truth.
+        `positions` and `scan_shift` for its effect on the truth.
 
     intensity_scatter : float or array-like of shape (2,), default=None
         Relative standard deviation of the brightness of the A and of the B
-        columns about what their composition makes, in [0, 1]; preset
-        (0.05, 0.1). Static disorder, surfaces and channelling cause it. The
-        factors are log-normal.
+        columns at the same composition, in [0, 1]; preset (0.05, 0.1). Static
+        disorder, surfaces and channelling cause it. The factors are log-normal.
 
     tails : float, default=None
         Share of the height of a column that belongs to a second Gaussian of
@@ -238,13 +237,12 @@ def make_ferroic_image(
             interference=0`` these are counted electrons.
         positions : ndarray of shape (n, 2)
             Column centres ``(row, col)``, px, where they are seen: with all
-            displacements, tilt and drift, without jitter, which is noise that
-            no fit of the column can know.
+            displacements, tilt and drift, without jitter, which is noise.
         scan_shift : ndarray of shape (n, 2)
-            By how much the jitter of the lines that cross the column moves a
-            least-squares fit of it, px, to first order. ``positions +
-            scan_shift`` is what a perfect fit of the image finds; compare with it
-            where standard errors of counting statistics are judged.
+            Shift of a least-squares fit of the column by the jitter of the lines
+            that cross it, px, to first order. ``positions + scan_shift`` is the
+            expectation of a fit; errors relative to it are comparable to
+            standard errors that follow from the noise of the pixels.
         sublattice : ndarray of shape (n,), int
             0 for A, 1 for B.
         variant : ndarray of shape (n,), int

@@ -49,7 +49,7 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
         default.
     reference : "mean" or array-like of shape (2,), default=None
         What is subtracted from all vectors. ``"mean"`` is the mean over the whole
-        sample, which removes a displacement that all cells share, as mistilt makes.
+        sample, which removes a displacement that all cells share, as with mistilt.
 
     Returns
     -------
@@ -102,8 +102,8 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
 
     **Selected labels.** Clusters made of the same pixels as the displacements can sort
     cells by the noise of their displacement: then `p_value` is small though nothing is
-    displaced. The pixels of cells three lattice vectors away are others, so that
-    `p_value_far` stays uniform, and it is small where the clusters are domains wider
+    displaced. Cells three lattice vectors away share no pixels with them, so that
+    `p_value_far` stays uniform then; it is small where the clusters are domains wider
     than a few cells or repeat with the lattice. Require both.
 
     **Mistilt** displaces A against B columns in all cells alike and is no error in the

@@ -17,7 +17,7 @@ _MARKERS = {
     SiteFlag.UNCONVERGED: ("^", "#F0E442", 0.75, "unconverged"),
     SiteFlag.LABEL_DOUBTFUL: ("P", "#56B4E9", 0.60, "label doubtful"),
     SiteFlag.LOW_SIGNIFICANCE: ("v", "#009E73", 0.65, "low significance"),
-    SiteFlag.HOLE: ("o", "#56B4E9", 0.75, "beside a hole"),
+    SiteFlag.HOLE: ("o", "#56B4E9", 0.75, "next to a hole"),
     SiteFlag.EDGE: ("s", "#BBBBBB", 0.40, "cut by the edge"),
 }
 _MISS, _VACANCY = "#D55E00", "#FFFFFF"
@@ -55,7 +55,7 @@ class SiteQualityDisplay:
     image_ : matplotlib AxesImage
         The image.
     scatters_ : dict of str to matplotlib PathCollection
-        Markers by what they stand for; offsets are ``(col, row)`` in px.
+        Markers by their meaning; offsets are ``(col, row)`` in px.
     legend_ : matplotlib Legend or None
         The legend, with the number of each.
     residual_image_ : matplotlib AxesImage or None
@@ -130,7 +130,7 @@ class SiteQualityDisplay:
         frame : int, default=None
             Index of the image to show; needed if the sites lie on several.
         residual : bool, default=False
-            Whether to draw the residual image beside the image.
+            Whether to draw the residual image next to the image.
         ax : matplotlib Axes or sequence of two Axes, default=None
             Axes to draw into, two with `residual`; a new figure by default.
         ticks : {"px", "nm"} or None, default=None

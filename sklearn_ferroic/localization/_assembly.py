@@ -8,6 +8,7 @@ from .._site_flags import SiteFlag
 from ..sites import AtomSites
 from ._border import clear_of_border
 from ._columns import AMPLITUDE
+from ._plausibility import describe_implausible_sites
 from ._quality_warning import warn_of_doubtful_sites, warn_of_long_columns
 from ._site_columns import site_columns
 from ._sublattice_checks import no_such_sublattice
@@ -85,7 +86,7 @@ def _flag_sites(sites, labeled, masks, scales):
     doubtful = sites.probability < _MIN_PROBABILITY
     flags = np.where(doubtful, np.uint16(SiteFlag.LABEL_DOUBTFUL), np.uint16(0))
     flags[~_is_whole(sites, masks, scales)] |= np.uint16(SiteFlag.EDGE)
-    checks, ratios = [], []
+    checks, implausible, ratios = [], [], []
     for number, part in enumerate(labeled):
         own = np.flatnonzero(sites.frame == number)
         columns = Columns(
@@ -109,9 +110,15 @@ def _flag_sites(sites, labeled, masks, scales):
         if label_doubtful is not None:
             flags[own[label_doubtful]] |= np.uint16(SiteFlag.LABEL_DOUBTFUL)
         checks.append(check)
+        implausible.append(
+            describe_implausible_sites(
+                number, columns.positions, sites.converged[own], scales[number][0]
+            )
+        )
         ratios.append(_common_ellipticity(columns.ellipticity))
     by_network = np.isfinite(sites.probability).any()
-    warn_of_doubtful_sites(checks, "AtomLocator" if by_network else "UNetAtomLocator")
+    alternative = "AtomLocator" if by_network else "UNetAtomLocator"
+    warn_of_doubtful_sites(checks, implausible, alternative)
     warn_of_long_columns(ratios)
     return flags
 

@@ -10,7 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._batch import estimate_scales, locate_images, score_images
 from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin
-from ._scale_checks import warn_of_dark_columns, warn_of_outliers
+from ._scale_checks import (
+    warn_of_dark_columns,
+    warn_of_outliers,
+    warn_of_wide_spacing,
+)
 from ._site_columns import label_columns, relative_brightness
 from ._sublattice_checks import no_such_sublattice, warn_of_equivalent_sublattices
 
@@ -20,12 +24,12 @@ _MAX_SUBLATTICES = 4
 class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find and fit every atomic column of scanning transmission images.
 
-    The spacing and the width of the columns are read off the image. Columns are
-    the significant maxima of a blob filter of that width, a Laplacian of Gaussian;
-    all of them are fitted at once as Gaussians on local backgrounds, neighbours'
-    tails included, with the weights of counting statistics where the image is in
-    counts. Sublattices follow from brightness and geometry together, without
-    assuming long-range order.
+    The spacing and the width of the columns are estimated from the image. Columns
+    are the significant maxima of a blob filter of that width, a Laplacian of
+    Gaussian, in the image and in the residual of a first fit. All of them are fitted
+    together as Gaussians on a smooth background, weighted by the noise of the
+    pixels, which is estimated, too. Sublattices follow from brightness and geometry
+    together, without assuming long-range order.
 
     Parameters
     ----------
@@ -41,7 +45,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     threshold : float, default=0.03
         Faintest column kept, as a share of the brightest column within about one
-        and a half spacings. Columns must also stand out from the noise.
+        and a half spacings. Columns must also stand out from the noise: by three to
+        four standard deviations, or by about two where other columns surround them
+        and they are at least half as bright as the faint columns nearby.
 
     n_sublattices : int or "auto", default="auto"
         Number of sublattices in the images, 1 to 4; a number holds for every
@@ -50,14 +56,17 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
         How positions are refined: by the Gaussian fit; by the centre of mass; or
-        not at all beyond the sub-pixel maximum of the blob filter. Only the fit
-        looks a second time for faint columns beside bright ones, and gives `sigma`,
-        `background`, `position_std` and a meaningful `converged`.
+        not at all beyond the sub-pixel maximum of the blob filter. Only with the fit
+        are faint columns searched for in the residual, and only the fit provides
+        `sigma`, `background`, `position_std` and a meaningful `converged`.
 
     shape : {"circular", "elliptical"}, default="circular"
-        What the columns are fitted with: round Gaussians, or such that may be longer
-        along one direction, which gives `ellipticity` and `ellipse_rotation`. Only
-        used with ``refine="gaussian"``.
+        Shape of the fitted Gaussians. "circular": every column has a width of its
+        own; if all columns of an image are significantly longer along a common
+        direction, by 3 % or more, as with astigmatism, drift or mistilt, they are
+        fitted with this common ellipse, and `ellipticity` and `ellipse_rotation` of
+        the sites hold it. Otherwise these are NaN. "elliptical": every column has an
+        ellipse of its own. Only used with ``refine="gaussian"``.
 
     border : {"keep", "drop"}, default="keep"
         What becomes of columns that the border of the image or of a masked region
@@ -124,6 +133,20 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     whose centre is within a pixel of the border are missed for it. Doubtful and
     unfitted positions need only lie on the area of the pixels.
 
+    *Noise.* The variance of a pixel is ``a + b * mean``, with a and b estimated for
+    each image from the residual of the fit: electrons that are counted, and detectors
+    with a gain, an offset and read noise. An image and a multiple of it, with or
+    without an offset, have the same sites with the same standard errors.
+
+    *Fit.* Where columns overlap, from a `width_` of about 0.2 `spacing_` on, all of
+    them and the background are fitted jointly by damped Gauss-Newton steps; a step
+    that increases the weighted squared residual is undone. Columns farther apart are
+    fitted by Fisher scoring [1]_, each on the image minus all others. `position_std`
+    is the Cramér–Rao bound at the fitted values, times how much the residual in the
+    band of the columns exceeds white noise. It takes the neighbours as known: where
+    `width_` is more than a quarter of `spacing_`, errors are 1.1 to 1.4 times as
+    large.
+
     *Doubtful fits* (no convergence, implausible width, no information) have
     ``converged=False`` and their centre of mass for a position. They are kept.
 
@@ -135,20 +158,19 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     A crystal in which neither brightness nor displacement alternates is one
     sublattice.
 
-    *Check.* If the sites cannot be the columns of a crystal, by the share of fits that
+    *Checks.* One warning names the cause and the remedy if columns are missed, that is,
+    if the image shows a column at places where the lattice expects one and no site
+    is; or if the sites cannot be the columns of a crystal, by the share of fits that
     did not converge, of isolated sites and of short pairs, or by the distance of
-    neighbours, one warning says so and what to do.
+    neighbours. Another one is about columns that are all so long, by 1.45 and more,
+    that they may be unresolved pairs. :meth:`AtomSites.quality` has the details.
 
     *Polarization* is the column minus the centroid of its coordination shell of
     four columns of the other sublattice, or of three or six on hexagonal lattices;
     NaN where the shell is incomplete.
 
-    The weighted fit is Fisher scoring [1]_ and `position_std` is the
-    Cramér–Rao bound at the fitted values, times how much the noise in the band of the
-    columns exceeds white noise. It takes the neighbours as known: where `width_` is
-    more than a quarter of `spacing_`, errors are 1.1 to 1.4 times as large. Images in
-    one call should share one magnification: the scale learned in `fit` is used for
-    all.
+    Images in one call should share one magnification: the scale learned in `fit` is
+    used for all.
 
     A pipeline that starts with this estimator has images as samples, and what
     follows has columns. Tools that split samples (GridSearchCV over windows,
@@ -323,6 +345,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
         spacings, widths, skewnesses = np.array(scales).T
         spacing, width = float(np.median(spacings)), float(np.median(widths))
+        if self.spacing is not None:
+            warn_of_wide_spacing(images[0], self.spacing)
         warn_of_outliers(spacings, spacing)
         warn_of_dark_columns(skewnesses)
         fits, _ = self._locate(images, masks, spacing, width, self.threshold)

@@ -6,7 +6,6 @@ from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._assembly import assemble_sites
-from ._plausibility import warn_of_implausible_sites
 from ._sublattice_checks import check_sublattice
 
 
@@ -45,8 +44,6 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         check_sublattice(self.sublattice)
 
     def _assemble(self, carried, labeled, scales, probabilities=None):
-        fits, spacings = [part.fit for part in labeled], [scale[0] for scale in scales]
-        warn_of_implausible_sites(fits, spacings)
         return assemble_sites(
             carried,
             labeled,

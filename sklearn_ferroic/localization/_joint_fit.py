@@ -15,8 +15,8 @@ from ._scoring import scoring_steps
 
 # Most rounds of a first fit and of the final one. A fit has converged when its
 # objective has decreased by less than this share in each of three rounds.
-_MAX_ROUNDS = (14, 40)
-_MIN_DECREASE = 1e-3
+_MAX_ROUNDS = (14, 60)
+_MIN_DECREASE = 4e-4
 _N_STALLED_ROUNDS = 3
 # Rounds before columns may be given up, and before a fit counts as converged.
 _PATIENCE_ROUNDS = 3

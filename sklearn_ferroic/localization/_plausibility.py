@@ -1,7 +1,5 @@
 """Check whether the located columns can be those of a crystal."""
 
-import warnings
-
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -75,31 +73,28 @@ def check_sites(positions, converged, spacing):
     return findings
 
 
-def warn_of_implausible_sites(fits, spacings):
-    """Warn once if the sites of some image cannot be right.
+def describe_implausible_sites(number, positions, converged, spacing):
+    """Describe what is wrong with the sites of an image, and what to do.
 
     Parameters
     ----------
-    fits : list of ColumnFit
-        Columns of each image.
-    spacings : list of float
-        Nearest-neighbour spacing of each image, px.
+    number : int
+        Index of the image.
+    positions, converged, spacing
+        As `check_sites` takes them.
+
+    Returns
+    -------
+    message : str
+        The text of a warning; empty if nothing is wrong.
     """
-    findings = [
-        check_sites(fit.positions, fit.converged, spacing)
-        for fit, spacing in zip(fits, spacings, strict=True)
-    ]
-    doubtful = [number for number, found in enumerate(findings) if found]
-    if not doubtful:
-        return
-    first = doubtful[0]
-    others = f", and {len(doubtful) - 1} more," if len(doubtful) > 1 else ""
-    warnings.warn(
-        f"The sites of image {first}{others} may not be its atomic columns: "
-        f"{', '.join(findings[first])}. The spacing used is {spacings[first]:.1f} px. "
+    findings = check_sites(positions, converged, spacing)
+    if not findings:
+        return ""
+    return (
+        f"The sites of image {number} may not be its atomic columns: "
+        f"{', '.join(findings)}. The spacing used is {spacing:.1f} px. "
         "Look at the sites over the image. If the spacing is wrong, pass "
         "spacing= in px; if the image shows noise or vacuum, crop or mask it; if "
-        "columns are missing, lower threshold= or use UNetAtomLocator.",
-        UserWarning,
-        stacklevel=2,
+        "columns are missing, lower threshold= or use UNetAtomLocator."
     )

@@ -19,51 +19,71 @@ _MAX_ELLIPTICITY = 1.45
 _MIN_SIGNIFICANCE = 3.0
 
 
-def warn_of_doubtful_sites(checks, alternative):
-    """Warn of images whose sites leave out columns, or are hardly columns.
+def warn_of_doubtful_sites(checks, implausible, alternative):
+    """Warn once of images whose sites leave out columns, or are hardly columns.
 
     Parameters
     ----------
     checks : list of ImageCheck
         Checks of the images.
+    implausible : list of str
+        For each image why its sites cannot be a crystal's, empty if they can.
     alternative : str
         The other locator, which may find more.
     """
     messages = []
-    for number, check in enumerate(checks):
-        n_sites = len(check.flags)
-        if n_sites < _MIN_SITES:
-            continue
-        n_missed = number_missed(check)
-        n_short = np.count_nonzero(check.flags & SiteFlag.SHORT_PAIR)
-        n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
+    for number, (check, finding) in enumerate(zip(checks, implausible, strict=True)):
         where = f"Image {number}: " if len(checks) > 1 else ""
-        if n_missed > max(_MAX_MISSED * (n_sites + n_missed), _MIN_MISSED):
-            messages.append(
-                f"{where}about {n_missed:.0f} places inside the crystal where a column "
-                f"is expected and the image shows one hold no site ({n_sites} sites). "
-                f"Try {alternative}, a lower threshold or spacing=, and look at "
-                "sites.quality()."
-            )
-        elif n_short > _MAX_SHORT * n_sites:
-            messages.append(
-                f"{where}{n_short} of {n_sites} sites are closer to another one than "
-                "the columns around: duplicates or noise. Give spacing= in px or a "
-                "higher threshold, and look at sites.quality()."
-            )
-        elif n_unconverged > _MAX_UNCONVERGED * n_sites:
-            messages.append(
-                f"{where}{n_unconverged} of {n_sites} fits cannot be trusted. Is the "
-                "spacing right (spacing= in px)? Do the columns overlap, or are they "
-                'no round spots (shape="elliptical")? Look at sites.quality().'
-            )
+        # Places that hold no column although the image shows one are the cause where
+        # the distances of the sites look wrong, too.
+        missed = _describe_misses(check, alternative)
+        doubt = finding or where + _describe_doubts(check)
+        message = where + missed if missed else doubt
+        if message != where:
+            messages.append(message)
     if messages:
-        more = f" The same holds for {len(messages) - 1} more image(s)."
+        more = f" The sites of {len(messages) - 1} more image(s) are doubtful, too."
         warnings.warn(
             messages[0] + (more if len(messages) > 1 else ""),
             UserWarning,
             stacklevel=6,
         )
+
+
+def _describe_misses(check, alternative):
+    """Describe columns that were missed, and what to do; "" if there are hardly any."""
+    n_sites, n_missed = len(check.flags), number_missed(check)
+    most = max(_MAX_MISSED * (n_sites + n_missed), _MIN_MISSED)
+    if n_sites < _MIN_SITES or n_missed <= most:
+        return ""
+    return (
+        f"about {n_missed:.0f} places inside the crystal where a column "
+        f"is expected and the image shows one hold no site ({n_sites} sites). "
+        f"Try {alternative}, a lower threshold or spacing=, and look at "
+        "sites.quality()."
+    )
+
+
+def _describe_doubts(check):
+    """Describe sites that are hardly columns, and what to do; "" if there are few."""
+    n_sites = len(check.flags)
+    if n_sites < _MIN_SITES:
+        return ""
+    n_short = np.count_nonzero(check.flags & SiteFlag.SHORT_PAIR)
+    if n_short > _MAX_SHORT * n_sites:
+        return (
+            f"{n_short} of {n_sites} sites are closer to another one than "
+            "the columns around: duplicates or noise. Give spacing= in px or a "
+            "higher threshold, and look at sites.quality()."
+        )
+    n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
+    if n_unconverged > _MAX_UNCONVERGED * n_sites:
+        return (
+            f"{n_unconverged} of {n_sites} fits cannot be trusted. Is the "
+            "spacing right (spacing= in px)? Do the columns overlap, or are they "
+            'no round spots (shape="elliptical")? Look at sites.quality().'
+        )
+    return ""
 
 
 def warn_of_long_columns(ratios):
@@ -80,8 +100,8 @@ def warn_of_long_columns(ratios):
             f"All columns of image {number} are longer along one direction than "
             f"across, by a factor of about {ratios[number]:.1f}. If they are "
             "unresolved pairs (dumbbells), each site is two columns: give the distance "
-            "within the pair by spacing= in px. If it is astigmatism or drift, the "
-            "common ellipse that is fitted accounts for it.",
+            "within the pair by spacing= in px. If it is astigmatism, drift or "
+            "mistilt, the common ellipse that is fitted accounts for it.",
             UserWarning,
             stacklevel=6,
         )

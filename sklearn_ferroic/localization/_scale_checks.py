@@ -4,8 +4,12 @@ import warnings
 
 import numpy as np
 
+from ._scale import estimate_spacing
+
 # Images whose spacings differ by more are not of one magnification.
 _MAX_SCALE_RATIO = 1.25
+# A given spacing is at most this multiple of that which the image shows.
+_MAX_GIVEN = 1.25
 # Skewness of the blob filter's response: bright columns give 0.5 to 4.
 _DARK = -0.4
 
@@ -22,6 +26,27 @@ def warn_of_dark_columns(skewnesses):
         warnings.warn(
             f"Image {skewnesses.argmin()} looks like dark columns on a bright "
             "background (bright field?). Columns are taken to be bright: give -image.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def warn_of_wide_spacing(image, spacing):
+    """Warn of a given spacing that leaves out columns between those it expects.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    spacing : float
+        Nearest-neighbour spacing that was given, px.
+    """
+    shown = estimate_spacing(image)
+    if spacing > _MAX_GIVEN * shown:
+        warnings.warn(
+            f"spacing={spacing:.4g} px was given, but the image shows columns "
+            f"{shown:.1f} px apart: those in between are left out. Give the distance "
+            "of nearest neighbours, or leave it to be estimated.",
             UserWarning,
             stacklevel=2,
         )

@@ -37,7 +37,7 @@ from ._neighbors import Nearest, cage_displacement
 _NEIGHBOR_REACH = 1.28
 _BOND_SCATTER = 0.15
 # Columns that come closer than that belong to a lattice finer than was thought.
-_MIN_SPACING = 0.8
+_MIN_SPACING = 0.9
 # Two sublattices differ by this much in log brightness at least, by this many times
 # the scatter within them, and neighbours seldom have the same label. Chance alone
 # separates crystals of m columns by about 1 / sqrt(m), as each chooses its label 0.

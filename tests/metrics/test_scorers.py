@@ -82,10 +82,11 @@ def test_a_trained_model_scores_well(fitted, split, sites, truth, score_all):
     scores = score_all(fitted("mixture"), split[1])
     assert scores["rotation_equivariance"] > 0.8
     assert scores["spatial_coherence"] > 0.3
+    # Two epochs are too few to draw windows; noise is a quarter of their variance.
+    trained = make_pipeline(patches(), vae(max_epochs=20)).fit(sites[split[0]])
     polar = split[1][truth[split[1]] >= 0]
-    assert metrics.reconstruction_scorer(fitted("mixture"), sites[polar]) > 0.2
-    # a cell without a direction is drawn at its mean angle, which fits less
-    assert scores["reconstruction"] > 0.1
+    for part in (polar, split[1]):
+        assert 0.5 < metrics.reconstruction_scorer(trained, sites[part]) < 0.75
     assert scores["circular_correlation"] > 0.7
     assert scores["neg_angular_error"] > -0.5
     assert scores["evidence"] > 0
