@@ -1,5 +1,8 @@
 """Experimental images, where they are at hand."""
 
+import csv
+import functools
+import warnings
 from pathlib import Path
 
 import h5py
@@ -13,6 +16,34 @@ from sklearn_ferroic.datasets import load_image
 from sklearn_ferroic.localization._scale import estimate_spacing
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+# Places where it was once wrong whether a column is there, or which one: judged by eye.
+PLACES = Path(__file__).parents[2] / "benchmarks" / "real_places.csv"
+
+
+@functools.cache
+def locate(name):
+    """Locate the columns of a file with default arguments, or skip the test."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip("no experimental image at hand")
+    data = load_image(path)
+    if "abf" in name:
+        data = -np.asarray(data.image, dtype=float)
+    locator = AtomLocator()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sites = locator.fit_transform(data)
+    return locator, sites, [str(one.message) for one in caught]
+
+
+def places_of(name):
+    """Read the places of one image that were judged by eye."""
+    with open(PLACES, newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["file"] == name]
+    return [
+        ((float(line["row"]), float(line["col"])), line["column"], line["label"])
+        for line in lines
+    ]
 
 
 def coverage(positions, shape, spacing, margin=0):
@@ -124,3 +155,105 @@ def test_spacing_of_multislice_images(name):
     distance = cKDTree(positions).query(positions, 5)[0][:, 1:]
     expected = np.median(distance.mean(axis=1))
     assert estimate_spacing(image) == pytest.approx(expected, rel=0.03)
+
+
+# Columns farther than a margin (px) from the border, by sublattice, counted on overlays
+# of the whole image. The margins avoid columns where the lattice permits; where it does
+# not, a column or two at the margin may be on either side.
+@pytest.mark.parametrize(
+    ("name", "margin", "counts", "tolerance"),
+    [
+        ("real/acq18.emd", 30.0, [827, 830], 2),
+        ("real/cdte_twin.dm3", 39.7, [534], 2),  # unresolved dumbbells
+        ("real/dso.png", 36.0, [380, 361], 0),
+        ("real/gold_gb.png", 25.4, [584], 1),
+        ("real/pzo.dm3", 16.8, [345, 346], 1),
+        ("real/si110_png.png", 45.3, [136], 0),  # unresolved dumbbells
+        ("real/stemfit_image.tif", 13.7, [7152, 7113], 2),
+        ("real/sto_16_1.ser", 37.3, [576, 536], 0),
+        ("real/vecmap_sample_abf.dm3", 20.1, [127, 128], 0),
+        ("nsmo_haadf.tif", 14.0, [1806, 1808], 2),
+        ("srtio3_adf.hspy", 24.5, [84, 96], 0),
+    ],
+)
+def test_columns_seen_by_eye(name, margin, counts, tolerance):
+    _, sites, messages = locate(name)
+    interior = sites.interior(margin)
+    found = np.bincount(interior.sublattice, minlength=len(counts))
+    assert found == pytest.approx(counts, abs=tolerance)
+    dumbbells = "cdte" in name or "si110" in name
+    assert len(messages) == dumbbells
+    assert all("dumbbells" in message for message in messages)
+    assert interior.converged.mean() > 0.98
+    missed = sites.quality().suspected_misses.positions
+    last = np.array(sites.images[0].shape) - 1
+    assert not np.any(np.minimum(missed, last - missed).min(axis=1) > margin)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["acq18.emd", "cdte_twin.dm3", "gold_gb.png", "ni_m3b2.tif", "stemfit_image.tif"],
+)
+def test_places_judged_by_eye(name):
+    locator, sites, _ = locate(f"real/{name}")
+    places = places_of(Path(name).stem)
+    assert places
+    tree = cKDTree(sites.positions)
+    wrong = []
+    for position, column, label in places:
+        distance, nearest = tree.query(position)
+        found = distance < 0.3 * locator.spacing_
+        if column != "unsure" and found != (column == "yes"):
+            wrong.append((position, "no site" if column == "yes" else "no column"))
+        elif found and label and sites.sublattice[nearest] != int(label):
+            wrong.append((position, "wrong label"))
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["real/acq18.emd", "real/dso.png", "real/pzo.dm3", "real/stemfit_image.tif",
+     "real/sto_16_1.ser", "real/vecmap_sample_abf.dm3", "nsmo_haadf.tif"],
+)  # fmt: skip
+def test_cations_of_perovskites_alternate(name):
+    locator, sites, _ = locate(name)
+    interior = sites.interior(1.5 * locator.spacing_)
+    _, nearest = cKDTree(sites.positions).query(interior.positions, 5)
+    around = sites.sublattice[nearest[:, 1:]]
+    alternates = (around != interior.sublattice[:, None]).all(axis=1)
+    assert alternates.mean() > 0.999
+    a, b = (np.median(interior.amplitude[interior.sublattice == k]) for k in (0, 1))
+    assert b < a
+
+
+def test_annular_bright_field():
+    _, sites, messages = locate("real/atomap_abf.hdf5")
+    assert messages == []
+    interior = sites.interior(30.7)
+    assert len(interior) == 261
+    # 7 x 11 Sr columns; Ti/O columns have 0.7 and O columns 0.55 of their amplitude.
+    strontium = interior.amplitude > 0.85 * np.quantile(interior.amplitude, 0.9)
+    assert strontium.sum() == 77
+    assert np.all(interior.sublattice[strontium] == 0)
+    image = sites.images[0]
+    three = AtomLocator(n_sublattices=3).fit_transform(image).interior(30.7)
+    assert np.bincount(three.sublattice).tolist() == [7 * 11, 8 * 11, 8 * 12]
+
+
+def test_metal_beside_boride():
+    _, sites, messages = locate("real/ni_m3b2.tif")
+    assert messages == []
+    interior = sites.interior(29.7)
+    # Five faint sites at the interface may be columns or not.
+    assert len(interior) == pytest.approx(3420, abs=4)
+    # The interface runs from row 690 on the left to row 600 on the right. The metal
+    # below is of one kind.
+    metal = sites[sites.positions[:, 0] > 720].interior(10)
+    assert len(metal) > 1400
+    assert np.all(metal.sublattice == 0)
+    # In the boride, away from the interface, a column is faint or bright compared with
+    # the brightest one around.
+    boride = sites[sites.positions[:, 0] < 520].interior(10)
+    _, near = cKDTree(boride.positions).query(boride.positions, 9)
+    share = boride.amplitude / boride.amplitude[near].max(axis=1)
+    assert np.mean((share < 0.6) == (boride.sublattice == 1)) > 0.998
