@@ -173,8 +173,8 @@ def fit_columns(
 
 def _measure_modes(windows, state, pixels):
     """Project the residual on deformations of the columns, for the errors."""
-    rows, *squares = project_residual(windows, pixels, state)
-    state.modes = np.column_stack([state.table[rows, AMPLITUDE], *squares])
+    rows, projections = project_residual(windows, pixels, state)
+    state.modes = np.column_stack([state.table[rows, AMPLITUDE], projections])
 
 
 def _learn_shape(windows, state, pixels):

@@ -60,9 +60,9 @@ class ColumnFit(NamedTuple):
         sigma is then the geometric mean of both. None of round columns.
     typical : Typical or None
         What is typical of the image; None without a fit.
-    modes : ndarray of shape (m, 3) or None
-        Amplitudes of columns, and mean squares of the projections of their residual on
-        quadrupoles and hexapoles over the expected ones; None of first fits.
+    modes : ndarray of shape (m, 5) or None
+        Amplitudes of columns, and the projections of their residual on quadrupoles and
+        hexapoles over the expected standard deviations; None of first fits.
     """
 
     table: np.ndarray

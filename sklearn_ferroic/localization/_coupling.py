@@ -189,7 +189,9 @@ class JointEquations:
 
 def _projected_ratio(modes, observed, simulated):
     """Return the ratio of mean squared projections, 1 if it is not significant."""
-    seen = np.concatenate([mode @ observed for mode in modes])
+    seen = [mode @ observed for mode in modes]
+    # What all columns have in common moves none of them.
+    seen = np.concatenate([part - np.median(part) for part in seen])
     expected = np.concatenate([mode @ rest for rest in simulated for mode in modes])
     limit = _MAX_SQUARE * max(float(np.median(seen**2)), 1e-30)
     ratio = np.minimum(seen**2, limit).mean() / max((expected**2).mean(), 1e-30)
@@ -207,11 +209,14 @@ class _RadialSpectrum:
         n_rings = int(np.clip(min(self.shape) // 8, 3, _MAX_RINGS))
         self.ring = np.minimum((2 * n_rings * frequency).astype(np.intp), n_rings)
         self.size = np.maximum(np.bincount(self.ring.ravel()), 1)
+        self.window = np.outer(*(np.hanning(n + 2)[1:-1] for n in self.shape))
 
     def measure(self, image):
         """Return the median power of each ring: lines and reflections do not count."""
-        power = np.abs(np.fft.rfft2(image.reshape(self.shape))) ** 2
-        power = power.ravel() / np.prod(self.shape)
+        # A window keeps reflections of the lattice out of the frequencies around.
+        image = image.reshape(self.shape) * self.window
+        power = np.abs(np.fft.rfft2(image)) ** 2
+        power = power.ravel() / np.sum(self.window**2)
         order = np.argsort(self.ring.ravel(), kind="stable")
         rings = np.split(power[order], np.cumsum(self.size)[:-1])
         # The median of an exponential distribution is log 2 of its mean.

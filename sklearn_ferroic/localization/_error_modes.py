@@ -44,13 +44,13 @@ def project_residual(windows, pixels, state):
     -------
     rows : ndarray of int of shape (m,)
         The columns that were looked at.
-    quadrupole, hexapole : ndarray of shape (m,)
-        Mean squares of the two projections of either kind, over the expected ones.
+    projections : ndarray of shape (m, 4)
+        On two quadrupoles and two hexapoles, over their expected standard deviations.
     """
     good = windows.whole & ~state.spoilt & np.isfinite(state.std).all(axis=1)
     rows = np.flatnonzero(good)
     rows = rows[:: max(1, len(rows) // _N_COLUMNS)]
-    squares = np.empty((2, len(rows)))
+    projections = np.empty((len(rows), 4))
     done = 0
     for part in windows.chunks(rows):
         table = state.table[part]
@@ -62,19 +62,14 @@ def project_residual(windows, pixels, state):
         pull = windows.cut(pixels.pull, part) * shape
         weight = windows.cut(pixels.weight, part) * shape**2
         uu, vv = u * u, v * v
-        modes = (
-            (vv - uu, 2 * u * v),
-            (v * (vv - 3 * uu), u * (3 * vv - uu)),
-        )
-        for number, pair in enumerate(modes):
-            ratio = [
-                np.einsum("np,np->n", pull, mode) ** 2
-                / np.maximum(np.einsum("np,np->n", weight, mode * mode), 1e-30)
-                for mode in pair
-            ]
-            squares[number, done : done + len(part)] = np.mean(ratio, axis=0)
+        modes = (vv - uu, 2 * u * v, v * (vv - 3 * uu), u * (3 * vv - uu))
+        for number, mode in enumerate(modes):
+            power = np.einsum("np,np->n", weight, mode * mode)
+            projections[done : done + len(part), number] = np.einsum(
+                "np,np->n", pull, mode
+            ) / np.sqrt(np.maximum(power, 1e-30))
         done += len(part)
-    return rows, *squares
+    return rows, projections
 
 
 def error_scale(amplitude, modes, inflation):
@@ -84,9 +79,8 @@ def error_scale(amplitude, modes, inflation):
     ----------
     amplitude : ndarray of shape (n,)
         Amplitudes of all columns of an image.
-    modes : ndarray of shape (m, 3)
-        Amplitude of columns, and their mean squared projections on quadrupoles and
-        hexapoles.
+    modes : ndarray of shape (m, 5)
+        Amplitude of columns, and the projections of their residual.
     inflation : float
         What to scale by where there are too few of these.
 
@@ -131,7 +125,9 @@ def _variance_ratio(modes):
     factor (sigma² / (sigma² + b²))^(k + 1): from orders two and three follows order
     one, in which columns move.
     """
-    quadrupole, hexapole = (_clipped_mean(part) for part in modes[:, 1:].T)
+    # What all columns of a kind have in common moves none of them.
+    squares = (modes[:, 1:] - np.median(modes[:, 1:], axis=0)) ** 2
+    quadrupole, hexapole = _clipped_mean(squares[:, :2]), _clipped_mean(squares[:, 2:])
     # Two projections of a column of either order.
     std = 1 / np.sqrt(len(modes))
     step = np.log(quadrupole / hexapole)

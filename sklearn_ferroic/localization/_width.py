@@ -21,6 +21,7 @@ _WIDTH_LIMITS = (0.5, 1.6)
 # Fits until the width that columns are fitted with is that which they have, to within
 # this share.
 _MAX_ROUNDS = 4
+_WIDEST_SPACINGS = 0.22
 _MAX_CHANGE = 0.04
 
 
@@ -59,7 +60,9 @@ def estimate_width(image, valid, spacing):
         )
         before, width = width, typical_sigma(fit, width)
         # The fit sees of each column what its width makes it expect.
-        if not abs(width / before - 1) > _MAX_CHANGE:
+        # Where they overlap, it grows at the cost of the background.
+        is_known = abs(width / before - 1) < _MAX_CHANGE
+        if is_known or not width < _WIDEST_SPACINGS * spacing:
             break
         table = fit.table
     if np.isnan(width):
