@@ -30,7 +30,13 @@ from ._columns import (
 from ._filters import blob_response, noise_response, smooth
 from ._floor import FIRST_GLANCE, Floor
 from ._hot_pixels import value_span
-from ._peaks import find_peaks, trough_power
+from ._peaks import (
+    COMPANY_REACH,
+    Crowding,
+    find_peaks,
+    measure_crowding,
+    trough_power,
+)
 from ._sample import Blocks
 from ._windows import matched_significance, render_columns
 
@@ -121,6 +127,8 @@ class Calibration(NamedTuple):
         Columns are looked for in bins of this side, px.
     first : FirstLook or None
         First look at the columns of the binned image in that unit, if there was one.
+    crowding : Crowding, default=Crowding()
+        How close columns are.
     """
 
     typical: Typical
@@ -129,6 +137,7 @@ class Calibration(NamedTuple):
     unit: float
     side: int = 1
     first: FirstLook | None = None
+    crowding: Crowding = Crowding()
 
     @property
     def noise(self):
@@ -211,7 +220,11 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     matched = significance_of(
         fit, image, valid, fit.typical.noise, inflation, width, model=model
     )
-    limit = _limit_of_significance(matched / inflation, fit.table[:, AMPLITUDE])
+    limit = _limit_of_significance(matched / inflation, fit, spacing)
+    clear = matched / inflation > 2 * CLEAR
+    crowding = measure_crowding(
+        fit.positions[clear], fit.table[clear, AMPLITUDE], spacing
+    )
     first = None
     if is_small:
         level = noise_response(blob_width) * inflation
@@ -221,7 +234,7 @@ def calibrate(image, valid, spacing, width, shape="circular"):
             first = FirstLook(fit.take(seen), matched[seen], rest, left)
     typical = bin_typical(fit.typical, 1 / side**2)
     typical = typical._replace(span=(span[0] / unit, span[1] / unit))
-    return Calibration(typical, inflation, limit, unit, side, first)
+    return Calibration(typical, inflation, limit, unit, side, first, crowding)
 
 
 def _view(image, valid, unit, side, blocks, blob_width):
@@ -252,16 +265,20 @@ def _inflation(model, left, valid, typical, spacing, blob_width):
     return float(max(1.0, np.sqrt(power) / noise_response(blob_width)))
 
 
-def _limit_of_significance(significance, height):
+def _limit_of_significance(significance, fit, spacing):
     """Return the significance that makes a column, by that of the clear ones.
 
-    Maxima of noise around a few bright columns are not among these.
+    Maxima of noise around a few bright columns, or far from all, are not among these.
     """
-    clear = significance > CLEAR
+    clear, height = significance > CLEAR, fit.table[:, AMPLITUDE]
     if np.count_nonzero(clear) < _MIN_CLEAR:
         return CLEAR
-    bright = np.quantile(height[clear], 0.95)
-    clear &= height > LEAST_SHARE * bright
+    clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
+    very_clear = significance > 2 * CLEAR
+    if np.count_nonzero(very_clear) >= _MIN_CLEAR:
+        # The third nearest: the first may be the column itself.
+        distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
+        clear &= distance[:, 2] < COMPANY_REACH * spacing
     if np.count_nonzero(clear) < _MIN_CLEAR:
         return CLEAR
     faintest = np.quantile(significance[clear], 0.05, method="lower")

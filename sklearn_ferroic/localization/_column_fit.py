@@ -119,9 +119,7 @@ def fit_columns(
     windows = ColumnWindows(image, table, width, valid)
     pixels = Pixels(windows)
     state = ColumnState(start, image.shape, spacing, width, elliptical)
-    if len(table) and (
-        width > _MAX_WIDTH_SPACINGS * spacing or is_crowded(state.table)
-    ):
+    if len(table) and _overlap(start, spacing, width):
         return _fit_jointly(
             windows, state, pixels, width_scatter, learns=learns, first_look=first_look
         )
@@ -197,6 +195,13 @@ def _fit_jointly(windows, state, pixels, width_scatter, *, learns, first_look):
     if learns:
         _learn_shape(windows, state, pixels)
     return state.finish()
+
+
+def _overlap(start, spacing, width):
+    """Check whether columns overlap so much that they are to be fitted jointly."""
+    if start.ellipse is not None:
+        width = width * np.sqrt(np.median(start.ellipse[:, 0]))
+    return width > _MAX_WIDTH_SPACINGS * spacing or is_crowded(start.columns)
 
 
 def _common_ellipse(typical, n):

@@ -157,7 +157,8 @@ class ColumnState:
 
     def note_change(self, before):
         """Note how much the columns have changed, in standard errors."""
-        change = np.abs(self.table - before)[:, : self.n_parameters] / self.std
+        change = np.abs(self.table - before)[:, : self.n_parameters]
+        change /= np.where(self.std > 0, self.std, np.nan)
         change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= 0.1
         self.step_size = np.nan_to_num(change).max(axis=1)
 

@@ -6,13 +6,7 @@ from scipy.spatial import cKDTree
 from ._calibration import CLEAR, LEAST_SHARE
 from ._columns import AMPLITUDE, COL, ROW
 from ._neighbors import neighbor_pairs
-from ._peaks import (
-    COMPANY_REACH,
-    Crowding,
-    brightest_near,
-    drop_crowded,
-    measure_crowding,
-)
+from ._peaks import COMPANY_REACH, brightest_near, drop_crowded
 
 # A faint column has at least so many neighbours within a spacing and a half.
 _MIN_COMPANY = 2
@@ -23,9 +17,6 @@ _AROUND_REACH = 1.3
 _MAX_LOPSIDED = 0.5
 # Weak columns stand so far from all others, in spacings, and so far above the noise.
 _WEAK_DISTANCE = 0.7
-# Least distance from a bright column, in spacings, of those that show how close columns
-# are.
-_LENIENT_DISTANCE = 0.6
 _WEAKEST = 1.0
 # Between these signals over noise are at least so many of the surrounded columns, and
 # such a share of them; their median is that high, or they are noise in vacancies.
@@ -114,7 +105,7 @@ def stand_apart(fit, significance, calibration, spacing):
     rows : ndarray of int of shape (n_columns,)
         Which candidates are columns, in order.
     """
-    crowding = _crowding(fit, significance, calibration, spacing)
+    crowding = calibration.crowding
     firm = _firm(fit, significance, calibration, spacing, crowding)
     if not firm.size:
         return firm
@@ -167,16 +158,6 @@ def _surrounded(places, positions, spacing):
     n_near = near.sum(axis=1)
     lopsided = np.hypot(*offset.sum(axis=1).T) > _MAX_LOPSIDED * n_near
     return (n_near >= _MIN_AROUND) & ~lopsided
-
-
-def _crowding(fit, significance, calibration, spacing):
-    """Measure how close clear columns of the image are to each other."""
-    clear = significance > 2 * CLEAR
-    lenient = Crowding(faint=_LENIENT_DISTANCE)
-    places = fit.take(clear)
-    rows = _firm(places, significance[clear], calibration, spacing, lenient)
-    places = places.take(rows)
-    return measure_crowding(places.positions, places.table[:, AMPLITUDE], spacing)
 
 
 def _firm(fit, significance, calibration, spacing, crowding):

@@ -182,7 +182,8 @@ class JointEquations:
                 continue
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
             rows = rows[:: max(1, len(rows) // _N_PROJECTED)]
-            modes, _ = self.images.modes(table, rows)
+            # Elliptical columns have their quadrupoles fitted.
+            modes = self.images.modes(table, rows)[int(state.fits_stretch)]
             inflation[kind] = scatter.mean() * _projected_ratio(modes, pull, left)
         return inflation
 

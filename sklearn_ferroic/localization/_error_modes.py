@@ -62,7 +62,10 @@ def project_residual(windows, pixels, state):
         pull = windows.cut(pixels.pull, part) * shape
         weight = windows.cut(pixels.weight, part) * shape**2
         uu, vv = u * u, v * v
-        modes = (vv - uu, 2 * u * v, v * (vv - 3 * uu), u * (3 * vv - uu))
+        hexapoles = (v * (vv - 3 * uu), u * (3 * vv - uu))
+        # Elliptical columns have their quadrupoles fitted.
+        quadrupoles = hexapoles if state.fits_stretch else (vv - uu, 2 * u * v)
+        modes = (*quadrupoles, *hexapoles)
         for number, mode in enumerate(modes):
             power = np.einsum("np,np->n", weight, mode * mode)
             projections[done : done + len(part), number] = np.einsum(

@@ -18,6 +18,8 @@ _MIN_KNOWN = 30
 _USUAL_QUANTILE = 0.1
 _SHARE_OF_USUAL = 0.86
 _ALIKE_RANGE = (0.45, 0.7)
+# Faint columns nearer to a bright one are not asked how close columns are.
+_LENIENT_DISTANCE = 0.6
 _FAINT_RANGE = (0.55, 0.75)
 _FAINT = 0.35
 # Two maxima closer than this share of the spacing are one blob.
@@ -189,6 +191,10 @@ def measure_crowding(positions, height, spacing):
         Least distances of columns of this image.
     """
     pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
+    lenient = Crowding(faint=_LENIENT_DISTANCE)
+    keep = drop_crowded(positions, height, pairs, distance, spacing, lenient)
+    kept = keep[pairs].all(axis=1)
+    pairs, distance = pairs[kept], distance[kept]
     bright, dim = _by_height(pairs, height)
     is_faint = height[dim] < _FAINT * height[bright]
     limits, usual = list(Crowding()), None

@@ -297,6 +297,7 @@ def test_masked_columns_do_not_count_in_the_score(columns):
 @pytest.mark.filterwarnings("ignore:.* fits cannot be trusted")
 @pytest.mark.parametrize("truth_of", ["film", "columns"])
 @pytest.mark.filterwarnings("ignore:The sites of image:UserWarning")
+@pytest.mark.filterwarnings("ignore:spacing=20 px was given:UserWarning")
 def test_the_best_score_is_nearly_the_best_f1(columns, truth_of):
     if truth_of == "film":
         truths = [
