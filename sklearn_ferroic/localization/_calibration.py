@@ -48,6 +48,8 @@ CLEAR = 4.0
 _FAINT = 3.0
 _FAINTEST_CLEAR = (5.0, 7.0)
 _MIN_CLEAR = 20
+# Very clear columns are typical of the image if there are so many for each clear one.
+_TYPICAL_SHARE = 0.3
 # Columns have at least this share of the height of the brightest ones of the image.
 LEAST_SHARE = 0.02
 # Amplitudes so many times CLEAR standard errors are clear without another look, of
@@ -275,7 +277,8 @@ def _limit_of_significance(significance, fit, spacing):
         return CLEAR
     clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
     very_clear = significance > 2 * CLEAR
-    if np.count_nonzero(very_clear) >= _MIN_CLEAR:
+    n_typical = _TYPICAL_SHARE * np.count_nonzero(clear)
+    if np.count_nonzero(very_clear) >= max(_MIN_CLEAR, n_typical):
         # The third nearest: the first may be the column itself.
         distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
         clear &= distance[:, 2] < COMPANY_REACH * spacing

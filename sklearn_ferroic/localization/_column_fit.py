@@ -118,7 +118,7 @@ def fit_columns(
     start = ColumnFit(table, None, None, ellipse, typical)
     windows = ColumnWindows(image, table, width, valid)
     pixels = Pixels(windows)
-    state = ColumnState(start, image.shape, spacing, width, elliptical)
+    state = ColumnState(start, image.shape, spacing, width, elliptical, first_look)
     if len(table) and _overlap(start, spacing, width):
         return _fit_jointly(
             windows, state, pixels, width_scatter, learns=learns, first_look=first_look

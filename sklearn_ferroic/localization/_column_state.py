@@ -16,8 +16,9 @@ from ._columns import (
 )
 from ._scoring import MIN_WILD
 
-# Narrowest column in units of the width, and the longest ellipse.
-_MIN_SIGMA = 0.45
+# Narrowest column in units of the width, and in first fits of columns of a width of so
+# many spacings; and the longest ellipse.
+_MIN_SIGMA, _WIDE_SPACINGS = (0.45, 0.6), 0.22
 _MAX_RATIO = 2.5
 # No column grows to more than so many times the height that it starts from.
 _MAX_GROWTH = 10
@@ -45,12 +46,16 @@ class ColumnState:
         Nearest-neighbour spacing and typical sigma, px.
     fits_stretch : bool, default=False
         Whether each column has a stretch of its own to fit.
+    first_look : bool, default=False
+        Whether this is a first fit, which is not to go astray.
     """
 
-    def __init__(self, start, shape, spacing, width, fits_stretch=False):
+    def __init__(
+        self, start, shape, spacing, width, fits_stretch=False, first_look=False
+    ):
         self.start, self.table = start.columns, start.columns.copy()
         self.level, self.typical = start.table[:, BACKGROUND], start.typical
-        self.low, self.high = _bounds(start.table, shape, spacing, width)
+        self.low, self.high = _bounds(start.table, shape, spacing, width, first_look)
         self.spacing = spacing
         self.alone = spacing >= _ALONE * width and not self.is_elliptical
         self.overlap = strength_of_overlap(spacing, width)
@@ -215,7 +220,7 @@ class ColumnState:
         return ColumnFit(table, std, converged, ellipse, self.typical, self.modes)
 
 
-def _bounds(start, shape, spacing, width):
+def _bounds(start, shape, spacing, width, first_look):
     start = start[:, : SIGMA + 1]
     low, high = start.copy(), start.copy()
     low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _MAX_GROWTH * start[:, AMPLITUDE]
@@ -225,5 +230,8 @@ def _bounds(start, shape, spacing, width):
         at_end = start[:, axis] > shape[axis - ROW] - 1 - spacing
         low[:, axis] -= np.where(at_start, 1, 0.4) * spacing
         high[:, axis] += np.where(at_end, 1, 0.4) * spacing
-    low[:, SIGMA], high[:, SIGMA] = max(_MIN_SIGMA * width, 0.3), 2 * width
+    # Where columns overlap, the background may take what narrow ones leave.
+    is_wide = first_look and width > _WIDE_SPACINGS * spacing
+    narrowest = _MIN_SIGMA[is_wide] * width
+    low[:, SIGMA], high[:, SIGMA] = max(narrowest, 0.3), 2 * width
     return low, high

@@ -24,9 +24,9 @@ _WEAK_RANGE = (1.5, 6.0)
 _MIN_WEAK = 20
 _MIN_SHARE = 0.25
 _MIN_MEDIAN = 2.5
-# A column is faint below this share of the brightest one near it. Where there are at
-# least so many faint ones, a candidate among them is a column if it is this significant
-# and has this share of the height of the lower quarter of the nearest few.
+# A column is faint below this share of the brightest one near it. A candidate at an
+# expected place is a column if it is this significant and has this share of the height
+# of the lower quarter of the nearest few: of faint ones, if there are so many of them.
 _FAINT_SHARE = 0.5
 _MIN_FAINT = 20
 _N_KIND = 8
@@ -115,13 +115,16 @@ def stand_apart(fit, significance, calibration, spacing):
     height = fit.table[:, AMPLITUDE]
     least = max(_WEAK_DISTANCE, crowding.faint)
     weak = weak[has_room(places[weak], height[weak], known, spacing, least)]
-    faint = firm[around[firm] & _is_faint(fit, firm, spacing)]
+    kind = firm[around[firm]]
+    is_faint = _is_faint(fit, kind, spacing)
+    if np.count_nonzero(is_faint) >= _MIN_FAINT:
+        kind = kind[is_faint]
     least = np.full(len(weak), np.inf)
-    if len(faint) >= _MIN_FAINT:
+    if len(kind) >= _MIN_FAINT:
         # An expected place, and as bright as its kind.
-        n_asked = min(_N_KIND, len(faint))
-        _, near = cKDTree(places[faint]).query(places[weak], k=[*range(1, n_asked + 1)])
-        least = _MIN_KIND_SHARE * np.quantile(height[faint[near]], 0.25, axis=1)
+        n_asked = min(_N_KIND, len(kind))
+        _, near = cKDTree(places[kind]).query(places[weak], k=[*range(1, n_asked + 1)])
+        least = _MIN_KIND_SHARE * np.quantile(height[kind[near]], 0.25, axis=1)
     chosen = (height[weak] > least) & (significance[weak] > _LEAST_SIGNIFICANCE)
     if is_drowning(calibration):
         drowned = _weak_limit(significance[[*weak, *firm[around[firm]]]])
