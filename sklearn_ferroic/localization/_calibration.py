@@ -60,7 +60,7 @@ _USUAL = 0.3
 # bright ones: columns of light atoms are narrower.
 _FILTER_WIDTHS = (1.0, 0.7)
 # Fits until the common stretch of the columns is known, and what change counts as none.
-_MAX_STRETCH_ROUNDS = 4
+_MAX_STRETCH_ROUNDS = 6
 _STRETCH_TOLERANCE = 0.02
 # Columns so many widths apart do not overlap.
 _OVERLAP = 8
@@ -131,6 +131,8 @@ class Calibration(NamedTuple):
         First look at the columns of the binned image in that unit, if there was one.
     crowding : Crowding, default=Crowding()
         How close columns are.
+    least : float, default=0.0
+        Least height of a column anywhere in the binned image.
     """
 
     typical: Typical
@@ -140,6 +142,7 @@ class Calibration(NamedTuple):
     side: int = 1
     first: FirstLook | None = None
     crowding: Crowding = Crowding()
+    least: float = 0.0
 
     @property
     def noise(self):
@@ -227,6 +230,9 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     crowding = measure_crowding(
         fit.positions[clear], fit.table[clear, AMPLITUDE], spacing
     )
+    least = 0.0
+    if clear.any():
+        least = LEAST_SHARE * float(np.quantile(fit.table[clear, AMPLITUDE], 0.95))
     first = None
     if is_small:
         level = noise_response(blob_width) * inflation
@@ -236,7 +242,7 @@ def calibrate(image, valid, spacing, width, shape="circular"):
             first = FirstLook(fit.take(seen), matched[seen], rest, left)
     typical = bin_typical(fit.typical, 1 / side**2)
     typical = typical._replace(span=(span[0] / unit, span[1] / unit))
-    return Calibration(typical, inflation, limit, unit, side, first, crowding)
+    return Calibration(typical, inflation, limit, unit, side, first, crowding, least)
 
 
 def _view(image, valid, unit, side, blocks, blob_width):

@@ -53,8 +53,7 @@ _MAX_WIDTH_SPACINGS = 0.22
 # axes, and that in standard errors.
 _MIN_STRETCH = 0.03
 _MIN_STRETCH_STD = 4
-# So few columns are painted anew by themselves.
-_FEW = 0.2
+_OVERRELAXATION = 2.0
 # So many spacings around columns that have been given up, others are fitted anew.
 _BESIDE = 3
 # Their pixels, above this share of a column's height, tell no background.
@@ -124,7 +123,7 @@ def fit_columns(
             windows, state, pixels, width_scatter, learns=learns, first_look=first_look
         )
     n_rounds = _count_rounds(state, first_look)
-    expected, painted, moved = np.empty(windows.shape, dtype=np.float32), None, None
+    expected = np.empty(windows.shape, dtype=np.float32)
     for turn in range(n_rounds + _MAX_EXTRA_ROUNDS if len(table) else 0):
         for_all = turn < n_rounds
         patience = max(1, n_rounds - 2)
@@ -133,14 +132,8 @@ def fit_columns(
             break
         if turn == 0:
             _fit_background(windows, state)
-        # Those alone do not see that others have moved, unless these are given up.
-        changed = active if state.alone and not state.spoilt.any() else moved
-        few = not for_all and len(changed) < _FEW * len(table)
-        if few:
-            _repaint(windows, expected, painted, state.table, changed)
-        else:
-            np.add(windows.render(state.table), state.background, out=expected)
-        pixels.update(expected, state.typical, sparse=few)
+        np.add(windows.render(state.table), state.background, out=expected)
+        pixels.update(expected, state.typical)
         # After its last round, a first look has no use for another background.
         if for_all and 0 < turn < n_rounds - first_look:
             _touch_up_background(windows, state, pixels)
@@ -153,11 +146,9 @@ def fit_columns(
         if learns:
             misfit = float(np.median(state.misfit[:, 0]))
             state.typical = state.typical._replace(misfit=misfit)
-        painted, moved = state.table, active
         state.take_steps(active, step)
         if turn == patience:
             state.give_up(_BESIDE * spacing, windows.whole)
-            moved = np.arange(len(table))
             if state.spoilt.any():
                 _leave_out_defects(windows, state)
     if learns and len(table):
@@ -179,8 +170,6 @@ def _learn_shape(windows, state, pixels):
     """Note the level under the columns, and their common stretch."""
     stretch = (0.0, 0.0)
     if not state.fits_stretch:
-        if not pixels.ready:
-            pixels.update(pixels.expected, state.typical)
         stretch = _updated_stretch(windows, state, pixels)
     level = float(np.median(state.level))
     state.typical = state.typical._replace(level=level, stretch=stretch)
@@ -242,6 +231,9 @@ def _updated_stretch(windows, state, pixels):
     if not state.is_elliptical:
         table = np.hstack([table, np.zeros((len(table), 2))])
     step, std = common_stretch_step(windows, table, pixels)
+    if state.overlap > 0:
+        # A joint fit hides half of it in the columns around.
+        step = _OVERRELAXATION * step
     stretch = np.add(state.typical.stretch, step)
     least = max(_MIN_STRETCH, _MIN_STRETCH_STD * std)
     return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)
@@ -324,15 +316,6 @@ def _touch_up_background(windows, state, pixels):
     pixels.shift(change)
     state.background += change
     state.level += gain * (level - state.level)
-
-
-def _repaint(windows, expected, before, after, rows):
-    """Bring the expected image up to date where a few columns have changed."""
-    for part in windows.chunks(rows):
-        for table, sign in ((after, 1), (before, -1)):
-            shape = windows.gaussians(table, part)
-            shape *= sign * table[part, AMPLITUDE, None].astype(np.float32)
-            windows.add(expected, part, shape)
 
 
 def _learn_noise(windows, state, pixels, expected):

@@ -232,6 +232,6 @@ def _bounds(start, shape, spacing, width, first_look):
         high[:, axis] += np.where(at_end, 1, 0.4) * spacing
     # Where columns overlap, the background may take what narrow ones leave.
     is_wide = first_look and width > _WIDE_SPACINGS * spacing
-    narrowest = _MIN_SIGMA[is_wide] * width
+    narrowest = _MIN_SIGMA[int(is_wide)] * width
     low[:, SIGMA], high[:, SIGMA] = max(narrowest, 0.3), 2 * width
     return low, high

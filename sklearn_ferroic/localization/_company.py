@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._calibration import CLEAR, LEAST_SHARE
+from ._calibration import CLEAR
 from ._columns import AMPLITUDE, COL, ROW
 from ._neighbors import neighbor_pairs
 from ._peaks import COMPANY_REACH, brightest_near, drop_crowded
@@ -166,11 +166,8 @@ def _surrounded(places, positions, spacing):
 def _firm(fit, significance, calibration, spacing, crowding):
     """Select the columns that are significant anywhere."""
     is_seen = significance > calibration.significance
-    clear = significance > 2 * CLEAR
-    if clear.any():
-        # What is left of a bright column, and noise around a few.
-        bright = np.quantile(fit.table[clear, AMPLITUDE], 0.95)
-        is_seen &= fit.table[:, AMPLITUDE] > LEAST_SHARE * bright
+    # Less is left of bright columns, or noise around a few.
+    is_seen &= fit.table[:, AMPLITUDE] > calibration.least
     seen = np.flatnonzero(is_seen)
     fit, significance = fit.take(seen), significance[seen]
     positions, height = fit.positions, fit.table[:, AMPLITUDE]

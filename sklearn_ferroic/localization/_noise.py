@@ -92,6 +92,8 @@ def guess_noise(image, valid=None):
     n_rows = max(16, _N_GUESS_PIXELS // image.shape[1])
     first = max(0, (image.shape[0] - n_rows) // 2)
     strip = image[first : first + n_rows].astype(np.float64)
+    if valid is not None:
+        strip *= valid[first : first + n_rows]
     mean = uniform_filter(strip, _MEAN_SIDE_PX)[1:-1, 1:-1]
     difference = strip
     for _ in range(2):

@@ -34,37 +34,33 @@ class Pixels:
         self.residual, self.weight, self.pull = np.empty(
             (3, *windows.shape), dtype=np.float32
         )
-        self.ready = False
         self.limit = np.inf
         # Pixels that are held back, and whether a column's window holds one.
         self.wild = np.empty(0, dtype=np.intp)
         self.beside_wild = np.zeros(len(windows.anchor), dtype=bool)
 
-    def update(self, expected, typical, *, sparse=False):
+    def update(self, expected, typical):
         """Take another model.
 
         Parameters
         ----------
         expected : ndarray of shape (n_padded_rows, n_padded_cols)
-            What all columns and the background make, padded.
+            Expected image of all columns and the background, padded.
         typical : Typical
-            Tells the pixel variance, and what is wild.
-        sparse : bool, default=False
-            Whether only a few windows will be looked at.
+            Holds the pixel variance and what counts as an outlier.
         """
-        self.expected, self.noise, self.ready = expected, typical.noise, not sparse
+        self.expected, self.noise = expected, typical.noise
         self.limit = _MAX_PULL**2 * max(1, typical.misfit)
-        if self.ready:
-            np.subtract(self.windows.image, expected, out=self.residual)
-            self.noise.variance(expected, out=self.weight)
-            np.divide(np.float32(1), self.weight, out=self.weight)
-            self.windows.clear(self.weight)
-            self.windows.clear(self.residual)
-            # The squares stand where the pull will, for memory is slow.
-            np.square(self.residual, out=self.pull)
-            self.pull *= self.weight
-            self._find_wild(self.pull)
-            np.multiply(self.residual, self.weight, out=self.pull)
+        np.subtract(self.windows.image, expected, out=self.residual)
+        self.noise.variance(expected, out=self.weight)
+        np.divide(np.float32(1), self.weight, out=self.weight)
+        self.windows.clear(self.weight)
+        self.windows.clear(self.residual)
+        # The squares are written where the weighted residual will be.
+        np.square(self.residual, out=self.pull)
+        self.pull *= self.weight
+        self._find_wild(self.pull)
+        np.multiply(self.residual, self.weight, out=self.pull)
 
     def _find_wild(self, square):
         windows = self.windows
@@ -93,16 +89,7 @@ class Pixels:
             Zero where pixels do not count.
         """
         windows = self.windows
-        if self.ready:
-            return windows.cut(self.residual, rows), windows.cut(self.weight, rows)
-        mean = windows.cut(self.expected, rows)
-        residual = windows.cut(windows.image, rows)
-        residual -= mean
-        weight = self.noise.variance(mean)
-        np.divide(np.float32(1), weight, out=weight)
-        windows.mask(rows, weight)
-        windows.mask(rows, residual)
-        return residual, weight
+        return windows.cut(self.residual, rows), windows.cut(self.weight, rows)
 
     def tame(self, image):
         """Take from an image that holds the residuals what they are in excess."""
@@ -165,7 +152,7 @@ def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=Fals
     # The information hardly changes with a short step of a whole, round column.
     stale = (state.step_size[active] > _STALE) | ~windows.whole[active]
     # Few columns are done faster all alike.
-    stale |= state.is_elliptical or not pixels.ready
+    stale |= state.is_elliptical
     for places in (np.flatnonzero(stale), np.flatnonzero(~stale)):
         if not places.size:
             continue
@@ -255,7 +242,7 @@ def _moments(windows, state, rows, pixels, measure, fresh):
     """Moments of residual and, unless it is fresh, information on the windows."""
     shape = windows.gaussians(state.table, rows)
     wild = pixels.beside_wild[rows]
-    if pixels.ready and fresh and not measure and not wild.any():
+    if fresh and not measure and not wild.any():
         pull = windows.cut(pixels.pull, rows)
         weight = None
     else:

@@ -160,7 +160,8 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     )
     positions = whole.positions
     # A slope that ends at the border may look like columns along it.
-    if not on_image(positions, shape, spacing).any():
+    is_inside = on_image(positions, shape, spacing)
+    if not is_inside.any() or not whole.converged.any():
         raise ValueError(_nothing_found(number))
     modes = [fit.modes for fit in fits if fit.modes is not None]
     if modes:

@@ -92,7 +92,10 @@ def test_tiles_and_masks(columns):
         AtomLocator(tile_size=size).fit_transform(image) for size in (None, 300)
     )
     assert len(tiled) == len(whole) < 0.97 * len(truth.positions)
-    assert cKDTree(whole.positions).query(tiled.positions)[0].max() < 1e-3
+    distance, index = cKDTree(whole.positions).query(tiled.positions)
+    assert np.quantile(distance, 0.99) < 1e-3
+    # At the border, what is found off the image may depend on the tile.
+    assert (distance < 0.15 * whole.position_std[index].mean(axis=1)).all()
 
 
 MEASURE = """
