@@ -62,6 +62,8 @@ _FILTER_WIDTHS = (1.0, 0.7)
 # Fits until the common stretch of the columns is known, and what change counts as none.
 _MAX_STRETCH_ROUNDS = 6
 _STRETCH_TOLERANCE = 0.02
+# A stretch that grows by such a ratio is extrapolated, as if by this ratio at most.
+_SLOW_RATIO, _MAX_RATIO = 0.4, 0.75
 # Columns so many widths apart do not overlap.
 _OVERLAP = 8
 # Images of so many square spacings without a mask are looked at as a whole, ...
@@ -202,7 +204,7 @@ def calibrate(image, valid, spacing, width, shape="circular"):
         table = table[at_pixels(valid, table[:, ROW : COL + 1])]
     if not len(table):
         return None
-    start, stretch = table, np.zeros(2)
+    start, stretch, change = table, np.zeros(2), np.zeros(2)
     for _ in range(_MAX_STRETCH_ROUNDS):
         fit = fit_columns(
             image,
@@ -214,10 +216,15 @@ def calibrate(image, valid, spacing, width, shape="circular"):
             elliptical=shape == "elliptical",
             stretch=stretch,
         )
-        change = np.hypot(*(fit.typical.stretch - stretch))
+        before, change = change, fit.typical.stretch - stretch
         table, stretch = fit.table, np.array(fit.typical.stretch)
-        if change < _STRETCH_TOLERANCE:
+        if np.hypot(*change) < _STRETCH_TOLERANCE:
             break
+        # Columns that overlap hide a part of it each time.
+        ratio = float(change @ before / max(before @ before, 1e-12))
+        if ratio > _SLOW_RATIO:
+            ratio = min(ratio, _MAX_RATIO)
+            stretch = stretch + ratio / (1 - ratio) * change
     model = render_columns(image.shape, fit.columns, width)
     rest = image - model
     left = blob_response(rest if valid is None else rest * valid, blob_width)

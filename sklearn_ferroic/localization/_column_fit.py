@@ -39,7 +39,7 @@ _MAX_EXTRA_ROUNDS = 12
 _GAIN = (1.4, 1.0)
 # Pixels from which the noise is estimated, and relative change of the variance below
 # which the estimate of the round before was good enough for the weights.
-_N_NOISE_PIXELS = 100_000
+_N_NOISE_PIXELS = 50_000
 _NOISE_TOLERANCE = 0.1
 # Columns whose mean squared weighted residual is so many times the median one do not
 # count for it.
@@ -48,12 +48,11 @@ _MAX_RELATIVE_MISFIT = 4
 _MIN_FREEDOM = 0.3
 # Wider columns, in spacings, are fitted jointly: steps of single columns converge
 # slowly or not at all.
-_MAX_WIDTH_SPACINGS = 0.22
+_MAX_WIDTH_SPACINGS = 0.225
 # Common stretch below which columns count as round: the logarithm of the ratio of the
 # axes, and that in standard errors.
 _MIN_STRETCH = 0.03
 _MIN_STRETCH_STD = 4
-_OVERRELAXATION = 2.0
 # So many spacings around columns that have been given up, others are fitted anew.
 _BESIDE = 3
 # Their pixels, above this share of a column's height, tell no background.
@@ -231,9 +230,6 @@ def _updated_stretch(windows, state, pixels):
     if not state.is_elliptical:
         table = np.hstack([table, np.zeros((len(table), 2))])
     step, std = common_stretch_step(windows, table, pixels)
-    if state.overlap > 0:
-        # A joint fit hides half of it in the columns around.
-        step = _OVERRELAXATION * step
     stretch = np.add(state.typical.stretch, step)
     least = max(_MIN_STRETCH, _MIN_STRETCH_STD * std)
     return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)

@@ -23,6 +23,8 @@ from ._windows import center_of_mass, render_columns
 # Half a column tells its centre only if its width is known: columns cut by the
 # border are taken to be as wide as the typical one, give or take this share.
 _WIDTH_SCATTER = 0.1
+# Columns are apart whose width is below so many spacings.
+_APART_SPACINGS = 0.2
 # Steps in which the width of a fit grows, at most so many.
 _WIDTH_STEP, _MAX_WIDTH_STEPS = 1.1, 4
 # The background of a candidate is the mean around it, weighed by a Gaussian of so many
@@ -204,9 +206,14 @@ def _search(image, calibration, threshold, spacing, width, options):
     image, calibration = bin_image(image, side), calibration.binned()
     spacing, width = binned_scale(spacing, width, side)
     first = calibration.first
-    if first is None or threshold != FIRST_THRESHOLD:
+    # Where columns are apart, fainter ones show in the residual.
+    if width < _APART_SPACINGS * spacing:
+        first_threshold = max(threshold, FIRST_THRESHOLD)
+    else:
+        first_threshold = threshold
+    if first is None or first_threshold != FIRST_THRESHOLD:
         scale = {"spacing": spacing, "width": width}
-        table = _find(image, valid, calibration, threshold, **scale)
+        table = _find(image, valid, calibration, first_threshold, **scale)
         options = {"typical": calibration.typical, **scale, **options}
         first = _first_look(image, table, options)
     both = _look_again(image, valid, first, calibration, spacing, width, threshold)

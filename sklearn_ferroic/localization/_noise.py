@@ -35,7 +35,7 @@ _SECOND_DIFFERENCE_NORM = 6.0
 # Side of the square over which the mean of a pixel is taken for the first estimate, px.
 _MEAN_SIDE_PX = 3
 # About as many pixels are enough for the first estimate.
-_N_GUESS_PIXELS = 100_000
+_N_GUESS_PIXELS = 30_000
 
 
 class NoiseModel(NamedTuple):
