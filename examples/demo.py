@@ -251,7 +251,7 @@ def make_model(window_size, arguments):
         GaussianMixture(
             arguments.components,
             n_init=10,
-            reg_covar=0.005,
+            reg_covar=0.01,
             random_state=arguments.random_state,
         ),
     )

@@ -67,7 +67,7 @@ def test_variants_from_the_raw_image(preset, image_seed, seed):
         PatchExtractor(window_size=48),
         RotationalVAE(latent_dim=2, random_state=seed),
         AngleAwareScaler(),
-        GaussianMixture(5, n_init=10, reg_covar=0.005, random_state=seed),
+        GaussianMixture(5, n_init=10, reg_covar=0.01, random_state=seed),
     )
     sites = pipeline[0].fit_transform(data.image)
     labels = pipeline[1:].fit(sites).predict(sites)

@@ -138,14 +138,16 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     with a gain, an offset and read noise. An image and a multiple of it, with or
     without an offset, have the same sites with the same standard errors.
 
-    *Fit.* Where columns overlap, from a `width_` of about 0.2 `spacing_` on, all of
+    *Fit.* Where columns overlap, from a `width_` of about 0.22 `spacing_` on, all of
     them and the background are fitted jointly by damped Gauss-Newton steps; a step
     that increases the weighted squared residual is undone. Columns farther apart are
     fitted by Fisher scoring [1]_, each on the image minus all others. `position_std`
-    is the Cramér–Rao bound at the fitted values, times how much the residual in the
-    band of the columns exceeds white noise. It takes the neighbours as known: where
-    `width_` is more than a quarter of `spacing_`, errors are 1.1 to 1.4 times as
-    large.
+    is the Cramér–Rao bound at the fitted values, overlap included, times how much the
+    residual in the band of the columns exceeds white noise. Errors are up to 1.5 times
+    as large at high dose where `width_` exceeds 0.24 `spacing_`, and several times as
+    large within two spacings of a border beyond which the lattice continues: the
+    tails of columns centred off the image are not part of the model. Jitter of the
+    scan lines is not in `position_std`.
 
     *Doubtful fits* (no convergence, implausible width, no information) have
     ``converged=False`` and their centre of mass for a position. They are kept.

@@ -22,6 +22,7 @@ from ._error_modes import project_residual
 from ._gaussian import slopes
 from ._hot_pixels import value_span
 from ._joint_fit import JointFit
+from ._neighbors import neighbor_pairs
 from ._noise import estimate_noise, guess_noise
 from ._scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
 from ._windows import ColumnWindows
@@ -46,9 +47,12 @@ _NOISE_TOLERANCE = 0.1
 _MAX_RELATIVE_MISFIT = 4
 # Least degrees of freedom of a pixel.
 _MIN_FREEDOM = 0.3
-# Wider columns, in spacings, are fitted jointly: steps of single columns converge
-# slowly or not at all.
+# Wider columns, in spacings, are fitted jointly, for steps of single columns converge
+# slowly or not at all: on square lattices, and where most columns have at least this
+# number of neighbours within this distance, as on hexagonal ones.
 _MAX_WIDTH_SPACINGS = 0.225
+_MAX_WIDTH_SPACINGS_DENSE = 0.19
+_MIN_NEIGHBORS_DENSE, _NEIGHBOR_REACH_SPACINGS = 5, 1.25
 # Common stretch below which columns count as round: the logarithm of the ratio of the
 # axes, and that in standard errors.
 _MIN_STRETCH = 0.03
@@ -189,7 +193,20 @@ def _overlap(start, spacing, width):
     """Check whether columns overlap so much that they are to be fitted jointly."""
     if start.ellipse is not None:
         width = width * np.sqrt(np.median(start.ellipse[:, 0]))
-    return width > _MAX_WIDTH_SPACINGS * spacing or is_crowded(start.columns)
+    if width <= _MAX_WIDTH_SPACINGS_DENSE * spacing:
+        return is_crowded(start.columns)
+    return (
+        width > _MAX_WIDTH_SPACINGS * spacing
+        or is_crowded(start.columns)
+        or _is_dense(start.positions, spacing)
+    )
+
+
+def _is_dense(positions, spacing):
+    """Check whether most columns have more neighbours than on a square lattice."""
+    pairs, _ = neighbor_pairs(positions, _NEIGHBOR_REACH_SPACINGS * spacing)
+    n_neighbors = np.bincount(pairs.ravel(), minlength=len(positions))
+    return np.median(n_neighbors) >= _MIN_NEIGHBORS_DENSE
 
 
 def _common_ellipse(typical, n):

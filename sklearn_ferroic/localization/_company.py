@@ -32,6 +32,12 @@ _MIN_FAINT = 20
 _N_KIND = 8
 _MIN_KIND_SHARE = 0.5
 _LEAST_SIGNIFICANCE = 2.0
+# A fitted column was noise if its amplitude is below this multiple of its standard error,
+# below this share of the lower quarter of the nearest few columns, faint ones included,
+# and lower than that quarter by so many standard errors.
+_MIN_FITTED_SIGNIFICANCE = 5.0
+_MIN_FITTED_SHARE = 0.25
+_MIN_FITTED_DEFICIT = 3.0
 
 
 def is_drowning(calibration):
@@ -130,6 +136,36 @@ def stand_apart(fit, significance, calibration, spacing):
         drowned = _weak_limit(significance[[*weak, *firm[around[firm]]]])
         chosen |= significance[weak] > drowned
     return np.sort([*firm, *weak[chosen]])
+
+
+def is_noise(fit):
+    """Check which fitted columns have turned out to be noise.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        All columns of an image after the final fit.
+
+    Returns
+    -------
+    noise : ndarray of bool of shape (n,)
+        True where the amplitude is hardly above its standard error and far below the
+        amplitudes of the nearest columns.
+    """
+    height, std = fit.table[:, AMPLITUDE], fit.std[:, AMPLITUDE]
+    noise = fit.converged & (height < _MIN_FITTED_SIGNIFICANCE * std)
+    if len(height) <= _N_KIND:
+        return np.zeros_like(noise)
+    doubtful = np.flatnonzero(noise)
+    _, near = cKDTree(fit.positions).query(
+        fit.positions[doubtful], k=[*range(2, _N_KIND + 2)]
+    )
+    usual = np.quantile(height[near], 0.25, axis=1)
+    height, std = height[doubtful], std[doubtful]
+    noise[doubtful] = (height < _MIN_FITTED_SHARE * usual) & (
+        usual - height > _MIN_FITTED_DEFICIT * std
+    )
+    return noise
 
 
 def _is_faint(fit, firm, spacing):

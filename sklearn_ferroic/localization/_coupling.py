@@ -24,7 +24,7 @@ _DERIVATIVE_REACH_SIGMA = 3.5
 # Columns are crowded if the normalized overlaps with all others add up to more than
 # this for the most crowded tenth of them. Of a square lattice with a sigma of 0.235
 # spacings they add up to 0.06.
-_MAX_CROWDING = 0.1
+_MAX_CROWDING = 0.06
 _CROWDED_QUANTILE = 0.9
 # Relative accuracy of the solution, and most iterations.
 _RELATIVE_TOLERANCE = 3e-2

@@ -14,7 +14,7 @@ from ._calibration import (
 )
 from ._column_fit import fit_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
-from ._company import has_room, stand_apart, weakest
+from ._company import has_room, is_noise, stand_apart, weakest
 from ._filters import blob_response, noise_response, smooth
 from ._floor import FIRST_GLANCE, Floor
 from ._peaks import brightest_near, find_peaks
@@ -109,7 +109,7 @@ def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width
     if bad.size:
         inside = np.clip(start.positions[bad], 0, np.array(image.shape) - 1)
         fit.positions[bad] = center_of_mass(image, inside, 1.5 * width, valid=valid)
-    return fit
+    return fit.take(~is_noise(fit))
 
 
 def fit_found(image, start, valid, calibration, shape, *, spacing, width):
