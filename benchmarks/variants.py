@@ -7,8 +7,8 @@
 
 A line a run: columns found and invented, share of polar cells outside walls within 45°
 of their variant after one rotation, median error, the same for cells whose window
-reaches over the border, and (film) the adjusted Rand index of Gaussian mixtures over all
-cells outside walls: the lowest, the median, and how many are below 0.9.
+reaches over the border, and (film) the adjusted Rand index of Gaussian mixtures over
+all cells outside walls: the lowest, the median, and how many are below 0.9.
 """
 
 import argparse

@@ -39,8 +39,8 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
     if image.size <= _LARGE:
         _cut(image, centers, window_size, interpolation, boundary, periods, out)
         return
-    # Each window comes from the tile of its centre, whatever its company, and from as
-    # much around it as keeps the tile's own rim out of the spline's reach.
+    # Each window comes from the tile of its centre, whatever its neighbours, and from
+    # as much around it as keeps the tile's own rim out of the spline's reach.
     reach = window_size + 16
     last = (np.array(image.shape) - 1) // _TILE
     tile = np.clip(np.floor(centers / _TILE), 0, last).astype(np.intp)
@@ -111,7 +111,7 @@ def outside_image(shape, centers, window_size):
 
 def _padding(shape, centers, side):
     # The same for all sites on the image, so that a window does not depend on
-    # its company; the spare pixels keep the spline filter's rim out of reach.
+    # its neighbours; the spare pixels keep the spline filter's rim out of reach.
     off = np.maximum(-centers, centers - np.array(shape)).max()
     return side // 2 + 12 + max(0, int(np.ceil(off)))
 

@@ -31,7 +31,7 @@ from ._filters import blob_response, noise_response, smooth
 from ._floor import FIRST_GLANCE, Floor
 from ._hot_pixels import value_span
 from ._peaks import (
-    COMPANY_REACH,
+    NEIGHBOR_REACH,
     Crowding,
     find_peaks,
     measure_crowding,
@@ -294,7 +294,7 @@ def _limit_of_significance(significance, fit, spacing):
     if np.count_nonzero(very_clear) >= max(_MIN_CLEAR, n_typical):
         # The third nearest: the first may be the column itself.
         distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
-        clear &= distance[:, 2] < COMPANY_REACH * spacing
+        clear &= distance[:, 2] < NEIGHBOR_REACH * spacing
     if np.count_nonzero(clear) < _MIN_CLEAR:
         return CLEAR
     faintest = np.quantile(significance[clear], 0.05, method="lower")

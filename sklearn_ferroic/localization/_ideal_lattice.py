@@ -10,7 +10,7 @@ from ._neighbors import sublattice_members
 _STEP_TOLERANCE = 0.25
 # Vectors that are more nearly parallel than that span no lattice.
 _MIN_SINE = 0.3
-# Steps that tell the most frequent ones, and of how many the company is counted.
+# Steps that tell the most frequent ones, and the number whose neighbours are counted.
 _N_SAMPLED = 600
 _N_COUNTED = 150
 _N_ROBUST_ROUNDS = 12
@@ -104,7 +104,7 @@ def _shortest_basis(step):
     step = step * half
     length = np.hypot(*step.T)
     scale = np.median(length)
-    # Steps of one kind crowd: count the company of each one, on both half planes.
+    # Steps of one kind crowd: count the neighbours of each one, on both half planes.
     # Drawn at random: every so many steps could be all of one kind.
     if len(step) > _N_SAMPLED:
         step = np.random.default_rng(0).choice(step, _N_SAMPLED, replace=False)

@@ -12,9 +12,9 @@ from ._calibration import (
     significance_of,
     start_table,
 )
+from ._candidates import has_room, is_noise, select_columns, weakest
 from ._column_fit import fit_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
-from ._company import has_room, is_noise, stand_apart, weakest
 from ._filters import blob_response, noise_response, smooth
 from ._floor import FIRST_GLANCE, Floor
 from ._peaks import brightest_near, find_peaks
@@ -77,7 +77,7 @@ def locate_columns(
         level = noise_response(filter_width(spacing, width)) * calibration.inflation
         significance = Floor(image, level, width, calibration.noise).times(table)
         fit = _unfitted(table)
-        fit = fit.take(stand_apart(fit, significance, calibration, spacing))
+        fit = fit.take(select_columns(fit, significance, calibration, spacing))
         if refine == "center_of_mass" and len(fit.table):
             fit.positions[:] = center_of_mass(
                 image, fit.positions, 1.5 * width, valid=valid
@@ -227,7 +227,7 @@ def _search(image, calibration, threshold, spacing, width, options):
         first.significance,
     )
     significance = significance / calibration.inflation
-    start = both.take(stand_apart(both, significance, calibration, spacing))
+    start = both.take(select_columns(both, significance, calibration, spacing))
     return unbin_fit(start, side)
 
 

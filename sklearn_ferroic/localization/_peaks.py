@@ -25,9 +25,9 @@ _FAINT = 0.35
 # Two maxima closer than this share of the spacing are one blob.
 _ONE_BLOB = 0.3
 # Columns are compared with the brightest within this many spacings.
-COMPANY_REACH = 1.5
+NEIGHBOR_REACH = 1.5
 # ... of which there are no more than that.
-_MOST_COMPANY = 20
+_MAX_NEIGHBORS = 20
 # Squared troughs are wild beyond so many times their median, which so many tell; in
 # white noise hardly any is.
 _WILD = 50
@@ -64,7 +64,7 @@ def find_peaks(response, spacing, threshold, floor=None, least=0.0):
         row, col = row[high], col[high]
     height = response[row, col]
     positions = vertex(response, row, col)
-    pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH * spacing)
     bright, dim = _by_height(pairs, height)
     keep = np.ones(len(height), dtype=bool)
     keep[dim[distance < _ONE_BLOB * spacing]] = False
@@ -123,7 +123,7 @@ def brightest_near(positions, height, places, spacing):
     """
     # Missing neighbours have the index behind the last.
     _, near = cKDTree(positions).query(
-        places, _MOST_COMPANY, distance_upper_bound=COMPANY_REACH * spacing
+        places, _MAX_NEIGHBORS, distance_upper_bound=NEIGHBOR_REACH * spacing
     )
     return np.append(height, 0)[near].max(axis=1)
 
@@ -190,7 +190,7 @@ def measure_crowding(positions, height, spacing):
     crowding : Crowding
         Least distances of columns of this image.
     """
-    pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH * spacing)
     lenient = Crowding(faint=_LENIENT_DISTANCE)
     keep = drop_crowded(positions, height, pairs, distance, spacing, lenient)
     kept = keep[pairs].all(axis=1)

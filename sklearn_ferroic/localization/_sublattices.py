@@ -253,7 +253,7 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
             (contrast * sign)[distinct & ~alone]
         )
     label = np.where(sign > 0, 0, 1)
-    label[alone] = _label_by_company(positions, log_brightness, label, alone)
+    label[alone] = _label_by_neighbors(positions, log_brightness, label, alone)
     doubtful = nowhere
     if distinct.any():
         sign = np.where(label == 0, 1.0, -1.0)
@@ -544,7 +544,7 @@ def _medians(values, group):
     return values[order[np.cumsum(size) - size + size // 2]]
 
 
-def _label_by_company(positions, log_brightness, label, alone):
+def _label_by_neighbors(positions, log_brightness, label, alone):
     """Label columns without neighbours like the nearest ones of their brightness."""
     if not alone.any():
         return label[alone]

@@ -32,7 +32,7 @@ def test_tiles_change_nothing(sites, boundary, interpolation, window_size, monke
     monkeypatch.setattr(_patches, "_BLOCK", 10_000)
     tiled = extractor.fit_transform(sites)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
-    # and a window does not depend on its company
+    # and a window does not depend on the other sites
     some = np.arange(len(sites)) % 7 == 0
     np.testing.assert_array_equal(extractor.fit_transform(sites[some]), tiled[some])
 

@@ -160,7 +160,7 @@ def test_images_of_different_gain_compare():
     np.testing.assert_allclose(first, second, atol=1e-5)
 
 
-def test_a_row_does_not_depend_on_its_company(anywhere):
+def test_a_row_does_not_depend_on_the_other_rows(anywhere):
     extractor = PatchExtractor(window_size=16)
     whole = extractor.transform(anywhere)
     for rows in (slice(3, 4), np.array([7, 2, 30]), np.arange(len(anywhere)) % 2 == 0):

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, PatchExtractor, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._unet.peaks import in_company
+from sklearn_ferroic.localization._unet.peaks import has_neighbors
 
 SPACING = 14.0
 # Dose that makes one count at the peak of a Bi column.
@@ -126,7 +126,7 @@ def test_blobs_beside_a_crystal_are_no_columns(beside, share, kept):
     positions = np.concatenate([crystal, [beside]])
     evidence = np.repeat([[1.0, 0.0]], len(positions), axis=0)
     evidence[-1] = 0.1, share - 0.1
-    together = in_company(positions, evidence, (125, 200))
+    together = has_neighbors(positions, evidence, (125, 200))
     assert together[:-1].all()
     assert together[-1] == kept
 

@@ -14,7 +14,7 @@ from .._single_image import naming_the_image
 from .._site_columns import LabeledFit, nearest_columns
 from .confidence import confidences
 from .inference import grow, probabilities, see, tiles
-from .peaks import REACH, find_columns, in_company
+from .peaks import REACH, find_columns, has_neighbors
 from .refinement import refine_columns
 from .scaling import NET_SPACING, from_net, resample
 
@@ -180,7 +180,7 @@ def find_in_image(image, network, spacing, threshold, tile_size, n_views):
         positions.append(place[own])
         evidence.append(strength[own])
     positions, evidence = np.concatenate(positions), np.concatenate(evidence)
-    together = in_company(positions, evidence, seen.shape)
+    together = has_neighbors(positions, evidence, seen.shape)
     return from_net(positions[together], seen.factor), evidence[together]
 
 

@@ -16,15 +16,15 @@ _FULL = 1 - np.exp(-0.5 * (RADIUS / _SIGMA) ** 2)
 # Columns are at least so many pixels apart, rounded down.
 _APART = 3
 # So many others are within so many spacings of a column, at the corners too.
-_MIN_COMPANY, _COMPANY_REACH = 2, 1.6
-# Where there is less evidence than this, more than half of the usual company is asked
-# for: blobs of amorphous matter may lie where the crystal would go on.
+_MIN_NEIGHBORS, _NEIGHBOR_REACH = 2, 1.6
+# Where there is less evidence than this, more than half of the usual number of
+# neighbours is required: blobs of amorphous matter may lie where the crystal would go on.
 _DOUBTFUL, _SHARE = 0.7, 0.5
 # Pixels farther than this from a tile have no say in its columns.
 REACH = int(np.ceil(4 * _SIGMA)) + _APART + 2
 
 
-def in_company(positions, evidence, shape):
+def has_neighbors(positions, evidence, shape):
     """Tell which columns have others around them; bumps of noise stand alone.
 
     Parameters
@@ -43,10 +43,10 @@ def in_company(positions, evidence, shape):
     """
     if not len(positions):
         return np.zeros(0, dtype=bool)
-    reach = _COMPANY_REACH * NET_SPACING
+    reach = _NEIGHBOR_REACH * NET_SPACING
     others = cKDTree(positions).query_ball_point(positions, reach, return_length=True)
     others = others - 1
-    together = others >= _MIN_COMPANY
+    together = others >= _MIN_NEIGHBORS
     doubtful = evidence.sum(axis=1) < _DOUBTFUL
     doubtful &= on_image(positions, shape, reach)
     return together & ~(doubtful & (others <= _SHARE * np.median(others)))

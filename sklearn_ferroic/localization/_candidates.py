@@ -1,4 +1,4 @@
-"""Which candidates are columns, by their signal over noise and by who stands near."""
+"""Selection of the candidates that are columns, by significance and neighbours."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -6,42 +6,43 @@ from scipy.spatial import cKDTree
 from ._calibration import CLEAR
 from ._columns import AMPLITUDE, COL, ROW
 from ._neighbors import neighbor_pairs
-from ._peaks import COMPANY_REACH, brightest_near, drop_crowded
+from ._peaks import NEIGHBOR_REACH, brightest_near, drop_crowded
 
-# A faint column has at least so many neighbours within a spacing and a half.
-_MIN_COMPANY = 2
-# Surrounded is who has so many neighbours within so many spacings, on all sides: the
-# mean of the directions to them is no longer than that.
+# A faint column has at least this number of neighbours within a spacing and a half.
+_MIN_NEIGHBORS = 2
+# A place is surrounded if it has this number of neighbours within this distance
+# (spacings) on all sides: the mean of the unit vectors to them is no longer than this.
 _MIN_AROUND = 3
 _AROUND_REACH = 1.3
 _MAX_LOPSIDED = 0.5
-# Weak columns stand so far from all others, in spacings, and so far above the noise.
+# Least distance of weak columns from all others, in spacings, and least significance.
 _WEAK_DISTANCE = 0.7
 _WEAKEST = 1.0
-# Between these signals over noise are at least so many of the surrounded columns, and
-# such a share of them; their median is that high, or they are noise in vacancies.
+# Surrounded columns between these significances count as weak columns if there are at
+# least this number and share of them and if their median significance is this high;
+# otherwise they are noise in vacancies.
 _WEAK_RANGE = (1.5, 6.0)
 _MIN_WEAK = 20
 _MIN_SHARE = 0.25
 _MIN_MEDIAN = 2.5
 # A column is faint below this share of the brightest one near it. A candidate at an
 # expected place is a column if it is this significant and has this share of the height
-# of the lower quarter of the nearest few: of faint ones, if there are so many of them.
+# of the lower quarter of the nearest few, of faint ones if there are enough.
 _FAINT_SHARE = 0.5
 _MIN_FAINT = 20
 _N_KIND = 8
 _MIN_KIND_SHARE = 0.5
 _LEAST_SIGNIFICANCE = 2.0
-# A fitted column was noise if its amplitude is below this multiple of its standard error,
-# below this share of the lower quarter of the nearest few columns, faint ones included,
-# and lower than that quarter by so many standard errors.
+# A fitted column is noise if its amplitude is below this multiple of its standard
+# error, below this share of the lower quarter of the nearest few columns, and lower
+# than that quarter by this number of standard errors.
 _MIN_FITTED_SIGNIFICANCE = 5.0
 _MIN_FITTED_SHARE = 0.25
 _MIN_FITTED_DEFICIT = 3.0
 
 
-def is_drowning(calibration):
-    """Check whether many columns hardly stand out from the noise."""
+def is_noise_limited(calibration):
+    """Check whether many columns are near the limit of detection."""
     return calibration.significance < CLEAR
 
 
@@ -58,11 +59,11 @@ def weakest(calibration):
     significance : float
         Less than what makes a column anywhere: at expected places less will do.
     """
-    return _WEAKEST if is_drowning(calibration) else _LEAST_SIGNIFICANCE
+    return _WEAKEST if is_noise_limited(calibration) else _LEAST_SIGNIFICANCE
 
 
 def has_room(places, height, positions, spacing, least=_WEAK_DISTANCE):
-    """Tell where weak columns may stand.
+    """Check which places are far enough from all columns.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def has_room(places, height, positions, spacing, least=_WEAK_DISTANCE):
     return room
 
 
-def stand_apart(fit, significance, calibration, spacing):
+def select_columns(fit, significance, calibration, spacing):
     """Select the candidates that are columns.
 
     A candidate is a column if it is significant; or, at a lower significance, if
@@ -132,14 +133,14 @@ def stand_apart(fit, significance, calibration, spacing):
         _, near = cKDTree(places[kind]).query(places[weak], k=[*range(1, n_asked + 1)])
         least = _MIN_KIND_SHARE * np.quantile(height[kind[near]], 0.25, axis=1)
     chosen = (height[weak] > least) & (significance[weak] > _LEAST_SIGNIFICANCE)
-    if is_drowning(calibration):
-        drowned = _weak_limit(significance[[*weak, *firm[around[firm]]]])
-        chosen |= significance[weak] > drowned
+    if is_noise_limited(calibration):
+        limit = _weak_limit(significance[[*weak, *firm[around[firm]]]])
+        chosen |= significance[weak] > limit
     return np.sort([*firm, *weak[chosen]])
 
 
 def is_noise(fit):
-    """Check which fitted columns have turned out to be noise.
+    """Check which fitted columns are noise.
 
     Parameters
     ----------
@@ -176,7 +177,7 @@ def _is_faint(fit, firm, spacing):
 
 
 def _weak_limit(significance):
-    """Half the typical signal over noise of weak columns, if there are any."""
+    """Return half the median significance of weak columns, infinity without any."""
     low, high = _WEAK_RANGE
     own = significance[(significance > low) & (significance < high)]
     if len(own) < max(_MIN_WEAK, _MIN_SHARE * len(significance)):
@@ -186,8 +187,8 @@ def _weak_limit(significance):
 
 
 def _surrounded(places, positions, spacing):
-    """Tell which places have columns on all sides."""
-    # Columns stand at places of their own.
+    """Check which places have columns on all sides."""
+    # A column is no neighbour of itself.
     distance, index = cKDTree(positions).query(
         places, k=[*range(1, 9)], distance_upper_bound=_AROUND_REACH * spacing
     )
@@ -207,21 +208,21 @@ def _firm(fit, significance, calibration, spacing, crowding):
     seen = np.flatnonzero(is_seen)
     fit, significance = fit.take(seen), significance[seen]
     positions, height = fit.positions, fit.table[:, AMPLITUDE]
-    pairs, distance = neighbor_pairs(positions, COMPANY_REACH * spacing)
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH * spacing)
     # Columns in noise may look closer than they are.
     error = np.nan_to_num(np.hypot(*fit.std[:, ROW : COL + 1].T))
     distance += calibration.inflation * np.hypot(*error[pairs].T)
     keep = drop_crowded(positions, height, pairs, distance, spacing, crowding)
-    # Bumps of noise stand alone, columns do not: faint ones not among faint ones.
+    # Maxima of noise are isolated; faint columns have clear neighbours.
     clear = significance > CLEAR
     together = pairs[keep[pairs].all(axis=1)]
-    company, clear_company = (
+    n_near, n_clear_near = (
         np.bincount(together.ravel(), of.ravel(), minlength=len(height))
         for of in (np.ones(together.shape), clear[together[:, ::-1]])
     )
     keep &= (
-        (clear & (company >= _MIN_COMPANY))
-        | (np.maximum(company - 1, clear_company) >= _MIN_COMPANY)
+        (clear & (n_near >= _MIN_NEIGHBORS))
+        | (np.maximum(n_near - 1, n_clear_near) >= _MIN_NEIGHBORS)
         | (significance > 2 * CLEAR)
     )
     return seen[keep]
