@@ -18,7 +18,7 @@ _APART = 3
 # So many others are within so many spacings of a column, at the corners too.
 _MIN_NEIGHBORS, _NEIGHBOR_REACH = 2, 1.6
 # Where there is less evidence than this, more than half of the usual number of
-# neighbours is required: blobs of amorphous matter may lie where the crystal would go on.
+# neighbours is required: there may be amorphous matter where the crystal would go on.
 _DOUBTFUL, _SHARE = 0.7, 0.5
 # Pixels farther than this from a tile have no say in its columns.
 REACH = int(np.ceil(4 * _SIGMA)) + _APART + 2
