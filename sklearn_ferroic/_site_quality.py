@@ -286,7 +286,8 @@ class SiteQuality:
         if self.is_net_displacement_significant.any():
             lines.append(
                 "A displacement common to the whole image is mistilt or a net "
-                "polarization: the image alone cannot tell which."
+                "polarization: the image alone does not determine "
+                "which of the two."
             )
         return "\n".join(lines)
 

@@ -48,12 +48,14 @@ CLEAR = 4.0
 _FAINT = 3.0
 _FAINTEST_CLEAR = (5.0, 7.0)
 _MIN_CLEAR = 20
-# Very clear columns are typical of the image if there are so many for each clear one.
+# Very clear columns are typical of the image if they are at least this share of the
+# clear ones.
 _TYPICAL_SHARE = 0.3
 # Columns have at least this share of the height of the brightest ones of the image.
 LEAST_SHARE = 0.02
-# Amplitudes so many times CLEAR standard errors are clear without another look, of
-# columns whose width's logarithm is off by no more than that.
+# Amplitudes above this multiple of CLEAR standard errors need no second test, for
+# columns whose width differs from the typical one by no more than the tolerance below
+# (natural logarithm).
 _SURE = 2.5
 _USUAL = 0.3
 # Widths of the filters that faint columns are matched with, in units of that of the

@@ -42,8 +42,8 @@ _GAIN = (1.4, 1.0)
 # which the estimate of the round before was good enough for the weights.
 _N_NOISE_PIXELS = 50_000
 _NOISE_TOLERANCE = 0.1
-# Columns whose mean squared weighted residual is so many times the median one do not
-# count for it.
+# Columns whose mean squared weighted residual exceeds this multiple of the median are
+# left out of the noise estimate.
 _MAX_RELATIVE_MISFIT = 4
 # Least degrees of freedom of a pixel.
 _MIN_FREEDOM = 0.3

@@ -37,8 +37,9 @@ _N_SPECTRUM_ROUNDS = 2
 _SPECTRUM_RATIO_RANGE = (0.1, 10.0)
 _MAX_RINGS = 16
 _N_SIMULATIONS = 2
-# Columns of a kind whose residual is projected, at most; squares beyond this multiple
-# of the median belong to defects; ratios within so many standard errors are none.
+# Maximum number of columns of a kind whose residual is projected; squares beyond this
+# multiple of the median belong to defects; ratios that differ from 1 by fewer standard
+# errors than this are not significant.
 _N_PROJECTED = 600
 _MAX_SQUARE = 50.0
 _MIN_SIGNIFICANCE = 3.0

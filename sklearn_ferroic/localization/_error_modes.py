@@ -17,8 +17,8 @@ from ._columns import COL, ROW, SIGMA
 _N_COLUMNS = 600
 # Fewer do not tell more than the noise in the band of the columns.
 _MIN_COLUMNS = 20
-# Kinds of columns are calibrated apart if their heights differ by this factor, and
-# their calibrations by so many standard errors.
+# Kinds of columns are calibrated separately if their heights differ by this factor
+# and their calibrations by this number of standard errors.
 _MIN_CONTRAST = 1.3
 _MIN_SIGNIFICANCE = 3.0
 # Range of the calibration of variances.

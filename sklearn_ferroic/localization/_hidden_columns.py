@@ -34,7 +34,7 @@ _MIN_CONTRAST = 0.6
 _N_ENOUGH = 2
 # Columns closer than this, in pixels of the image, are not resolved.
 _MIN_SPACING_PX = 3.0
-# Half the side of the windows, of which a block has at least so many.
+# Half the side of the windows, and least and largest number of columns of a block.
 _REACH_PX = 21
 _MIN_COLUMNS = 8
 _MAX_COLUMNS = 400

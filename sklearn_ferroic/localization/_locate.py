@@ -1,4 +1,4 @@
-"""From a tile of an image to its fitted columns: find, fit, look again, judge."""
+"""Detection and fit of the columns in a tile of an image."""
 
 import numpy as np
 
@@ -20,16 +20,16 @@ from ._floor import FIRST_GLANCE, Floor
 from ._peaks import brightest_near, find_peaks
 from ._windows import center_of_mass, render_columns
 
-# Half a column tells its centre only if its width is known: columns cut by the
-# border are taken to be as wide as the typical one, give or take this share.
+# The centre of a column that the border cuts is determined only if its width is known:
+# its prior is the typical width with this relative standard deviation.
 _WIDTH_SCATTER = 0.1
-# Columns are apart whose width is below so many spacings.
+# Columns are well separated if their width is below this fraction of the spacing.
 _APART_SPACINGS = 0.2
-# Steps in which the width of a fit grows, at most so many.
+# Factor by which the width of a fit grows per step, and maximum number of steps.
 _WIDTH_STEP, _MAX_WIDTH_STEPS = 1.1, 4
-# The background of a candidate is the mean around it, weighed by a Gaussian of so many
-# spacings. Its own pixel would make a bump of noise stand on next to nothing, which has
-# no noise.
+# The background of a candidate is the mean around it, weighted by a Gaussian of this
+# sigma (spacings). The candidate's own pixel alone would underestimate the background
+# and with it the noise.
 _LEVEL_REACH = 0.5
 
 

@@ -26,10 +26,10 @@ _MIN_APART_SAMPLES = 4
 _MAX_OFF_SAMPLES = 1
 # Reflections whose directions differ by less than this, as a sine, are of one row.
 _MIN_SINE = 0.2
-# A reflection that forms sums with others less often than this share of what the best
-# one does is none of the lattice's, ...
+# A reflection does not belong to the lattice if the number of its sums with others is
+# below this share of the largest such number, provided that the largest reaches the
+# minimum below.
 _MIN_SUPPORT = 0.25
-# ... where the best one forms so many at least.
 _MIN_SUMS = 2
 # Of three reflections that make up a sum, the weakest has this share of the next one's
 # power, or counts the less.
