@@ -1,6 +1,7 @@
 """Detection and fit of the columns in a tile of an image."""
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ._binning import bin_image, binned_scale, unbin_fit
 from ._border import stands_inside
@@ -17,12 +18,17 @@ from ._column_fit import fit_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
 from ._filters import blob_response, noise_response, smooth
 from ._floor import FIRST_GLANCE, Floor
+from ._outer_columns import predict_outer_columns
 from ._peaks import brightest_near, find_peaks
 from ._windows import center_of_mass, render_columns
 
 # The centre of a column that the border cuts is determined only if its width is known:
 # its prior is the typical width with this relative standard deviation.
 _WIDTH_SCATTER = 0.1
+# Tails of columns off the image matter above this width (spacings), with the next
+# column on the image up to a spacing away; a column this near to a predicted one is the
+# same (spacings).
+_OUTER_WIDTH_SPACINGS, _KNOWN_SPACINGS = 0.18, 0.6
 # Columns are well separated if their width is below this fraction of the spacing.
 _APART_SPACINGS = 0.2
 # Factor by which the width of a fit grows per step, and maximum number of steps.
@@ -112,6 +118,26 @@ def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width
     return fit.take(~is_noise(fit))
 
 
+def _add_outer_columns(start, shape, valid, *, spacing, width):
+    """Add the columns off the image; return also which ones they are."""
+    positions, heights = predict_outer_columns(
+        start.table, shape, valid, spacing, width
+    )
+    # Slopes of columns off the image may have been found at the border.
+    distance, nearest = cKDTree(start.positions).query(positions)
+    is_known = distance < _KNOWN_SPACINGS * spacing
+    outer = np.zeros(len(start.table) + np.count_nonzero(~is_known), dtype=bool)
+    outer[nearest[is_known]] = True
+    outer[len(start.table) :] = True
+    table = start.table.copy()
+    table[nearest[is_known], AMPLITUDE] = heights[is_known]
+    table[nearest[is_known], ROW : COL + 1] = positions[is_known]
+    extra = np.tile([0.0, 0.0, 0.0, width, 0.0], (np.count_nonzero(~is_known), 1))
+    extra[:, AMPLITUDE] = heights[~is_known]
+    extra[:, ROW : COL + 1] = positions[~is_known]
+    return start._replace(table=table).append(extra), outer
+
+
 def fit_found(image, start, valid, calibration, shape, *, spacing, width):
     """Fit columns that have been found, and tell which fits are of no use.
 
@@ -137,17 +163,24 @@ def fit_found(image, start, valid, calibration, shape, *, spacing, width):
     bad : ndarray of int
         Those on the image whose fit tells nothing.
     """
+    n_columns, outer = len(start.table), None
+    if width > _OUTER_WIDTH_SPACINGS * spacing:
+        start, outer = _add_outer_columns(
+            start, image.shape, valid, spacing=spacing, width=width
+        )
     fit = fit_columns(
         image,
         start.table,
         ellipse=start.ellipse,
         width_scatter=_WIDTH_SCATTER,
+        outer=outer,
         typical=calibration.typical,
         valid=valid,
         elliptical=shape == "elliptical",
         spacing=spacing,
         width=_width_of_fit(start, width),
-    )
+    ).take(slice(n_columns))
+    start = start.take(slice(n_columns))
     # A fit that leaves the image from its border is a column off the image.
     well_inside = on_image(start.positions - 0.5 * width, image.shape) & on_image(
         start.positions + 0.5 * width, image.shape
@@ -257,16 +290,7 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
         found &= at_pixels(valid, positions)
     extra = start_table(first.rest, positions[found], height[found], width)
     extra[:, BACKGROUND] = _level_below(first.rest, extra, spacing, width)
-    unknown = np.full_like(extra, np.nan)
-    ellipse = first.fit.ellipse
-    if ellipse is not None:
-        ellipse = np.concatenate([ellipse, np.tile([1.0, 0.0], (len(extra), 1))])
-    return ColumnFit(
-        np.concatenate([first.fit.table, extra]),
-        np.concatenate([first.fit.std, unknown]),
-        np.concatenate([first.fit.converged, np.zeros(len(extra), dtype=bool)]),
-        ellipse,
-    )
+    return first.fit.append(extra)
 
 
 def _level_below(rest, extra, spacing, width):
