@@ -27,6 +27,9 @@ from ._noise import estimate_noise, guess_noise
 from ._scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
 from ._windows import ColumnWindows
 
+# The centre of a column that the border cuts is determined only if its width is known:
+# its prior is the typical width with this relative standard deviation.
+WIDTH_SCATTER = 0.1
 # Rounds for all columns, at first sight and from near: where they stand alone, and
 # where they lean on each other, more the more they overlap; of ellipses, which take
 # longer to show.

@@ -113,7 +113,7 @@ class ColumnState:
         precision[~whole, SIGMA] = (width_scatter * unit) ** -2.0
         precision[~whole, SIGMA + 1 :] = width_scatter**-2.0
         if outer is not None:
-            mean[:, : SIGMA] = self.start[:, :SIGMA]
+            mean[:, :SIGMA] = self.start[:, :SIGMA]
             height = np.maximum(self.start[outer, AMPLITUDE], 1e-30)
             precision[outer, AMPLITUDE] = (_OUTER_HEIGHT_SCATTER * height) ** -2.0
             precision[outer, ROW : COL + 1] = (

@@ -1,10 +1,14 @@
-"""Prediction of columns that lie off the image, with tails that reach into it."""
+"""Prediction of columns by continuing the lattice of those that have been found.
+
+Columns off the image with tails that reach into it are predicted, and columns on it
+that overlap with brighter ones so much that neither they nor the residual show a peak.
+"""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
-from ._columns import AMPLITUDE, COL, ROW
+from ._columns import AMPLITUDE, COL, ROW, SIGMA
 
 # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of the
 # amplitude.
@@ -16,19 +20,23 @@ _MAX_VECTOR_SPACINGS = 1.8
 # least this share of the nearest columns to another one, within this distance
 # (spacings); that many columns are looked at, and the vector must stay on the image for
 # at least the minimum number of them.
-_MIN_OCCUPIED_SHARE = 0.75
+_MIN_OCCUPIED_SHARE = 0.65
 _MATCH_SPACINGS = 0.25
 _N_TESTED, _MIN_TESTED = 16, 4
+# Columns are hardly on the image up to this depth, in units of sigma.
+_HARDLY_INSIDE_SIGMA = 0.5
+# Tails of columns off the image matter above this width (spacings), with the next
+# column on the image up to a spacing away; a column this near to a predicted one is the
+# same (spacings).
+_MIN_WIDTH_SPACINGS, _KNOWN_SPACINGS = 0.18, 0.6
+# Places are free that are this far from all columns (spacings).
+_FREE_SPACINGS = 0.6
 # Predictions within this distance are those of the same column (spacings).
 _SAME_SPACINGS = 0.5
 
 
 def predict_outer_columns(table, shape, valid, spacing, width):
     """Continue the lattice to columns whose centres lie off the image.
-
-    A vector of the lattice that leads from one column to another nearby is applied to
-    the latter, if it leads from most of the columns around to others. Columns off the
-    image that bound it have one such prediction for each of several vectors.
 
     Parameters
     ----------
@@ -44,24 +52,102 @@ def predict_outer_columns(table, shape, valid, spacing, width):
     Returns
     -------
     positions : ndarray of shape (n_outer, 2)
-        Predicted centres of the columns off the image with tails on it, px.
+        Predicted centres of columns off the good pixels, or hardly on them, with tails
+        on them, px.
     heights : ndarray of shape (n_outer,)
         Amplitudes of columns of the same kind.
+    """
+    depths = -_TAIL_SIGMA * width, _HARDLY_INSIDE_SIGMA * width
+    return _continue_lattice(table, _GoodArea(shape, valid), depths, spacing)
+
+
+def predict_inner_columns(table, shape, valid, spacing, width):
+    """Continue the lattice to places on the image without a column.
+
+    Parameters
+    ----------
+    table, shape, valid, spacing, width
+        As `predict_outer_columns` takes them.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_inner, 2)
+        Predicted centres on the good pixels, px.
+    heights : ndarray of shape (n_inner,)
+        Amplitudes of columns of the same kind.
+    """
+    depths = _HARDLY_INSIDE_SIGMA * width, np.inf
+    positions, heights = _continue_lattice(
+        table, _GoodArea(shape, valid), depths, spacing
+    )
+    if len(positions):
+        distance, _ = cKDTree(table[:, ROW : COL + 1]).query(positions)
+        is_free = distance > _FREE_SPACINGS * spacing
+        positions, heights = positions[is_free], heights[is_free]
+    return positions, heights
+
+
+def append_outer_columns(start, shape, valid, spacing, width):
+    """Append the columns off the image to those of a fit, where tails overlap.
+
+    Parameters
+    ----------
+    start : ColumnFit
+        The columns that have been found.
+    shape, valid, spacing, width
+        As `predict_outer_columns` takes them.
+
+    Returns
+    -------
+    start : ColumnFit
+        The same columns, and others after them. Columns found near predicted ones are
+        moved there, for slopes of columns off the image have maxima at the border.
+    outer : ndarray of bool of shape (n,) or None
+        Columns with predicted positions; None if there are none.
+    """
+    if width <= _MIN_WIDTH_SPACINGS * spacing:
+        return start, None
+    positions, heights = predict_outer_columns(
+        start.table, shape, valid, spacing, width
+    )
+    if not len(positions):
+        return start, None
+    distance, nearest = cKDTree(start.positions).query(positions)
+    is_known = distance < _KNOWN_SPACINGS * spacing
+    known, is_new = nearest[is_known], ~is_known
+    table = start.table.copy()
+    table[known, AMPLITUDE] = heights[is_known]
+    table[known, ROW : COL + 1] = positions[is_known]
+    extra = np.zeros((np.count_nonzero(is_new), table.shape[1]))
+    extra[:, AMPLITUDE], extra[:, SIGMA] = heights[is_new], width
+    extra[:, ROW : COL + 1] = positions[is_new]
+    outer = np.zeros(len(table) + len(extra), dtype=bool)
+    outer[known] = outer[len(table) :] = True
+    return start._replace(table=table).append(extra), outer
+
+
+def _continue_lattice(table, area, depths, spacing):
+    """Predict columns at a range of distances from the border of the good pixels.
+
+    A vector from one column to another nearby is applied to the latter, if it leads
+    from most of the columns around to others.
     """
     positions, heights = table[:, ROW : COL + 1], table[:, AMPLITUDE]
     nothing = np.empty((0, 2)), np.empty(0)
     if len(positions) <= _N_TESTED:
         return nothing
-    reach = _TAIL_SIGMA * width
-    area = _GoodArea(shape, valid)
-    depth = area.depth(positions)
+    is_inside = area.depth(positions) > 0
     first, second = _vectors(positions, spacing)
-    # One step off the image, and from columns on it.
+    # One step, from columns on the image.
     places = 2 * positions[second] - positions[first]
-    is_outer = (depth[second] < _MAX_VECTOR_SPACINGS * spacing) & (depth[second] > 0)
-    distance = area.depth(places[is_outer])
-    is_outer[is_outer] = (distance < 0.5 * width) & (distance > -reach)
-    first, second, places = first[is_outer], second[is_outer], places[is_outer]
+    depth = area.depth(places)
+    is_asked = is_inside[second] & (depth > depths[0]) & (depth < depths[1])
+    distance, _ = cKDTree(positions).query(
+        places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
+    )
+    # Places on the image that hold a column need no prediction.
+    is_asked[is_asked] = ~np.isfinite(distance) | (depths[0] < 0)
+    first, second, places = first[is_asked], second[is_asked], places[is_asked]
     is_vector = _leads_to_columns(
         positions, second, positions[second] - positions[first], area, spacing
     )
