@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._optional import import_optional
-from .._site_flags import SiteFlag
+from ..sites import SiteFlag
 from ._cells import site_spacing
 from ._image_axes import get_axes, show_image
 from ._selection import select_frame

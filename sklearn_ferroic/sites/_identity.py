@@ -3,8 +3,8 @@
 import numpy as np
 from joblib.hashing import Hasher
 
+from ._fields import PER_SITE
 from ._shared_images import digest
-from ._site_table import PER_SITE
 
 
 def are_equal(first, second):

@@ -3,9 +3,9 @@
 import csv
 import json
 
-from ._site_extras import as_features, as_labels, as_parameters
-from ._site_table import to_frame
-from ._site_units import unit_of
+from .._fields import to_frame
+from .._units import unit_of
+from .extras import as_features, as_labels, as_parameters
 
 
 def write_csv(sites, path, *, features, labels, parameters):
@@ -24,7 +24,7 @@ def write_csv(sites, path, *, features, labels, parameters):
     parameters : estimator, mapping or None
         What the sites were made with.
     """
-    from . import __version__
+    from ... import __version__
 
     table = to_frame(sites)
     columns = as_features(features, len(sites))

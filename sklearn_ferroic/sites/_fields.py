@@ -4,8 +4,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from ._optional import import_optional
-from ._site_flags import flags_as_text
+from .._optional import import_optional
+from ._flags import flags_as_text
 
 # name -> (trailing shape, dtype, value where nothing is known)
 SITE_COLUMNS = {

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._optional import import_optional
-from ._residual import (
+from ..._optional import import_optional
+from .._flags import SiteFlag
+from .checks import check_image
+from .residual import (
     Columns,
     band_noise_ratio,
     common_ellipticity,
     residual_image,
 )
-from ._site_checks import check_image
-from ._site_flags import SiteFlag
 
 # Flags that only the locator can know; the others are worked out from the sites.
 _OF_LOCATOR = SiteFlag.EDGE | SiteFlag.LABEL_DOUBTFUL | SiteFlag.LOW_SIGNIFICANCE
@@ -407,6 +407,6 @@ def _lattice_vectors(sites, rows):
     vectors = sites.lattice_vectors[rows]
     if np.isfinite(vectors).any() or len(rows) < 2:
         return vectors
-    from .localization._local_lattice import lattice_vectors
+    from ...localization._local_lattice import lattice_vectors
 
     return lattice_vectors(sites.positions[rows], sites.sublattice[rows])

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._empty_places import (
+from .._flags import SiteFlag
+from .empty_places import (
     EMPTY,
     EmptyPlaces,
     Lattice,
@@ -13,8 +14,7 @@ from ._empty_places import (
     local_spacing,
     plain_tree,
 )
-from ._residual import column_amplitudes
-from ._site_flags import SiteFlag
+from .residual import column_amplitudes
 
 _N_NEIGHBORS = 8
 # Nearer than this share of the local spacing, two sites are a short pair ...

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from sklearn.utils import Bunch
 
-from ._optional import import_optional
-from ._shared_images import as_image_list, digest
-from ._site_extras import as_features, as_labels, as_parameters
-from ._site_flags import SiteFlag
-from ._site_table import PER_SITE
-from ._site_units import unit_of
+from ..._optional import import_optional
+from .._fields import PER_SITE
+from .._flags import SiteFlag
+from .._shared_images import as_image_list, digest
+from .._units import unit_of
+from .extras import as_features, as_labels, as_parameters
 
 _FORMAT = "sklearn_ferroic.AtomSites"
 # Of the layout of the file; one of another first number is not understood.
@@ -70,7 +70,7 @@ _SLASH = "\u2215"
 
 
 def _write_head(file, parameters):
-    from . import __version__
+    from ... import __version__
 
     file.attrs["format"] = _FORMAT
     file.attrs["format_version"] = _FORMAT_VERSION

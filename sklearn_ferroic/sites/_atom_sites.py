@@ -2,13 +2,8 @@
 
 import numpy as np
 
-from ._angles import wrap_angle
-from ._shared_images import as_image_list, digest, make_constant, remember
-from ._site_csv import write_csv
-from ._site_flags import SiteFlag, as_flag
-from ._site_hdf5 import read_hdf5, write_hdf5
-from ._site_identity import are_equal, describe, register_hash
-from ._site_table import (
+from .._angles import wrap_angle
+from ._fields import (
     PER_SITE,
     SITE_COLUMNS,
     as_column,
@@ -20,6 +15,11 @@ from ._site_table import (
     join,
     to_frame,
 )
+from ._flags import as_flag
+from ._formats.csv import write_csv
+from ._formats.hdf5 import read_hdf5, write_hdf5
+from ._identity import are_equal, describe, register_hash
+from ._shared_images import as_image_list, digest, make_constant, remember
 
 
 class AtomSites:
@@ -327,7 +327,7 @@ class AtomSites:
         >>> len(quality.suspected_misses)
         1
         """
-        from ._site_quality import SiteQuality
+        from ._quality.summary import SiteQuality
 
         return SiteQuality(self)
 
@@ -473,5 +473,4 @@ class AtomSites:
         return cls(images, positions, **columns)
 
 
-__all__ = ["AtomSites", "SiteFlag"]
 register_hash(AtomSites)
