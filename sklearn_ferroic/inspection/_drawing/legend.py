@@ -1,6 +1,6 @@
 """The legend of classes."""
 
-from .._optional import import_optional
+from ..._optional import import_optional
 
 
 def add_class_legend(ax, classes, colors, title=None):

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ._arrow_key import add_arrow_key
-from ._cells import site_spacing
-from ._color_wheel import add_color_wheel
-from ._colors import angle_colors
-from ._image_axes import get_axes, show_image
-from ._selection import check_per_site, select_frame
+from .._data.selection import check_per_site, select_frame
+from .._drawing.arrow_key import add_arrow_key
+from .._drawing.cells import site_spacing
+from .._drawing.color_wheel import add_color_wheel
+from .._drawing.colors import angle_colors
+from .._drawing.image_axes import get_axes, show_image
 
 # Automatic arrows: this percentile of the lengths becomes one spacing long.
 _LONG = 95

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import Voronoi, cKDTree
 
-from .._optional import import_optional
+from ..._optional import import_optional
 
 _N_NEIGHBORS = 8
 # A cell reaches this many spacings from its site at most.

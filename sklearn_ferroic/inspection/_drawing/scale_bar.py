@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._optional import import_optional
+from ..._optional import import_optional
 
 
 def round_length(longest):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..sites import AtomSites
+from ...sites import AtomSites
 
 
 def select_frame(sites, frame):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .._optional import import_optional
-from ._colors import get_colormap
-from ._image_axes import get_axes
-from ._search_table import best_by_cell, choose_parameters, score_columns
-from ._texts import score_format, value_text
+from ..._optional import import_optional
+from .._data.search_table import best_by_cell, choose_parameters, score_columns
+from .._drawing.colors import get_colormap
+from .._drawing.image_axes import get_axes
+from .._drawing.texts import score_format, value_text
 
 # Inches of a cell, and of what stands around the cells.
 _CELL = (0.95, 0.62)

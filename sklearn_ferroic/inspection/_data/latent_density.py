@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._colors import angle_colors, class_colors
+from .._drawing.colors import angle_colors, class_colors
 
 # Opacity of a bin with one sample among bins with many.
 _PALEST = 0.25

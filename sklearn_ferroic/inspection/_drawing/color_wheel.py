@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .._optional import import_optional
-from ._colors import angle_colors
+from ..._optional import import_optional
+from .colors import angle_colors
 
 # Inches.
 _SIZE = 1.3

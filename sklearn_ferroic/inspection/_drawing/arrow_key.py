@@ -1,7 +1,7 @@
 """An arrow of a stated length."""
 
-from .._optional import import_optional
-from ._scale_bar import round_length
+from ..._optional import import_optional
+from .scale_bar import round_length
 
 
 def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head):

@@ -4,13 +4,13 @@ import warnings
 
 import numpy as np
 
-from .._optional import import_optional
-from ._colors import class_colors, get_colormap
-from ._features import pipeline_steps
-from ._image_axes import get_axes
-from ._selection import check_per_site
-from ._side_colorbar import add_side_colorbar
-from ._window_images import as_images
+from ..._optional import import_optional
+from .._data.features import pipeline_steps
+from .._data.selection import check_per_site
+from .._data.window_images import as_images
+from .._drawing.colors import class_colors, get_colormap
+from .._drawing.image_axes import get_axes
+from .._drawing.side_colorbar import add_side_colorbar
 
 # Windows a row at most.
 _N_COLS = 5
@@ -114,7 +114,7 @@ class ClusterMeansDisplay:
                 f"{type(estimator).__name__} has not. If you have labels, use "
                 "from_predictions(patches, labels)."
             )
-        from ..feature_extraction import PatchExtractor
+        from ...feature_extraction import PatchExtractor
 
         labels = estimator.predict(X)
         for index, step in enumerate(pipeline_steps(estimator)):

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..decomposition._latent_grid import make_latent_grid
-from ._image_axes import get_axes
-from ._texts import with_minus
+from ...decomposition._latent_grid import make_latent_grid
+from .._drawing.image_axes import get_axes
+from .._drawing.texts import with_minus
 
 
 class LatentManifoldDisplay:

@@ -1,6 +1,6 @@
 """Lines that can be seen on any colour."""
 
-from .._optional import import_optional
+from ..._optional import import_optional
 
 
 def draw_outlines(ax, segments):

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from .._optional import import_optional
-from ._color_wheel import add_color_wheel
-from ._colors import angle_colors, class_colors
-from ._features import choose_columns, transform_with_names
-from ._image_axes import get_axes
-from ._latent_density import bin_colors, find_bins
-from ._legend import add_class_legend
-from ._selection import check_per_site
+from ..._optional import import_optional
+from .._data.features import choose_columns, transform_with_names
+from .._data.latent_density import bin_colors, find_bins
+from .._data.selection import check_per_site
+from .._drawing.color_wheel import add_color_wheel
+from .._drawing.colors import angle_colors, class_colors
+from .._drawing.image_axes import get_axes
+from .._drawing.legend import add_class_legend
 
 # Area of all markers together and of one at most, points squared.
 _INK = 12_000

@@ -19,7 +19,7 @@ def as_images(rows, patch_shape=None):
         The images.
     """
     # Its module loads torch, which takes seconds.
-    from ..decomposition._patch_rows import resolve_patch_shape
+    from ...decomposition._patch_rows import resolve_patch_shape
 
     rows = np.asarray(rows)
     if rows.ndim not in (2, 3):

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from .._optional import import_optional
-from ._cells import add_cells, site_cells
-from ._colors import get_colormap
-from ._features import pipeline_steps
-from ._image_axes import get_axes, show_image
-from ._panels import subdivide
-from ._selection import check_per_site, select_frame
-from ._side_colorbar import add_side_colorbar
-from ._window_images import as_images
+from ..._optional import import_optional
+from .._data.features import pipeline_steps
+from .._data.selection import check_per_site, select_frame
+from .._data.window_images import as_images
+from .._drawing.cells import add_cells, site_cells
+from .._drawing.colors import get_colormap
+from .._drawing.image_axes import get_axes, show_image
+from .._drawing.panels import subdivide
+from .._drawing.side_colorbar import add_side_colorbar
 
 # Loadings beyond this percentile of their magnitude are drawn as if they were on it.
 _CLIP = 99
