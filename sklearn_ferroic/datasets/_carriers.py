@@ -5,7 +5,7 @@ Nothing of these packages is imported: what has their attributes is taken for th
 
 import numpy as np
 
-from ._calibration import square_pixel
+from ._files.calibration import square_pixel
 
 _REMEDY = (
     "Resample the image to square pixels, or give (array, pixel_size) to take them as "

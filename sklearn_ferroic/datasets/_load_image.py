@@ -7,11 +7,11 @@ from pathlib import Path
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ._calibration import are_equal, pixel_sides, square_pixel
-from ._microscope import read_microscope, suffixes
-from ._readers import is_hyperspy, read_hdf5, read_numpy, read_picture, read_tiff
-from ._resample import to_square_pixels
-from ._signals import to_grey
+from ._files.calibration import are_equal, pixel_sides, square_pixel
+from ._files.microscope import read_microscope, suffixes
+from ._files.readers import is_hyperspy, read_hdf5, read_numpy, read_picture, read_tiff
+from ._files.resample import to_square_pixels
+from ._files.signals import to_grey
 
 _READERS = {
     ".tif": read_tiff,

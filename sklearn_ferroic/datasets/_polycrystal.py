@@ -7,9 +7,10 @@ from scipy.spatial import cKDTree
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from . import _columns, _lattice
-from ._image import take_image
-from ._options import resolve_options, streams_of
+from ._generator.columns import displace, lay_out
+from ._generator.image import take_image
+from ._generator.lattice import ideal_lattice
+from ._generator.options import resolve_options, streams_of
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
@@ -146,7 +147,7 @@ def make_polycrystal(
     }
     options = resolve_options("film", given)
     streams = streams_of(check_random_state(random_state))
-    crystal = _columns.lay_out(options, streams)
+    crystal = lay_out(options, streams)
     grains = _draw_grains(n_grains, options.shape, crystal.cell, streams["walls"])
     columns = _make_columns(grains, options, crystal, streams)
     image, truth = take_image(columns, options, crystal, streams)
@@ -200,9 +201,7 @@ def _make_columns(grains, options, crystal, streams):
     ideal, sublattice = ideal[apart], sublattice[apart]
     grain, order = grain[apart], order[apart]
     fractions = np.tile([1.0, 0.0, 0.0], (len(ideal), 1))
-    columns = _columns.displace(
-        ideal, sublattice, order, fractions, options, crystal, streams
-    )
+    columns = displace(ideal, sublattice, order, fractions, options, crystal, streams)
     depth = _distance_to_boundary(ideal, grains.center)
     return columns | {
         "variant": np.where(displacement > 0, grains.variant[grain], -1),
@@ -215,7 +214,7 @@ def _make_columns(grains, options, crystal, streams):
 def _fill_grain(k, grains, shape, cell, margin):
     """Fill the Voronoi cell of one grain with its turned lattice."""
     reach = np.hypot(*shape) + margin
-    centered, _, sublattice = _lattice.ideal_lattice(
+    centered, _, sublattice = ideal_lattice(
         (2 * reach, 2 * reach), cell, grains.origin[k], 0.0
     )
     row, col = (centered - reach).T

@@ -2,7 +2,20 @@
 
 import numpy as np
 
-from . import _columns, _domains, _lattice, _presets, _render
+from .columns import inside, select
+from .domains import material_fractions
+from .lattice import drift_at
+from .presets import (
+    A_BRIGHTNESS,
+    B_BRIGHTNESS,
+    B_WIDTH_RATIO,
+    BACKGROUND,
+    DETECTED_FRACTION,
+    INTERFERENCE_PERIOD_LINES,
+    SM_DEFICIT,
+    TAIL_WIDTH_RATIO,
+)
+from .render import covariances, jitter_shift, render_columns, stretch_matrix
 
 # What the columns hold for the rendering only.
 _INTERNAL = ("materials", "samarium", "elongation")
@@ -21,7 +34,7 @@ def take_image(columns, options, crystal, streams):
         The columns whose centre lies inside the image.
     """
     electrons = options.dose * (10 * options.pixel_size) ** 2
-    electrons *= _presets.DETECTED_FRACTION
+    electrons *= DETECTED_FRACTION
     axis = streams["scan"].uniform(0, 2 * np.pi)
     ramp = np.array([np.sin(axis), np.cos(axis)])
     ramp *= electrons * options.thickness_gradient / np.abs(ramp).sum()
@@ -47,26 +60,26 @@ def take_image(columns, options, crystal, streams):
 
     truth = {name: columns[name] for name in columns if name not in _INTERNAL}
     local = np.interp(positions[:, 0], np.arange(options.shape[0]), level)
-    truth["scan_shift"] = _render.jitter_shift(positions, covariance, jitter)
+    truth["scan_shift"] = jitter_shift(positions, covariance, jitter)
     truth["amplitude"] = options.detector_gain * amplitude
     truth["sigma"] = np.linalg.det(covariance) ** 0.25
     background = options.detector_gain * local * at_columns
     truth["background"] = background + options.detector_offset
-    within = _columns.inside(positions, options.shape)
-    return image.astype(np.float32), _columns.select(truth, within)
+    within = inside(positions, options.shape)
+    return image.astype(np.float32), select(truth, within)
 
 
 def _render_with_tails(positions, amplitude, covariance, jitter, options):
     """Render columns whose profile is a Gaussian core with wider Gaussian tails."""
-    image = _render.render_columns(
+    image = render_columns(
         options.shape, positions, (1 - options.tails) * amplitude, covariance, jitter
     )
     if options.tails:
-        image += _render.render_columns(
+        image += render_columns(
             options.shape,
             positions,
             options.tails * amplitude,
-            _presets.TAIL_WIDTH_RATIO**2 * covariance,
+            TAIL_WIDTH_RATIO**2 * covariance,
             jitter,
             reach=_TAIL_REACH,
         )
@@ -100,7 +113,7 @@ def _detect(expected, electrons, options, streams):
         In ADU.
     """
     rng = streams["detector"]
-    period, phase = rng.uniform(*_presets.INTERFERENCE_PERIOD_LINES), rng.uniform()
+    period, phase = rng.uniform(*INTERFERENCE_PERIOD_LINES), rng.uniform()
     n_rows, n_cols = expected.shape
     # Time since the start of the frame, in lines: the beam writes line by line.
     time = np.arange(n_rows)[:, None] + np.arange(n_cols) / n_cols
@@ -118,26 +131,26 @@ def _detect(expected, electrons, options, streams):
 
 
 def _brightness(columns):
-    a_site = columns["materials"] @ _presets.A_BRIGHTNESS
-    a_site = a_site - _presets.SM_DEFICIT * columns["samarium"]
-    b_site = columns["materials"] @ _presets.B_BRIGHTNESS
+    a_site = columns["materials"] @ A_BRIGHTNESS
+    a_site = a_site - SM_DEFICIT * columns["samarium"]
+    b_site = columns["materials"] @ B_BRIGHTNESS
     return np.where(columns["sublattice"] == 0, a_site, b_site)
 
 
 def _covariance(columns, options, rng):
     width = options.column_width_nm / options.pixel_size
-    width = np.where(columns["sublattice"] == 0, width, _presets.B_WIDTH_RATIO * width)
-    astigmatism = _render.stretch_matrix(options.astigmatism, rng.uniform(0, np.pi))
-    return _render.covariances(width, columns["elongation"], astigmatism)
+    width = np.where(columns["sublattice"] == 0, width, B_WIDTH_RATIO * width)
+    astigmatism = stretch_matrix(options.astigmatism, rng.uniform(0, np.pi))
+    return covariances(width, columns["elongation"], astigmatism)
 
 
 def _background_level(options, crystal):
     """Brightness between the columns for each row of the image."""
     height = options.shape[0]
     rows = np.arange(-options.drift - 1, height + options.drift + 1, 0.5)
-    seen = rows + _lattice.drift_at(rows, height, crystal.drift)[:, 0]
+    seen = rows + drift_at(rows, height, crystal.drift)[:, 0]
     # The probe's tails blur what lies between the columns over half a cell.
-    fractions = _domains.material_fractions(
+    fractions = material_fractions(
         np.interp(np.arange(height), seen, rows),
         crystal.top,
         crystal.cell,
@@ -145,4 +158,4 @@ def _background_level(options, crystal):
         options.layers,
         crystal.interface + crystal.cell / 2,
     )
-    return fractions @ np.array(_presets.BACKGROUND)
+    return fractions @ np.array(BACKGROUND)

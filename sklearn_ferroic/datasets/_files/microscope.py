@@ -6,8 +6,8 @@ from importlib import import_module
 
 import numpy as np
 
-from .._optional import import_optional
-from ._signals import Signal, choose
+from ..._optional import import_optional
+from .signals import Signal, choose
 
 # This reader evaluates text of the file as Python.
 _UNSAFE = {"netCDF"}

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import Bunch
 
-from . import _presets
+from .presets import PRESETS
 
 # New streams go to the end: the others keep their seeds.
 _STREAMS = (
@@ -37,7 +37,7 @@ def resolve_options(preset, given):
         All options; `noisy` tells whether electrons are counted, and `dose` is
         finite.
     """
-    defaults = _presets.PRESETS[preset]
+    defaults = PRESETS[preset]
     options = Bunch(**defaults)
     options.update((name, value) for name, value in given.items() if value is not None)
     options.shape = _two_integers(

@@ -3,7 +3,24 @@
 import numpy as np
 from sklearn.utils import Bunch
 
-from . import _domains, _lattice, _presets
+from .domains import (
+    draw_walls,
+    layer_index,
+    material_fractions,
+    near_wall,
+    polar_signs,
+    variant_of,
+    wall_distances,
+)
+from .lattice import (
+    dislocate,
+    draw_drift,
+    drift_at,
+    ideal_lattice,
+    mistilt_field,
+    nearest_core,
+)
+from .presets import DEPTH_DIFFERENCE_NM, DEPTH_SEEN_NM
 
 
 def lay_out(options, streams):
@@ -20,8 +37,8 @@ def lay_out(options, streams):
         interface=options.interface_width_nm / options.pixel_size,
         wall_width=options.wall_width_nm / options.pixel_size,
         px_per_pm=1e-3 / options.pixel_size,
-        walls=_domains.draw_walls(options.shape, streams["walls"]),
-        drift=_lattice.draw_drift(options.drift, streams["scan"]),
+        walls=draw_walls(options.shape, streams["walls"]),
+        drift=draw_drift(options.drift, streams["scan"]),
     )
 
 
@@ -32,10 +49,10 @@ def make_columns(options, crystal, streams):
     each material in the column, `samarium` (n,), the share of Sm on its A site,
     and `elongation` (n, 2), the projection of the tilted column in px.
     """
-    ideal, cells, sublattice = _lattice.ideal_lattice(
+    ideal, cells, sublattice = ideal_lattice(
         options.shape, crystal.cell, crystal.origin, 3 * crystal.cell + options.drift
     )
-    fractions = _domains.material_fractions(
+    fractions = material_fractions(
         ideal[:, 0],
         crystal.top,
         crystal.cell,
@@ -46,8 +63,8 @@ def make_columns(options, crystal, streams):
     order, variant, wall = _polar_order(ideal, cells, fractions, options, crystal)
     shift, keep = 0.0, np.ones(len(ideal), dtype=bool)
     if options.dislocation is not None:
-        core = _lattice.nearest_core(options.dislocation, crystal.origin, crystal.cell)
-        shift, keep = _lattice.dislocate(ideal, crystal.cell, core)
+        core = nearest_core(options.dislocation, crystal.origin, crystal.cell)
+        shift, keep = dislocate(ideal, crystal.cell, core)
     columns = displace(
         ideal, sublattice, order, fractions, options, crystal, streams, shift
     )
@@ -80,17 +97,15 @@ def displace(ideal, sublattice, order, fractions, options, crystal, streams, shi
     """
     is_b = sublattice[:, None] == 1
     materials, samarium = _draw_atoms(fractions, options, streams["atoms"])
-    tilt = _lattice.mistilt_field(
-        ideal, options.shape, options.mistilt_mrad, streams["tilt"]
-    )
+    tilt = mistilt_field(ideal, options.shape, options.mistilt_mrad, streams["tilt"])
     polarization = options.displacement_pm * crystal.px_per_pm * order
     # A tilt of 1 mrad shifts by 1 pm for each nm of depth.
-    tilt_shift = tilt * _presets.DEPTH_DIFFERENCE_NM * crystal.px_per_pm
+    tilt_shift = tilt * DEPTH_DIFFERENCE_NM * crystal.px_per_pm
     disorder = options.disorder_pm * crystal.px_per_pm
     positions = ideal + is_b * (polarization + tilt_shift)
     positions += disorder * streams["disorder"].normal(size=ideal.shape)
     positions += shift
-    positions += _lattice.drift_at(positions[:, 0], options.shape[0], crystal.drift)
+    positions += drift_at(positions[:, 0], options.shape[0], crystal.drift)
     return {
         "positions": positions,
         "sublattice": sublattice,
@@ -98,7 +113,7 @@ def displace(ideal, sublattice, order, fractions, options, crystal, streams, shi
         "composition": materials[:, 0],
         "materials": materials,
         "samarium": np.where(sublattice == 0, samarium, 0.0),
-        "elongation": tilt * _presets.DEPTH_SEEN_NM * crystal.px_per_pm,
+        "elongation": tilt * DEPTH_SEEN_NM * crystal.px_per_pm,
     }
 
 
@@ -114,9 +129,9 @@ def inside(positions, shape):
 
 def _polar_order(ideal, cells, fractions, options, crystal):
     """Polarization in units of the displacement, variant and wall mask."""
-    straight, inclined = _domains.wall_distances(ideal, crystal.walls)
+    straight, inclined = wall_distances(ideal, crystal.walls)
     n_variants = options.n_variants
-    signs = _domains.polar_signs(straight, inclined, crystal.wall_width, n_variants)
+    signs = polar_signs(straight, inclined, crystal.wall_width, n_variants)
     if n_variants == 4:
         signs *= crystal.walls["signs"]
     antipolar = _antipolar(ideal[:, 0], options, crystal)
@@ -127,10 +142,10 @@ def _polar_order(ideal, cells, fractions, options, crystal):
     polar = (ferroic >= 0.5) & (options.displacement_pm > 0)
     # A cell reaches half its side beyond its column.
     reach = (crystal.wall_width + crystal.cell) / 2
-    wall = _domains.near_wall(straight, inclined, reach, n_variants)
+    wall = near_wall(straight, inclined, reach, n_variants)
     wall &= ~antipolar & polar
     wall |= (fractions > 0.1).sum(axis=1) > 1
-    variant = np.where(polar, _domains.variant_of(signs), -1)
+    variant = np.where(polar, variant_of(signs), -1)
     # Polar order fades faster than the composition towards a non-polar layer.
     return signs / np.sqrt(2) * ferroic[:, None] ** 2, variant, wall
 
@@ -138,7 +153,7 @@ def _polar_order(ideal, cells, fractions, options, crystal):
 def _antipolar(rows, options, crystal):
     if options.antipolar != "alternate":
         return np.full(len(rows), options.antipolar == "all")
-    layer = _domains.layer_index(rows, crystal.top, crystal.cell, options.layers)
+    layer = layer_index(rows, crystal.top, crystal.cell, options.layers)
     return layer % 2 == 1
 
 

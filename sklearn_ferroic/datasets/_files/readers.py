@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .._optional import import_optional
-from ._calibration import to_nm
-from ._signals import Signal, choose, is_image, reading
+from ..._optional import import_optional
+from .calibration import to_nm
+from .signals import Signal, choose, is_image, reading
 
 # Printing resolutions (72 or 300 dots an inch) are no calibration: only pixels
 # smaller than this, in nm, are taken from bare resolution tags.
