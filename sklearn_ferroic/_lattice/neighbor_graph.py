@@ -2,9 +2,6 @@
 
 import numpy as np
 from scipy.spatial import Delaunay, QhullError
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
-
-from ..sites import AtomSites
 
 # A pair is no pair of neighbours if a third column sees it at a wider angle than this:
 # between the 60° of a triangle and the 90° at which a square sees its diagonal.
@@ -14,45 +11,6 @@ _REACH = 1.5
 _LONG = 75
 # Two steps go straight on if they enclose a wider angle than this.
 _STRAIGHT = np.cos(np.deg2rad(150))
-
-
-def find_groups(sites, frame=None, sublattice=None):
-    """Give the coordinates of sites and the crystal that each belongs to.
-
-    Parameters
-    ----------
-    sites : AtomSites or array-like of shape (n, 2)
-        The sites.
-    frame, sublattice : array-like of shape (n,) or None
-        Image and sublattice of each; those of the AtomSites, or all the same, if None.
-
-    Returns
-    -------
-    positions : ndarray of shape (n, 2)
-        Coordinates, px.
-    group : ndarray of int of shape (n,)
-        Alike for sites of the same image and sublattice, 0 … n_groups − 1.
-    """
-    positions = sites
-    if isinstance(sites, AtomSites):
-        positions = sites.positions
-        frame = sites.frame if frame is None else frame
-        sublattice = sites.sublattice if sublattice is None else sublattice
-    positions = check_array(
-        positions, dtype=np.float64, ensure_min_samples=0, input_name="sites"
-    )
-    if positions.shape[1] != 2:
-        raise ValueError(
-            "sites must be AtomSites or (row, col) pairs of shape (n_sites, 2), got "
-            f"shape {positions.shape}."
-        )
-    kinds = []
-    for values in (frame, sublattice):
-        values = np.zeros(len(positions)) if values is None else column_or_1d(values)
-        check_consistent_length(positions, values)
-        kinds.append(np.unique(values, return_inverse=True)[1].ravel())
-    pair = np.stack(kinds, axis=1)
-    return positions, np.unique(pair, axis=0, return_inverse=True)[1].ravel()
 
 
 def neighbor_edges(positions, group):

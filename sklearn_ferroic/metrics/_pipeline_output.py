@@ -1,0 +1,249 @@
+"""Output of the fitted steps of a pipeline: rows, pose and labels of each sample.
+
+Rows that a step turns into NaN are excluded from the later steps.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin, clone
+from sklearn.cluster import KMeans
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils._set_output import _wrap_data_with_container
+from sklearn.utils.validation import _num_samples
+
+from ..localization._images_to_sites import ImagesToSitesMixin
+from ..preprocessing import AngleAwareScaler
+from ..preprocessing._columns import ANGLE, OFFSETS
+from ..sites import AtomSites
+from ._label_graph import encode_labels
+
+
+class Samples(NamedTuple):
+    """What a stage makes of the samples."""
+
+    values: object  # AtomSites or rows
+    kept: np.ndarray  # which of the samples the rows are
+    n_samples: int
+    sites: AtomSites | None  # all samples, where they are sites
+    std: np.ndarray | None = None  # standard deviations of the rows, where told
+
+
+def list_steps(estimator):
+    """List the fitted steps of an estimator, those of the best one of a search."""
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if not isinstance(estimator, Pipeline):
+        return [estimator]
+    steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+    return [part for step in steps for part in list_steps(step)]
+
+
+def begin(estimator, X):
+    """Give the steps and the samples before the first; images are located."""
+    steps = list_steps(estimator)
+    if isinstance(steps[0], ImagesToSitesMixin):
+        X, steps = steps[0].transform(X), steps[1:]
+    n_samples = _num_samples(X)
+    sites = X if isinstance(X, AtomSites) else None
+    return steps, Samples(X, np.arange(n_samples), n_samples, sites)
+
+
+def begin_at_windows(estimator, X):
+    """Give the steps that take image windows, and the windows."""
+    steps, samples = begin(estimator, X)
+    while steps and isinstance(samples.values, AtomSites):
+        samples, steps = send(samples, steps[0]), steps[1:]
+    return steps, samples
+
+
+def prepare(samples, step):
+    """Leave out what the step would refuse: rows that are not finite."""
+    if isinstance(samples.values, AtomSites) or get_tags(step).input_tags.allow_nan:
+        return samples
+    rows = np.asarray(samples.values)
+    if rows.dtype.kind != "f" or len(rows) == 0:
+        return samples
+    whole = np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
+    if whole.all():
+        return samples
+    values = _safe_indexing(samples.values, np.flatnonzero(whole))
+    return samples._replace(values=values, kept=samples.kept[whole])
+
+
+def send(samples, step):
+    """Transform the samples that the step takes."""
+    samples = prepare(samples, step)._replace(std=None)
+    if len(samples.kept) == 0:
+        return samples
+    if hasattr(step, "transform_with_std"):
+        # What `transform` gives, and the widths that it works out as well.
+        rows, std = step.transform_with_std(samples.values)
+        rows = _wrap_data_with_container("transform", rows, samples.values, step)
+        return samples._replace(values=rows, std=np.asarray(std))
+    make = step.transform if hasattr(step, "transform") else clone(step).fit_transform
+    return samples._replace(values=make(samples.values))
+
+
+def feature_names(*steps):
+    """List the names of the last step's output, none where it has no names."""
+    names = []
+    for step in steps:
+        try:
+            # Many a step names its output by its input.
+            names = list(map(str, step.get_feature_names_out(names or None)))
+        except (AttributeError, ValueError):
+            names = []
+    return names
+
+
+class Pose(NamedTuple):
+    """What a step tells of each sample, NaN where it tells nothing."""
+
+    angle: np.ndarray  # radians
+    angle_std: np.ndarray | None  # None if the step tells no widths
+    latents: np.ndarray  # the other columns without offsets, one row a sample
+
+
+def names_angle(step):
+    """Tell whether a step transforms to columns of which one is an angle."""
+    return hasattr(step, "transform") and ANGLE in feature_names(step)
+
+
+def pose_of(samples, step):
+    """Read the pose off what a step that names an angle has made of the samples.
+
+    Parameters
+    ----------
+    samples : Samples
+        The step's output.
+    step : estimator
+        The step, fitted.
+
+    Returns
+    -------
+    pose : Pose
+        One row for each of all samples.
+    """
+    names = feature_names(step)
+    place = names.index(ANGLE)
+    others = [i for i, name in enumerate(names) if name not in (ANGLE, *OFFSETS)]
+    columns = _spread(samples, samples.values, len(names))
+    std = None
+    if hasattr(step, "transform_with_std"):
+        std = _spread(samples, samples.std, len(names))[:, place]
+    return Pose(columns[:, place], std, columns[:, others])
+
+
+def read_pose(steps, samples):
+    """Read the pose of samples off the first step that names an angle.
+
+    Parameters
+    ----------
+    steps : list of estimator
+        Fitted.
+    samples : Samples
+        What the first of them takes.
+
+    Returns
+    -------
+    pose : Pose or None
+        None if no step knows angles.
+    """
+    for step in steps:
+        if not hasattr(step, "transform"):
+            break
+        samples = send(samples, step)
+        if names_angle(step):
+            return pose_of(samples, step)
+    return None
+
+
+def _spread(samples, rows, n_columns):
+    """Put rows of the samples that were kept among those of all."""
+    columns = np.full((samples.n_samples, n_columns), np.nan)
+    if len(samples.kept):
+        columns[samples.kept] = np.asarray(rows)
+    return columns
+
+
+class Prediction(NamedTuple):
+    """What a pipeline says of the samples."""
+
+    labels: np.ndarray  # of int, −1 where there is none
+    pose: Pose | None  # where a step names an angle
+    sites: AtomSites | None  # the samples, where they are sites
+
+
+def predict_labels(estimator, X, n_clusters):
+    """Label the samples, and read their pose on the way.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    X : AtomSites, images or array-like
+        Its input.
+    n_clusters : int
+        How many clusters to make of the output of a transformer.
+
+    Returns
+    -------
+    prediction : Prediction
+        One entry for each of all samples.
+    """
+    steps, samples = begin(estimator, X)
+    labels, pose = np.full(samples.n_samples, -1), None
+    if not steps:  # an AtomLocator alone, which labels nothing
+        return Prediction(labels, pose, samples.sites)
+    *early, last = _ending_in_clusterer(steps, n_clusters)
+    for step in early:
+        samples = send(samples, step)
+        if pose is None and names_angle(step):
+            pose = pose_of(samples, step)
+    if pose is None and names_angle(last):
+        pose = pose_of(send(samples, last), last)
+    samples = prepare(samples, last)
+    if len(samples.kept):
+        # What has no predict labels only what it is fitted to.
+        label = last.predict if hasattr(last, "predict") else clone(last).fit_predict
+        labels[samples.kept] = encode_labels(label(samples.values))[0]
+    return Prediction(labels, pose, samples.sites)
+
+
+def predict_labels_of_sites(estimator, X, n_clusters):
+    """Label samples that have to be sites; see `predict_labels`."""
+    prediction = predict_labels(estimator, X, n_clusters)
+    if prediction.sites is None:
+        raise TypeError(
+            "This scorer needs AtomSites, which know their neighbours, got "
+            f"{type(X).__name__}. Put a PatchExtractor into the pipeline and give the "
+            "search AtomSites, the output of AtomLocator."
+        )
+    return prediction
+
+
+class _OutputClusterer(ClusterMixin, BaseEstimator):
+    """K-means on a transformer's output, an angle among its columns as a point."""
+
+    def __init__(self, n_clusters, names):
+        self.n_clusters = n_clusters
+        self.names = names
+
+    def fit_predict(self, X, y=None):
+        features = np.asarray(X)
+        if ANGLE in self.names:
+            offsets = OFFSETS[0] in self.names
+            pose = [ANGLE, *OFFSETS] if offsets else [ANGLE]
+            order = [*pose, *(name for name in self.names if name not in pose)]
+            features = features[:, [self.names.index(name) for name in order]]
+            features = AngleAwareScaler(translation=offsets).fit_transform(features)
+        n_clusters = min(self.n_clusters, len(np.unique(features, axis=0)))
+        return KMeans(n_clusters, n_init=4, random_state=0).fit_predict(features)
+
+
+def _ending_in_clusterer(steps, n_clusters):
+    last = steps[-1]
+    if hasattr(last, "predict") or hasattr(last, "fit_predict"):
+        return steps
+    return [*steps, _OutputClusterer(n_clusters, feature_names(*steps))]
