@@ -13,9 +13,9 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import _num_samples
 
+from .._pose_columns import ANGLE, OFFSETS, pose_names
 from ..localization._images_to_sites import ImagesToSitesMixin
 from ..preprocessing import AngleAwareScaler
-from ..preprocessing._columns import ANGLE, OFFSETS
 from ..sites import AtomSites
 from ._label_graph import encode_labels
 
@@ -83,6 +83,26 @@ def send(samples, step):
         return samples._replace(values=rows, std=np.asarray(std))
     make = step.transform if hasattr(step, "transform") else clone(step).fit_transform
     return samples._replace(values=make(samples.values))
+
+
+def transform_through(steps, X):
+    """Return the output of the last of several fitted steps.
+
+    Parameters
+    ----------
+    steps : list of estimator
+        Fitted transformers, as from `list_steps`.
+    X : AtomSites, images or array-like
+        Input of the first step.
+
+    Returns
+    -------
+    output : object
+        Output of the last step; `X` without steps.
+    """
+    for step in steps:
+        X = step.transform(X)
+    return X
 
 
 def feature_names(*steps):
@@ -234,7 +254,7 @@ class _OutputClusterer(ClusterMixin, BaseEstimator):
         features = np.asarray(X)
         if ANGLE in self.names:
             offsets = OFFSETS[0] in self.names
-            pose = [ANGLE, *OFFSETS] if offsets else [ANGLE]
+            pose = pose_names(0, offsets=offsets)
             order = [*pose, *(name for name in self.names if name not in pose)]
             features = features[:, [self.names.index(name) for name in order]]
             features = AngleAwareScaler(translation=offsets).fit_transform(features)

@@ -14,7 +14,7 @@ from sklearn.utils.validation import (
 )
 
 from .._angles import mean_direction, wrap_angle
-from ._columns import find_columns
+from .._pose_columns import find_pose_columns
 
 _FLOATS = [np.float64, np.float32]
 
@@ -147,7 +147,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         """
         X = validate_data(self, X, dtype=_FLOATS)
         names = getattr(self, "feature_names_in_", None)
-        angle_index, offset_indices = find_columns(
+        angle_index, offset_indices = find_pose_columns(
             X.shape[1], names, translation=self.translation
         )
         if self.angle == "drop" and not _kept_columns(

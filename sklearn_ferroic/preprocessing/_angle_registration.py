@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 )
 
 from .._angles import wrap_angle
-from ._columns import find_columns
+from .._pose_columns import find_pose_columns
 from ._pooled_rotation import fit_pooled_rotation
 from ._reference import read_reference
 from ._rotation import fit_rotation
@@ -172,7 +172,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         _check_length(y, X)
         reference = read_reference(y, X)
         names = getattr(self, "feature_names_in_", None)
-        index, _ = find_columns(X.shape[1], names, translation=False)
+        index, _ = find_pose_columns(X.shape[1], names, translation=False)
         self.angle_index_ = index
         self.n_sites_ = int(np.count_nonzero(reference.trusted))
         self.offset_, self.offset_std_ = 0.0, np.nan

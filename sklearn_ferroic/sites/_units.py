@@ -1,5 +1,7 @@
 """Units of the columns of a table of sites."""
 
+from .._pose_columns import POSE_UNITS
+
 UNITS = {
     "positions": "px",
     "row": "px",
@@ -27,11 +29,7 @@ UNITS = {
     "unit_cell_area": "px^2",
     "unit_cell_area_nm2": "nm^2",
     "lattice_rotation": "rad",
-    # of RotationalVAE
-    "angle": "rad",
-    "angle_std": "rad",
-    "offset_row": "px",
-    "offset_col": "px",
+    **POSE_UNITS,
 }
 
 

@@ -1,6 +1,9 @@
-"""The columns that a transformer makes, with their names."""
+"""Columns of features and image windows, taken from the output of an estimator."""
 
 import numpy as np
+
+from ..._pose_columns import latent_columns
+from ...metrics._pipeline_output import feature_names, list_steps
 
 
 def transform_with_names(estimator, X):
@@ -39,8 +42,8 @@ def transform_with_names(estimator, X):
         )
     names = getattr(output, "columns", None)
     if names is None:
-        names = _names_out(pipeline_steps(estimator))
-    if names is None:
+        names = feature_names(*list_steps(estimator))
+    if not len(names):
         names = [f"feature{column}" for column in range(values.shape[1])]
     return values, [str(name) for name in names]
 
@@ -67,11 +70,7 @@ def choose_columns(names, features):
         If `features` are not two of the columns, or there are no two to choose.
     """
     if features is None:
-        chosen = [i for i, name in enumerate(names) if name.startswith("latent")]
-        if not chosen:
-            pose = ("angle", "offset")
-            chosen = [i for i, name in enumerate(names) if not name.startswith(pose)]
-        features = chosen[:2]
+        features = latent_columns(names)[:2]
         if len(features) < 2:
             raise ValueError(
                 f"Two latents are drawn against each other, and there are {names}. "
@@ -87,28 +86,28 @@ def choose_columns(names, features):
     return numbers
 
 
-def pipeline_steps(estimator):
-    """List the steps of a pipeline, or the estimator itself.
+def as_images(rows, patch_shape=None):
+    """Read rows of pixels as images.
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        The estimator.
+    rows : array-like of shape (n, h * w) or (n, h, w)
+        The windows.
+    patch_shape : tuple of (int, int), default=None
+        Height and width; the most nearly square ones by default.
 
     Returns
     -------
-    steps : list of estimator
-        The steps in order.
+    images : ndarray of shape (n, h, w)
+        The images.
     """
-    if not hasattr(estimator, "steps"):
-        return [estimator]
-    return [step for _, step in estimator.steps]
+    # Its module loads torch, which takes seconds.
+    from ...decomposition._patch_rows import resolve_patch_shape
 
-
-def _names_out(steps):
-    """Pass names through the steps; those before the first that has any may not."""
-    names = None
-    for step in steps:
-        if hasattr(step, "get_feature_names_out"):
-            names = step.get_feature_names_out(names)
-    return names
+    rows = np.asarray(rows)
+    if rows.ndim not in (2, 3):
+        raise ValueError(
+            "Windows must have shape (n, height * width) or (n, height, width), got "
+            f"shape {rows.shape}."
+        )
+    return rows.reshape(len(rows), *resolve_patch_shape(rows, patch_shape))

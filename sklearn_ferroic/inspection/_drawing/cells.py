@@ -1,4 +1,4 @@
-"""The piece of the plane that belongs to each site."""
+"""Polygons around the sites, and the outlines of their groups."""
 
 import numpy as np
 from scipy.spatial import Voronoi, cKDTree
@@ -124,3 +124,27 @@ def _surroundings(positions, spacing):
     gap, _ = tree.query(beyond)
     local_spacing = np.repeat(distance[:, :4].mean(axis=1), k)
     return np.concatenate([beyond[gap > _VACANT * local_spacing], frame])
+
+
+def draw_outlines(ax, segments):
+    """Draw black lines on wider white ones.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        The axes.
+    segments : ndarray of shape (n, 2, 2)
+        Ends of the lines as ``(x, y)``.
+
+    Returns
+    -------
+    lines : matplotlib LineCollection
+        The black lines.
+    """
+    line_collection = import_optional("matplotlib.collections", "plot").LineCollection
+    for color, width in [("white", 2.4), ("black", 1.2)]:
+        lines = line_collection(
+            segments, colors=color, linewidths=width, capstyle="round", zorder=3
+        )
+        ax.add_collection(lines, autolim=False)
+    return lines

@@ -4,9 +4,9 @@ import numpy as np
 
 from ..._angles import wrap_angle
 from ..._optional import import_optional
-from .._data.angle_peaks import angle_peaks
+from .._data.histograms import angle_peaks
+from .._drawing.axes import get_axes
 from .._drawing.colors import angle_colors
-from .._drawing.image_axes import get_axes
 from .._drawing.texts import degrees_text
 
 # Half the width of a text away from ±180°, radians.

@@ -5,12 +5,12 @@ import warnings
 import numpy as np
 
 from ..._optional import import_optional
-from .._data.features import pipeline_steps
+from ...metrics._pipeline_output import list_steps, transform_through
+from .._data.features import as_images
 from .._data.selection import check_per_site
-from .._data.window_images import as_images
+from .._drawing.axes import get_axes
 from .._drawing.colors import class_colors, get_colormap
-from .._drawing.image_axes import get_axes
-from .._drawing.side_colorbar import add_side_colorbar
+from .._drawing.keys import add_side_colorbar
 
 # Windows a row at most.
 _N_COLS = 5
@@ -117,9 +117,12 @@ class ClusterMeansDisplay:
         from ...feature_extraction import PatchExtractor
 
         labels = estimator.predict(X)
-        for index, step in enumerate(pipeline_steps(estimator)):
-            if isinstance(step, PatchExtractor):
-                X = np.asarray(estimator[: index + 1].transform(X))
+        steps = list_steps(estimator)
+        cutters = [
+            i for i, step in enumerate(steps) if isinstance(step, PatchExtractor)
+        ]
+        if cutters:
+            X = np.asarray(transform_through(steps[: cutters[0] + 1], X))
         return cls.from_predictions(
             X, labels, patch_shape=patch_shape, n_cols=n_cols, cmap=cmap, ax=ax
         )

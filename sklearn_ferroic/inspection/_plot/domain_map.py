@@ -3,11 +3,10 @@
 import numpy as np
 
 from .._data.selection import check_per_site, select_frame
-from .._drawing.cells import add_cells, site_cells
-from .._drawing.color_wheel import add_color_wheel
+from .._drawing.axes import get_axes, show_image
+from .._drawing.cells import add_cells, draw_outlines, site_cells
 from .._drawing.colors import angle_colors, clip_to_unit
-from .._drawing.image_axes import get_axes, show_image
-from .._drawing.outlines import draw_outlines
+from .._drawing.keys import add_color_wheel
 from .._drawing.texts import with_minus
 
 

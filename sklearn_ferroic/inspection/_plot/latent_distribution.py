@@ -3,13 +3,13 @@
 import numpy as np
 
 from ..._optional import import_optional
+from ..._pose_columns import ANGLE
 from .._data.features import choose_columns, transform_with_names
-from .._data.latent_density import bin_colors, find_bins
+from .._data.histograms import find_bins
 from .._data.selection import check_per_site
-from .._drawing.color_wheel import add_color_wheel
-from .._drawing.colors import angle_colors, class_colors
-from .._drawing.image_axes import get_axes
-from .._drawing.legend import add_class_legend
+from .._drawing.axes import get_axes
+from .._drawing.colors import angle_colors, bin_colors, class_colors
+from .._drawing.keys import add_class_legend, add_color_wheel
 
 # Area of all markers together and of one at most, points squared.
 _INK = 12_000
@@ -149,8 +149,8 @@ class LatentDistributionDisplay:
             :meth:`from_predictions`.
         """
         values, names = transform_with_names(estimator, X)
-        if angle is None and labels is None and "angle" in names:
-            angle = values[:, names.index("angle")]
+        if angle is None and labels is None and ANGLE in names:
+            angle = values[:, names.index(ANGLE)]
         chosen = choose_columns(names, features)
         return cls.from_predictions(
             values[:, chosen],

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ...decomposition._latent_grid import make_latent_grid
-from .._drawing.image_axes import get_axes
+from .._drawing.axes import get_axes
 from .._drawing.texts import with_minus
 
 

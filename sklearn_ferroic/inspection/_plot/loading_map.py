@@ -3,14 +3,13 @@
 import numpy as np
 
 from ..._optional import import_optional
-from .._data.features import pipeline_steps
+from ...metrics._pipeline_output import list_steps, transform_through
+from .._data.features import as_images
 from .._data.selection import check_per_site, select_frame
-from .._data.window_images import as_images
+from .._drawing.axes import get_axes, show_image, subdivide
 from .._drawing.cells import add_cells, site_cells
 from .._drawing.colors import get_colormap
-from .._drawing.image_axes import get_axes, show_image
-from .._drawing.panels import subdivide
-from .._drawing.side_colorbar import add_side_colorbar
+from .._drawing.keys import add_side_colorbar
 
 # Loadings beyond this percentile of their magnitude are drawn as if they were on it.
 _CLIP = 99
@@ -140,9 +139,9 @@ class LoadingMapDisplay:
             :meth:`from_sites`.
         """
         select_frame(sites, frame)
-        steps = pipeline_steps(estimator)
+        steps = list_steps(estimator)
         linear = [i for i, step in enumerate(steps) if hasattr(step, "components_")]
-        if not linear or not hasattr(estimator, "steps"):
+        if not linear or linear[0] == 0:
             raise TypeError(
                 "LoadingMapDisplay needs a fitted pipeline from sites to a step with "
                 "components_, such as make_pipeline(PatchExtractor(), PCA(4)), got "
@@ -150,7 +149,7 @@ class LoadingMapDisplay:
                 "have, use from_sites."
             )
         step = steps[linear[0]]
-        loadings = np.asarray(estimator[: linear[0] + 1].transform(sites))
+        loadings = np.asarray(transform_through(steps[: linear[0] + 1], sites))
         n_components = len(step.components_)
         features = range(n_components)[:_AT_MOST] if features is None else features
         features = list(features)

@@ -3,11 +3,10 @@
 import numpy as np
 
 from .._data.selection import check_per_site, select_frame
-from .._drawing.arrow_key import add_arrow_key
+from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing
-from .._drawing.color_wheel import add_color_wheel
 from .._drawing.colors import angle_colors
-from .._drawing.image_axes import get_axes, show_image
+from .._drawing.keys import add_arrow_key, add_color_wheel
 
 # Automatic arrows: this percentile of the lengths becomes one spacing long.
 _LONG = 95

@@ -4,8 +4,8 @@ import numpy as np
 
 from ..._optional import import_optional
 from .._data.search_table import best_by_cell, choose_parameters, score_columns
+from .._drawing.axes import get_axes
 from .._drawing.colors import get_colormap
-from .._drawing.image_axes import get_axes
 from .._drawing.texts import score_format, value_text
 
 # Inches of a cell, and of what stands around the cells.

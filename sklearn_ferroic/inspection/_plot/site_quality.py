@@ -5,9 +5,9 @@ import numpy as np
 from ..._optional import import_optional
 from ...sites import SiteFlag
 from .._data.selection import select_frame
+from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing
-from .._drawing.image_axes import get_axes, show_image
-from .._drawing.side_colorbar import add_side_colorbar
+from .._drawing.keys import add_side_colorbar
 
 # Shape, colour (Okabe and Ito) and size in spacings of the markers: each of them can be
 # told from the others without its colour.

@@ -1,11 +1,11 @@
-"""Axes with the image under the data, in pixels."""
+"""Axes that show an image, and their division into panels."""
 
 from functools import partial
 
 import numpy as np
 
 from ..._optional import import_optional
-from .scale_bar import add_scale_bar, round_length
+from .keys import add_scale_bar, round_length
 from .texts import with_minus
 
 # The image keeps its black and white for all but these shares of the pixels.
@@ -112,3 +112,34 @@ def _set_ticks(ax, ticks, pixel_size):
 
 def _in_nm(value, _, pixel_size):
     return with_minus(f"{value * pixel_size:g}")
+
+
+def subdivide(ax, n_pairs, n_rows, n_cols):
+    """Put pairs of axes, side by side, in the place of axes.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes of a grid of subplots, which become invisible.
+    n_pairs : int
+        Number of pairs.
+    n_rows, n_cols : int
+        How the pairs are arranged.
+
+    Returns
+    -------
+    panels : ndarray of Axes of shape (n_pairs, 2)
+        The new axes.
+    """
+    place = ax.get_subplotspec()
+    if place is None:
+        raise ValueError(
+            "ax must belong to a grid of subplots, as those of plt.subplots() and "
+            "figure.add_subplot() do: its place is divided."
+        )
+    ax.set_axis_off()
+    current = ax.figure.gca()
+    grid = place.subgridspec(n_rows, 2 * n_cols)
+    panels = [ax.figure.add_subplot(grid[place]) for place in range(2 * n_pairs)]
+    ax.figure.sca(current)
+    return np.array(panels, dtype=object).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Maxima of a distribution of angles."""
+"""Histograms of angles and of pairs of latents."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -51,3 +51,8 @@ def angle_peaks(angle, n_peaks=None):
         curvature < 0, 0.5 * (before - after) / np.minimum(curvature, -1e-12), 0
     )
     return np.sort(wrap_angle(edges[place] + (0.5 + shift) * step))
+
+
+def find_bins(values, edges):
+    """Find the bin of each value as np.histogram does, the last one closed."""
+    return np.minimum(np.searchsorted(edges, values, "right"), len(edges) - 1) - 1
