@@ -1,25 +1,25 @@
 """The sample set that the stages share: one row is one atomic column."""
 
+import textwrap
+from inspect import Parameter, Signature
+
 import numpy as np
 
 from .._angles import wrap_angle
-from ._fields import (
-    PER_SITE,
-    SITE_COLUMNS,
-    as_column,
-    as_margin,
-    as_pixel_sizes,
-    as_positions,
-    as_rows,
-    check_frame,
-    join,
-    to_frame,
-)
+from ._arguments import as_margin, as_pixel_sizes, as_positions, as_rows, check_frame
+from ._fields import SITE_FIELDS, describe_columns
 from ._flags import as_flag
 from ._formats.csv import write_csv
 from ._formats.hdf5 import read_hdf5, write_hdf5
+from ._formats.table import to_frame
 from ._identity import are_equal, describe, register_hash
-from ._shared_images import as_image_list, digest, make_constant, remember
+from ._shared_images import (
+    as_image_list,
+    digest,
+    join_images,
+    make_constant,
+    remember,
+)
 
 
 class AtomSites:
@@ -35,62 +35,12 @@ class AtomSites:
         The images in which the columns stand; kept as float32. A float32 array
         that is read-only is taken as it is, any other is copied.
 
-    positions : array-like of shape (n_sites, 2)
-        Column positions ``(row, col)`` in pixels, pixel centres at integers.
-
-    frame : array-like of shape (n_sites,), default=None
-        Index into `images` of each site; all 0 if None.
-
-    sublattice : array-like of shape (n_sites,), default=None
-        Sublattice of each site, 0 = brightest; all 0 if None.
+    {positions}
 
     pixel_size : float, list of (float or None) or None, default=None
         Pixel size in nm, one for all or one an image; None where it is unknown.
 
-    amplitude : array-like of shape (n_sites,), default=None
-        Fitted peak height over the background, in units of the image.
-
-    sigma : array-like of shape (n_sites,), default=None
-        Fitted Gaussian width, px.
-
-    background : array-like of shape (n_sites,), default=None
-        Fitted local background, in units of the image.
-
-    ellipticity : array-like of shape (n_sites,), default=None
-        Fitted long axis of the column over the short one, at least 1; the same for
-        all columns of an image where a common ellipse was fitted.
-
-    ellipse_rotation : array-like of shape (n_sites,), default=None
-        Angle of the long axis, radians in [−π/2, π/2), from +col towards +row.
-
-    position_std : array-like of shape (n_sites, 2), default=None
-        Standard error of the position ``(row, col)``, px.
-
-    converged : array-like of bool of shape (n_sites,), default=None
-        Whether the column's fit is trustworthy; all True if None.
-
-    probability : array-like of shape (n_sites,), default=None
-        How probably the site is a column of its sublattice, in [0, 1].
-
-    polarization : array-like of shape (n_sites, 2), default=None
-        Site minus the centroid of its nearest neighbours of the other
-        sublattice, ``(row, col)`` in px; NaN where that is not defined.
-
-    lattice_position : array-like of shape (n_sites, 2), default=None
-        Where the ideal, undistorted lattice of the image puts the column, px;
-        NaN where the column has no place in it.
-
-    lattice_vectors : array-like of shape (n_sites, 2, 2), default=None
-        The two lattice vectors a and b around the column in the rows, ``(row,
-        col)`` in px, as its neighbours of the same sublattice show them; NaN
-        without enough of them. Of the shortest vectors of its crystal, a is the
-        nearest to +col and b is turned from a towards +row.
-
-    significance : array-like of shape (n_sites,), default=None
-        Amplitude of the column over its standard error.
-
-    flags : array-like of int of shape (n_sites,), default=None
-        Quality flags, bits of :class:`SiteFlag`; all 0 if None.
+    {fields}
 
     Attributes
     ----------
@@ -133,52 +83,30 @@ class AtomSites:
     array([[ 8. , 24.5]])
     """
 
-    def __init__(
-        self,
-        images,
-        positions,
-        *,
-        frame=None,
-        sublattice=None,
-        pixel_size=None,
-        amplitude=None,
-        sigma=None,
-        background=None,
-        ellipticity=None,
-        ellipse_rotation=None,
-        position_std=None,
-        converged=None,
-        probability=None,
-        polarization=None,
-        lattice_position=None,
-        lattice_vectors=None,
-        significance=None,
-        flags=None,
-    ):
+    # The schema; a subclass adds a field by adding a row.
+    fields = SITE_FIELDS
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _apply_schema(cls)
+
+    def __init__(self, images, positions, *, pixel_size=None, **fields):
+        unknown = sorted(set(fields) - {field.name for field in self.fields})
+        if unknown:
+            known = ", ".join(field.name for field in self.fields)
+            raise TypeError(
+                f"{type(self).__name__} have no field {unknown[0]!r}. The fields are "
+                f"{known}."
+            )
         self.images = as_image_list(images)
         self.pixel_size = as_pixel_sizes(pixel_size, len(self.images))
         self.positions = as_positions(positions)
-        n_sites = len(self.positions)
-        self.frame = as_column("frame", frame, n_sites)
-        self.sublattice = as_column("sublattice", sublattice, n_sites)
+        for field in self.fields:
+            if field.name != "positions":
+                values = fields.get(field.name)
+                values = field.as_values(values, len(self.positions))
+                setattr(self, field.name, values)
         check_frame(self.frame, len(self.images))
-        given = {
-            "amplitude": amplitude,
-            "sigma": sigma,
-            "background": background,
-            "ellipticity": ellipticity,
-            "ellipse_rotation": ellipse_rotation,
-            "position_std": position_std,
-            "converged": converged,
-            "probability": probability,
-            "polarization": polarization,
-            "lattice_position": lattice_position,
-            "lattice_vectors": lattice_vectors,
-            "significance": significance,
-            "flags": flags,
-        }
-        for name, kind in SITE_COLUMNS.items():
-            setattr(self, name, as_column(name, given[name], n_sites, *kind))
 
     @property
     def shape(self):
@@ -205,8 +133,8 @@ class AtomSites:
         selected = object.__new__(type(self))
         selected.images = self.images
         selected.pixel_size = self.pixel_size
-        for name in PER_SITE:
-            setattr(selected, name, getattr(self, name)[key])
+        for field in self.fields:
+            setattr(selected, field.name, getattr(self, field.name)[key])
         return selected
 
     def __array__(self, dtype=None, copy=None):
@@ -224,8 +152,8 @@ class AtomSites:
     __hash__ = None
 
     def __sizeof__(self):
-        # What Dask takes for small it sends anew with every task.
-        arrays = [*self.images, *(getattr(self, name) for name in PER_SITE)]
+        # Dask sends objects that it takes for small again with every task.
+        arrays = [*self.images, *(getattr(self, field.name) for field in self.fields)]
         return object.__sizeof__(self) + sum(array.nbytes for array in arrays)
 
     def __getstate__(self):
@@ -235,6 +163,9 @@ class AtomSites:
     def __setstate__(self, state):
         digests = state.pop("digests")
         vars(self).update(state)
+        for field in self.fields:  # those that an older version did not have
+            if field.name not in state:
+                setattr(self, field.name, field.as_values(None, len(self)))
         for image, known in zip(self.images, digests, strict=True):
             make_constant(image)
             remember(image, known)
@@ -348,13 +279,7 @@ class AtomSites:
         Returns
         -------
         table : pandas.DataFrame
-            Columns ``frame``, ``sublattice``, ``row``, ``col`` (px), ``x_nm``,
-            ``y_nm`` (along +col and +row, if any pixel size is known), the fit
-            results, ``flags`` as text (``"merged|hole"``, ``"ok"`` for none),
-            ``polarization_row``, ``polarization_col`` (px) and the same with ``_pm``,
-            the lattice vectors ``lattice_a_row``, ``lattice_a_col``,
-            ``lattice_b_row``, ``lattice_b_col`` (px), ``unit_cell_area`` (px²),
-            ``lattice_rotation`` (radians) and ``unit_cell_area_nm2``.
+            {columns}
 
         Raises
         ------
@@ -451,7 +376,7 @@ class AtomSites:
         ImportError
             If h5py is not installed.
         """
-        arguments, extras = read_hdf5(path, images)
+        arguments, extras = read_hdf5(path, images, cls.fields)
         sites = cls(**arguments)
         return (sites, extras) if return_extras else sites
 
@@ -469,8 +394,47 @@ class AtomSites:
         sites : AtomSites
             All sites in order, `frame` renumbered.
         """
-        images, positions, columns = join(sets)
-        return cls(images, positions, **columns)
+        sets = list(sets)
+        if not sets:
+            raise ValueError("concatenate needs at least one AtomSites, got none.")
+        images, pixel_size, frame = join_images(sets)
+        values = {
+            field.name: np.concatenate([getattr(sites, field.name) for sites in sets])
+            for field in cls.fields
+        }
+        values["frame"] = frame
+        return cls(images, pixel_size=pixel_size, **values)
 
 
-register_hash(AtomSites)
+_CLASS_DOCSTRING = AtomSites.__doc__
+
+
+def _apply_schema(cls):
+    """Derive the signature and the docstring of AtomSites or a subclass."""
+    optional = [field for field in cls.fields if field.name != "positions"]
+    required = [field for field in cls.fields if field.name == "positions"]
+    names = ["images", "positions"]
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    names = ["pixel_size", *(field.name for field in optional)]
+    parameters += [Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in names]
+    cls.__signature__ = Signature(parameters)
+    if cls is AtomSites or cls.__doc__ is None:
+        entries = [field.parameter_entry() for field in optional]
+        cls.__doc__ = _CLASS_DOCSTRING.replace(
+            "    {positions}",
+            textwrap.indent(required[0].parameter_entry(is_optional=False), "    "),
+        ).replace("    {fields}", textwrap.indent("\n\n".join(entries), "    "))
+    register_hash(cls)
+
+
+_apply_schema(AtomSites)
+AtomSites.to_frame.__doc__ = AtomSites.to_frame.__doc__.replace(
+    "            {columns}",
+    textwrap.fill(
+        f"Columns {describe_columns(SITE_FIELDS)}.",
+        width=88,
+        initial_indent=" " * 12,
+        subsequent_indent=" " * 12,
+        break_on_hyphens=False,
+    ),
+)

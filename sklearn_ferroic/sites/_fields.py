@@ -1,312 +1,345 @@
-"""What is known of each site: names, shapes, checks, and the table for people."""
+"""Schema of the values that AtomSites hold for each site.
 
-from numbers import Integral, Real
+One row of `SITE_FIELDS` describes one field. The constructor of AtomSites, its
+docstring, slicing, concatenation, equality, hashing, the pandas table and the CSV and
+HDF5 files are derived from these rows.
+"""
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from .._optional import import_optional
-from ._flags import flags_as_text
+from .._pose_columns import POSE_UNITS
+from ._flags import FLAG_ATTRIBUTES, flags_as_text
 
-# name -> (trailing shape, dtype, value where nothing is known)
-SITE_COLUMNS = {
-    "amplitude": ((), np.float64, np.nan),
-    "sigma": ((), np.float64, np.nan),
-    "background": ((), np.float64, np.nan),
-    "ellipticity": ((), np.float64, np.nan),
-    "ellipse_rotation": ((), np.float64, np.nan),
-    "position_std": ((2,), np.float64, np.nan),
-    "converged": ((), np.bool_, True),
-    "probability": ((), np.float64, np.nan),
-    "polarization": ((2,), np.float64, np.nan),
-    "lattice_position": ((2,), np.float64, np.nan),
-    "lattice_vectors": ((2, 2), np.float64, np.nan),
-    "significance": ((), np.float64, np.nan),
-    "flags": ((), np.uint16, 0),
-}
-PER_SITE = ("frame", "positions", "sublattice", *SITE_COLUMNS)
+# Width of the text of a parameter in the docstring of a class, indented twice.
+_DOCSTRING_WIDTH = 80
 
 
-def as_pixel_sizes(pixel_size, n_images):
-    """Check pixel sizes, one for all images or one an image.
-
-    Parameters
-    ----------
-    pixel_size : float, list of (float or None) or None
-        In nm.
-    n_images : int
-        Number of images.
-
-    Returns
-    -------
-    sizes : list of (float or None)
-        One an image.
-    """
-    if pixel_size is None or np.ndim(pixel_size) == 0:
-        pixel_size = (
-            pixel_size.item() if isinstance(pixel_size, np.ndarray) else pixel_size
-        )
-        sizes = [pixel_size] * n_images
-    else:
-        sizes = list(pixel_size)
-    if len(sizes) != n_images:
-        raise ValueError(f"Got {len(sizes)} pixel sizes for {n_images} image(s).")
-    for size in sizes:
-        is_length = isinstance(size, Real) and np.isfinite(size) and size > 0
-        if size is not None and not is_length:
-            raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
-    return [None if size is None else float(size) for size in sizes]
-
-
-def as_positions(positions):
-    """Check positions.
-
-    Parameters
-    ----------
-    positions : array-like of shape (n_sites, 2)
-        Positions, px.
-
-    Returns
-    -------
-    positions : ndarray of shape (n_sites, 2)
-        The same, float64.
-    """
-    positions = np.array(positions, dtype=np.float64)
-    if positions.size == 0:
-        positions = positions.reshape(0, 2)
-    if positions.ndim != 2 or positions.shape[1] != 2:
-        raise ValueError(
-            "positions must be (row, col) pairs of shape (n_sites, 2), got shape "
-            f"{positions.shape}."
-        )
-    if not np.isfinite(positions).all():
-        raise ValueError("positions must be finite, got NaN or infinity.")
-    return positions
-
-
-def as_column(name, values, n_sites, trailing=(), dtype=np.intp, missing=0):
-    """Check the values of all sites, or fill in what stands for none.
+@dataclass(frozen=True)
+class DerivedColumn:
+    """Column of the table that is computed from a field.
 
     Parameters
     ----------
     name : str
-        What they are, for messages.
-    values : array-like of shape (n_sites, *trailing) or None
-        The values.
-    n_sites : int
-        Number of sites.
-    trailing : tuple of int
-        Shape of one site's value.
-    dtype : dtype
-        Type that the column gets.
-    missing : object
-        What stands for an unknown value.
-
-    Returns
-    -------
-    column : ndarray of shape (n_sites, *trailing)
-        The values.
+        Name of the column.
+    unit : str
+        Its unit.
+    compute : callable
+        Called with the AtomSites; returns an ndarray of shape (n_sites,).
+    needs_pixel_size : bool, default=False
+        Whether to omit the column if no image has a pixel size.
     """
-    shape = (n_sites, *trailing)
-    if values is None:
-        return np.full(shape, missing, dtype=dtype)
-    values = np.asarray(values)
-    if values.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
-    if dtype in (np.intp, np.uint16):
+
+    name: str
+    unit: str
+    compute: Callable
+    needs_pixel_size: bool = False
+
+
+@dataclass(frozen=True)
+class SiteField:
+    """One value of every site.
+
+    Parameters
+    ----------
+    name : str
+        Name of the attribute and of the constructor's argument.
+    description : str
+        What it is, for the docstring of AtomSites.
+    unit : str, default=""
+        Its unit; ``"image"`` for the unit of the image's values.
+    shape : tuple of int, default=()
+        Shape of the value of one site.
+    dtype : dtype, default=float64
+        Type of the stored array. Integer types accept whole numbers in their range.
+    missing : object, default=NaN
+        Value of all sites if the argument is None.
+    columns : tuple of str, default=None
+        Names of the table's columns, one for each component of the value in C order;
+        the name of the field by default, () for none.
+    derived : tuple of DerivedColumn, default=()
+        Columns that follow in the table.
+    to_text : callable, default=None
+        Converts the values for the table.
+    attributes : dict, default={}
+        Further attributes of the dataset in an HDF5 file.
+    """
+
+    name: str
+    description: str
+    unit: str = ""
+    shape: tuple = ()
+    dtype: type = np.float64
+    missing: object = np.nan
+    columns: tuple | None = None
+    derived: tuple = ()
+    to_text: Callable | None = None
+    attributes: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.columns is None:
+            object.__setattr__(self, "columns", (self.name,))
+        n_components = int(np.prod(self.shape))
+        if len(self.columns) not in (0, n_components):
+            raise ValueError(
+                f"The field {self.name!r} has {n_components} component(s), but "
+                f"{len(self.columns)} column name(s): {self.columns}."
+            )
+
+    def as_values(self, values, n_sites):
+        """Check the values of all sites, or return missing ones.
+
+        Parameters
+        ----------
+        values : array-like of shape (n_sites, *shape) or None
+            The values.
+        n_sites : int
+            Number of sites.
+
+        Returns
+        -------
+        values : ndarray of shape (n_sites, *shape)
+            A copy with the field's dtype.
+        """
+        shape = (n_sites, *self.shape)
+        if values is None:
+            return np.full(shape, self.missing, dtype=self.dtype)
+        values = np.asarray(values)
+        if values.shape != shape:
+            raise ValueError(
+                f"{self.name} must have shape {shape}, got {values.shape}."
+            )
+        if np.issubdtype(self.dtype, np.integer):
+            self._check_integers(values)
+        return values.astype(self.dtype)
+
+    def _check_integers(self, values):
+        """Check that values are whole numbers in the range of the dtype."""
         if not _are_whole(values):
             raise ValueError(
-                f"{name} must hold whole numbers, got {values.dtype} values."
+                f"{self.name} must hold whole numbers, got {values.dtype} values."
             )
-        limits = np.iinfo(dtype)
+        limits = np.iinfo(self.dtype)
         if values.size and not (
             limits.min <= values.min() and values.max() <= limits.max
         ):
             raise ValueError(
-                f"{name} must lie between {limits.min} and {limits.max}, got values "
-                f"from {values.min()} to {values.max()}."
+                f"{self.name} must lie between {limits.min} and {limits.max}, got "
+                f"values from {values.min()} to {values.max()}."
             )
-    return values.astype(dtype)
+
+    def table_columns(self, sites):
+        """Return the columns of the table that the field contributes.
+
+        Parameters
+        ----------
+        sites : AtomSites
+            The sites.
+
+        Returns
+        -------
+        columns : dict of str to ndarray of shape (n_sites,)
+            In order; columns that need a pixel size only if any image has one.
+        """
+        values = getattr(sites, self.name)
+        if self.to_text is not None:
+            values = self.to_text(values)
+        components = values.reshape(len(sites), int(np.prod(self.shape)))
+        columns = dict(zip(self.columns, components.T, strict=bool(self.columns)))
+        is_calibrated = any(size is not None for size in sites.pixel_size)
+        for derived in self.derived:
+            if is_calibrated or not derived.needs_pixel_size:
+                columns[derived.name] = derived.compute(sites)
+        return columns
+
+    def parameter_entry(self, *, is_optional=True):
+        """Return the entry of the field in a list of parameters in numpydoc style."""
+        kind = {"b": "bool", "i": "int", "u": "int"}.get(np.dtype(self.dtype).kind)
+        shape = ", ".join(["n_sites", *map(str, self.shape)])
+        shape = f"({shape})" if self.shape else "(n_sites,)"
+        of_kind = f" of {kind}" if kind else ""
+        default = ", default=None" if is_optional else ""
+        head = f"{self.name} : array-like{of_kind} of shape {shape}{default}"
+        body = textwrap.fill(self.description, _DOCSTRING_WIDTH, break_on_hyphens=False)
+        return f"{head}\n{textwrap.indent(body, '    ')}"
 
 
 def _are_whole(values):
+    """Return whether values are whole numbers that an intp can hold."""
     if values.dtype.kind not in "buif":
         return False
     with np.errstate(invalid="ignore"):
         return np.array_equal(values, values.astype(np.intp))
 
 
-def as_margin(margin):
-    """Check the width of a border.
+def _length_nm(component):
+    """Return a function that converts a component of the positions to nm."""
+    return lambda sites: sites.positions[:, component] * sites.pixel_size_per_site()
+
+
+def _polarization_pm(component):
+    """Return a function that converts a component of the polarization to pm."""
+    return lambda sites: (
+        sites.polarization[:, component] * (1000 * sites.pixel_size_per_site())
+    )
+
+
+SITE_FIELDS = (
+    SiteField(
+        "frame",
+        "Index into `images` of each site; all 0 if None.",
+        dtype=np.intp,
+        missing=0,
+    ),
+    SiteField(
+        "sublattice",
+        "Sublattice of each site, 0 = brightest; all 0 if None.",
+        dtype=np.intp,
+        missing=0,
+    ),
+    SiteField(
+        "positions",
+        "Positions of the columns ``(row, col)``, px, pixel centres at integers.",
+        unit="px",
+        shape=(2,),
+        columns=("row", "col"),
+        derived=(
+            DerivedColumn("x_nm", "nm", _length_nm(1), needs_pixel_size=True),
+            DerivedColumn("y_nm", "nm", _length_nm(0), needs_pixel_size=True),
+        ),
+    ),
+    SiteField(
+        "position_std",
+        "Standard error of the position ``(row, col)``, px.",
+        unit="px",
+        shape=(2,),
+        columns=("row_std", "col_std"),
+    ),
+    SiteField(
+        "amplitude",
+        "Fitted peak height over the background, in units of the image.",
+        unit="image",
+    ),
+    SiteField("sigma", "Fitted Gaussian width, px.", unit="px"),
+    SiteField(
+        "background",
+        "Fitted local background, in units of the image.",
+        unit="image",
+    ),
+    SiteField(
+        "ellipticity",
+        "Fitted ratio of the column's long axis to its short axis, at least 1; the "
+        "same for all columns of an image where a common ellipse was fitted.",
+    ),
+    SiteField(
+        "ellipse_rotation",
+        "Angle of the long axis, radians in [−π/2, π/2), from +col towards +row.",
+        unit="rad",
+    ),
+    SiteField("significance", "Amplitude of the column over its standard error."),
+    SiteField(
+        "converged",
+        "Whether the fit of the column can be trusted; all True if None.",
+        dtype=np.bool_,
+        missing=True,
+    ),
+    SiteField(
+        "flags",
+        "Quality flags, bits of :class:`SiteFlag`; all 0 if None.",
+        dtype=np.uint16,
+        missing=0,
+        to_text=flags_as_text,
+        attributes=FLAG_ATTRIBUTES,
+    ),
+    SiteField(
+        "probability",
+        "Probability that the site is a column of its sublattice, in [0, 1].",
+    ),
+    SiteField(
+        "polarization",
+        "Position of the site minus the centroid of its nearest neighbours of the "
+        "other sublattice, ``(row, col)`` in px; NaN where that is not defined.",
+        unit="px",
+        shape=(2,),
+        columns=("polarization_row", "polarization_col"),
+        derived=(
+            DerivedColumn(
+                "polarization_row_pm", "pm", _polarization_pm(0), needs_pixel_size=True
+            ),
+            DerivedColumn(
+                "polarization_col_pm", "pm", _polarization_pm(1), needs_pixel_size=True
+            ),
+        ),
+    ),
+    SiteField(
+        "lattice_position",
+        "Position of the column in the ideal, undistorted lattice of the image, px; "
+        "NaN where the column has no position in it.",
+        unit="px",
+        shape=(2,),
+        columns=(),
+    ),
+    SiteField(
+        "lattice_vectors",
+        "The two lattice vectors a and b around the column in the rows, ``(row, "
+        "col)`` in px, measured from its neighbours of the same sublattice; NaN "
+        "without enough of them. Of the shortest vectors of the crystal, a is the "
+        "nearest to +col, and b is rotated from a towards +row.",
+        unit="px",
+        shape=(2, 2),
+        columns=("lattice_a_row", "lattice_a_col", "lattice_b_row", "lattice_b_col"),
+        derived=(
+            DerivedColumn("unit_cell_area", "px^2", lambda sites: sites.unit_cell_area),
+            DerivedColumn(
+                "lattice_rotation", "rad", lambda sites: sites.lattice_rotation
+            ),
+            DerivedColumn(
+                "unit_cell_area_nm2",
+                "nm^2",
+                lambda sites: sites.unit_cell_area * sites.pixel_size_per_site() ** 2,
+                needs_pixel_size=True,
+            ),
+        ),
+    ),
+)
+
+
+def unit_of(name, fields=SITE_FIELDS):
+    """Return the unit of a field, a table's column or a feature, "" if unknown.
 
     Parameters
     ----------
-    margin : float
-        Width, px.
+    name : str
+        Name of the field, column or feature.
+    fields : tuple of SiteField, default=SITE_FIELDS
+        The schema.
 
     Returns
     -------
-    margin : float
-        The same.
+    unit : str
+        The unit; "image" for the unit of the image's values.
     """
-    if not isinstance(margin, Real) or isinstance(margin, (bool, np.bool_)):
-        raise TypeError(
-            f"margin must be a distance from the border in px, got {margin!r}."
-        )
-    if not 0 <= margin < np.inf:
-        raise ValueError(
-            "margin must be a distance from the border in px, not negative and "
-            f"finite, got {margin!r}."
-        )
-    return float(margin)
+    units = dict(POSE_UNITS)
+    for item in fields:
+        units[item.name] = item.unit
+        units |= dict.fromkeys(item.columns, item.unit)
+        units |= {derived.name: derived.unit for derived in item.derived}
+    return units.get(name, "")
 
 
-def check_frame(frame, n_images):
-    """Check which image each site stands in.
-
-    Parameters
-    ----------
-    frame : ndarray of int, shape (n_sites,)
-        Index of the image.
-    n_images : int
-        Number of images.
-    """
-    if len(frame) and not (0 <= frame.min() and frame.max() < n_images):
-        raise ValueError(
-            f"frame must index the {n_images} images, got values from {frame.min()} to "
-            f"{frame.max()}."
-        )
-
-
-def as_rows(key):
-    """Check an index along the sites.
-
-    Parameters
-    ----------
-    key : int, slice, array-like of int or bool, or tuple of these and Ellipsis
-        The index.
-
-    Returns
-    -------
-    key : slice, list or ndarray
-        What to index columns with.
-    """
-    # scikit-learn's splitters index the rows of a container by (rows, ...).
-    if isinstance(key, tuple):
-        if len(key) != 1 and (len(key) != 2 or key[1] is not Ellipsis):
-            raise IndexError(
-                "AtomSites are indexed along one axis, the sites; got the index "
-                f"{key!r}. Use sites.positions for coordinates."
-            )
-        key = key[0]
-    if isinstance(key, Integral):
-        key = [key]
-    elif not isinstance(key, slice):
-        key = np.asarray(key)
-        if key.size == 0:
-            key = key.astype(np.intp)
-        if key.ndim != 1:
-            raise IndexError(
-                "AtomSites are indexed by integers, a mask or a slice along the "
-                f"sites; got an index of {key.ndim} dimensions."
-            )
-    return key
-
-
-def join(sets):
-    """Join sets of sites, see :meth:`AtomSites.concatenate`.
-
-    Parameters
-    ----------
-    sets : iterable of AtomSites
-        The sets.
-
-    Returns
-    -------
-    images : list of ndarray of shape (n_rows, n_cols)
-        Each once.
-    positions : ndarray of shape (n_sites, 2)
-        Positions of all.
-    columns : dict
-        What else AtomSites are made with.
-    """
-    sets = list(sets)
-    if not sets:
-        raise ValueError("concatenate needs at least one AtomSites, got none.")
-    images, pixel_size, place, frames = [], [], {}, []
-    for sites in sets:
-        renumber = []
-        for image, size in zip(sites.images, sites.pixel_size, strict=True):
-            key = (id(image), size)
-            if key not in place:
-                place[key] = len(images)
-                images.append(image)
-                pixel_size.append(size)
-            renumber.append(place[key])
-        frames.append(np.array(renumber, dtype=np.intp)[sites.frame])
-    joined = {
-        name: np.concatenate([getattr(sites, name) for sites in sets])
-        for name in PER_SITE
-        if name != "frame"
-    }
-    positions = joined.pop("positions")
-    joined |= {"frame": np.concatenate(frames), "pixel_size": pixel_size}
-    return images, positions, joined
-
-
-def to_frame(sites):
-    """Write the sites as a pandas table, see :meth:`AtomSites.to_frame`.
-
-    Parameters
-    ----------
-    sites : AtomSites
-        The sites.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        One row a site.
-    """
-    pandas = import_optional("pandas", "io")
-    nm = sites.pixel_size_per_site()
-    calibrated = any(size is not None for size in sites.pixel_size)
-    row, col = sites.positions.T
-    columns = {
-        "frame": sites.frame,
-        "sublattice": sites.sublattice,
-        "row": row,
-        "col": col,
-    }
-    if calibrated:
-        columns |= {"x_nm": col * nm, "y_nm": row * nm}
-    columns |= {
-        "row_std": sites.position_std[:, 0],
-        "col_std": sites.position_std[:, 1],
-        "amplitude": sites.amplitude,
-        "sigma": sites.sigma,
-        "background": sites.background,
-        "ellipticity": sites.ellipticity,
-        "ellipse_rotation": sites.ellipse_rotation,
-        "significance": sites.significance,
-        "converged": sites.converged,
-        "flags": flags_as_text(sites.flags),
-        "probability": sites.probability,
-        "polarization_row": sites.polarization[:, 0],
-        "polarization_col": sites.polarization[:, 1],
-    }
-    if calibrated:
-        pm = sites.polarization * (1000 * nm)[:, None]
-        columns |= {
-            "polarization_row_pm": pm[:, 0],
-            "polarization_col_pm": pm[:, 1],
-        }
-    columns |= {
-        "lattice_a_row": sites.lattice_vectors[:, 0, 0],
-        "lattice_a_col": sites.lattice_vectors[:, 0, 1],
-        "lattice_b_row": sites.lattice_vectors[:, 1, 0],
-        "lattice_b_col": sites.lattice_vectors[:, 1, 1],
-        "unit_cell_area": sites.unit_cell_area,
-        "lattice_rotation": sites.lattice_rotation,
-    }
-    if calibrated:
-        columns["unit_cell_area_nm2"] = sites.unit_cell_area * nm**2
-    return pandas.DataFrame(columns)
+def describe_columns(fields):
+    """Return the columns of the table with their units, as text for a docstring."""
+    parts = []
+    for item in fields:
+        columns = [(name, item.unit, "") for name in item.columns]
+        for derived in item.derived:
+            needs = ", with a pixel size" if derived.needs_pixel_size else ""
+            columns.append((derived.name, derived.unit, needs))
+        for name, unit, needs in columns:
+            note = f"{unit}{needs}".strip(", ")
+            parts.append(f"``{name}`` ({note})" if note else f"``{name}``")
+    return ", ".join(parts)

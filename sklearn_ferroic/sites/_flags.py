@@ -52,6 +52,12 @@ class SiteFlag(IntFlag):
     SHORT_PAIR = 64
 
 
+# Attributes of the dataset of flags in a file, after the Climate and Forecast
+# conventions of NetCDF.
+FLAG_ATTRIBUTES = {
+    "flag_masks": [int(flag) for flag in SiteFlag],
+    "flag_meanings": " ".join(flag.name.lower() for flag in SiteFlag),
+}
 # What is written where no flag is set; pandas would read an empty text as NaN.
 NO_FLAG = "ok"
 

@@ -3,7 +3,6 @@
 import numpy as np
 from joblib.hashing import Hasher
 
-from ._fields import PER_SITE
 from ._shared_images import digest
 
 
@@ -23,7 +22,11 @@ def are_equal(first, second):
     return (
         first.pixel_size == second.pixel_size
         and len(first.images) == len(second.images)
-        and all(_same(getattr(first, name), getattr(second, name)) for name in PER_SITE)
+        and first.fields == second.fields
+        and all(
+            _same(getattr(first, field.name), getattr(second, field.name))
+            for field in first.fields
+        )
         and all(map(_same, first.images, second.images))
     )
 
@@ -78,5 +81,5 @@ def register_hash(cls):
 def _save_for_hash(hasher, sites):
     images = [digest(image) for image in sites.images]
     # Equal values hash equally, whatever the memory that they stand in.
-    columns = [np.array(getattr(sites, name), order="C") for name in PER_SITE]
+    columns = [np.array(getattr(sites, f.name), order="C") for f in sites.fields]
     hasher.save([type(sites).__name__, *images, *sites.pixel_size, *columns])

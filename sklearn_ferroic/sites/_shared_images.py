@@ -120,3 +120,34 @@ def remember(image, digest):
         key = id(image)
         forget = weakref.ref(image, lambda _: _DIGESTS.pop(key, None))
         _DIGESTS[key] = forget, digest
+
+
+def join_images(sets):
+    """Join the images of several sets of sites; a shared image is kept once.
+
+    Parameters
+    ----------
+    sets : list of AtomSites
+        The sets.
+
+    Returns
+    -------
+    images : list of ndarray of shape (n_rows, n_cols)
+        Each image once.
+    pixel_size : list of (float or None)
+        Their pixel sizes, nm.
+    frame : ndarray of int of shape (n_sites,)
+        Index of the image of each site of all sets, in order.
+    """
+    images, pixel_size, index_of, frames = [], [], {}, []
+    for sites in sets:
+        renumber = []
+        for image, size in zip(sites.images, sites.pixel_size, strict=True):
+            key = (id(image), size)
+            if key not in index_of:
+                index_of[key] = len(images)
+                images.append(image)
+                pixel_size.append(size)
+            renumber.append(index_of[key])
+        frames.append(np.array(renumber, dtype=np.intp)[sites.frame])
+    return images, pixel_size, np.concatenate(frames)

@@ -3,9 +3,9 @@
 import csv
 import json
 
-from .._fields import to_frame
-from .._units import unit_of
+from .._fields import unit_of
 from .extras import as_features, as_labels, as_parameters
+from .table import to_frame
 
 
 def write_csv(sites, path, *, features, labels, parameters):
@@ -42,7 +42,8 @@ def write_csv(sites, path, *, features, labels, parameters):
         )
     for name, values in columns.items():
         table[name] = values
-    units = {name: unit_of(name) for name in table if unit_of(name)}
+    units = {name: unit_of(name, sites.fields) for name in table}
+    units = {name: unit for name, unit in units.items() if unit}
     header = [
         f"AtomSites, sklearn_ferroic {__version__}",
         f"units: {json.dumps(units)}",

@@ -8,10 +8,8 @@ from pathlib import Path
 from sklearn.utils import Bunch
 
 from ..._optional import import_optional
-from .._fields import PER_SITE
-from .._flags import SiteFlag
+from .._fields import unit_of
 from .._shared_images import as_image_list, digest
-from .._units import unit_of
 from .extras import as_features, as_labels, as_parameters
 
 _FORMAT = "sklearn_ferroic.AtomSites"
@@ -48,13 +46,9 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
             _write_head(file, parameters)
             _write_images(file.create_group("images"), sites, images)
             group = file.create_group("sites")
-            for name in PER_SITE:
-                _write(h5py, group, name, getattr(sites, name))
-            # As in the Climate and Forecast conventions of NetCDF.
-            group["flags"].attrs["flag_masks"] = [int(flag) for flag in SiteFlag]
-            group["flags"].attrs["flag_meanings"] = " ".join(
-                flag.name.lower() for flag in SiteFlag
-            )
+            for field in sites.fields:
+                _write(h5py, group, field.name, getattr(sites, field.name))
+                group[field.name].attrs.update({"unit": field.unit, **field.attributes})
             group = file.create_group("features", track_order=True)
             for name, values in features.items():
                 _write(h5py, group, name.replace("/", _SLASH), values)
@@ -108,7 +102,7 @@ def _write(h5py, group, name, values):
     item.attrs["unit"] = unit_of(name)
 
 
-def read_hdf5(path, images):
+def read_hdf5(path, images, fields):
     """Read sites and what stands beside them, see :meth:`AtomSites.from_hdf5`.
 
     Parameters
@@ -117,6 +111,8 @@ def read_hdf5(path, images):
         The file.
     images : ndarray of shape (n_rows, n_cols), list of such arrays or None
         The images, if the file holds none.
+    fields : tuple of SiteField
+        Schema of the sites.
 
     Returns
     -------
@@ -148,7 +144,7 @@ def read_hdf5(path, images):
         sizes = [item.attrs.get("pixel_size_nm") for item in stored]
         # What an older version did not write is unknown.
         columns = {name: _read(h5py, item) for name, item in file["sites"].items()}
-        columns = {name: columns[name] for name in PER_SITE if name in columns}
+        columns = {f.name: columns[f.name] for f in fields if f.name in columns}
         positions = columns.pop("positions")
         extras = _read_extras(h5py, file)
     images = _match_images(path, images, pixels, marks)
