@@ -1,31 +1,31 @@
-"""Who is whose neighbour in the crystal, within a sublattice and an image."""
+"""Graph of neighbouring points in the plane: edges of the crystal's unit cells."""
 
 import numpy as np
 from scipy.spatial import Delaunay, QhullError
 
-# A pair is no pair of neighbours if a third column sees it at a wider angle than this:
-# between the 60° of a triangle and the 90° at which a square sees its diagonal.
-_WIDEST = np.cos(np.deg2rad(75))
-# Longer pairs than so many times the long ones reach across a gap.
-_REACH = 1.5
-_LONG = 75
-# Two steps go straight on if they enclose a wider angle than this.
-_STRAIGHT = np.cos(np.deg2rad(150))
+# Two points are not neighbours if they subtend a wider angle at a third one: a value
+# between the 60° of a triangle and the 90° that the diagonal of a square subtends.
+_MAX_SUBTENDED_COS = np.cos(np.deg2rad(75))
+# Pairs longer than this factor times this percentile of the lengths reach across a gap.
+_MAX_LENGTH_FACTOR = 1.5
+_LONG_PERCENTILE = 75
+# Two steps are collinear if they enclose a wider angle than this.
+_COLLINEAR_COS = np.cos(np.deg2rad(150))
 
 
 def neighbor_edges(positions, group):
-    """List the pairs of neighbours, none of them across groups.
+    """Return the pairs of neighbours within each group.
 
-    The circle-based β-skeleton with β = 1 / sin 75°, a subgraph of the Delaunay
-    triangulation: on a square or rectangular lattice the sides of the cells, on a
-    hexagonal one the six nearest.
+    These are the edges of the circle-based β-skeleton with β = 1 / sin 75°, a subgraph
+    of the Delaunay triangulation: on a square or rectangular lattice the sides of the
+    cells, on a hexagonal one the six nearest neighbours.
 
     Parameters
     ----------
     positions : ndarray of shape (n, 2)
         Coordinates, px.
     group : ndarray of int of shape (n,)
-        Crystal of each site.
+        Group of each point.
 
     Returns
     -------
@@ -38,7 +38,9 @@ def neighbor_edges(positions, group):
         edges = _skeleton(positions[members])
         length = edge_lengths(positions[members], edges)
         if len(edges):
-            edges = edges[length <= _REACH * np.percentile(length, _LONG)]
+            edges = edges[
+                length <= _MAX_LENGTH_FACTOR * np.percentile(length, _LONG_PERCENTILE)
+            ]
         found.append(members[edges])
     return np.concatenate(found)
 
@@ -49,7 +51,7 @@ def edge_lengths(positions, edges):
 
 
 def second_neighbors(positions, edges):
-    """List the pairs two steps apart that lead straight on.
+    """Return the pairs that are connected by two collinear edges.
 
     Parameters
     ----------
@@ -70,10 +72,10 @@ def second_neighbors(positions, edges):
     place = np.arange(len(steps)) - (np.cumsum(degree) - degree)[middle]
     found = [np.empty((0, 2), dtype=np.intp)]
     for ahead in range(1, degree.max(initial=1)):
-        # the step that stands so many places after each one of the same middle
+        # the step `ahead` places after each one with the same middle
         first = np.flatnonzero(place + ahead < degree[middle])
         pair = np.stack([end[first], end[first + ahead]], axis=1)
-        straight = _cosine(positions, middle[first], *pair.T) < _STRAIGHT
+        straight = _cosine(positions, middle[first], *pair.T) < _COLLINEAR_COS
         found.append(np.sort(pair[straight], axis=1))
     return np.unique(np.concatenate(found), axis=0)
 
@@ -83,25 +85,25 @@ def _skeleton(positions):
         triangles = Delaunay(positions).simplices
     except (QhullError, ValueError):
         return _chain(positions)
-    edges, seen_wide = [], []
+    edges, is_wide = [], []
     for k in range(3):
         corner, *others = np.roll(triangles, -k, axis=1).T
         edges.append(np.sort(np.stack(others, axis=1), axis=1))
-        seen_wide.append(_cosine(positions, corner, *others) < _WIDEST)
+        is_wide.append(_cosine(positions, corner, *others) < _MAX_SUBTENDED_COS)
     edges, index = np.unique(np.concatenate(edges), axis=0, return_inverse=True)
-    excluded = np.bincount(index.ravel(), np.concatenate(seen_wide), len(edges)) > 0
+    excluded = np.bincount(index.ravel(), np.concatenate(is_wide), len(edges)) > 0
     return edges[~excluded].astype(np.intp)
 
 
 def _cosine(positions, corner, first, second):
-    """Cosine of the angle at which sites see two others."""
+    """Return the cosine of the angle that two points subtend at a third."""
     first = positions[first] - positions[corner]
     second = positions[second] - positions[corner]
     return (first * second).sum(axis=1) / (np.hypot(*first.T) * np.hypot(*second.T))
 
 
 def _chain(positions):
-    """Join sites on a line, or too few for a triangle, in their order."""
+    """Connect points on a line, or too few for a triangle, in order."""
     if len(positions) < 2:
         return np.empty((0, 2), dtype=np.intp)
     centered = positions - positions.mean(axis=0)

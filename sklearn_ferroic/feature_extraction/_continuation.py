@@ -4,7 +4,9 @@ import numpy as np
 from scipy import fft
 from scipy.ndimage import map_coordinates, maximum_filter
 
-from ..localization._scale import estimate_spacing, smooth, vertex
+from ..localization._filters import smooth
+from ..localization._scale import estimate_spacing
+from ..localization._vertex import vertex
 
 # The period is read off at most this many pixels a side, at the image's centre.
 _MAX_SIDE = 1024

@@ -19,12 +19,12 @@ WORST_COHERENCE = -1.0
     prefer_skip_nested_validation=True,
 )
 def spatial_coherence_score(sites, labels, *, frame=None, sublattice=None):
-    """Score how far neighbouring columns have the same label, against chance.
+    """Score how often neighbouring columns have the same label, relative to chance.
 
-    Ferroic domains are many cells wide, so labels that tell variants are the same on
-    neighbouring cells but at the walls. The share of neighbours with equal labels is
-    the join count of spatial statistics [1]_, [2]_; chance is its expectation when the
-    labels of each image and sublattice are dealt anew to its sites.
+    Ferroic domains are many cells wide, so labels of variants are equal on neighbouring
+    cells except at walls. The share of neighbours with equal labels is the join count
+    of spatial statistics [1]_, [2]_; chance is its expectation when the labels of each
+    image and sublattice are permuted at random.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def spatial_coherence_score(sites, labels, *, frame=None, sublattice=None):
     -------
     score : float
         ``(share − chance) / (1 − chance)``, between −1 and 1: 1 if all neighbours
-        agree, 0 for labels dealt at random, negative where labels alternate. −1, too,
-        where nothing can be told: without labels or neighbours, or if no image and
+        agree, 0 for random labels, negative if labels alternate. Also −1 where the
+        score is not defined: without labels or neighbours, or if no image and
         sublattice has two labels.
 
     Raises
@@ -58,14 +58,15 @@ def spatial_coherence_score(sites, labels, *, frame=None, sublattice=None):
 
     Notes
     -----
-    Neighbours are the pairs of one image and sublattice that no third column sees at
-    an angle above 75°: four on a square lattice, six on a hexagonal one. Pairs longer
-    than 1.5 times the upper quartile of all reach across a gap and do not count.
+    Two columns of one image and sublattice are neighbours if they subtend an angle of
+    at most 75° at every third column: four neighbours on a square lattice, six on a
+    hexagonal one. Pairs longer than 1.5 times the upper quartile of all lengths reach
+    across a gap and are excluded.
 
-    It rewards any label that varies slowly over the image: thickness, mistilt, the
-    layers of a superlattice and the substrate as well as variants. Few and large
-    clusters are more coherent than many: one cut through the image comes near 1. Real
-    lamellae of one cell count as incoherent.
+    The score rewards any label that varies slowly over the image: thickness, mistilt,
+    the layers of a superlattice and the substrate as well as variants. Few and large
+    clusters are more coherent than many: a division of the image into two parts scores
+    nearly 1. Real lamellae of one cell count as incoherent.
 
     References
     ----------
@@ -94,13 +95,13 @@ def spatial_coherence_score(sites, labels, *, frame=None, sublattice=None):
     first, second = codes[edges].T
     agree = (first == second) & (first >= 0)
     chance = _chance(codes, n_labels, group)[group[edges[:, 0]]].mean()
-    if chance > 1 - 1e-12 or not _several(codes, group):
+    if chance > 1 - 1e-12 or not _has_two_labels(codes, group):
         return WORST_COHERENCE
     return float(np.clip((agree.mean() - chance) / (1 - chance), -1, 1))
 
 
 def _chance(codes, n_labels, group):
-    """Probability that two sites of a group, drawn without return, agree."""
+    """Return the probability that two different sites of a group agree, per group."""
     labelled = codes >= 0
     count = np.zeros((group.max() + 1, n_labels))
     np.add.at(count, (group[labelled], codes[labelled]), 1)
@@ -108,14 +109,14 @@ def _chance(codes, n_labels, group):
     return (count * (count - 1)).sum(axis=1) / np.maximum(size * (size - 1), 1)
 
 
-def _several(codes, group):
-    """Tell whether any group has two labels."""
+def _has_two_labels(codes, group):
+    """Return whether any group has two labels."""
     pairs = np.unique(np.stack([group, codes])[:, codes >= 0], axis=1)
     return np.bincount(pairs[0]).max() > 1
 
 
 WORST_STRAIGHTNESS = 0.0
-# Any two points lie on a line.
+# Two points are always collinear, so that they do not show straightness.
 _FEWEST_POINTS = 3
 
 
@@ -128,7 +129,7 @@ def wall_straightness_score(sites, labels, *, reach=3.0, frame=None, sublattice=
 
     A ferroelastic wall runs along a plane in which both domains fit [1]_, so that walls
     in an image are straight over many cells, while the boundaries of labels full of
-    errors are ragged. The wall points are the midpoints between neighbours of
+    errors are ragged. Wall points are the midpoints between neighbours of
     different labels. Around each one, all wall points within `reach` are spread along
     the wall and across it; with the variances λ₁ ≥ λ₂ of their principal axes, the wall
     is as straight there as (λ₁ − λ₂) / (λ₁ + λ₂), the coherence of a structure
@@ -142,7 +143,7 @@ def wall_straightness_score(sites, labels, *, reach=3.0, frame=None, sublattice=
         Labels, numbers or strings. A site with a negative number or NaN has no label
         and differs from all of its neighbours.
     reach : float, default=3.0
-        Radius within which a wall is looked at, in median distances of neighbours.
+        Radius within which a wall is analysed, in median distances of neighbours.
     frame : array-like of shape (n_sites,), default=None
         Image of each site; that of the AtomSites, or one for all, if None.
     sublattice : array-like of shape (n_sites,), default=None
@@ -152,7 +153,7 @@ def wall_straightness_score(sites, labels, *, reach=3.0, frame=None, sublattice=
     -------
     score : float
         Mean over the wall points, between 0 and 1: 1 for straight walls farther apart
-        than `reach`, about 0.2 for labels dealt at random. 0 where nothing can be told:
+        than `reach`, about 0.2 for random labels. 0 where the score is not defined:
         without walls or with fewer than two labels.
 
     Raises
@@ -167,14 +168,14 @@ def wall_straightness_score(sites, labels, *, reach=3.0, frame=None, sublattice=
 
     Notes
     -----
-    Walls of any direction count alike: the midpoints along the steps of an oblique wall
-    lie within half a cell of a line. Isolated wrong cells, which have a wall all around
-    them, lower the score by their number.
+    Walls of all directions are weighted equally: the midpoints along the steps of an
+    oblique wall lie within half a cell of a line. Isolated wrong cells, which are
+    surrounded by a wall, lower the score in proportion to their number.
 
-    It rewards any straight boundary, that of a substrate or a layer too, and one
-    straight cut through the image as much as many true walls. It does not see how many
-    domains are missed, so read it together with a score that does. It is low where
-    walls cross, bend or lie closer together than `reach`, right as they may be.
+    The score rewards any straight boundary, also that of a substrate or a layer, and a
+    single straight line through the image as much as many true walls. It is not
+    sensitive to missed domains, so combine it with a score that is. It is low where
+    walls cross, bend or lie closer together than `reach`, even if they are correct.
 
     References
     ----------
@@ -213,9 +214,9 @@ def wall_straightness_score(sites, labels, *, reach=3.0, frame=None, sublattice=
 
 
 def _local_straightness(points, radius):
-    """Coherence of the spread of the points around each one."""
+    """Return the coherence of the scatter of the points around each point."""
     tree = cKDTree(points)
-    # A hair wider, or rounding decides about points that lie just as far.
+    # Slightly wider, so that rounding does not decide about points at the radius.
     near = tree.query_ball_point(points, radius * (1 + 1e-6), return_sorted=True)
     size = np.array([len(index) for index in near])
     owner = np.repeat(np.arange(len(points)), size)
@@ -229,9 +230,9 @@ def _local_straightness(points, radius):
     cols = mean(offset[:, 1] ** 2) - col**2
     both = mean(offset[:, 0] * offset[:, 1]) - row * col
     trace = rows + cols
-    told = (size >= _FEWEST_POINTS) & (trace > 0)
+    is_defined = (size >= _FEWEST_POINTS) & (trace > 0)
     contrast = np.hypot(rows - cols, 2 * both)
-    return np.where(told, contrast / np.where(told, trace, 1), 0.0)
+    return np.where(is_defined, contrast / np.where(is_defined, trace, 1), 0.0)
 
 
 WORST_ACCURACY = 0.0
@@ -242,11 +243,11 @@ WORST_ACCURACY = 0.0
     prefer_skip_nested_validation=True,
 )
 def variant_accuracy_score(y_true, y_pred):
-    """Score the share of cells in the right variant, clusters named as best they fit.
+    """Score the share of cells in the right variant under the best assignment.
 
-    Clusters have no names. Each is given at most one variant and each variant at most
-    one cluster, in the way that makes most cells right: an assignment problem, solved
-    by the Hungarian method [1]_.
+    Cluster labels are arbitrary. Each cluster is assigned at most one variant and each
+    variant at most one cluster, so that most cells are right: an assignment problem,
+    solved by the Hungarian method [1]_.
 
     Parameters
     ----------
@@ -277,7 +278,7 @@ def variant_accuracy_score(y_true, y_pred):
     The accuracy is not corrected for chance: one cluster is as good as the share of the
     most frequent variant. A variant divided between two clusters counts for the larger
     one only, so that more clusters are not better. To have cells without variant
-    counted as a class of their own, give them a label that is not negative.
+    counted as a separate class, assign them a label that is not negative.
 
     References
     ----------
@@ -316,14 +317,14 @@ _NO_SPREAD = 1e-9
 def angle_coherence_score(
     sites, labels, angle, *, angle_std=None, frame=None, sublattice=None
 ):
-    """Score how well the labels of nearby cells tell the angle of a cell.
+    """Score how well the labels of nearby cells predict the angle of a cell.
 
-    Each label stands for the mean direction of its cells, a vector shorter than 1 if
-    their angles differ. A cell's angle is predicted by the labels of the cells two
-    steps away along the lattice, and the score is the skill of that prediction against
-    the mean direction of all [1]_. It is high only if the angle varies little within
-    domains, the labels do so too, and labels and angles go together. Clusters that join
-    two variants lower it, which :func:`spatial_coherence_score` does not see.
+    Each label is represented by the mean direction of its cells, a vector shorter than
+    1 if their angles differ. The angle of a cell is predicted from the labels of the
+    cells two steps away along the lattice, and the score is the skill of that
+    prediction relative to the mean direction of all cells [1]_. It is high only if
+    angle and labels vary little within domains and agree with each other. Clusters that
+    join two variants lower it, which :func:`spatial_coherence_score` does not detect.
 
     Parameters
     ----------
@@ -331,13 +332,13 @@ def angle_coherence_score(
         The sites, or their coordinates ``(row, col)`` in px.
     labels : array-like of shape (n_sites,)
         Labels, numbers or strings. A site with a negative number or NaN has no label
-        and predicts the mean direction of all.
+        and predicts the mean direction of all cells.
     angle : array-like of shape (n_sites,)
         Angles in radians. A site whose angle is NaN is not predicted.
     angle_std : array-like of shape (n_sites,), default=None
-        Circular standard deviations of the angles, radians. A site counts by the
-        resultant length ``exp(−angle_std² / 2)`` that belongs to it, so that cells
-        without direction count little. All count alike if None.
+        Circular standard deviations of the angles, radians. The weight of a site is the
+        corresponding resultant length ``exp(−angle_std² / 2)``, which is small for
+        cells without direction. Equal weights if None.
     frame : array-like of shape (n_sites,), default=None
         Image of each site; that of the AtomSites, or one for all, if None.
     sublattice : array-like of shape (n_sites,), default=None
@@ -346,9 +347,10 @@ def angle_coherence_score(
     Returns
     -------
     score : float
-        At most 1, which is perfect; 0 is no better than the mean direction of all. −1
-        at least, and where nothing can be told: without labels, neighbours or angles,
-        with one label, or where all angles are the same.
+        At most 1, which is perfect; 0 is no better than the mean direction of all
+        cells. At least −1, which is also returned where the score is not defined:
+        without labels, neighbours or angles, with one label, or if all angles are
+        equal.
 
     Raises
     ------
@@ -362,16 +364,16 @@ def angle_coherence_score(
 
     Notes
     -----
-    Two steps away, windows share few pixels. The antipolar order of the commonest kind,
-    in which the displacement changes its sign from cell to cell, is coherent there.
+    Windows two steps apart share few pixels. The most common antipolar order, in which
+    the displacement changes its sign from cell to cell, is coherent at that distance.
 
-    It rewards any direction that varies slowly over the image and that the labels
-    follow, be it the polarization, the direction in which the brightness grows or an
-    offset of the windows. Larger windows are smoother. A wall costs what the cells
-    beside it are worth, so that domains of a few cells score low, below 0 even, however
-    right they are: compare models of the same sites only, and take blocks several
-    domains wide. It asks for no particular number of variants;
-    a cluster for each half of a variant costs little.
+    The score rewards any direction that varies slowly over the image and that the
+    labels follow: the polarization, the gradient of the brightness or an offset of the
+    windows. Larger windows are smoother. Cells next to a wall are predicted badly, so
+    that domains of a few cells score low, even below 0, however correct they are:
+    compare only models of the same sites, and use blocks several domains wide. The
+    score does not prefer a number of variants; dividing a variant into two clusters
+    costs little.
 
     References
     ----------
@@ -414,8 +416,8 @@ def angle_coherence_score(
         if own.sum() > 0:
             expected[label] = (own * direction).sum() / own.sum()
     cell, other = np.concatenate([pairs, pairs[:, ::-1]]).T
-    missed = weight[cell] @ np.abs(direction[cell] - expected[codes[other]]) ** 2
+    error = weight[cell] @ np.abs(direction[cell] - expected[codes[other]]) ** 2
     spread = weight[cell] @ np.abs(direction[cell] - overall) ** 2
     if spread <= _NO_SPREAD * weight[cell].sum():
         return WORST_ANGLE_COHERENCE
-    return float(max(1 - missed / spread, WORST_ANGLE_COHERENCE))
+    return float(max(1 - error / spread, WORST_ANGLE_COHERENCE))

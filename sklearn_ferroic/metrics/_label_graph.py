@@ -10,19 +10,19 @@ from ..sites import AtomSites
 
 
 def encode_labels(labels):
-    """Turn labels into numbers from 0 on.
+    """Encode labels as consecutive numbers from 0.
 
     Parameters
     ----------
     labels : array-like of shape (n,)
-        Numbers or strings. Negative numbers and NaN stand for samples without a label.
+        Numbers or strings. Negative numbers and NaN mark samples without a label.
 
     Returns
     -------
     codes : ndarray of int of shape (n,)
         0 … `n_labels` − 1; −1 where there is no label.
     n_labels : int
-        How many labels occur.
+        Number of different labels.
     """
     labels = column_or_1d(labels)
     if labels.dtype.kind in "fiub":
@@ -42,7 +42,7 @@ def _is_label(label):
     return isinstance(label, str) or bool(label >= 0)
 
 
-# What the scores of labels on sites have in common.
+# Parameters that the scores of labels on sites share.
 CONSTRAINTS = {
     "sites": [AtomSites, "array-like"],
     "labels": ["array-like"],
@@ -52,7 +52,7 @@ CONSTRAINTS = {
 
 
 class LabelGraph(NamedTuple):
-    """Labelled sites and who is whose neighbour."""
+    """Labelled sites and the graph of their neighbours."""
 
     positions: np.ndarray  # of shape (n, 2), px
     group: np.ndarray  # of int: which image and sublattice
@@ -62,21 +62,21 @@ class LabelGraph(NamedTuple):
 
 
 def find_groups(sites, frame=None, sublattice=None):
-    """Give the coordinates of sites and the crystal that each belongs to.
+    """Return the coordinates of sites and the group that each belongs to.
 
     Parameters
     ----------
     sites : AtomSites or array-like of shape (n, 2)
         The sites.
     frame, sublattice : array-like of shape (n,) or None
-        Image and sublattice of each; those of the AtomSites, or all the same, if None.
+        Image and sublattice of each; those of the AtomSites, or a single one, if None.
 
     Returns
     -------
     positions : ndarray of shape (n, 2)
         Coordinates, px.
     group : ndarray of int of shape (n,)
-        Alike for sites of the same image and sublattice, 0 … n_groups − 1.
+        Number of the image and sublattice of each site, 0 … n_groups − 1.
     """
     positions = sites
     if isinstance(sites, AtomSites):
@@ -101,7 +101,7 @@ def find_groups(sites, frame=None, sublattice=None):
 
 
 def build_label_graph(sites, labels, frame, sublattice):
-    """Check sites and labels and list the neighbours.
+    """Check sites and labels and return the graph of neighbours.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def build_label_graph(sites, labels, frame, sublattice):
     labels : array-like of shape (n,)
         Their labels.
     frame, sublattice : array-like of shape (n,) or None
-        Image and sublattice of each; those of the AtomSites, or all the same, if None.
+        Image and sublattice of each; those of the AtomSites, or a single one, if None.
 
     Returns
     -------

@@ -21,13 +21,13 @@ from ._label_graph import encode_labels
 
 
 class Samples(NamedTuple):
-    """What a stage makes of the samples."""
+    """Output of a step for the samples."""
 
     values: object  # AtomSites or rows
     kept: np.ndarray  # which of the samples the rows are
     n_samples: int
     sites: AtomSites | None  # all samples, where they are sites
-    std: np.ndarray | None = None  # standard deviations of the rows, where told
+    std: np.ndarray | None = None  # standard deviations of the rows, if known
 
 
 def list_steps(estimator):
@@ -40,7 +40,7 @@ def list_steps(estimator):
 
 
 def begin(estimator, X):
-    """Give the steps and the samples before the first; images are located."""
+    """Return the steps and their input; a leading locator is applied to images."""
     steps = list_steps(estimator)
     if isinstance(steps[0], ImagesToSitesMixin):
         X, steps = steps[0].transform(X), steps[1:]
@@ -50,7 +50,7 @@ def begin(estimator, X):
 
 
 def begin_at_windows(estimator, X):
-    """Give the steps that take image windows, and the windows."""
+    """Return the steps that follow the windows, and the windows."""
     steps, samples = begin(estimator, X)
     while steps and isinstance(samples.values, AtomSites):
         samples, steps = send(samples, steps[0]), steps[1:]
@@ -58,7 +58,7 @@ def begin_at_windows(estimator, X):
 
 
 def prepare(samples, step):
-    """Leave out what the step would refuse: rows that are not finite."""
+    """Exclude rows that are not finite, unless the step accepts them."""
     if isinstance(samples.values, AtomSites) or get_tags(step).input_tags.allow_nan:
         return samples
     rows = np.asarray(samples.values)
@@ -72,12 +72,12 @@ def prepare(samples, step):
 
 
 def send(samples, step):
-    """Transform the samples that the step takes."""
+    """Transform the samples that the step accepts."""
     samples = prepare(samples, step)._replace(std=None)
     if len(samples.kept) == 0:
         return samples
     if hasattr(step, "transform_with_std"):
-        # What `transform` gives, and the widths that it works out as well.
+        # The output of `transform` together with its standard deviations.
         rows, std = step.transform_with_std(samples.values)
         rows = _wrap_data_with_container("transform", rows, samples.values, step)
         return samples._replace(values=rows, std=np.asarray(std))
@@ -106,11 +106,11 @@ def transform_through(steps, X):
 
 
 def feature_names(*steps):
-    """List the names of the last step's output, none where it has no names."""
+    """List the names of the last step's output, none if they are unknown."""
     names = []
     for step in steps:
         try:
-            # Many a step names its output by its input.
+            # Some steps derive the names of their output from those of their input.
             names = list(map(str, step.get_feature_names_out(names or None)))
         except (AttributeError, ValueError):
             names = []
@@ -118,20 +118,20 @@ def feature_names(*steps):
 
 
 class Pose(NamedTuple):
-    """What a step tells of each sample, NaN where it tells nothing."""
+    """Pose of each sample, NaN where it is unknown."""
 
     angle: np.ndarray  # radians
-    angle_std: np.ndarray | None  # None if the step tells no widths
+    angle_std: np.ndarray | None  # radians; None if the step does not return it
     latents: np.ndarray  # the other columns without offsets, one row a sample
 
 
 def names_angle(step):
-    """Tell whether a step transforms to columns of which one is an angle."""
+    """Return whether one of the columns that a step returns is an angle."""
     return hasattr(step, "transform") and ANGLE in feature_names(step)
 
 
 def pose_of(samples, step):
-    """Read the pose off what a step that names an angle has made of the samples.
+    """Return the pose of the samples from the output of a step with an angle.
 
     Parameters
     ----------
@@ -156,19 +156,19 @@ def pose_of(samples, step):
 
 
 def read_pose(steps, samples):
-    """Read the pose of samples off the first step that names an angle.
+    """Return the pose of samples from the first step with an angle.
 
     Parameters
     ----------
     steps : list of estimator
         Fitted.
     samples : Samples
-        What the first of them takes.
+        Input of the first step.
 
     Returns
     -------
     pose : Pose or None
-        None if no step knows angles.
+        None if no step returns an angle.
     """
     for step in steps:
         if not hasattr(step, "transform"):
@@ -180,7 +180,7 @@ def read_pose(steps, samples):
 
 
 def _spread(samples, rows, n_columns):
-    """Put rows of the samples that were kept among those of all."""
+    """Return rows for all samples, NaN for those that were excluded."""
     columns = np.full((samples.n_samples, n_columns), np.nan)
     if len(samples.kept):
         columns[samples.kept] = np.asarray(rows)
@@ -188,7 +188,7 @@ def _spread(samples, rows, n_columns):
 
 
 class Prediction(NamedTuple):
-    """What a pipeline says of the samples."""
+    """Labels and pose of the samples."""
 
     labels: np.ndarray  # of int, −1 where there is none
     pose: Pose | None  # where a step names an angle
@@ -196,7 +196,7 @@ class Prediction(NamedTuple):
 
 
 def predict_labels(estimator, X, n_clusters):
-    """Label the samples, and read their pose on the way.
+    """Predict the labels of the samples and read their pose.
 
     Parameters
     ----------
@@ -205,16 +205,16 @@ def predict_labels(estimator, X, n_clusters):
     X : AtomSites, images or array-like
         Its input.
     n_clusters : int
-        How many clusters to make of the output of a transformer.
+        Number of clusters for the output of a transformer.
 
     Returns
     -------
     prediction : Prediction
-        One entry for each of all samples.
+        One entry for each sample.
     """
     steps, samples = begin(estimator, X)
     labels, pose = np.full(samples.n_samples, -1), None
-    if not steps:  # an AtomLocator alone, which labels nothing
+    if not steps:  # an AtomLocator alone, which predicts no labels
         return Prediction(labels, pose, samples.sites)
     *early, last = _ending_in_clusterer(steps, n_clusters)
     for step in early:
@@ -225,14 +225,14 @@ def predict_labels(estimator, X, n_clusters):
         pose = pose_of(send(samples, last), last)
     samples = prepare(samples, last)
     if len(samples.kept):
-        # What has no predict labels only what it is fitted to.
+        # A clusterer without predict can only label the samples that it is fitted to.
         label = last.predict if hasattr(last, "predict") else clone(last).fit_predict
         labels[samples.kept] = encode_labels(label(samples.values))[0]
     return Prediction(labels, pose, samples.sites)
 
 
 def predict_labels_of_sites(estimator, X, n_clusters):
-    """Label samples that have to be sites; see `predict_labels`."""
+    """Predict the labels of samples that must be sites, as `predict_labels`."""
     prediction = predict_labels(estimator, X, n_clusters)
     if prediction.sites is None:
         raise TypeError(
@@ -244,7 +244,7 @@ def predict_labels_of_sites(estimator, X, n_clusters):
 
 
 class _OutputClusterer(ClusterMixin, BaseEstimator):
-    """K-means on a transformer's output, an angle among its columns as a point."""
+    """K-means on the output of a transformer, with angles encoded as unit vectors."""
 
     def __init__(self, n_clusters, names):
         self.n_clusters = n_clusters
@@ -267,3 +267,19 @@ def _ending_in_clusterer(steps, n_clusters):
     if hasattr(last, "predict") or hasattr(last, "fit_predict"):
         return steps
     return [*steps, _OutputClusterer(n_clusters, feature_names(*steps))]
+
+
+def count_columns(samples):
+    """Return the number of columns of the samples, all pixels of a window."""
+    return int(np.prod(np.shape(samples.values)[1:]))
+
+
+def check_truth(y, scorer, kind, instead):
+    """Return the ground truth of a scorer as an array; raise ValueError without one."""
+    # AtomSites are the y of a pipeline with an AngleRegistration.
+    if y is None or isinstance(y, AtomSites):
+        raise ValueError(
+            f"{scorer} needs the true {kind}: give y, one a sample, to fit of the "
+            f"search. Without a truth use {instead}."
+        )
+    return np.asarray(y)

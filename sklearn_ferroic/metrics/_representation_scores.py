@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 
+from ..model_selection import SpatialBlockKFold
 from ..sites import AtomSites
 from ._circular import N_FOLD, check_angles
 from ._label_graph import encode_labels
@@ -39,12 +40,13 @@ _NO_SPREAD = 1e-9
 def latent_leakage_score(
     latents, target, *, target_type="angle", n_fold=1, n_neighbors=10, cv=None
 ):
-    """Score how well the angle or the variant can be read off the latents.
+    """Score how well the angle or the variant can be predicted from the latents.
 
-    Latents that are free of rotation tell nothing of either. The target is predicted
-    from the standardised latents by nearest neighbours, cross-validated; the score is
-    the share of the target's variance that the prediction explains, the skill score
-    of [1]_ against the training mean. It sees dependence of any shape, not only linear.
+    Rotation-invariant latents contain no information about either. The target is
+    predicted from the standardised latents by nearest neighbours, cross-validated; the
+    score is the share of the target's variance that the prediction explains, the skill
+    score of [1]_ relative to the training mean. It detects any dependence, not only a
+    linear one.
 
     Parameters
     ----------
@@ -53,20 +55,21 @@ def latent_leakage_score(
     target : array-like of shape (n_samples,)
         Angles in radians, or variants as labels.
     target_type : {"angle", "variant"}, default="angle"
-        What `target` is. An angle stands for its point on the circle, a variant for
-        its indicator; those with a negative number or NaN have none and are left out.
+        Kind of `target`. An angle is encoded as a unit vector, a variant as an
+        indicator; samples with a negative number or NaN have no variant and are
+        excluded.
     n_fold : int, default=1
         Angles that differ by 2π / `n_fold` count as the same.
     n_neighbors : int, default=10
-        Number of neighbours that predict.
+        Number of nearest neighbours of the regression.
     cv : int, cross-validator or iterable, default=None
         Folds; five at random with a fixed seed by default.
 
     Returns
     -------
     leakage : float
-        Between 0 and 1: 0 if the latents tell no more than chance or if the target is
-        constant, 1 if they tell everything.
+        Between 0 and 1: 0 if the prediction is no better than chance or if the target
+        is constant, 1 if it is perfect.
 
     Raises
     ------
@@ -76,15 +79,15 @@ def latent_leakage_score(
 
     See Also
     --------
-    rotation_equivariance_score : Whether the latents stay when patches are turned.
+    rotation_equivariance_score : Whether latents are unchanged if patches are rotated.
     neg_latent_leakage_scorer : The negative of it, for searches.
 
     Notes
     -----
-    Low leakage rewards latents that say nothing at all just as well as latents that
-    say the right things. Where chemistry and variants go together, as where a layer has
-    one variant only, true latents leak. Latents and domains both vary slowly over an
-    image, so that random folds find leakage through the place alone; folds of
+    Low leakage rewards latents without any information as much as useful ones. Where
+    chemistry and variants are correlated, for example if a layer has one variant only,
+    correct latents leak. Latents and domains both vary slowly over an image, so that
+    random folds find leakage through the position alone; folds of
     :class:`~sklearn_ferroic.model_selection.SpatialBlockKFold` find less of it.
 
     References
@@ -124,46 +127,46 @@ def latent_leakage_score(
 
 
 def angle_code(angle, n_fold=1):
-    """Put angles on the circle, one row an angle."""
+    """Return angles as unit vectors, one row per angle."""
     return np.column_stack([np.cos(n_fold * angle), np.sin(n_fold * angle)])
 
 
 def variant_code(variant):
-    """Indicate the variant of each sample, in none of the columns where unknown."""
+    """Return indicators of the variants, rows of zeros where unknown."""
     codes, n_variants = encode_labels(variant)
     return (codes[:, None] == np.arange(n_variants)).astype(np.float64)
 
 
 def explained_share(latents, code, splits, n_neighbors=10):
-    """Share of the code's variance that held-out latents explain.
+    """Compute the share of the target's variance that held-out latents explain.
 
     Parameters
     ----------
     latents : ndarray of shape (n, n_latents)
         Finite.
     code : ndarray of shape (n, n_columns)
-        The target as points.
+        The encoded target.
     splits : iterable of (ndarray of int, ndarray of int)
-        Training and test sides.
+        Training and test indices.
     n_neighbors : int, default=10
-        Number of neighbours that predict.
+        Number of nearest neighbours of the regression.
 
     Returns
     -------
     share : float
         Between 0 and 1; NaN if the target is constant.
     """
-    missed, spread = 0.0, 0.0
+    error, spread = 0.0, 0.0
     for train, test in splits:
         model = make_pipeline(
             StandardScaler(), KNeighborsRegressor(min(n_neighbors, len(train)))
         )
         model.fit(latents[train], code[train])
-        missed += ((model.predict(latents[test]) - code[test]) ** 2).sum()
+        error += ((model.predict(latents[test]) - code[test]) ** 2).sum()
         spread += ((code[train].mean(axis=0) - code[test]) ** 2).sum()
     if spread <= _NO_SPREAD * len(code):
         return float("nan")
-    return float(np.clip(1 - missed / spread, 0, 1))
+    return float(np.clip(1 - error / spread, 0, 1))
 
 
 WORST_EQUIVARIANCE = -1.0
@@ -179,11 +182,11 @@ _QUARTER = np.pi / 2
     prefer_skip_nested_validation=True,
 )
 def rotation_equivariance_score(estimator, X, *, angles=None):
-    """Score how far the angle follows turned patches while the latents stay.
+    """Score whether the angle follows a rotation of the patches and latents do not.
 
-    Patches are turned by known angles and sent through the fitted estimator. A
-    rotation-equivariant representation [1]_ adds the turn to the angle and changes
-    nothing else. No truth is needed.
+    Patches are rotated by known angles and passed through the fitted estimator. A
+    rotation-equivariant representation [1]_ adds the rotation to the angle and changes
+    nothing else. No ground truth is needed.
 
     Parameters
     ----------
@@ -191,21 +194,20 @@ def rotation_equivariance_score(estimator, X, *, angles=None):
         A fitted transformer whose feature names contain ``"angle"``, such as
         :class:`~sklearn_ferroic.RotationalVAE`, or a pipeline with one in it.
     X : AtomSites, images or array-like
-        What the estimator takes. The windows must be square.
+        Input of the estimator. The windows must be square.
     angles : array-like of float, default=None
-        Turns in radians, from +col towards +row. By default the three quarter turns,
-        which are exact; others interpolate the patch by cubic splines and mirror it
-        into its corners.
+        Rotations in radians, from +col towards +row. By default the three multiples of
+        90°, which are exact; others interpolate the patch by cubic splines and fill its
+        corners by reflection.
 
     Returns
     -------
     score : float
-        Between −1 and 1, the lower of two figures. Of the angle: the mean cosine of
-        its change minus the turn, 1 if it always follows, 0 on average for an angle
-        that is unrelated. Of the latents, if there are any: 1 minus their mean square
-        change over twice their variance, 1 if they stay, 0 if they change as from one
-        cell to another, at least −1. −1, too, where nothing can be told: without an
-        angle or a finite row.
+        Between −1 and 1, the lower of two figures. For the angle: the mean cosine of
+        its change minus the rotation, 1 if it always follows, 0 on average for an
+        unrelated angle. For the latents, if there are any: 1 minus their mean square
+        change over twice their variance, 1 if they do not change, 0 if they change as
+        much as between cells, at least −1. Also −1 without an angle or a finite row.
 
     Raises
     ------
@@ -219,13 +221,13 @@ def rotation_equivariance_score(estimator, X, *, angles=None):
 
     Notes
     -----
-    Offsets are not looked at. A row that is not finite counts −1 in the angle.
+    Offsets are ignored. A row that is not finite counts −1 in the angle.
 
-    It rewards consistency, not truth: an angle that follows a feature of no interest,
-    such as the border of a grain or a tilt of the background, follows turns as well.
-    Cells without polarity have no angle to follow and lower the score of every model.
-    Latents that are constant always stay. A model that was built to be equivariant is
-    near 1 whatever it has learnt, so the score tells most about those that were not.
+    The score rewards consistency, not correctness: an angle that follows another
+    feature, such as the border of a grain or a gradient of the background, follows
+    rotations as well. Cells without polarity have no angle and lower the score of every
+    model. Constant latents never change. A model that is equivariant by construction
+    scores nearly 1 whatever it has learnt, so the score is most useful for others.
 
     References
     ----------
@@ -254,10 +256,10 @@ def rotation_equivariance_score(estimator, X, *, angles=None):
         return WORST_EQUIVARIANCE
     windows = _as_windows(samples.values)
     cosines, squares = [], []
-    for turn in angles:
-        turned = _in_form_of(samples.values, _turn(windows, turn))
-        new = read_pose(steps, samples._replace(values=turned))
-        cosine = np.cos(new.angle - pose.angle - turn)
+    for rotation in angles:
+        rotated = _in_form_of(samples.values, _rotate(windows, rotation))
+        new = read_pose(steps, samples._replace(values=rotated))
+        cosine = np.cos(new.angle - pose.angle - rotation)
         cosines.append(np.where(np.isfinite(cosine), cosine, -1.0))
         squares.append(((new.latents - pose.latents) ** 2).sum(axis=1))
     return float(min(np.mean(cosines), _constancy(pose.latents, np.stack(squares))))
@@ -283,13 +285,13 @@ def _as_windows(values):
     elif windows.shape[1] == windows.shape[2]:
         return windows
     raise ValueError(
-        "Only square windows can be turned, got rows of shape "
-        f"{windows.shape[1:]}. Give square patches."
+        "Only square windows can be rotated, got rows of shape "
+        f"{windows.shape[1:]}. Use square patches."
     )
 
 
 def _in_form_of(values, windows):
-    """Give windows as rows, as a stack or as a table with the same column names."""
+    """Return windows as rows, a stack or a table like `values`."""
     windows = windows.reshape(np.shape(values))
     if not hasattr(values, "columns"):
         return windows
@@ -298,12 +300,53 @@ def _in_form_of(values, windows):
     return type(values)(windows, **{names: list(values.columns)})
 
 
-def _turn(windows, angle):
-    """Turn windows from +col towards +row, the other way round than numpy.rot90."""
+def _rotate(windows, angle):
+    """Rotate windows from +col towards +row, opposite to numpy.rot90."""
     quarters = angle / _QUARTER
     if abs(quarters - round(quarters)) < 1e-9:
         return np.rot90(windows, -round(quarters), axes=(1, 2))
     # All windows at once, as the channels of one picture.
     picture = np.moveaxis(np.asarray(windows, dtype=np.float64), 0, -1)
-    turned = rotate(picture, -np.rad2deg(angle), order=3, mode="reflect", clip=False)
-    return np.moveaxis(turned, -1, 0).astype(windows.dtype)
+    rotated = rotate(picture, -np.rad2deg(angle), order=3, mode="reflect", clip=False)
+    return np.moveaxis(rotated, -1, 0).astype(windows.dtype)
+
+
+# Spatial folds in which the leakage of a scorer is cross-validated.
+_N_LEAKAGE_FOLDS = 4
+WORST_RECONSTRUCTION = -1.0
+
+
+def leakage_target(target):
+    """Return the code of variants or angles and which samples have one."""
+    if target.dtype.kind == "f":
+        is_known = np.isfinite(target)
+        if (target[is_known] % 1 != 0).any():
+            return angle_code(np.where(is_known, target, 0)), is_known
+    known = encode_labels(target)[0] >= 0
+    return variant_code(target), known
+
+
+def leakage_folds(sites, known):
+    """Divide the samples into spatial folds, or random ones without positions."""
+    if sites is not None:
+        cv = SpatialBlockKFold(_N_LEAKAGE_FOLDS, random_state=0)
+        try:
+            return list(cv.split(sites[known]))
+        except ValueError:  # fewer blocks than folds
+            pass
+    return KFold(_N_LEAKAGE_FOLDS, shuffle=True, random_state=0).split(known)
+
+
+def reconstruction_score(windows, samples, passed):
+    """Return the share of the windows' variance that steps reconstruct."""
+    reconstructed = samples.values
+    for step in reversed(passed):
+        reconstructed = step.inverse_transform(reconstructed)
+    place = np.searchsorted(windows.kept, samples.kept)
+    true = np.asarray(windows.values)[place].reshape(len(place), -1)
+    true = true.astype(np.float64)
+    error = ((np.asarray(reconstructed).reshape(true.shape) - true) ** 2).mean()
+    variance = true.var(axis=0).mean()
+    if not (np.isfinite(error) and variance > 0):
+        return WORST_RECONSTRUCTION
+    return float(max(1 - error / variance, WORST_RECONSTRUCTION))

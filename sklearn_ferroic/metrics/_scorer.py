@@ -1,11 +1,9 @@
 """Scorers for searches, and their names."""
 
 import numpy as np
-from sklearn.model_selection import KFold
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from ..model_selection import SpatialBlockKFold
 from ..sites import AtomSites
 from ._circular import angular_error, circular_correlation
 from ._domain_scores import (
@@ -15,10 +13,11 @@ from ._domain_scores import (
     variant_accuracy_score,
     wall_straightness_score,
 )
-from ._label_graph import encode_labels
 from ._pipeline_output import (
     begin,
     begin_at_windows,
+    check_truth,
+    count_columns,
     predict_labels,
     predict_labels_of_sites,
     prepare,
@@ -26,44 +25,13 @@ from ._pipeline_output import (
     send,
 )
 from ._representation_scores import (
-    angle_code,
+    WORST_RECONSTRUCTION,
     explained_share,
+    leakage_folds,
+    leakage_target,
+    reconstruction_score,
     rotation_equivariance_score,
-    variant_code,
 )
-
-
-def check_truth(y, scorer, kind, instead):
-    """Refuse to score without a truth.
-
-    Parameters
-    ----------
-    y : array-like or None
-        What the search was given.
-    scorer : str
-        Name of the scorer that needs it.
-    kind : str
-        What the truth consists of, in the plural.
-    instead : str
-        Names of scorers that need none.
-
-    Returns
-    -------
-    y : ndarray
-        The truth.
-
-    Raises
-    ------
-    ValueError
-        If `y` is None, or AtomSites, which an AngleRegistration is fitted to.
-    """
-    if y is None or isinstance(y, AtomSites):
-        raise ValueError(
-            f"{scorer} needs the true {kind}: give y, one a sample, to fit of the "
-            f"search. Without a truth use {instead}."
-        )
-    return np.asarray(y)
-
 
 WORST_CORRELATION = -1.0
 WORST_ERROR = -np.pi
@@ -75,7 +43,7 @@ def circular_correlation_scorer(estimator, X, y=None):
     Parameters
     ----------
     estimator : estimator
-        Fitted; a pipeline with a step that names an angle, or that step.
+        Fitted; a pipeline with a step that returns an angle, or that step.
     X : AtomSites of length n_sites, images or array-like of patches
         The held-out samples.
     y : array-like of shape (n_samples,)
@@ -95,12 +63,11 @@ def circular_correlation_scorer(estimator, X, y=None):
     See Also
     --------
     circular_correlation : The coefficient, and where it is weak.
-    get_scorer : The scorers by name.
 
     Notes
     -----
-    Samples whose window is not finite are left out. Of no use where the truth has but
-    two opposite variants: the coefficient then tells nothing or is −1 for all models.
+    Samples whose window is not finite are excluded. The score is not informative if the
+    truth has only two opposite variants: it may then be −1 for all models.
 
     Examples
     --------
@@ -112,10 +79,10 @@ def circular_correlation_scorer(estimator, X, y=None):
     -1.0
     """
     y, angle = _true_and_found(estimator, X, y, "circular_correlation")
-    told = np.isfinite(y) & np.isfinite(angle)
-    if not told.any():
+    is_usable = np.isfinite(y) & np.isfinite(angle)
+    if not is_usable.any():
         return WORST_CORRELATION
-    correlation = circular_correlation(y[told], angle[told])
+    correlation = circular_correlation(y[is_usable], angle[is_usable])
     return WORST_CORRELATION if np.isnan(correlation) else correlation
 
 
@@ -125,7 +92,7 @@ def neg_angular_error_scorer(estimator, X, y=None):
     Parameters
     ----------
     estimator : estimator
-        Fitted; a pipeline with a step that names an angle, or that step.
+        Fitted; a pipeline with a step that returns an angle, or that step.
     X : AtomSites of length n_sites, images or array-like of patches
         The held-out samples.
     y : array-like of shape (n_samples,)
@@ -145,13 +112,12 @@ def neg_angular_error_scorer(estimator, X, y=None):
     See Also
     --------
     angular_error : The errors and the registration.
-    get_scorer : The scorers by name.
 
     Notes
     -----
-    A sample whose window is not finite counts as π. All angles of a held-out side are
-    turned by the one rotation that fits best there: where that side has one variant
-    only, an angle that never changes has no error.
+    The error of a sample whose window is not finite is π. All held-out angles are
+    registered by the common rotation that fits them best: if they have one variant
+    only, a constant angle has no error.
 
     Examples
     --------
@@ -164,16 +130,16 @@ def neg_angular_error_scorer(estimator, X, y=None):
     """
     y, angle = _true_and_found(estimator, X, y, "neg_angular_error")
     known = np.isfinite(y)
-    told = known & np.isfinite(angle)
-    if not told.any():
+    usable = known & np.isfinite(angle)
+    if not usable.any():
         return WORST_ERROR
-    error = np.abs(angular_error(y[told], angle[told], register=True))
-    n_lost = known.sum() - told.sum()
+    error = np.abs(angular_error(y[usable], angle[usable], register=True))
+    n_lost = known.sum() - usable.sum()
     return float((WORST_ERROR * n_lost - error.sum()) / known.sum())
 
 
 def _true_and_found(estimator, X, y, scorer):
-    """Give the true angles and those of the estimator, NaN where there is none."""
+    """Return the true angles and those of the estimator, NaN if unknown."""
     y = check_truth(y, scorer, "angles", "rotation_equivariance").astype(np.float64)
     steps, samples = begin(estimator, X)
     pose = read_pose(steps, samples)
@@ -183,11 +149,11 @@ def _true_and_found(estimator, X, y, scorer):
 
 
 def spatial_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
-    """Score whether neighbouring held-out sites get the same label, against chance.
+    """Score how often neighbouring held-out sites have the same label.
 
-    The labels are those that the estimator predicts. A transformer as the last step has
-    its output for `X` divided by k-means, after AngleAwareScaler if one of its columns
-    is an angle; a clusterer that has only `fit_predict` is refitted to `X`.
+    The labels are those that the estimator predicts. If the last step is a transformer,
+    its output for `X` is clustered by k-means, after AngleAwareScaler if one of its
+    columns is an angle; a clusterer that only has `fit_predict` is refitted to `X`.
 
     Parameters
     ----------
@@ -204,8 +170,8 @@ def spatial_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
     Returns
     -------
     score : float
-        Between −1 and 1, higher is better. −1 where there is nothing to tell: one
-        cluster, no labels or no neighbours.
+        Between −1 and 1, higher is better. −1 with one cluster, no labels or no
+        neighbours.
 
     Raises
     ------
@@ -215,13 +181,12 @@ def spatial_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
     See Also
     --------
     spatial_coherence_score : The score of given labels, and how it can be fooled.
-    get_scorer : The scorers by name.
 
     Notes
     -----
-    A held-out block that lies in one domain is one cluster to a perfect model, too:
-    blocks should be larger than the domains. Samples that turn into NaN on the way
-    have no label and agree with none of their neighbours.
+    Even a perfect model finds one cluster only in a held-out block within one domain:
+    blocks should be larger than the domains. Samples that a step transforms to NaN have
+    no label and agree with none of their neighbours.
 
     Examples
     --------
@@ -248,8 +213,8 @@ def wall_straightness_scorer(estimator, X, y=None, *, n_clusters=4, reach=3.0):
     Parameters
     ----------
     estimator : estimator
-        Fitted; a pipeline, a search or a single step. What has no `predict` is labelled
-        as :func:`spatial_coherence_scorer` does.
+        Fitted; a pipeline, a search or a single step. Without `predict`, labels are
+        found as in :func:`spatial_coherence_scorer`.
     X : AtomSites of length n_sites, or images where the estimator locates
         The held-out sites.
     y : object
@@ -257,13 +222,13 @@ def wall_straightness_scorer(estimator, X, y=None, *, n_clusters=4, reach=3.0):
     n_clusters : int, default=4
         Number of clusters to make of a transformer's output.
     reach : float, default=3.0
-        Radius within which a wall is looked at, in distances of neighbours.
+        Radius within which a wall is analysed, in distances of neighbours.
 
     Returns
     -------
     score : float
-        Between 0 and 1, higher is better. 0 where there is nothing to tell: one
-        cluster, no labels or no neighbours.
+        Between 0 and 1, higher is better. 0 with one cluster, no labels or no
+        neighbours.
 
     Raises
     ------
@@ -273,7 +238,6 @@ def wall_straightness_scorer(estimator, X, y=None, *, n_clusters=4, reach=3.0):
     See Also
     --------
     wall_straightness_score : The score of given labels, and how it can be fooled.
-    get_scorer : The scorers by name.
 
     Examples
     --------
@@ -300,8 +264,8 @@ def variant_accuracy_scorer(estimator, X, y=None, *, n_clusters=4):
     Parameters
     ----------
     estimator : estimator
-        Fitted; a pipeline, a search or a single step. What has no `predict` is labelled
-        as :func:`spatial_coherence_scorer` does.
+        Fitted; a pipeline, a search or a single step. Without `predict`, labels are
+        found as in :func:`spatial_coherence_scorer`.
     X : AtomSites or array-like of shape (n_samples, ...)
         The held-out samples.
     y : array-like of shape (n_samples,)
@@ -323,12 +287,12 @@ def variant_accuracy_scorer(estimator, X, y=None, *, n_clusters=4):
     See Also
     --------
     variant_accuracy_score : The score of given labels.
-    get_scorer : The scorers by name.
 
     Notes
     -----
-    Clusters are named anew on each held-out side, which favours small sides a little.
-    A held-out side with a single variant gives its largest cluster's share.
+    Clusters are assigned to variants separately in each held-out set, which favours
+    small sets slightly. For a held-out set with a single variant, the score is the
+    share of its largest cluster.
 
     Examples
     --------
@@ -347,20 +311,19 @@ def variant_accuracy_scorer(estimator, X, y=None, *, n_clusters=4):
 
 
 WORST_LEAKAGE = -1.0
-_N_FOLDS = 4
 # Fewer samples do not show a dependence.
 _FEWEST = 20
 
 
 def angle_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
-    """Score how well the labels of nearby held-out cells tell the angle of a cell.
+    """Score how well the labels of nearby held-out cells predict the angle of a cell.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted; a pipeline with a step that names an angle, or that step. If that step
-        has `transform_with_std`, cells count by how certain their angle is. What has no
-        `predict` is labelled as :func:`spatial_coherence_scorer` does.
+        Fitted; a pipeline with a step that returns an angle, or that step. If that step
+        has `transform_with_std`, cells are weighted by the certainty of their angle.
+        Without `predict`, labels are found as in :func:`spatial_coherence_scorer`.
     X : AtomSites of length n_sites, or images where the estimator locates
         The held-out sites.
     y : object
@@ -372,7 +335,7 @@ def angle_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
     -------
     score : float
         Between −1 and 1, higher is better. −1 for an estimator without an angle, and
-        where there is nothing to tell: one cluster, no neighbours or one angle.
+        with one cluster, no neighbours or one angle.
 
     Raises
     ------
@@ -382,7 +345,6 @@ def angle_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
     See Also
     --------
     angle_coherence_score : The score of given angles, and how it can be fooled.
-    get_scorer : The scorers by name.
 
     Examples
     --------
@@ -406,12 +368,12 @@ def angle_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
 
 
 def rotation_equivariance_scorer(estimator, X, y=None):
-    """Score how far the angle follows turned held-out patches while the latents stay.
+    """Score whether the angle follows a rotation of held-out patches.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted; a pipeline with a step that names an angle, or that step.
+        Fitted; a pipeline with a step that returns an angle, or that step.
     X : AtomSites of length n_sites, images or array-like of patches
         The held-out samples.
     y : object
@@ -431,7 +393,6 @@ def rotation_equivariance_scorer(estimator, X, y=None):
     See Also
     --------
     rotation_equivariance_score : The same at other angles, and how it can be fooled.
-    get_scorer : The scorers by name.
 
     Examples
     --------
@@ -448,18 +409,18 @@ def rotation_equivariance_scorer(estimator, X, y=None):
 
 
 def neg_latent_leakage_scorer(estimator, X, y=None):
-    """Score how little the latents of held-out samples tell of the angle or variant.
+    """Score how little information about angle or variant the latents contain.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted; a pipeline with a step that names an angle, or that step.
+        Fitted; a pipeline with a step that returns an angle, or that step.
     X : AtomSites of length n_sites, images or array-like of patches
         The held-out samples. Sites are divided into spatial folds.
     y : array-like of shape (n_samples,), default=None
-        What the latents should not tell: variants, if all are whole numbers, negative
-        or NaN where there is none, or else angles in radians. The estimator's own
-        angle by default.
+        Target that the latents should not predict: variants, if all are whole numbers,
+        negative or NaN where there is none, or else angles in radians. The estimator's
+        own angle by default.
 
     Returns
     -------
@@ -476,7 +437,6 @@ def neg_latent_leakage_scorer(estimator, X, y=None):
     See Also
     --------
     latent_leakage_score : The leakage of given latents, and how it can be fooled.
-    get_scorer : The scorers by name.
 
     Examples
     --------
@@ -491,52 +451,30 @@ def neg_latent_leakage_scorer(estimator, X, y=None):
     pose = read_pose(steps, samples)
     if pose is None:
         return WORST_LEAKAGE
-    # Sites are given for an AngleRegistration's sake.
+    # AtomSites are the y of a pipeline with an AngleRegistration.
     y = None if isinstance(y, AtomSites) else y
-    code, known = _target(pose.angle if y is None else np.asarray(y))
+    code, known = leakage_target(pose.angle if y is None else np.asarray(y))
     check_consistent_length(pose.angle, code)
     known &= np.isfinite(pose.angle) & np.isfinite(pose.latents).all(axis=1)
     known = np.flatnonzero(known)
     latents = pose.latents[known]
     if len(known) < _FEWEST or not np.ptp(latents, axis=0).any():
         return WORST_LEAKAGE
-    splits = _folds(samples.sites, known)
+    splits = leakage_folds(samples.sites, known)
     leakage = explained_share(latents, code[known], splits)
     return WORST_LEAKAGE if np.isnan(leakage) else 0.0 - leakage
 
 
-def _target(target):
-    """Tell variants from angles; give their code and where there is one."""
-    if target.dtype.kind == "f":
-        told = np.isfinite(target)
-        if (target[told] % 1 != 0).any():
-            return angle_code(np.where(told, target, 0)), told
-    known = encode_labels(target)[0] >= 0
-    return variant_code(target), known
-
-
-def _folds(sites, known):
-    """Divide the samples into spatial folds, or at random where they have no place."""
-    if sites is not None:
-        cv = SpatialBlockKFold(_N_FOLDS, random_state=0)
-        try:
-            return list(cv.split(sites[known]))
-        except ValueError:  # fewer blocks than folds
-            pass
-    return KFold(_N_FOLDS, shuffle=True, random_state=0).split(known)
-
-
 # Nats per pixel. Finite, so that means over folds stay finite.
 WORST_EVIDENCE = -1e6
-WORST_RECONSTRUCTION = -1.0
 
 
 def evidence_scorer(estimator, X, y=None):
     """Score the log-likelihood of held-out windows per pixel, or a bound on it.
 
-    The first step with `score_samples` that takes whole windows gives it: the evidence
-    lower bound of :class:`~sklearn_ferroic.RotationalVAE`, the likelihood of PCA [1]_,
-    FactorAnalysis or a mixture on raw pixels.
+    It is computed by the first step with `score_samples` whose input is whole windows:
+    the evidence lower bound of :class:`~sklearn_ferroic.RotationalVAE`, the likelihood
+    of PCA [1]_, FactorAnalysis or a mixture on raw pixels.
 
     Parameters
     ----------
@@ -551,22 +489,21 @@ def evidence_scorer(estimator, X, y=None):
     -------
     score : float
         Mean over the windows in nats per pixel, higher is better. At least −1e6, which
-        stands where no step has a likelihood or no window is finite.
+        is returned if no step has a likelihood or no window is finite.
 
     See Also
     --------
     reconstruction_scorer : For models without likelihood, such as NMF.
-    get_scorer : The scorers by name.
 
     Notes
     -----
-    It rewards a model of all there is in the windows, noise and background included,
-    and not the separation of variants. Comparable are models of the same pixels: a
+    The score rewards a model of the whole window, including noise and background, and
+    not the separation of variants. Only models of the same pixels are comparable: a
     larger window has more pixels far from its column, and other units of brightness,
-    through `normalize` or a scaler, add a constant. `RotationalVAE` gives the density
-    in units of its input; a bound lies lower than the likelihood of PCA by the model's
-    gap. Neighbouring windows share pixels, so that without a guard band around the
-    held-out side the evidence is overstated. Windows with NaN are left out.
+    through `normalize` or a scaler, add a constant. `RotationalVAE` returns the density
+    in units of its input; a lower bound is below the likelihood of PCA by the gap of
+    the bound. Neighbouring windows share pixels, so that the evidence is overestimated
+    without a guard band around the held-out set. Windows with NaN are excluded.
 
     References
     ----------
@@ -586,19 +523,19 @@ def evidence_scorer(estimator, X, y=None):
     -1000000.0
     """
     steps, samples = begin_at_windows(estimator, X)
-    n_pixels = _n_columns(samples)
+    n_pixels = count_columns(samples)
     for step in steps:
         samples = prepare(samples, step)
-        if len(samples.kept) == 0 or _n_columns(samples) != n_pixels:
+        if len(samples.kept) == 0 or count_columns(samples) != n_pixels:
             break
         if hasattr(step, "score_samples"):
             evidence = np.asarray(step.score_samples(samples.values))
-            # What knows patches, RotationalVAE, gives its evidence per pixel already.
+            # RotationalVAE, which knows its patch shape, returns evidence per pixel.
             if not hasattr(step, "patch_shape_"):
                 evidence = evidence / n_pixels
-            # A likelihood without bound is that of a model that has collapsed.
-            told = evidence < np.inf  # False for NaN
-            evidence = np.where(told, evidence, WORST_EVIDENCE)
+            # The likelihood of a collapsed model is infinite. The comparison is False
+            # for NaN.
+            evidence = np.where(evidence < np.inf, evidence, WORST_EVIDENCE)
             return float(np.maximum(evidence, WORST_EVIDENCE).mean())
         if not hasattr(step, "transform"):
             break
@@ -609,8 +546,8 @@ def evidence_scorer(estimator, X, y=None):
 def reconstruction_scorer(estimator, X, y=None):
     """Score the share of the held-out windows' variance that a model reconstructs.
 
-    Windows go through the steps up to the first one that gives fewer columns than it
-    takes, the decomposition, and back by `inverse_transform`.
+    Windows are transformed by the steps up to the first one that reduces the number of
+    columns, the decomposition, and back by `inverse_transform`.
 
     Parameters
     ----------
@@ -626,20 +563,19 @@ def reconstruction_scorer(estimator, X, y=None):
     score : float
         1 minus the mean square error over the mean variance of a pixel among the
         held-out windows, at least −1, higher is better: 1 is perfect, 0 as good as
-        their mean window. −1, too, where no step reduces or one of them cannot be
-        inverted, or if fewer than two windows are finite.
+        their mean window. Also −1 if no step reduces the number of columns, a step
+        cannot be inverted, or fewer than two windows are finite.
 
     See Also
     --------
-    evidence_scorer : For models with a likelihood; it weighs what noise there is.
-    get_scorer : The scorers by name.
+    evidence_scorer : For models with a likelihood; includes the noise.
 
     Notes
     -----
-    It rewards whatever takes up variance: more components are better until noise is
-    copied, which held-out windows show late, since a decomposition sees the window
-    that it has to draw. Smooth or small windows are easier. Windows with NaN are left
-    out.
+    The score rewards any explained variance: more components are better until noise is
+    reproduced, which held-out windows show late, since a decomposition is applied to
+    the window that it reconstructs. Smooth or small windows are easier. Windows with
+    NaN are excluded.
 
     Examples
     --------
@@ -655,32 +591,14 @@ def reconstruction_scorer(estimator, X, y=None):
     for step in steps:
         if not (hasattr(step, "transform") and hasattr(step, "inverse_transform")):
             return WORST_RECONSTRUCTION
-        n_before = _n_columns(samples)
+        n_before = count_columns(samples)
         samples = send(samples, step)
         if len(samples.kept) < 2:
             return WORST_RECONSTRUCTION
         passed.append(step)
-        if _n_columns(samples) < n_before:
-            return _explained(windows, samples, passed)
+        if count_columns(samples) < n_before:
+            return reconstruction_score(windows, samples, passed)
     return WORST_RECONSTRUCTION
-
-
-def _explained(windows, samples, passed):
-    drawn = samples.values
-    for step in reversed(passed):
-        drawn = step.inverse_transform(drawn)
-    place = np.searchsorted(windows.kept, samples.kept)
-    true = np.asarray(windows.values)[place].reshape(len(place), -1)
-    true = true.astype(np.float64)
-    error = ((np.asarray(drawn).reshape(true.shape) - true) ** 2).mean()
-    variance = true.var(axis=0).mean()
-    if not (np.isfinite(error) and variance > 0):
-        return WORST_RECONSTRUCTION
-    return float(max(1 - error / variance, WORST_RECONSTRUCTION))
-
-
-def _n_columns(samples):
-    return int(np.prod(np.shape(samples.values)[1:]))
 
 
 _SCORERS = {
@@ -703,7 +621,7 @@ def get_scorer_names():
     Returns
     -------
     names : list of str
-        What :func:`get_scorer` takes, in order.
+        Names that :func:`get_scorer` accepts, sorted.
 
     See Also
     --------
@@ -729,7 +647,7 @@ def get_scorer(scoring):
     Parameters
     ----------
     scoring : str or callable
-        One of :func:`get_scorer_names`; a callable comes back as it is.
+        One of :func:`get_scorer_names`; a callable is returned unchanged.
 
     Returns
     -------
@@ -749,8 +667,8 @@ def get_scorer(scoring):
     Notes
     -----
     ``"variant_accuracy"``, ``"circular_correlation"`` and ``"neg_angular_error"`` need
-    a truth as `y`, the others do not. All take a whole pipeline, score nothing but the
-    samples in `X`, and give a finite worst value where there is nothing to score.
+    a ground truth as `y`, the others do not. All accept a whole pipeline, score only
+    the samples in `X`, and return a finite worst value where there is nothing to score.
 
     Examples
     --------
