@@ -1,1 +1,1 @@
-"""Geometry of points in the plane; knows no images."""
+"""Geometry of points in the plane, independent of images."""

@@ -1,4 +1,4 @@
-"""HAADF-STEM-like images of ferroelectric perovskites, with their truth."""
+"""HAADF-STEM-like images of ferroelectric perovskites, with ground truth."""
 
 from numbers import Integral, Real
 
@@ -376,7 +376,7 @@ def make_ferroic_image(
 
 
 def _describe(preset, options, truth):
-    """Tell in plain words what stands in the image."""
+    """Return a description of the image in plain words."""
     parts = [f"Simulated HAADF-STEM image of a BiFeO3 {preset}"]
     if options.layers is not None:
         n_ferroic, n_manganite = options.layers

@@ -81,9 +81,9 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
             In the stored data type, or float if it was resampled. Colour images
             whose channels are equal lose their colour axis.
         pixel_size : float or None
-            nm per pixel, None where the file does not tell it.
+            nm per pixel, None if the file does not contain it.
         metadata : dict
-            What else the file says; its keys depend on the format.
+            Further content of the file; the keys depend on the format.
         path : str
             The file.
         description : str
@@ -112,12 +112,12 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
     A pixel size is taken only where the file names a unit of length: from
     ImageJ's and OME's TIFF tags, DigitalMicrograph's TIFF export, the axes of
     microscope files, and, as in the data published with [1]_, from the product
-    of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) beside the image,
+    of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) next to the image,
     if that lies between 0.1 pm and 100 nm. The plain resolution of a TIFF
     counts if it makes pixels below 1 µm; coarser ones are meant for printers.
     A number without a unit is reported in the description, not used.
 
-    Nothing is ever unpickled, and .zspy files that ask for it are refused.
+    Nothing is ever unpickled, and .zspy files that need it are rejected.
     RosettaSciIO's netCDF reader is not used because it evaluates text of the file
     as Python.
 
@@ -163,7 +163,7 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
 
 
 class _LoadedImage(Bunch):
-    """A Bunch that prints what it is and not all of its pixels and tags."""
+    """A Bunch with a short repr, without its pixels and tags."""
 
     def __repr__(self):
         if "description" not in self:
@@ -181,7 +181,7 @@ def _check_path(path):
 
 
 def _calibrate(image, axes, path, resample):
-    """Give the image with square pixels, their side and what is to be said of it."""
+    """Return the image with square pixels, their side and a note."""
     sides, _ = pixel_sides(axes)
     if resample and sides is not None and not are_equal(*sides):
         image, side = to_square_pixels(image, *sides)
@@ -222,7 +222,7 @@ def _is_hdf5(path):
 
 
 def _check_choice(path, read, dataset, signal):
-    """Refuse a choice that the format does not offer, lest it be ignored."""
+    """Raise an error for a selection that the format does not support."""
     if dataset is not None and read is not read_hdf5 and path.suffix.lower() != ".npz":
         raise ValueError(
             f"dataset={dataset!r} chooses in HDF5 and .npz files; {path.name!r} is "

@@ -39,11 +39,11 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
 
     interpolation : {"cubic", "linear", "nearest"}, default="cubic"
         Interpolation of the shifted window: cubic or linear splines, or whole
-        pixels only. Cubic splines overshoot beside sharp edges; values are
+        pixels only. Cubic splines overshoot next to sharp edges; values are
         clipped to the range of the image.
 
     boundary : {"periodic", "reflect", "nearest", "nan"}, default="periodic"
-        What stands in a window's pixels beyond the image: the image continued by
+        Values of a window's pixels beyond the image: the image continued by
         translations of its own lattice (its mirror image if it shows none), its
         mirror image, its nearest pixel, or NaN. A mirror image reverses the
         polarization and misleads the angle of columns at the border.
@@ -188,7 +188,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
 
 
 def _check_images(sites, window_size):
-    """Refuse images smaller than the window, and sites off their image."""
+    """Check that images are as large as the window and contain their sites."""
     for frame in np.unique(sites.frame):
         shape = sites.images[frame].shape
         if min(shape) < window_size:
@@ -217,7 +217,7 @@ def _cut_patches(sites, side, *, center, interpolation, boundary, normalize):
             centers[rows],
             side,
             interpolation=interpolation,
-            # NaN goes in last: a spline would spread it
+            # NaN is inserted last: a spline would spread it.
             boundary="reflect" if boundary == "nan" else boundary,
             out=cut,
         )

@@ -1,4 +1,4 @@
-"""Pictures of sites, angles and latents, as scikit-learn's Display classes.
+"""Figures of sites, angles and latents, as Display classes in scikit-learn's style.
 
 Importing this package or making a display loads no matplotlib; `plot` does.
 """

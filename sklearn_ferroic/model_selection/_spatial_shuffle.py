@@ -20,7 +20,7 @@ _TEST_SIZE = [Interval(Real, 0, 1, closed="neither")]
 class SpatialShuffleSplit(BaseCrossValidator):
     """Random-blocks cross-validator over spatially contiguous blocks of sites.
 
-    Every split cuts the images anew into rectangular blocks and draws some of them
+    Every split divides the images into new rectangular blocks and selects some of them
     as its test side, so that test sites are not the close neighbours of training
     sites [1]_. Unlike folds, the test sides of different splits may overlap.
 
@@ -35,7 +35,7 @@ class SpatialShuffleSplit(BaseCrossValidator):
 
     block_size : float, default=None
         Side of the blocks, px. Each side of an image is cut into the whole number of
-        parts nearest to that; ``inf`` takes images whole. By default blocks of a
+        parts nearest to that; ``inf`` keeps images whole. By default blocks of a
         quarter of the test side, or larger ones, up to the whole of it, for sides of
         4 `guard`.
 
@@ -57,7 +57,7 @@ class SpatialShuffleSplit(BaseCrossValidator):
 
     See Also
     --------
-    SpatialBlockKFold : Folds that test every site once; its notes tell how blocks
+    SpatialBlockKFold : Folds that test every site once; its notes explain how blocks
         are cut and how wide a guard must be.
     single_split : One split, for searches without refolding.
     sklearn.model_selection.GroupShuffleSplit : Random groups given by hand.

@@ -30,15 +30,15 @@ _FEWEST_POOLED = 20
 
 
 class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Turn a model's angle onto the measured polarization.
+    """Register a model's angle to the measured polarization.
 
-    A model of unlabelled images knows angles up to one rotation common to all cells.
-    That rotation is found here from the cells whose polarization was measured, given
-    as `y`, and added to the angle of all. It turns and never mirrors: both angles grow
+    A model of unlabelled images determines angles up to one common rotation.
+    This estimator fits that rotation to the cells with a measured polarization, passed
+    as `y`, and adds it to the angle of all cells. It never mirrors: both angles grow
     from the +col axis towards the +row axis.
 
     Where the cells' polarization does not follow the angle, as in an image that is not
-    polar, the rotation is undetermined: `fit` warns and the angle stays as it is.
+    polar, the rotation is undetermined: `fit` warns and the angle is not changed.
 
     The column of the angle is that of the name ``"angle"`` where `X` has feature
     names, and otherwise the first.
@@ -72,14 +72,14 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     See Also
     --------
     sklearn_ferroic.metrics.angle_registration : The rotation between two sets of
-        angles, to judge a model by.
+        angles, a quality of the model.
     AngleAwareScaler : Makes features for clustering of the angle.
     sklearn_ferroic.RotationalVAE : Makes the angle.
 
     Notes
     -----
     `y` reaches this step through a :class:`~sklearn.pipeline.Pipeline`, whose other
-    steps do not look at it. Give the sites twice::
+    steps ignore it. Pass the sites twice::
 
         model = make_pipeline(PatchExtractor(), RotationalVAE(), AngleRegistration())
         model.fit(sites, sites)
@@ -89,8 +89,8 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     The offset maximises the sum of the polarization's components along the registered
     angles, which is circular regression with the length for a weight [1]_, over the
     cells within 45° of it. It starts from the robust centre of all differences, so
-    that cells given to another variant have no pull, and of offsets that are turns
-    between variants apart, the one on which most cells agree is taken.
+    that cells assigned to another variant have no influence. Of offsets that differ by
+    the angle between variants, the one on which most cells agree is selected.
 
     It counts as determined if two thirds of all cells agree within 45°, each by the
     length of its polarization, and if random angles would do so with a probability of
@@ -107,8 +107,8 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     are not split into directions 90° apart, and if mirrored angles agree less.
 
     The standard error is that of a weighted mean direction; for AtomSites, errors
-    of cells in blocks of five by five are taken to be common. It does not tell of a
-    displacement that all cells share, as mistilt makes, where few variants occur.
+    of cells in blocks of five by five are assumed to be common. It does not include a
+    displacement that all cells share, for example by mistilt, if few variants occur.
 
     References
     ----------
@@ -244,7 +244,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._turned(X, 1)
 
     def inverse_transform(self, X):
-        """Take the offset off the angle.
+        """Subtract the rotation from the angle.
 
         Parameters
         ----------

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def as_pixel_sizes(pixel_size, n_images):
-    """Check pixel sizes, one for all images or one an image.
+    """Check pixel sizes, one for all images or one per image.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def as_pixel_sizes(pixel_size, n_images):
     Returns
     -------
     sizes : list of (float or None)
-        One an image.
+        One per image.
     """
     if pixel_size is None or np.ndim(pixel_size) == 0:
         pixel_size = (
@@ -63,7 +63,7 @@ def as_positions(positions):
 
 
 def check_frame(frame, n_images):
-    """Check which image each site stands in.
+    """Check that each site belongs to one of the images.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def as_rows(key):
     Returns
     -------
     key : slice, list or ndarray
-        What to index columns with.
+        Index along the first axis of an array.
     """
     # scikit-learn's splitters index the rows of a container by (rows, ...).
     if isinstance(key, tuple):
@@ -125,7 +125,7 @@ def as_margin(margin):
     Returns
     -------
     margin : float
-        The same.
+        The same width.
     """
     if not isinstance(margin, Real) or isinstance(margin, (bool, np.bool_)):
         raise TypeError(

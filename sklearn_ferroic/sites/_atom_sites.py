@@ -1,4 +1,4 @@
-"""The sample set that the stages share: one row is one atomic column."""
+"""AtomSites, the sample set of all stages: one row is one atomic column."""
 
 import textwrap
 from inspect import Parameter, Signature
@@ -32,13 +32,13 @@ class AtomSites:
     Parameters
     ----------
     images : ndarray of shape (n_rows, n_cols) or list of such arrays
-        The images in which the columns stand; kept as float32. A float32 array
-        that is read-only is taken as it is, any other is copied.
+        The images that contain the columns; stored as float32. A read-only float32
+        array is used without a copy, any other is copied.
 
     {positions}
 
     pixel_size : float, list of (float or None) or None, default=None
-        Pixel size in nm, one for all or one an image; None where it is unknown.
+        Pixel size in nm, one for all or one per image; None where it is unknown.
 
     {fields}
 
@@ -53,8 +53,11 @@ class AtomSites:
     shape : tuple
         ``(n_sites, 2)``.
 
+    fields : tuple
+        Schema of the per-site values, a class attribute.
+
     unit_cell_area : ndarray of shape (n_sites,)
-        Area that the lattice vectors span, px².
+        Area of the parallelogram of the lattice vectors, px².
 
     lattice_rotation : ndarray of shape (n_sites,)
         Angle of the lattice vector a, radians in [−π, π).
@@ -66,11 +69,11 @@ class AtomSites:
 
     Notes
     -----
-    Per-site values that are not given read NaN (`converged`: True, `flags`: 0). All
-    arguments after `positions` are attributes of the same name.
+    Per-site values that are not passed are NaN (`converged`: True, `flags`: 0). All
+    arguments are attributes of the same name.
 
-    :func:`joblib.hash`, and with it the ``memory`` of a pipeline, reads the pixels
-    of an image once in its life, for all slices and all workers together.
+    :func:`joblib.hash`, and therefore the ``memory`` of a pipeline, reads the pixels of
+    each image only once, for all slices and workers.
 
     Examples
     --------
@@ -152,12 +155,12 @@ class AtomSites:
     __hash__ = None
 
     def __sizeof__(self):
-        # Dask sends objects that it takes for small again with every task.
+        # Dask sends objects of a small reported size with every task.
         arrays = [*self.images, *(getattr(self, field.name) for field in self.fields)]
         return object.__sizeof__(self) + sum(array.nbytes for array in arrays)
 
     def __getstate__(self):
-        # Digests travel with the images: no worker has to read the pixels for them.
+        # Digests are sent with the images, so that workers need not compute them.
         return vars(self) | {"digests": [digest(image) for image in self.images]}
 
     def __setstate__(self, state):
@@ -174,7 +177,7 @@ class AtomSites:
         return describe(self)
 
     def interior(self, margin):
-        """Keep the sites at least `margin` pixels away from their image's border.
+        """Return the sites at least `margin` pixels away from their image's border.
 
         Parameters
         ----------
@@ -189,7 +192,7 @@ class AtomSites:
         Raises
         ------
         TypeError, ValueError
-            If `margin` is no number, negative or not finite.
+            If `margin` is not a number, negative or not finite.
         """
         margin = as_margin(margin)
         shapes = np.array([image.shape for image in self.images], dtype=float)
@@ -213,7 +216,7 @@ class AtomSites:
         Raises
         ------
         TypeError, ValueError
-            If there is no such flag.
+            If a flag does not exist.
 
         Examples
         --------
@@ -236,9 +239,9 @@ class AtomSites:
         -------
         quality : SiteQuality
             Share of the lattice places that hold a site, suspected misses, vacancies,
-            short pairs, merged sites, unconverged fits, residual image, and hints of
-            mistilt and astigmatism. Give the sites of all sublattices of the images:
-            what is left out counts as residual structure.
+            short pairs, merged sites, unconverged fits, residual image, and indications
+            of mistilt and astigmatism. The sites must include all sublattices of the
+            images: missing ones count as residual structure.
 
         See Also
         --------
@@ -263,7 +266,7 @@ class AtomSites:
         return SiteQuality(self)
 
     def pixel_size_per_site(self):
-        """Pixel size of each site's image.
+        """Return the pixel size of the image of each site.
 
         Returns
         -------
@@ -274,7 +277,7 @@ class AtomSites:
         return np.array(known, dtype=np.float64)[self.frame]
 
     def to_frame(self):
-        """Return the sites as a pandas table, one row a column of atoms.
+        """Return the sites as a pandas table, one row per atomic column.
 
         Returns
         -------
@@ -291,21 +294,21 @@ class AtomSites:
     def to_csv(self, path, *, features=None, labels=None, parameters=None):
         """Write the table of :meth:`to_frame` as comma separated text.
 
-        Lines that begin with ``#`` come first: units, pixel sizes and where the sites
-        come from. ``pandas.read_csv(path, comment="#")`` reads the table. The images
-        are not in it; :meth:`to_hdf5` loses nothing.
+        The file starts with lines that begin with ``#``: units, pixel sizes and the
+        origin of the sites. ``pandas.read_csv(path, comment="#")`` reads the table. The
+        images are not included; :meth:`to_hdf5` stores everything.
 
         Parameters
         ----------
         path : str or path-like
             The file; it is overwritten.
         features : array-like of shape (n_sites, n_features) or mapping, default=None
-            More columns, by their names in a DataFrame or mapping of columns; else
+            Further columns, with their names in a DataFrame or mapping, otherwise
             ``feature0``, ``feature1``, ...
         labels : array-like of shape (n_sites,), default=None
             A last column, ``label``.
         parameters : estimator, mapping or None, default=None
-            What the sites were made with, as a fitted :class:`AtomLocator` or pipeline.
+            Origin of the sites, such as a fitted :class:`AtomLocator` or pipeline.
 
         Raises
         ------
@@ -319,16 +322,16 @@ class AtomSites:
     def to_hdf5(
         self, path, *, images=True, features=None, labels=None, parameters=None
     ):
-        """Write everything to an HDF5 file, for :meth:`from_hdf5`.
+        """Write the sites with their images to an HDF5 file, for :meth:`from_hdf5`.
 
         Parameters
         ----------
         path : str or path-like
-            The file; it is overwritten once all is written.
+            The file; an existing one is replaced once writing has succeeded.
         images : bool, default=True
-            Whether the images go in. Without them they must be given to read the file.
+            Whether to store the images. Without them, reading the file needs them.
         features, labels, parameters : object, default=None
-            As in :meth:`to_csv`; they come back as ``extras``.
+            As in :meth:`to_csv`; :meth:`from_hdf5` returns them as ``extras``.
 
         Raises
         ------
@@ -348,7 +351,7 @@ class AtomSites:
 
     @classmethod
     def from_hdf5(cls, path, *, images=None, return_extras=False):
-        """Read what :meth:`to_hdf5` has written.
+        """Read a file that :meth:`to_hdf5` has written.
 
         Parameters
         ----------
@@ -357,7 +360,7 @@ class AtomSites:
         images : ndarray or list of ndarray, default=None
             The images of the sites, if the file was written without.
         return_extras : bool, default=False
-            Whether to return what stands beside the sites.
+            Whether to return the features, labels and parameters as well.
 
         Returns
         -------
@@ -372,7 +375,7 @@ class AtomSites:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If the file is damaged or holds no AtomSites, or the images are not theirs.
+            If the file is damaged or contains no AtomSites, or `images` do not match.
         ImportError
             If h5py is not installed.
         """

@@ -1,4 +1,4 @@
-"""Quality flags of sites: their bits, and their names as text."""
+"""Quality flags of sites as bits and as text."""
 
 from enum import IntFlag
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 class SiteFlag(IntFlag):
-    """Bits of the quality flags of a site, see :attr:`AtomSites.flags`.
+    """Quality flags of a site, the bits of :attr:`AtomSites.flags`.
 
-    Several bits may be set at a time; 0 means that nothing was found fault with.
+    Several bits may be set at a time; 0 means that no problem was found.
 
     Attributes
     ----------
@@ -58,12 +58,12 @@ FLAG_ATTRIBUTES = {
     "flag_masks": [int(flag) for flag in SiteFlag],
     "flag_meanings": " ".join(flag.name.lower() for flag in SiteFlag),
 }
-# What is written where no flag is set; pandas would read an empty text as NaN.
+# Text of a site without flags; pandas would read an empty text as NaN.
 NO_FLAG = "ok"
 
 
 def as_flag(name):
-    """Return the bits that a name, several names or a number stands for.
+    """Return the bits of a flag from a name, several names or a number.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""When sets of sites are the same, for ``==``, for joblib and for people."""
+"""Equality, hash and text representation of AtomSites."""
 
 import numpy as np
 from joblib.hashing import Hasher
@@ -7,7 +7,7 @@ from ._shared_images import digest
 
 
 def are_equal(first, second):
-    """Tell whether two sets of sites hold the same.
+    """Return whether two sets of sites are equal.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def _same(first, second):
 
 
 def describe(sites):
-    """Say in a line what a set holds.
+    """Return a one-line description of a set of sites.
 
     Parameters
     ----------
@@ -66,20 +66,20 @@ def _shapes(sites):
 
 
 def register_hash(cls):
-    """Let joblib hash the digests of the images in the place of the images.
+    """Make joblib hash the digests of the images instead of the pixels.
 
     Parameters
     ----------
     cls : type
         AtomSites.
     """
-    # joblib's own registry of how a type is hashed; without it all pixels are read.
+    # joblib's registry of hash functions by type.
     if hasattr(Hasher, "dispatch"):
         Hasher.dispatch[cls] = _save_for_hash
 
 
 def _save_for_hash(hasher, sites):
     images = [digest(image) for image in sites.images]
-    # Equal values hash equally, whatever the memory that they stand in.
+    # In C order, so that equal values have equal hashes.
     columns = [np.array(getattr(sites, f.name), order="C") for f in sites.fields]
     hasher.save([type(sites).__name__, *images, *sites.pixel_size, *columns])

@@ -1,4 +1,4 @@
-"""Images that many sets of sites share, and that nobody can write to any more."""
+"""Read-only images that several sets of sites share, and their digests."""
 
 import hashlib
 import weakref
@@ -15,7 +15,7 @@ def as_image_list(images):
     Parameters
     ----------
     images : ndarray of shape (n_rows, n_cols) or list of such arrays
-        Images. One that somebody could still write to is copied.
+        Images. Writeable arrays are copied.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def as_image_list(images):
             )
     if not arrays:
         raise ValueError("AtomSites need at least one image, got none.")
-    # One array given twice stays one.
+    # An array that occurs twice is converted once.
     made = {id(array): _as_constant(array) for array in arrays}
     return [made[id(array)] for array in arrays]
 
@@ -52,7 +52,7 @@ def _as_constant(array):
 
 
 def is_constant(array):
-    """Tell whether no array gives access to write to this memory.
+    """Return whether an array and all that it is a view of are read-only.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def is_constant(array):
     Returns
     -------
     constant : bool
-        Whether it and all that it is a view of are read-only.
+        True if no array can write to its memory.
     """
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
@@ -72,7 +72,7 @@ def is_constant(array):
 
 
 def make_constant(array):
-    """Make an array read-only that nobody else knows, as one just unpickled.
+    """Make an array read-only that is not shared, for example after unpickling.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def make_constant(array):
 
 
 def digest(image):
-    """Compute a digest of an image's shape and content, of constant ones only once.
+    """Compute a digest of an image's shape and pixels; cache it for read-only ones.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def digest(image):
 
 
 def remember(image, digest):
-    """Keep the digest of an image as long as the image lives, if it is constant.
+    """Cache the digest of a read-only image as long as the image exists.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The size of a pixel in nm, from what files say of their axes."""
+"""Pixel size in nm from the calibration of axes in files."""
 
 import math
 import re
@@ -50,7 +50,7 @@ def to_nm(scale, unit):
     """
     if scale is None or not isinstance(unit, str):
         return None
-    # ImageJ escapes what is not ASCII; NFKC makes one character of two alike.
+    # ImageJ escapes non-ASCII text; NFKC maps the two characters for micro to one.
     unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), unit)
     unit = unicodedata.normalize("NFKC", unit.strip())
     unit = unit.lower().rstrip(".")
@@ -64,7 +64,7 @@ def to_nm(scale, unit):
 
 
 def pixel_sides(axes):
-    """Sides of the pixel from the calibration of the two image axes.
+    """Return the sides of the pixel from the calibration of the two image axes.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def pixel_sides(axes):
 
 
 def are_equal(row, col):
-    """Tell whether the sides of a pixel differ by no more than rounding.
+    """Return whether the sides of a pixel differ by rounding only.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def are_equal(row, col):
 
 
 def square_pixel(axes, name, remedy):
-    """Side of the square pixel from the calibration of the two image axes.
+    """Return the side of the square pixel from the calibration of the image axes.
 
     Parameters
     ----------

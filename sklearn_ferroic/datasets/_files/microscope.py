@@ -16,7 +16,7 @@ _ZARR_METADATA = (".zarray", ".zmetadata")
 
 
 def suffixes():
-    """Suffixes, lower case with the dot, that RosettaSciIO reads safely."""
+    """Return the suffixes that RosettaSciIO reads safely, lower case with the dot."""
     return {f".{suffix.lower()}" for spec in _specs() for suffix in _of(spec)}
 
 
@@ -68,7 +68,7 @@ def _read(spec, path):
 
 
 def _refuse_pickles(path):
-    """Refuse a zarr store with an array that would be unpickled."""
+    """Raise an error for a zarr store with an array that would be unpickled."""
     if any("pickle" in _codecs(json.loads(text)) for text in _zarr_metadata(path)):
         raise ValueError("the file holds pickled objects, which are never loaded")
 
@@ -86,7 +86,7 @@ def _zarr_metadata(path):
 
 
 def _codecs(node):
-    """Collect the values of all keys `id`."""
+    """Return the values of all keys `id`."""
     if isinstance(node, dict):
         node, own = list(node.values()), {str(node.get("id")).lower()}
     else:
@@ -120,14 +120,14 @@ def _title(content, i):
 
 
 def _is_image(content):
-    """Whether a signal is an image or a stack and not a spectrum or 4-D data."""
+    """Return whether a signal is an image or a stack, not a spectrum or 4-D data."""
     ndim = np.ndim(content["data"])
     n_navigation = sum(bool(axis.get("navigate")) for axis in content["axes"])
     return ndim == 2 or (ndim == 3 and n_navigation <= 1)
 
 
 def _axes(content):
-    """Calibration of the last two axes, which are the rows and the columns."""
+    """Return the calibration of the last two axes, which are the rows and columns."""
     return tuple(
         (axis.get("scale"), axis.get("units")) for axis in content["axes"][-2:]
     )

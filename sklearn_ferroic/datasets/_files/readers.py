@@ -13,7 +13,7 @@ _LARGEST_TIFF_PIXEL = 1e3
 _BELIEVABLE = (1e-4, 1e2)
 # Arrays with a shorter side are tables or coordinates.
 _SMALLEST_SIDE = 8
-# TIFF tags that only say where the pixels are.
+# TIFF tags that only locate the pixels in the file.
 _LONG_TAGS = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}
 
 
@@ -65,29 +65,29 @@ def read_hdf5(path, dataset, signal):
         item = file[name]
         image = np.asarray(item[()])
         metadata = {"dataset": name, "attributes": dict(item.attrs)}
-        beside = {
+        siblings = {
             key: item.parent[key][()]
             for key in ("Scale", "Units(m)")
             if key in item.parent
         }
-    return Signal(name, image, _scale_axes(beside), metadata | beside)
+    return Signal(name, image, _scale_axes(siblings), metadata | siblings)
 
 
 def is_hyperspy(path):
-    """Tell whether HyperSpy wrote an HDF5 file, before .hspy was its suffix."""
+    """Return whether HyperSpy wrote an HDF5 file, before .hspy was its suffix."""
     h5py = import_optional("h5py", "io")
     with reading(path, "HDF5"), h5py.File(path, "r") as file:
         return file.attrs.get("file_format") == "HyperSpy"
 
 
-def _scale_axes(beside):
-    """Pixel size from the datasets `Scale` and `Units(m)` beside an image.
+def _scale_axes(siblings):
+    """Return the pixel size from the datasets `Scale` and `Units(m)` of an image.
 
-    Their product is the size in metres where both stand there, as in the data
+    Their product is the size in metres if both exist, as in the data
     published with the paper; an unbelievable product counts as unknown.
     """
     try:
-        factors = [float(np.ravel(beside[key])[0]) for key in ("Scale", "Units(m)")]
+        factors = [float(np.ravel(siblings[key])[0]) for key in ("Scale", "Units(m)")]
     except (KeyError, IndexError, TypeError, ValueError):
         return None
     size = to_nm(factors[0] * factors[1], "m")
@@ -126,7 +126,7 @@ def read_tiff(path, dataset, signal):
 
 
 def _steps(tags):
-    """Lengths of a pixel along rows and columns in the resolution's unit."""
+    """Return the lengths of a pixel along rows and columns in the resolution's unit."""
     steps = []
     for name in ("YResolution", "XResolution"):
         numerator, denominator = tags.get(name, (0, 1))
@@ -161,7 +161,7 @@ def _ome_axes(ome, index):
 
 
 def _gatan_axes(codes):
-    """Calibration in the private tags that DigitalMicrograph exports."""
+    """Return the calibration in the private tags that DigitalMicrograph exports."""
     axes = [
         (codes.get(scale), codes.get(unit))
         for scale, unit in ((65010, 65004), (65009, 65003))

@@ -1,4 +1,4 @@
-"""Square pixels out of others."""
+"""Resampling of images to square pixels."""
 
 import numpy as np
 from scipy.interpolate import make_interp_spline

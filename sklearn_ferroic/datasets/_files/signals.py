@@ -1,4 +1,4 @@
-"""What a file holds, and the choice among it, for all formats alike."""
+"""Arrays in a file and the selection of one of them, for all formats."""
 
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Signal(NamedTuple):
-    """One array of a file with what the file says of it."""
+    """One array of a file with its axes and metadata."""
 
     title: str
     image: Any
@@ -17,7 +17,7 @@ class Signal(NamedTuple):
 
 @contextmanager
 def reading(path, kind):
-    """Turn whatever a library raises on a bad file into one clear ValueError."""
+    """Convert the errors of a library for a bad file to a ValueError."""
     try:
         yield
     except ImportError:
@@ -30,7 +30,7 @@ def reading(path, kind):
 
 
 def choose(names, wanted, path, option):
-    """Index of the one image that is meant.
+    """Return the index of the requested image.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ def choose(names, wanted, path, option):
 
 
 def is_image(array):
-    """Whether an array-like could be an image or a stack of images."""
+    """Return whether an array-like can be an image or a stack of images."""
     return array.ndim in (2, 3) and array.dtype.kind in "iuf"
 
 
 def to_grey(array, path):
-    """Check that an array is an image or a stack, and take colour away.
+    """Check that an array is an image or a stack, and convert colour to grey.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""All columns of the crystal with what is true of each."""
+"""Columns of the crystal with the ground truth of each."""
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -43,7 +43,7 @@ def lay_out(options, streams):
 
 
 def make_columns(options, crystal, streams):
-    """Columns in and around the image, as a dict of arrays of one length.
+    """Return the columns in and around the image as a dict of arrays.
 
     Besides the truth that users get there are `materials` (n, 3), the share of
     each material in the column, `samarium` (n,), the share of Sm on its A site,
@@ -73,7 +73,7 @@ def make_columns(options, crystal, streams):
 
 
 def displace(ideal, sublattice, order, fractions, options, crystal, streams, shift=0.0):
-    """Fill the columns with atoms and move them to where they are seen.
+    """Add the composition of the columns and displace them.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def displace(ideal, sublattice, order, fractions, options, crystal, streams, shi
 
 
 def select(columns, which):
-    """Take the same rows of every array."""
+    """Select the same rows of every array."""
     return {name: values[which] for name, values in columns.items()}
 
 
@@ -128,7 +128,7 @@ def inside(positions, shape):
 
 
 def _polar_order(ideal, cells, fractions, options, crystal):
-    """Polarization in units of the displacement, variant and wall mask."""
+    """Return polarization in units of the displacement, variant and wall mask."""
     straight, inclined = wall_distances(ideal, crystal.walls)
     n_variants = options.n_variants
     signs = polar_signs(straight, inclined, crystal.wall_width, n_variants)
@@ -158,7 +158,7 @@ def _antipolar(rows, options, crystal):
 
 
 def _draw_atoms(fractions, options, rng):
-    """Materials and Sm content of columns that hold `n_atoms` atoms each."""
+    """Draw the materials and Sm content of columns with `n_atoms` atoms each."""
     n_atoms = options.n_atoms
     ferroic = rng.binomial(n_atoms, np.clip(fractions[:, 0], 0, 1))
     rest = np.maximum(1 - fractions[:, 0], np.finfo(float).tiny)
@@ -170,7 +170,7 @@ def _draw_atoms(fractions, options, rng):
 
 
 def _remove_columns(columns, options, rng):
-    """Take `n_missing` of the columns inside the image away."""
+    """Remove `n_missing` of the columns inside the image."""
     candidates = np.flatnonzero(inside(columns["positions"], options.shape))
     if options.n_missing >= len(candidates):
         raise ValueError(

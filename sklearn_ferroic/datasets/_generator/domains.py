@@ -1,20 +1,20 @@
 """Chemistry and polar order over the crystal: layers, walls, variants.
 
-All functions take (row, col) or rows in pixels of the undistorted crystal.
+All functions use (row, col) or rows in pixels of the undistorted crystal.
 """
 
 import numpy as np
 
 
 def step(distance, width):
-    """Rise smoothly from 0 to 1 with a tanh profile of full width `width`."""
+    """Compute a tanh profile from 0 to 1 with the full width `width`."""
     if width == 0:
         return np.heaviside(distance, 0.5)
     return 0.5 * (1 + np.tanh(2 * np.asarray(distance) / width))
 
 
 def material_fractions(rows, top, cell, substrate_row, layers, width):
-    """Share of each material at each row.
+    """Compute the share of each material at each row.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def material_fractions(rows, top, cell, substrate_row, layers, width):
 
 
 def layer_index(rows, top, cell, layers):
-    """Tell the number of the BiFeO3 layer nearest to each row, 0 at the top."""
+    """Return the number of the BiFeO3 layer nearest to each row, 0 at the top."""
     if layers is None:
         return np.zeros(len(rows), dtype=int)
     thick, thin = (cell * n for n in layers)
@@ -76,7 +76,7 @@ def draw_walls(shape, rng):
 
 
 def wall_distances(positions, walls):
-    """Signed distance of each column to the straight and to the inclined walls."""
+    """Compute the signed distance of each column to straight and inclined walls."""
     left, right = walls["straight"]
     straight = np.minimum(positions[:, 1] - left, right - positions[:, 1])
     normal = np.array([np.cos(walls["slope"]), -np.sin(walls["slope"])])
@@ -85,7 +85,7 @@ def wall_distances(positions, walls):
 
 
 def polar_signs(straight, inclined, width, n_variants):
-    """Signs of the (row, col) polarization, smooth through the walls.
+    """Return the signs of the (row, col) polarization, smooth through the walls.
 
     Variants 0, ..., `n_variants` - 1 occur: the inclined wall parts 0 from 1,
     the straight walls part 1 from 2 and, with four variants, 0 from 3.

@@ -1,4 +1,4 @@
-"""The image that a scanning microscope takes of the columns."""
+"""Image of the columns in a scanning microscope."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def take_image(columns, options, crystal, streams):
     ramp *= electrons * options.thickness_gradient / np.abs(ramp).sum()
 
     def electrons_at(row, col):
-        """Electrons that a brightness of 1 yields at the local thickness."""
+        """Return the electrons for a brightness of 1 at the local thickness."""
         row, col = row / options.shape[0] - 0.5, col / options.shape[1] - 0.5
         return electrons + ramp[0] * row + ramp[1] * col
 
@@ -96,7 +96,7 @@ def _intensity_factor(columns, options, rng):
 
 
 def _detect(expected, electrons, options, streams):
-    """Count electrons and turn the counts into whole ADU of the detector.
+    """Count electrons and convert the counts to whole ADU of the detector.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def _covariance(columns, options, rng):
 
 
 def _background_level(options, crystal):
-    """Brightness between the columns for each row of the image."""
+    """Return the brightness between the columns for each row of the image."""
     height = options.shape[0]
     rows = np.arange(-options.drift - 1, height + options.drift + 1, 0.5)
     seen = rows + drift_at(rows, height, crystal.drift)[:, 0]

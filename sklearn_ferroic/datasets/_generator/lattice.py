@@ -1,6 +1,6 @@
-"""Where the columns of a perovskite stand: lattice, tilt, dislocation, drift.
+"""Positions of the columns of a perovskite: lattice, tilt, dislocation, drift.
 
-All functions take arrays of (row, col) in pixels of the undistorted crystal.
+All functions use arrays of (row, col) in pixels of the undistorted crystal.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ POISSON_RATIO = 0.3
 
 
 def ideal_lattice(shape, cell, origin, margin):
-    """Columns of a square A/B lattice that cover an image and a margin.
+    """Return the columns of a square A/B lattice that cover an image and a margin.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def ideal_lattice(shape, cell, origin, margin):
 
 
 def mistilt_field(positions, shape, tilt, rng):
-    """Slowly varying specimen tilt, (row, col) components in units of `tilt`."""
+    """Return a slowly varying specimen tilt, (row, col) in units of `tilt`."""
     direction, axis, phase = rng.uniform(0, 2 * np.pi, 3)
     scaled = positions / np.asarray(shape) - 0.5
     along = scaled @ np.array([np.sin(axis), np.cos(axis)])
@@ -53,7 +53,7 @@ def mistilt_field(positions, shape, tilt, rng):
 
 
 def nearest_core(asked, origin, cell):
-    """Place for the core of a dislocation nearest to `asked`.
+    """Return the possible core of a dislocation nearest to `asked`.
 
     It lies a quarter of a cell from an A column, between it and the next B
     column, so that no column falls into the core.
@@ -63,7 +63,7 @@ def nearest_core(asked, origin, cell):
 
 
 def dislocate(positions, cell, core):
-    """Displacement of an edge dislocation and the half plane that it takes out.
+    """Return the displacement of an edge dislocation and the columns that remain.
 
     Isotropic elasticity, Burgers vector of one cell along the columns. The
     extra half plane of one A and one B column ends at the core and lies at the
@@ -101,7 +101,7 @@ def dislocate(positions, cell, core):
 
 
 def draw_drift(drift, rng):
-    """Directions and phase of a slow drift of `drift` px over one frame."""
+    """Draw the directions and phase of a slow drift of `drift` px over one frame."""
     angle, wobble, phase = rng.uniform(0, 2 * np.pi, 3)
     return {
         "steady": drift * np.array([np.sin(angle), np.cos(angle)]),
@@ -111,7 +111,7 @@ def draw_drift(drift, rng):
 
 
 def drift_at(rows, height, drift):
-    """Shift (row, col) of what is scanned at each row, px."""
+    """Return the shift (row, col) of the specimen at each scanned row, px."""
     time = np.asarray(rows) / height - 0.5
     wave = np.sin(2.5 * np.pi * time + drift["phase"]) - np.sin(drift["phase"])
     return time[:, None] * drift["steady"] + wave[:, None] * drift["wobble"]

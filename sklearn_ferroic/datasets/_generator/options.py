@@ -1,4 +1,4 @@
-"""What the caller of the generator asked for: completed, checked, in pixels."""
+"""Options of the generator: defaults, checks, conversion to pixels."""
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -34,7 +34,7 @@ def resolve_options(preset, given):
     Returns
     -------
     options : Bunch
-        All options; `noisy` tells whether electrons are counted, and `dose` is
+        All options; `noisy` is whether electrons are counted, and `dose` is
         finite.
     """
     defaults = PRESETS[preset]
@@ -58,7 +58,7 @@ def resolve_options(preset, given):
 
 
 def streams_of(random_state):
-    """One generator for each cause, so that options do not disturb each other."""
+    """Return one random generator per cause, so that options are independent."""
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(_STREAMS))
     return dict(zip(_STREAMS, map(np.random.RandomState, seeds), strict=True))
 
@@ -108,7 +108,7 @@ def _check_lengths(options):
 
 
 def _check_core(dislocation, shape):
-    """Core of the dislocation as (row, col), or None without one."""
+    """Return the core of the dislocation as (row, col), or None without one."""
     if isinstance(dislocation, (bool, np.bool_)):
         return (shape[0] / 2, shape[1] / 2) if dislocation else None
     core = np.asarray(dislocation)

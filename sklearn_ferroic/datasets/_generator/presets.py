@@ -1,4 +1,4 @@
-"""What the two materials of the generator look like, in numbers."""
+"""Parameters of the two materials of the generator, and the presets."""
 
 # HAADF brightness of one column of each material, relative to a Bi column, and
 # of the diffuse background between the columns. A and B follow a power of the

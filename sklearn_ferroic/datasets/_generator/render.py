@@ -80,7 +80,7 @@ def jitter_shift(positions, covariance, line_shift):
     along = np.exp(-squared)
     across = squared * along
     weights = np.stack([across, along], axis=2)
-    # Lines beyond the border do not exist and have no say in the fit.
+    # Lines beyond the border do not exist and are excluded from the fit.
     weights *= ((rows >= 0) & (rows < len(line_shift)))[:, :, None]
     total = weights.sum(axis=1)
     shift = (weights * line).sum(axis=1)

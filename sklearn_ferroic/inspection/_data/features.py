@@ -1,4 +1,4 @@
-"""Columns of features and image windows, taken from the output of an estimator."""
+"""Columns of features and image windows from the output of an estimator."""
 
 import numpy as np
 
@@ -7,21 +7,21 @@ from ...metrics._pipeline_output import feature_names, list_steps
 
 
 def transform_with_names(estimator, X):
-    """Transform samples and name the columns.
+    """Transform samples and return the names of the columns.
 
     Parameters
     ----------
     estimator : estimator or Pipeline
         A fitted transformer.
     X : array-like or AtomSites of length n_samples
-        What it takes.
+        Input of the estimator.
 
     Returns
     -------
     values : ndarray of shape (n_samples, n_columns)
         The output.
     names : list of str
-        Names of its columns; ``feature0``, … where the estimator has none.
+        Names of its columns; ``feature0``, … if the estimator has none.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def choose_columns(names, features):
     names : list of str
         Names of all columns.
     features : tuple of str or int or None
-        Two of the names or numbers; None takes the first two latents or else the
+        Two of the names or numbers; None selects the first two latents or else the
         first two that are neither angle nor offset.
 
     Returns
@@ -87,7 +87,7 @@ def choose_columns(names, features):
 
 
 def as_images(rows, patch_shape=None):
-    """Read rows of pixels as images.
+    """Reshape rows of pixels to images.
 
     Parameters
     ----------

@@ -12,11 +12,12 @@ _WIDTH = np.deg2rad(5)
 
 
 def angle_peaks(angle, n_peaks=None):
-    """Find the directions around which angles gather.
+    """Find the most frequent directions.
 
-    The maxima of a histogram smoothed on the circle by a Gaussian of 5°. A maximum
-    counts if it stands out of its surroundings by a tenth of the highest, and by
-    seven standard deviations of what as many evenly spread angles would scatter.
+    These are the maxima of a histogram smoothed on the circle by a Gaussian of 5°. A
+    maximum is significant if its prominence is at least a tenth of the highest
+    maximum, and seven standard deviations of the scatter for as many uniformly
+    distributed angles.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def angle_peaks(angle, n_peaks=None):
     sigma = _WIDTH / step
     density = gaussian_filter1d(count.astype(np.float64), sigma, mode="wrap")
     scatter = np.sqrt(len(angle) / _N_BINS / (2 * np.sqrt(np.pi) * sigma))
-    # Three turns, of which the middle one has no ends.
+    # Three periods, of which the middle one has no ends.
     place, _ = find_peaks(
         np.tile(density, 3), prominence=max(0.1 * density.max(), 7 * scatter)
     )

@@ -100,7 +100,7 @@ def best_by_cell(candidates, mean, params):
             for place, name in zip(places, params, strict=True)
         )
         rival = best[row, col]
-        # A failed fit stands only where nothing else does; ties go to the first.
+        # A failed fit is used only if there is no other; the first of equal ones wins.
         if rival < 0 or np.isnan(mean[rival]) or mean[index] > mean[rival]:
             best[row, col] = index
     return best, *values

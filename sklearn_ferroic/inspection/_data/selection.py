@@ -1,4 +1,4 @@
-"""Which sites a picture shows, and the values that go with them."""
+"""Selection of the sites of one image, and checks of per-site values."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from ...sites import AtomSites
 
 
 def select_frame(sites, frame):
-    """Choose the image of a picture and the sites on it.
+    """Return the image to draw and its sites.
 
     Parameters
     ----------
     sites : AtomSites
         Sites of one or several images.
     frame : int or None
-        Index of the image; None takes the only one that has sites.
+        Index of the image; None selects the only one that has sites.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def select_frame(sites, frame):
 
 
 def check_per_site(name, values, n_sites, trailing=()):
-    """Check that there is one value a site.
+    """Check that there is one value per site.
 
     Parameters
     ----------

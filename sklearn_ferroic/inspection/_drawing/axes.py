@@ -14,7 +14,7 @@ _SAMPLE = 1_000_000
 
 
 def get_axes(ax, projection=None, figsize=None):
-    """Give the axes, in a new figure if there are none.
+    """Return the axes, in a new figure if there are none.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def get_axes(ax, projection=None, figsize=None):
 
 
 def check_ticks(ticks, pixel_size):
-    """Refuse ticks that cannot be drawn.
+    """Check that the ticks can be drawn.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def _in_nm(value, _, pixel_size):
 
 
 def subdivide(ax, n_pairs, n_rows, n_cols):
-    """Put pairs of axes, side by side, in the place of axes.
+    """Replace axes by a grid of pairs of axes.
 
     Parameters
     ----------

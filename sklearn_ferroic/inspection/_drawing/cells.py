@@ -6,7 +6,7 @@ from scipy.spatial import Voronoi, cKDTree
 from ..._optional import import_optional
 
 _N_NEIGHBORS = 8
-# A cell reaches this many spacings from its site at most.
+# A cell extends at most this many spacings from its site.
 _REACH = 1.0
 # A place of the lattice is vacant if no site is within this many spacings.
 _VACANT = 0.7
@@ -34,8 +34,8 @@ def site_spacing(positions):
 def site_cells(positions):
     """Compute the Voronoi cells of sites, closed at the rim of the crystal.
 
-    Where the lattice ends, at a rim or a missing column, it is thought to go on: the
-    neighbours of a site, reflected at the site, take the empty places, so that rim
+    Where the lattice ends, at a rim or a missing column, it is continued: the
+    neighbours of a site, reflected at the site, fill the empty places, so that rim
     cells are as large as others.
 
     Parameters
@@ -95,7 +95,7 @@ def add_cells(ax, polygons, **colors):
 
 
 def _polygons(positions, site, corners, reach):
-    """Order the corners around their sites and pad to one number of corners."""
+    """Sort the corners around their sites and pad to one number of corners."""
     arm = corners - positions[site]
     order = np.lexsort((np.arctan2(arm[:, 0], arm[:, 1]), site))
     site, arm = site[order], arm[order]
@@ -111,7 +111,7 @@ def _polygons(positions, site, corners, reach):
 
 
 def _surroundings(positions, spacing):
-    """Continue the lattice by one site where it ends, and frame it from afar."""
+    """Continue the lattice by one site where it ends, and add a distant frame."""
     low, high = positions.min(axis=0), positions.max(axis=0)
     far = 10 * (np.max(high - low) + spacing)
     frame = (low + high) / 2 + far * np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])

@@ -20,16 +20,16 @@ _OKABE_ITO = [
 
 
 def angle_colors(angle, saturation=None):
-    """Colour directions by a cyclic, perceptually uniform map.
+    """Return colours of directions from a cyclic, perceptually uniform map.
 
-    The map is romaO [1]_, which colour-blind readers can tell apart too.
+    The map is romaO [1]_, which is suited to colour-blind readers.
 
     Parameters
     ----------
     angle : array-like of shape (n,)
         Angles in radians; NaN has no direction and is neutral grey.
     saturation : array-like of shape (n,), default=None
-        From 0, neutral grey, to 1, full colour; NaN reads 0. All 1 if None.
+        From 0, neutral grey, to 1, full colour; NaN counts as 0. All 1 if None.
 
     Returns
     -------
@@ -45,13 +45,13 @@ def angle_colors(angle, saturation=None):
     share = np.isfinite(angle).astype(np.float64)
     if saturation is not None:
         share *= np.clip(np.nan_to_num(saturation), 0, 1)
-    turn = wrap_angle(np.where(np.isfinite(angle), angle, 0)) / (2 * np.pi) + 0.5
-    full = cyclic(turn)[..., :3]
+    phase = wrap_angle(np.where(np.isfinite(angle), angle, 0)) / (2 * np.pi) + 0.5
+    full = cyclic(phase)[..., :3]
     return share[..., None] * full + (1 - share[..., None]) * np.array(NEUTRAL)
 
 
 def class_colors(classes):
-    """Give each class a colour, neutral grey to -1, scikit-learn's "no cluster".
+    """Return a colour per class, neutral grey for -1, scikit-learn's "no cluster".
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def class_colors(classes):
 
 
 def get_colormap(cmap):
-    """Look up a colormap, and give it neutral grey for what is not known.
+    """Return a colormap with neutral grey for unknown values.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ _MANY = 90
 
 
 def bin_colors(counts, bin_of, values, classes=None):
-    """Colour bins by the mean direction or the most frequent class in them.
+    """Return the colours of bins by their mean direction or most frequent class.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def bin_colors(counts, bin_of, values, classes=None):
     values : ndarray of shape (n_samples,)
         Angles in radians, NaN where there is none, or labels.
     classes : ndarray of shape (n_classes,), default=None
-        The sorted classes; None says that `values` are angles.
+        The sorted classes; None if `values` are angles.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Keys beside a picture: scale bar, arrow key, colour wheel, legend, colour bar."""
+"""Keys of a figure: scale bar, arrow key, colour wheel, legend, colour bar."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from .colors import angle_colors
 
 
 def round_length(longest):
-    """Give the largest of 1, 2, 5, 10, 20, ... (or 0.5, 0.2, ...) up to a length.
+    """Return the largest of 1, 2, 5, 10, 20, ... (or 0.5, 0.2, ...) up to a length.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def bar_length(width, pixel_size):
 def add_scale_bar(ax, pixel_size):
     """Draw a scale bar into the lower left corner of axes in px.
 
-    The bar follows the view: zooming gives it another round length.
+    The bar is updated with the view: zooming selects another round length.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head):
     longest : float
         Upper limit of the length, px.
     magnification : float
-        Length of an arrow as drawn over what it stands for.
+        Length of an arrow in the figure over the length that it represents.
     pixel_size : float or None
         Pixel size, nm.
     width : float
@@ -164,15 +164,15 @@ _N_RINGS = 12
 
 
 def add_color_wheel(ax, *, graded=False, caption=""):
-    """Draw a ring of direction colours beside axes of an image.
+    """Draw a ring of direction colours next to the axes of an image.
 
-    As in the image, rows grow downwards: a colour stands on the ring where a vector
+    As in the image, rows grow downwards: a colour is on the ring where a vector
     of its direction points to.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        Axes of the image; the ring stands to the right of their upper corner.
+        Axes of the image; the ring is to the right of their upper corner.
     graded : bool, default=False
         Whether the colours fade to grey inwards, for saturation that means something.
     caption : str, default=""
@@ -234,12 +234,12 @@ def _ring(n_rings):
 
 
 def add_class_legend(ax, classes, colors, title=None):
-    """Draw a legend of classes beside axes.
+    """Draw a legend of classes next to axes.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        The axes; the legend stands to the right of their upper corner.
+        The axes; the legend is to the right of their upper corner.
     classes : sequence of length n_classes
         The classes.
     colors : ndarray of shape (n_classes, 3)
@@ -272,9 +272,9 @@ _COLORBAR_PAD_INCHES = 0.08
 
 
 def add_side_colorbar(artist, ax, label=""):
-    """Draw a colour bar to the right of axes, as high as they are drawn.
+    """Draw a colour bar to the right of axes, as high as the visible axes.
 
-    The bars that matplotlib places take the height of the grid's cell, which a square
+    The bars that matplotlib places have the height of the grid's cell, which a square
     image does not fill. The bar ends in points where values lie beyond its scale.
 
     Parameters
@@ -284,7 +284,7 @@ def add_side_colorbar(artist, ax, label=""):
     ax : matplotlib Axes
         The axes.
     label : str, default=""
-        What stands beside the bar.
+        Label of the bar.
 
     Returns
     -------
@@ -310,7 +310,7 @@ def add_side_colorbar(artist, ax, label=""):
 
 
 def _extend(artist):
-    """Say at which ends of the scale values lie beyond it."""
+    """Return at which ends of the scale there are values beyond it."""
     artist.autoscale_None()
     low, high = artist.get_clim()
     values = np.ma.compressed(np.ma.masked_invalid(artist.get_array()))

@@ -1,4 +1,4 @@
-"""Numbers as they are set in a figure."""
+"""Text of numbers in figures."""
 
 from numbers import Integral, Real
 

@@ -1,4 +1,4 @@
-"""How often each direction occurs."""
+"""Display of the histogram of angles."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class AngleHistogramDisplay:
     angle : ndarray of shape (n_samples,)
         Finite angles in radians, in [−π, π).
     bins : int, default=72
-        Number of bins of the whole turn.
+        Number of bins of the full circle.
     polar : bool, default=False
         Whether the axis of angles is a circle.
     peaks : array-like of shape (n_peaks,), default=()
@@ -75,11 +75,11 @@ class AngleHistogramDisplay:
         angle : array-like of shape (n_samples,)
             Angles in radians; NaN are left out.
         bins : int, default=72
-            Number of bins of the whole turn.
+            Number of bins of the full circle.
         polar : bool, default=False
-            Whether to draw on a circle, turned as the image is: 90° points down.
+            Whether to draw a polar histogram, oriented like the image: 90° is down.
         n_peaks : int, default=None
-            Number of peaks to mark at most; all that stand out by default.
+            Maximum number of peaks to mark; all significant ones by default.
         ax : matplotlib Axes, default=None
             Axes to draw into, polar ones if `polar`; a new figure by default.
 
@@ -187,7 +187,7 @@ def _dress_linear(ax):
 
 
 def _dress_polar(ax, peaks):
-    """Turn the circle as the image is turned, rows downwards."""
+    """Orient the circle like the image, rows downwards."""
     ax.set_theta_direction(-1)
     labels = ["0°", "", "90°", "", "±180°", "", "−90°", ""]
     ax.set_xticks(np.deg2rad(np.arange(0, 360, 45)), labels)

@@ -1,4 +1,4 @@
-"""What the members of each cluster look like on average."""
+"""Display of the mean window of each cluster."""
 
 import warnings
 
@@ -12,9 +12,9 @@ from .._drawing.axes import get_axes
 from .._drawing.colors import class_colors, get_colormap
 from .._drawing.keys import add_side_colorbar
 
-# Windows a row at most.
+# Maximum number of windows per row.
 _N_COLS = 5
-# Room between windows in units of their height: above for the text, beside.
+# Distance of windows in units of their height: above for the text, to the side.
 _HEAD = 0.2
 _GAP = 0.12
 # Width of a frame in the same units.
@@ -86,11 +86,11 @@ class ClusterMeansDisplay:
             Fitted, with `predict`. If it has a :class:`~sklearn_ferroic.PatchExtractor`
             the windows are those that it cuts, otherwise they are `X`.
         X : AtomSites or array-like of length n_samples
-            What the estimator takes.
+            Input of the estimator.
         patch_shape : tuple of (int, int), default=None
             Height and width of a window; the most nearly square ones by default.
         n_cols : int, default=5
-            Number of windows a row at most.
+            Maximum number of windows per row.
         cmap : str or matplotlib Colormap, default="gray"
             Colours of the windows, which share one scale.
         ax : matplotlib Axes, default=None
@@ -142,7 +142,7 @@ class ClusterMeansDisplay:
         patch_shape : tuple of (int, int), default=None
             Height and width of a window; the most nearly square ones by default.
         n_cols : int, default=5
-            Number of windows a row at most.
+            Maximum number of windows per row.
         cmap : str or matplotlib Colormap, default="gray"
             Colours of the windows, which share one scale.
         ax : matplotlib Axes, default=None
@@ -176,7 +176,7 @@ class ClusterMeansDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw into; a new figure by default.
         n_cols : int, default=5
-            Number of windows a row at most.
+            Maximum number of windows per row.
         cmap : str or matplotlib Colormap, default="gray"
             Colours of the windows, which share one scale.
 
@@ -203,7 +203,7 @@ class ClusterMeansDisplay:
         )
         colors = class_colors(self.labels)
         cmap = get_colormap(cmap)
-        # Means of nothing are NaN throughout and leave the scale to the others.
+        # Clusters without finite pixels do not affect the colour scale.
         scale = normalize(np.nanmin(self.means), np.nanmax(self.means))
         self.images_, self.frames_, self.texts_ = [], [], []
         for index, label in enumerate(self.labels):
@@ -240,7 +240,7 @@ class ClusterMeansDisplay:
             ylim=(n_rows * step_y - _HEAD - _GAP / 2, -_HEAD - _GAP / 2),
             aspect="equal",
         )
-        # Axes that are switched off leave no room for what stands beside them.
+        # Axes that are switched off leave no space for a colour bar.
         ax.set(xticks=[], yticks=[], frame_on=False)
         self.colorbar_ = add_side_colorbar(self.images_[0], ax, label="mean intensity")
         self.ax_ = ax

@@ -13,7 +13,7 @@ from .._drawing.texts import with_minus
 class DomainMapDisplay:
     """Cells around the sites, coloured by direction.
 
-    The hue tells the angle and the saturation a magnitude: what has no direction
+    The hue shows the angle and the saturation a magnitude: a cell without direction
     is grey. It is recommended to use :meth:`from_sites` to make a display. All
     parameters are stored as attributes.
 
@@ -135,7 +135,7 @@ class DomainMapDisplay:
         magnitude_name : str, default="magnitude"
             What the key under the colour wheel calls it.
         percentiles : tuple of float (low, high), default=(5, 95)
-            Percentiles of `magnitude` that are drawn grey and in full colour.
+            Percentiles of `magnitude` that are shown grey and in full colour.
         labels : array-like of shape (n_sites,), default=None
             Classes, integers or strings; borders between them are outlined.
         polar : array-like of bool of shape (n_sites,), default=None
@@ -145,9 +145,9 @@ class DomainMapDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw into; a new figure by default.
         ticks : {"px", "nm"} or None, default=None
-            Unit of the ticks of the axes, whose data are px; None draws none.
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar, color_wheel : bool, default=True
-            Whether to draw a scale bar, and a colour wheel beside the axes.
+            Whether to draw a scale bar and a colour wheel.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class DomainMapDisplay:
             If `sites` are not AtomSites.
         ValueError
             If there is not one value a site, the frame is not clear, or `ticks` is
-            unknown or wants a pixel size that is not known.
+            unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         n_sites = len(sites)
@@ -194,9 +194,9 @@ class DomainMapDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw into; a new figure by default.
         ticks : {"px", "nm"} or None, default=None
-            Unit of the ticks of the axes, whose data are px; None draws none.
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar, color_wheel : bool, default=True
-            Whether to draw a scale bar, and a colour wheel beside the axes.
+            Whether to draw a scale bar and a colour wheel.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""How the latents of all samples are distributed."""
+"""Display of the distribution of two latents."""
 
 import numpy as np
 
@@ -115,7 +115,7 @@ class LatentDistributionDisplay:
         estimator : estimator or Pipeline
             A fitted transformer, such as RotationalVAE, PCA or a pipeline of sites.
         X : array-like or AtomSites of length n_samples
-            What it takes.
+            Input of the estimator.
         features : tuple of str or int (x, y), default=None
             Names or numbers of the columns to draw. By default the first two that are
             named ``latent…``; without such, the first two that are neither angle nor
@@ -316,7 +316,7 @@ class LatentDistributionDisplay:
             norm=norm(0.5, 1, max(2, self.counts_.max())),
             rasterized=True,
         )
-        # The outermost bins stand clear of the axes' frame.
+        # Keep the outermost bins away from the frame of the axes.
         self.density_.sticky_edges.x.clear()
         self.density_.sticky_edges.y.clear()
         ax.autoscale_view()

@@ -1,4 +1,4 @@
-"""What the decoder draws over a grid of latents."""
+"""Display of the decoder's images over a grid of latents."""
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -168,7 +168,7 @@ def _check_decodes(estimator):
 
 
 def _ticks(values):
-    """Give places and texts of at most eight ticks."""
+    """Return positions and texts of at most eight ticks."""
     step = -(-len(values) // 8)
     texts = [f"{value:z.2f}".rstrip("0").rstrip(".") for value in values[::step]]
     return np.arange(len(values))[::step], [with_minus(text) for text in texts]

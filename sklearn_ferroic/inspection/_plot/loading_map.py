@@ -1,4 +1,4 @@
-"""Linear components and where on the image they occur."""
+"""Display of linear components and maps of their loadings."""
 
 import numpy as np
 
@@ -11,15 +11,15 @@ from .._drawing.cells import add_cells, site_cells
 from .._drawing.colors import get_colormap
 from .._drawing.keys import add_side_colorbar
 
-# Loadings beyond this percentile of their magnitude are drawn as if they were on it.
+# Loadings beyond this percentile of their magnitude are clipped.
 _CLIP = 99
-# So many components are drawn if none are chosen, so many pairs of panels a row.
+# Number of components if none are selected, and of pairs of panels per row.
 _AT_MOST = 6
 _PAIRS = 2
 
 
 class LoadingMapDisplay:
-    """Components of PCA or NMF beside the maps of their loadings.
+    """Components of PCA or NMF with maps of their loadings.
 
     Components and loadings that have a sign share diverging colours, symmetric about
     0; those that have none (NMF) are drawn in sequential colours from 0. It is
@@ -56,7 +56,7 @@ class LoadingMapDisplay:
     axes_ : ndarray of Axes of shape (n_components, 2)
         Axes of each component and of its map.
     ax_ : matplotlib Axes
-        The axes whose place they take, invisible.
+        The axes that they replace, invisible.
     figure_ : matplotlib Figure
         The figure.
 
@@ -119,7 +119,7 @@ class LoadingMapDisplay:
         frame : int, default=None
             Index of the image to show; needed if the sites lie on several.
         ax : matplotlib Axes, default=None
-            Axes whose place is taken; a new figure by default.
+            Axes to replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
         scale_bar : bool, default=True
@@ -201,7 +201,7 @@ class LoadingMapDisplay:
         frame : int, default=None
             Index of the image to show; needed if the sites lie on several.
         ax : matplotlib Axes, default=None
-            Axes whose place is taken; a new figure by default.
+            Axes to replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
         scale_bar : bool, default=True
@@ -246,7 +246,7 @@ class LoadingMapDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes whose place is taken; a new figure by default.
+            Axes to replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
         scale_bar : bool, default=True
@@ -317,7 +317,7 @@ class LoadingMapDisplay:
 
 
 def _titles(step, features):
-    """Name components as scikit-learn does, with their share of the variance."""
+    """Return titles of components with their share of the variance."""
     names = [f"{type(step).__name__.lower()}{feature}" for feature in features]
     shares = getattr(step, "explained_variance_ratio_", None)
     if shares is None:

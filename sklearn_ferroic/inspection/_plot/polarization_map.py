@@ -112,10 +112,10 @@ class PolarizationMapDisplay:
             Length of an arrow in px over that of its vector. By default long arrows
             reach from one site to the next.
         ticks : {"px", "nm"} or None, default=None
-            Unit of the ticks of the axes, whose data are px; None draws none.
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar, color_wheel : bool, default=True
             Whether to draw a scale bar and an arrow of a stated length, and a colour
-            wheel beside the axes.
+            wheel.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class PolarizationMapDisplay:
             If `sites` are not AtomSites.
         ValueError
             If there is not one vector a site, no vector at all, the frame is not
-            clear, or `ticks` is unknown or wants a pixel size that is not known.
+            clear, or `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         why = "Was vectors= computed for these sites?"
@@ -170,10 +170,10 @@ class PolarizationMapDisplay:
             Length of an arrow in px over that of its vector. By default long arrows
             reach from one site to the next.
         ticks : {"px", "nm"} or None, default=None
-            Unit of the ticks of the axes, whose data are px; None draws none.
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar, color_wheel : bool, default=True
             Whether to draw a scale bar and an arrow of a stated length, and a colour
-            wheel beside the axes.
+            wheel.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The scores of a parameter search."""
+"""Display of the scores of a parameter search."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from .._drawing.axes import get_axes
 from .._drawing.colors import get_colormap
 from .._drawing.texts import score_format, value_text
 
-# Inches of a cell, and of what stands around the cells.
+# Size of a cell and of the margin around the cells, inches.
 _CELL = (0.95, 0.62)
 _MARGIN = (2.6, 1.2)
 # Inches of a letter.
@@ -21,7 +21,7 @@ class SearchResultsDisplay:
     Each cell gives the mean score over the folds and its standard deviation. Where
     the search varied other parameters too, the cell shows the candidate that scored
     best. The best cell is framed. Parameters of a pipeline's steps go by what follows
-    the last ``__`` where that tells them apart. It is recommended to use
+    the last ``__`` where these are unique. It is recommended to use
     :meth:`from_estimator` or :meth:`from_cv_results` to make a display. All parameters
     are stored as attributes.
 
@@ -119,7 +119,7 @@ class SearchResultsDisplay:
 
         Parameters
         ----------
-        search : GridSearchCV, RandomizedSearchCV or alike
+        search : GridSearchCV, RandomizedSearchCV or similar
             A fitted search with `cv_results_`.
         params : tuple of str (x, y), default=None
             The parameters of abscissa and ordinate; the only two that vary by default.
@@ -269,7 +269,7 @@ class SearchResultsDisplay:
         return self
 
     def _short_names(self):
-        """Leave out the steps of a pipeline where the rest tells names apart."""
+        """Remove the step from parameter names if the rest is unique."""
         full = [*self.params, *self.others]
         short = [name.rpartition("__")[2] for name in full]
         return {
@@ -315,7 +315,7 @@ class SearchResultsDisplay:
 
 
 def _frame(ax, row, col):
-    """Frame a cell, black on white so that it is seen on any colour."""
+    """Draw a frame, black on white so that it is visible on any colour."""
     rectangle = import_optional("matplotlib.patches", "plot").Rectangle
     for color, width in [("white", 5), ("black", 2.5)]:
         # Cut at the axes, a frame at their rim would be half as wide.

@@ -10,7 +10,7 @@ from .._drawing.cells import site_spacing
 from .._drawing.keys import add_side_colorbar
 
 # Shape, colour (Okabe and Ito) and size in spacings of the markers: each of them can be
-# told from the others without its colour.
+# distinguished from the others without its colour.
 _MARKERS = {
     SiteFlag.MERGED: ("D", "#CC79A7", 0.95, "merged"),
     SiteFlag.SHORT_PAIR: ("X", "#E69F00", 0.60, "short pair"),
@@ -134,7 +134,7 @@ class SiteQualityDisplay:
         ax : matplotlib Axes or sequence of two Axes, default=None
             Axes to draw into, two with `residual`; a new figure by default.
         ticks : {"px", "nm"} or None, default=None
-            Unit of the ticks of the axes, whose data are px; None draws none.
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
 
@@ -149,7 +149,7 @@ class SiteQualityDisplay:
             If `sites` are not AtomSites.
         ValueError
             If the frame is not clear, `quality` is of other sites, there is no
-            residual, or `ticks` is unknown or wants a pixel size that is not known.
+            residual, or `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         quality = sites.quality() if quality is None else quality
@@ -181,7 +181,7 @@ class SiteQualityDisplay:
         ax : matplotlib Axes or sequence of two Axes, default=None
             Axes to draw into, two if there is a residual; a new figure by default.
         ticks : {"px", "nm"} or None, default=None
-            Unit of the ticks of the axes, whose data are px; None draws none.
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
 
@@ -293,6 +293,6 @@ class SiteQualityDisplay:
 
 
 def _points_per_pixel(ax):
-    """Compute how many points on the page a pixel of the image takes."""
+    """Compute the size of a pixel of the image in points of the figure."""
     inverse = ax.transData.transform([(0, 0), (1, 0)])
     return abs(inverse[1, 0] - inverse[0, 0]) * 72 / ax.figure.dpi

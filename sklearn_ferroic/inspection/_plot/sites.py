@@ -110,7 +110,7 @@ class SitesDisplay:
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of float values.
         ticks : {"px", "nm"} or None, default=None
-            Unit of the ticks of the axes, whose data are px; None draws none.
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
 
@@ -125,7 +125,7 @@ class SitesDisplay:
             If `sites` are not AtomSites.
         ValueError
             If there is not one value a site, the frame is not clear, or `ticks` is
-            unknown or wants a pixel size that is not known.
+            unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         if values is None:
@@ -152,7 +152,7 @@ class SitesDisplay:
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of float values.
         ticks : {"px", "nm"} or None, default=None
-            Unit of the ticks of the axes, whose data are px; None draws none.
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
 

@@ -1,4 +1,4 @@
-"""Sites as a text table."""
+"""Sites as a CSV file."""
 
 import csv
 import json
@@ -18,11 +18,11 @@ def write_csv(sites, path, *, features, labels, parameters):
     path : path-like
         The file.
     features : DataFrame, mapping, array-like of shape (n_sites, n_features) or None
-        More columns.
+        Further columns.
     labels : array-like of shape (n_sites,) or None
         A column ``label``.
     parameters : estimator, mapping or None
-        What the sites were made with.
+        Origin of the sites.
     """
     from ... import __version__
 
@@ -53,7 +53,7 @@ def write_csv(sites, path, *, features, labels, parameters):
     ]
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in header)
-        # In quotes, a # begins no comment.
+        # In quotes, a # does not begin a comment.
         table.to_csv(
             file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
         )

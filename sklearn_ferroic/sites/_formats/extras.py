@@ -1,4 +1,4 @@
-"""What goes into a file beside the sites: features, labels and where they come from."""
+"""Checks of the features, labels and parameters that files of sites may contain."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ def as_features(features, n_sites):
     Parameters
     ----------
     features : DataFrame, mapping, array-like of shape (n_sites, n_features) or None
-        One row a site.
+        One row per site.
     n_sites : int
         Number of sites.
 
@@ -48,7 +48,7 @@ def as_labels(labels, n_sites):
     Parameters
     ----------
     labels : array-like of shape (n_sites,) or None
-        One a site.
+        One per site.
     n_sites : int
         Number of sites.
 
@@ -78,17 +78,17 @@ def _as_column(name, values, n_sites):
 
 
 def as_parameters(parameters):
-    """Write down with what parameters the sites were made.
+    """Return the parameters of an estimator or mapping as JSON.
 
     Parameters
     ----------
     parameters : estimator, mapping or None
-        An estimator stands for its parameters, those of its steps included.
+        For an estimator, all its parameters, including those of its steps.
 
     Returns
     -------
     text : str
-        JSON; values that it does not know are given as Python shows them.
+        JSON; values of other types are replaced by their repr.
     """
     if parameters is None:
         return "{}"

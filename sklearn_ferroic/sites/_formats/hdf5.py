@@ -1,4 +1,4 @@
-"""Sites in an HDF5 file, with nothing lost."""
+"""Sites as an HDF5 file that contains everything, including the images."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from .._shared_images import as_image_list, digest
 from .extras import as_features, as_labels, as_parameters
 
 _FORMAT = "sklearn_ferroic.AtomSites"
-# Of the layout of the file; one of another first number is not understood.
+# Version of the layout; files with another major version are rejected.
 _FORMAT_VERSION = "1.0"
 
 
@@ -25,15 +25,15 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
     sites : AtomSites
         The sites.
     path : path-like
-        The file. One of that name is replaced once all is written.
+        The file. An existing one is replaced once writing has succeeded.
     images : bool
-        Whether the images go in.
+        Whether to store the images.
     features : DataFrame, mapping, array-like of shape (n_sites, n_features) or None
-        Goes in beside.
+        Stored with the sites.
     labels : array-like of shape (n_sites,) or None
-        Goes in beside.
+        Stored with the sites.
     parameters : estimator, mapping or None
-        What the sites were made with.
+        Origin of the sites.
     """
     h5py = import_optional("h5py", "io")
     features = as_features(features, len(sites))
@@ -59,7 +59,7 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
         partial.unlink(missing_ok=True)
 
 
-# HDF5 takes a slash for a group.
+# HDF5 interprets a slash as a group.
 _SLASH = "\u2215"
 
 
@@ -103,7 +103,7 @@ def _write(h5py, group, name, values):
 
 
 def read_hdf5(path, images, fields):
-    """Read sites and what stands beside them, see :meth:`AtomSites.from_hdf5`.
+    """Read sites, features and labels, see :meth:`AtomSites.from_hdf5`.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def read_hdf5(path, images, fields):
     Returns
     -------
     arguments : dict
-        What AtomSites are made with.
+        Arguments of AtomSites.
     extras : Bunch
         ``features``, ``labels``, ``parameters`` and ``package_version``.
     """
@@ -142,7 +142,7 @@ def read_hdf5(path, images, fields):
         pixels = [_image(item) for item in stored]
         marks = [(tuple(item.attrs["shape"]), item.attrs["sha256"]) for item in stored]
         sizes = [item.attrs.get("pixel_size_nm") for item in stored]
-        # What an older version did not write is unknown.
+        # Fields that an older version did not write are unknown.
         columns = {name: _read(h5py, item) for name, item in file["sites"].items()}
         columns = {f.name: columns[f.name] for f in fields if f.name in columns}
         positions = columns.pop("positions")
@@ -173,7 +173,7 @@ def _read(h5py, item):
 
 
 def _image(item):
-    """Give the pixels, which none but the sites will know, or None."""
+    """Return the pixels as a read-only array, None if they are not stored."""
     if not hasattr(item, "dtype"):
         return None
     image = item[()]
@@ -182,7 +182,7 @@ def _image(item):
 
 
 def _match_images(path, given, stored, marks):
-    """Give the stored images, or the given ones if they are those of the sites."""
+    """Return the stored images, or the given ones if they match the sites."""
     if all(image is not None for image in stored):
         if given is not None:
             raise ValueError(f"{str(path)!r} holds its images; leave images= out.")
@@ -209,7 +209,7 @@ def _match_images(path, given, stored, marks):
 
 @contextmanager
 def _reading(path):
-    """Turn whatever a bad file raises into one clear error."""
+    """Convert all errors of reading a bad file to a ValueError."""
     try:
         yield
     except PermissionError:

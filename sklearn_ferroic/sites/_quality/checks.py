@@ -35,7 +35,7 @@ _BETWEEN, _OPPOSITE_DEG = 0.8, 120
 # many vacancies for each site.
 _N_ORDERED, _ORDERED_REACH, _MIN_ORDERED = 6, 3.0, 0.08
 # Sites this many spacings from an empty place, or less, are its neighbours.
-_BESIDE = 1.38
+_ADJACENT_SPACINGS = 1.38
 # Amplitudes of fewer standard errors are of low significance.
 _MIN_SIGNIFICANCE = 3.0
 # An empty place shows a column above this share of the neighbours' amplitude; below it
@@ -43,12 +43,12 @@ _MIN_SIGNIFICANCE = 3.0
 _SHOWS, _MAX_SHARE_STD = 0.3, 0.2
 # At the border, where the crystal may end, it must also have this many standard errors.
 _SHOWS_SIGNIFICANCE = 2.0
-# Beyond doubt: this share, this many standard errors, and a maximum there.
+# Confirmed columns have this share, this many standard errors, and a maximum there.
 _SURE, _SURE_SIGNIFICANCE, _SURE_OFFSET_SIGMA = 0.5, 4.0, 0.6
 
 
 class ImageCheck(NamedTuple):
-    """What was found about the sites of an image.
+    """Results of the checks of one image.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def check_image(
     places = find_empty_places(lattice, image.shape, mask, confirm)
     merged, of_merged = _between_places(positions, places)
     flags[merged] |= np.uint16(SiteFlag.MERGED)
-    # A site that strain has moved by so much holds the place after all.
+    # A nearby site that strain has displaced does occupy the place.
     places = places.take(~of_merged & (places.distance > EMPTY * places.spacing))
     share, std, _ = measure(places)
     central, _, _ = measure(places, search=False)
@@ -199,7 +199,7 @@ def _nothing_to_check(flags, n):
 
 
 def _same_sublattice(positions, sublattice):
-    """Return the nearest sites of the same sublattice, as many as there are up to 8."""
+    """Return up to 8 nearest sites of the same sublattice."""
     index = np.repeat(np.arange(len(positions))[:, None], _N_NEIGHBORS, axis=1)
     for label in np.unique(sublattice):
         own = np.flatnonzero(sublattice == label)
@@ -211,7 +211,7 @@ def _same_sublattice(positions, sublattice):
 
 
 def _short_pairs(positions, distance, index, spacing, alike):
-    """Return pairs of sites that are closer than the lattice has them, each once."""
+    """Return pairs of sites that are too close for the lattice, each once."""
     near, partner = distance[:, 1], index[:, 1]
     first = np.flatnonzero(near < _SHORT * spacing)
     if not len(first):
@@ -225,7 +225,7 @@ def _short_pairs(positions, distance, index, spacing, alike):
 
 
 def _wide_columns(columns, sublattice, alike):
-    """Return which columns are too wide, or long, and hold too much, to be one."""
+    """Return which columns are too wide or long and too intense to be single."""
     with np.errstate(invalid="ignore", divide="ignore"):
         width = np.log(columns.sigma)
         volume = np.log(columns.amplitude) + 2 * width
@@ -237,7 +237,7 @@ def _wide_columns(columns, sublattice, alike):
 
 
 def _exceeds(values, alike, sublattice, least):
-    """Return which values stick out from those of their neighbours."""
+    """Return which values exceed those of their neighbours significantly."""
     if not np.isfinite(values).any():
         return np.zeros(len(values), dtype=bool)
     around = np.where(np.isfinite(values), values, np.inf)[alike]
@@ -307,6 +307,6 @@ def _near_places(positions, places):
     """Return the sites next to empty places."""
     if not len(places.positions):
         return np.empty(0, dtype=np.intp)
-    reach = np.maximum(_BESIDE * places.spacing, 1.1 * places.distance)
+    reach = np.maximum(_ADJACENT_SPACINGS * places.spacing, 1.1 * places.distance)
     near = cKDTree(positions).query_ball_point(places.positions, reach)
     return np.unique(np.concatenate([np.asarray(s, dtype=np.intp) for s in near]))

@@ -1,9 +1,9 @@
-"""Lattice places that should hold a column and hold none.
+"""Lattice places that should contain a column but do not.
 
 Every site expects columns of its own sublattice one lattice vector away. Where several
 sites around a place expect one there, and no site of any sublattice is near, the place
 is empty. Only the local lattice is used, so that domains, bent crystals and grains of
-any orientation are treated alike.
+any orientation are treated equally.
 """
 
 from functools import partial
@@ -30,10 +30,10 @@ EMPTY = 0.6
 _AGREEMENT = 0.3
 # Sites that must expect the column, fewer if the image confirms it ...
 _MIN_VOTES, _MIN_VOTES_CONFIRMED = 3, 2
-# ... and leave no wider angle between them, seen from the place: a place beyond a
+# ... and leave no wider angle between them around the place: a place beyond a
 # straight edge or in an inner corner of the crystal leaves 180° or more.
 _WIDEST_GAP_DEG = 165
-# A place this near the border cannot be told from one beyond it.
+# A place this near the border cannot be distinguished from one beyond it.
 _BORDER = 0.35
 # Rounds in which places that the image confirms extend the lattice into a hole.
 _MAX_ROUNDS = 40
@@ -82,7 +82,7 @@ class EmptyPlaces(NamedTuple):
 
 
 class Lattice(NamedTuple):
-    """Sites of one image as the searches of this module need them.
+    """Sites of one image with their local lattice.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Lattice(NamedTuple):
 
 
 def plain_tree(positions):
-    """Return a search tree that is built fast, for sites that are spread evenly."""
+    """Return a search tree without balancing, fast for evenly spaced sites."""
     return cKDTree(positions, balanced_tree=False, compact_nodes=False)
 
 
@@ -133,7 +133,7 @@ def local_spacing(distance, index):
 
 
 def find_empty_places(lattice, shape, mask=None, confirm=None):
-    """Find places inside the crystal that should hold a column and hold none.
+    """Find places inside the crystal that should contain a column but do not.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def find_empty_places(lattice, shape, mask=None, confirm=None):
     confirm : callable, default=None
         ``confirm(places)`` returns which of the EmptyPlaces show a column in the image
         beyond doubt, and where it is, px, shape (m, 2). Those need not be surrounded
-        by sites, and the search goes on from them, so that a whole region without
+        by sites, and the search continues from them, so that a whole region without
         sites is found from its rim.
 
     Returns
@@ -225,7 +225,7 @@ def _borrow_vectors(lattice):
 
 
 def _one_round(lattice, active, shape, mask):
-    """Collect the expectations of the active sites into empty places."""
+    """Return the empty places that the active sites expect."""
     place, voter = _expected(lattice, active)
     spacing = lattice.spacing[voter]
     inside = ~_is_unseen(place, spacing, shape=shape, mask=mask)
@@ -291,7 +291,7 @@ def _expected(lattice, active):
 
 
 def _agreeing(place, sublattice, spacing):
-    """Group the expectations of one sublattice that are of the same place."""
+    """Group expected positions of one sublattice that belong to the same place."""
     n = len(place)
     if n == 0:
         return np.empty(0, dtype=np.intp), 0
@@ -307,9 +307,9 @@ def _agreeing(place, sublattice, spacing):
 
 
 def _places_of(lattice, place, voter, part, n_parts, unseen):
-    """Average the expectations of each place, and see whether they surround it.
+    """Average the expected positions of each place and check that sites surround it.
 
-    Lattice places around it that cannot be seen may hold sites that expect it, too.
+    Lattice places outside the image may contain sites that expect it, too.
     """
     count = np.bincount(part, minlength=n_parts)
 
@@ -347,7 +347,7 @@ def _places_of(lattice, place, voter, part, n_parts, unseen):
 
 
 def _widest_gap(arm, part, n_parts):
-    """Compute the widest angle without an arm, for each group of arms."""
+    """Compute the widest gap between the directions of each group."""
     angle = np.arctan2(arm[:, 0], arm[:, 1])
     gap = np.full(n_parts, 2 * np.pi)
     if not len(angle):
@@ -365,7 +365,7 @@ def _widest_gap(arm, part, n_parts):
 
 
 def _first_of_each(places):
-    """Return which places remain where several are within reach of each other."""
+    """Return which places to keep among those that are close to each other."""
     n = len(places.positions)
     if n < 2:
         return np.ones(n, dtype=bool)

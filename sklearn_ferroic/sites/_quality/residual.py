@@ -1,4 +1,4 @@
-"""What an image shows beyond its fitted columns."""
+"""Residual image: the image minus its fitted columns and a smooth background."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-# Columns are drawn up to this many sigmas from their centres.
+# Columns are rendered up to this many sigmas from their centres.
 _REACH_SIGMA = 4.5
-# Columns drawn at a time, which bounds the memory.
+# Columns rendered at a time, which bounds the memory.
 _CHUNK = 4000
-# A column is looked for in a disc of this many sigmas, and at these offsets in sigmas.
+# Amplitudes are fitted in a disc of this many sigmas, at offsets up to that many.
 _DISC_SIGMA = 2.2
 _SEARCH_SIGMA = 0.7
 _N_NEAR = 24
@@ -21,12 +21,12 @@ _MIN_SIGMA_PX = 1.0
 # The band of the columns: what a Gaussian filter of their sigma passes less what one
 # of this many times their sigma passes.
 _BAND = 1.6
-# Gain of the filter [1, -2, 1] x [1, -2, 1], which sees noise and little structure.
+# Gain of the filter [1, -2, 1] x [1, -2, 1], which passes noise and little structure.
 _LAPLACIAN_GAIN = 6.0
 
 
 class Columns(NamedTuple):
-    """Columns as they are drawn.
+    """Positions and shapes of columns.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def render_columns(shape, columns):
     total = np.zeros(shape[0] * shape[1])
     if not len(columns.positions):
         return total.reshape(shape).astype(np.float32)
-    # Few columns are much wider than the others: draw by size.
+    # Few columns are much wider than the others: render them in order of size.
     reach = np.ceil(
         _REACH_SIGMA
         * columns.sigma
@@ -134,7 +134,7 @@ def residual_image(image, columns, spacing):
     Returns
     -------
     residual : ndarray of shape (n_rows, n_cols)
-        What is left, float32.
+        The residual image, float32.
     """
     rest = image - render_columns(image.shape, columns)
     rest -= gaussian_filter(rest, _BACKGROUND_SPACINGS * spacing)
@@ -160,7 +160,7 @@ def band_noise_ratio(image, residual, sigma):
         without noise.
     """
     band = _band_pass(residual, sigma)
-    # Its noise, from differences of neighbouring pixels, in which columns hardly show.
+    # Noise from differences of neighbouring pixels, which contain little structure.
     second = np.diff(residual, 2, axis=0)
     second = np.diff(second, 2, axis=1)
     noise = np.sqrt(np.mean(second**2)) / _LAPLACIAN_GAIN
@@ -177,7 +177,7 @@ def _band_pass(image, sigma):
 
 
 def column_amplitudes(image, columns, positions, sigma, search=False):
-    """Measure how high a column is at given places, besides the known columns.
+    """Fit the amplitude of a column at given places, in addition to the known columns.
 
     Parameters
     ----------
@@ -188,9 +188,9 @@ def column_amplitudes(image, columns, positions, sigma, search=False):
     positions : ndarray of shape (m, 2)
         Where to measure, px.
     sigma : ndarray of shape (m,)
-        Width of the columns to look for, px.
+        Width of the columns, px.
     search : bool, default=False
-        Whether to look for the best position within 0.7 sigma, too.
+        Whether to search for the best position within 0.7 sigma.
 
     Returns
     -------
@@ -198,7 +198,7 @@ def column_amplitudes(image, columns, positions, sigma, search=False):
         Height of a Gaussian on a constant background and its standard error; NaN where
         it cannot be measured.
     offset : ndarray of shape (m, 2)
-        Where the column is from `positions`, px; 0 without search.
+        Position of the column relative to `positions`, px; 0 without search.
     """
     amplitude, std = np.full((2, len(positions)), np.nan)
     offset = np.zeros((len(positions), 2))
@@ -276,7 +276,7 @@ def _fit_height(values, weight, square, width):
 
 
 def common_ellipticity(image, columns, n_most=2000):
-    """Measure by how much all columns are longer along one and the same direction.
+    """Measure the elongation that is common to all columns of an image.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def common_ellipticity(image, columns, n_most=2000):
     columns : Columns
         Its columns; ellipticities already fitted are added.
     n_most : int, default=2000
-        Number of columns that are looked at, at most.
+        Maximum number of columns that are used.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from .residual import (
     residual_image,
 )
 
-# Flags that only the locator can know; the others are worked out from the sites.
+# Flags that only the locator can set; the others are computed from the sites.
 _OF_LOCATOR = SiteFlag.EDGE | SiteFlag.LABEL_DOUBTFUL | SiteFlag.LOW_SIGNIFICANCE
 # Means of fewer standard errors are called not significant.
 _SIGNIFICANT = 3.0
@@ -23,7 +23,7 @@ _SIGNIFICANT = 3.0
 
 @dataclass(frozen=True, eq=False)
 class LatticePlaces:
-    """Lattice places that hold no site.
+    """Lattice places without a site.
 
     Attributes
     ----------
@@ -73,11 +73,11 @@ class LatticePlaces:
 
 
 class SiteQuality:
-    """How far sites can be trusted; made by :meth:`AtomSites.quality`.
+    """Quality of sites, returned by :meth:`AtomSites.quality`.
 
     Places of the lattice are those that at least three sites of the same sublattice
     around them expect, one local lattice vector away. No ideal lattice is assumed, so
-    that domains, bent crystals and grains are judged alike, and nothing is expected
+    that domains, bent crystals and grains are treated equally, and nothing is expected
     in vacuum or beyond the edge of a crystal.
 
     Parameters
@@ -93,7 +93,7 @@ class SiteQuality:
 
     flags : ndarray of int of shape (n_sites,)
         Bits of :class:`SiteFlag`: those of the sites, MERGED, HOLE, SHORT_PAIR and
-        UNCONVERGED worked out again for these sites.
+        UNCONVERGED recomputed for these sites.
 
     n_sites : dict of int to int
         Number of sites of each sublattice.
@@ -123,14 +123,14 @@ class SiteQuality:
 
     net_displacement, net_displacement_std : ndarray of shape (n_images, 2)
         Mean displacement ``(row, col)`` of sublattice 1 against sublattice 0 over the
-        whole image, px, and its standard error. Mistilt displaces the sublattices
-        against each other by a constant, and so does a net polarization: the image
-        alone cannot tell one from the other. Compare with a reference region that
-        cannot be polar.
+        whole image, px, and its standard error. Both mistilt and a net polarization
+        displace the sublattices against each other by a constant: the image alone does
+        not determine which of the two. Compare with a reference region that cannot be
+        polar.
 
     ellipticity, ellipticity_std : ndarray of shape (n_images,)
         Long over short axis that is common to all columns, and its standard error.
-        Astigmatism, drift or mistilt stretch all columns alike.
+        Astigmatism, drift or mistilt elongate all columns equally.
 
     ellipse_rotation : ndarray of shape (n_images,)
         Angle of the long axis, radians in [−π/2, π/2), from +col towards +row.
@@ -199,7 +199,7 @@ class SiteQuality:
     def residual_map(self, frame=0):
         """Compute the image less its columns and a smooth background.
 
-        Columns are drawn as Gaussians of the sites' amplitude, sigma and ellipse.
+        Columns are rendered as Gaussians of the sites' amplitude, sigma and ellipse.
 
         Parameters
         ----------
@@ -242,14 +242,14 @@ class SiteQuality:
             Root mean square of the residual map in the band of the columns over that
             of white noise as strong as the differences of neighbouring pixels: about
             1 where sites explain all structure. Noise that is correlated from pixel
-            to pixel, as in scanned and resampled images, gives more, too.
+            to pixel, as in scanned and resampled images, also increases the ratio.
         """
         residual = self.residual_map(frame)
         sigma = float(np.median(self._columns(frame).drawable().sigma))
         return band_noise_ratio(self.sites.images[frame], residual, sigma)
 
     def to_frame(self):
-        """Return a pandas table with one row an image.
+        """Return a pandas table with one row per image.
 
         Returns
         -------
@@ -268,7 +268,7 @@ class SiteQuality:
         Returns
         -------
         text : str
-            One finding a line.
+            One finding per line.
         """
         counts = ", ".join(
             f"{n} on sublattice {label}" for label, n in self.n_sites.items()
@@ -352,7 +352,7 @@ class SiteQuality:
         return Columns(*(getattr(self.sites, name)[rows] for name in names))
 
     def _check(self, frame):
-        """Check one image and keep what belongs to it as a whole."""
+        """Check one image and store its spacing, net displacement and ellipticity."""
         sites, rows = self.sites, self._rows[frame]
         columns = self._columns(frame)
         check = check_image(
