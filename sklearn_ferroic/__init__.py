@@ -11,7 +11,7 @@ imported when they are first used, so that ``import sklearn_ferroic`` is light.
 
 import lazy_loader as _lazy
 
-__version__ = "0.1.0"
+__version__ = "0.1.0.dev0"
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
