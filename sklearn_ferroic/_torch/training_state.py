@@ -74,7 +74,7 @@ def restore(net, state):
 def _lay_out_as_weights(optimizer):
     """Restore the memory layout of an optimizer's state from that of the weights.
 
-    Fused steps walk through both side by side.
+    Fused steps iterate over both in parallel.
     """
     for weight, known in optimizer.state.items():
         for name, value in known.items():
@@ -83,7 +83,7 @@ def _lay_out_as_weights(optimizer):
 
 
 def get_random_state(state):
-    """Make a RandomState that goes on where that of a captured state was."""
+    """Return a RandomState that continues from that of a captured state."""
     stored = state["random_state"]
     key = stored["state"]["key"].numpy()
     random_state = np.random.RandomState()
