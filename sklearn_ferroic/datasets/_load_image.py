@@ -44,7 +44,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=False):
     """Load an image or a stack of images with its pixel size.
 
-    The format follows from the file's suffix. TIFF, PNG, JPEG, BMP, .npy and
+    The file's suffix determines the format. TIFF, PNG, JPEG, BMP, .npy and
     .npz are always read; HDF5 (.h5, .hdf5) and all that RosettaSciIO reads
     (.dm3, .dm4, .emd, .ser, .hspy, .mrc, ...) need the ``io`` extra, ``pip
     install "sklearn-ferroic[io]"``.
@@ -66,11 +66,11 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
         number beginning with 0.
 
     pixel_size : float, default=None
-        Size of a pixel, nm, which then goes before the file's own.
+        Size of a pixel, nm, instead of the file's own.
 
     resample : bool, default=False
         Whether an image whose pixels are not square is resampled to square ones
-        of the shorter side, by a cubic spline; it is refused otherwise.
+        of the shorter side, by a cubic spline; it is rejected otherwise.
 
     Returns
     -------
@@ -87,12 +87,12 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
         path : str
             The file.
         description : str
-            What was loaded, in plain words.
+            Description of the image.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
         If the file is damaged or of an unknown format, holds no image or
         several with none chosen, has colours, complex numbers or nothing but
@@ -103,18 +103,18 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
 
     See Also
     --------
-    make_ferroic_image : Generate an image with a known truth.
-    sklearn_ferroic.AtomLocator : Takes what this returns, and images of HyperSpy,
-        xarray and sidpy as they are.
+    make_ferroic_image : Generate an image with ground truth.
+    sklearn_ferroic.AtomLocator : Accepts the result, and images of HyperSpy,
+        xarray and sidpy.
 
     Notes
     -----
-    A pixel size is taken only where the file names a unit of length: from
+    A pixel size is used only if the file contains a unit of length: from
     ImageJ's and OME's TIFF tags, DigitalMicrograph's TIFF export, the axes of
     microscope files, and, as in the data published with [1]_, from the product
     of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) next to the image,
     if that lies between 0.1 pm and 100 nm. The plain resolution of a TIFF
-    counts if it makes pixels below 1 µm; coarser ones are meant for printers.
+    is used if pixels are below 1 µm; coarser ones are meant for printers.
     A number without a unit is reported in the description, not used.
 
     Nothing is ever unpickled, and .zspy files that need it are rejected.

@@ -35,14 +35,14 @@ def label_stability(
     Parameters
     ----------
     estimator : Pipeline or estimator
-        A clusterer, or a pipeline that ends in one. Clones are fitted, each with seeds
-        of its own in all parameters named `random_state`.
+        A clusterer, or a pipeline that ends in one. Clones are fitted, each with other
+        seeds in all parameters named `random_state`.
     X : AtomSites or array-like of shape (n_samples, ...)
         Input of the estimator.
     n_refits : int, default=5
         Number of refits to all samples. Not used with `cv`.
     cv : cross-validator, iterable or int, default=None
-        Refits are to the training side of each split instead, such as those of
+        Refits use the training set of each split instead, for example of
         :class:`SpatialShuffleSplit` or :class:`SpatialBlockKFold`.
     n_jobs : int, default=None
         Number of refits at a time; None is 1 unless in a
@@ -83,8 +83,8 @@ def label_stability(
     clusterer without any, or one that always finds its optimum, is perfectly stable
     there. Refits on blocks, which are other parts of the crystal, are a harder test.
 
-    Labels are compared on all samples, so that with `cv` most have been seen by one or
-    both of a pair: this tests the labelling and not the generalisation.
+    Labels are compared on all samples, so that with `cv` most are training samples of one
+    or both of a pair: this tests the labelling, not the generalisation.
 
     References
     ----------

@@ -26,13 +26,13 @@ class SpatialBlockKFold(BaseCrossValidator):
     block_size : float, default=None
         Side of the blocks, px. Each side of an image is cut into the whole number of
         parts nearest to that; ``inf`` keeps images whole. Blocks should be larger
-        than the structures, such as domains, that a model could learn by heart. By
+        than the structures, such as domains, that a model could memorise. By
         default an image is cut into 4 blocks for each fold, or into fewer and larger
         ones, down to one for each fold, for sides of 4 `guard`.
 
     guard : float, default=0
         Training sites nearer than this to a test site of the same image, in px along
-        rows and along columns (Chebyshev distance), are left out of the fold. Windows
+        rows and along columns (Chebyshev distance), are excluded from the fold. Windows
         of side w around two sites share no pixel if ``guard=w``.
 
     shuffle : bool, default=True
@@ -54,7 +54,7 @@ class SpatialBlockKFold(BaseCrossValidator):
     --------
     SpatialShuffleSplit : Random blocks, any number of times.
     single_split : One split, for searches without refolding.
-    sklearn.model_selection.GroupKFold : Folds of groups given by hand.
+    sklearn.model_selection.GroupKFold : Folds of groups.
 
     Notes
     -----

@@ -20,7 +20,7 @@ _FLOATS = [np.float64, np.float32]
 
 
 class AngleAwareScaler(TransformerMixin, BaseEstimator):
-    """Scale pose and latents so that distances between rows make sense.
+    """Scale pose and latents to features with meaningful distances.
 
     An angle just below π and one just above −π are neighbours, which a mixture or
     k-means on the raw number ignores. The angle becomes a point on a circle; all
@@ -29,7 +29,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
 
     The columns are those of :class:`~sklearn_ferroic.decomposition.RotationalVAE`:
     ``angle[, offset_row, offset_col], latent0 … latent{L-1}``. Where `X` has feature
-    names, they decide: ``"angle"``, ``"offset_row"`` and ``"offset_col"`` are taken
+    names, they decide: ``"angle"``, ``"offset_row"`` and ``"offset_col"`` are found
     at any position, and without ``"angle"`` every column is scaled. Otherwise the
     position decides: the first column is the angle, and the next two are the offsets
     if `translation` is true and `X` has four columns or more.
@@ -38,20 +38,20 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
     ----------
     angle : {"encode", "drop"}, default="encode"
         Whether the angle becomes ``cos(n_fold * angle)`` and ``sin(n_fold * angle)``
-        or is left out. Left out, rows that differ by orientation alone fall together:
+        or is dropped. Without it, rows that differ only by orientation coincide:
         latents alone separate chemistry, with the angle they separate variants.
     angle_weight : float, default=5.0
-        Radius of the circle on which the angle is put, in robust standard deviations
+        Radius of the circle of the encoded angle, in robust standard deviations
         of the other columns: with the default, four variants are well separated
         and minorities among the latents, such as a substrate, are separated from them.
     offsets : {"scale", "drop"}, default="drop"
-        Whether the offsets are standardised or left out. They say how well a window
-        was centred, seldom what it shows.
+        Whether the offsets are standardised or dropped. They describe how well a window
+        is centred, rarely its content.
     n_fold : int, default=1
         Angles that differ by 2π / `n_fold` have the same code.
     translation : bool, default=True
         Whether columns 1 and 2 of an `X` without feature names are the offsets. Set it
-        as it is set in RotationalVAE; it has no effect where `X` has feature names.
+        as in RotationalVAE; it has no effect if `X` has feature names.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     offset_ : float
-        What is added to the angle, radians in [−π, π); 0 if it is undetermined.
+        Rotation that is added to the angle, radians in [−π, π); 0 if undetermined.
     offset_std_ : float
         Standard error of `offset_` in radians; NaN if it is undetermined.
     is_determined_ : bool
@@ -73,8 +73,8 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     --------
     sklearn_ferroic.metrics.angle_registration : The rotation between two sets of
         angles, a quality of the model.
-    AngleAwareScaler : Makes features for clustering of the angle.
-    sklearn_ferroic.RotationalVAE : Makes the angle.
+    AngleAwareScaler : Features for clustering from the angle.
+    sklearn_ferroic.RotationalVAE : Model of the angle.
 
     Notes
     -----
@@ -84,7 +84,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         model = make_pipeline(PatchExtractor(), RotationalVAE(), AngleRegistration())
         model.fit(sites, sites)
 
-    A pipeline that begins with images has no `y` of as many samples; locate first.
+    A pipeline that begins with images has no `y` with a value per image; locate first.
 
     The offset maximises the sum of the polarization's components along the registered
     angles, which is circular regression with the length for a weight [1]_, over the
