@@ -83,8 +83,8 @@ def label_stability(
     clusterer without any, or one that always finds its optimum, is perfectly stable
     there. Refits on blocks, which are other parts of the crystal, are a harder test.
 
-    Labels are compared on all samples, so that with `cv` most are training samples of one
-    or both of a pair: this tests the labelling, not the generalisation.
+    Labels are compared on all samples, so that with `cv` most are training samples of
+    one or both of a pair: this tests the labelling, not the generalisation.
 
     References
     ----------
