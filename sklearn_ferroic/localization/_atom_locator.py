@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._batch import estimate_scales, locate_images, score_images
+from ._closer_spacing import find_closer_spacing
 from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin
 from ._scale_checks import (
@@ -353,6 +354,14 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         warn_of_dark_columns(skewnesses)
         fits, _ = self._locate(images, masks, spacing, width, self.threshold)
         labeled = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
+        closer = None
+        if self.spacing is None:
+            closer = self._closer_spacing(images, fits, labeled, spacing, width)
+        if closer is not None:
+            scales = estimate_scales(images, masks, closer, self.n_jobs)
+            spacing, width = closer, float(np.median([scale[1] for scale in scales]))
+            fits, _ = self._locate(images, masks, spacing, width, self.threshold)
+            labeled = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
         n_sublattices = 1 + max(int(part.sublattice.max(initial=0)) for part in labeled)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
@@ -366,6 +375,15 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         self._n_sublattices = "auto" if by_image else n_sublattices
         self.sublattice_brightness_ = relative_brightness(labeled, n_sublattices)
         return carried, labeled, [(spacing, width)] * len(fits)
+
+    def _closer_spacing(self, images, fits, labeled, spacing, width):
+        """Return the spacing if most images show a closer one, None otherwise."""
+        closer = [
+            find_closer_spacing(image, fit, not part.sublattice.any(), spacing, width)
+            for image, fit, part in zip(images, fits, labeled, strict=True)
+        ]
+        closer = [length for length in closer if length is not None]
+        return float(np.median(closer)) if 2 * len(closer) > len(images) else None
 
     def _locate(self, images, masks, spacing, width, threshold):
         return locate_images(

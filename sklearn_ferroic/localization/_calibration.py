@@ -16,7 +16,7 @@ from ._binning import (
     binned_scale,
     choose_binning,
 )
-from ._column_fit import fit_columns
+from ._column_fit import WIDTH_SCATTER, fit_columns, typical_sigma
 from ._columns import (
     AMPLITUDE,
     BACKGROUND,
@@ -30,6 +30,7 @@ from ._columns import (
 from ._filters import blob_response, noise_response, smooth
 from ._floor import FIRST_GLANCE, Floor
 from ._hot_pixels import value_span
+from ._lattice_continuation import append_outer_columns
 from ._peaks import (
     NEIGHBOR_REACH,
     Crowding,
@@ -74,6 +75,12 @@ _SMALL = 1600
 # this share of them drowns in noise.
 FIRST_THRESHOLD = 0.1
 _MAX_DROWNED = 0.02
+# Columns wider than this (spacings) overlap: the noise is estimated again after a
+# search for faint ones between bright ones, until its variance changes by less than
+# this share, in a few rounds.
+OVERLAP_WIDTH_SPACINGS = 0.22
+_NOISE_TOLERANCE = 0.1
+_MAX_SEARCH_ROUNDS = 2
 # Noise is measured so many spacings from a border: where this share of the pixels up to
 # there counts.
 _MARGIN = 1.5
@@ -174,7 +181,7 @@ def filter_width(spacing, width):
     return min(width, _WIDEST_FILTER * spacing)
 
 
-def calibrate(image, valid, spacing, width, shape="circular"):
+def calibrate(image, valid, spacing, width, shape="circular", search=None):
     """Learn the noise of an image from a sample of it, or all of a small one.
 
     Parameters
@@ -187,6 +194,8 @@ def calibrate(image, valid, spacing, width, shape="circular"):
         Nearest-neighbour spacing and typical sigma of the columns, px.
     shape : {"circular", "elliptical"}, default="circular"
         What columns are fitted with.
+    search : callable, default=None
+        Finds more columns where they overlap, see `_locate.search`.
 
     Returns
     -------
@@ -227,6 +236,59 @@ def calibrate(image, valid, spacing, width, shape="circular"):
         if ratio > _SLOW_RATIO:
             ratio = min(ratio, _MAX_RATIO)
             stretch = stretch + ratio / (1 - ratio) * change
+    sample = _Sample(image, valid, spacing, blob_width, is_small)
+    calibration = _conclude(sample, fit, start, width)
+    if search is not None and width > OVERLAP_WIDTH_SPACINGS * spacing:
+        # Columns that the first fit lacks, or moves, count as noise.
+        options = {"valid": valid, "elliptical": shape == "elliptical"}
+        levels = np.quantile(image, (0.01, 0.99))
+        for _ in range(_MAX_SEARCH_ROUNDS):
+            before = fit.typical.noise
+            start = search(image, calibration, LEAST_SHARE, spacing, width, **options)
+            if not len(start.table):
+                break
+            width = typical_sigma(start, width)
+            fit = _fit_again(image, start, spacing, width, stretch, options)
+            calibration = _conclude(sample, fit, fit.table, width)
+            if fit.typical.noise.log_ratio(before, levels) < _NOISE_TOLERANCE:
+                break
+    typical = bin_typical(fit.typical, 1 / side**2)
+    typical = typical._replace(span=(span[0] / unit, span[1] / unit))
+    return calibration._replace(typical=typical, unit=unit, side=side)
+
+
+def _fit_again(image, start, spacing, width, stretch, options):
+    """Fit columns until the fit has converged, and learn what is typical of them."""
+    n_columns = len(start.table)
+    start, outer = append_outer_columns(
+        start, image.shape, options["valid"], spacing, width
+    )
+    return fit_columns(
+        image,
+        start.table,
+        spacing=spacing,
+        width=width,
+        ellipse=start.ellipse,
+        stretch=stretch,
+        width_scatter=WIDTH_SCATTER,
+        outer=outer,
+        **options,
+    ).take(slice(n_columns))
+
+
+class _Sample(NamedTuple):
+    """A binned image or the sample of it that is calibrated."""
+
+    image: np.ndarray
+    valid: np.ndarray | None
+    spacing: float
+    blob_width: float
+    is_whole: bool
+
+
+def _conclude(sample, fit, start, width):
+    """Return what a fit of all columns shows, for the binned image."""
+    image, valid, spacing, blob_width, is_whole = sample
     model = render_columns(image.shape, fit.columns, width)
     rest = image - model
     left = blob_response(rest if valid is None else rest * valid, blob_width)
@@ -243,15 +305,13 @@ def calibrate(image, valid, spacing, width, shape="circular"):
     if clear.any():
         least = LEAST_SHARE * float(np.quantile(fit.table[clear, AMPLITUDE], 0.95))
     first = None
-    if is_small:
+    if is_whole:
         level = noise_response(blob_width) * inflation
         floor = Floor(image, level, width, fit.typical.noise)
         seen = floor.times(start) > FIRST_GLANCE * limit
         if seen.mean() >= 1 - _MAX_DROWNED:
             first = FirstLook(fit.take(seen), matched[seen], rest, left)
-    typical = bin_typical(fit.typical, 1 / side**2)
-    typical = typical._replace(span=(span[0] / unit, span[1] / unit))
-    return Calibration(typical, inflation, limit, unit, side, first, crowding, least)
+    return Calibration(fit.typical, inflation, limit, 1.0, 1, first, crowding, least)
 
 
 def _view(image, valid, unit, side, blocks, blob_width):

@@ -27,6 +27,9 @@ from ._noise import estimate_noise, guess_noise
 from ._scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
 from ._windows import ColumnWindows
 
+# The centre of a column that the border cuts is determined only if its width is known:
+# its prior is the typical width with this relative standard deviation.
+WIDTH_SCATTER = 0.1
 # Rounds for all columns, at first sight and from near: where they stand alone, and
 # where they lean on each other, more the more they overlap; of ellipses, which take
 # longer to show.
@@ -72,6 +75,7 @@ def fit_columns(
     typical=None,
     first_look=False,
     width_scatter=np.inf,
+    outer=None,
     valid=None,
     elliptical=False,
     ellipse=None,
@@ -94,6 +98,8 @@ def fit_columns(
     width_scatter : float
         How well the shape of columns that the border cuts is known beforehand: the
         relative scatter of sigma around the typical one.
+    outer : ndarray of bool of shape (n,), default=None
+        Columns with predicted centres off the image; none if None.
     valid : ndarray of bool of shape (n_rows, n_cols), default=None
         Pixels that count; all if None.
     elliptical : bool, default=False
@@ -121,9 +127,10 @@ def fit_columns(
     windows = ColumnWindows(image, table, width, valid)
     pixels = Pixels(windows)
     state = ColumnState(start, image.shape, spacing, width, elliptical, first_look)
+    state.set_prior(windows.whole, width, width_scatter, outer)
     if len(table) and _overlap(start, spacing, width):
         return _fit_jointly(
-            windows, state, pixels, width_scatter, learns=learns, first_look=first_look
+            windows, state, pixels, learns=learns, first_look=first_look
         )
     n_rounds = _count_rounds(state, first_look)
     expected = np.empty(windows.shape, dtype=np.float32)
@@ -143,9 +150,7 @@ def fit_columns(
         if learns and turn > 0:
             _learn_noise(windows, state, pixels, expected)
         measure = learns or turn == patience or turn >= n_rounds - 1
-        step = scoring_steps(
-            windows, state, active, pixels, width_scatter, measure=measure
-        )
+        step = scoring_steps(windows, state, active, pixels, measure=measure)
         if learns:
             misfit = float(np.median(state.misfit[:, 0]))
             state.typical = state.typical._replace(misfit=misfit)
@@ -178,12 +183,12 @@ def _learn_shape(windows, state, pixels):
     state.typical = state.typical._replace(level=level, stretch=stretch)
 
 
-def _fit_jointly(windows, state, pixels, width_scatter, *, learns, first_look):
+def _fit_jointly(windows, state, pixels, *, learns, first_look):
     """Fit columns that overlap, all of them and the background jointly."""
     _fit_background(windows, state)
     fit = JointFit(windows, pixels, state, partial(_regression, windows, state))
     learn_noise = partial(_learn_noise, windows, state, pixels) if learns else None
-    fit.run(width_scatter, learn_noise, first_look)
+    fit.run(learn_noise, first_look)
     if learns:
         _learn_shape(windows, state, pixels)
     return state.finish()

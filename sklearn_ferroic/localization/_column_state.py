@@ -31,6 +31,9 @@ _TOLERANCE_ALONE, _TOLERANCE = 0.5, 0.1
 # are so large a share of the column's height.
 _MAX_MISFIT = 12
 _MAX_DEVIATION = 0.15
+# Standard deviations of the predicted centres of columns off the image, and of their
+# heights relative to the predicted ones: those of the sites of strained crystals.
+_OUTER_POSITION_STD_SPACINGS, _OUTER_HEIGHT_SCATTER = 0.1, 0.5
 
 
 class ColumnState:
@@ -76,6 +79,8 @@ class ColumnState:
         # Number of pixels in a column's core that are held back.
         self.n_wild = np.zeros(n)
         self.modes = None
+        # Gaussian priors of the parameters: means and inverse variances.
+        self.prior_mean, self.prior_precision = np.zeros((2, n, n_parameters))
         # Columns that have been given up.
         self.spoilt = np.zeros(n, dtype=bool)
 
@@ -88,6 +93,42 @@ class ColumnState:
     def is_elliptical(self):
         """Whether columns are longer along one direction."""
         return self.table.shape[1] > SIGMA + 1
+
+    def set_prior(self, whole, unit, width_scatter, outer=None):
+        """Set the prior of columns that are not completely on the image.
+
+        Parameters
+        ----------
+        whole : ndarray of bool of shape (n,)
+            Columns with their whole windows on the image; they have no prior.
+        unit : float
+            Typical sigma, px.
+        width_scatter : float
+            Relative scatter of the sigmas around it, and of the stretch.
+        outer : ndarray of bool of shape (n,), default=None
+            Columns with predicted centres off the image.
+        """
+        mean, precision = self.prior_mean, self.prior_precision
+        mean[:, SIGMA] = unit
+        precision[~whole, SIGMA] = (width_scatter * unit) ** -2.0
+        precision[~whole, SIGMA + 1 :] = width_scatter**-2.0
+        if outer is not None:
+            mean[:, :SIGMA] = self.start[:, :SIGMA]
+            height = np.maximum(self.start[outer, AMPLITUDE], 1e-30)
+            precision[outer, AMPLITUDE] = (_OUTER_HEIGHT_SCATTER * height) ** -2.0
+            precision[outer, ROW : COL + 1] = (
+                _OUTER_POSITION_STD_SPACINGS * self.spacing
+            ) ** -2.0
+
+    def prior_gradient(self):
+        """Return the derivatives of the logarithm of the prior by the parameters."""
+        deviation = self.prior_mean - self.table[:, : self.n_parameters]
+        return self.prior_precision * deviation
+
+    def prior_penalty(self):
+        """Return the squared deviations from the prior means in prior variances."""
+        deviation = self.prior_mean - self.table[:, : self.n_parameters]
+        return float(np.sum(self.prior_precision * deviation**2))
 
     def moving(self, for_all=False):
         """Columns whose last step was long; or all that have not been given up."""

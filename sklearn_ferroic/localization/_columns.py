@@ -87,6 +87,18 @@ class ColumnFit(NamedTuple):
         """Where the columns are, px."""
         return self.table[:, ROW : COL + 1]
 
+    def append(self, table):
+        """Append columns that have not been fitted, round ones."""
+        ellipse = self.ellipse
+        if ellipse is not None:
+            ellipse = np.concatenate([ellipse, np.tile([1.0, 0.0], (len(table), 1))])
+        return self._replace(
+            table=np.concatenate([self.table, table]),
+            std=np.concatenate([self.std, np.full_like(table, np.nan)]),
+            converged=np.append(self.converged, np.zeros(len(table), dtype=bool)),
+            ellipse=ellipse,
+        )
+
     def take(self, rows):
         """Take some columns, by index or mask."""
         return self._replace(

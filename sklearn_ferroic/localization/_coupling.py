@@ -261,6 +261,7 @@ class _System:
         is_known = self.known[:, None, None]
         inverse = np.where(is_known, state.covariance, np.eye(self.n_parameters))
         self.normal = np.linalg.inv(inverse)
+        self.prior = state.prior_precision.ravel()
         self.inverse = inverse / (1 + damping)
         self.damping = damping
         power = equations.transposed @ diags_array(self.weight) @ equations.bins
@@ -284,7 +285,8 @@ class _System:
             image = self.weight * self.image(own, below)
             damped = self.damping * (self.normal @ own.reshape(block)).ravel()
             nodes = self.equations.transposed @ image + self.extra @ below
-            return np.concatenate([self.slope @ image + damped, nodes])
+            columns = self.slope @ image + damped + self.prior * own
+            return np.concatenate([columns, nodes])
 
         def precondition(vector):
             own = self.inverse @ vector[:size].reshape(block)

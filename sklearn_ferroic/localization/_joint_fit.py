@@ -59,13 +59,11 @@ class JointFit:
         # Model at the beginning of the cycle of steps, and the image expected of it.
         self.origin = None
 
-    def run(self, width_scatter, learn_noise=None, first_look=False):
+    def run(self, learn_noise=None, first_look=False):
         """Take steps until the fit has converged; compute the errors of a final one.
 
         Parameters
         ----------
-        width_scatter : float
-            Relative scatter of the sigma of columns that the border cuts.
         learn_noise : callable, default=None
             Estimates the noise from an expected image; the noise is known if None.
         first_look : bool, default=False
@@ -76,7 +74,9 @@ class JointFit:
         accepted, tables = (state.table, state.field), []
         for number in range(_MAX_ROUNDS[not first_look]):
             expected = self._expected()
-            objective = pixels.weighted_square(expected) if number else 0.0
+            objective = 0.0
+            if number:
+                objective = pixels.weighted_square(expected) + state.prior_penalty()
             if objective > lowest:
                 state.table, state.field = accepted
                 if kind == self._newton:
@@ -92,11 +92,11 @@ class JointFit:
                 pixels.update(expected, state.typical)
                 if learn_noise is not None and number > 0:
                     learn_noise(expected)
-                self._linearize(width_scatter, learn_noise is not None)
+                self._linearize(learn_noise is not None)
                 if number == _PATIENCE_ROUNDS:
                     around = _AROUND_DEFECT_SPACINGS * state.spacing
                     state.give_up(around, self.windows.whole)
-                lowest = pixels.weighted_square(expected)
+                lowest = pixels.weighted_square(expected) + state.prior_penalty()
                 if number > 0:
                     kind = self._next(kind)
             is_done = n_stalled >= _N_STALLED_ROUNDS or self.damping == _MAX_DAMPING
@@ -128,11 +128,11 @@ class JointFit:
         expected += windows.render(state.table)
         return expected
 
-    def _linearize(self, width_scatter, learns):
+    def _linearize(self, learns):
         """Compute the steps of columns by themselves, and what they are based on."""
         state = self.state
         self.single = scoring_steps(
-            self.windows, state, self.rows, self.pixels, width_scatter, measure=True
+            self.windows, state, self.rows, self.pixels, measure=True
         )
         if learns:
             misfit = float(np.median(state.misfit[:, 0]))

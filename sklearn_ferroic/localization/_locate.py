@@ -6,6 +6,7 @@ from ._binning import bin_image, binned_scale, unbin_fit
 from ._border import stands_inside
 from ._calibration import (
     FIRST_THRESHOLD,
+    OVERLAP_WIDTH_SPACINGS,
     FirstLook,
     at_pixels,
     filter_width,
@@ -13,20 +14,21 @@ from ._calibration import (
     start_table,
 )
 from ._candidates import has_room, is_noise, select_columns, weakest
-from ._column_fit import fit_columns
+from ._column_fit import WIDTH_SCATTER, fit_columns
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
 from ._filters import blob_response, noise_response, smooth
 from ._floor import FIRST_GLANCE, Floor
+from ._lattice_continuation import append_outer_columns, predict_inner_columns
 from ._peaks import brightest_near, find_peaks
 from ._windows import center_of_mass, render_columns
 
-# The centre of a column that the border cuts is determined only if its width is known:
-# its prior is the typical width with this relative standard deviation.
-_WIDTH_SCATTER = 0.1
-# Columns are well separated if their width is below this fraction of the spacing.
-_APART_SPACINGS = 0.2
 # Factor by which the width of a fit grows per step, and maximum number of steps.
 _WIDTH_STEP, _MAX_WIDTH_STEPS = 1.1, 4
+# Columns at places where the lattice continues start from this share of the heights of
+# their kind at least. They end with this share of them at least, and no farther from
+# there than this (spacings).
+_MIN_START_SHARE = 0.1
+_MIN_FILLED_SHARE, _MAX_FILLED_SHIFT_SPACINGS = 0.5, 0.25
 # The background of a candidate is the mean around it, weighted by a Gaussian of this
 # sigma (spacings). The candidate's own pixel alone would underestimate the background
 # and with it the noise.
@@ -137,17 +139,21 @@ def fit_found(image, start, valid, calibration, shape, *, spacing, width):
     bad : ndarray of int
         Those on the image whose fit tells nothing.
     """
+    n_columns = len(start.table)
+    start, outer = append_outer_columns(start, image.shape, valid, spacing, width)
     fit = fit_columns(
         image,
         start.table,
         ellipse=start.ellipse,
-        width_scatter=_WIDTH_SCATTER,
+        width_scatter=WIDTH_SCATTER,
+        outer=outer,
         typical=calibration.typical,
         valid=valid,
         elliptical=shape == "elliptical",
         spacing=spacing,
         width=_width_of_fit(start, width),
-    )
+    ).take(slice(n_columns))
+    start = start.take(slice(n_columns))
     # A fit that leaves the image from its border is a column off the image.
     well_inside = on_image(start.positions - 0.5 * width, image.shape) & on_image(
         start.positions + 0.5 * width, image.shape
@@ -202,33 +208,83 @@ def approach(image, positions, valid, calibration, shape, *, spacing, width):
 
 def _search(image, calibration, threshold, spacing, width, options):
     """Find the columns and bring them near, on the binned image."""
-    side, valid = calibration.side, options["valid"]
+    side = calibration.side
     image, calibration = bin_image(image, side), calibration.binned()
     spacing, width = binned_scale(spacing, width, side)
+    start = search(image, calibration, threshold, spacing, width, **options)
+    return unbin_fit(start, side)
+
+
+def search(
+    image, calibration, threshold, spacing, width, *, valid=None, elliptical=False
+):
+    """Find columns: the bright ones, others in the residual, then in the lattice.
+
+    Parameters
+    ----------
+    image, calibration, threshold, spacing, width, valid
+        As `locate_columns` takes them; nothing is binned.
+    elliptical : bool, default=False
+        Whether columns may be longer along one direction.
+
+    Returns
+    -------
+    start : ColumnFit
+        The selected columns after a first fit.
+    """
+    scale = {"spacing": spacing, "width": width}
+    options = {
+        "typical": calibration.typical,
+        "valid": valid,
+        "elliptical": elliptical,
+        **scale,
+    }
     first = calibration.first
     # Where columns are apart, fainter ones show in the residual.
-    if width < _APART_SPACINGS * spacing:
+    if width < OVERLAP_WIDTH_SPACINGS * spacing:
         first_threshold = max(threshold, FIRST_THRESHOLD)
     else:
         first_threshold = threshold
     if first is None or first_threshold != FIRST_THRESHOLD:
-        scale = {"spacing": spacing, "width": width}
         table = _find(image, valid, calibration, first_threshold, **scale)
-        options = {"typical": calibration.typical, **scale, **options}
         first = _first_look(image, table, options)
     both = _look_again(image, valid, first, calibration, spacing, width, threshold)
+    known = first.significance
+    if width > OVERLAP_WIDTH_SPACINGS * spacing:
+        both, is_filled = _fill_lattice(image, both, first.response, options)
+        known = None if is_filled else known
     significance = significance_of(
-        both,
-        image,
-        valid,
-        calibration.noise,
-        calibration.inflation,
-        width,
-        first.significance,
+        both, image, valid, calibration.noise, calibration.inflation, width, known
     )
     significance = significance / calibration.inflation
-    start = both.take(select_columns(both, significance, calibration, spacing))
-    return unbin_fit(start, side)
+    return both.take(select_columns(both, significance, calibration, spacing))
+
+
+def _fill_lattice(image, fit, response, options):
+    """Add columns where the lattice continues; return also whether there are any."""
+    spacing, width, valid = (options[name] for name in ("spacing", "width", "valid"))
+    places, heights = predict_inner_columns(
+        fit.table, image.shape, valid, spacing, width
+    )
+    if not len(places):
+        return fit, False
+    extra = np.zeros((len(places), fit.table.shape[1]))
+    # In vacancies the fit starts from hardly a column.
+    seen = np.clip(at_pixels(response, places), _MIN_START_SHARE * heights, heights)
+    extra[:, AMPLITUDE], extra[:, SIGMA] = seen, width
+    extra[:, ROW : COL + 1] = places
+    start = fit.append(extra)
+    options = {**options, "width": _width_of_fit(fit, width)}
+    both = fit_columns(
+        image, start.table, ellipse=start.ellipse, first_look=True, **options
+    )
+    # In vacancies, overlapping columns leave no more than their misfit.
+    filled = both.take(slice(len(fit.table), None))
+    is_column = filled.table[:, AMPLITUDE] > _MIN_FILLED_SHARE * heights
+    shift = np.hypot(*(filled.positions - places).T)
+    is_column &= shift < _MAX_FILLED_SHIFT_SPACINGS * spacing
+    keep = np.append(np.ones(len(fit.table), dtype=bool), is_column)
+    return both.take(keep), True
 
 
 def _first_look(image, table, options):
@@ -257,16 +313,7 @@ def _look_again(image, valid, first, calibration, spacing, width, threshold):
         found &= at_pixels(valid, positions)
     extra = start_table(first.rest, positions[found], height[found], width)
     extra[:, BACKGROUND] = _level_below(first.rest, extra, spacing, width)
-    unknown = np.full_like(extra, np.nan)
-    ellipse = first.fit.ellipse
-    if ellipse is not None:
-        ellipse = np.concatenate([ellipse, np.tile([1.0, 0.0], (len(extra), 1))])
-    return ColumnFit(
-        np.concatenate([first.fit.table, extra]),
-        np.concatenate([first.fit.std, unknown]),
-        np.concatenate([first.fit.converged, np.zeros(len(extra), dtype=bool)]),
-        ellipse,
-    )
+    return first.fit.append(extra)
 
 
 def _level_below(rest, extra, spacing, width):

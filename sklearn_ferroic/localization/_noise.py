@@ -69,6 +69,13 @@ class NoiseModel(NamedTuple):
         least = np.float32(_MIN_RELATIVE_VARIANCE * self.constant)
         return np.maximum(variance, least, out=variance)
 
+    def log_ratio(self, other, levels):
+        """Return the largest absolute logarithm of the ratio of the variances."""
+        levels = np.asarray(levels, dtype=np.float32)
+        return float(
+            np.abs(np.log(self.variance(levels) / other.variance(levels))).max()
+        )
+
 
 def guess_noise(image, valid=None):
     """Estimate the pixel noise before there is a model of the image.

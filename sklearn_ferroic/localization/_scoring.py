@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._columns import AMPLITUDE, SIGMA, STRETCH
+from ._columns import AMPLITUDE, STRETCH
 from ._gaussian import PRODUCT, slopes
 
 # Columns whose equations are solved at a time.
@@ -125,7 +125,7 @@ class Pixels:
         np.multiply(self.residual, self.weight, out=self.pull)
 
 
-def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=False):
+def scoring_steps(windows, state, active, pixels, *, measure=False):
     """Compute Fisher-scoring steps of columns.
 
     Parameters
@@ -138,8 +138,6 @@ def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=Fals
         The columns that are to step.
     pixels : Pixels
         What the image is beyond the model, and how much that counts.
-    width_scatter : float
-        Relative scatter of the sigma of columns that the border cuts.
     measure : bool, default=False
         Whether to measure the misfits.
 
@@ -171,14 +169,11 @@ def scoring_steps(windows, state, active, pixels, width_scatter, *, measure=Fals
             slope = slopes(table, windows.anchor[rows], windows.unit)
             slope = slope[:, : state.n_parameters]
             right = (slope @ gradient[block, :, None])[:, :, 0]
-            precision = np.where(
-                windows.whole[rows], 0, (width_scatter * windows.unit) ** -2.0
-            )
-            _pull_to_typical_shape(right, windows.unit, table, precision)
+            right += state.prior_gradient()[rows]
             if not fresh:
                 normal = slope @ information[block][:, PRODUCT]
                 normal = normal @ slope.transpose(0, 2, 1)
-                _stiffen(normal, windows.unit, precision)
+                np.einsum("nii->ni", normal)[:] += state.prior_precision[rows]
                 state.covariance[rows], state.std[rows] = _invert(normal)
             part = (state.covariance[rows] @ right[:, :, None])[:, :, 0]
             step[places[block]] = np.where(np.isfinite(part), part, 0)
@@ -285,20 +280,6 @@ def _hold_back(state, rows, square, shape, pull, limit):
         many = n_wild >= MIN_WILD
         share[many] = np.sqrt(share[many])
         pull[wild] *= share
-
-
-def _pull_to_typical_shape(gradient, unit, table, precision):
-    """Add what the typical shape tells of the columns that the border cuts."""
-    gradient[:, SIGMA] += precision * (unit - table[:, SIGMA])
-    for place in range(SIGMA + 1, gradient.shape[1]):
-        gradient[:, place] -= precision * unit**2 * table[:, place]
-
-
-def _stiffen(normal, unit, precision):
-    """Add how much the typical shape tells."""
-    normal[:, SIGMA, SIGMA] += precision
-    for place in range(SIGMA + 1, normal.shape[1]):
-        normal[:, place, place] += precision * unit**2
 
 
 def _invert(normal):

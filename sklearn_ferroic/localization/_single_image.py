@@ -8,7 +8,7 @@ from ._binning import binned_scale
 from ._calibration import calibrate
 from ._columns import AMPLITUDE, BACKGROUND, ColumnFit, on_image
 from ._error_modes import error_scale
-from ._locate import locate_columns
+from ._locate import locate_columns, search
 from ._scale import estimate_spacing
 from ._score import explained_variance, power_sums
 from ._tiles import not_twice
@@ -88,7 +88,7 @@ def calibrate_image(number, image, valid, **options):
         The noise.
     """
     _check_size(number, image, options["spacing"])
-    calibration = calibrate(image, valid, **options)
+    calibration = calibrate(image, valid, search=search, **options)
     if calibration is None:
         raise ValueError(_nothing_found(number))
     return calibration

@@ -8,7 +8,7 @@ from .._calibration import at_pixels, calibrate, filter_width, start_table
 from .._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, on_image
 from .._error_modes import error_scale
 from .._filters import blob_response
-from .._locate import approach, fit_found
+from .._locate import approach, fit_found, search
 from .._tiles import cut_tiles
 from .._windows import center_of_mass
 
@@ -51,7 +51,7 @@ def refine_columns(
         Noise of the image; None if its columns do not stand out.
     """
     scale = {"spacing": spacing, "width": width}
-    calibration = calibrate(image, valid, shape=shape, **scale)
+    calibration = calibrate(image, valid, shape=shape, search=search, **scale)
     options = {"calibration": calibration, "refine": refine, "shape": shape, **scale}
     table = np.full((len(positions), SIGMA + 2), np.nan)
     fit = ColumnFit(

@@ -1,0 +1,225 @@
+"""Prediction of columns by continuing the lattice of those that have been found.
+
+Columns off the image with tails that reach into it are predicted, and columns on it
+that overlap with brighter ones so much that neither they nor the residual show a peak.
+"""
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.spatial import cKDTree
+
+from ._columns import AMPLITUDE, COL, ROW, SIGMA
+
+# Tails of columns are negligible beyond this distance, in units of sigma: 1 % of the
+# amplitude.
+_TAIL_SIGMA = 3.0
+# Vectors of the lattice are looked for up to this length, in spacings: the second
+# nearest neighbours of a honeycomb.
+_MAX_VECTOR_SPACINGS = 1.8
+# A vector from one column to another is a vector of the lattice if it leads from at
+# least this share of the nearest columns to another one, within this distance
+# (spacings); that many columns are looked at, and the vector must stay on the image for
+# at least the minimum number of them.
+_MIN_OCCUPIED_SHARE = 0.65
+_MATCH_SPACINGS = 0.25
+_N_TESTED, _MIN_TESTED = 16, 4
+# Columns are hardly on the image up to this depth, in units of sigma.
+_HARDLY_INSIDE_SIGMA = 0.5
+# Tails of columns off the image matter above this width (spacings), with the next
+# column on the image up to a spacing away; a column this near to a predicted one is the
+# same (spacings).
+_MIN_WIDTH_SPACINGS, _KNOWN_SPACINGS = 0.18, 0.6
+# Places are free that are this far from all columns (spacings).
+_FREE_SPACINGS = 0.6
+# Predictions within this distance are those of the same column (spacings).
+_SAME_SPACINGS = 0.5
+
+
+def predict_outer_columns(table, shape, valid, spacing, width):
+    """Continue the lattice to columns whose centres lie off the image.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n, 5)
+        Amplitude, row, col, sigma, background of the columns, px.
+    shape : tuple of int
+        Shape of the image.
+    valid : ndarray of bool of that shape or None
+        Good pixels; all if None.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_outer, 2)
+        Predicted centres of columns off the good pixels, or hardly on them, with tails
+        on them, px.
+    heights : ndarray of shape (n_outer,)
+        Amplitudes of columns of the same kind.
+    """
+    depths = -_TAIL_SIGMA * width, _HARDLY_INSIDE_SIGMA * width
+    return _continue_lattice(table, _GoodArea(shape, valid), depths, spacing)
+
+
+def predict_inner_columns(table, shape, valid, spacing, width):
+    """Continue the lattice to places on the image without a column.
+
+    Parameters
+    ----------
+    table, shape, valid, spacing, width
+        As `predict_outer_columns` takes them.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_inner, 2)
+        Predicted centres on the good pixels, px.
+    heights : ndarray of shape (n_inner,)
+        Amplitudes of columns of the same kind.
+    """
+    depths = _HARDLY_INSIDE_SIGMA * width, np.inf
+    positions, heights = _continue_lattice(
+        table, _GoodArea(shape, valid), depths, spacing
+    )
+    if len(positions):
+        distance, _ = cKDTree(table[:, ROW : COL + 1]).query(positions)
+        is_free = distance > _FREE_SPACINGS * spacing
+        positions, heights = positions[is_free], heights[is_free]
+    return positions, heights
+
+
+def append_outer_columns(start, shape, valid, spacing, width):
+    """Append the columns off the image to those of a fit, where tails overlap.
+
+    Parameters
+    ----------
+    start : ColumnFit
+        The columns that have been found.
+    shape, valid, spacing, width
+        As `predict_outer_columns` takes them.
+
+    Returns
+    -------
+    start : ColumnFit
+        The same columns, and others after them. Columns found near predicted ones are
+        moved there, for slopes of columns off the image have maxima at the border.
+    outer : ndarray of bool of shape (n,) or None
+        Columns with predicted positions; None if there are none.
+    """
+    if width <= _MIN_WIDTH_SPACINGS * spacing:
+        return start, None
+    positions, heights = predict_outer_columns(
+        start.table, shape, valid, spacing, width
+    )
+    if not len(positions):
+        return start, None
+    distance, nearest = cKDTree(start.positions).query(positions)
+    is_known = distance < _KNOWN_SPACINGS * spacing
+    known, is_new = nearest[is_known], ~is_known
+    table = start.table.copy()
+    table[known, AMPLITUDE] = heights[is_known]
+    table[known, ROW : COL + 1] = positions[is_known]
+    extra = np.zeros((np.count_nonzero(is_new), table.shape[1]))
+    extra[:, AMPLITUDE], extra[:, SIGMA] = heights[is_new], width
+    extra[:, ROW : COL + 1] = positions[is_new]
+    outer = np.zeros(len(table) + len(extra), dtype=bool)
+    outer[known] = outer[len(table) :] = True
+    return start._replace(table=table).append(extra), outer
+
+
+def _continue_lattice(table, area, depths, spacing):
+    """Predict columns at a range of distances from the border of the good pixels.
+
+    A vector from one column to another nearby is applied to the latter, if it leads
+    from most of the columns around to others.
+    """
+    positions, heights = table[:, ROW : COL + 1], table[:, AMPLITUDE]
+    nothing = np.empty((0, 2)), np.empty(0)
+    if len(positions) <= _N_TESTED:
+        return nothing
+    is_inside = area.depth(positions) > 0
+    first, second = _vectors(positions, spacing)
+    # One step, from columns on the image.
+    places = 2 * positions[second] - positions[first]
+    depth = area.depth(places)
+    is_asked = is_inside[second] & (depth > depths[0]) & (depth < depths[1])
+    distance, _ = cKDTree(positions).query(
+        places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
+    )
+    # Places on the image that hold a column need no prediction.
+    is_asked[is_asked] = ~np.isfinite(distance) | (depths[0] < 0)
+    first, second, places = first[is_asked], second[is_asked], places[is_asked]
+    is_vector = _leads_to_columns(
+        positions, second, positions[second] - positions[first], area, spacing
+    )
+    first, places = first[is_vector], places[is_vector]
+    if not len(places):
+        return nothing
+    groups = _group(places, _SAME_SPACINGS * spacing)
+    size = np.bincount(groups)
+    means = [
+        np.bincount(groups, values) / size for values in (*places.T, heights[first])
+    ]
+    return np.stack(means[:2], axis=1), means[2]
+
+
+def _vectors(positions, spacing):
+    """Return the pairs of columns nearby, in both orders."""
+    pairs = cKDTree(positions).query_pairs(
+        _MAX_VECTOR_SPACINGS * spacing, output_type="ndarray"
+    )
+    pairs = pairs[np.lexsort(pairs.T[::-1])]
+    return np.concatenate([pairs, pairs[:, ::-1]]).T
+
+
+class _GoodArea:
+    """The area of the good pixels of an image."""
+
+    def __init__(self, shape, valid):
+        self.shape = np.array(shape)
+        self.inside = self.outside = None
+        if valid is not None:
+            self.inside = distance_transform_edt(valid)
+            self.outside = distance_transform_edt(~valid)
+
+    def depth(self, places):
+        """Return the distances of places from the border, negative outside, px."""
+        beyond = np.abs(places - (self.shape - 1) / 2) - self.shape / 2
+        depth = -beyond.max(axis=1)
+        off_image = np.hypot(*np.maximum(beyond, 0).T)
+        if self.inside is not None:
+            inside, outside = (
+                map_coordinates(distance, places.T, order=1, mode="nearest") - 0.5
+                for distance in (self.inside, self.outside)
+            )
+            depth = np.minimum(depth, np.where(inside > outside, inside, -outside))
+            off_image = np.hypot(off_image, np.maximum(outside, 0))
+        return np.where(depth > 0, depth, -off_image)
+
+
+def _leads_to_columns(positions, columns, vectors, area, spacing):
+    """Check which vectors lead from the columns around a column to others."""
+    tree = cKDTree(positions)
+    near_columns = np.unique(columns)
+    _, near = tree.query(positions[near_columns], k=_N_TESTED)
+    near = near[np.searchsorted(near_columns, columns)]
+    goal = positions[near] + vectors[:, None]
+    # Columns could have been found on good pixels only.
+    is_tested = area.depth(goal.reshape(-1, 2)).reshape(goal.shape[:2]) > 0
+    margin = _MATCH_SPACINGS * spacing
+    distance, _ = tree.query(goal, distance_upper_bound=margin)
+    n_tested = is_tested.sum(axis=1)
+    n_found = (np.isfinite(distance) & is_tested).sum(axis=1)
+    return (n_tested >= _MIN_TESTED) & (n_found >= _MIN_OCCUPIED_SHARE * n_tested)
+
+
+def _group(places, radius):
+    """Return a label for each place, the same for those within a radius of a first."""
+    tree = cKDTree(places)
+    groups = np.full(len(places), -1)
+    n_groups = 0
+    for place in range(len(places)):
+        if groups[place] < 0:
+            near = np.array(tree.query_ball_point(places[place], radius))
+            groups[near[groups[near] < 0]] = n_groups
+            n_groups += 1
+    return groups
