@@ -29,14 +29,13 @@ LAYERS = [
     "inspection",
 ]
 # Upward imports that are still to be removed: (importing module, imported layer).
-UPWARD = {("sites._quality.summary", "localization")}
+UPWARD = set()
 # Private modules of a lower layer that a module imports: a stage should use the public
 # objects of another, or a shared layer such as _lattice.
 PRIVATE_IMPORTS = {
     ("feature_extraction._continuation", "localization._filters"),
     ("feature_extraction._continuation", "localization._scale"),
     ("feature_extraction._continuation", "localization._vertex"),
-    ("feature_extraction._polarization", "localization._neighbors"),
     ("inspection._data.features", "decomposition._patch_rows"),
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),
@@ -47,7 +46,6 @@ PRIVATE_IMPORTS = {
     ("localization._images", "datasets._carriers"),
     ("metrics._pipeline_output", "localization._images_to_sites"),
     ("preprocessing._pooled_rotation", "feature_extraction._pooled_polarization"),
-    ("sites._quality.summary", "localization._local_lattice"),
 }
 MAX_LAYERS = 16
 MAX_CHILDREN = 12

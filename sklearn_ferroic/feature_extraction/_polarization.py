@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from .._angles import wrap_angle
-from ..localization._neighbors import cage_displacement
+from .._lattice.neighbors import cage_displacement
 from ._check_sites import check_sites
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
+from .._lattice.local_lattice import lattice_vectors
+from .._lattice.neighbors import Nearest
 from ._calibration import filter_width, image_unit
 from ._columns import AMPLITUDE
 from ._filters import blob_response
-from ._local_lattice import lattice_vectors
-from ._neighbors import Nearest
 from ._windows import render_columns
 
 # The columns located are closer than the spacing if their typical distance is below

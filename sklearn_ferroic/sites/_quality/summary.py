@@ -407,6 +407,6 @@ def _lattice_vectors(sites, rows):
     vectors = sites.lattice_vectors[rows]
     if np.isfinite(vectors).any() or len(rows) < 2:
         return vectors
-    from ...localization._local_lattice import lattice_vectors
+    from ..._lattice.local_lattice import lattice_vectors
 
     return lattice_vectors(sites.positions[rows], sites.sublattice[rows])

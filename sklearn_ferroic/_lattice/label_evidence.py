@@ -15,8 +15,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from ._brightness_levels import MAX_EVIDENCE, Tiles, brightness_levels
-from ._interfaces import have_same_levels
+from .brightness_levels import MAX_EVIDENCE, Tiles, brightness_levels
+from .crystal_interfaces import have_same_levels
 
 # Log-likelihood ratio of one full bond: one nearest neighbour in eight or so has the
 # same label where a label is in doubt at all.

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._forest import accumulate, spanning_forest
-from ._neighbors import sublattice_members
+from .neighbors import sublattice_members
+from .spanning_forest import accumulate, spanning_forest
 
 # A step to a neighbour is a lattice vector if it misses by less than this share.
 _STEP_TOLERANCE = 0.25

@@ -13,8 +13,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from ._coloring import is_voiced
-from ._forest import accumulate, spanning_forest
+from .spanning_forest import accumulate, spanning_forest
+from .two_coloring import is_voiced
 
 # Bonds tell a relation if this share of them agree: that crystals are one, from so
 # many bonds; that brightness is wrong, by so many as the root of the smaller crystal's

@@ -20,17 +20,17 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
-from ._brightness_levels import Tiles
-from ._coloring import clean_colors, color_in_two
-from ._continuity import continuity
-from ._interfaces import carry_names, join_crystals, opposed_contacts
-from ._label_evidence import (
+from .brightness_levels import Tiles
+from .crystal_interfaces import carry_names, join_crystals, opposed_contacts
+from .label_evidence import (
     clear_levels,
     contradicted,
     doubtful_labels,
     exchange_by_brightness,
 )
-from ._neighbors import Nearest, cage_displacement
+from .neighbors import Nearest, cage_displacement
+from .row_continuity import continuity
+from .two_coloring import clean_colors, color_in_two
 
 # Neighbours stand within this many nearest-neighbour spacings, and their bonds count
 # by how near they come to one spacing.

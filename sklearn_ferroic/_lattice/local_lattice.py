@@ -8,8 +8,8 @@ to one choice of vectors, and one convention is set for each connected crystal.
 
 import numpy as np
 
-from ._forest import accumulate, spanning_forest
-from ._neighbors import Nearest, sublattice_members
+from .neighbors import Nearest, sublattice_members
+from .spanning_forest import accumulate, spanning_forest
 
 # Two steps span a cell if the sine of their angle exceeds this.
 _MIN_SINE = 0.5
