@@ -1,7 +1,7 @@
-"""Local brightness levels of two sublattices, and how clearly a column has either.
+"""Local brightness levels of two sublattices, and the evidence of each column for them.
 
 The image is divided into square tiles. Around each tile, a window of three by three
-tiles is described by two levels of log brightness on a common plane, which stands for
+tiles is described by two levels of log brightness on a common plane, which describes
 thickness and tilt. The levels are those of given labels, or of the two brightness
 classes into which the window divides best.
 """
@@ -103,7 +103,7 @@ class Levels(NamedTuple):
     scatter : ndarray of shape (n_windows,)
         Standard deviation within the levels.
     middle : ndarray of shape (n_windows, 2)
-        Where the plane has the mean of the levels, in units of the tile side.
+        Position where the plane has the mean of the levels, in units of the tile side.
     """
 
     tiles: np.ndarray
@@ -182,10 +182,10 @@ def brightness_levels(tiles, which, log_brightness, upper=None):
         n_rounds = _N_CLASS_ROUNDS
     else:
         is_upper, n_rounds = upper[members].astype(float), 1
-    for turn in range(n_rounds):
+    for round_ in range(n_rounds):
         classes = np.stack([is_upper, 1 - is_upper], axis=2)
         fitted = _least_squares(classes, place, value, used)
-        if turn == n_rounds - 1:
+        if round_ == n_rounds - 1:
             break
         above = value - np.einsum("wmk,wk->wm", place, fitted[:, 2:])
         is_upper = (above > fitted[:, :2].mean(axis=1)[:, None]).astype(float)
@@ -203,7 +203,7 @@ def brightness_levels(tiles, which, log_brightness, upper=None):
 
 
 def _least_squares(classes, place, value, used):
-    """Fit class means and slopes in each window; a ridge holds what is undetermined."""
+    """Fit class means and slopes in each window, with a small ridge penalty."""
     design = np.concatenate([classes, place], axis=2)
     weighted = (design * used[:, :, None]).transpose(0, 2, 1)
     normal = weighted @ design + 1e-6 * np.eye(design.shape[2])

@@ -1,9 +1,9 @@
-"""Where crystals meet whose brightness tells other names than the bonds between them.
+"""Interfaces of crystals where brightness and bonds imply different labels.
 
-If other columns stand on the other side, an interface has exchanged the order of
-brightness, and the names are carried across it; so they are where one order fades into
-the other. If the same columns stand there from one to the next, only exchanged, as at
-an antiphase boundary, each crystal keeps the names of its brightness.
+If the columns on both sides differ, the order of brightness changes at the interface,
+and labels follow the bonds across it; likewise if one order fades into the other. If
+the columns are the same on both sides but exchanged, as at an antiphase boundary, the
+labels of each crystal follow its brightness.
 """
 
 from typing import NamedTuple
@@ -14,31 +14,32 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from .spanning_forest import accumulate, spanning_forest
-from .two_coloring import is_voiced
+from .two_coloring import is_decisive
 
-# Bonds tell a relation if this share of them agree: that crystals are one, from so
-# many bonds; that brightness is wrong, by so many as the root of the smaller crystal's
-# size within these limits.
+# Bonds determine the relation of two crystals if this share of them agree. Crystals are
+# joined from this many bonds; bonds override brightness from a number that is the root
+# of the smaller crystal's size within these limits.
 _AGREEMENT = 0.75
 _MIN_CONTACT = 1.5
 _CONTACT = (5, 8)
-# Columns within so many spacings of a contact are compared, so many of each kind.
-_BESIDE = 6.0
+# Columns within this many spacings of a contact are compared, if there are at least
+# this many of each kind.
+_COMPARED_SPACINGS = 6.0
 _MIN_COMPARED = 4
-# They are the same if their log brightness differs by less than this, by less than this
-# share of the contrast, give or take so many standard errors.
+# They are equal if their log brightness differs by less than this, by less than this
+# share of the contrast, plus this many standard errors.
 _SAME = 0.12
 _SAME_SHARE = 0.25
 _SAME_ERRORS = 2.0
-# Brightness fades at a contact if columns within so many spacings of it have less than
-# this share of the contrast.
+# Brightness fades at a contact if columns within this many spacings of it have less
+# than this share of the contrast.
 _AT_CONTACT = 1.0
 _FADED = 0.5
-# Columns off by more than this share of the contrast have the other label's level.
+# Columns that deviate by more than this share of the contrast have the other level.
 _WRONG_LABEL = 0.75
 # Rows within this many spacings of a contact can be labelled wrongly.
 _BEHIND_CONTACT = 2.0
-# Deviations weigh less beyond so many times what is typical.
+# Deviations beyond this many times the typical one are downweighted.
 _OUTLYING = 2.0
 _N_ROUNDS = 4
 
@@ -49,9 +50,9 @@ class Contact(NamedTuple):
     Parameters
     ----------
     crystals : ndarray of int of shape (2,)
-        Which crystals.
+        The two crystals.
     bonds : ndarray of int of shape (n_bonds, 2)
-        Columns of the one and of the other.
+        Columns of the first and of the second.
     """
 
     crystals: np.ndarray
@@ -59,7 +60,7 @@ class Contact(NamedTuple):
 
 
 def join_crystals(coloring, pairs, weight):
-    """Make one of crystals whose names agree over the bonds between them.
+    """Join crystals whose labels agree with the bonds between them.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def join_crystals(coloring, pairs, weight):
     pairs : ndarray of shape (n_pairs, 2)
         Bonds between columns.
     weight : ndarray of shape (n_pairs,)
-        How surely they join nearest neighbours.
+        Weight of each bond, about 1 for nearest neighbours.
 
     Returns
     -------
@@ -89,17 +90,17 @@ def join_crystals(coloring, pairs, weight):
 
 
 def opposed_contacts(coloring, pairs, weight):
-    """Find where bonds are sure of a relation that brightness contradicts.
+    """Return contacts where bonds clearly contradict the brightness.
 
     Parameters
     ----------
     coloring, pairs, weight
-        As `join_crystals` takes them.
+        As in `join_crystals`.
 
     Returns
     -------
     contacts : list of Contact
-        Where.
+        The contacts.
     """
     contacts, amount, alike = _contacts(coloring, pairs, weight)
     size = np.bincount(coloring.crystal)
@@ -109,12 +110,12 @@ def opposed_contacts(coloring, pairs, weight):
 
 
 def _contacts(coloring, pairs, weight):
-    """List where voiced crystals touch; weight of all and of like-named bonds."""
-    voiced = is_voiced(np.bincount(coloring.crystal), coloring.favor)
-    if np.count_nonzero(voiced) < 2:
+    """Return contacts of crystals, with the weight of all and of equal-label bonds."""
+    decisive = is_decisive(np.bincount(coloring.crystal), coloring.favor)
+    if np.count_nonzero(decisive) < 2:
         return [], np.zeros(0), np.zeros(0)
     crystals = coloring.crystal[pairs]
-    across = (crystals[:, 0] != crystals[:, 1]) & voiced[crystals].all(axis=1)
+    across = (crystals[:, 0] != crystals[:, 1]) & decisive[crystals].all(axis=1)
     bonds, crystals, weight = pairs[across], crystals[across], weight[across]
     order = crystals.argsort(axis=1)
     bonds = np.take_along_axis(bonds, order, axis=1)
@@ -130,15 +131,15 @@ def _contacts(coloring, pairs, weight):
     return list(map(Contact, crystals, parts)), amount, alike
 
 
-def carry_names(coloring, contacts, positions, log_brightness, spacing):
-    """Give crystals that differ in more than the names those that the bonds tell.
+def extend_labels(coloring, contacts, positions, log_brightness, spacing):
+    """Extend labels across contacts along the bonds, unless columns are exchanged.
 
     Parameters
     ----------
     coloring : Coloring
         The crystals.
     contacts : list of Contact
-        Where bonds are sure of a relation that brightness contradicts.
+        Contacts where bonds clearly contradict the brightness.
     positions : ndarray of shape (n, 2)
         Columns, px.
     log_brightness : ndarray of shape (n,)
@@ -149,16 +150,18 @@ def carry_names(coloring, contacts, positions, log_brightness, spacing):
     Returns
     -------
     coloring : Coloring
-        Crystals whose names hang together as one.
+        Crystals, joined where labels extend across a contact.
     """
-    reach, links = _BESIDE * spacing, []
+    reach, links = _COMPARED_SPACINGS * spacing, []
     for contact in contacts:
-        beside = [
-            _beside(positions, np.flatnonzero(coloring.crystal == crystal), ends, reach)
+        sides = [
+            _columns_near(
+                positions, np.flatnonzero(coloring.crystal == crystal), ends, reach
+            )
             for crystal, ends in zip(contact.crystals, contact.bonds.T, strict=True)
         ]
-        near, depth = map(np.concatenate, zip(*beside, strict=True))
-        side = np.repeat([0, 2], [len(own) for own, _ in beside])
+        near, depth = map(np.concatenate, zip(*sides, strict=True))
+        side = np.repeat([0, 2], [len(own) for own, _ in sides])
         kind = side + (coloring.sign[near] < 0)
         places = positions[near] / spacing
         if not _are_exchanged(kind, places, depth / spacing, log_brightness[near]):
@@ -166,18 +169,18 @@ def carry_names(coloring, contacts, positions, log_brightness, spacing):
     n_crystals = len(coloring.favor)
     forest = spanning_forest(n_crystals, np.reshape(links, (-1, 2)).astype(np.intp))
     step = np.where(forest.parent == np.arange(n_crystals), 1, -1)
-    turn = accumulate(forest.parent, step, np.multiply)
-    favor = np.bincount(forest.part, coloring.favor * turn)
-    turn = turn * np.where(favor < 0, -1, 1)[forest.part]
+    sign = accumulate(forest.parent, step, np.multiply)
+    favor = np.bincount(forest.part, coloring.favor * sign)
+    sign = sign * np.where(favor < 0, -1, 1)[forest.part]
     return coloring._replace(
-        sign=coloring.sign * turn[coloring.crystal],
+        sign=coloring.sign * sign[coloring.crystal],
         crystal=forest.part[coloring.crystal],
         favor=np.abs(favor),
     )
 
 
-def _beside(positions, own, ends, reach):
-    """Columns of a crystal near its ends of a contact, and how near."""
+def _columns_near(positions, own, ends, reach):
+    """Return the columns of a crystal near a contact, and their distances."""
     distance, _ = cKDTree(positions[ends]).query(
         positions[own], distance_upper_bound=reach
     )
@@ -186,14 +189,14 @@ def _beside(positions, own, ends, reach):
 
 
 def _are_exchanged(kind, places, depth, log_brightness):
-    """Tell whether two crystals have the same bright and the same dim columns.
+    """Return whether two crystals have the same bright and the same dim columns.
 
-    Of kinds 0 to 3, the first two are the one crystal's, bright and dim. Brightness
-    may rise or fall steadily over both, as thickness does.
+    Kinds 0 and 1 are the bright and dim columns of the first crystal, 2 and 3 those of
+    the second. Brightness may have a common gradient, due to the thickness.
     """
     count = np.bincount(kind, minlength=4)
     if count.min() < _MIN_COMPARED:
-        # So few tell nothing: the bonds do.
+        # Too few for a comparison: the bonds decide.
         return False
     # Rows at a fault may be labelled wrongly: compare the columns behind them.
     behind = depth > _BEHIND_CONTACT
@@ -204,8 +207,8 @@ def _are_exchanged(kind, places, depth, log_brightness):
     )
     off = log_brightness - _design(kind, places, places.mean(axis=0)) @ level
     contrast = np.array([level[0] - level[1], level[2] - level[3]])
-    # Bright columns fall short at a contact where brightness fades, dim ones exceed.
-    # Wrong labels do so by the whole contrast.
+    # Where brightness fades at a contact, bright columns are dimmer, dim ones brighter.
+    # Wrong labels deviate by the whole contrast.
     excess = np.where(kind % 2, off, -off)[depth < _AT_CONTACT] / contrast.mean()
     excess = excess[excess < _WRONG_LABEL]
     if excess.size and 2 * excess.mean() > 1 - _FADED:
@@ -232,9 +235,9 @@ def have_same_levels(kind, places, log_brightness):
     Returns
     -------
     same : bool
-        Whether levels agree within their errors and a quarter of the contrast. Of a
-        kind that one set has too few columns of, nothing is known; with none in
-        common, False.
+        Whether levels agree within their errors and a quarter of the contrast. Kinds
+        with too few columns in one set are ignored; without common kinds,
+        False.
     """
     count = np.bincount(kind, minlength=4)
     few = min(_MIN_COMPARED, max(count[:2].max(), 1))
@@ -246,7 +249,7 @@ def have_same_levels(kind, places, log_brightness):
     across = np.zeros((len(common), 6))
     across[range(len(common)), common] = 1
     across[range(len(common)), common + 2] = -1
-    # Each kind counts by its columns in the first set: a few are outliers of the other.
+    # Kinds are weighted by their columns in the first set: few are outliers.
     share = count[common] / count[common].sum()
     error = np.sqrt(share @ np.diagonal(across @ covariance @ across.T))
     limit = min(_SAME, _SAME_SHARE * (level[2] - level[3]))

@@ -1,11 +1,11 @@
 """Evidence of brightness and of bonds for sublattice labels, column by column.
 
-Both are log-likelihood ratios. Bonds say that nearest neighbours have different labels;
-this is wrong at planar faults and substitutions. Brightness says which of two local
-levels a column has; this is wrong where composition changes. Labels that the
-alternation along bonds arrived at are exchanged for those of brightness where levels
-are clear and the sum of both is in favour, group by group: a row of columns at a planar
-fault, a slab between two faults, a single substituted column.
+Both are log-likelihood ratios. Bonds imply that nearest neighbours have different
+labels, which is wrong at planar faults and substitutions. Brightness implies one of two
+local levels, which is wrong where the composition changes. Labels from the alternation
+along bonds are replaced by those of the brightness where levels are clear and the sum
+of both supports it, for each group of columns: a row at a planar fault, a slab between
+two faults, a single substituted column.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from .crystal_interfaces import have_same_levels
 # same label where a label is in doubt at all.
 BOND_EVIDENCE = 2.0
 # Brightness contradicts a label if a column differs from its neighbours by less than
-# this share of the typical difference. Half is left of it beside a planar fault.
+# this share of the typical difference. Next to a planar fault, half of it remains.
 _CONTRADICTION = 0.35
 # Neighbours of different label outnumber equal ones by this share at least where two
 # brightness classes are sublattices. Chance makes it 0.5; two adjacent rows of A for
@@ -42,7 +42,7 @@ _LARGE_GROUP = 30
 # these have more second neighbours there than the columns of a row.
 _MAX_PATCH_SHARE = 0.3
 _ROW_NEIGHBORS = 2.05
-# The same is seen from outside: of the second neighbours that keep the old label, this
+# The same condition from outside: of the second neighbours that keep the label, this
 # share at least has clearly the other level.
 _MIN_CONFIRMED = 0.3
 # Groups smaller than this, which would gain less than this per column if all had four
@@ -71,12 +71,12 @@ def contradicted(contrast, typical):
     contrast : ndarray of shape (n,)
         Log brightness less that of the neighbours, times −1 for the dimmer label.
     typical : ndarray of shape (n,)
-        Median of the region around.
+        Median contrast of the region.
 
     Returns
     -------
     contradicted : ndarray of bool of shape (n,)
-        Where brightness has to be looked at.
+        Columns whose brightness must be examined.
     """
     return contrast < _CONTRADICTION * typical
 
@@ -119,7 +119,7 @@ def clear_levels(tiles, which, log_brightness, pairs):
     Returns
     -------
     levels : ClearLevels
-        Evidence, and where it is clear.
+        Evidence, and the columns where it is clear.
     """
     levels = brightness_levels(tiles, which, log_brightness)
     evidence, window = levels.evidence(tiles, log_brightness)
@@ -186,7 +186,7 @@ def exchange_by_brightness(
 
 
 def _gains(group, sign, evidence, ratio, bonds, weight, near):
-    """Compute what exchanging the labels of each group gains; 0 for implausible ones.
+    """Compute the gain of exchanging the labels of each group; 0 if implausible.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def _gains(group, sign, evidence, ratio, bonds, weight, near):
     own = group[members]
     size = np.bincount(own)
     brightness = np.bincount(own, np.abs(evidence[members]))
-    # Bonds inside a group stay as they are.
+    # Bonds inside a group do not change.
     like = BOND_EVIDENCE * weight * sign[bonds].prod(axis=1)
     alternation = _sum_at_boundaries(group, n_groups, bonds, like, like)
     gain = brightness + alternation

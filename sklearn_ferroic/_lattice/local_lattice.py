@@ -1,9 +1,9 @@
-"""The lattice as it is around each column: no order beyond the neighbours is assumed.
+"""Local lattice of each column, without the assumption of long-range order.
 
 Each column's cell is the least-squares fit of a lattice to the neighbours of its own
-sublattice one cell around it. Neighbouring columns may describe the same lattice by
-different cells; along the paths of best agreement through the crystal all are brought
-to one choice of vectors, and one convention is set for each connected crystal.
+sublattice within one cell. Neighbouring columns may describe the same lattice by
+different cells: all are transformed to the same choice of vectors along the paths of
+best agreement, and one convention is applied to each connected crystal.
 """
 
 import numpy as np
@@ -13,21 +13,21 @@ from .spanning_forest import accumulate, spanning_forest
 
 # Two steps span a cell if the sine of their angle exceeds this.
 _MIN_SINE = 0.5
-# A neighbour is on the lattice if it misses its place by less than this share of the
-# shorter vector; the fit holds if it misses by less than that in the mean.
+# A neighbour is on the lattice if it deviates by less than this share of the shorter
+# vector; the fit is valid if the mean deviation is less than the second share.
 _STEP_TOLERANCE = 0.25
 _MAX_MISFIT = 0.15
-# A place and two vectors need three columns; a fourth shows that they fit.
+# An origin and two vectors need three columns; a fourth tests the fit.
 _MIN_COLUMNS = 4
-# So many of the columns within so many spacings are neighbours in the crystal, and
-# describe the same lattice if their cells differ by less than this share.
+# Number of neighbours in the crystal, their maximum distance in spacings, and the
+# largest relative difference of cells that describe the same lattice.
 _N_BONDS = 6
 _BOND_REACH = 2
 _CELL_TOLERANCE = 0.25
-# Fewer cells that agree are no crystal.
+# Fewer cells in agreement are not a crystal.
 _MIN_CELLS = 4
 _N_REDUCTIONS = 8
-# Of vectors that are equally long to this degree the direction decides.
+# Vectors whose lengths have a ratio below this are chosen by their direction.
 _EQUAL_LENGTH = 1.1
 
 
@@ -41,17 +41,17 @@ def lattice_vectors(positions, sublattice, members=None, nearest=None):
     sublattice : ndarray of shape (n,)
         Their sublattices.
     members : dict, default=None
-        What sublattice_members makes of both, if it is known.
+        Result of `sublattice_members` for both, if known.
     nearest : Nearest, default=None
-        That of all columns, if it is known.
+        Neighbours of all columns, if known.
 
     Returns
     -------
     vectors : ndarray of shape (n, 2, 2)
         Vectors a and b in the rows, ``(row, col)`` in px; NaN without enough
         neighbours of the same sublattice on one lattice. Of the shortest vectors
-        of its crystal, a is the nearest to +col in the mean over the crystal; b is
-        turned from a towards +row, by as near to 90° as can be, 120° before 60°.
+        of its crystal, a is the nearest to +col on average over the crystal; b is
+        rotated from a towards +row by an angle close to 90°, rather 120° than 60°.
     """
     cells = np.full((len(positions), 2, 2), np.nan)
     for own, alike in (members or sublattice_members(positions, sublattice)).values():
@@ -66,9 +66,9 @@ def lattice_vectors(positions, sublattice, members=None, nearest=None):
 
 
 def _fit_cells(nearest):
-    """Fit a cell, as it comes, to the neighbours of each column."""
+    """Fit a cell, in any setting, to the neighbours of each column."""
     n, near = len(nearest.positions), nearest.index.T
-    # Rows and columns apart, neighbour by neighbour: long arrays are fast.
+    # Separate arrays for rows and columns, neighbour by neighbour, for speed.
     row, col = nearest.positions.T.copy()
     row, col = row[near] - row, col[near] - col
     cell = _shortest_cells(row, col, near == np.arange(n))
@@ -78,7 +78,7 @@ def _fit_cells(nearest):
 
 
 def _shortest_cells(row, col, own):
-    """Find the shortest step and the shortest across it, b turned towards +row."""
+    """Return the shortest step a and the shortest b that is not parallel to it."""
     here = np.arange(row.shape[1])
     squared = row**2 + col**2
     squared[own | (squared == 0)] = np.inf
@@ -88,26 +88,26 @@ def _shortest_cells(row, col, own):
     oblique = cross**2 > _MIN_SINE**2 * (row**2 + col**2) * (a_row**2 + a_col**2)
     squared[~oblique] = np.inf
     nearest = squared.argmin(axis=0)
-    # No step across: the cell has no area and what follows gives NaN.
+    # Without such a step the area is zero and the result NaN.
     side = np.where(oblique.any(axis=0), np.sign(cross[nearest, here]), 0)
     return a_row, a_col, side * row[nearest, here], side * col[nearest, here]
 
 
 def _refine_cells(row, col, a_row, a_col, b_row, b_col):
-    """Least squares of a place and two vectors to the steps one cell around."""
+    """Fit an origin and two vectors to the steps within one cell by least squares."""
     with np.errstate(invalid="ignore", divide="ignore"):
         area = a_col * b_row - a_row * b_col
         i = (b_row * col - b_col * row) / area
         j = (a_col * row - a_row * col) / area
         shorter = np.minimum(a_row**2 + a_col**2, b_row**2 + b_col**2)
         off_i, off_j = i - np.rint(i), j - np.rint(j)
-        miss = (off_i * a_row + off_j * b_row) ** 2
-        miss += (off_i * a_col + off_j * b_col) ** 2
+        squared = (off_i * a_row + off_j * b_row) ** 2
+        squared += (off_i * a_col + off_j * b_col) ** 2
         used = (np.abs(i) < 1.5) & (np.abs(j) < 1.5)
-        used &= miss < _STEP_TOLERANCE**2 * shorter
+        used &= squared < _STEP_TOLERANCE**2 * shorter
         count = used.sum(axis=0)
         i, j = np.where(used, np.rint(i), 0), np.where(used, np.rint(j), 0)
-        # Centred on their means, so that the place drops out of the equations.
+        # Centred on their means, so that the origin drops out of the equations.
         from_i = np.where(used, i - i.sum(axis=0) / count, 0)
         from_j = np.where(used, j - j.sum(axis=0) / count, 0)
         ii, ij, jj = _dot(from_i, i), _dot(from_i, j), _dot(from_j, j)
@@ -132,7 +132,7 @@ def _dot(first, second):
 
 
 def _agree(nearest, cells):
-    """Bring the cells of each connected crystal to one choice of vectors."""
+    """Transform the cells of each connected crystal to the same choice of vectors."""
     n = len(cells)
     pairs = np.empty((0, 2), dtype=np.intp)
     if n > 1:
@@ -144,7 +144,7 @@ def _agree(nearest, cells):
     same = (mismatch < _CELL_TOLERANCE) & (_determinant(whole) == 1)
     pairs, mismatch = pairs[same], mismatch[same]
     forest = spanning_forest(n, pairs, mismatch + 1e-6)
-    # From the cell of each column to its parent's.
+    # Transformation from the cell of each column to that of its parent.
     back = np.rint(cells[forest.parent] @ inverse)
     cells = accumulate(forest.parent, back, np.matmul) @ cells
     size = np.bincount(forest.part)
@@ -162,7 +162,7 @@ def _agree(nearest, cells):
 
 
 def _reduce(cells):
-    """Gauss's reduction to the shortest vectors, the shorter one first."""
+    """Reduce cells to the shortest vectors by Gauss's algorithm, shorter one first."""
     for _ in range(_N_REDUCTIONS):
         a, b = cells[:, 0], cells[:, 1]
         swap = (a**2).sum(axis=1) > (b**2).sum(axis=1)
@@ -185,7 +185,7 @@ def _conventional(cells):
     cosine = (vectors @ a[:, :, None])[..., 0] / length
     cosine /= np.sqrt((a**2).sum(axis=1))[:, None]
     spans = short & (_cross(a[:, None], vectors) > 0.5 * area)
-    # A little towards the obtuse: 120° before 60°.
+    # A small offset, so that 120° is preferred to 60°.
     b = _take(vectors, np.where(spans, np.abs(cosine + 0.05), np.inf).argmin(axis=1))
     return np.stack([a, b], axis=1)
 
@@ -195,7 +195,7 @@ def _take(vectors, which):
 
 
 def _cross(a, b):
-    """Area that a and b span, positive if b is turned from a towards +row."""
+    """Return the area of a and b, positive if b is rotated from a towards +row."""
     return a[..., 1] * b[..., 0] - a[..., 0] * b[..., 1]
 
 

@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 # choice of k columns would be arbitrary.
 _CAGE_REACH = 1.5
 _MIN_NEXT = 1.2
-# The k columns surround the central one: no angle between successive ones is wider.
+# The k columns surround the central one if no angle between successive ones is wider.
 _WIDEST_GAP = np.deg2rad(150)
 # Opposite corners of shells of four and six have the same centre, wherever the central
 # column is, to within this share of the distance.
@@ -27,40 +27,40 @@ _N_SAMPLED = 2000
 
 
 class Nearest:
-    """Columns and the nearest ones of each, looked up once for all who ask.
+    """Nearest neighbours of each column, searched once.
 
     Parameters
     ----------
     positions : ndarray of shape (n, 2)
-        Columns, two at least.
+        Columns, at least two.
     """
 
     def __init__(self, positions):
         self.positions = positions
-        n_asked = min(_MOST_NEIGHBORS + 1, len(positions))
-        # Columns stand evenly: a tree that is built fast is searched as fast.
+        n_neighbors = min(_MOST_NEIGHBORS + 1, len(positions))
+        # Columns are evenly spaced: an unbalanced tree is as fast to search.
         self.tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
-        # Each column itself included.
+        # Including each column itself.
         self.distance, self.index = self.tree.query(
-            positions, k=[*range(1, n_asked + 1)]
+            positions, k=[*range(1, n_neighbors + 1)]
         )
 
     def typical_distance(self):
-        """Median distance of columns to their nearest ones, px."""
+        """Return the median distance of nearest neighbours, px."""
         step = max(1, len(self.positions) // _N_SAMPLED)
         return float(np.median(self.distance[::step, 1]))
 
     def pairs(self, radius, n_nearest=_MOST_NEIGHBORS):
-        """List the pairs of columns within a radius, of each column the nearest few.
+        """Return the pairs of neighbours within a radius.
 
-        Unlike :func:`neighbor_pairs` it stays linear where columns crowd.
+        Unlike :func:`neighbor_pairs` the effort is linear for dense columns, too.
 
         Parameters
         ----------
         radius : float
             Largest distance, px.
         n_nearest : int
-            How many of the nearest columns pair with each, at most 8.
+            Number of nearest columns that are paired with each, at most 8.
 
         Returns
         -------
@@ -76,7 +76,7 @@ class Nearest:
             & (near != np.arange(n)[:, None])
         )
         second = near[first, place]
-        # Either end may count the other among its nearest: sort out the doubles.
+        # A pair can be found from either end: remove duplicates.
         key = np.sort(np.minimum(first, second) * n + np.maximum(first, second))
         key = key[np.diff(key, prepend=-1) > 0]
         first, second = np.divmod(key, n)
@@ -86,7 +86,7 @@ class Nearest:
 
 
 def sublattice_members(positions, sublattice, nearest=None):
-    """Part the columns by sublattice.
+    """Return the columns of each sublattice with their neighbours.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def sublattice_members(positions, sublattice, nearest=None):
     sublattice : ndarray of shape (n,)
         Their sublattices.
     nearest : Nearest, default=None
-        That of all columns, if it is known.
+        Neighbours of all columns, if known.
 
     Returns
     -------
     members : dict of tuple
-        Of each label with two columns at least: their indices and their Nearest.
+        For each label with at least two columns: their indices and their Nearest.
     """
     members = {}
     for label in np.unique(sublattice):
@@ -112,7 +112,7 @@ def sublattice_members(positions, sublattice, nearest=None):
 
 
 def neighbor_pairs(positions, radius):
-    """List all pairs of columns within a radius.
+    """Return all pairs of columns within a radius.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def neighbor_pairs(positions, radius):
     n = len(positions)
     tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
     pairs = tree.query_pairs(radius, output_type="ndarray")
-    # The tree's order is its own business: sort for the same result everywhere.
+    # Sort, because the order of the tree is not defined.
     first, second = np.divmod(np.sort(pairs[:, 0] * n + pairs[:, 1]), n)
     row, col = positions.T
     distance = np.hypot(row[first] - row[second], col[first] - col[second])

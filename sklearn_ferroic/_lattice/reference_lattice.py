@@ -1,4 +1,4 @@
-"""The ideal lattice behind the columns of one sublattice."""
+"""Reference lattice: the ideal lattice of the columns of one sublattice."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -6,11 +6,11 @@ from scipy.spatial import cKDTree
 from .neighbors import sublattice_members
 from .spanning_forest import accumulate, spanning_forest
 
-# A step to a neighbour is a lattice vector if it misses by less than this share.
+# A step to a neighbour is a lattice vector if it deviates by less than this share.
 _STEP_TOLERANCE = 0.25
-# Vectors that are more nearly parallel than that span no lattice.
+# Vectors with a smaller sine of their angle span no lattice.
 _MIN_SINE = 0.3
-# Steps that tell the most frequent ones, and the number whose neighbours are counted.
+# Number of steps among which the most frequent are found, and of candidates.
 _N_SAMPLED = 600
 _N_COUNTED = 150
 _N_ROBUST_ROUNDS = 12
@@ -20,21 +20,21 @@ _MIN_COLUMNS = 6
 
 
 def lattice_positions(positions, sublattice, members=None):
-    """Compute where the ideal, undistorted lattice puts each column.
+    """Compute the position of each column in the ideal, undistorted lattice.
 
     Parameters
     ----------
     positions : ndarray of shape (n, 2)
         Columns of one image, px.
     sublattice : ndarray of shape (n,)
-        Their sublattices; each gets a lattice of its own.
+        Their sublattices; each has its own lattice.
     members : dict, default=None
-        What sublattice_members makes of both, if it is known.
+        Result of `sublattice_members` for both, if known.
 
     Returns
     -------
     ideal : ndarray of shape (n, 2)
-        Nearest ideal positions, px; NaN where a column has no place on it.
+        Ideal positions, px; NaN for columns without a position in the lattice.
     """
     ideal = np.full((len(positions), 2), np.nan)
     for own, nearest in (members or sublattice_members(positions, sublattice)).values():
@@ -56,7 +56,7 @@ def _fit_lattice(nearest):
     if fitted is None:
         return ideal
     ideal[indexed] = fitted[0] + index[indexed] @ fitted[1:]
-    # Islands that the walk did not reach find their place on the lattice itself.
+    # Columns in other components are indexed by the fitted lattice.
     rest = ~indexed
     if rest.any():
         places = (positions[rest] - fitted[0]) @ np.linalg.inv(fitted[1:])
@@ -67,7 +67,7 @@ def _fit_lattice(nearest):
 
 
 def _basis_and_steps(nearest):
-    """Two shortest lattice vectors, and integer steps between neighbours."""
+    """Return two shortest lattice vectors, and integer steps between neighbours."""
     positions = nearest.positions
     pairs, _ = nearest.pairs(1.8 * nearest.typical_distance())
     if len(pairs) < _MIN_COLUMNS:
@@ -77,7 +77,7 @@ def _basis_and_steps(nearest):
     basis = _shortest_basis(step)
     if basis is None:
         return None, None, None
-    # Once more with the mean of all steps that are the first guess's.
+    # Refine twice with the median of the steps that match.
     for _ in range(2):
         if abs(np.linalg.det(basis)) < _MIN_SINE * np.prod(np.hypot(*basis.T)):
             return None, None, None
@@ -99,38 +99,40 @@ def _basis_and_steps(nearest):
 
 
 def _shortest_basis(step):
-    """Most frequent short step, and the next one that is not parallel to it."""
+    """Return the most frequent short step, and the next that is not parallel to it."""
     half = np.where((step[:, :1] < 0) | ((step[:, :1] == 0) & (step[:, 1:] < 0)), -1, 1)
     step = step * half
     length = np.hypot(*step.T)
     scale = np.median(length)
-    # Steps of one kind crowd: count the neighbours of each one, on both half planes.
-    # Drawn at random: every so many steps could be all of one kind.
+    # Equal steps form clusters: count the neighbours of each one, in both half planes.
+    # A random sample, because every k-th step could be of the same kind.
     if len(step) > _N_SAMPLED:
         step = np.random.default_rng(0).choice(step, _N_SAMPLED, replace=False)
     sample, both = step[:_N_COUNTED], np.concatenate([step, -step])
-    crowd = cKDTree(both).query_ball_point(sample, 0.15 * scale, return_length=True)
-    merit = np.where(crowd > 0.3 * crowd.max(), 1 / np.hypot(*sample.T), 0)
-    # Among equally short kinds take the centre of the crowd.
-    first = _crowd_center(both, sample[np.argmax(merit * crowd**0.25)], 0.15 * scale)
+    density = cKDTree(both).query_ball_point(sample, 0.15 * scale, return_length=True)
+    merit = np.where(density > 0.3 * density.max(), 1 / np.hypot(*sample.T), 0)
+    # Among equally short steps use the centre of the cluster.
+    first = _cluster_center(
+        both, sample[np.argmax(merit * density**0.25)], 0.15 * scale
+    )
     if not first.any():
         return None
     cosine = (sample @ first) / np.hypot(*sample.T) / np.hypot(*first)
-    merit = np.where(np.abs(cosine) < 0.77, merit * crowd**0.25, 0)
+    merit = np.where(np.abs(cosine) < 0.77, merit * density**0.25, 0)
     if not merit.any():
         return None
-    second = _crowd_center(both, sample[np.argmax(merit)], 0.15 * scale)
+    second = _cluster_center(both, sample[np.argmax(merit)], 0.15 * scale)
     return np.stack([first, second])
 
 
-def _crowd_center(steps, center, radius):
+def _cluster_center(steps, center, radius):
     for _ in range(3):
         center = steps[np.hypot(*(steps - center).T) < radius].mean(axis=0)
     return center
 
 
 def _walk(n, pairs, steps):
-    """Integer indices by walking the graph of lattice steps from column to column."""
+    """Return integer indices by following lattice steps from column to column."""
     forest = spanning_forest(n, pairs)
     walked = np.flatnonzero(forest.edge >= 0)
     edge = forest.edge[walked]
@@ -143,8 +145,8 @@ def _walk(n, pairs, steps):
 
 
 def _robust_fit(index, positions, cell):
-    """Origin and basis by least squares with Tukey's weights."""
-    # Centred and scaled, for normal equations lose no digits then.
+    """Fit origin and basis by least squares with Tukey's weights."""
+    # Centred and scaled, so that the normal equations are well conditioned.
     middle = index.mean(axis=0)
     scale = max(np.abs(index - middle).max(), 1)
     design = np.column_stack([np.ones(len(index)), (index - middle) / scale])

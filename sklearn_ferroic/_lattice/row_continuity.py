@@ -1,24 +1,25 @@
-"""How straight on the lattice goes from one column to the next."""
+"""Continuity of rows of columns along bonds."""
 
 import numpy as np
 
-# A bond is straight if it misses the one behind by less than this share of the
-# spacing; farther off there is none behind, as on all of a honeycomb, and no telling.
+# A bond is straight if it differs from the previous one in the row by less than this
+# share of the spacing. Above the larger share there is no previous bond, as everywhere
+# on a honeycomb, and the continuity is unknown.
 _STRAIGHT = 0.4
 _BEHIND = 0.8
-# Bonds differ from those farther back on the scale of so many times what is typical,
-# but of this share of the spacing at least.
+# Scale of the difference of bonds from earlier ones in the row, in units of the typical
+# difference; this share of the spacing at least.
 _TYPICAL_MISFITS = 2.0
 _MIN_MISFIT = 0.15
 
 
 def continuity(nearest, pairs, spacing, reach):
-    """Tell for each bond whether it goes on like those behind its two ends.
+    """Compute how well each bond continues the rows at both of its ends.
 
     Parameters
     ----------
     nearest : Nearest
-        Who stands near whom.
+        Neighbours of the columns.
     pairs : ndarray of shape (n_pairs, 2)
         All bonds, as ``nearest.pairs(reach)`` lists them.
     spacing : float
@@ -29,8 +30,8 @@ def continuity(nearest, pairs, spacing, reach):
     Returns
     -------
     share : ndarray of shape (n_pairs,)
-        1 where the lattice goes on, 0 where it is broken; 1 as well where a border,
-        missing columns or a lattice without straight lines do not tell.
+        1 where the lattice is continuous, 0 where it is broken; also 1 where it is
+        unknown, at a border, at missing columns or on a lattice without straight rows.
     """
     misfit = _misfits(nearest, spacing, reach)
     column, place = np.nonzero(np.isfinite(misfit))
@@ -41,17 +42,17 @@ def continuity(nearest, pairs, spacing, reach):
     near, n = nearest.index[column, place], len(nearest.positions)
     bond = np.minimum(column, near) * n + np.maximum(column, near)
     bond = np.searchsorted(pairs @ [n, 1], bond)
-    n_told = np.bincount(bond, minlength=len(pairs))
-    squared = np.bincount(bond, misfit**2, len(pairs)) / np.maximum(n_told, 1)
+    n_known = np.bincount(bond, minlength=len(pairs))
+    squared = np.bincount(bond, misfit**2, len(pairs)) / np.maximum(n_known, 1)
     share = np.exp(-0.5 * squared / scale**2)
     return np.minimum(share / np.median(share), 1)
 
 
 def _misfits(nearest, spacing, reach):
-    """Difference of each column's bonds from those two columns farther back, px.
+    """Return the difference of each column's bonds from those two columns before, px.
 
-    They join the same two sublattices: displacements of one against the other, tilt and
-    strain leave no difference.
+    Both bonds join the same two sublattices, so that displacements of one against the
+    other, tilt and strain cause no difference.
     """
     positions, index = nearest.positions, nearest.index
     own = np.arange(len(positions))[:, None]

@@ -1,4 +1,4 @@
-"""Paths through the graph of neighbours: one tree for each connected part."""
+"""Spanning trees of the graph of neighbours, one for each connected component."""
 
 from typing import NamedTuple
 
@@ -12,16 +12,16 @@ from scipy.sparse.csgraph import (
 
 
 class Forest(NamedTuple):
-    """A spanning tree for each connected part of a graph.
+    """Spanning tree of each connected component of a graph.
 
     Parameters
     ----------
     parent : ndarray of int of shape (n,)
-        The next node on the way to the root; a root is its own parent.
+        Next node on the path to the root; a root is its own parent.
     edge : ndarray of int of shape (n,)
-        Index of the pair that leads there, −1 for roots.
+        Index of the pair that connects node and parent, −1 for roots.
     part : ndarray of int of shape (n,)
-        Which connected part a node belongs to.
+        Connected component of each node.
     """
 
     parent: np.ndarray
@@ -30,7 +30,7 @@ class Forest(NamedTuple):
 
 
 def spanning_forest(n, pairs, cost=None):
-    """Span the connected parts of a graph by trees.
+    """Compute spanning trees of the connected components of a graph.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def spanning_forest(n, pairs, cost=None):
     pairs : ndarray of shape (n_pairs, 2)
         Edges, each once, first < second, in lexical order.
     cost : ndarray of shape (n_pairs,), default=None
-        Positive cost of each edge. The trees are the cheapest; those of
-        shortest paths, edge by edge, from a middle node if None.
+        Positive cost of each edge, for minimum spanning trees; trees of
+        shortest paths from a middle node if None.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def spanning_forest(n, pairs, cost=None):
     n_parts, part = connected_components(graph, directed=False)
     if cost is not None:
         graph = minimum_spanning_tree(graph)
-    # One more node that all roots hang on makes a single tree of the forest.
+    # An additional node that is connected to all roots joins the trees to one.
     by_part = np.argsort(part, kind="stable")
     size = np.bincount(part, minlength=n_parts)
     root = by_part[np.cumsum(size) - size + size // 2]
@@ -70,14 +70,14 @@ def spanning_forest(n, pairs, cost=None):
 
 
 def accumulate(parent, steps, combine):
-    """Combine what stands at the nodes along all ways from the roots.
+    """Combine the values of the nodes along the paths from the roots.
 
     Parameters
     ----------
     parent : ndarray of int of shape (n,)
         Parents; a root is its own.
     steps : ndarray of shape (n, ...)
-        What each node adds to its parent; roots hold the neutral element.
+        Value of each node relative to its parent; neutral element for roots.
     combine : callable
         Associative, ``combine(towards_root, away_from_root)``.
 
@@ -86,7 +86,7 @@ def accumulate(parent, steps, combine):
     total : ndarray of shape (n, ...)
         Combination from the root to each node.
     """
-    # Pointers jump twice as far each time.
+    # Pointer jumping: the distance to the ancestor doubles in each round.
     while True:
         farther = parent[parent]
         steps = combine(steps[parent], steps)

@@ -1,15 +1,15 @@
-"""Assign columns to sublattices by geometry and brightness together.
+"""Assignment of columns to sublattices by geometry and brightness.
 
 Nearest neighbours belong to different sublattices: geometry alone divides a crystal
 in two, across interfaces and around dislocations. Brightness decides which of the two
-is label 0, once for each connected crystal, so that labels are carried across an
-interface where the order of brightness changes, but not over a break in the lattice.
-Where brightness clearly contradicts the alternation, as at planar faults, it prevails.
+is label 0, once for each connected crystal, so that labels extend across an
+interface where the order of brightness changes, but not across a break in the lattice.
+Where brightness clearly contradicts the alternation, as at planar faults, it decides.
 
-Whether there are two sublattices or one is decided crystal by crystal: by a difference
-in brightness, or, where there is none, by a displacement of the one against the other.
+Whether there are two sublattices or one is decided for each crystal: by a difference
+in brightness, or, without any, by a displacement of one against the other.
 Where neighbours cannot all be different, as on a triangular lattice, brightness alone
-divides.
+decides.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from .brightness_levels import Tiles
-from .crystal_interfaces import carry_names, join_crystals, opposed_contacts
+from .crystal_interfaces import extend_labels, join_crystals, opposed_contacts
 from .label_evidence import (
     clear_levels,
     contradicted,
@@ -32,29 +32,29 @@ from .neighbors import Nearest, cage_displacement
 from .row_continuity import continuity
 from .two_coloring import clean_colors, color_in_two
 
-# Neighbours stand within this many nearest-neighbour spacings, and their bonds count
-# by how near they come to one spacing.
+# Neighbours are within this many nearest-neighbour spacings, and their bonds are
+# weighted by the difference of their length from one spacing.
 _NEIGHBOR_REACH = 1.28
 _BOND_SCATTER = 0.15
-# Columns that come closer than that belong to a lattice finer than was thought.
+# Closer columns belong to a finer lattice than assumed.
 _MIN_SPACING = 0.9
 # Two sublattices differ by this much in log brightness at least, by this many times
-# the scatter within them, and neighbours seldom have the same label. Chance alone
-# separates crystals of m columns by about 1 / sqrt(m), as each chooses its label 0.
+# the scatter within them, and neighbours rarely have the same label. Chance alone
+# separates crystals of m columns by about 1 / sqrt(m), as label 0 is chosen in each.
 _MIN_CONTRAST = 0.04
 _MIN_SEPARATION = 0.4
 _CHANCE_SEPARATION = 3
 _MAX_FRUSTRATION = 0.07
-# A triangular lattice cannot do with less than a third.
+# On a triangular lattice at least a third of the bonds joins equal labels.
 _MAX_FORCED_FRUSTRATION = 0.2
 # Columns vote with full weight from the typical contrast divided by this.
 _LOUDNESS = 3
-# Crystals of this many columns are judged one by one.
+# Crystals of this many columns are evaluated separately.
 _LARGE_CRYSTAL = 100
 # Contrast and displacement may differ between regions of this many spacings.
 _REGION = 8
-# If crystals are not two sublattices on the whole, one of them needs this separation:
-# of many, some are alternating by chance.
+# If crystals are not two sublattices overall, a single one needs this separation:
+# of many, some alternate by chance.
 _MIN_LONE_SEPARATION = 1.2
 # Below this separation brightness levels are not clear either.
 _MIN_CLEAR_SEPARATION = 3.0
@@ -204,7 +204,7 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     Returns
     -------
     split : Split
-        Labels, and where they mean anything.
+        Labels, and the columns for which they are meaningful.
     """
     n = len(positions)
     nearest = nearest or Nearest(positions)
@@ -299,12 +299,12 @@ def check_labels(positions, brightness, sublattice, spacing, nearest=None):
 
 
 def _bond_weights(distance, spacing):
-    """Compute from 0 to 1 how near bonds are to the nearest-neighbour spacing."""
+    """Return weights from 0 to 1 by the difference of bonds from the spacing."""
     return np.exp(-0.5 * ((distance / spacing - 1) / _BOND_SCATTER) ** 2)
 
 
 def _color_crystals(nearest, pairs, weight, vote, log_brightness, spacing):
-    """Colour columns; bonds between crystals that are named apart weigh nothing."""
+    """Colour columns; bonds between separately labelled crystals have no weight."""
     n = len(nearest.positions)
 
     def color(weight):
@@ -317,7 +317,7 @@ def _color_crystals(nearest, pairs, weight, vote, log_brightness, spacing):
         reach = _NEIGHBOR_REACH * spacing
         weight = weight * continuity(nearest, pairs, spacing, reach)
         coloring, contacts = color(weight)
-        coloring = carry_names(
+        coloring = extend_labels(
             coloring, contacts, nearest.positions, log_brightness, spacing
         )
         weight = weight * ~_are_apart(coloring, contacts, pairs)
@@ -326,7 +326,7 @@ def _color_crystals(nearest, pairs, weight, vote, log_brightness, spacing):
 
 
 def _are_apart(coloring, contacts, pairs):
-    """Tell which bonds lead across contacts that names are not carried over."""
+    """Return which bonds cross contacts that labels do not extend across."""
     n = len(coloring.crystal)
     bonds = [np.empty((0, 2), dtype=np.intp), *(contact.bonds for contact in contacts)]
     bonds = np.sort(np.concatenate(bonds), axis=1) @ [n, 1]
@@ -341,14 +341,14 @@ def _own_spacing(nearest, spacing):
 
 
 def _surroundings(n, pairs, weight):
-    """Share of each neighbour in a column's surroundings, rows summing to 1."""
+    """Return the weight of each neighbour of a column, rows summing to 1."""
     ends, weight = np.concatenate([pairs, pairs[:, ::-1]]).T, np.tile(weight, 2)
     total = np.bincount(ends[0], weight, minlength=n)
     return csr_array((weight / total[ends[0]], ends), shape=(n, n))
 
 
 class _ContrastEvidence(NamedTuple):
-    """Contrast of labels over its scatter: of all columns, and column by column."""
+    """Contrast of labels over its scatter: overall, and for each column."""
 
     separation: float
     of_crystal: np.ndarray
@@ -358,42 +358,42 @@ class _ContrastEvidence(NamedTuple):
 
 
 def _contrast_evidence(contrast, crystal, place, pairs, weight, same, nearest):
-    """Compare contrast along the bonds with its scatter, crystal by crystal.
+    """Compare the contrast along the bonds with its scatter in each crystal.
 
-    Large crystals are judged one by one, small ones together, and like the nearest
-    large one if that is not enough.
+    Large crystals are evaluated separately, small ones together, or like the nearest
+    large one if there are too few.
     """
     n_columns, n_crystals = len(contrast), crystal.max() + 1
     bonded = np.bincount(pairs.ravel(), minlength=n_columns) > 0
     size = np.bincount(crystal[bonded], minlength=n_crystals)
-    # Regions of crystals: what is brighter as a region is no scatter.
+    # Regions of crystals, because differences between regions are not scatter.
     region = np.unique(crystal * (place.max() + 1) + place, return_inverse=True)[1]
     median = _medians(np.where(bonded, contrast, 0), region)[region]
     off = np.abs(contrast - median)
     chance = 1 / np.sqrt(np.maximum(size, 1))[crystal]
 
-    def judge(own):
+    def evaluate(own):
         middle = float(np.median(np.abs(median[own])))
         scatter = 1.4826 * float(np.median(off[own]))
         is_two = middle > _MIN_CONTRAST and _is_two(middle, scatter, chance[own].mean())
         return middle / max(scatter, 1e-9), is_two
 
-    overall, is_any = judge(bonded)
+    overall, is_any = evaluate(bonded)
     least = 0 if is_any else _MIN_LONE_SEPARATION
     large = (size >= _LARGE_CRYSTAL)[crystal]
-    judged = np.where(large, crystal + 1, 0)
+    evaluated = np.where(large, crystal + 1, 0)
     # Share of bonds within each of these that join equal labels.
-    ends = judged[pairs]
+    ends = evaluated[pairs]
     inside = ends[:, 0] == ends[:, 1]
     amount = np.bincount(ends[inside, 0], weight[inside], n_crystals + 1)
     like = np.bincount(ends[inside, 0], (weight * same)[inside], n_crystals + 1)
-    bipartite = (like < _MAX_FRUSTRATION * np.maximum(amount, 1e-9))[judged]
+    bipartite = (like < _MAX_FRUSTRATION * np.maximum(amount, 1e-9))[evaluated]
     separation, distinct = np.zeros(n_columns), np.zeros(n_columns, dtype=bool)
-    for number in np.unique(judged[bonded]):
-        own = judged == number
+    for number in np.unique(evaluated[bonded]):
+        own = evaluated == number
         if np.count_nonzero(own) < _LARGE_CRYSTAL and large.any():
             continue
-        separation[own], is_two = judge(own & bonded)
+        separation[own], is_two = evaluate(own & bonded)
         distinct[own] = is_two and separation[own][0] > least
     distinct &= bipartite
     # Where many small ones do not alternate either, they are another crystal.
@@ -406,9 +406,9 @@ def _contrast_evidence(contrast, crystal, place, pairs, weight, same, nearest):
 
 
 def _flat_parts(contrast, evidence, graph, pairs):
-    """Return a number for each part of a crystal without contrast; 0 elsewhere.
+    """Return the number of each part of a crystal without contrast; 0 elsewhere.
 
-    Where a metal continues the lattice of a compound, labels are carried into it. At
+    Where a metal continues the lattice of a compound, labels extend into it. At
     an interface that exchanges the order of brightness contrast is never small in a
     large area.
     """
@@ -446,7 +446,7 @@ def _is_two(difference, scatter, chance):
 def _apply_clear_levels(
     sign, evidence, contrast, nearest, pairs, weight, log_brightness, spacing
 ):
-    """Let clear brightness levels prevail over the alternation of labels.
+    """Replace the alternation of labels by clear brightness levels.
 
     Also find the columns that clear levels alone show to be of two sublattices.
     """
@@ -492,7 +492,7 @@ def _are_displaced(sign, crystal, place, nearest, graph, n_bonds, spacing):
     displaced = _alternates(sign, crystal, place, offset, spacing)
     if not displaced.any():
         return displaced
-    # The shell of four is of the other label, all around and equally far.
+    # The shell of four has the other label, surrounds the column and is equally far.
     label = np.where(sign > 0, 0, 1)
     displacement = cage_displacement(positions, label, spacing)
     return _alternates(sign, crystal, place, displacement, spacing)
@@ -525,38 +525,38 @@ def _alternates(sign, crystal, place, displacement, spacing):
 
 def _differ_in_brightness(contrast):
     """Check that the mean contrast is beyond its standard error."""
-    # A column counts as itself and as a neighbour: errors of contrasts have variance
+    # A column contributes itself and as a neighbour: errors of contrasts have variance
     # 1.25, their mean is twice that of as many independent errors.
     error = 2 / np.sqrt(1.25) * contrast.std() / np.sqrt(len(contrast))
     return contrast.mean() > _MIN_STANDARD_ERRORS * error
 
 
 def _places(positions, region):
-    """Tell by number which square region each column stands in."""
+    """Return the number of the square region of each column."""
     place = np.floor((positions - positions.min(axis=0)) / region).astype(np.intp)
     return np.unique(place @ [place[:, 1].max() + 1, 1], return_inverse=True)[1]
 
 
 def _medians(values, group):
-    """Upper median of each group."""
+    """Return the upper median of each group."""
     order = np.lexsort((values, group))
     size = np.bincount(group)
     return values[order[np.cumsum(size) - size + size // 2]]
 
 
 def _label_by_neighbors(positions, log_brightness, label, alone):
-    """Label columns without neighbours like the nearest ones of their brightness."""
+    """Return labels of columns without neighbours, from the nearest similar ones."""
     if not alone.any():
         return label[alone]
     others = np.flatnonzero(~alone)
-    n_asked = min(8, len(others))
+    n_compared = min(8, len(others))
     _, index = cKDTree(positions[others]).query(
-        positions[alone], k=[*range(1, n_asked + 1)]
+        positions[alone], k=[*range(1, n_compared + 1)]
     )
-    asked = others[index]
-    unlike = np.abs(log_brightness[asked] - log_brightness[alone, None])
+    compared = others[index]
+    unlike = np.abs(log_brightness[compared] - log_brightness[alone, None])
     return label[
-        np.take_along_axis(asked, unlike.argmin(axis=1)[:, None], axis=1)[:, 0]
+        np.take_along_axis(compared, unlike.argmin(axis=1)[:, None], axis=1)[:, 0]
     ]
 
 
@@ -567,7 +567,7 @@ def _split_by_brightness(log_brightness):
 
 
 def _split_one_more(label, n_so_far, positions, log_brightness, spacing):
-    """Divide that sublattice whose halves differ most; order by brightness."""
+    """Divide the sublattice whose halves differ most; order by brightness."""
     best, best_separation = None, -np.inf
     for old in range(n_so_far):
         members = np.flatnonzero(label == old)
@@ -590,9 +590,9 @@ def _split_one_more(label, n_so_far, positions, log_brightness, spacing):
 
 
 def _regional_levels(log_brightness, positions, label, spacing):
-    """Level of each sublattice against the others in the same regions.
+    """Return the level of each sublattice relative to the others in the same regions.
 
-    What is brighter as a region is not brighter as a sublattice.
+    Differences between regions do not contribute.
     """
     n_labels = label.max() + 1
     place = _places(positions, _REGION * spacing)

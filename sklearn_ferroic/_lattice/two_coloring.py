@@ -1,11 +1,11 @@
-"""The two sublattices of a crystal as the two colours of its graph of neighbours.
+"""Two-colouring of the graph of neighbours: the two sublattices of a crystal.
 
-Nearest neighbours carry different colours. Pairs of columns merge into small
-clusters, clusters into larger ones, each time along the relation that most bonds
-between the two clusters agree on. What one bond says wrongly beside a dislocation, a
-missing or an invented column is outvoted by the bonds around it, and the colours are
-carried as far as the crystal goes. Clusters whose bonds contradict one another are
-different crystals, and so may be those whose brightness speaks against a merger.
+Nearest neighbours have different colours. Pairs of columns are merged to small clusters
+and these to larger ones, each time with the relative sign that most bonds between the
+two clusters support. A wrong bond next to a dislocation, a missing or an invented
+column is outvoted by the bonds around it, so that colours extend over the whole
+crystal. Clusters with contradictory bonds are different crystals, as are clusters whose
+brightness contradicts the merger.
 """
 
 from typing import NamedTuple
@@ -16,11 +16,12 @@ import numpy as np
 # contact: bonds over the root of the smaller cluster's size.
 _MIN_AGREEMENT = 0.6
 _MIN_CONTACT = 0.4
-# Brightness speaks for a cluster by this mean vote, so many times above chance.
+# The brightness of a cluster is decisive with this mean vote, and this many standard
+# deviations above chance.
 _MIN_VOTE = 0.3
 _VOTE_SIGNIFICANCE = 4
-# Of like mergers those come first, by up to this share, that the votes are for: then
-# no cluster straddles a boundary where names are exchanged.
+# Of equal mergers, those that the votes support have precedence, by up to this share,
+# so that no cluster extends over a boundary where labels are exchanged.
 _PREFERENCE = 0.3
 _N_CLEANINGS = 24
 
@@ -31,11 +32,11 @@ class Coloring(NamedTuple):
     Parameters
     ----------
     sign : ndarray of shape (n,)
-        −1 or 1; in each crystal 1 is what most votes are for.
+        −1 or 1; in each crystal most votes are for this assignment.
     crystal : ndarray of int of shape (n,)
-        Which crystal a column belongs to.
+        Crystal of each column.
     favor : ndarray of shape (n_crystals,)
-        By how many votes the colours of each crystal are chosen.
+        Sum of the votes for the colours of each crystal.
     """
 
     sign: np.ndarray
@@ -44,7 +45,7 @@ class Coloring(NamedTuple):
 
 
 def color_in_two(n, pairs, weight, vote):
-    """Give the two ends of as many bonds as possible different signs.
+    """Assign signs so that the ends of as many bonds as possible differ.
 
     Parameters
     ----------
@@ -53,19 +54,19 @@ def color_in_two(n, pairs, weight, vote):
     pairs : ndarray of shape (n_pairs, 2)
         Bonds.
     weight : ndarray of shape (n_pairs,)
-        How surely a bond joins nearest neighbours, about 1 if surely.
+        Weight of each bond, about 1 for nearest neighbours.
     vote : ndarray of shape (n,)
-        Sign that a column would have by its brightness, −1 to 1.
+        Sign of each column according to its brightness, −1 to 1.
 
     Returns
     -------
     coloring : Coloring
-        Signs, crystal by crystal.
+        Signs of the columns of each crystal.
     """
     sign, cluster = np.ones(n), np.arange(n)
     bonds = _Bonds(*pairs.T, -weight, weight)
     size, favor = np.ones(n), vote
-    # Lattices are full of equals: chance breaks the ties, or chains would form.
+    # Ties are frequent in lattices: break them at random to avoid chains.
     rng = np.random.default_rng(0)
     while True:
         allowed, merit = bonds.mergers(size, favor)
@@ -87,7 +88,7 @@ def color_in_two(n, pairs, weight, vote):
 
 
 class _Bonds(NamedTuple):
-    """Bonds between clusters: what they say of the relation, and how many."""
+    """Bonds between clusters: their sum of relative signs and of weights."""
 
     first: np.ndarray
     second: np.ndarray
@@ -95,14 +96,14 @@ class _Bonds(NamedTuple):
     amount: np.ndarray
 
     def ends(self, which):
-        """Clusters at the two ends."""
+        """Return the clusters at the two ends."""
         return self.first[which], self.second[which]
 
     def mergers(self, size, favor):
-        """List the mergers that are allowed, and how much speaks for each."""
-        voiced = is_voiced(size, favor)
+        """Return the mergers that are allowed, and the merit of each."""
+        decisive = is_decisive(size, favor)
         opposed = favor[self.first] * favor[self.second] * self.relation < 0
-        opposed &= voiced[self.first] & voiced[self.second]
+        opposed &= decisive[self.first] & decisive[self.second]
         contact = _MIN_CONTACT * np.sqrt(
             np.minimum(size[self.first], size[self.second])
         )
@@ -110,7 +111,7 @@ class _Bonds(NamedTuple):
         allowed = strength >= _MIN_AGREEMENT * self.amount
         allowed &= (self.amount >= contact) & ~opposed
         allowed = np.flatnonzero(allowed)
-        # Compact clusters of one size before large ones that swallow the small.
+        # Compact clusters of equal size before mergers of a large and a small one.
         first, second = self.ends(allowed)
         compact = strength[allowed] / np.sqrt(size[first] * size[second])
         agree = favor[first] * favor[second] * np.sign(self.relation[allowed])
@@ -118,7 +119,7 @@ class _Bonds(NamedTuple):
         return allowed, compact * (1 + _PREFERENCE * agree)
 
     def between(self, target, flip):
-        """Make the bonds of the merged clusters."""
+        """Return the bonds of the merged clusters."""
         relation = self.relation * flip[self.first] * flip[self.second]
         first, second = target[self.first], target[self.second]
         n = target.max() + 1
@@ -133,15 +134,15 @@ class _Bonds(NamedTuple):
         )
 
 
-def is_voiced(size, favor):
-    """Tell for which clusters their brightness speaks."""
+def is_decisive(size, favor):
+    """Return for which clusters the votes of the brightness are decisive."""
     return np.abs(favor) > np.maximum(
         _MIN_VOTE * size, _VOTE_SIGNIFICANCE * np.sqrt(size)
     )
 
 
 def _mutual_choice(n, first, second, merit, rng):
-    """Pick the mergers that are the best for both of their clusters."""
+    """Select the mergers that are the best for both of their clusters."""
     merit = merit * rng.uniform(0.9, 1, len(merit))
     best = np.zeros(n)
     np.maximum.at(best, first, merit)
@@ -150,14 +151,14 @@ def _mutual_choice(n, first, second, merit, rng):
 
 
 def clean_colors(sign, graph):
-    """Let every column listen to its surroundings, which outvote single errors.
+    """Correct single errors by the majority of the surrounding columns.
 
     Parameters
     ----------
     sign : ndarray of shape (n,)
         Colours, −1 or 1.
     graph : sparse array of shape (n, n)
-        Share that each neighbour has in a column's surroundings.
+        Weight of each neighbour of a column.
 
     Returns
     -------
