@@ -48,20 +48,20 @@ LEVELS = {
         preset="superlattice",
     ),
     "grains": Level(
-        "twelve grains turned by arbitrary angles, 40 pm (2.0 px)",
+        "twelve grains rotated by arbitrary angles, 40 pm (2.0 px)",
         {},
         preset="polycrystal",
     ),
     # Where brightness and tilt vary over the image, clusters of any kind are regions
     # of the image and so agree with the grains in part.
     "grains, even foil": Level(
-        "twelve grains turned by arbitrary angles, 40 pm (2.0 px), no mistilt and no "
+        "twelve grains rotated by arbitrary angles, 40 pm (2.0 px), no mistilt and no "
         "thickness gradient",
         {"thickness_gradient": 0, "mistilt_mrad": 0},
         preset="polycrystal",
     ),
     "unpolar grains": Level(
-        "twelve grains turned by arbitrary angles, no polarization; angles modulo 90°",
+        "twelve grains rotated by arbitrary angles, no polarization; angles modulo 90°",
         {"displacement_pm": 0},
         preset="polycrystal",
     ),

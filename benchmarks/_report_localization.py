@@ -20,7 +20,7 @@ METHOD = """\
 
 **Images.** {size} × {size} px of round Gaussian columns on a constant background of
 0.3 of an A column's peak, Poisson counts. σ = 2.5 px (A) and 2.3 px (B). Unit cells of
-20 px for isolated columns and of 16 px (11.3 px between neighbours) for A/B, turned by
+20 px for isolated columns and of 16 px (11.3 px between neighbours) for A/B, rotated by
 5° against the pixels; every column displaced by 0.3 px (standard deviation along each
 axis), B columns by 1 px more along the diagonal. The columns are the same for all noise
 seeds. Slower tools see the first seeds only (column *images*).
@@ -35,7 +35,7 @@ SingleOrigin round Gaussians with `bkgd_thresh_factor` 0 for A/B: both better th
 defaults or equal to them. Tools that look for maxima of
 the bare image are given it smoothed by half the columns' width, to find them, not to
 fit. *A, then B* fits the A columns, takes their model off the image and fits the B
-columns to the rest. SingleOrigin had to be mended in two places to run: it needs
+columns to the rest. SingleOrigin had to be corrected in two places to run: it needs
 IPython, which it does not ask for, and it calls scikit-image's `moments` with the
 arguments of its own, which is commented out.
 
@@ -51,7 +51,7 @@ column belongs to the true one if each is the other's nearest and they are less 
 of a pixel. *RMS / bound*: RMS of error over bound, then the same for each sublattice.
 *Mean error*: the largest of any sublattice along any axis, over the RMS. *Bias*: RMS
 over the columns of what their errors have in common between noise seeds, over the RMS;
-“<” where it does not stand out from the noise by two standard errors. *Error / std*:
+“<” where it is less than two standard errors. *Error / std*:
 standard deviation of the error over the standard error that the tool states. *Whole
 job*: finding, fitting, and sublattices and uncertainties where the tool gives them, in
 columns per CPU second, median over the images. *Fit*: without finding; for AtomLocator,

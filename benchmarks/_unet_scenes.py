@@ -11,7 +11,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from scipy.spatial import cKDTree
 
-from sklearn_ferroic.datasets import _columns, _lattice, _options, _render
+from sklearn_ferroic.datasets._generator import columns as _columns
+from sklearn_ferroic.datasets._generator import lattice as _lattice
+from sklearn_ferroic.datasets._generator import options as _options
+from sklearn_ferroic.datasets._generator import render as _render
 
 # Of a nearest-neighbour spacing: what the crystals of `datasets` call 0.28 nm.
 _CELL_NM = 0.396

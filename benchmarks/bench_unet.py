@@ -141,7 +141,7 @@ class AtomSitesOfNothing:
 
 def emptiness():
     lines = [
-        "| beside the crystal | peak | sites farther than a spacing from it, "
+        "| outside the crystal | peak | sites farther than a spacing from it, "
         "AtomLocator | U-Net | and nearer ones, AtomLocator | U-Net "
         "| columns lost within two spacings of the edge, AtomLocator | U-Net |",
         "|" + "---|" * 8,

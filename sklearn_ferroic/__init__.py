@@ -11,7 +11,7 @@ imported when they are first used, so that ``import sklearn_ferroic`` is light.
 
 import lazy_loader as _lazy
 
-__version__ = "0.1.0"
+__version__ = "0.1.0.dev0"
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "metrics",
         "model_selection",
         "preprocessing",
+        "sites",
     ],
     submod_attrs={
         "decomposition": [
@@ -34,7 +35,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "feature_extraction": ["PatchExtractor", "PolarizationVector"],
         "localization": ["AtomLocator", "UNetAtomLocator"],
         "preprocessing": ["AngleAwareScaler", "AngleRegistration"],
-        "_site_quality": ["SiteQuality"],
-        "sites": ["AtomSites", "SiteFlag"],
+        "sites": ["AtomSites", "SiteFlag", "SiteQuality"],
     },
 )

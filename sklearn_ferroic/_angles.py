@@ -1,4 +1,4 @@
-"""Arithmetic of angles that every stage shares."""
+"""Arithmetic of angles that all stages share."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def wrap_angle(angle, n_fold=1):
         angle = angle.astype(np.float64)
     dtype = angle.dtype.type
     half = np.pi / n_fold
-    # In float64, because a float32 period is off by 1e-7 at every turn.
+    # In float64, because a float32 period has an error of 1e-7 per period.
     wrapped = (np.mod(angle.astype(np.float64) + half, 2 * half) - half).astype(dtype)
     # Rounding, here or in np.mod of a tiny negative number, can reach the upper end.
     wrapped = np.where(wrapped >= dtype(half), dtype(-half), wrapped)
@@ -42,7 +42,7 @@ def mean_direction(angles, n_fold=1, weight=None):
     n_fold : int, default=1
         Angles that differ by 2π / n_fold are the same.
     weight : ndarray of float, shape (n,), default=None
-        Weight of each angle; all alike by default.
+        Weight of each angle; equal weights by default.
 
     Returns
     -------
@@ -58,18 +58,18 @@ def mean_direction(angles, n_fold=1, weight=None):
 
 
 def robust_center(angles, limit=np.pi / 4, n_bins=360, max_iter=100):
-    """Minimise the sum of absolute differences, each capped at `limit`.
+    """Minimise the sum of absolute differences, each clipped at `limit`.
 
     Parameters
     ----------
     angles : ndarray of float, shape (n,)
         Angles in radians.
     limit : float, default=π / 4
-        Farther angles have no pull, radians.
+        Angles farther away have no influence, radians.
     n_bins : int, default=360
-        Directions from which the best is the start.
+        Number of directions among which the start is selected.
     max_iter : int, default=100
-        Most steps from there.
+        Maximum number of steps.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def robust_center(angles, limit=np.pi / 4, n_bins=360, max_iter=100):
     middle = (edges[1:] + edges[:-1]) / 2
     distance = np.abs(wrap_angle(middle[:, None] - middle))
     center = middle[np.argmin(np.minimum(distance, limit) @ count)]
-    # Each step lowers the capped sum, so that the same inliers come back at last.
+    # Each step lowers the clipped sum, so that the set of inliers converges.
     for _ in range(max_iter):
         residual = wrap_angle(angles - center)
         step = np.median(residual[np.abs(residual) < limit])

@@ -4,7 +4,7 @@ from importlib import import_module
 
 
 def import_optional(module, extra):
-    """Import an optional package or say which extra installs it.
+    """Import an optional package; name the extra that installs it if it is missing.
 
     Parameters
     ----------

@@ -26,11 +26,11 @@ from sklearn_ferroic import (
     AtomSites,
     PatchExtractor,
     RotationalVAE,
-    _shared_images,
 )
 from sklearn_ferroic.feature_extraction import _patches
 from sklearn_ferroic.metrics import get_scorer
 from sklearn_ferroic.model_selection import SpatialBlockKFold, single_split
+from sklearn_ferroic.sites import _shared_images
 
 GRID = {
     "patchextractor__window_size": [20, 24],

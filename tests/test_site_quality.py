@@ -12,8 +12,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, AtomSites, SiteFlag
-from sklearn_ferroic._residual import Columns, render_columns
 from sklearn_ferroic.datasets import load_image, make_ferroic_image, make_polycrystal
+from sklearn_ferroic.sites._quality.residual import Columns, render_columns
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 # Good images: their columns are located completely.

@@ -1,1 +1,1 @@
-"""What all estimators that train with skorch share."""
+"""Training utilities that all estimators based on skorch share."""

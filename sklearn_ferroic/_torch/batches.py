@@ -1,4 +1,4 @@
-"""Which samples a batch has."""
+"""Batches of row numbers."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ class IndexBatches:
     batch_size : int
         Largest number of rows in a batch.
     random_state : RandomState, default=None
-        Shuffles the rows anew in each pass; None keeps their order.
+        Shuffles the rows in each pass; None keeps their order.
     """
 
     def __init__(self, subset, batch_size, random_state=None):

@@ -1,4 +1,4 @@
-"""Callbacks of skorch around the training: ours, and those that users supply."""
+"""Callbacks of skorch, and copies of those that users supply."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ class CheckLoss(Callback):
     """Stop at the first loss that is not finite."""
 
     def on_batch_end(self, net, training, **kwargs):
-        """Look at the loss of the batch that was just run."""
+        """Check the loss of the last batch."""
         name = "train_loss" if training else "valid_loss"
         if not math.isfinite(net.history[-1, "batches", -1, name]):
             raise divergence(net.lr)
@@ -27,7 +27,7 @@ def divergence(learning_rate):
 
 
 class Progress(Callback):
-    """Write a line an epoch."""
+    """Write a line per epoch."""
 
     def on_epoch_end(self, net, **kwargs):
         """Write what the epoch that has ended gave."""

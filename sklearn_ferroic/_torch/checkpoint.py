@@ -1,7 +1,7 @@
-"""A file from which an interrupted training goes on.
+"""Checkpoint file from which an interrupted training is resumed.
 
-The file is a NumPy archive: arrays, and one text in JSON that holds all else. To read
-it runs no code, which a pickle might.
+The file is a NumPy archive of arrays and one JSON text with everything else. Reading it
+executes no code, unlike a pickle.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ class Checkpoint:
 
 
 def digest_arrays(parts):
-    """Digest the values of arrays, one after the other."""
+    """Compute a digest of the values of several arrays."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(np.ascontiguousarray(part).data)
@@ -94,7 +94,7 @@ def digest_arrays(parts):
 def write_checkpoint(path, content):
     """Write nested dicts and lists of arrays, tensors, numbers and text to a file.
 
-    The file is whole at any time: a new one takes the place of the old one at once.
+    The file is complete at any time: a new one replaces the old one atomically.
     """
     path = Path(path)
     arrays = []
@@ -133,7 +133,7 @@ def read_checkpoint(path):
     except _DAMAGED as error:
         raise ValueError(
             f"{os.fspath(path)} is not a checkpoint that can be read: {error}. Delete "
-            "it to begin anew, or choose another path."
+            "it to start again, or choose another path."
         ) from error
 
 

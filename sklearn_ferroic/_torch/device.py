@@ -1,4 +1,4 @@
-"""Where to train."""
+"""Choice of the device."""
 
 import multiprocessing
 import threading
@@ -8,7 +8,7 @@ import torch
 
 
 def choose_device(device):
-    """Resolve ``"auto"`` to the best device that is there."""
+    """Return the device; ``"auto"`` selects the best one available."""
     if device != "auto":
         try:
             return torch.empty(0, device=device).device

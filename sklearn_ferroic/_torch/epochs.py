@@ -1,4 +1,4 @@
-"""Running the epochs of a training, and what surrounds it."""
+"""Loop over the epochs of a training."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ def to_arrays(model):
 
 
 def run_epochs(net, X, n_epochs, y=None):
-    """Run epochs of a skorch net that has been told that training begins.
+    """Run epochs of a skorch net after its `on_train_begin` callbacks.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def run_epochs(net, X, n_epochs, y=None):
     n_epochs : int
         How many epochs.
     """
-    # Not net.fit, which takes any interrupt for the end of the training.
+    # Not net.fit, which treats any interrupt as the end of the training.
     with InterruptWatch() as watch:
         try:
             net.fit_loop(X, y, epochs=n_epochs)

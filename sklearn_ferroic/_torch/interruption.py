@@ -1,14 +1,14 @@
-"""Telling a Ctrl-C from a callback that ends the training."""
+"""Distinction of Ctrl-C from a callback that ends the training."""
 
 import signal
 import threading
 
 
 class InterruptWatch:
-    """Note whether the interrupt signal came while this context was entered.
+    """Record whether an interrupt signal arrived inside this context.
 
     A callback of skorch ends the training by raising KeyboardInterrupt, as a Ctrl-C
-    does; only the signal tells them apart. The handler that was there is called in
+    does; only the signal distinguishes them. The previous handler is called in
     any case, and put back at the end. Signals reach the main thread only.
 
     Attributes

@@ -1,4 +1,4 @@
-"""The skorch net that a training runs."""
+"""Construction of the skorch net of a training."""
 
 import skorch
 import torch
@@ -20,7 +20,7 @@ def make_net(
     first_callbacks=(),
     last_callbacks=(),
 ):
-    """Set up a net for Adam, whose learning rate falls along a cosine.
+    """Create a net with Adam and a cosine schedule of the learning rate.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The part of the samples that is held out of training."""
+"""Split of the samples into training and validation sets."""
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -8,7 +8,7 @@ from torch.utils.data import Subset
 class Split:
     """Split a dataset of skorch, so that a block of neighbouring rows is held out.
 
-    Samples beside each other overlap or look alike, so that rows drawn at random would
+    Neighbouring samples overlap or are similar, so that random rows would
     be known in part from the training. Rows come image by image from top to bottom,
     and a block of them is a stripe of an image.
 
@@ -37,7 +37,7 @@ class Split:
             )
 
     def __call__(self, dataset, y=None):
-        """Give the two subsets of a dataset."""
+        """Return the two subsets of a dataset."""
         held_out = self.validation
         return Subset(dataset, self.training), (
             None if held_out is None else Subset(dataset, held_out)

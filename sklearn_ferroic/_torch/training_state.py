@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, taken from skorch and given back."""
+"""State of a training between two epochs: capture and restore."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ _EARLY_STOPPING = (
 
 
 def capture(net, random_state):
-    """Collect all that the epochs to come hang on.
+    """Collect everything that later epochs depend on.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def restore(net, state):
     Parameters
     ----------
     net : skorch.NeuralNet
-        An initialised net whose callbacks know that training has begun.
+        An initialised net after its `on_train_begin` callbacks.
     state : dict
         What `capture` gave.
     """
@@ -72,9 +72,9 @@ def restore(net, state):
 
 
 def _lay_out_as_weights(optimizer):
-    """Give what an optimizer knows of weights their order in memory.
+    """Restore the memory layout of an optimizer's state from that of the weights.
 
-    Fused steps walk through both side by side.
+    Fused steps iterate over both in parallel.
     """
     for weight, known in optimizer.state.items():
         for name, value in known.items():
@@ -83,7 +83,7 @@ def _lay_out_as_weights(optimizer):
 
 
 def get_random_state(state):
-    """Make a RandomState that goes on where that of a captured state was."""
+    """Return a RandomState that continues from that of a captured state."""
     stored = state["random_state"]
     key = stored["state"]["key"].numpy()
     random_state = np.random.RandomState()
@@ -92,7 +92,7 @@ def get_random_state(state):
 
 
 def loss_curve(net, name):
-    """Give the losses of all epochs as floats; None if there are none of that name."""
+    """Return the losses of all epochs as floats; None if there are none."""
     if not net.history or name not in net.history[-1]:
         return [] if name == "train_loss" else None
     return [float(loss) for loss in net.history[:, name]]
@@ -105,5 +105,5 @@ class AtEpochEnd(Callback):
         self.function = function
 
     def on_epoch_end(self, net, **kwargs):
-        """Call it."""
+        """Call the function."""
         self.function(net)

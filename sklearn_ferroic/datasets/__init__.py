@@ -1,4 +1,4 @@
-"""Images of ferroelectrics: generated or simulated with their truth, or loaded."""
+"""Images of ferroelectrics: generated or simulated with ground truth, or loaded."""
 
 import lazy_loader as lazy
 

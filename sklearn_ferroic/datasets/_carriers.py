@@ -1,11 +1,11 @@
-"""Images of other packages, with the pixel size that their axes tell.
+"""Images of other packages, with the pixel size of their axes.
 
 Nothing of these packages is imported: what has their attributes is taken for theirs.
 """
 
 import numpy as np
 
-from ._calibration import square_pixel
+from ._files.calibration import square_pixel
 
 _REMEDY = (
     "Resample the image to square pixels, or give (array, pixel_size) to take them as "
@@ -26,7 +26,7 @@ def unpack_foreign(entry):
     Returns
     -------
     carrier : tuple of (array-like, float or None) or None
-        The array as it is, its last two axes being rows and columns, and the pixel
+        The unchanged array, whose last two axes are rows and columns, and the pixel
         size in nm if both have a unit of length; None for anything else.
 
     Raises
@@ -88,7 +88,7 @@ def _sidpy_axes(dataset, indices):
 
 
 def _step(coordinates):
-    """Step of uniform coordinates, None of others."""
+    """Return the step of uniform coordinates, None for others."""
     coordinates = np.asarray(coordinates)
     if coordinates.dtype.kind not in "iuf" or len(coordinates) < 2:
         return None

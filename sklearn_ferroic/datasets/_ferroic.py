@@ -1,14 +1,14 @@
-"""HAADF-STEM-like images of ferroelectric perovskites, with their truth."""
+"""HAADF-STEM-like images of ferroelectric perovskites, with ground truth."""
 
 from numbers import Integral, Real
 
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._columns import lay_out, make_columns
-from ._image import take_image
-from ._options import resolve_options, streams_of
-from ._presets import PRESETS
+from ._generator.columns import lay_out, make_columns
+from ._generator.image import take_image
+from ._generator.options import resolve_options, streams_of
+from ._generator.presets import PRESETS
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
@@ -82,21 +82,21 @@ def make_ferroic_image(
     dislocation=None,
     random_state=None,
 ):
-    """Generate an atomically resolved image of a ferroelectric, with its truth.
+    """Generate an atomically resolved image of a ferroelectric with ground truth.
 
-    The image is what a HAADF-STEM shows of a perovskite ABO3 along a cube
+    The image resembles a HAADF-STEM image of a perovskite ABO3 along a cube
     axis: bright A columns on a square lattice and darker B columns in the
-    middle of the cells, oxygen unseen. In the ferroelectric the B columns are
-    displaced along the diagonals, in up to four variants 90° apart. Every
-    parameter but `preset` and `random_state` that is None takes the value of
-    the preset.
+    middle of the cells; oxygen is not visible. In the ferroelectric the B columns
+    are displaced along the diagonals, in up to four variants 90° apart. Parameters
+    other than `preset` and `random_state` have the value of the preset if they are
+    None.
 
     Parameters
     ----------
     preset : {"film", "superlattice"}, default="film"
         The material. "film": Sm-doped BiFeO3 with four variants on a SrTiO3
         substrate, which fills the bottom rows. "superlattice": layers of
-        BiFeO3 and of non-polar La0.7Sr0.3MnO3 in turn, every second BiFeO3
+        BiFeO3 alternating with non-polar La0.7Sr0.3MnO3, every second BiFeO3
         layer antipolar.
 
     shape : tuple of int (n_rows, n_cols), default=None
@@ -135,10 +135,10 @@ def make_ferroic_image(
         film, 0.6 in the superlattice. The composition follows a tanh profile.
 
     antipolar : {"none", "alternate", "all"}, default=None
-        Which BiFeO3 layers are antipolar instead of polar; "alternate" takes
+        Which BiFeO3 layers are antipolar instead of polar; "alternate" selects
         every second one, beginning with the second. In antipolar layers the
         displacement changes its sign from cell to cell along a row of the
-        image, which makes lamellae with a period of two cells.
+        image, so that there are lamellae with a period of two cells.
 
     doping : float, default=None
         Share of Sm on the A site of BiFeO3, in [0, 1]; preset 0.1 in the film,
@@ -156,14 +156,14 @@ def make_ferroic_image(
     dose : float, default=None
         Electrons per square ångström; preset 25,000. The detector catches 12 %
         of the beam at the peak of a Bi column, which makes about 120 electrons
-        over a background of 36 at the presets' pixel size. ``np.inf`` leaves
-        out the counting noise, the read noise and the rounding: the image is
+        over a background of 36 at the presets' pixel size. ``np.inf`` removes
+        the counting noise, the read noise and the rounding: the image is
         then the expectation at the preset's dose, in ADU.
 
     thickness_gradient : float, default=None
-        How much the brightness grows from the darkest to the brightest corner,
-        in units of that at the centre, in [0, 1]; preset 0.2 in the film, 0.15
-        in the superlattice. The direction is drawn.
+        Increase of the brightness from the darkest to the brightest corner,
+        relative to the centre, in [0, 1]; preset 0.2 in the film, 0.15
+        in the superlattice. The direction is random.
 
     mistilt_mrad : float, default=None
         Largest tilt of the crystal from the zone axis, mrad; preset 2. The
@@ -196,12 +196,12 @@ def make_ferroic_image(
 
     astigmatism : float, default=None
         Long axis over short axis of every column's image, in [1, 3]; preset
-        1.05. The direction is drawn, the area stays the same.
+        1.05. The direction is random, the area is constant.
 
     interference : float, default=None
         Amplitude of a sinusoid in time that is added to the signal, in units of
         the height of a Bi column at the centre, in [0, 1]; preset 0.01. Its
-        period of 3 to 10 scan lines and its phase are drawn.
+        period of 3 to 10 scan lines and its phase are random.
 
     detector_gain : float, default=None
         Analogue-to-digital units (ADU) per electron; preset 10.
@@ -213,7 +213,7 @@ def make_ferroic_image(
         Standard deviation of the detector's additive noise, ADU; preset 10.
 
     n_missing : int, default=None
-        Number of columns that are taken out at random; preset 0.
+        Number of columns that are removed at random; preset 0.
 
     dislocation : bool or array-like of shape (2,), default=None
         Whether there is an edge dislocation, or the ``(row, col)`` of its
@@ -223,8 +223,8 @@ def make_ferroic_image(
 
     random_state : int, RandomState instance or None, default=None
         Determines the lattice's origin, the walls and all noise. Each cause
-        has its own stream of random numbers: changing, say, `dose` leaves the
-        columns where they are.
+        has its own stream of random numbers: changing `dose`, for example, does not
+        move the columns.
 
     Returns
     -------
@@ -232,11 +232,11 @@ def make_ferroic_image(
         Dictionary-like object, n columns having their centre inside the image.
 
         image : ndarray of shape (n_rows, n_cols), float32
-            What the detector writes: whole ADU, not less than 0. With
+            Output of the detector: whole ADU, not less than 0. With
             ``detector_gain=1, detector_offset=0, read_noise=0,
             interference=0`` these are counted electrons.
         positions : ndarray of shape (n, 2)
-            Column centres ``(row, col)``, px, where they are seen: with all
+            Apparent column centres ``(row, col)``, px: with all
             displacements, tilt and drift, without jitter, which is noise.
         scan_shift : ndarray of shape (n, 2)
             Shift of a least-squares fit of the column by the jitter of the lines
@@ -274,7 +274,7 @@ def make_ferroic_image(
         sublattice_names : tuple of str
             ``("A", "B")``.
         description : str
-            What was generated, in plain words.
+            Description of the image.
 
     Raises
     ------
@@ -285,26 +285,25 @@ def make_ferroic_image(
 
     See Also
     --------
-    load_image : Read an image that a microscope has taken.
-    load_multislice : Load an image simulated from atoms, with its truth.
+    load_image : Read an image from a file.
+    load_multislice : Load an image simulated from atoms, with ground truth.
 
     Notes
     -----
-    Columns are sums of two Gaussians of one centre, sampled at the exact place of
+    Columns are sums of two concentric Gaussians, sampled at the exact position of
     the probe: a STEM does not average over the pixel. Brightness follows the mean
     atomic number of the column's atoms, scatters by `intensity_scatter`, and is the
     same whether neighbours are displaced or not: channelling, and with it the
-    crosstalk between columns, is left out, as are oxygen and the octahedral tilts.
-    :func:`load_multislice` has an image of simulated scattering instead.
+    crosstalk between columns, is neglected, as are oxygen and octahedral tilts.
+    :func:`load_multislice` returns an image of simulated scattering instead.
 
     With m the expected value of a pixel in ADU, the variance of the noise is
-    ``read_noise**2 + detector_gain * (m - detector_offset)``, and 1/12 more by
+    ``read_noise**2 + detector_gain * (m - detector_offset)``, plus 1/12 for
     rounding.
 
-    The straight walls are vertical and turn the row component of the
-    polarization over, so that they carry no charge; the inclined one turns the
-    column component over. Where two cross, the polarization passes through
-    zero.
+    The straight walls are vertical and reverse the row component of the
+    polarization, so that they carry no charge; the inclined one reverses the
+    column component. Where two cross, the polarization passes through zero.
 
     The dislocation's displacement field is that of isotropic elasticity with a
     Poisson ratio of 0.3 [2]_.
@@ -376,7 +375,7 @@ def make_ferroic_image(
 
 
 def _describe(preset, options, truth):
-    """Tell in plain words what stands in the image."""
+    """Return a description of the image in plain words."""
     parts = [f"Simulated HAADF-STEM image of a BiFeO3 {preset}"]
     if options.layers is not None:
         n_ferroic, n_manganite = options.layers

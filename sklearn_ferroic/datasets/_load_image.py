@@ -7,11 +7,11 @@ from pathlib import Path
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ._calibration import are_equal, pixel_sides, square_pixel
-from ._microscope import read_microscope, suffixes
-from ._readers import is_hyperspy, read_hdf5, read_numpy, read_picture, read_tiff
-from ._resample import to_square_pixels
-from ._signals import to_grey
+from ._files.calibration import are_equal, pixel_sides, square_pixel
+from ._files.microscope import read_microscope, suffixes
+from ._files.readers import is_hyperspy, read_hdf5, read_numpy, read_picture, read_tiff
+from ._files.resample import to_square_pixels
+from ._files.signals import to_grey
 
 _READERS = {
     ".tif": read_tiff,
@@ -44,7 +44,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=False):
     """Load an image or a stack of images with its pixel size.
 
-    The format follows from the file's suffix. TIFF, PNG, JPEG, BMP, .npy and
+    The file's suffix determines the format. TIFF, PNG, JPEG, BMP, .npy and
     .npz are always read; HDF5 (.h5, .hdf5) and all that RosettaSciIO reads
     (.dm3, .dm4, .emd, .ser, .hspy, .mrc, ...) need the ``io`` extra, ``pip
     install "sklearn-ferroic[io]"``.
@@ -66,11 +66,11 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
         number beginning with 0.
 
     pixel_size : float, default=None
-        Size of a pixel, nm, which then goes before the file's own.
+        Size of a pixel, nm, instead of the file's own.
 
     resample : bool, default=False
         Whether an image whose pixels are not square is resampled to square ones
-        of the shorter side, by a cubic spline; it is refused otherwise.
+        of the shorter side, by a cubic spline; it is rejected otherwise.
 
     Returns
     -------
@@ -81,18 +81,18 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
             In the stored data type, or float if it was resampled. Colour images
             whose channels are equal lose their colour axis.
         pixel_size : float or None
-            nm per pixel, None where the file does not tell it.
+            nm per pixel, None if the file does not contain it.
         metadata : dict
-            What else the file says; its keys depend on the format.
+            Further content of the file; the keys depend on the format.
         path : str
             The file.
         description : str
-            What was loaded, in plain words.
+            Description of the image.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
         If the file is damaged or of an unknown format, holds no image or
         several with none chosen, has colours, complex numbers or nothing but
@@ -103,21 +103,21 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
 
     See Also
     --------
-    make_ferroic_image : Generate an image with a known truth.
-    sklearn_ferroic.AtomLocator : Takes what this returns, and images of HyperSpy,
-        xarray and sidpy as they are.
+    make_ferroic_image : Generate an image with ground truth.
+    sklearn_ferroic.AtomLocator : Accepts the result, and images of HyperSpy,
+        xarray and sidpy.
 
     Notes
     -----
-    A pixel size is taken only where the file names a unit of length: from
+    A pixel size is used only if the file contains a unit of length: from
     ImageJ's and OME's TIFF tags, DigitalMicrograph's TIFF export, the axes of
     microscope files, and, as in the data published with [1]_, from the product
-    of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) beside the image,
+    of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) next to the image,
     if that lies between 0.1 pm and 100 nm. The plain resolution of a TIFF
-    counts if it makes pixels below 1 µm; coarser ones are meant for printers.
+    is used if pixels are below 1 µm; coarser ones are meant for printers.
     A number without a unit is reported in the description, not used.
 
-    Nothing is ever unpickled, and .zspy files that ask for it are refused.
+    Nothing is ever unpickled, and .zspy files that need it are rejected.
     RosettaSciIO's netCDF reader is not used because it evaluates text of the file
     as Python.
 
@@ -163,7 +163,7 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
 
 
 class _LoadedImage(Bunch):
-    """A Bunch that prints what it is and not all of its pixels and tags."""
+    """A Bunch with a short repr, without its pixels and tags."""
 
     def __repr__(self):
         if "description" not in self:
@@ -181,7 +181,7 @@ def _check_path(path):
 
 
 def _calibrate(image, axes, path, resample):
-    """Give the image with square pixels, their side and what is to be said of it."""
+    """Return the image with square pixels, their side and a note."""
     sides, _ = pixel_sides(axes)
     if resample and sides is not None and not are_equal(*sides):
         image, side = to_square_pixels(image, *sides)
@@ -222,7 +222,7 @@ def _is_hdf5(path):
 
 
 def _check_choice(path, read, dataset, signal):
-    """Refuse a choice that the format does not offer, lest it be ignored."""
+    """Raise an error for a selection that the format does not support."""
     if dataset is not None and read is not read_hdf5 and path.suffix.lower() != ".npz":
         raise ValueError(
             f"dataset={dataset!r} chooses in HDF5 and .npz files; {path.name!r} is "

@@ -1,4 +1,4 @@
-"""The multislice image that ships with the package."""
+"""Multislice image that is shipped with the package."""
 
 from importlib.resources import files
 

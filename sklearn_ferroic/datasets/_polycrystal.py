@@ -1,4 +1,4 @@
-"""Images of many grains, each turned by an angle of its own."""
+"""Images of polycrystals with grains of random orientation."""
 
 from numbers import Integral, Real
 
@@ -7,9 +7,10 @@ from scipy.spatial import cKDTree
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from . import _columns, _lattice
-from ._image import take_image
-from ._options import resolve_options, streams_of
+from ._generator.columns import displace, lay_out
+from ._generator.image import take_image
+from ._generator.lattice import ideal_lattice
+from ._generator.options import resolve_options, streams_of
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
@@ -17,7 +18,7 @@ _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
 _NEAREST = 0.75
 # So near a boundary, in unit cells, a column or one of its neighbours may be missing.
 _BOUNDARY_REACH = 1.25
-# Each grain's centre is the one farthest from the others of so many.
+# Number of candidates for each grain's centre; the one farthest from others is used.
 _N_CANDIDATES = 20
 
 
@@ -47,13 +48,13 @@ def make_polycrystal(
     mistilt_mrad=None,
     random_state=None,
 ):
-    """Generate an image of grains whose lattices are turned by arbitrary angles.
+    """Generate an image of grains whose lattices are rotated by arbitrary angles.
 
     Grains of Sm-doped BiFeO3, all of one zone axis, meet at straight boundaries,
     the sides of a Voronoi tessellation. Each has its own orientation and one
-    variant. What differs between cells of two grains is their turn alone, so that
+    variant. Cells of two grains differ only by a rotation, so that
     clustering of raw windows finds the grains. Parameters that are None, and all
-    that :func:`make_ferroic_image` knows beyond these, have the values of its
+    that :func:`make_ferroic_image` has in addition, have the values of its
     "film" preset.
 
     Parameters
@@ -99,7 +100,7 @@ def make_polycrystal(
         grain : ndarray of shape (n,), int
             Number of the grain, 0 to `n_grains` - 1.
         orientation : ndarray of shape (n,)
-            Turn of the grain's lattice against the image, from the +col axis
+            Rotation of the grain's lattice against the image, from the +col axis
             towards the +row axis, radians in [-pi/4, pi/4).
 
         The polarization of `variant` k points to ``orientation`` + 45° + 90° k,
@@ -146,7 +147,7 @@ def make_polycrystal(
     }
     options = resolve_options("film", given)
     streams = streams_of(check_random_state(random_state))
-    crystal = _columns.lay_out(options, streams)
+    crystal = lay_out(options, streams)
     grains = _draw_grains(n_grains, options.shape, crystal.cell, streams["walls"])
     columns = _make_columns(grains, options, crystal, streams)
     image, truth = take_image(columns, options, crystal, streams)
@@ -165,7 +166,7 @@ def make_polycrystal(
 
 
 def _draw_grains(n_grains, shape, cell, rng):
-    """Centre, lattice origin, orientation and variant of each grain."""
+    """Draw the centre, lattice origin, orientation and variant of each grain."""
     centers = rng.uniform(0, 1, (1, 2)) * shape
     while len(centers) < n_grains:
         candidates = rng.uniform(0, 1, (_N_CANDIDATES, 2)) * shape
@@ -180,7 +181,7 @@ def _draw_grains(n_grains, shape, cell, rng):
 
 
 def _make_columns(grains, options, crystal, streams):
-    """Columns of all grains, with `grain` and `orientation`."""
+    """Return the columns of all grains, with `grain` and `orientation`."""
     margin = 3 * crystal.cell + options.drift
     parts = [
         _fill_grain(k, grains, options.shape, crystal.cell, margin)
@@ -200,9 +201,7 @@ def _make_columns(grains, options, crystal, streams):
     ideal, sublattice = ideal[apart], sublattice[apart]
     grain, order = grain[apart], order[apart]
     fractions = np.tile([1.0, 0.0, 0.0], (len(ideal), 1))
-    columns = _columns.displace(
-        ideal, sublattice, order, fractions, options, crystal, streams
-    )
+    columns = displace(ideal, sublattice, order, fractions, options, crystal, streams)
     depth = _distance_to_boundary(ideal, grains.center)
     return columns | {
         "variant": np.where(displacement > 0, grains.variant[grain], -1),
@@ -213,15 +212,15 @@ def _make_columns(grains, options, crystal, streams):
 
 
 def _fill_grain(k, grains, shape, cell, margin):
-    """Fill the Voronoi cell of one grain with its turned lattice."""
+    """Fill the Voronoi cell of one grain with its rotated lattice."""
     reach = np.hypot(*shape) + margin
-    centered, _, sublattice = _lattice.ideal_lattice(
+    centered, _, sublattice = ideal_lattice(
         (2 * reach, 2 * reach), cell, grains.origin[k], 0.0
     )
     row, col = (centered - reach).T
     cos, sin = np.cos(grains.orientation[k]), np.sin(grains.orientation[k])
-    turned = np.column_stack([row * cos + col * sin, col * cos - row * sin])
-    positions = grains.center[k] + turned
+    rotated = np.column_stack([row * cos + col * sin, col * cos - row * sin])
+    positions = grains.center[k] + rotated
     kept = np.all(
         (positions > -margin) & (positions < np.asarray(shape) + margin), axis=1
     )
@@ -240,7 +239,7 @@ def _keep_apart(positions, grain, distance):
 
 
 def _distance_to_boundary(positions, centers):
-    """Distance of each column to the nearest side of its Voronoi cell, px."""
+    """Compute the distance of each column to the nearest side of its cell, px."""
     if len(centers) == 1:
         return np.full(len(positions), np.inf)
     squared = ((positions[:, None] - centers) ** 2).sum(axis=2)

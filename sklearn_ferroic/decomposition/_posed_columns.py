@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
+from .._pose_columns import pose_names
 from ._patch_rows import check_features, check_patches
 
 
@@ -32,9 +33,8 @@ class PosedColumnsMixin:
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
-        offsets = ["offset_row", "offset_col"] if self._has_offsets else []
-        latents = [f"latent{i}" for i in range(self._n_latents)]
-        return np.asarray(["angle", *offsets, *latents], dtype=object)
+        names = pose_names(self._n_latents, offsets=self._has_offsets)
+        return np.asarray(names, dtype=object)
 
     @property
     def _n_features_out(self):

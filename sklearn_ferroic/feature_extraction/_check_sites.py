@@ -1,17 +1,17 @@
-"""What goes into an estimator that takes sites."""
+"""Check of the input of estimators that accept AtomSites."""
 
 from ..sites import AtomSites
 
 
 def check_sites(estimator, sites):
-    """Refuse what is not sites, or none at all.
+    """Check that the input is a non-empty set of AtomSites.
 
     Parameters
     ----------
     estimator : estimator
         Named in the errors.
     sites : object
-        What the user gives.
+        Input of the estimator.
 
     Raises
     ------

@@ -1,12 +1,14 @@
-"""Continuing an image beyond its border."""
+"""Continuation of an image beyond its border."""
 
 import numpy as np
 from scipy import fft
 from scipy.ndimage import map_coordinates, maximum_filter
 
-from ..localization._scale import estimate_spacing, smooth, vertex
+from ..localization._filters import smooth
+from ..localization._scale import estimate_spacing
+from ..localization._vertex import vertex
 
-# The period is read off at most this many pixels a side, at the image's centre.
+# The period is measured in at most this many pixels per side, at the image's centre.
 _MAX_SIDE = 1024
 
 
@@ -18,11 +20,11 @@ def continue_image(image, pad, boundary, periods=None):
     image : ndarray of shape (n_rows, n_cols)
         The image.
     pad : int
-        How far it is extended, px.
+        Width of the extension, px.
     boundary : {"periodic", "reflect", "nearest"}
-        By translations of its own lattice, its mirror image or its rim.
+        By translations of its lattice, its mirror image or its outermost pixels.
     periods : ndarray of shape (2, 2) or None
-        What `lattice_periods` finds; None, without a lattice, makes the periodic
+        Result of `lattice_periods`; None, without a lattice, makes the periodic
         continuation a mirror image.
 
     Returns
@@ -67,7 +69,7 @@ def lattice_periods(image):
     row, col = np.nonzero(is_peak)
     vectors = vertex(correlation, row, col) - reach
     # Half a cell, which maps one sublattice on the other, is nearly a period but
-    # lower; of whole periods, which are equally high, the shortest is wanted.
+    # lower; of whole periods, which are equally high, the shortest is selected.
     length = np.hypot(*vectors.T) / spacing
     merit = correlation[row, col] / correlation[reach, reach] - 0.02 * length
     steep = np.abs(vectors[:, 0]) >= np.abs(vectors[:, 1])
@@ -96,12 +98,12 @@ def _autocorrelation(image, period, reach):
 
 
 def _fill_by_translation(extended, image, pad, periods):
-    """Overwrite the frame around the image by whole translations from within."""
+    """Fill the frame around the image by lattice translations."""
     frame = np.ones(extended.shape, dtype=bool)
     frame[pad:-pad, pad:-pad] = False
     points = np.argwhere(frame) - float(pad)
     last = np.array(image.shape) - 1
-    # a period may lean: moving in along one axis can move out along the other
+    # A translation along one axis can have a component along the other.
     for axis in (0, 1, 0, 1):
         place, step = points[:, axis], periods[axis, axis]
         below = np.ceil(np.maximum(-place, 0) / step)

@@ -17,12 +17,12 @@ _BLOCK = 2**21
 class PatchExtractor(TransformerMixin, BaseEstimator):
     """Cut a square window of the image around every site.
 
-    One row a site, in order, whatever the image's border does. By default the
+    Returns one row per site, in order, also at the border of the image. By default the
     windows are interpolated so that the fitted column lies exactly at the
     window's geometric centre, ``((window_size - 1) / 2, (window_size - 1) / 2)``,
     for even and odd sides. That point is the centre of rotation of
-    :class:`~sklearn_ferroic.RotationalVAE`: a window cut at the nearest pixel is
-    off it by up to half a pixel, which is as much as a weak polarization.
+    :class:`~sklearn_ferroic.RotationalVAE`: a window cut at the nearest pixel
+    deviates from it by up to half a pixel, as much as a weak polarization.
 
     The estimator is stateless.
 
@@ -32,18 +32,18 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         Side of the window, px. Two to three unit cells is a good choice.
 
     center : {"atom", "lattice"}, default="atom"
-        What the window is centred on: the fitted column, or the place that the
-        ideal lattice of the whole image gives it (`lattice_position` of the
-        sites; a column without one is centred on itself). Under scan drift the
-        ideal lattice is the worse reference.
+        Centre of the window: the fitted column, or its position in the ideal
+        lattice of the whole image (`lattice_position` of the sites; a column
+        without one is centred on itself). Under scan drift the ideal lattice is
+        the worse reference.
 
     interpolation : {"cubic", "linear", "nearest"}, default="cubic"
         Interpolation of the shifted window: cubic or linear splines, or whole
-        pixels only. Cubic splines overshoot beside sharp edges; values are
+        pixels only. Cubic splines overshoot next to sharp edges; values are
         clipped to the range of the image.
 
     boundary : {"periodic", "reflect", "nearest", "nan"}, default="periodic"
-        What stands in a window's pixels beyond the image: the image continued by
+        Values of a window's pixels beyond the image: the image continued by
         translations of its own lattice (its mirror image if it shows none), its
         mirror image, its nearest pixel, or NaN. A mirror image reverses the
         polarization and misleads the angle of columns at the border.
@@ -51,9 +51,9 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
 
     normalize : {"image", "patch", None}, default="image"
         ``"image"`` maps the minimum of each image to 0 and its 99.9th
-        percentile to 1, so that images of different gain compare and the
-        differences in brightness within one image, the chemistry, stay.
-        ``"patch"`` gives each window mean 0 and variance 1. None keeps the
+        percentile to 1, so that images of different gain are comparable and the
+        differences in brightness within one image, the chemistry, are kept.
+        ``"patch"`` scales each window to mean 0 and variance 1. None keeps the
         values of the image.
 
     memory : str or object with the joblib.Memory interface, default=None
@@ -63,13 +63,13 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
 
     See Also
     --------
-    AtomLocator : Makes the sites.
-    RotationalVAE : Reads angle and latents off the windows.
+    AtomLocator : Returns the sites of an image.
+    RotationalVAE : Models angle and latents of the windows.
 
     Notes
     -----
     Rows are raveled row by row: ``X.reshape(-1, window_size, window_size)``
-    gives the windows back. With ``normalize="image"`` or None the windows of an
+    restores the windows. With ``normalize="image"`` or None the windows of an
     image in counts are non-negative, as :class:`sklearn.decomposition.NMF` needs.
 
     Examples
@@ -111,7 +111,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Check the parameters and the sites; nothing is learned.
+        """Check the parameters and the sites; nothing is fitted.
 
         Parameters
         ----------
@@ -188,7 +188,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
 
 
 def _check_images(sites, window_size):
-    """Refuse images smaller than the window, and sites off their image."""
+    """Check that images are as large as the window and contain their sites."""
     for frame in np.unique(sites.frame):
         shape = sites.images[frame].shape
         if min(shape) < window_size:
@@ -217,7 +217,7 @@ def _cut_patches(sites, side, *, center, interpolation, boundary, normalize):
             centers[rows],
             side,
             interpolation=interpolation,
-            # NaN goes in last: a spline would spread it
+            # NaN is inserted last: a spline would spread it.
             boundary="reflect" if boundary == "nan" else boundary,
             out=cut,
         )

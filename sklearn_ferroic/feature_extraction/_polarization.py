@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from .._angles import wrap_angle
-from ..localization._neighbors import cage_displacement
+from .._lattice.neighbors import cage_displacement
 from ._check_sites import check_sites
 
 
@@ -46,7 +46,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     :class:`~sklearn_ferroic.AtomLocator` have, all are taken at their word, NaN
     included. Where none has, the displacements are computed from both sublattices,
     which must all be in the one call, unless a `lattice_position` or a
-    `position_std` tells that the sites are a slice of located ones: these stay NaN,
+    `position_std` shows that the sites are a slice of located ones: these stay NaN,
     with a warning if a displacement could have been computed.
 
     Examples
@@ -125,7 +125,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         return np.column_stack([np.hypot(*vector.T), angle])
 
     def get_feature_names_out(self, input_features=None):
-        """Name the columns, with their unit.
+        """Get the names of the columns, with their unit.
 
         Parameters
         ----------
@@ -176,7 +176,7 @@ def _check_sublattices(sites):
 
 
 def _is_located(sites):
-    """Tell sites of a locator, which knows where a displacement is undefined.
+    """Return whether sites are from a locator, which marks undefined displacements.
 
     Amplitudes are no sign of it: they come with many a table of bare positions.
     """
@@ -191,8 +191,8 @@ def _displacement(sites):
     vector = _cage_displacements(sites)
     if not _is_located(sites):
         return vector
-    # A slice of located sites must not be read as if its neighbours had never been
-    # there; sites of another origin had better say so.
+    # A slice of located sites must not be treated as if its neighbours did not exist;
+    # warn, because sites of another origin are not distinguishable from a slice.
     if np.isfinite(vector).any():
         warnings.warn(
             "The sites have lattice_position or position_std, as AtomLocator gives "

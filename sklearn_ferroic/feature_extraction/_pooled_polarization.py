@@ -106,8 +106,9 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     `p_value_far` stays uniform then; it is small where the clusters are domains wider
     than a few cells or repeat with the lattice. Require both.
 
-    **Mistilt** displaces A against B columns in all cells alike and is no error in the
-    sense of this test. Look at ``reference="mean"`` or at a part that is not polar.
+    **Mistilt** displaces A against B columns equally in all cells and is not an error
+    in the sense of this test. Use ``reference="mean"``, or compare with a part that is
+    not polar.
 
     References
     ----------
@@ -184,7 +185,7 @@ class PooledVector(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where vectors were measured: position and frame, and side of a unit cell, px."""
+    """Position and frame of vectors, and the side of a unit cell, px."""
 
     position: np.ndarray
     frame: np.ndarray

@@ -1,4 +1,4 @@
-"""Cutting many equal windows at sub-pixel places of one image."""
+"""Windows of one image at sub-pixel positions."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -15,7 +15,7 @@ _TILE = 768
 
 
 def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
-    """Interpolate square windows whose geometric centres lie on `centers`.
+    """Interpolate square windows whose geometric centres are at `centers`.
 
     All pixels of a window share one sub-pixel shift, so that the interpolation
     separates into one weighted sum along the rows and one along the columns.
@@ -31,7 +31,7 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
     interpolation : {"cubic", "linear", "nearest"}
         Interpolation of the shifted pixels.
     boundary : {"periodic", "reflect", "nearest"}
-        How the image goes on beyond its border.
+        Continuation of the image beyond its border.
     out : ndarray of shape (n_windows, window_size, window_size)
         Where the windows are written.
     """
@@ -117,7 +117,7 @@ def _padding(shape, centers, side):
 
 
 def _spline_weights(fraction, n_taps):
-    """B-spline weights of the taps around each shift, (n, 2, n_taps)."""
+    """Return the B-spline weights of the taps around each shift, (n, 2, n_taps)."""
     f = fraction
     if n_taps == 1:
         weights = [np.ones_like(f)]

@@ -1,4 +1,4 @@
-"""Pictures of sites, angles and latents, as scikit-learn's Display classes.
+"""Figures of sites, angles and latents, as Display classes in scikit-learn's style.
 
 Importing this package or making a display loads no matplotlib; `plot` does.
 """
@@ -8,15 +8,15 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
-        "_angle_histogram": ["AngleHistogramDisplay"],
-        "_cluster_means": ["ClusterMeansDisplay"],
-        "_domain_map": ["DomainMapDisplay"],
-        "_latent_distribution": ["LatentDistributionDisplay"],
-        "_latent_manifold": ["LatentManifoldDisplay"],
-        "_loading_map": ["LoadingMapDisplay"],
-        "_polarization_map": ["PolarizationMapDisplay"],
-        "_search_results": ["SearchResultsDisplay"],
-        "_site_quality": ["SiteQualityDisplay"],
-        "_sites": ["SitesDisplay"],
+        "_plot.angle_histogram": ["AngleHistogramDisplay"],
+        "_plot.cluster_means": ["ClusterMeansDisplay"],
+        "_plot.domain_map": ["DomainMapDisplay"],
+        "_plot.latent_distribution": ["LatentDistributionDisplay"],
+        "_plot.latent_manifold": ["LatentManifoldDisplay"],
+        "_plot.loading_map": ["LoadingMapDisplay"],
+        "_plot.polarization_map": ["PolarizationMapDisplay"],
+        "_plot.search_results": ["SearchResultsDisplay"],
+        "_plot.site_quality": ["SiteQualityDisplay"],
+        "_plot.sites": ["SitesDisplay"],
     },
 )

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from .._residual import Columns
-from .._site_checks import check_image
-from .._site_flags import SiteFlag
-from ..sites import AtomSites
+from ..sites import AtomSites, SiteFlag
+from ..sites._quality.checks import check_image
+from ..sites._quality.residual import Columns
 from ._border import clear_of_border
 from ._columns import AMPLITUDE
 from ._plausibility import describe_implausible_sites

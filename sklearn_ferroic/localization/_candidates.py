@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from .._lattice.neighbors import neighbor_pairs
 from ._calibration import CLEAR
 from ._columns import AMPLITUDE, COL, ROW
-from ._neighbors import neighbor_pairs
 from ._peaks import NEIGHBOR_REACH, brightest_near, drop_crowded
 
 # A faint column has at least this number of neighbours within a spacing and a half.

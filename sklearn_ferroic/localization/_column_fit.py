@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from .._lattice.neighbors import neighbor_pairs
 from ._background import BackgroundRegression, bin_sides
 from ._column_state import ColumnState
 from ._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical, ellipse_of
@@ -22,7 +23,6 @@ from ._error_modes import project_residual
 from ._gaussian import slopes
 from ._hot_pixels import value_span
 from ._joint_fit import JointFit
-from ._neighbors import neighbor_pairs
 from ._noise import estimate_noise, guess_noise
 from ._scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
 from ._windows import ColumnWindows

@@ -8,10 +8,11 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
+from .._lattice.local_lattice import lattice_vectors
+from .._lattice.neighbors import Nearest
 from ._calibration import filter_width, image_unit
 from ._columns import AMPLITUDE
 from ._filters import blob_response
-from ._local_lattice import lattice_vectors
 from ._windows import render_columns
 
 # Places in the unit cell of the columns located, in lattice vectors: the centre, and

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._neighbors import neighbor_pairs
+from .._lattice.neighbors import neighbor_pairs
 from ._scale import vertex
 
 # Least distance of two columns in spacings, and of a faint one from a bright one, where

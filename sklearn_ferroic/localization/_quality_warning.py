@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from .._site_flags import SiteFlag
+from ..sites import SiteFlag
 
 # Shares that no good image has: columns missed, sites too close, fits given up.
 _MAX_MISSED, _MAX_SHORT, _MAX_UNCONVERGED = 0.01, 0.05, 0.3

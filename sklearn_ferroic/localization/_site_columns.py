@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._lattice.local_lattice import lattice_vectors
+from .._lattice.neighbors import Nearest, cage_displacement, sublattice_members
+from .._lattice.reference_lattice import lattice_positions
+from .._lattice.sublattices import label_sublattices
 from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
-from ._ideal_lattice import lattice_positions
-from ._local_lattice import lattice_vectors
-from ._neighbors import Nearest, cage_displacement, sublattice_members
-from ._sublattices import label_sublattices
 
 
 class LabeledFit(NamedTuple):

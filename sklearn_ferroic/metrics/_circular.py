@@ -42,7 +42,7 @@ def circular_mean(angles, *, sample_weight=None, n_fold=1):
     angles : array-like of shape (n_samples,)
         Angles in radians.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weight of each angle, not negative. All count alike by default.
+        Weight of each angle, not negative. Equal weights by default.
     n_fold : int, default=1
         Angles that differ by 2π / `n_fold` count as the same.
 
@@ -75,7 +75,7 @@ def circular_mean(angles, *, sample_weight=None, n_fold=1):
     >>> float(np.round(np.rad2deg(circular_mean(np.deg2rad([170, -150]))), 6))
     -170.0
 
-    Directions a quarter turn apart are the same under fourfold symmetry:
+    Directions 90° apart are equivalent under fourfold symmetry:
 
     >>> mean = circular_mean(np.deg2rad([10, 110, -160]), n_fold=4)
     >>> float(np.round(np.rad2deg(mean), 2))
@@ -92,14 +92,14 @@ def circular_mean(angles, *, sample_weight=None, n_fold=1):
 
 @validate_params(PAIR_CONSTRAINTS, prefer_skip_nested_validation=True)
 def angle_registration(angle_true, angle_pred, *, n_fold=1):
-    """Find the one rotation that turns predicted angles onto true ones.
+    """Find the common rotation that registers predicted angles to true ones.
 
-    A model without labels knows angles up to a rotation common to all. The rotation
-    is the one that minimises the sum over the samples of the absolute difference, no
-    difference counting more than an eighth of the period (45° for `n_fold=1`): within
-    that distance a circular median [1]_, while samples farther away, such as cells
-    given to a wrong variant, have no pull at all. Rotation only: a mirrored
-    prediction stays mirrored.
+    A model without labels determines angles up to a common rotation. This function
+    returns the rotation that minimises the sum over the samples of the absolute
+    difference, each clipped at an eighth of the period (45° for `n_fold=1`). The
+    result is a circular median [1]_ of the samples within that distance; samples
+    farther away, such as cells assigned to a wrong variant, have no influence. Only
+    a rotation is applied: a mirrored prediction stays mirrored.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def angle_registration(angle_true, angle_pred, *, n_fold=1):
 
     Examples
     --------
-    One angle of four is wrong by a quarter turn and does not count:
+    One angle of four is wrong by 90° and has no influence:
 
     >>> import numpy as np
     >>> from sklearn_ferroic.metrics import angle_registration
@@ -149,7 +149,7 @@ def angle_registration(angle_true, angle_pred, *, n_fold=1):
     prefer_skip_nested_validation=True,
 )
 def angular_error(angle_true, angle_pred, *, n_fold=1, register=False):
-    """Compute signed differences of angles, the shorter way round.
+    """Compute signed differences of angles, wrapped to half a period.
 
     Parameters
     ----------
@@ -160,8 +160,8 @@ def angular_error(angle_true, angle_pred, *, n_fold=1, register=False):
     n_fold : int, default=1
         Angles that differ by 2π / `n_fold` count as the same.
     register : bool, default=False
-        If true, turn all predictions by the one rotation of
-        :func:`angle_registration` first.
+        If true, first add the common rotation of :func:`angle_registration` to all
+        predictions.
 
     Returns
     -------
@@ -203,3 +203,87 @@ def _difference(angle_true, angle_pred, n_fold):
     angle_pred = check_angles(angle_pred, "angle_pred")
     check_consistent_length(angle_true, angle_pred)
     return wrap_angle(angle_pred - angle_true, n_fold)
+
+
+# The direction of a mean resultant shorter than this depends on few of the angles.
+_SHORTEST = 0.1
+# Sums of squared sines below this share of the number of angles are rounding.
+_NO_SPREAD = 1e-12
+
+
+@validate_params(PAIR_CONSTRAINTS, prefer_skip_nested_validation=True)
+def circular_correlation(angle_true, angle_pred, *, n_fold=1):
+    """Compute the correlation of two sets of angles.
+
+    The coefficient of Jammalamadaka and SenGupta [1]_, the correlation of the sines of
+    the deviations from the two mean directions. It needs no registration: a rotation
+    common to all predicted angles does not change it. A mirrored prediction is
+    anticorrelated.
+
+    Parameters
+    ----------
+    angle_true : array-like of shape (n_samples,)
+        Reference angles in radians.
+    angle_pred : array-like of shape (n_samples,)
+        Angles to compare, in radians.
+    n_fold : int, default=1
+        Angles that differ by 2π / `n_fold` count as the same.
+
+    Returns
+    -------
+    correlation : float
+        Between −1 and 1; 0 for independent angles. NaN where a set has no spread about
+        its mean direction, as where all angles are the same or opposite.
+
+    Raises
+    ------
+    ValueError
+        If the angles are empty or not finite, or if the lengths differ.
+
+    See Also
+    --------
+    angular_error : Differences of angles, the right measure of how far off they are.
+    circular_mean : Mean direction of angles.
+
+    Notes
+    -----
+    Angles that lie evenly around the circle, such as those of four equally frequent
+    variants, have no mean direction. Where the mean resultant of either set is shorter
+    than 0.1, the coefficient of evenly distributed angles [1]_ is returned: the mean
+    resultant length of the differences of the angles minus that of their sums.
+    If there are only two opposite directions, they cannot be distinguished from their
+    mirror image: the coefficient is then NaN, near 0 if they are equally frequent, or
+    that of the small deviations. Use :func:`angular_error` there.
+
+    References
+    ----------
+    .. [1] S. R. Jammalamadaka and A. SenGupta, "Topics in Circular Statistics", World
+       Scientific, 2001, section 8.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic.metrics import circular_correlation
+    >>> angle = np.deg2rad([10, 40, 75, -20, -65])
+    >>> float(np.round(circular_correlation(angle, angle + 2.5), 6))
+    1.0
+    >>> float(np.round(circular_correlation(angle, -angle), 6))
+    -1.0
+    """
+    alpha = n_fold * check_angles(angle_true, "angle_true")
+    beta = n_fold * check_angles(angle_pred, "angle_pred")
+    check_consistent_length(alpha, beta)
+    lengths = _mean_length(alpha), _mean_length(beta)
+    if max(lengths) > 1 - _NO_SPREAD:
+        return float("nan")
+    if min(lengths) < _SHORTEST:
+        return float(_mean_length(alpha - beta) - _mean_length(alpha + beta))
+    a, b = (np.sin(x - np.angle(np.exp(1j * x).sum())) for x in (alpha, beta))
+    spread = (a @ a) * (b @ b)
+    if spread <= (_NO_SPREAD * len(a)) ** 2:
+        return float("nan")
+    return float(np.clip(a @ b / np.sqrt(spread), -1, 1))
+
+
+def _mean_length(angles):
+    return abs(np.exp(1j * angles).mean())

@@ -1,19 +1,605 @@
-"""The scorers by name."""
+"""Scorers for searches, and their names."""
 
+import numpy as np
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from ._angle_scorers import circular_correlation_scorer, neg_angular_error_scorer
-from ._label_scorers import (
-    spatial_coherence_scorer,
-    variant_accuracy_scorer,
-    wall_straightness_scorer,
+from ..sites import AtomSites
+from ._circular import angular_error, circular_correlation
+from ._domain_scores import (
+    WORST_ANGLE_COHERENCE,
+    angle_coherence_score,
+    spatial_coherence_score,
+    variant_accuracy_score,
+    wall_straightness_score,
 )
-from ._pose_scorers import (
-    angle_coherence_scorer,
-    neg_latent_leakage_scorer,
-    rotation_equivariance_scorer,
+from ._pipeline_output import (
+    begin,
+    begin_at_windows,
+    check_truth,
+    count_columns,
+    predict_labels,
+    predict_labels_of_sites,
+    prepare,
+    read_pose,
+    send,
 )
-from ._window_scorers import evidence_scorer, reconstruction_scorer
+from ._representation_scores import (
+    WORST_RECONSTRUCTION,
+    explained_share,
+    leakage_folds,
+    leakage_target,
+    reconstruction_score,
+    rotation_equivariance_score,
+)
+
+WORST_CORRELATION = -1.0
+WORST_ERROR = -np.pi
+
+
+def circular_correlation_scorer(estimator, X, y=None):
+    """Score the circular correlation of held-out angles with true ones.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline with a step that returns an angle, or that step.
+    X : AtomSites of length n_sites, images or array-like of patches
+        The held-out samples.
+    y : array-like of shape (n_samples,)
+        True angles in radians, NaN where there is none.
+
+    Returns
+    -------
+    score : float
+        Between −1 and 1, higher is better. −1 for an estimator without an angle and
+        where the correlation is not defined, as when the angle has collapsed.
+
+    Raises
+    ------
+    ValueError
+        If `y` is None or differs from `X` in length.
+
+    See Also
+    --------
+    circular_correlation : The coefficient, and where it is weak.
+
+    Notes
+    -----
+    Samples whose window is not finite are excluded. The score is not informative if the
+    truth has only two opposite variants: it may then be −1 for all models.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn_ferroic.metrics import circular_correlation_scorer
+    >>> X = np.random.default_rng(0).random((20, 9))
+    >>> circular_correlation_scorer(PCA(2).fit(X), X, np.zeros(20))
+    -1.0
+    """
+    y, angle = _true_and_found(estimator, X, y, "circular_correlation")
+    is_usable = np.isfinite(y) & np.isfinite(angle)
+    if not is_usable.any():
+        return WORST_CORRELATION
+    correlation = circular_correlation(y[is_usable], angle[is_usable])
+    return WORST_CORRELATION if np.isnan(correlation) else correlation
+
+
+def neg_angular_error_scorer(estimator, X, y=None):
+    """Score the error of held-out angles against true ones, after registration.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline with a step that returns an angle, or that step.
+    X : AtomSites of length n_sites, images or array-like of patches
+        The held-out samples.
+    y : array-like of shape (n_samples,)
+        True angles in radians, NaN where there is none.
+
+    Returns
+    -------
+    score : float
+        The negative of the mean absolute error in radians, between −π and 0, higher
+        is better. −π for an estimator without an angle and if no sample has a true one.
+
+    Raises
+    ------
+    ValueError
+        If `y` is None or differs from `X` in length.
+
+    See Also
+    --------
+    angular_error : The errors and the registration.
+
+    Notes
+    -----
+    The error of a sample whose window is not finite is π. All held-out angles are
+    registered by the common rotation that fits them best: if they have one variant
+    only, a constant angle has no error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn_ferroic.metrics import neg_angular_error_scorer
+    >>> X = np.random.default_rng(0).random((20, 9))
+    >>> round(neg_angular_error_scorer(PCA(2).fit(X), X, np.zeros(20)), 4)
+    -3.1416
+    """
+    y, angle = _true_and_found(estimator, X, y, "neg_angular_error")
+    known = np.isfinite(y)
+    usable = known & np.isfinite(angle)
+    if not usable.any():
+        return WORST_ERROR
+    error = np.abs(angular_error(y[usable], angle[usable], register=True))
+    n_lost = known.sum() - usable.sum()
+    return float((WORST_ERROR * n_lost - error.sum()) / known.sum())
+
+
+def _true_and_found(estimator, X, y, scorer):
+    """Return the true angles and those of the estimator, NaN if unknown."""
+    y = check_truth(y, scorer, "angles", "rotation_equivariance").astype(np.float64)
+    steps, samples = begin(estimator, X)
+    pose = read_pose(steps, samples)
+    angle = np.full(samples.n_samples, np.nan) if pose is None else pose.angle
+    check_consistent_length(y, angle)
+    return y, angle
+
+
+def spatial_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
+    """Score how often neighbouring held-out sites have the same label.
+
+    The labels are those that the estimator predicts. If the last step is a transformer,
+    its output for `X` is clustered by k-means, after AngleAwareScaler if one of its
+    columns is an angle; a clusterer that only has `fit_predict` is refitted to `X`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline, a search or a single step.
+    X : AtomSites of length n_sites, or images where the estimator locates
+        The held-out sites.
+    y : object
+        Ignored.
+    n_clusters : int, default=4
+        Number of clusters to make of a transformer's output. To set it, pass
+        ``functools.partial(spatial_coherence_scorer, n_clusters=5)`` as `scoring`.
+
+    Returns
+    -------
+    score : float
+        Between −1 and 1, higher is better. −1 with one cluster, no labels or no
+        neighbours.
+
+    Raises
+    ------
+    TypeError
+        If the samples are not sites, so that they have no neighbours.
+
+    See Also
+    --------
+    spatial_coherence_score : The score of given labels, and how it can be fooled.
+
+    Notes
+    -----
+    Even a perfect model finds one cluster only in a held-out block within one domain:
+    blocks should be larger than the domains. Samples that a step transforms to NaN have
+    no label and agree with none of their neighbours.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_ferroic import AtomSites, PatchExtractor
+    >>> from sklearn_ferroic.metrics import spatial_coherence_scorer
+    >>> image = np.add.outer(np.zeros(96), np.arange(96) > 48)
+    >>> sites = AtomSites(image, 8.0 + 8 * np.argwhere(np.ones((10, 10))))
+    >>> pipeline = make_pipeline(
+    ...     PatchExtractor(window_size=5), KMeans(2, random_state=0)
+    ... )
+    >>> round(spatial_coherence_scorer(pipeline.fit(sites), sites), 2)
+    0.89
+    """
+    found = predict_labels_of_sites(estimator, X, n_clusters)
+    return spatial_coherence_score(found.sites, found.labels)
+
+
+def wall_straightness_scorer(estimator, X, y=None, *, n_clusters=4, reach=3.0):
+    """Score how straight the boundaries between labels of held-out sites are.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline, a search or a single step. Without `predict`, labels are
+        found as in :func:`spatial_coherence_scorer`.
+    X : AtomSites of length n_sites, or images where the estimator locates
+        The held-out sites.
+    y : object
+        Ignored.
+    n_clusters : int, default=4
+        Number of clusters to make of a transformer's output.
+    reach : float, default=3.0
+        Radius within which a wall is analysed, in distances of neighbours.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, higher is better. 0 with one cluster, no labels or no
+        neighbours.
+
+    Raises
+    ------
+    TypeError
+        If the samples are not sites, so that they have no neighbours.
+
+    See Also
+    --------
+    wall_straightness_score : The score of given labels, and how it can be fooled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_ferroic import AtomSites, PatchExtractor
+    >>> from sklearn_ferroic.metrics import wall_straightness_scorer
+    >>> image = np.add.outer(np.zeros(96), np.arange(96) > 48)
+    >>> sites = AtomSites(image, 8.0 + 8 * np.argwhere(np.ones((10, 10))))
+    >>> pipeline = make_pipeline(
+    ...     PatchExtractor(window_size=5), KMeans(2, random_state=0)
+    ... )
+    >>> round(wall_straightness_scorer(pipeline.fit(sites), sites), 2)
+    1.0
+    """
+    found = predict_labels_of_sites(estimator, X, n_clusters)
+    return wall_straightness_score(found.sites, found.labels, reach=reach)
+
+
+def variant_accuracy_scorer(estimator, X, y=None, *, n_clusters=4):
+    """Score the share of held-out sites in the right variant, where the truth is known.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline, a search or a single step. Without `predict`, labels are
+        found as in :func:`spatial_coherence_scorer`.
+    X : AtomSites or array-like of shape (n_samples, ...)
+        The held-out samples.
+    y : array-like of shape (n_samples,)
+        True variants, a negative number or NaN where there is none.
+    n_clusters : int, default=4
+        Number of clusters to make of a transformer's output.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, higher is better. 0 if no held-out sample has a variant or
+        none gets a label.
+
+    Raises
+    ------
+    ValueError
+        If `y` is None or differs from `X` in length.
+
+    See Also
+    --------
+    variant_accuracy_score : The score of given labels.
+
+    Notes
+    -----
+    Clusters are assigned to variants separately in each held-out set, which favours
+    small sets slightly. For a held-out set with a single variant, the score is the
+    share of its largest cluster.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn_ferroic.metrics import variant_accuracy_scorer
+    >>> X = np.array([[0.0], [0.1], [5.0], [5.1]])
+    >>> k_means = KMeans(2, random_state=0).fit(X)
+    >>> variant_accuracy_scorer(k_means, X, [1, 1, 0, -1])
+    1.0
+    """
+    y = check_truth(
+        y, "variant_accuracy", "variants", "spatial_coherence or wall_straightness"
+    )
+    return variant_accuracy_score(y, predict_labels(estimator, X, n_clusters).labels)
+
+
+WORST_LEAKAGE = -1.0
+# Fewer samples do not show a dependence.
+_FEWEST = 20
+
+
+def angle_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
+    """Score how well the labels of nearby held-out cells predict the angle of a cell.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline with a step that returns an angle, or that step. If that step
+        has `transform_with_std`, cells are weighted by the certainty of their angle.
+        Without `predict`, labels are found as in :func:`spatial_coherence_scorer`.
+    X : AtomSites of length n_sites, or images where the estimator locates
+        The held-out sites.
+    y : object
+        Ignored.
+    n_clusters : int, default=4
+        Number of clusters to make of a transformer's output.
+
+    Returns
+    -------
+    score : float
+        Between −1 and 1, higher is better. −1 for an estimator without an angle, and
+        with one cluster, no neighbours or one angle.
+
+    Raises
+    ------
+    TypeError
+        If the samples are not sites, so that they have no neighbours.
+
+    See Also
+    --------
+    angle_coherence_score : The score of given angles, and how it can be fooled.
+
+    Examples
+    --------
+    A model without an angle:
+
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_ferroic import AtomSites, PatchExtractor
+    >>> from sklearn_ferroic.metrics import angle_coherence_scorer
+    >>> image = np.add.outer(np.zeros(96), np.arange(96) > 48)
+    >>> sites = AtomSites(image, 8.0 + 8 * np.argwhere(np.ones((10, 10))))
+    >>> pipeline = make_pipeline(PatchExtractor(window_size=5), PCA(2)).fit(sites)
+    >>> angle_coherence_scorer(pipeline, sites)
+    -1.0
+    """
+    labels, pose, sites = predict_labels_of_sites(estimator, X, n_clusters)
+    if pose is None:
+        return WORST_ANGLE_COHERENCE
+    return angle_coherence_score(sites, labels, pose.angle, angle_std=pose.angle_std)
+
+
+def rotation_equivariance_scorer(estimator, X, y=None):
+    """Score whether the angle follows a rotation of held-out patches.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline with a step that returns an angle, or that step.
+    X : AtomSites of length n_sites, images or array-like of patches
+        The held-out samples.
+    y : object
+        Ignored.
+
+    Returns
+    -------
+    score : float
+        Between −1 and 1, higher is better. −1 for an estimator without an angle, or
+        if no window is finite.
+
+    Raises
+    ------
+    ValueError
+        If the windows are not square.
+
+    See Also
+    --------
+    rotation_equivariance_score : The same at other angles, and how it can be fooled.
+
+    Examples
+    --------
+    A model without an angle:
+
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn_ferroic.metrics import rotation_equivariance_scorer
+    >>> X = np.random.default_rng(0).random((20, 9))
+    >>> rotation_equivariance_scorer(PCA(2).fit(X), X)
+    -1.0
+    """
+    return rotation_equivariance_score(estimator, X)
+
+
+def neg_latent_leakage_scorer(estimator, X, y=None):
+    """Score how little information about angle or variant the latents contain.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline with a step that returns an angle, or that step.
+    X : AtomSites of length n_sites, images or array-like of patches
+        The held-out samples. Sites are divided into spatial folds.
+    y : array-like of shape (n_samples,), default=None
+        Target that the latents should not predict: variants, if all are whole numbers,
+        negative or NaN where there is none, or else angles in radians. The estimator's
+        own angle by default.
+
+    Returns
+    -------
+    score : float
+        The negative of the leakage, between −1 and 0, higher is better. −1 for an
+        estimator without an angle, for fewer than 20 samples with a target, and if
+        the target or all latents are constant, as when the model has collapsed.
+
+    Raises
+    ------
+    ValueError
+        If `y` differs from `X` in length.
+
+    See Also
+    --------
+    latent_leakage_score : The leakage of given latents, and how it can be fooled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn_ferroic.metrics import neg_latent_leakage_scorer
+    >>> X = np.random.default_rng(0).random((20, 9))
+    >>> neg_latent_leakage_scorer(PCA(2).fit(X), X)
+    -1.0
+    """
+    steps, samples = begin(estimator, X)
+    pose = read_pose(steps, samples)
+    if pose is None:
+        return WORST_LEAKAGE
+    # AtomSites are the y of a pipeline with an AngleRegistration.
+    y = None if isinstance(y, AtomSites) else y
+    code, known = leakage_target(pose.angle if y is None else np.asarray(y))
+    check_consistent_length(pose.angle, code)
+    known &= np.isfinite(pose.angle) & np.isfinite(pose.latents).all(axis=1)
+    known = np.flatnonzero(known)
+    latents = pose.latents[known]
+    if len(known) < _FEWEST or not np.ptp(latents, axis=0).any():
+        return WORST_LEAKAGE
+    splits = leakage_folds(samples.sites, known)
+    leakage = explained_share(latents, code[known], splits)
+    return WORST_LEAKAGE if np.isnan(leakage) else 0.0 - leakage
+
+
+# Nats per pixel. Finite, so that means over folds stay finite.
+WORST_EVIDENCE = -1e6
+
+
+def evidence_scorer(estimator, X, y=None):
+    """Score the log-likelihood of held-out windows per pixel, or a bound on it.
+
+    It is computed by the first step with `score_samples` whose input is whole windows:
+    the evidence lower bound of :class:`~sklearn_ferroic.RotationalVAE`, the likelihood
+    of PCA [1]_, FactorAnalysis or a mixture on raw pixels.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline, a search or a single step.
+    X : AtomSites of length n_sites, images or array-like of patches
+        The held-out samples.
+    y : object
+        Ignored.
+
+    Returns
+    -------
+    score : float
+        Mean over the windows in nats per pixel, higher is better. At least −1e6, which
+        is returned if no step has a likelihood or no window is finite.
+
+    See Also
+    --------
+    reconstruction_scorer : For models without likelihood, such as NMF.
+
+    Notes
+    -----
+    The score rewards a model of the whole window, including noise and background, and
+    not the separation of variants. Only models of the same pixels are comparable: a
+    larger window has more pixels far from its column, and other units of brightness,
+    through `normalize` or a scaler, add a constant. `RotationalVAE` returns the density
+    in units of its input; a lower bound is below the likelihood of PCA by the gap of
+    the bound. Neighbouring windows share pixels, so that the evidence is overestimated
+    without a guard band around the held-out set. Windows with NaN are excluded.
+
+    References
+    ----------
+    .. [1] M. E. Tipping and C. M. Bishop, "Probabilistic principal component
+       analysis", Journal of the Royal Statistical Society B 61, 611–622 (1999).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import NMF, PCA
+    >>> from sklearn_ferroic.metrics import evidence_scorer
+    >>> X = np.random.default_rng(0).random((50, 9))
+    >>> pca = PCA(2).fit(X)
+    >>> bool(np.isclose(evidence_scorer(pca, X), pca.score(X) / 9))
+    True
+    >>> evidence_scorer(NMF(2, init="random", tol=0.1).fit(X), X)
+    -1000000.0
+    """
+    steps, samples = begin_at_windows(estimator, X)
+    n_pixels = count_columns(samples)
+    for step in steps:
+        samples = prepare(samples, step)
+        if len(samples.kept) == 0 or count_columns(samples) != n_pixels:
+            break
+        if hasattr(step, "score_samples"):
+            evidence = np.asarray(step.score_samples(samples.values))
+            # RotationalVAE, which knows its patch shape, returns evidence per pixel.
+            if not hasattr(step, "patch_shape_"):
+                evidence = evidence / n_pixels
+            # The likelihood of a collapsed model is infinite. The comparison is False
+            # for NaN.
+            evidence = np.where(evidence < np.inf, evidence, WORST_EVIDENCE)
+            return float(np.maximum(evidence, WORST_EVIDENCE).mean())
+        if not hasattr(step, "transform"):
+            break
+        samples = send(samples, step)
+    return WORST_EVIDENCE
+
+
+def reconstruction_scorer(estimator, X, y=None):
+    """Score the share of the held-out windows' variance that a model reconstructs.
+
+    Windows are transformed by the steps up to the first one that reduces the number of
+    columns, the decomposition, and back by `inverse_transform`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a pipeline, a search or a single step.
+    X : AtomSites of length n_sites, images or array-like of patches
+        The held-out samples.
+    y : object
+        Ignored.
+
+    Returns
+    -------
+    score : float
+        1 minus the mean square error over the mean variance of a pixel among the
+        held-out windows, at least −1, higher is better: 1 is perfect, 0 as good as
+        their mean window. Also −1 if no step reduces the number of columns, a step
+        cannot be inverted, or fewer than two windows are finite.
+
+    See Also
+    --------
+    evidence_scorer : For models with a likelihood; includes the noise.
+
+    Notes
+    -----
+    The score rewards any explained variance: more components are better until noise is
+    reproduced, which held-out windows show late, since a decomposition is applied to
+    the window that it reconstructs. Smooth or small windows are easier. Windows with
+    NaN are excluded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn_ferroic.metrics import reconstruction_scorer
+    >>> X = np.random.default_rng(0).random((50, 2)) @ np.ones((2, 9))
+    >>> round(reconstruction_scorer(PCA(1).fit(X), X), 6)
+    1.0
+    """
+    steps, windows = begin_at_windows(estimator, X)
+    samples, passed = windows, []
+    for step in steps:
+        if not (hasattr(step, "transform") and hasattr(step, "inverse_transform")):
+            return WORST_RECONSTRUCTION
+        n_before = count_columns(samples)
+        samples = send(samples, step)
+        if len(samples.kept) < 2:
+            return WORST_RECONSTRUCTION
+        passed.append(step)
+        if count_columns(samples) < n_before:
+            return reconstruction_score(windows, samples, passed)
+    return WORST_RECONSTRUCTION
+
 
 _SCORERS = {
     "angle_coherence": angle_coherence_scorer,
@@ -35,7 +621,7 @@ def get_scorer_names():
     Returns
     -------
     names : list of str
-        What :func:`get_scorer` takes, in order.
+        Names that :func:`get_scorer` accepts, sorted.
 
     See Also
     --------
@@ -61,7 +647,7 @@ def get_scorer(scoring):
     Parameters
     ----------
     scoring : str or callable
-        One of :func:`get_scorer_names`; a callable comes back as it is.
+        One of :func:`get_scorer_names`; a callable is returned unchanged.
 
     Returns
     -------
@@ -81,8 +667,8 @@ def get_scorer(scoring):
     Notes
     -----
     ``"variant_accuracy"``, ``"circular_correlation"`` and ``"neg_angular_error"`` need
-    a truth as `y`, the others do not. All take a whole pipeline, score nothing but the
-    samples in `X`, and give a finite worst value where there is nothing to score.
+    a ground truth as `y`, the others do not. All accept a whole pipeline, score only
+    the samples in `X`, and return a finite worst value where there is nothing to score.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Spatially honest splitters, and helpers to choose the number of clusters."""
+"""Splitters with spatial blocks, and helpers to choose the number of clusters."""
 
 import lazy_loader as _lazy
 

@@ -1,4 +1,4 @@
-"""Cutting images into blocks of sites, and keeping a distance from test sites."""
+"""Division of images into blocks of sites, and guard bands around test sites."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -59,7 +59,7 @@ def cut_into_blocks(positions, frame, *, n_parts, block_size, guard, rng):
 
 
 def _layout(extent, n_sites, n_parts, block_size, guard):
-    """Numbers of blocks in the bands that an image is cut into, band by band."""
+    """Return the number of blocks in each band of an image."""
     if block_size is not None:
         n_bands, n_columns = np.maximum(1, np.rint(extent / block_size))
         n_bands = int(min(n_bands, n_sites))
@@ -101,7 +101,7 @@ def _divide(values, shares):
 
 
 def deal(block, frame, n_folds, rng):
-    """Deal blocks to folds.
+    """Distribute blocks over folds.
 
     An image's blocks go round by round, one to each fold, the larger to the fold that
     has fewer sites so far. Hence a fold gets sites of each image that has as many
@@ -173,7 +173,7 @@ def draw(block, frame, share, rng):
 
 
 def guarded_splits(positions, frame, tests, guard, name):
-    """Give each test side its training side, the sites far enough from it.
+    """Yield each test set with its training set, the sites far enough from it.
 
     Parameters
     ----------

@@ -74,11 +74,12 @@ def component_scores(estimator, X, n_components, *, n_jobs=None):
 
     Notes
     -----
-    AIC and BIC count the Gaussians that describe the density, ICL the clusters that
-    stand apart. One variant with tails, from cells at walls and interfaces, or with its
-    angles along an arc is described best by several Gaussians: expect BIC, and AIC more
-    so, to fall beyond the number of variants. All three take samples for independent,
-    which neighbouring cells are not, so that they punish components too little.
+    AIC and BIC estimate the number of Gaussians that describe the density, ICL the
+    number of separate clusters. A variant with tails, from cells at walls and
+    interfaces, or with angles along an arc is described best by several Gaussians:
+    expect BIC, and even more AIC, to decrease beyond the number of variants. All three
+    assume independent samples, which neighbouring cells are not, so that they penalise
+    components too little.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Where the samples of a splitter lie."""
+"""Coordinates of the samples of a splitter."""
 
 import warnings
 from numbers import Real
@@ -21,7 +21,7 @@ CONSTRAINTS = {
 
 
 def find_coordinates(splitter, X, groups):
-    """Look up the coordinates of the samples in the splitter or else in `X`.
+    """Return the coordinates of the samples from the splitter or else from `X`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether refits of a clusterer agree."""
+"""Agreement of the refits of a clusterer."""
 
 from numbers import Integral
 
@@ -25,24 +25,24 @@ from sklearn.utils.validation import _num_samples
 def label_stability(
     estimator, X, *, n_refits=5, cv=None, n_jobs=None, random_state=None
 ):
-    """Compute how far refits with other seeds, or on other blocks, give one labelling.
+    """Compute the agreement of refits with other seeds or on other blocks.
 
     Every refit labels all samples, and each pair of labellings is compared by the
-    adjusted Rand index [1]_: 1 if they are the same up to the names of the labels, 0 on
-    average for labels dealt at random. Clusters that are in the data come back; those
-    that are cut out of one cloud lie elsewhere each time [2]_.
+    adjusted Rand index [1]_: 1 if they are the same up to a permutation of the labels,
+    0 on average for random labels. Clusters of the data are found in each refit; parts
+    of a single cloud differ each time [2]_.
 
     Parameters
     ----------
     estimator : Pipeline or estimator
-        A clusterer, or a pipeline that ends in one. Clones are fitted, each with seeds
-        of its own in all parameters named `random_state`.
+        A clusterer, or a pipeline that ends in one. Clones are fitted, each with other
+        seeds in all parameters named `random_state`.
     X : AtomSites or array-like of shape (n_samples, ...)
-        What the estimator takes.
+        Input of the estimator.
     n_refits : int, default=5
         Number of refits to all samples. Not used with `cv`.
     cv : cross-validator, iterable or int, default=None
-        Refits are to the training side of each split instead, such as those of
+        Refits use the training set of each split instead, for example of
         :class:`SpatialShuffleSplit` or :class:`SpatialBlockKFold`.
     n_jobs : int, default=None
         Number of refits at a time; None is 1 unless in a
@@ -77,14 +77,14 @@ def label_stability(
 
     Notes
     -----
-    Too few clusters are often stable as well, and one cluster always is: take the
-    largest number that is stable, and look at it together with a score that asks for
+    Too few clusters are often stable as well, and one cluster always is: choose the
+    largest number that is stable, and combine it with a score that measures
     more, such as the likelihood. Refits on all samples vary by their seeds alone; a
     clusterer without any, or one that always finds its optimum, is perfectly stable
-    there. Refits on blocks, which see other parts of the crystal, are the harder test.
+    there. Refits on blocks, which are other parts of the crystal, are a harder test.
 
-    Labels are compared on all samples, so that with `cv` most have been seen by one or
-    both of a pair: this tests the labelling and not the generalisation.
+    Labels are compared on all samples, so that with `cv` most are training samples of
+    one or both of a pair: this tests the labelling, not the generalisation.
 
     References
     ----------
@@ -134,7 +134,7 @@ def label_stability(
 
 
 def _reseed(estimator, random_state):
-    """Give each parameter named `random_state` a seed of its own."""
+    """Set each parameter named `random_state` to a different seed."""
     names = sorted(estimator.get_params())
     seeds = {
         name: int(random_state.randint(np.iinfo(np.int32).max))

@@ -13,10 +13,10 @@ from ._coordinates import CONSTRAINTS, find_coordinates
 class SpatialBlockKFold(BaseCrossValidator):
     """K-fold cross-validator over spatially contiguous blocks of sites.
 
-    Windows around neighbouring columns share most of their pixels, so folds drawn
-    at random test a model on what it has been trained on [1]_. Here every image is
-    cut into rectangular blocks, whole blocks are dealt to the folds, and training
-    sites within a guard band around the test sites are left out.
+    Windows around neighbouring columns share most of their pixels, so random folds test
+    a model on its training data [1]_. This splitter divides every image into
+    rectangular blocks, assigns whole blocks to folds, and excludes training sites
+    within a guard band around the test sites.
 
     Parameters
     ----------
@@ -25,19 +25,19 @@ class SpatialBlockKFold(BaseCrossValidator):
 
     block_size : float, default=None
         Side of the blocks, px. Each side of an image is cut into the whole number of
-        parts nearest to that; ``inf`` takes images whole. Blocks should be larger
-        than the structures, such as domains, that a model could learn by heart. By
+        parts nearest to that; ``inf`` keeps images whole. Blocks should be larger
+        than the structures, such as domains, that a model could memorise. By
         default an image is cut into 4 blocks for each fold, or into fewer and larger
         ones, down to one for each fold, for sides of 4 `guard`.
 
     guard : float, default=0
         Training sites nearer than this to a test site of the same image, in px along
-        rows and along columns (Chebyshev distance), are left out of the fold. Windows
+        rows and along columns (Chebyshev distance), are excluded from the fold. Windows
         of side w around two sites share no pixel if ``guard=w``.
 
     shuffle : bool, default=True
-        Whether layout and folds are drawn at random. If False, blocks are dealt in
-        the order in which they stand in the image.
+        Whether layout and folds are random. If False, blocks are distributed in
+        their order in the image.
 
     coordinates : array-like of shape (n_sites, 2), default=None
         Coordinates ``(row, col)`` of the rows of `X`, px; `X.positions` if None.
@@ -52,17 +52,17 @@ class SpatialBlockKFold(BaseCrossValidator):
 
     See Also
     --------
-    SpatialShuffleSplit : Random blocks, as many times as wanted.
+    SpatialShuffleSplit : Random blocks, any number of times.
     single_split : One split, for searches without refolding.
-    sklearn.model_selection.GroupKFold : Folds of groups given by hand.
+    sklearn.model_selection.GroupKFold : Folds of groups.
 
     Notes
     -----
-    An image is cut into bands and these into blocks of about equally many sites; cuts
-    run through the gaps between rows of columns. An image's blocks are dealt round by
-    round, one to each fold, the larger ones to the folds that have fewer sites. So
-    every fold tests on each image that has enough blocks, and test sides differ by no
-    more than the largest block.
+    An image is divided into bands and these into blocks with about equal numbers of
+    sites, along the gaps between rows of columns. The blocks of an image are assigned
+    in rounds, one to each fold, the larger ones to the folds that have fewer sites.
+    Therefore every fold tests on each image that has enough blocks, and the sizes of
+    test sets differ by at most the largest block.
 
     The whole search is guarded by the largest window that it tries. Sub-pixel windows
     reach beyond their own pixels: ``guard=window_size + 3`` (linear interpolation:

@@ -20,9 +20,9 @@ _TEST_SIZE = [Interval(Real, 0, 1, closed="neither")]
 class SpatialShuffleSplit(BaseCrossValidator):
     """Random-blocks cross-validator over spatially contiguous blocks of sites.
 
-    Every split cuts the images anew into rectangular blocks and draws some of them
-    as its test side, so that test sites are not the close neighbours of training
-    sites [1]_. Unlike folds, the test sides of different splits may overlap.
+    Every split divides the images into new rectangular blocks and selects some of them
+    as its test set, so that test sites are not close neighbours of training
+    sites [1]_. Unlike folds, the test sets of different splits may overlap.
 
     Parameters
     ----------
@@ -30,18 +30,18 @@ class SpatialShuffleSplit(BaseCrossValidator):
         Number of splits.
 
     test_size : float, default=0.2
-        Share of the sites to test on, between 0 and 1, met as nearly as whole blocks
+        Share of the test sites, between 0 and 1, as closely as whole blocks
         allow.
 
     block_size : float, default=None
         Side of the blocks, px. Each side of an image is cut into the whole number of
-        parts nearest to that; ``inf`` takes images whole. By default blocks of a
-        quarter of the test side, or larger ones, up to the whole of it, for sides of
+        parts nearest to that; ``inf`` keeps images whole. By default blocks of a
+        quarter of the test set, or larger ones, up to the whole of it, for sides of
         4 `guard`.
 
     guard : float, default=0
         Training sites nearer than this to a test site of the same image, in px along
-        rows and along columns (Chebyshev distance), are left out. Windows of side w
+        rows and along columns (Chebyshev distance), are excluded. Windows of side w
         around two sites share no pixel if ``guard=w``.
 
     coordinates : array-like of shape (n_sites, 2), default=None
@@ -52,19 +52,19 @@ class SpatialShuffleSplit(BaseCrossValidator):
         Image of each row of `X`; `X.frame` or else one image if None.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the layout of the blocks and the test sides. Pass an int for splits that
-        are the same in every call.
+        Determines the layout of the blocks and the test sets. Pass an int for splits
+        that are the same in every call.
 
     See Also
     --------
-    SpatialBlockKFold : Folds that test every site once; its notes tell how blocks
+    SpatialBlockKFold : Folds that test every site once; its notes explain how blocks
         are cut and how wide a guard must be.
     single_split : One split, for searches without refolding.
-    sklearn.model_selection.GroupShuffleSplit : Random groups given by hand.
+    sklearn.model_selection.GroupShuffleSplit : Random groups.
 
     Notes
     -----
-    Blocks are drawn from one image after the other in turn, so that the test side
+    Blocks are selected from the images in turn, so that the test set
     covers as many images as it has blocks for.
 
     References
@@ -114,9 +114,9 @@ class SpatialShuffleSplit(BaseCrossValidator):
         )
 
     def split(self, X, y=None, groups=None):
-        """Divide the sites into training and test sides.
+        """Divide the sites into training and test sets.
 
-        All splits are made, and refused, before the first is handed out.
+        All splits are computed and checked before the first one is returned.
 
         Parameters
         ----------
@@ -210,7 +210,7 @@ def single_split(
     X : AtomSites of length n_sites or array-like of shape (n_sites, ...)
         The sites; anything else needs `coordinates`.
     test_size : float, default=0.25
-        Share of the sites to test on, between 0 and 1, met as nearly as whole blocks
+        Share of the test sites, between 0 and 1, as closely as whole blocks
         allow.
     guard : float, default=0
         Training sites nearer than this to a test site of the same image, in px along

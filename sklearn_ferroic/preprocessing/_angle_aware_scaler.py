@@ -14,23 +14,23 @@ from sklearn.utils.validation import (
 )
 
 from .._angles import mean_direction, wrap_angle
-from ._columns import find_columns
+from .._pose_columns import find_pose_columns
 
 _FLOATS = [np.float64, np.float32]
 
 
 class AngleAwareScaler(TransformerMixin, BaseEstimator):
-    """Scale pose and latents so that distances between rows make sense.
+    """Scale pose and latents to features with meaningful distances.
 
     An angle just below π and one just above −π are neighbours, which a mixture or
-    k-means on the raw number does not see. The angle becomes a point on a circle; all
+    k-means on the raw number ignores. The angle becomes a point on a circle; all
     other columns are centred on their median and scaled robustly, so that a minority
     such as the substrate does not shrink the scale of the rest.
 
     The columns are those of :class:`~sklearn_ferroic.decomposition.RotationalVAE`:
     ``angle[, offset_row, offset_col], latent0 … latent{L-1}``. Where `X` has feature
-    names, they decide: ``"angle"``, ``"offset_row"`` and ``"offset_col"`` are taken
-    wherever they stand, and without ``"angle"`` every column is scaled. Otherwise the
+    names, they decide: ``"angle"``, ``"offset_row"`` and ``"offset_col"`` are found
+    at any position, and without ``"angle"`` every column is scaled. Otherwise the
     position decides: the first column is the angle, and the next two are the offsets
     if `translation` is true and `X` has four columns or more.
 
@@ -38,20 +38,20 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
     ----------
     angle : {"encode", "drop"}, default="encode"
         Whether the angle becomes ``cos(n_fold * angle)`` and ``sin(n_fold * angle)``
-        or is left out. Left out, rows that differ by orientation alone fall together:
-        latents by themselves tell chemistry, with the angle they tell variants.
+        or is dropped. Without it, rows that differ only by orientation coincide:
+        latents alone separate chemistry, with the angle they separate variants.
     angle_weight : float, default=5.0
-        Radius of the circle on which the angle is put, in robust standard deviations
-        of the other columns: with the default, four variants stand clear of each other
-        and minorities among the latents, such as a substrate, stand clear of them.
+        Radius of the circle of the encoded angle, in robust standard deviations
+        of the other columns: with the default, four variants are well separated
+        and minorities among the latents, such as a substrate, are separated from them.
     offsets : {"scale", "drop"}, default="drop"
-        Whether the offsets are standardised or left out. They say how well a window
-        was centred, seldom what it shows.
+        Whether the offsets are standardised or dropped. They describe how well a window
+        is centred, rarely its content.
     n_fold : int, default=1
-        Angles that differ by 2π / `n_fold` are encoded alike.
+        Angles that differ by 2π / `n_fold` have the same code.
     translation : bool, default=True
         Whether columns 1 and 2 of an `X` without feature names are the offsets. Set it
-        as it is set in RotationalVAE; it has no effect where `X` has feature names.
+        as in RotationalVAE; it has no effect if `X` has feature names.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
     Notes
     -----
     Two opposite angles are a distance of 2 `angle_weight` apart, four equally
-    populated variants a quarter turn apart have a standard deviation of
+    populated variants 90° apart have a standard deviation of
     `angle_weight` / √2 in each of cosine and sine [1]_.
 
     References
@@ -126,7 +126,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Learn which columns are which, and their median and scale.
+        """Find the columns of angle and offsets, and fit median and scale.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         """
         X = validate_data(self, X, dtype=_FLOATS)
         names = getattr(self, "feature_names_in_", None)
-        angle_index, offset_indices = find_columns(
+        angle_index, offset_indices = find_pose_columns(
             X.shape[1], names, translation=self.translation
         )
         if self.angle == "drop" and not _kept_columns(
@@ -194,7 +194,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         return np.hstack(blocks).astype(X.dtype, copy=False)
 
     def inverse_transform(self, X):
-        """Turn features back into angle, offsets and latents.
+        """Transform features back to angle, offsets and latents.
 
         Rows need not lie on the circle: means of a mixture's components go back to
         the angle in whose direction they lie.
@@ -202,7 +202,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features_out)
-            Rows as `transform` gives them.
+            Rows as `transform` returns them.
 
         Returns
         -------

@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 )
 
 from .._angles import wrap_angle
-from ._columns import find_columns
+from .._pose_columns import find_pose_columns
 from ._pooled_rotation import fit_pooled_rotation
 from ._reference import read_reference
 from ._rotation import fit_rotation
@@ -30,15 +30,15 @@ _FEWEST_POOLED = 20
 
 
 class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Turn a model's angle onto the measured polarization.
+    """Register a model's angle to the measured polarization.
 
-    A model of unlabelled images knows angles up to one rotation common to all cells.
-    That rotation is found here from the cells whose polarization was measured, given
-    as `y`, and added to the angle of all. It turns and never mirrors: both angles grow
+    A model of unlabelled images determines angles up to one common rotation.
+    This estimator fits that rotation to the cells with a measured polarization, passed
+    as `y`, and adds it to the angle of all cells. It never mirrors: both angles grow
     from the +col axis towards the +row axis.
 
     Where the cells' polarization does not follow the angle, as in an image that is not
-    polar, the rotation is undetermined: `fit` warns and the angle stays as it is.
+    polar, the rotation is undetermined: `fit` warns and the angle is not changed.
 
     The column of the angle is that of the name ``"angle"`` where `X` has feature
     names, and otherwise the first.
@@ -46,7 +46,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     offset_ : float
-        What is added to the angle, radians in [−π, π); 0 if it is undetermined.
+        Rotation that is added to the angle, radians in [−π, π); 0 if undetermined.
     offset_std_ : float
         Standard error of `offset_` in radians; NaN if it is undetermined.
     is_determined_ : bool
@@ -72,25 +72,25 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     See Also
     --------
     sklearn_ferroic.metrics.angle_registration : The rotation between two sets of
-        angles, to judge a model by.
-    AngleAwareScaler : Makes features for clustering of the angle.
-    sklearn_ferroic.RotationalVAE : Makes the angle.
+        angles, a quality of the model.
+    AngleAwareScaler : Features for clustering from the angle.
+    sklearn_ferroic.RotationalVAE : Model of the angle.
 
     Notes
     -----
     `y` reaches this step through a :class:`~sklearn.pipeline.Pipeline`, whose other
-    steps do not look at it. Give the sites twice::
+    steps ignore it. Pass the sites twice::
 
         model = make_pipeline(PatchExtractor(), RotationalVAE(), AngleRegistration())
         model.fit(sites, sites)
 
-    A pipeline that begins with images has no `y` of as many samples; locate first.
+    A pipeline that begins with images has no `y` with a value per image; locate first.
 
     The offset maximises the sum of the polarization's components along the registered
     angles, which is circular regression with the length for a weight [1]_, over the
     cells within 45° of it. It starts from the robust centre of all differences, so
-    that cells given to another variant have no pull, and of offsets that are turns
-    between variants apart, the one on which most cells agree is taken.
+    that cells assigned to another variant have no influence. Of offsets that differ by
+    the angle between variants, the one on which most cells agree is selected.
 
     It counts as determined if two thirds of all cells agree within 45°, each by the
     length of its polarization, and if random angles would do so with a probability of
@@ -107,8 +107,8 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     are not split into directions 90° apart, and if mirrored angles agree less.
 
     The standard error is that of a weighted mean direction; for AtomSites, errors
-    of cells in blocks of five by five are taken to be common. It does not tell of a
-    displacement that all cells share, as mistilt makes, where few variants occur.
+    of cells in blocks of five by five are assumed to be common. It does not include a
+    displacement that all cells share, for example by mistilt, if few variants occur.
 
     References
     ----------
@@ -172,7 +172,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         _check_length(y, X)
         reference = read_reference(y, X)
         names = getattr(self, "feature_names_in_", None)
-        index, _ = find_columns(X.shape[1], names, translation=False)
+        index, _ = find_pose_columns(X.shape[1], names, translation=False)
         self.angle_index_ = index
         self.n_sites_ = int(np.count_nonzero(reference.trusted))
         self.offset_, self.offset_std_ = 0.0, np.nan
@@ -244,7 +244,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._turned(X, 1)
 
     def inverse_transform(self, X):
-        """Take the offset off the angle.
+        """Subtract the rotation from the angle.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The one rotation between angles and vectors that are certain only in the mean."""
+"""Common rotation between angles and vectors that are significant only on average."""
 
 import numpy as np
 from scipy.spatial import cKDTree

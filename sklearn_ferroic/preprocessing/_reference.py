@@ -16,7 +16,7 @@ _BLOCK_SIDE = 5
 
 
 class Reference(NamedTuple):
-    """Vectors to trust and how they belong together."""
+    """Reference vectors, their errors and their groups."""
 
     vectors: np.ndarray  # complex, col + 1j * row
     trusted: np.ndarray
@@ -71,7 +71,7 @@ def read_reference(y, X):
 def _of_sites(sites):
     vectors = sites.polarization[:, 1] + 1j * sites.polarization[:, 0]
     error = _ERROR_RATIO * np.sqrt((sites.position_std**2).mean(axis=1))
-    # Positions that were given and not fitted tell no error.
+    # Positions that were passed and not fitted have no error.
     trusted = np.abs(vectors) > _SIGNIFICANT * np.nan_to_num(error)
     measured = np.isfinite(vectors) & np.isfinite(error) & sites.converged
     return Reference(

@@ -1,4 +1,4 @@
-"""The one rotation between angles and vectors."""
+"""Common rotation between angles and vectors."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ _MAX_ITER = 100
 
 
 class Rotation(NamedTuple):
-    """The rotation that turns angles onto vectors, and how well it does."""
+    """Rotation that registers angles to vectors, with its quality."""
 
     offset: float
     std: float
@@ -27,7 +27,7 @@ class Rotation(NamedTuple):
 
 
 def fit_rotation(angle, vectors, block):
-    """Fit the vectors by angles turned by one offset, and never mirrored.
+    """Fit the rotation from angles to vectors; they are never mirrored.
 
     Parameters
     ----------
@@ -64,6 +64,6 @@ def fit_rotation(angle, vectors, block):
 
 
 def _chance(near):
-    """Bound the probability that any quarter turn holds as many random angles."""
+    """Bound the probability that any quadrant contains as many random angles."""
     n, n_near = len(near), np.count_nonzero(near)
     return n * binom.sf(n_near - 2, n - 1, 2 * _LIMIT / (2 * np.pi))

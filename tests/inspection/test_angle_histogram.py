@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic.inspection import AngleHistogramDisplay
-from sklearn_ferroic.inspection._colors import angle_colors
+from sklearn_ferroic.inspection._drawing.colors import angle_colors
 
 VARIANTS = np.deg2rad([-135.0, -45.0, 45.0, 135.0])
 

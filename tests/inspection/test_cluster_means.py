@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import PatchExtractor
 from sklearn_ferroic.inspection import ClusterMeansDisplay
-from sklearn_ferroic.inspection._colors import NEUTRAL, class_colors
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL, class_colors
 
 draw = ClusterMeansDisplay.from_predictions
 

@@ -5,16 +5,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from sklearn_ferroic.inspection._angle_peaks import angle_peaks
-from sklearn_ferroic.inspection._cells import site_cells, site_spacing
-from sklearn_ferroic.inspection._color_wheel import add_color_wheel
-from sklearn_ferroic.inspection._colors import (
+from sklearn_ferroic.inspection._data.histograms import angle_peaks
+from sklearn_ferroic.inspection._drawing.cells import site_cells, site_spacing
+from sklearn_ferroic.inspection._drawing.colors import (
     NEUTRAL,
     angle_colors,
     class_colors,
     clip_to_unit,
 )
-from sklearn_ferroic.inspection._scale_bar import add_scale_bar, bar_length
+from sklearn_ferroic.inspection._drawing.keys import (
+    add_color_wheel,
+    add_scale_bar,
+    bar_length,
+)
 
 
 def square_lattice(n_rows, n_cols, spacing=10.0):

@@ -11,7 +11,11 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_ferroic import PatchExtractor, RotationalVAE
 from sklearn_ferroic.inspection import LatentDistributionDisplay
-from sklearn_ferroic.inspection._colors import NEUTRAL, angle_colors, class_colors
+from sklearn_ferroic.inspection._drawing.colors import (
+    NEUTRAL,
+    angle_colors,
+    class_colors,
+)
 
 draw = LatentDistributionDisplay.from_predictions
 CORNERS = np.array([[0.0, 0.0], [0.0, 3.0], [4.0, 0.0], [4.0, 3.0]])

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomSites, PatchExtractor
 from sklearn_ferroic.inspection import LoadingMapDisplay
-from sklearn_ferroic.inspection._colors import NEUTRAL
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL
 
 SITES = AtomSites(
     np.zeros((60, 60)), [[15, 15], [15, 45], [45, 15], [45, 45]], pixel_size=0.1

@@ -10,7 +10,7 @@ from sklearn_ferroic.inspection import (
     SiteQualityDisplay,
     SitesDisplay,
 )
-from sklearn_ferroic.inspection._colors import NEUTRAL, angle_colors
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL, angle_colors
 
 
 def draw_domains(sites, **options):

@@ -6,7 +6,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.svm import SVC
 
 from sklearn_ferroic.inspection import SearchResultsDisplay
-from sklearn_ferroic.inspection._colors import NEUTRAL
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL
 
 draw = SearchResultsDisplay.from_cv_results
 

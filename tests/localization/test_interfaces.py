@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._lattice.sublattices import assign_sublattices
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._sublattices import assign_sublattices
 
 CELL = 14.0
 SPACING = CELL / np.sqrt(2)

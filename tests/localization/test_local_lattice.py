@@ -7,11 +7,11 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, AtomSites
+from sklearn_ferroic._lattice.local_lattice import lattice_vectors
+from sklearn_ferroic._lattice.neighbors import cage_displacement
+from sklearn_ferroic._lattice.reference_lattice import lattice_positions
+from sklearn_ferroic._lattice.sublattices import assign_sublattices
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._ideal_lattice import lattice_positions
-from sklearn_ferroic.localization._local_lattice import lattice_vectors
-from sklearn_ferroic.localization._neighbors import cage_displacement
-from sklearn_ferroic.localization._sublattices import assign_sublattices
 
 
 def lattice(n, a, b, motif=((0, 0),)):

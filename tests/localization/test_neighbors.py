@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._lattice.neighbors import cage_displacement
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._neighbors import cage_displacement
 from tests.localization._truth import cramer_rao_bound, perovskite
 
 

@@ -5,10 +5,10 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._lattice.reference_lattice import lattice_positions
 from sklearn_ferroic.localization._calibration import calibrate
 from sklearn_ferroic.localization._columns import COL, ROW
 from sklearn_ferroic.localization._filters import blob_response
-from sklearn_ferroic.localization._ideal_lattice import lattice_positions
 from sklearn_ferroic.localization._locate import locate_columns
 from sklearn_ferroic.localization._noise import estimate_noise, guess_noise
 from sklearn_ferroic.localization._peaks import drop_crowded, find_peaks

@@ -5,15 +5,15 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
-from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._ideal_lattice import lattice_positions
-from sklearn_ferroic.localization._local_lattice import lattice_vectors
-from sklearn_ferroic.localization._neighbors import cage_displacement
-from sklearn_ferroic.localization._sublattices import (
+from sklearn_ferroic._lattice.local_lattice import lattice_vectors
+from sklearn_ferroic._lattice.neighbors import cage_displacement
+from sklearn_ferroic._lattice.reference_lattice import lattice_positions
+from sklearn_ferroic._lattice.sublattices import (
     assign_sublattices,
     check_labels,
     label_sublattices,
 )
+from sklearn_ferroic.datasets import make_ferroic_image
 from tests.localization._truth import perovskite
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from sklearn_ferroic._lattice.neighbor_graph import neighbor_edges, second_neighbors
 from sklearn_ferroic.metrics import angle_coherence_score, spatial_coherence_score
-from sklearn_ferroic.metrics._neighbor_graph import neighbor_edges, second_neighbors
 
 GRID = 20.0 * np.argwhere(np.ones((24, 24)))
 # one in each quarter, so that neighbours across a wall are a quarter turn apart

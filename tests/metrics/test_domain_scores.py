@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic import AtomSites
+from sklearn_ferroic._lattice.neighbor_graph import neighbor_edges
 from sklearn_ferroic.metrics import (
     spatial_coherence_score,
     variant_accuracy_score,
     wall_straightness_score,
 )
-from sklearn_ferroic.metrics._neighbor_graph import find_groups, neighbor_edges
+from sklearn_ferroic.metrics._label_graph import find_groups
 
 
 def lattice(n=20, a=(0.0, 20.0), b=(20.0, 0.0), jitter=0.0, seed=0):

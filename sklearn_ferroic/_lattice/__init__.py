@@ -1,0 +1,1 @@
+"""Geometry of points in the plane, independent of images."""

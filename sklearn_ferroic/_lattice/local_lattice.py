@@ -1,0 +1,210 @@
+"""Local lattice of each column, without the assumption of long-range order.
+
+Each column's cell is the least-squares fit of a lattice to the neighbours of its own
+sublattice within one cell. Neighbouring columns may describe the same lattice by
+different cells: all are transformed to the same choice of vectors along the paths of
+best agreement, and one convention is applied to each connected crystal.
+"""
+
+import numpy as np
+
+from .neighbors import Nearest, sublattice_members
+from .spanning_forest import accumulate, spanning_forest
+
+# Two steps span a cell if the sine of their angle exceeds this.
+_MIN_SINE = 0.5
+# A neighbour is on the lattice if it deviates by less than this share of the shorter
+# vector; the fit is valid if the mean deviation is less than the second share.
+_STEP_TOLERANCE = 0.25
+_MAX_MISFIT = 0.15
+# An origin and two vectors need three columns; a fourth tests the fit.
+_MIN_COLUMNS = 4
+# Number of neighbours in the crystal, their maximum distance in spacings, and the
+# largest relative difference of cells that describe the same lattice.
+_N_BONDS = 6
+_BOND_REACH = 2
+_CELL_TOLERANCE = 0.25
+# Fewer cells in agreement are not a crystal.
+_MIN_CELLS = 4
+_N_REDUCTIONS = 8
+# Vectors whose lengths have a ratio below this are chosen by their direction.
+_EQUAL_LENGTH = 1.1
+
+
+def lattice_vectors(positions, sublattice, members=None, nearest=None):
+    """Compute the two lattice vectors around each column.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns of one image, px.
+    sublattice : ndarray of shape (n,)
+        Their sublattices.
+    members : dict, default=None
+        Result of `sublattice_members` for both, if known.
+    nearest : Nearest, default=None
+        Neighbours of all columns, if known.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n, 2, 2)
+        Vectors a and b in the rows, ``(row, col)`` in px; NaN without enough
+        neighbours of the same sublattice on one lattice. Of the shortest vectors
+        of its crystal, a is the nearest to +col on average over the crystal; b is
+        rotated from a towards +row by an angle close to 90°, rather 120° than 60°.
+    """
+    cells = np.full((len(positions), 2, 2), np.nan)
+    for own, alike in (members or sublattice_members(positions, sublattice)).values():
+        if len(own) >= _MIN_COLUMNS:
+            cells[own] = _fit_cells(alike)
+    known = np.flatnonzero(np.isfinite(cells).all(axis=(1, 2)))
+    if known.size:
+        if nearest is None or known.size < len(positions):
+            nearest = Nearest(positions[known])
+        cells[known] = _agree(nearest, cells[known])
+    return cells
+
+
+def _fit_cells(nearest):
+    """Fit a cell, in any setting, to the neighbours of each column."""
+    n, near = len(nearest.positions), nearest.index.T
+    # Separate arrays for rows and columns, neighbour by neighbour, for speed.
+    row, col = nearest.positions.T.copy()
+    row, col = row[near] - row, col[near] - col
+    cell = _shortest_cells(row, col, near == np.arange(n))
+    for _ in range(2):
+        cell = _refine_cells(row, col, *cell)
+    return np.stack(cell, axis=1).reshape(n, 2, 2)
+
+
+def _shortest_cells(row, col, own):
+    """Return the shortest step a and the shortest b that is not parallel to it."""
+    here = np.arange(row.shape[1])
+    squared = row**2 + col**2
+    squared[own | (squared == 0)] = np.inf
+    nearest = squared.argmin(axis=0)
+    a_row, a_col = row[nearest, here], col[nearest, here]
+    cross = a_col * row - a_row * col
+    oblique = cross**2 > _MIN_SINE**2 * (row**2 + col**2) * (a_row**2 + a_col**2)
+    squared[~oblique] = np.inf
+    nearest = squared.argmin(axis=0)
+    # Without such a step the area is zero and the result NaN.
+    side = np.where(oblique.any(axis=0), np.sign(cross[nearest, here]), 0)
+    return a_row, a_col, side * row[nearest, here], side * col[nearest, here]
+
+
+def _refine_cells(row, col, a_row, a_col, b_row, b_col):
+    """Fit an origin and two vectors to the steps within one cell by least squares."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = a_col * b_row - a_row * b_col
+        i = (b_row * col - b_col * row) / area
+        j = (a_col * row - a_row * col) / area
+        shorter = np.minimum(a_row**2 + a_col**2, b_row**2 + b_col**2)
+        off_i, off_j = i - np.rint(i), j - np.rint(j)
+        squared = (off_i * a_row + off_j * b_row) ** 2
+        squared += (off_i * a_col + off_j * b_col) ** 2
+        used = (np.abs(i) < 1.5) & (np.abs(j) < 1.5)
+        used &= squared < _STEP_TOLERANCE**2 * shorter
+        count = used.sum(axis=0)
+        i, j = np.where(used, np.rint(i), 0), np.where(used, np.rint(j), 0)
+        # Centred on their means, so that the origin drops out of the equations.
+        from_i = np.where(used, i - i.sum(axis=0) / count, 0)
+        from_j = np.where(used, j - j.sum(axis=0) / count, 0)
+        ii, ij, jj = _dot(from_i, i), _dot(from_i, j), _dot(from_j, j)
+        determinant = ii * jj - ij**2
+        fitted, squares = [], 0.0
+        for step in (row, col):
+            i_step, j_step = _dot(from_i, step), _dot(from_j, step)
+            a = (jj * i_step - ij * j_step) / determinant
+            b = (ii * j_step - ij * i_step) / determinant
+            fitted.append((a, b))
+            own = step - np.where(used, step, 0).sum(axis=0) / count
+            squares = squares + _dot(np.where(used, own, 0), own)
+            squares = squares - a * i_step - b * j_step
+        good = (count >= _MIN_COLUMNS) & (determinant > 1e-3)
+        good &= squares < _MAX_MISFIT**2 * shorter * count
+    (a_row, b_row), (a_col, b_col) = fitted
+    return [np.where(good, part, np.nan) for part in (a_row, a_col, b_row, b_col)]
+
+
+def _dot(first, second):
+    return np.einsum("kn,kn->n", first, second)
+
+
+def _agree(nearest, cells):
+    """Transform the cells of each connected crystal to the same choice of vectors."""
+    n = len(cells)
+    pairs = np.empty((0, 2), dtype=np.intp)
+    if n > 1:
+        pairs, _ = nearest.pairs(_BOND_REACH * nearest.typical_distance(), _N_BONDS)
+    inverse = _inverse(cells)
+    change = cells[pairs[:, 1]] @ inverse[pairs[:, 0]]
+    whole = np.rint(change)
+    mismatch = np.abs(change - whole).max(axis=(1, 2))
+    same = (mismatch < _CELL_TOLERANCE) & (_determinant(whole) == 1)
+    pairs, mismatch = pairs[same], mismatch[same]
+    forest = spanning_forest(n, pairs, mismatch + 1e-6)
+    # Transformation from the cell of each column to that of its parent.
+    back = np.rint(cells[forest.parent] @ inverse)
+    cells = accumulate(forest.parent, back, np.matmul) @ cells
+    size = np.bincount(forest.part)
+    mean = np.stack(
+        [
+            np.bincount(forest.part, component) / size
+            for component in cells.reshape(n, 4).T
+        ],
+        axis=1,
+    ).reshape(-1, 2, 2)
+    chosen = np.rint(_conventional(_reduce(mean)) @ _inverse(mean))
+    cells = chosen[forest.part] @ cells
+    cells[size[forest.part] < _MIN_CELLS] = np.nan
+    return cells
+
+
+def _reduce(cells):
+    """Reduce cells to the shortest vectors by Gauss's algorithm, shorter one first."""
+    for _ in range(_N_REDUCTIONS):
+        a, b = cells[:, 0], cells[:, 1]
+        swap = (a**2).sum(axis=1) > (b**2).sum(axis=1)
+        a, b = np.where(swap[:, None], (b, -a), (a, b))
+        times = np.rint((a * b).sum(axis=1) / (a**2).sum(axis=1))
+        cells = np.stack([a, b - times[:, None] * a], axis=1)
+    return cells
+
+
+def _conventional(cells):
+    """Choose a and b among the shortest vectors of reduced cells."""
+    a, b = cells[:, 0], cells[:, 1]
+    vectors = np.stack([a, b, a + b, a - b], axis=1)
+    vectors = np.concatenate([vectors, -vectors], axis=1)
+    length = np.sqrt((vectors**2).sum(axis=2))
+    short = length <= _EQUAL_LENGTH * length[:, [1]]
+    along = np.where(short, vectors[..., 1] / length, -np.inf)
+    a = _take(vectors, along.argmax(axis=1))
+    area = -_determinant(cells)[:, None]
+    cosine = (vectors @ a[:, :, None])[..., 0] / length
+    cosine /= np.sqrt((a**2).sum(axis=1))[:, None]
+    spans = short & (_cross(a[:, None], vectors) > 0.5 * area)
+    # A small offset, so that 120° is preferred to 60°.
+    b = _take(vectors, np.where(spans, np.abs(cosine + 0.05), np.inf).argmin(axis=1))
+    return np.stack([a, b], axis=1)
+
+
+def _take(vectors, which):
+    return vectors[np.arange(len(vectors)), which]
+
+
+def _cross(a, b):
+    """Return the area of a and b, positive if b is rotated from a towards +row."""
+    return a[..., 1] * b[..., 0] - a[..., 0] * b[..., 1]
+
+
+def _determinant(matrix):
+    return matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]
+
+
+def _inverse(matrix):
+    adjoint = np.empty_like(matrix)
+    adjoint[:, 0, 0], adjoint[:, 1, 1] = matrix[:, 1, 1], matrix[:, 0, 0]
+    adjoint[:, 0, 1], adjoint[:, 1, 0] = -matrix[:, 0, 1], -matrix[:, 1, 0]
+    return adjoint / _determinant(matrix)[:, None, None]

@@ -1,0 +1,223 @@
+"""Nearest neighbours and coordination shells of columns."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+# A coordination shell is complete with k columns within this many typical distances
+# and with the next column at least _MIN_NEXT times as far as the k-th; otherwise the
+# choice of k columns would be arbitrary.
+_CAGE_REACH = 1.5
+_MIN_NEXT = 1.2
+# The k columns surround the central one if no angle between successive ones is wider.
+_WIDEST_GAP = np.deg2rad(150)
+# Opposite corners of shells of four and six have the same centre, wherever the central
+# column is, to within this share of the distance.
+_MAX_SKEW = 0.5
+# Four neighbours on square and rectangular lattices, three on a honeycomb, six around
+# the centre of a hexagon. Four is kept unless it is incomplete for most columns.
+_DEFAULT_SHELL = 4
+_OTHER_SHELLS = (3, 6)
+_MIN_COMPLETE_SHARE = 0.5
+# The columns of shells of three and six are equally far but for displacements of up to
+# 0.15 of the distance: the farthest over the nearest is at most this.
+_MAX_SPREAD = 1.35
+# More neighbours than any plane lattice has.
+_MOST_NEIGHBORS = 8
+_N_SAMPLED = 2000
+
+
+class Nearest:
+    """Nearest neighbours of each column, searched once.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns, at least two.
+    """
+
+    def __init__(self, positions):
+        self.positions = positions
+        n_neighbors = min(_MOST_NEIGHBORS + 1, len(positions))
+        # Columns are evenly spaced: an unbalanced tree is as fast to search.
+        self.tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
+        # Including each column itself.
+        self.distance, self.index = self.tree.query(
+            positions, k=[*range(1, n_neighbors + 1)]
+        )
+
+    def typical_distance(self):
+        """Return the median distance of nearest neighbours, px."""
+        step = max(1, len(self.positions) // _N_SAMPLED)
+        return float(np.median(self.distance[::step, 1]))
+
+    def pairs(self, radius, n_nearest=_MOST_NEIGHBORS):
+        """Return the pairs of neighbours within a radius.
+
+        Unlike :func:`neighbor_pairs` the effort is linear for dense columns, too.
+
+        Parameters
+        ----------
+        radius : float
+            Largest distance, px.
+        n_nearest : int
+            Number of nearest columns that are paired with each, at most 8.
+
+        Returns
+        -------
+        pairs : ndarray of shape (n_pairs, 2)
+            Indices, each pair once, first < second, in lexical order.
+        distance : ndarray of shape (n_pairs,)
+            Distances, px.
+        """
+        n = len(self.positions)
+        near = self.index[:, : n_nearest + 1]
+        first, place = np.nonzero(
+            (self.distance[:, : n_nearest + 1] < radius)
+            & (near != np.arange(n)[:, None])
+        )
+        second = near[first, place]
+        # A pair can be found from either end: remove duplicates.
+        key = np.sort(np.minimum(first, second) * n + np.maximum(first, second))
+        key = key[np.diff(key, prepend=-1) > 0]
+        first, second = np.divmod(key, n)
+        row, col = self.positions.T
+        distance = np.hypot(row[first] - row[second], col[first] - col[second])
+        return np.stack([first, second], axis=1), distance
+
+
+def sublattice_members(positions, sublattice, nearest=None):
+    """Return the columns of each sublattice with their neighbours.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    sublattice : ndarray of shape (n,)
+        Their sublattices.
+    nearest : Nearest, default=None
+        Neighbours of all columns, if known.
+
+    Returns
+    -------
+    members : dict of tuple
+        For each label with at least two columns: their indices and their Nearest.
+    """
+    members = {}
+    for label in np.unique(sublattice):
+        own = np.flatnonzero(sublattice == label)
+        if len(own) > 1:
+            is_known = nearest is not None and len(own) == len(positions)
+            members[label] = own, nearest if is_known else Nearest(positions[own])
+    return members
+
+
+def neighbor_pairs(positions, radius):
+    """Return all pairs of columns within a radius.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    radius : float
+        Largest distance, px.
+
+    Returns
+    -------
+    pairs : ndarray of shape (n_pairs, 2)
+        Indices, each pair once.
+    distance : ndarray of shape (n_pairs,)
+        Distances, px.
+    """
+    if len(positions) < 2:
+        return np.empty((0, 2), dtype=np.intp), np.empty(0)
+    n = len(positions)
+    tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
+    pairs = tree.query_pairs(radius, output_type="ndarray")
+    # Sort, because the order of the tree is not defined.
+    first, second = np.divmod(np.sort(pairs[:, 0] * n + pairs[:, 1]), n)
+    row, col = positions.T
+    distance = np.hypot(row[first] - row[second], col[first] - col[second])
+    return np.stack([first, second], axis=1), distance
+
+
+def cage_displacement(positions, sublattice, spacing, members=None):
+    """Compute each column's displacement from the centroid of its coordination shell.
+
+    The shell holds the nearest columns of the other sublattice: for the brightest
+    sublattice those of the second brightest, for any other those of the brightest.
+    Its size is four, or three or six if these are complete for more columns of the
+    sublattice and four is complete for less than half of them.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns of one image, px.
+    sublattice : ndarray of shape (n,)
+        Their sublattices.
+    spacing : float
+        Typical distance of nearest neighbours, px.
+    members : dict, default=None
+        Result of `sublattice_members` for the first two, if known.
+
+    Returns
+    -------
+    displacement : ndarray of shape (n, 2)
+        Column minus centroid, px; NaN where the shell is incomplete: fewer columns
+        than its size are about as far as is typical and nearer than any other, or
+        they do not surround the column, or a shell of four is not a parallelogram.
+        This is the case at the border, next to missing columns, in the core of a
+        dislocation, and in crystals of one sublattice.
+    """
+    displacement = np.full((len(positions), 2), np.nan)
+    members = members or sublattice_members(positions, sublattice)
+    for label in np.unique(sublattice):
+        _, corners = members.get(1 if label == 0 else 0, (None, None))
+        if corners is None:
+            continue
+        center = np.flatnonzero(sublattice == label)
+        complete, found = _shell_displacement(
+            positions[center], corners, _DEFAULT_SHELL, spacing
+        )
+        if np.count_nonzero(complete) < _MIN_COMPLETE_SHARE * len(center):
+            for size in _OTHER_SHELLS:
+                other = _shell_displacement(positions[center], corners, size, spacing)
+                if np.count_nonzero(other[0]) > np.count_nonzero(complete):
+                    complete, found = other
+        displacement[center[complete]] = found
+    return displacement
+
+
+def _shell_displacement(centers, corners, size, spacing):
+    """Check which shells of one size are complete; compute displacements in these."""
+    if len(corners.positions) < size:
+        return np.zeros(len(centers), dtype=bool), np.empty((0, 2))
+    distance, index = corners.tree.query(centers, k=size + 1)
+    following, distance = distance[:, -1], distance[:, :-1]
+    # Sublattices that are not each other's nearest neighbours are farther apart.
+    typical = max(spacing, float(np.median(distance.mean(axis=1))))
+    arms = corners.positions[index[:, :-1]] - centers[:, None]
+    complete = distance[:, -1] <= _CAGE_REACH * typical
+    complete &= following > _MIN_NEXT * distance[:, -1]
+    if size != _DEFAULT_SHELL:
+        complete &= distance[:, -1] <= _MAX_SPREAD * distance[:, 0]
+    complete &= _encloses(arms, typical)
+    return complete, -arms[complete].mean(axis=1)
+
+
+def _encloses(arms, typical):
+    """Check that arms surround the centre, opposite ones with a common middle."""
+    angle = np.arctan2(arms[..., 0], arms[..., 1])
+    order = np.argsort(angle, axis=1)
+    angle = np.take_along_axis(angle, order, axis=1)
+    gap = np.diff(angle, axis=1, append=angle[:, :1] + 2 * np.pi)
+    encloses = gap.max(axis=1) < _WIDEST_GAP
+    size = arms.shape[1]
+    if size % 2:
+        return encloses
+    corner = np.take_along_axis(arms, order[..., None], axis=1)
+    if size == _DEFAULT_SHELL:
+        skew = corner[:, 0] - corner[:, 1] + corner[:, 2] - corner[:, 3]
+        return encloses & (np.hypot(*skew.T) < _MAX_SKEW * typical)
+    double = corner[:, : size // 2] + corner[:, size // 2 :]
+    skew = np.linalg.norm(double - double.mean(axis=1, keepdims=True), axis=2)
+    return encloses & (skew.max(axis=1) < _MAX_SKEW * typical)

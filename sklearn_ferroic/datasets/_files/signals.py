@@ -1,0 +1,138 @@
+"""Arrays in a file and the selection of one of them, for all formats."""
+
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Signal(NamedTuple):
+    """One array of a file with its axes and metadata."""
+
+    title: str
+    image: Any
+    axes: Any  # ((scale, unit), (scale, unit)) of rows and columns, or None
+    metadata: dict
+
+
+@contextmanager
+def reading(path, kind):
+    """Convert the errors of a library for a bad file to a ValueError."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{str(path)!r} could not be read as {kind} ({type(error).__name__}: "
+            f"{error}). Is it damaged, or of another kind than its name says?"
+        ) from error
+
+
+def choose(names, wanted, path, option):
+    """Return the index of the requested image.
+
+    Parameters
+    ----------
+    names : list of str
+        Names of the images in the file.
+    wanted : str, int or None
+        The caller's choice.
+    path : path-like
+        The file, for messages.
+    option : str
+        Name of the parameter that chooses, for messages.
+
+    Returns
+    -------
+    index : int
+    """
+    listing = ", ".join(repr(name) for name in names)
+    if not names:
+        raise ValueError(f"{str(path)!r} holds no image.")
+    if isinstance(wanted, str):
+        matches = [i for i, name in enumerate(names) if name == wanted]
+        if len(matches) == 1:
+            return matches[0]
+        problem = f"{len(matches)} images called" if matches else "no image called"
+        hint = f"; choose by number, {option}=0 for the first" if matches else ""
+        raise ValueError(
+            f"{str(path)!r} holds {problem} {wanted!r}. It holds: {listing}{hint}."
+        )
+    if wanted is not None:
+        if not 0 <= wanted < len(names):
+            raise ValueError(
+                f"{option}={wanted} is out of range: {str(path)!r} holds "
+                f"{len(names)} image(s): {listing}."
+            )
+        return int(wanted)
+    if len(names) > 1:
+        raise ValueError(
+            f"{str(path)!r} holds {len(names)} images: {listing}. Choose one with "
+            f"{option}=."
+        )
+    return 0
+
+
+def is_image(array):
+    """Return whether an array-like can be an image or a stack of images."""
+    return array.ndim in (2, 3) and array.dtype.kind in "iuf"
+
+
+def to_grey(array, path):
+    """Check that an array is an image or a stack, and convert colour to grey.
+
+    Parameters
+    ----------
+    array : ndarray
+        What the file holds.
+    path : path-like
+        The file, for messages.
+
+    Returns
+    -------
+    image : ndarray of shape (n_rows, n_cols) or (n_images, n_rows, n_cols)
+        In the stored precision and the machine's byte order.
+    """
+    if array.dtype.names and set("RGB") <= set(array.dtype.names):
+        array = np.stack([array[name] for name in "RGB"], axis=-1)
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"{str(path)!r} holds complex numbers; an image of real intensities is "
+            "needed. Take the magnitude, np.abs, or the real part and save that."
+        )
+    if array.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{str(path)!r} holds values of type {array.dtype}; an image of real "
+            "numbers is needed."
+        )
+    if array.ndim in (3, 4) and array.shape[-1] == 1:
+        array = array[..., 0]
+    elif array.ndim in (3, 4) and array.shape[-1] in (2, 3, 4):
+        array = _collapse(array, path)
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise ValueError(
+            f"{str(path)!r} holds an array of shape {array.shape}; an image "
+            "(n_rows, n_cols) or a stack (n_images, n_rows, n_cols) is needed."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).any():
+        raise ValueError(
+            f"{str(path)!r} holds an image of shape {array.shape} without a single "
+            "finite value. Was it saved before it was filled?"
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _collapse(array, path):
+    n_colours = 1 if array.shape[-1] == 2 else 3
+    colours, rest = array[..., :n_colours], array[..., n_colours:]
+    transparent = rest.size and (rest != rest.flat[0]).any()
+    if transparent or (colours != colours[..., :1]).any():
+        what = "transparency" if transparent else "colours"
+        raise ValueError(
+            f"{str(path)!r} is an image with {what}, of shape {array.shape}: its "
+            "channels differ, so it holds no single intensity. Load the detector's "
+            "own file, or convert it to grey first (skimage.color.rgb2gray) where "
+            "that makes sense."
+        )
+    return colours[..., 0]

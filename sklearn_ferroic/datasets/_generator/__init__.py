@@ -1,0 +1,1 @@
+"""Generator of images with ground truth: crystal, domains, columns, microscope."""

@@ -1,0 +1,1 @@
+"""Inputs of the displays: sites, features, windows and search results."""

@@ -1,0 +1,1 @@
+"""Artists that several displays share: colours, cells, keys and axes."""

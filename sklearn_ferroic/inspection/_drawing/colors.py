@@ -1,0 +1,163 @@
+"""Colours of directions and of classes."""
+
+import numpy as np
+
+from ..._angles import wrap_angle
+from ..._optional import import_optional
+
+# A grey as light as the cyclic map is on average (CIE L* 59).
+NEUTRAL = (0.56, 0.56, 0.56)
+# M. Okabe and K. Ito, "Color Universal Design", without black.
+_OKABE_ITO = [
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+]
+
+
+def angle_colors(angle, saturation=None):
+    """Return colours of directions from a cyclic, perceptually uniform map.
+
+    The map is romaO [1]_, which is suited to colour-blind readers.
+
+    Parameters
+    ----------
+    angle : array-like of shape (n,)
+        Angles in radians; NaN has no direction and is neutral grey.
+    saturation : array-like of shape (n,), default=None
+        From 0, neutral grey, to 1, full colour; NaN counts as 0. All 1 if None.
+
+    Returns
+    -------
+    colors : ndarray of shape (n, 3)
+        RGB in [0, 1].
+
+    References
+    ----------
+    .. [1] F. Crameri, "Scientific colour maps", Zenodo, 2018.
+    """
+    cyclic = import_optional("cmcrameri.cm", "plot").romaO
+    angle = np.asarray(angle, dtype=np.float64)
+    share = np.isfinite(angle).astype(np.float64)
+    if saturation is not None:
+        share *= np.clip(np.nan_to_num(saturation), 0, 1)
+    phase = wrap_angle(np.where(np.isfinite(angle), angle, 0)) / (2 * np.pi) + 0.5
+    full = cyclic(phase)[..., :3]
+    return share[..., None] * full + (1 - share[..., None]) * np.array(NEUTRAL)
+
+
+def class_colors(classes):
+    """Return a colour per class, neutral grey for -1, scikit-learn's "no cluster".
+
+    Parameters
+    ----------
+    classes : sequence of length n_classes
+        The classes, each once.
+
+    Returns
+    -------
+    colors : ndarray of shape (n_classes, 3)
+        RGB in [0, 1].
+    """
+    to_rgb = import_optional("matplotlib.colors", "plot").to_rgb
+    colors = [to_rgb(name) for name in _OKABE_ITO]
+    if len(classes) > len(colors):
+        colors = import_optional("cmcrameri.cm", "plot").batlowS.colors
+    given = iter(range(len(classes)))
+    chosen = [
+        NEUTRAL if label == -1 else colors[next(given) % len(colors)]
+        for label in np.asarray(classes).tolist()
+    ]
+    return np.array(chosen, dtype=np.float64).reshape(-1, 3)
+
+
+def get_colormap(cmap):
+    """Return a colormap with neutral grey for unknown values.
+
+    Parameters
+    ----------
+    cmap : str or matplotlib Colormap
+        The colormap.
+
+    Returns
+    -------
+    cmap : matplotlib Colormap
+        A copy, grey where values are masked or NaN.
+    """
+    colormaps = import_optional("matplotlib", "plot").colormaps
+    return colormaps.get_cmap(cmap).with_extremes(bad=NEUTRAL)
+
+
+def clip_to_unit(values, percentiles):
+    """Map values linearly to [0, 1] between two of their percentiles.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Values, NaN where unknown.
+    percentiles : tuple of float (low, high)
+        Percentiles that become 0 and 1.
+
+    Returns
+    -------
+    share : ndarray of shape (n,)
+        In [0, 1], NaN where `values` is; 1 where the values do not differ.
+    limits : tuple of float (low, high)
+        The values that became 0 and 1.
+    """
+    known = values[np.isfinite(values)]
+    if known.size == 0:
+        return np.full(values.shape, np.nan), (np.nan, np.nan)
+    low, high = np.percentile(known, percentiles)
+    if high <= low:
+        return np.where(np.isfinite(values), 1.0, np.nan), (low, high)
+    return np.clip((values - low) / (high - low), 0, 1), (low, high)
+
+
+# Opacity of a bin with one sample among bins with many.
+_PALEST = 0.25
+# Bins that hold as many samples as this percentile of them are opaque.
+_MANY = 90
+
+
+def bin_colors(counts, bin_of, values, classes=None):
+    """Return the colours of bins by their mean direction or most frequent class.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_y, n_x)
+        Samples in each bin.
+    bin_of : ndarray of int of shape (2, n_samples)
+        Row and column of the bin of each sample.
+    values : ndarray of shape (n_samples,)
+        Angles in radians, NaN where there is none, or labels.
+    classes : ndarray of shape (n_classes,), default=None
+        The sorted classes; None if `values` are angles.
+
+    Returns
+    -------
+    colors : ndarray of shape (n_y, n_x, 4)
+        RGBA; empty bins are transparent and those with few samples pale.
+    """
+    if classes is None:
+        vectors = np.nan_to_num(np.exp(1j * values))
+        total = _sum_by_bin(counts.shape, bin_of, vectors)
+        length = np.abs(total) / np.maximum(counts, 1)
+        rgb = angle_colors(np.angle(total), length)
+    else:
+        votes = [_sum_by_bin(counts.shape, bin_of, values == c) for c in classes]
+        rgb = class_colors(classes)[np.argmax(votes, axis=0)]
+    many = np.percentile(counts[counts > 0], _MANY)
+    share = np.minimum(np.sqrt(counts / many), 1)
+    opacity = np.where(counts > 0, _PALEST + (1 - _PALEST) * share, 0)
+    return np.concatenate([rgb, opacity[..., None]], axis=-1)
+
+
+def _sum_by_bin(shape, bin_of, values):
+    total = np.zeros(shape, dtype=np.result_type(values, np.float64))
+    np.add.at(total, tuple(bin_of), values)
+    return total

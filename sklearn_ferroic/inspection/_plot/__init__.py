@@ -1,0 +1,1 @@
+"""Display classes, one module each."""

@@ -1,0 +1,232 @@
+"""Maps of the direction of every cell."""
+
+import numpy as np
+
+from .._data.selection import check_per_site, select_frame
+from .._drawing.axes import get_axes, show_image
+from .._drawing.cells import add_cells, draw_outlines, site_cells
+from .._drawing.colors import angle_colors, clip_to_unit
+from .._drawing.keys import add_color_wheel
+from .._drawing.texts import with_minus
+
+
+class DomainMapDisplay:
+    """Cells around the sites, coloured by direction.
+
+    The hue shows the angle and the saturation a magnitude: a cell without direction
+    is grey. It is recommended to use :meth:`from_sites` to make a display. All
+    parameters are stored as attributes.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image under the cells.
+    positions : ndarray of shape (n_sites, 2)
+        Sites ``(row, col)``, px.
+    angle : ndarray of shape (n_sites,)
+        Angles in radians from the +col axis towards the +row axis; NaN where there
+        is none.
+    magnitude : ndarray of shape (n_sites,), default=None
+        What sets the saturation; full everywhere if None.
+    magnitude_name : str, default="magnitude"
+        What the key under the colour wheel calls it.
+    percentiles : tuple of float (low, high), default=(5, 95)
+        Percentiles of `magnitude` that are drawn grey and in full colour.
+    labels : ndarray of shape (n_sites,), default=None
+        Classes; borders between them are outlined.
+    pixel_size : float, default=None
+        Pixel size, nm; None if unknown.
+
+    Attributes
+    ----------
+    image_ : matplotlib AxesImage
+        The image.
+    cells_ : matplotlib PolyCollection
+        The cells, in the order of the sites.
+    walls_ : matplotlib LineCollection or None
+        The outlines between labels.
+    wheel_ : matplotlib Axes or None
+        The colour wheel.
+    scale_bar_ : AnchoredSizeBar or None
+        The scale bar.
+    ax_ : matplotlib Axes
+        The axes.
+    figure_ : matplotlib Figure
+        The figure.
+
+    See Also
+    --------
+    PolarizationMapDisplay : Arrows at the sites.
+    AngleHistogramDisplay : How often each direction occurs.
+
+    Notes
+    -----
+    A cell is the part of the plane that is nearer to its site than to any other; a
+    missing column leaves a hole through which the image shows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.datasets import make_ferroic_image
+    >>> from sklearn_ferroic.inspection import DomainMapDisplay
+    >>> data = make_ferroic_image(shape=(160, 160), random_state=0)
+    >>> b_site = data.sublattice == 1
+    >>> sites = AtomSites(
+    ...     data.image, data.positions[b_site], pixel_size=data.pixel_size
+    ... )
+    >>> d_row, d_col = data.polarization[b_site].T
+    >>> display = DomainMapDisplay.from_sites(
+    ...     sites, np.arctan2(d_row, d_col), magnitude=np.hypot(d_row, d_col)
+    ... )
+    >>> len(display.cells_.get_paths()) == len(sites)
+    True
+    """
+
+    def __init__(
+        self,
+        image,
+        positions,
+        angle,
+        *,
+        magnitude=None,
+        magnitude_name="magnitude",
+        percentiles=(5, 95),
+        labels=None,
+        pixel_size=None,
+    ):
+        self.image = image
+        self.positions = positions
+        self.angle = angle
+        self.magnitude = magnitude
+        self.magnitude_name = magnitude_name
+        self.percentiles = percentiles
+        self.labels = labels
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_sites(
+        cls,
+        sites,
+        angle,
+        *,
+        magnitude=None,
+        magnitude_name="magnitude",
+        percentiles=(5, 95),
+        labels=None,
+        polar=None,
+        frame=None,
+        ax=None,
+        ticks=None,
+        scale_bar=True,
+        color_wheel=True,
+    ):
+        """Draw a domain map.
+
+        Parameters
+        ----------
+        sites : AtomSites
+            The sites.
+        angle : array-like of shape (n_sites,)
+            Angles in radians from the +col axis towards the +row axis; NaN where
+            there is none.
+        magnitude : array-like of shape (n_sites,), default=None
+            What sets the saturation: a length, a latent; full everywhere if None.
+        magnitude_name : str, default="magnitude"
+            What the key under the colour wheel calls it.
+        percentiles : tuple of float (low, high), default=(5, 95)
+            Percentiles of `magnitude` that are shown grey and in full colour.
+        labels : array-like of shape (n_sites,), default=None
+            Classes, integers or strings; borders between them are outlined.
+        polar : array-like of bool of shape (n_sites,), default=None
+            Which sites have a direction; the others are grey. All by default.
+        frame : int, default=None
+            Index of the image to show; needed if the sites lie on several.
+        ax : matplotlib Axes, default=None
+            Axes to draw into; a new figure by default.
+        ticks : {"px", "nm"} or None, default=None
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
+        scale_bar, color_wheel : bool, default=True
+            Whether to draw a scale bar and a colour wheel.
+
+        Returns
+        -------
+        display : DomainMapDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If `sites` are not AtomSites.
+        ValueError
+            If there is not one value a site, the frame is not clear, or `ticks` is
+            unknown or needs a pixel size that is not known.
+        """
+        frame, rows = select_frame(sites, frame)
+        n_sites = len(sites)
+        angle = check_per_site("angle", angle, n_sites).astype(np.float64)
+        if magnitude is not None:
+            magnitude = check_per_site("magnitude", magnitude, n_sites)[rows]
+        if labels is not None:
+            labels = check_per_site("labels", labels, n_sites)[rows]
+        if polar is not None:
+            polar = check_per_site("polar", polar, n_sites).astype(bool)
+            angle = np.where(polar, angle, np.nan)
+        display = cls(
+            sites.images[frame],
+            sites.positions[rows],
+            angle[rows],
+            magnitude=magnitude,
+            magnitude_name=magnitude_name,
+            percentiles=percentiles,
+            labels=labels,
+            pixel_size=sites.pixel_size[frame],
+        )
+        return display.plot(
+            ax, ticks=ticks, scale_bar=scale_bar, color_wheel=color_wheel
+        )
+
+    def plot(self, ax=None, *, ticks=None, scale_bar=True, color_wheel=True):
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw into; a new figure by default.
+        ticks : {"px", "nm"} or None, default=None
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
+        scale_bar, color_wheel : bool, default=True
+            Whether to draw a scale bar and a colour wheel.
+
+        Returns
+        -------
+        display : DomainMapDisplay
+            The display itself.
+        """
+        ax = get_axes(ax)
+        self.image_, self.scale_bar_ = show_image(
+            ax, self.image, pixel_size=self.pixel_size, ticks=ticks, scale_bar=scale_bar
+        )
+        polygons, ridges, pairs = site_cells(self.positions)
+        saturation, caption = self._saturation()
+        colors = angle_colors(self.angle, saturation)
+        self.cells_ = add_cells(ax, polygons, facecolors=colors)
+        self.walls_ = None
+        if self.labels is not None:
+            border = self.labels[pairs[:, 0]] != self.labels[pairs[:, 1]]
+            self.walls_ = draw_outlines(ax, ridges[border][..., ::-1])
+        self.wheel_ = None
+        if color_wheel:
+            graded = self.magnitude is not None
+            self.wheel_ = add_color_wheel(ax, graded=graded, caption=caption)
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+    def _saturation(self):
+        if self.magnitude is None:
+            return None, ""
+        share, (low, high) = clip_to_unit(self.magnitude, self.percentiles)
+        digits = max(0, 1 - int(np.floor(np.log10(high - low)))) if high > low else 2
+        limits = with_minus(f"grey ≤ {low:z.{digits}f}\nfull ≥ {high:z.{digits}f}")
+        return share, f"{self.magnitude_name}\n{limits}"

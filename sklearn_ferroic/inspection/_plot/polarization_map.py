@@ -1,0 +1,247 @@
+"""Arrows of the polarization over the image."""
+
+import numpy as np
+
+from .._data.selection import check_per_site, select_frame
+from .._drawing.axes import get_axes, show_image
+from .._drawing.cells import site_spacing
+from .._drawing.colors import angle_colors
+from .._drawing.keys import add_arrow_key, add_color_wheel
+
+# Automatic arrows: this percentile of the lengths becomes one spacing long.
+_LONG = 95
+# Shape of the arrows: width in spacings, head in widths.
+_WIDTH = 0.17
+_HEAD = {"headwidth": 3.2, "headlength": 3, "headaxislength": 2.7}
+
+
+class PolarizationMapDisplay:
+    """Arrows at the sites, coloured by direction, over the image.
+
+    It is recommended to use :meth:`from_sites` to make a display. All parameters are
+    stored as attributes.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    positions : ndarray of shape (n_sites, 2)
+        Sites ``(row, col)``, px.
+    vectors : ndarray of shape (n_sites, 2)
+        Vectors ``(d_row, d_col)``; NaN where there is none.
+    pixel_size : float, default=None
+        Pixel size, nm; None if unknown.
+
+    Attributes
+    ----------
+    image_ : matplotlib AxesImage
+        The image.
+    quiver_ : matplotlib Quiver
+        The arrows of the sites that have a vector, their middle on the site.
+    wheel_ : matplotlib Axes or None
+        The colour wheel.
+    scale_bar_ : AnchoredSizeBar or None
+        The scale bar.
+    arrow_key_ : AnchoredOffsetbox or None
+        The arrow of a round length in the lower right corner.
+    magnification_ : float
+        Length of an arrow in px over that of its vector.
+    ax_ : matplotlib Axes
+        The axes.
+    figure_ : matplotlib Figure
+        The figure.
+
+    See Also
+    --------
+    DomainMapDisplay : Cells coloured by direction.
+    PolarizationVector : Computes the vectors.
+
+    Examples
+    --------
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.datasets import make_ferroic_image
+    >>> from sklearn_ferroic.inspection import PolarizationMapDisplay
+    >>> data = make_ferroic_image(shape=(160, 160), random_state=0)
+    >>> sites = AtomSites(
+    ...     data.image,
+    ...     data.positions,
+    ...     polarization=data.polarization,
+    ...     pixel_size=data.pixel_size,
+    ... )
+    >>> display = PolarizationMapDisplay.from_sites(sites)
+    >>> len(display.quiver_.get_offsets()) == int((data.sublattice == 1).sum())
+    True
+    """
+
+    def __init__(self, image, positions, vectors, *, pixel_size=None):
+        self.image = image
+        self.positions = positions
+        self.vectors = vectors
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_sites(
+        cls,
+        sites,
+        *,
+        vectors=None,
+        frame=None,
+        ax=None,
+        magnification=None,
+        ticks=None,
+        scale_bar=True,
+        color_wheel=True,
+    ):
+        """Draw a map of vectors.
+
+        The columns of two sublattices move against each other: for a map of the
+        polarization give those of one, ``sites[sites.sublattice == 1]``.
+
+        Parameters
+        ----------
+        sites : AtomSites
+            The sites.
+        vectors : array-like of shape (n_sites, 2), default=None
+            Vectors ``(d_row, d_col)``, NaN where there is none; the sites'
+            polarization by default.
+        frame : int, default=None
+            Index of the image to show; needed if the sites lie on several.
+        ax : matplotlib Axes, default=None
+            Axes to draw into; a new figure by default.
+        magnification : float, default=None
+            Length of an arrow in px over that of its vector. By default long arrows
+            reach from one site to the next.
+        ticks : {"px", "nm"} or None, default=None
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
+        scale_bar, color_wheel : bool, default=True
+            Whether to draw a scale bar and an arrow of a stated length, and a colour
+            wheel.
+
+        Returns
+        -------
+        display : PolarizationMapDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If `sites` are not AtomSites.
+        ValueError
+            If there is not one vector a site, no vector at all, the frame is not
+            clear, or `ticks` is unknown or needs a pixel size that is not known.
+        """
+        frame, rows = select_frame(sites, frame)
+        why = "Was vectors= computed for these sites?"
+        if vectors is None:
+            vectors, why = sites.polarization, _why_no_polarization(sites)
+        vectors = check_per_site("vectors", vectors, len(sites), (2,))[rows]
+        if not np.isfinite(vectors).all(axis=1).any():
+            raise ValueError("No site has a vector: all are NaN. " + why)
+        display = cls(
+            sites.images[frame],
+            sites.positions[rows],
+            vectors,
+            pixel_size=sites.pixel_size[frame],
+        )
+        return display.plot(
+            ax,
+            magnification=magnification,
+            ticks=ticks,
+            scale_bar=scale_bar,
+            color_wheel=color_wheel,
+        )
+
+    def plot(
+        self,
+        ax=None,
+        *,
+        magnification=None,
+        ticks=None,
+        scale_bar=True,
+        color_wheel=True,
+    ):
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw into; a new figure by default.
+        magnification : float, default=None
+            Length of an arrow in px over that of its vector. By default long arrows
+            reach from one site to the next.
+        ticks : {"px", "nm"} or None, default=None
+            Unit of the ticks of the axes, whose data are px; None for no ticks.
+        scale_bar, color_wheel : bool, default=True
+            Whether to draw a scale bar and an arrow of a stated length, and a colour
+            wheel.
+
+        Returns
+        -------
+        display : PolarizationMapDisplay
+            The display itself.
+        """
+        ax = get_axes(ax)
+        self.image_, self.scale_bar_ = show_image(
+            ax,
+            self.image,
+            pixel_size=self.pixel_size,
+            ticks=ticks,
+            scale_bar=scale_bar,
+            wash=0.6,
+        )
+        known = np.isfinite(self.vectors).all(axis=1)
+        (row, col), (d_row, d_col) = self.positions[known].T, self.vectors[known].T
+        spacing = site_spacing(self.positions[known])
+        long = np.percentile(np.hypot(d_row, d_col), _LONG)
+        if magnification is None:
+            magnification = spacing / long if long > 0 else 1.0
+        self.magnification_ = float(magnification)
+        self.quiver_ = ax.quiver(
+            col,
+            row,
+            d_col,
+            d_row,
+            color=angle_colors(np.arctan2(d_row, d_col)),
+            angles="xy",
+            scale_units="xy",
+            scale=1 / self.magnification_,
+            units="xy",
+            width=_WIDTH * spacing,
+            **_HEAD,
+            pivot="mid",
+            # Thin enough to leave the colour of small arrows, and pale ones a rim.
+            edgecolor="black",
+            linewidth=0.15,
+            zorder=3,
+        )
+        self.arrow_key_ = None
+        if scale_bar and long > 0:
+            self.arrow_key_ = add_arrow_key(
+                ax,
+                2 * long,
+                self.magnification_,
+                pixel_size=self.pixel_size,
+                width=_WIDTH * spacing,
+                head=_HEAD,
+            )
+        self.wheel_ = None
+        if color_wheel:
+            caption = f"arrows × {self.magnification_:.2g}"
+            self.wheel_ = add_color_wheel(ax, caption=caption)
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+
+def _why_no_polarization(sites):
+    if (sites.sublattice == 0).all():
+        return (
+            "AtomLocator measures a column in the cage of its neighbours of the other "
+            "sublattice, and these sites are of one: did it find two "
+            "(n_sublattices_)? Or give vectors=."
+        )
+    return (
+        "No column stands in a whole cage of four neighbours of the other "
+        "sublattice, as those of a perovskite seen along a cube axis do. Another "
+        "projection has no such vector; give one of your own by vectors=."
+    )

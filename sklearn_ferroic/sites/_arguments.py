@@ -1,0 +1,139 @@
+"""Checks of the arguments of AtomSites: pixel sizes, positions, frames, indices."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+
+def as_pixel_sizes(pixel_size, n_images):
+    """Check pixel sizes, one for all images or one per image.
+
+    Parameters
+    ----------
+    pixel_size : float, list of (float or None) or None
+        In nm.
+    n_images : int
+        Number of images.
+
+    Returns
+    -------
+    sizes : list of (float or None)
+        One per image.
+    """
+    if pixel_size is None or np.ndim(pixel_size) == 0:
+        pixel_size = (
+            pixel_size.item() if isinstance(pixel_size, np.ndarray) else pixel_size
+        )
+        sizes = [pixel_size] * n_images
+    else:
+        sizes = list(pixel_size)
+    if len(sizes) != n_images:
+        raise ValueError(f"Got {len(sizes)} pixel sizes for {n_images} image(s).")
+    for size in sizes:
+        is_length = isinstance(size, Real) and np.isfinite(size) and size > 0
+        if size is not None and not is_length:
+            raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
+    return [None if size is None else float(size) for size in sizes]
+
+
+def as_positions(positions):
+    """Check positions.
+
+    Parameters
+    ----------
+    positions : array-like of shape (n_sites, 2)
+        Positions, px.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_sites, 2)
+        The same, float64.
+    """
+    positions = np.array(positions, dtype=np.float64)
+    if positions.size == 0:
+        positions = positions.reshape(0, 2)
+    if positions.ndim != 2 or positions.shape[1] != 2:
+        raise ValueError(
+            "positions must be (row, col) pairs of shape (n_sites, 2), got shape "
+            f"{positions.shape}."
+        )
+    if not np.isfinite(positions).all():
+        raise ValueError("positions must be finite, got NaN or infinity.")
+    return positions
+
+
+def check_frame(frame, n_images):
+    """Check that each site belongs to one of the images.
+
+    Parameters
+    ----------
+    frame : ndarray of int, shape (n_sites,)
+        Index of the image.
+    n_images : int
+        Number of images.
+    """
+    if len(frame) and not (0 <= frame.min() and frame.max() < n_images):
+        raise ValueError(
+            f"frame must index the {n_images} images, got values from {frame.min()} to "
+            f"{frame.max()}."
+        )
+
+
+def as_rows(key):
+    """Check an index along the sites.
+
+    Parameters
+    ----------
+    key : int, slice, array-like of int or bool, or tuple of these and Ellipsis
+        The index.
+
+    Returns
+    -------
+    key : slice, list or ndarray
+        Index along the first axis of an array.
+    """
+    # scikit-learn's splitters index the rows of a container by (rows, ...).
+    if isinstance(key, tuple):
+        if len(key) != 1 and (len(key) != 2 or key[1] is not Ellipsis):
+            raise IndexError(
+                "AtomSites are indexed along one axis, the sites; got the index "
+                f"{key!r}. Use sites.positions for coordinates."
+            )
+        key = key[0]
+    if isinstance(key, Integral):
+        key = [key]
+    elif not isinstance(key, slice):
+        key = np.asarray(key)
+        if key.size == 0:
+            key = key.astype(np.intp)
+        if key.ndim != 1:
+            raise IndexError(
+                "AtomSites are indexed by integers, a mask or a slice along the "
+                f"sites; got an index of {key.ndim} dimensions."
+            )
+    return key
+
+
+def as_margin(margin):
+    """Check the width of a border.
+
+    Parameters
+    ----------
+    margin : float
+        Width, px.
+
+    Returns
+    -------
+    margin : float
+        The same width.
+    """
+    if not isinstance(margin, Real) or isinstance(margin, (bool, np.bool_)):
+        raise TypeError(
+            f"margin must be a distance from the border in px, got {margin!r}."
+        )
+    if not 0 <= margin < np.inf:
+        raise ValueError(
+            "margin must be a distance from the border in px, not negative and "
+            f"finite, got {margin!r}."
+        )
+    return float(margin)

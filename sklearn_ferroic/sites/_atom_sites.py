@@ -1,0 +1,443 @@
+"""AtomSites, the sample set of all stages: one row is one atomic column."""
+
+import textwrap
+from inspect import Parameter, Signature
+
+import numpy as np
+
+from .._angles import wrap_angle
+from ._arguments import as_margin, as_pixel_sizes, as_positions, as_rows, check_frame
+from ._fields import SITE_FIELDS, describe_columns
+from ._flags import as_flag
+from ._formats.csv import write_csv
+from ._formats.hdf5 import read_hdf5, write_hdf5
+from ._formats.table import to_frame
+from ._identity import are_equal, describe, register_hash
+from ._shared_images import (
+    as_image_list,
+    digest,
+    join_images,
+    make_constant,
+    remember,
+)
+
+
+class AtomSites:
+    """Atomic columns of one or several images, the ``X`` of the later stages.
+
+    A sample is one atomic column, so scikit-learn's splitters and searches
+    divide columns, not images. The images are read-only and shared: indexing makes
+    a smaller set over the same arrays and never copies a pixel.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_rows, n_cols) or list of such arrays
+        The images that contain the columns; stored as float32. A read-only float32
+        array is used without a copy, any other is copied.
+
+    {positions}
+
+    pixel_size : float, list of (float or None) or None, default=None
+        Pixel size in nm, one for all or one per image; None where it is unknown.
+
+    {fields}
+
+    Attributes
+    ----------
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images, float32, read-only.
+
+    pixel_size : list of (float or None)
+        Pixel size of each image, nm.
+
+    shape : tuple
+        ``(n_sites, 2)``.
+
+    fields : tuple
+        Schema of the per-site values, a class attribute.
+
+    unit_cell_area : ndarray of shape (n_sites,)
+        Area of the parallelogram of the lattice vectors, px².
+
+    lattice_rotation : ndarray of shape (n_sites,)
+        Angle of the lattice vector a, radians in [−π, π).
+
+    See Also
+    --------
+    AtomLocator : Finds and fits the columns of images.
+    PatchExtractor : Cuts a window of the image around every site.
+
+    Notes
+    -----
+    Per-site values that are not passed are NaN (`converged`: True, `flags`: 0). All
+    arguments are attributes of the same name.
+
+    :func:`joblib.hash`, and therefore the ``memory`` of a pipeline, reads the pixels of
+    each image only once, for all slices and workers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> sites = AtomSites(np.zeros((32, 32)), [[8, 8], [8, 24.5]], pixel_size=0.02)
+    >>> len(sites), sites.shape
+    (2, (2, 2))
+    >>> sites[1:].positions
+    array([[ 8. , 24.5]])
+    """
+
+    # The schema; a subclass adds a field by adding a row.
+    fields = SITE_FIELDS
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _apply_schema(cls)
+
+    def __init__(self, images, positions, *, pixel_size=None, **fields):
+        unknown = sorted(set(fields) - {field.name for field in self.fields})
+        if unknown:
+            known = ", ".join(field.name for field in self.fields)
+            raise TypeError(
+                f"{type(self).__name__} have no field {unknown[0]!r}. The fields are "
+                f"{known}."
+            )
+        self.images = as_image_list(images)
+        self.pixel_size = as_pixel_sizes(pixel_size, len(self.images))
+        self.positions = as_positions(positions)
+        for field in self.fields:
+            if field.name != "positions":
+                values = fields.get(field.name)
+                values = field.as_values(values, len(self.positions))
+                setattr(self, field.name, values)
+        check_frame(self.frame, len(self.images))
+
+    @property
+    def shape(self):
+        """Shape as scikit-learn counts samples: ``(n_sites, 2)``."""
+        return (len(self.positions), 2)
+
+    @property
+    def unit_cell_area(self):
+        """Area of the unit cell around each site, px², NaN where it is unknown."""
+        a, b = self.lattice_vectors.swapaxes(0, 1)
+        return a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1]
+
+    @property
+    def lattice_rotation(self):
+        """Angle of the lattice vector a at each site, radians in [−π, π)."""
+        a = self.lattice_vectors[:, 0]
+        return wrap_angle(np.arctan2(a[:, 0], a[:, 1]))
+
+    def __len__(self):
+        return len(self.positions)
+
+    def __getitem__(self, key):
+        key = as_rows(key)
+        selected = object.__new__(type(self))
+        selected.images = self.images
+        selected.pixel_size = self.pixel_size
+        for field in self.fields:
+            setattr(selected, field.name, getattr(self, field.name)[key])
+        return selected
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            "AtomSites are not an array. Put a PatchExtractor (image windows) or a "
+            "PolarizationVector (displacements) before this step, or use "
+            "sites.positions for the coordinates."
+        )
+
+    def __eq__(self, other):
+        if not isinstance(other, AtomSites):
+            return NotImplemented
+        return are_equal(self, other)
+
+    __hash__ = None
+
+    def __sizeof__(self):
+        # Dask sends objects of a small reported size with every task.
+        arrays = [*self.images, *(getattr(self, field.name) for field in self.fields)]
+        return object.__sizeof__(self) + sum(array.nbytes for array in arrays)
+
+    def __getstate__(self):
+        # Digests are sent with the images, so that workers need not compute them.
+        return vars(self) | {"digests": [digest(image) for image in self.images]}
+
+    def __setstate__(self, state):
+        digests = state.pop("digests")
+        vars(self).update(state)
+        for field in self.fields:  # those that an older version did not have
+            if field.name not in state:
+                setattr(self, field.name, field.as_values(None, len(self)))
+        for image, known in zip(self.images, digests, strict=True):
+            make_constant(image)
+            remember(image, known)
+
+    def __repr__(self):
+        return describe(self)
+
+    def interior(self, margin):
+        """Return the sites at least `margin` pixels away from their image's border.
+
+        Parameters
+        ----------
+        margin : float
+            Distance in px between the site and the outermost pixel centres.
+
+        Returns
+        -------
+        sites : AtomSites
+            The interior sites, in order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `margin` is not a number, negative or not finite.
+        """
+        margin = as_margin(margin)
+        shapes = np.array([image.shape for image in self.images], dtype=float)
+        last = shapes[self.frame] - 1
+        inside = (self.positions >= margin) & (self.positions <= last - margin)
+        return self[inside.all(axis=1)]
+
+    def has_flag(self, flag):
+        """Return which sites have a quality flag, or any of several.
+
+        Parameters
+        ----------
+        flag : str, SiteFlag or list of these
+            As ``"merged"``, ``"merged|hole"`` or ``SiteFlag.MERGED``.
+
+        Returns
+        -------
+        flagged : ndarray of bool of shape (n_sites,)
+            Sites with at least one of the flags.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a flag does not exist.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ferroic import AtomSites
+        >>> sites = AtomSites(
+        ...     np.zeros((9, 9)), [[2, 2], [2, 6], [6, 2]], flags=[0, 3, 2]
+        ... )
+        >>> sites.has_flag("merged")
+        array([False,  True, False])
+        >>> len(sites[~sites.has_flag("merged|hole")])
+        1
+        """
+        return (self.flags & np.uint16(as_flag(flag))) != 0
+
+    def quality(self):
+        """Check the sites against their own lattice and image.
+
+        Returns
+        -------
+        quality : SiteQuality
+            Share of the lattice places that hold a site, suspected misses, vacancies,
+            short pairs, merged sites, unconverged fits, residual image, and indications
+            of mistilt and astigmatism. The sites must include all sublattices of the
+            images: missing ones count as residual structure.
+
+        See Also
+        --------
+        sklearn_ferroic.inspection.SiteQualityDisplay : Draws it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ferroic import AtomLocator
+        >>> from sklearn_ferroic.datasets import make_ferroic_image
+        >>> data = make_ferroic_image("film", shape=(192, 208), random_state=0)
+        >>> sites = AtomLocator().fit_transform(data)
+        >>> sites.quality().coverage
+        1.0
+        >>> center = np.hypot(*(sites.positions - [96, 104]).T).argmin()
+        >>> quality = sites[np.arange(len(sites)) != center].quality()
+        >>> len(quality.suspected_misses)
+        1
+        """
+        from ._quality.summary import SiteQuality
+
+        return SiteQuality(self)
+
+    def pixel_size_per_site(self):
+        """Return the pixel size of the image of each site.
+
+        Returns
+        -------
+        pixel_size : ndarray of shape (n_sites,)
+            In nm, NaN where it is unknown.
+        """
+        known = [np.nan if size is None else size for size in self.pixel_size]
+        return np.array(known, dtype=np.float64)[self.frame]
+
+    def to_frame(self):
+        """Return the sites as a pandas table, one row per atomic column.
+
+        Returns
+        -------
+        table : pandas.DataFrame
+            {columns}
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        return to_frame(self)
+
+    def to_csv(self, path, *, features=None, labels=None, parameters=None):
+        """Write the table of :meth:`to_frame` as comma separated text.
+
+        The file starts with lines that begin with ``#``: units, pixel sizes and the
+        origin of the sites. ``pandas.read_csv(path, comment="#")`` reads the table. The
+        images are not included; :meth:`to_hdf5` stores everything.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; it is overwritten.
+        features : array-like of shape (n_sites, n_features) or mapping, default=None
+            Further columns, with their names in a DataFrame or mapping, otherwise
+            ``feature0``, ``feature1``, ...
+        labels : array-like of shape (n_sites,), default=None
+            A last column, ``label``.
+        parameters : estimator, mapping or None, default=None
+            Origin of the sites, such as a fitted :class:`AtomLocator` or pipeline.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If features, labels or parameters cannot be written.
+        ImportError
+            If pandas is not installed.
+        """
+        write_csv(self, path, features=features, labels=labels, parameters=parameters)
+
+    def to_hdf5(
+        self, path, *, images=True, features=None, labels=None, parameters=None
+    ):
+        """Write the sites with their images to an HDF5 file, for :meth:`from_hdf5`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; an existing one is replaced once writing has succeeded.
+        images : bool, default=True
+            Whether to store the images. Without them, reading the file needs them.
+        features, labels, parameters : object, default=None
+            As in :meth:`to_csv`; :meth:`from_hdf5` returns them as ``extras``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If features, labels or parameters cannot be written.
+        ImportError
+            If h5py is not installed.
+        """
+        write_hdf5(
+            self,
+            path,
+            images=images,
+            features=features,
+            labels=labels,
+            parameters=parameters,
+        )
+
+    @classmethod
+    def from_hdf5(cls, path, *, images=None, return_extras=False):
+        """Read a file that :meth:`to_hdf5` has written.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        images : ndarray or list of ndarray, default=None
+            The images of the sites, if the file was written without.
+        return_extras : bool, default=False
+            Whether to return the features, labels and parameters as well.
+
+        Returns
+        -------
+        sites : AtomSites
+            Equal to those written.
+        extras : Bunch
+            ``features``, a dict of columns, ``labels`` or None, ``parameters`` and
+            ``package_version``; only with `return_extras`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged or contains no AtomSites, or `images` do not match.
+        ImportError
+            If h5py is not installed.
+        """
+        arguments, extras = read_hdf5(path, images, cls.fields)
+        sites = cls(**arguments)
+        return (sites, extras) if return_extras else sites
+
+    @classmethod
+    def concatenate(cls, sets):
+        """Join several sets of sites into one; a shared image is kept once.
+
+        Parameters
+        ----------
+        sets : list of AtomSites
+            At least one set.
+
+        Returns
+        -------
+        sites : AtomSites
+            All sites in order, `frame` renumbered.
+        """
+        sets = list(sets)
+        if not sets:
+            raise ValueError("concatenate needs at least one AtomSites, got none.")
+        images, pixel_size, frame = join_images(sets)
+        values = {
+            field.name: np.concatenate([getattr(sites, field.name) for sites in sets])
+            for field in cls.fields
+        }
+        values["frame"] = frame
+        return cls(images, pixel_size=pixel_size, **values)
+
+
+_CLASS_DOCSTRING = AtomSites.__doc__
+
+
+def _apply_schema(cls):
+    """Derive the signature and the docstring of AtomSites or a subclass."""
+    optional = [field for field in cls.fields if field.name != "positions"]
+    required = [field for field in cls.fields if field.name == "positions"]
+    names = ["images", "positions"]
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    names = ["pixel_size", *(field.name for field in optional)]
+    parameters += [Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in names]
+    cls.__signature__ = Signature(parameters)
+    if cls is AtomSites or cls.__doc__ is None:
+        entries = [field.parameter_entry() for field in optional]
+        cls.__doc__ = _CLASS_DOCSTRING.replace(
+            "    {positions}",
+            textwrap.indent(required[0].parameter_entry(is_optional=False), "    "),
+        ).replace("    {fields}", textwrap.indent("\n\n".join(entries), "    "))
+    register_hash(cls)
+
+
+_apply_schema(AtomSites)
+AtomSites.to_frame.__doc__ = AtomSites.to_frame.__doc__.replace(
+    "            {columns}",
+    textwrap.fill(
+        f"Columns {describe_columns(SITE_FIELDS)}.",
+        width=88,
+        initial_indent=" " * 12,
+        subsequent_indent=" " * 12,
+        break_on_hyphens=False,
+    ),
+)

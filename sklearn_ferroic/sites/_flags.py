@@ -1,0 +1,129 @@
+"""Quality flags of sites as bits and as text."""
+
+from enum import IntFlag
+
+import numpy as np
+
+
+class SiteFlag(IntFlag):
+    """Quality flags of a site, the bits of :attr:`AtomSites.flags`.
+
+    Several bits may be set at a time; 0 means that no problem was found.
+
+    Attributes
+    ----------
+    MERGED : 1
+        Two columns were fitted as one: the site lies between two empty lattice
+        places, or its column is wider (or longer) and holds more intensity than those
+        of its own sublattice around it.
+    HOLE : 2
+        The site is a neighbour of a lattice place that holds no column: a column
+        missed or a vacancy. Its polarization and strain lack that neighbour.
+    UNCONVERGED : 4
+        The fit cannot be trusted, `converged` is False.
+    LOW_SIGNIFICANCE : 8
+        The amplitude is less than 3 of its standard errors (`significance`).
+    LABEL_DOUBTFUL : 16
+        The sublattice label is uncertain.
+    EDGE : 32
+        The border of the image or of a masked region cuts the column.
+    SHORT_PAIR : 64
+        Another site is closer than 0.55 of the usual distance of nearest neighbours
+        there: one of the two may be a duplicate or noise.
+
+    See Also
+    --------
+    AtomSites.has_flag : Selects sites by the names of their flags.
+    AtomSites.quality : Summarises the quality of the sites.
+
+    Examples
+    --------
+    >>> from sklearn_ferroic import SiteFlag
+    >>> SiteFlag.MERGED | SiteFlag.HOLE
+    <SiteFlag.MERGED|HOLE: 3>
+    """
+
+    MERGED = 1
+    HOLE = 2
+    UNCONVERGED = 4
+    LOW_SIGNIFICANCE = 8
+    LABEL_DOUBTFUL = 16
+    EDGE = 32
+    SHORT_PAIR = 64
+
+
+# Attributes of the dataset of flags in a file, after the Climate and Forecast
+# conventions of NetCDF.
+FLAG_ATTRIBUTES = {
+    "flag_masks": [int(flag) for flag in SiteFlag],
+    "flag_meanings": " ".join(flag.name.lower() for flag in SiteFlag),
+}
+# Text of a site without flags; pandas would read an empty text as NaN.
+NO_FLAG = "ok"
+
+
+def as_flag(name):
+    """Return the bits of a flag from a name, several names or a number.
+
+    Parameters
+    ----------
+    name : str, int, SiteFlag or sequence of these
+        Names in any case, also several joined by ``|``.
+
+    Returns
+    -------
+    flag : SiteFlag
+        The bits of all of them.
+    """
+    if isinstance(name, str):
+        bits = SiteFlag(0)
+        for part in name.split("|"):
+            try:
+                bits |= SiteFlag[part.strip().upper()]
+            except KeyError:
+                known = ", ".join(repr(flag.name.lower()) for flag in SiteFlag)
+                raise ValueError(
+                    f"There is no flag {part.strip()!r}. The flags are {known}."
+                ) from None
+        return bits
+    if isinstance(name, int | np.integer) and not isinstance(name, bool | np.bool_):
+        if not 0 < name < 2 * max(SiteFlag):
+            raise ValueError(
+                f"A flag is a bit of SiteFlag, between 1 and {2 * max(SiteFlag) - 1} "
+                f"with others, got {name!r}."
+            )
+        return SiteFlag(int(name))
+    if isinstance(name, list | tuple | set) and name:
+        bits = SiteFlag(0)
+        for part in name:
+            bits |= as_flag(part)
+        return bits
+    raise TypeError(
+        'A flag is a name such as "merged", a SiteFlag or a list of these, got '
+        f"{name!r}."
+    )
+
+
+def flags_as_text(flags):
+    """Return flags as text, as ``"merged|hole"``.
+
+    Parameters
+    ----------
+    flags : ndarray of int of shape (n_sites,)
+        The bits.
+
+    Returns
+    -------
+    text : ndarray of str of shape (n_sites,)
+        Names in lower case, ``"ok"`` where no bit is set.
+    """
+    distinct, place = np.unique(flags, return_inverse=True)
+    names = [_names(value) for value in distinct.tolist()]
+    return np.array(names, dtype=object)[place] if names else np.empty(0, dtype=object)
+
+
+def _names(value):
+    """Return the names of one value's bits, bits without a name by their number."""
+    names = [flag.name.lower() for flag in SiteFlag if value & flag]
+    rest = value & ~int(sum(SiteFlag))
+    return "|".join(names + ([f"bits {rest}"] if rest else [])) or NO_FLAG

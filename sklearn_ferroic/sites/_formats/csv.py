@@ -1,0 +1,59 @@
+"""Sites as a CSV file."""
+
+import csv
+import json
+
+from .._fields import unit_of
+from .extras import as_features, as_labels, as_parameters
+from .table import to_frame
+
+
+def write_csv(sites, path, *, features, labels, parameters):
+    """Write the sites as a text table, see :meth:`AtomSites.to_csv`.
+
+    Parameters
+    ----------
+    sites : AtomSites
+        The sites.
+    path : path-like
+        The file.
+    features : DataFrame, mapping, array-like of shape (n_sites, n_features) or None
+        Further columns.
+    labels : array-like of shape (n_sites,) or None
+        A column ``label``.
+    parameters : estimator, mapping or None
+        Origin of the sites.
+    """
+    from ... import __version__
+
+    table = to_frame(sites)
+    columns = as_features(features, len(sites))
+    labels = as_labels(labels, len(sites))
+    if labels is not None and "label" in columns:
+        raise ValueError(
+            'features has a column "label", and labels are given too; rename one.'
+        )
+    if labels is not None:
+        columns["label"] = labels
+    taken = sorted(set(columns) & set(table))
+    if taken:
+        raise ValueError(
+            f"features must not have names that the sites have themselves, got {taken}."
+        )
+    for name, values in columns.items():
+        table[name] = values
+    units = {name: unit_of(name, sites.fields) for name in table}
+    units = {name: unit for name, unit in units.items() if unit}
+    header = [
+        f"AtomSites, sklearn_ferroic {__version__}",
+        f"units: {json.dumps(units)}",
+        f"pixel_size_nm: {json.dumps(sites.pixel_size)}",
+        f"image_shapes: {json.dumps([image.shape for image in sites.images])}",
+        f"parameters: {as_parameters(parameters)}",
+    ]
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.writelines(f"# {line}\n" for line in header)
+        # In quotes, a # does not begin a comment.
+        table.to_csv(
+            file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+        )

@@ -1,0 +1,1 @@
+"""Checks of sites against their own lattice and image."""

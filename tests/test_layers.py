@@ -1,0 +1,191 @@
+"""The package is a stack of layers: imports point downwards, and folders stay small."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import sklearn_ferroic
+
+PACKAGE = Path(sklearn_ferroic.__file__).parent
+# From the bottom to the top: each may import what is before it.
+LAYERS = [
+    "_optional",
+    "_angles",
+    "_pose_columns",
+    "_lattice",
+    "sites",
+    "_torch",
+    "datasets",
+    "registration",
+    "localization",
+    "feature_extraction",
+    "decomposition",
+    "preprocessing",
+    "domains",
+    "model_selection",
+    "metrics",
+    "inspection",
+]
+# Upward imports that are still to be removed: (importing module, imported layer).
+UPWARD = set()
+# Private modules of a lower layer that a module imports: a stage should use the public
+# objects of another, or a shared layer such as _lattice.
+PRIVATE_IMPORTS = {
+    ("feature_extraction._continuation", "localization._filters"),
+    ("feature_extraction._continuation", "localization._scale"),
+    ("feature_extraction._continuation", "localization._vertex"),
+    ("inspection._data.features", "decomposition._patch_rows"),
+    ("inspection._data.features", "metrics._pipeline_output"),
+    ("inspection._plot.cluster_means", "metrics._pipeline_output"),
+    ("inspection._plot.latent_manifold", "decomposition._latent_grid"),
+    ("inspection._plot.loading_map", "metrics._pipeline_output"),
+    ("localization._assembly", "sites._quality.checks"),
+    ("localization._assembly", "sites._quality.residual"),
+    ("localization._images", "datasets._carriers"),
+    ("metrics._pipeline_output", "localization._images_to_sites"),
+    ("preprocessing._pooled_rotation", "feature_extraction._pooled_polarization"),
+}
+MAX_LAYERS = 16
+MAX_CHILDREN = 12
+# Folders that are still to be divided.
+LARGE_FOLDERS = {"localization", "localization/_unet", "decomposition"}
+MAX_LINES = 700
+
+
+def modules():
+    """Return the modules of the package by their dotted names below the root."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def lazy_attributes(name):
+    """Return the modules of the attributes that a package imports lazily."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == "submod_attrs":
+            table = ast.literal_eval(node.value)
+            return {
+                attr: f"{name}.{module}" for module in table for attr in table[module]
+            }
+    return {}
+
+
+def imports_of(name):
+    """Return the modules of the package that a module imports, anywhere in it."""
+    path = MODULES[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = [part for part in package if part]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.ImportFrom) and node.level):
+            continue
+        base = package[: len(package) - node.level + 1]
+        base = ".".join([*base, *((node.module or "").split("."))]).strip(".")
+        lazy = lazy_attributes(base) if base in MODULES else {}
+        for alias in node.names:
+            target = f"{base}.{alias.name}".strip(".")
+            found.add(target if target in MODULES else lazy.get(alias.name, base))
+    # The root package itself only has the version.
+    return found - {""}
+
+
+IMPORTS = {name: imports_of(name) for name in MODULES if name}
+
+
+def layer_of(name):
+    return name.split(".")[0]
+
+
+def test_every_module_is_in_a_layer():
+    assert {layer_of(name) for name in IMPORTS} <= set(LAYERS)
+    assert len(LAYERS) <= MAX_LAYERS
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_imports_point_downwards(name):
+    own = LAYERS.index(layer_of(name))
+    upward = {
+        imported
+        for imported in IMPORTS[name]
+        if LAYERS.index(layer_of(imported)) > own
+        and (name, layer_of(imported)) not in UPWARD
+    }
+    assert upward == set()
+
+
+def private_imports(name):
+    """Return the private modules of other layers that a module imports by their path.
+
+    Shared layers, whose names begin with an underscore, are free for all.
+    """
+    path = MODULES[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            base = [*base, *(node.module or "").split(".")]
+            is_shared = base[0].startswith("_") or base[0] == layer_of(name)
+            if not is_shared and any(part.startswith("_") for part in base):
+                yield ".".join(base)
+
+
+def test_stages_use_few_private_modules_of_others():
+    found = {(name, other) for name in IMPORTS for other in private_imports(name)}
+    assert found == PRIVATE_IMPORTS
+
+
+def test_allowed_upward_imports_exist():
+    upward = {(name, layer_of(other)) for name in IMPORTS for other in IMPORTS[name]}
+    assert upward >= UPWARD
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {
+        name: {other for other in imported if (name, layer_of(other)) not in UPWARD}
+        for name, imported in IMPORTS.items()
+    }
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"cycle: {' -> '.join(error.args[1])}")
+    assert len(order) == len(graph)
+
+
+FOLDERS = sorted(
+    path.parent.relative_to(PACKAGE).as_posix()
+    for path in PACKAGE.rglob("__init__.py")
+    if path.parent != PACKAGE
+)
+
+
+def children_of(folder):
+    """Return the modules and folders in a folder, without its own __init__."""
+    return [
+        path
+        for path in (PACKAGE / folder).iterdir()
+        if path.name not in ("__init__.py", "__pycache__")
+        and (path.suffix == ".py" or path.is_dir())
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_has_few_children(folder):
+    if folder not in LARGE_FOLDERS:
+        assert len(children_of(folder)) <= MAX_CHILDREN
+    else:
+        assert len(children_of(folder)) > MAX_CHILDREN, "remove it from LARGE_FOLDERS"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_of_readable_length(name):
+    lines = MODULES[name].read_text(encoding="utf-8").count("\n")
+    assert lines <= MAX_LINES

@@ -1,0 +1,209 @@
+"""The recipes of docs/development.md, each carried out with a small example.
+
+A per-site field is added in tests/test_site_fields.py.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from sklearn_ferroic import AtomSites, PatchExtractor
+from sklearn_ferroic.datasets import _load_image, load_image
+from sklearn_ferroic.datasets._files.signals import Signal, reading
+from sklearn_ferroic.feature_extraction._check_sites import check_sites
+from sklearn_ferroic.inspection._data.selection import check_per_site, select_frame
+from sklearn_ferroic.inspection._drawing.axes import get_axes, show_image
+from sklearn_ferroic.inspection._drawing.keys import add_side_colorbar
+from sklearn_ferroic.metrics import _scorer, get_scorer, get_scorer_names
+from sklearn_ferroic.metrics._pipeline_output import predict_labels_of_sites
+from sklearn_ferroic.model_selection import SpatialBlockKFold
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def sites():
+    rng = np.random.default_rng(0)
+    positions = 8.0 + 8 * np.argwhere(np.ones((20, 20)))
+    positions += rng.normal(0, 0.3, positions.shape)
+    image = rng.normal(0, 0.1, (176, 176)) + np.cos(np.arange(176) / 25)
+    return AtomSites(image, positions, pixel_size=0.03)
+
+
+# A descriptor: rows of features for sites
+
+
+class NeighborDistances(TransformerMixin, BaseEstimator):
+    """Distances of each column to its nearest neighbours, px."""
+
+    def __init__(self, n_neighbors=4):
+        self.n_neighbors = n_neighbors
+
+    def fit(self, sites, y=None):
+        check_sites(self, sites)
+        self.n_features_out_ = self.n_neighbors
+        return self
+
+    def transform(self, sites):
+        check_is_fitted(self)
+        check_sites(self, sites)
+        distances = np.full((len(sites), self.n_neighbors), np.nan)
+        for frame in np.unique(sites.frame):
+            rows = np.flatnonzero(sites.frame == frame)
+            positions = sites.positions[rows]
+            found, _ = cKDTree(positions).query(positions, k=self.n_neighbors + 1)
+            distances[rows] = found[:, 1:]
+        return distances
+
+    def get_feature_names_out(self, input_features=None):
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features, generate_names=False)
+        return np.array([f"distance{i}" for i in range(self.n_neighbors)], dtype=object)
+
+
+def test_a_descriptor_works_in_pipelines_and_searches(sites):
+    features = NeighborDistances().set_output(transform="pandas").fit_transform(sites)
+    assert list(features.columns) == [f"distance{i}" for i in range(4)]
+    distance = np.hypot(*(sites.positions - sites.positions[210]).T)
+    np.testing.assert_allclose(features.iloc[210], np.sort(distance)[1:5])
+    search = GridSearchCV(
+        make_pipeline(NeighborDistances(), KMeans(2, random_state=0)),
+        {"neighbordistances__n_neighbors": [2, 4]},
+        scoring=get_scorer("spatial_coherence"),
+        cv=SpatialBlockKFold(2, block_size=88, random_state=0),
+    ).fit(sites)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    with pytest.raises(TypeError, match="NeighborDistances takes AtomSites"):
+        NeighborDistances().fit(np.zeros((3, 2)))
+
+
+# A display
+
+
+class HeightDisplay:
+    """Values of the sites as the size of markers."""
+
+    def __init__(self, image, positions, heights, *, pixel_size=None):
+        self.image = image
+        self.positions = positions
+        self.heights = heights
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_sites(cls, sites, heights, *, frame=None, ax=None):
+        frame, rows = select_frame(sites, frame)
+        heights = check_per_site("heights", heights, len(sites))
+        image, size = sites.images[frame], sites.pixel_size[frame]
+        display = cls(image, sites.positions[rows], heights[rows], pixel_size=size)
+        return display.plot(ax)
+
+    def plot(self, ax=None):
+        ax = get_axes(ax)
+        self.image_, self.scale_bar_ = show_image(
+            ax, self.image, pixel_size=self.pixel_size
+        )
+        row, col = self.positions.T
+        self.points_ = ax.scatter(col, row, c=self.heights)
+        self.colorbar_ = add_side_colorbar(self.points_, ax, label="height")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def test_a_display_draws_itself_with_the_shared_artists(sites):
+    display = HeightDisplay.from_sites(sites, np.arange(400.0))
+    assert display.scale_bar_ is not None
+    np.testing.assert_array_equal(
+        display.points_.get_offsets(), sites.positions[:, ::-1]
+    )
+    np.testing.assert_array_equal(display.points_.get_array(), np.arange(400.0))
+    assert display.plot(display.ax_).figure_ is display.figure_
+    with pytest.raises(ValueError, match="heights must have one value a site"):
+        HeightDisplay.from_sites(sites, np.arange(3.0))
+
+
+# A scorer
+
+
+def balance_scorer(estimator, X, y=None, *, n_clusters=4):
+    """Score how equally large the clusters are, 0 with a single one."""
+    labels = predict_labels_of_sites(estimator, X, n_clusters).labels
+    counts = np.bincount(labels[labels >= 0])
+    if (counts > 0).sum() < 2:
+        return 0.0
+    return float(counts.min() / counts.max())
+
+
+def test_a_scorer_is_one_function_and_one_row(sites, monkeypatch):
+    monkeypatch.setitem(_scorer._SCORERS, "balance", balance_scorer)
+    assert "balance" in get_scorer_names()
+    pipeline = make_pipeline(
+        PatchExtractor(window_size=5), PCA(2, random_state=0), KMeans(2, random_state=0)
+    ).fit(sites)
+    score = balance_scorer(pipeline, sites)
+    assert 0 < score <= 1
+    # The same for the transformer alone, whose output is clustered ...
+    assert 0 < balance_scorer(pipeline[:-1], sites, n_clusters=2) <= 1
+    # ... and for a search.
+    search = GridSearchCV(
+        pipeline,
+        {"kmeans__n_clusters": [1, 2]},
+        scoring=balance_scorer,
+        cv=SpatialBlockKFold(2, block_size=88, random_state=0),
+    ).fit(sites)
+    assert search.best_params_ == {"kmeans__n_clusters": 2}
+    assert search.cv_results_["mean_test_score"][0] == 0
+
+
+# A file format of images
+
+
+def read_pgm(path, dataset, signal):
+    """Read a plain PGM file with its pixel size in a comment, as ``# 0.02 nm``."""
+    with reading(path, "PGM"):
+        text = path.read_text(encoding="ascii")
+        scale = re.search(r"# ([\d.]+) (\w+)", text)
+        words = re.sub(r"#.*", "", text).split()
+        width, height = int(words[1]), int(words[2])
+        image = np.array(words[4:], dtype=np.uint16).reshape(height, width)
+    axis = float(scale[1]), scale[2]
+    return Signal(path.name, image, (axis, axis), {"maximum": int(words[3])})
+
+
+def test_a_file_format_is_one_reader_and_one_row(tmp_path, monkeypatch):
+    monkeypatch.setitem(_load_image._READERS, ".pgm", read_pgm)
+    path = tmp_path / "image.pgm"
+    path.write_text("P2\n# 0.02 nm\n3 2\n255\n1 2 3\n4 5 6\n", encoding="ascii")
+    data = load_image(path)
+    np.testing.assert_array_equal(data.image, [[1, 2, 3], [4, 5, 6]])
+    assert data.pixel_size == 0.02
+    assert data.metadata == {"maximum": 255}
+    path.write_text("P2\n3 2\n", encoding="ascii")
+    with pytest.raises(ValueError, match="could not be read as PGM"):
+        load_image(path)
+
+
+# The page
+
+
+def test_the_page_names_files_that_exist_and_every_folder():
+    page = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:sklearn_ferroic|tests|docs|benchmarks)/[\w./]+)`", page)
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    folders = {
+        path.parent.name
+        for path in (ROOT / "sklearn_ferroic").rglob("__init__.py")
+        if path.parent.name != "sklearn_ferroic"
+    }
+    tree = page.partition("```text")[2].partition("```")[0]
+    listed = set(re.findall(r"^ +(\w+)/", tree, re.MULTILINE))
+    assert folders <= listed
