@@ -8,6 +8,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
+from .._lattice.local_lattice import lattice_vectors
+from .._lattice.neighbors import Nearest
 from ._columns import AMPLITUDE, COL, ROW, SIGMA
 
 # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of the
@@ -31,6 +33,9 @@ _HARDLY_INSIDE_SIGMA = 0.5
 _MIN_WIDTH_SPACINGS, _KNOWN_SPACINGS = 0.18, 0.6
 # Places are free that are this far from all columns (spacings).
 _FREE_SPACINGS = 0.6
+# If the columns found are farther apart than this (spacings), others are at the centres
+# of their cells, of about this share of their heights.
+_MIN_DISTANCE_SPACINGS, _CENTER_HEIGHT = 1.25, 0.3
 # Predictions within this distance are those of the same column (spacings).
 _SAME_SPACINGS = 0.5
 
@@ -76,15 +81,33 @@ def predict_inner_columns(table, shape, valid, spacing, width):
     heights : ndarray of shape (n_inner,)
         Amplitudes of columns of the same kind.
     """
-    depths = _HARDLY_INSIDE_SIGMA * width, np.inf
-    positions, heights = _continue_lattice(
-        table, _GoodArea(shape, valid), depths, spacing
-    )
+    area, depths = _GoodArea(shape, valid), (_HARDLY_INSIDE_SIGMA * width, np.inf)
+    positions, heights = _cell_centers(table, area, spacing)
+    if not len(positions):
+        positions, heights = _continue_lattice(table, area, depths, spacing)
     if len(positions):
         distance, _ = cKDTree(table[:, ROW : COL + 1]).query(positions)
         is_free = distance > _FREE_SPACINGS * spacing
         positions, heights = positions[is_free], heights[is_free]
     return positions, heights
+
+
+def _cell_centers(table, area, spacing):
+    """Return the centres of the unit cells if the spacing requires columns there."""
+    positions = table[:, ROW : COL + 1]
+    nothing = np.empty((0, 2)), np.empty(0)
+    if len(positions) <= _N_TESTED:
+        return nothing
+    if Nearest(positions).typical_distance() < _MIN_DISTANCE_SPACINGS * spacing:
+        return nothing
+    vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
+    diagonal = vectors.sum(axis=1)
+    # Vectors that are not known are NaN.
+    is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS
+    places = (positions + 0.5 * diagonal)[is_cell]
+    heights = _CENTER_HEIGHT * table[is_cell, AMPLITUDE]
+    is_inside = area.depth(places) > 0
+    return places[is_inside], heights[is_inside]
 
 
 def append_outer_columns(start, shape, valid, spacing, width):

@@ -30,6 +30,7 @@ _WIDTH_STEP, _MAX_WIDTH_STEPS = 1.1, 4
 # their kind at least. They end with this share of them at least, and no farther from
 # there than this (spacings).
 _MIN_START_SHARE = 0.1
+_MAX_FILL_ROUNDS = 4
 _MIN_FILLED_SHARE, _MAX_FILLED_SHIFT_SPACINGS = 0.5, 0.25
 # The background of a candidate is the mean around it, weighted by a Gaussian of this
 # sigma (spacings). The candidate's own pixel alone would underestimate the background
@@ -252,10 +253,16 @@ def search(
         first = _first_look(image, table, options)
     both = _look_again(image, valid, first, calibration, spacing, width, threshold)
     start = _select(image, both, calibration, width, spacing, valid, first.significance)
-    if width > OVERLAP_WIDTH_SPACINGS * spacing:
+    # Columns that have been filled in support others.
+    n_rounds = _MAX_FILL_ROUNDS if width > OVERLAP_WIDTH_SPACINGS * spacing else 0
+    for _ in range(n_rounds):
         filled = _fill_lattice(image, start, first.response, options)
-        if filled is not None:
-            start = _select(image, filled, calibration, width, spacing, valid)
+        if filled is None:
+            break
+        n_before = len(start.table)
+        start = _select(image, filled, calibration, width, spacing, valid)
+        if len(start.table) <= n_before:
+            break
     return start
 
 
