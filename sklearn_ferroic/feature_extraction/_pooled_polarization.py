@@ -31,7 +31,9 @@ _FAR_LAGS_CELLS = (3, 4)
 _MATCH_CELLS = 0.3
 
 
-def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
+def pool_polarization(
+    sites, labels=None, *, vectors=None, reference=None, significance=0.01
+):
     """Pool measured displacements by label and test their means against zero.
 
     A displacement that no single cell shows may be certain in the mean over hundreds
@@ -50,6 +52,8 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     reference : "mean" or array-like of shape (2,), default=None
         What is subtracted from all vectors. ``"mean"`` is the mean over the whole
         sample, which removes a displacement that all cells share, as with mistilt.
+    significance : float, default=0.01
+        Largest p value at which a group is called ordered.
 
     Returns
     -------
@@ -72,6 +76,11 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
             The same for the cells that lie three or four lattice vectors from a cell
             of this label, along either axis, corrected for the four attempts. NaN
             without lattice vectors.
+        std : ndarray of shape (n_groups, 2)
+            Standard errors of the components of the mean.
+        verdict : ndarray of str of shape (n_groups,)
+            "ordered" where `p_value` is at most `significance`, "no significant order"
+            where it is larger, "undetermined" where it is NaN.
 
     Raises
     ------
@@ -128,8 +137,8 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     array([[0.16, 0.01]])
     >>> np.sqrt(np.diagonal(pooled.covariance[0])).round(2)
     array([0.03, 0.03])
-    >>> bool(pooled.p_value[0] < 1e-6)
-    True
+    >>> bool(pooled.p_value[0] < 1e-6), str(pooled.verdict[0])
+    (True, 'ordered')
     """
     if not isinstance(sites, AtomSites):
         raise TypeError(
@@ -143,7 +152,7 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     groups, group = np.unique(labels, return_inverse=True)
     place = Place(sites.positions, sites.frame, cell_size(sites))
     kept = usable & ~_outliers(vectors, group, usable)
-    factor = _neighbor_factor(vectors, group, kept, place)
+    factor = neighbor_factor(vectors, group, kept, place)
     pooled = [
         pool_vectors(
             vectors[rows], sites.position_std[rows], place.take(rows), factor=factor
@@ -164,13 +173,18 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
         ]
         if np.isfinite(p_values).any():
             p_far[number] = min(1.0, len(p_values) * np.nanmin(p_values))
+    covariance = np.array([one.covariance for one in pooled]).reshape(-1, 2, 2)
+    p_value = np.array([one.p_value for one in pooled], dtype=float)
+    verdict = np.where(p_value <= significance, "ordered", "no significant order")
     return Bunch(
         labels=groups,
         n_sites=np.array([one.n_sites for one in pooled], dtype=int),
         mean=np.array([one.mean for one in pooled]).reshape(-1, 2),
-        covariance=np.array([one.covariance for one in pooled]).reshape(-1, 2, 2),
-        p_value=np.array([one.p_value for one in pooled], dtype=float),
+        covariance=covariance,
+        p_value=p_value,
         p_value_far=p_far,
+        std=np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)),
+        verdict=np.where(np.isnan(p_value), "undetermined", verdict),
     )
 
 
@@ -307,7 +321,7 @@ def _outliers(vectors, group, usable):
     return outlier
 
 
-def _neighbor_factor(vectors, group, kept, place):
+def neighbor_factor(vectors, group, kept, place):
     """Return how much correlation of neighbours increases the variance of a mean.
 
     It is the median over the groups, because single groups may hold several domains.

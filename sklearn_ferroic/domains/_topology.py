@@ -1,0 +1,305 @@
+"""Curl, divergence and winding of a vector field on the lattice; vortices."""
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from sklearn.utils import Bunch
+
+from .._angles import wrap_angle
+from .._optional import import_optional
+from ._cell_graph import check_one_sublattice, check_vectors
+from ._lattice_steps import lattice_neighbors
+
+# Cores nearer than this belong to one defect that noise has split.
+_PAIR_CELLS = 1.6
+# A change of direction between neighbours this near to 180 degrees has no sign.
+_AMBIGUOUS_RAD = np.radians(5)
+
+
+def vector_topology(sites, vectors=None):
+    """Compute curl, divergence and winding number around every plaquette.
+
+    A plaquette is the quadrilateral of four neighbouring cells, at r, r + a, r + a + b
+    and r + b, with a and b the lattice vectors.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
+    vectors : array-like of shape (n_sites, 2), default=None
+        Vectors ``(row, col)``, NaN where unknown; ``sites.polarization`` by default.
+
+    Returns
+    -------
+    topology : :class:`~sklearn.utils.Bunch`
+        Arrays with one entry a plaquette whose four cells have vectors:
+
+        positions : ndarray of shape (n_plaquettes, 2)
+            Centre of the plaquette ``(row, col)``, px.
+        frame : ndarray of shape (n_plaquettes,)
+            Image.
+        corners : ndarray of shape (n_plaquettes, 4)
+            Indices of the cells in the order above.
+        curl : ndarray of shape (n_plaquettes,)
+            ∂v_row/∂col - ∂v_col/∂row, in the unit of the vectors per px: positive
+            where the vectors circulate from +col towards +row, clockwise for the eye.
+        divergence : ndarray of shape (n_plaquettes,)
+            ∂v_row/∂row + ∂v_col/∂col, in the unit of the vectors per px. The bound
+            charge density is minus the divergence of the polarization.
+        winding : ndarray of shape (n_plaquettes,)
+            Turns of the vector on a path around the plaquette: 1 in the core of a
+            vortex, -1 in that of an antivortex, else 0.
+        curvature : ndarray of shape (n_plaquettes,)
+            Change of direction of the vectors per length, |grad θ|, radians per px,
+            from the mean of the four changes; large in walls and cores.
+
+    Raises
+    ------
+    TypeError
+        If `sites` are not AtomSites.
+    ValueError
+        If shapes do not fit or the sites are of several sublattices.
+
+    See Also
+    --------
+    find_vortices : The cores, as a table.
+
+    Notes
+    -----
+    Curl and divergence are the line integrals of the tangential and the normal
+    component along the sides, by the trapezoidal rule, over the area of the plaquette.
+    This is Green's theorem: summed over a region, only the integral around it remains,
+    and no orthogonal lattice is assumed.
+
+    The winding number is (1/2π) times the sum of the changes of angle from corner to
+    corner, each wrapped to [-π, π). It is a whole number whatever the noise, but noise
+    of the order of the vectors makes pairs of cores of opposite sign.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.domains import vector_topology
+    >>> positions = 10.0 * np.indices((8, 8)).reshape(2, -1).T + 5
+    >>> d_row, d_col = (positions - 40).T
+    >>> circulating = np.column_stack([d_col, -d_row])
+    >>> sites = AtomSites(np.zeros((80, 80)), positions)
+    >>> topology = vector_topology(sites, circulating)
+    >>> int(topology.winding.sum()), topology.curl.mean().round(3)
+    (1, np.float64(2.0))
+    """
+    check_one_sublattice(sites)
+    vectors = check_vectors(sites, vectors)
+    corners = _plaquettes(sites)
+    corners = corners[np.isfinite(vectors[corners]).all(axis=(1, 2))]
+    place, v = sites.positions[corners], vectors[corners]
+    side = np.roll(place, -1, axis=1) - place
+    middle = (np.roll(v, -1, axis=1) + v) / 2
+    # Sides run along a, b, -a, -b: from +col towards +row.
+    area = _area(place)
+    curl = (middle * side).sum(axis=(1, 2)) / area
+    normal = np.stack([-side[..., 1], side[..., 0]], axis=-1)
+    divergence = (middle * normal).sum(axis=(1, 2)) / area
+    angle = np.arctan2(v[..., 0], v[..., 1])
+    turn = wrap_angle(np.roll(angle, -1, axis=1) - angle)
+    winding = np.rint(turn.sum(axis=1) / (2 * np.pi)).astype(int)
+    length = np.hypot(side[..., 0], side[..., 1])
+    along_a, along_b = (
+        np.abs(turn[:, [k, k + 2]]).mean(axis=1) / length[:, [k, k + 2]].mean(axis=1)
+        for k in (0, 1)
+    )
+    return Bunch(
+        positions=place.mean(axis=1),
+        frame=sites.frame[corners[:, 0]] if len(corners) else np.empty(0, int),
+        corners=corners,
+        curl=curl,
+        divergence=divergence,
+        winding=winding,
+        curvature=np.hypot(along_a, along_b),
+    )
+
+
+def find_vortices(sites, vectors=None, *, smoothing=0, min_charge=1):
+    """Find the cores of vortices and antivortices.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
+    vectors : array-like of shape (n_sites, 2), default=None
+        Vectors ``(row, col)``, NaN where unknown; ``sites.polarization`` by default.
+    smoothing : int, default=0
+        Times that each vector is replaced by the weighted mean of its own (1/2) and
+        its neighbours' (1/8 each); 2 suppresses noise as large as the vectors.
+    min_charge : int, default=1
+        Smallest absolute winding number of a core.
+
+    Returns
+    -------
+    vortices : pandas.DataFrame
+        One row a core, with the columns
+
+        frame : int
+            Image.
+        winding : int
+            1 for a vortex (also a hedgehog), -1 for an antivortex.
+        row, col : float
+            Position, px.
+        x_nm, y_nm : float
+            The same along +col and +row, if the pixel size is known.
+        circulation : float
+            Mean tangential component over the mean length of the vectors on the ring of
+            the four to sixteen cells around, in [-1, 1]: 1 for a vortex that circulates
+            from +col towards +row (clockwise for the eye), -1 for the other sense, 0
+            for a hedgehog or an antivortex.
+
+    Raises
+    ------
+    TypeError
+        If `sites` are not AtomSites.
+    ValueError
+        If shapes do not fit or the sites are of several sublattices.
+    ImportError
+        If pandas is not installed.
+
+    See Also
+    --------
+    vector_topology : Winding numbers, curl and divergence of all plaquettes.
+
+    Notes
+    -----
+    Plaquettes with a winding number that touch one another are one core, with the sum
+    of their winding numbers: a pair of opposite sign, as noise makes it, is none. The
+    core's position is the zero of the linear interpolation of the vectors around it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.domains import find_vortices
+    >>> positions = 10.0 * np.indices((8, 8)).reshape(2, -1).T + 5
+    >>> d_row, d_col = (positions - [42, 38]).T
+    >>> circulating = np.column_stack([d_col, -d_row])
+    >>> sites = AtomSites(np.zeros((80, 80)), positions)
+    >>> find_vortices(sites, circulating).round(2)
+       frame  winding   row   col  circulation
+    0      0        1  42.0  38.0          1.0
+    """
+    pandas = import_optional("pandas", "io")
+    check_one_sublattice(sites)
+    vectors = smooth_vectors(sites, check_vectors(sites, vectors), smoothing)
+    topology = vector_topology(sites, vectors)
+    defect = np.flatnonzero(topology.winding)
+    rows = []
+    spacing = _spacing(sites)
+    for frame in np.unique(topology.frame[defect]):
+        own = defect[topology.frame[defect] == frame]
+        for group in _clusters(topology.positions[own], _PAIR_CELLS * spacing):
+            members = own[group]
+            winding = int(topology.winding[members].sum())
+            if abs(winding) < min_charge:
+                continue
+            row, col = _core(sites, vectors, topology, members)
+            circulation = _circulation(sites, vectors, frame, row, col, spacing)
+            rows.append(
+                {
+                    "frame": frame,
+                    "winding": winding,
+                    "row": row,
+                    "col": col,
+                    **_in_nm(sites, frame, row, col),
+                    "circulation": circulation,
+                }
+            )
+    columns = ["frame", "winding", "row", "col", "circulation"]
+    if any(size is not None for size in sites.pixel_size):
+        columns[4:4] = ["x_nm", "y_nm"]
+    return pandas.DataFrame(rows, columns=columns)
+
+
+def smooth_vectors(sites, vectors, times):
+    """Return vectors averaged with those of their neighbours, NaN left out."""
+    if times < 0 or times != int(times):
+        raise ValueError(f"smoothing must be a whole number, 0 or more, got {times!r}.")
+    neighbors = lattice_neighbors(sites)
+    for _ in range(int(times)):
+        padded = np.concatenate([vectors, np.full((1, 2), np.nan)])
+        near = padded[neighbors]
+        weight = 0.125 * np.isfinite(near).all(axis=2)
+        total = 0.5 * vectors + np.nansum(near * weight[..., None], axis=1)
+        vectors = total / (0.5 + weight.sum(axis=1))[:, None]
+    return vectors
+
+
+def _plaquettes(sites):
+    """Return the cells of each plaquette in the order r, r + a, r + a + b, r + b."""
+    neighbors = lattice_neighbors(sites)
+    n = len(sites)
+    start = np.arange(n)
+    neighbors = np.concatenate([neighbors, np.full((1, 4), n)])
+    along_a, along_b = neighbors[start, 0], neighbors[start, 1]
+    far, also = neighbors[along_a, 1], neighbors[along_b, 0]
+    whole = (along_a < n) & (along_b < n) & (far < n) & (far == also)
+    return np.column_stack([start, along_a, far, along_b])[whole]
+
+
+def _area(place):
+    """Return the area of quadrilaterals, positive if they run towards +row."""
+    first, second = place[:, 2] - place[:, 0], place[:, 3] - place[:, 1]
+    return 0.5 * (first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1])
+
+
+def _spacing(sites):
+    positions = sites.positions[sites.frame == sites.frame[0]]
+    if len(positions) < 2:
+        return 1.0
+    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
+
+
+def _clusters(points, reach):
+    """Yield the indices of points that are connected by steps within reach."""
+    pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
+    n = len(points)
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(n, n))
+    part = connected_components(graph, directed=False)[1]
+    for number in range(part.max() + 1):
+        yield np.flatnonzero(part == number)
+
+
+def _core(sites, vectors, topology, members):
+    """Return the zero of a linear fit to the vectors around a core, px."""
+    center = topology.positions[members].mean(axis=0)
+    corners = np.unique(topology.corners[members])
+    offset = sites.positions[corners] - center
+    design = np.column_stack([np.ones(len(corners)), offset])
+    coefficients = np.linalg.lstsq(design, vectors[corners], rcond=None)[0]
+    gradient = coefficients[1:].T
+    if abs(np.linalg.det(gradient)) < 1e-12 * (gradient**2).sum():
+        return center
+    shift = -np.linalg.solve(gradient, coefficients[0])
+    # Beyond the corners of the core the linear fit has no meaning.
+    length = np.hypot(*shift)
+    limit = np.hypot(*offset.T).max()
+    return center + shift * min(1.0, limit / length) if length > 0 else center
+
+
+def _circulation(sites, vectors, frame, row, col, spacing):
+    """Return the mean tangential component around a core, in mean lengths."""
+    offset = sites.positions - [row, col]
+    distance = np.hypot(*offset.T)
+    ring = (sites.frame == frame) & (distance < 2.3 * spacing) & (distance > 0)
+    ring &= np.isfinite(vectors).all(axis=1)
+    tangent = np.column_stack([offset[ring, 1], -offset[ring, 0]])
+    tangent /= distance[ring, None]
+    length = np.hypot(*vectors[ring].T).mean()
+    along = (vectors[ring] * tangent).sum(axis=1).mean()
+    return float(along / length) if length > 0 else 0.0
+
+
+def _in_nm(sites, frame, row, col):
+    if all(size is None for size in sites.pixel_size):
+        return {}
+    size = sites.pixel_size[frame]
+    size = np.nan if size is None else size
+    return {"x_nm": col * size, "y_nm": row * size}
