@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 from sklearn.utils import check_array
 
 from ..sites import AtomSites
+from ._lattice_steps import lattice_neighbors
 
 # Nearest neighbours on a square or hexagonal lattice; the diagonal of a square is 1.41
 # spacings long. The margin covers strain and steps of the lattice at a wall.
@@ -34,6 +35,7 @@ class CellGraph:
 
     def __init__(self, sites):
         self.n_sites = len(sites)
+        self._sites = sites
         self.spacing = np.full(self.n_sites, np.nan)
         self._trees = {}
         found = []
@@ -65,6 +67,32 @@ class CellGraph:
         region = connected_components(graph, directed=False)[1]
         region[~kept] = -1
         return compress(region)
+
+    def bridge(self, codes):
+        """Give labels to cells without one that lie between two labelled ones.
+
+        A gap is bridged if it is at most two cells wide along a or b.
+        """
+        if (codes >= 0).all():
+            return codes
+        n = self.n_sites
+        neighbors = np.concatenate([lattice_neighbors(self._sites), [[n] * 4]])
+        padded = np.append(codes, -1)
+        bridged = codes.copy()
+        empty = np.flatnonzero(codes < 0)
+        for axis in range(2):
+            reached = []
+            for direction in (axis, axis + 2):
+                one = neighbors[empty, direction]
+                two = neighbors[one, direction]
+                near, far = padded[one], padded[two]
+                steps = np.where(near >= 0, 1, np.where(far >= 0, 2, 9))
+                reached.append((steps, np.where(near >= 0, near, far)))
+            (ahead, code_ahead), (behind, code_behind) = reached
+            between = (ahead + behind <= 3) & (bridged[empty] < 0)
+            code = np.where(ahead <= behind, code_ahead, code_behind)
+            bridged[empty[between]] = code[between]
+        return bridged
 
     def votes(self, codes, n_codes, voters):
         """Count the labels of the neighbours of each cell, (n_sites, n_codes)."""

@@ -26,7 +26,8 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
         Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
     labels : array-like of shape (n_sites,)
         Class of each cell, such as the variant or the cluster. Cells with the label
-        -1 (also NaN, None or "") belong to no domain.
+        -1 (also NaN, None or "") belong to no domain, unless they are a gap of one or
+        two cells between domains.
     vectors : array-like of shape (n_sites, 2), default=None
         Vectors ``(row, col)`` to average, NaN where unknown; ``sites.polarization``,
         in px, by default. `PolarizationVector` gives them in other units.
@@ -97,10 +98,10 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
 
     A clustering divides a uniform region, too, and sorts its cells by noise. Such
     labels are independent of those of the cells two cells away, which share no atomic
-    column and, for windows of up to 2.4 cells, hardly a pixel. A border is kept if Cohen's
-    kappa of a cell's own label and of the majority of these cells is at least 0.3, and
-    Fisher's exact test is significant. A lamella less than four cells wide cannot pass
-    this test; use ``significance=None`` for fine textures.
+    column and, for windows of up to 2.4 cells, hardly a pixel. A border is kept if
+    Cohen's kappa of a cell's own label and of the majority of these cells is at least
+    0.3, and Fisher's exact test is significant. A lamella less than four cells wide
+    cannot pass this test; use ``significance=None`` for fine textures.
 
     A boundary along the diagonal of a square lattice is a staircase, so that
     `perimeter_nm` is 1.41 times its length.

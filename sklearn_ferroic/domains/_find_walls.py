@@ -16,7 +16,7 @@ from ..feature_extraction._pooled_polarization import (
     pool_vectors,
 )
 from ._cell_graph import CellGraph, check_cells
-from ._segmentation import segment_domains
+from ._segmentation import segment_domains, split_members
 from ._wall_lines import trace_lines
 from ._wall_profile import fit_wall_profile
 
@@ -28,10 +28,12 @@ _MIN_SIDE = 6
 # Cells whose profile is fitted.
 _PROFILE_CELLS = 6.0
 # A wall is neutral if the step of the normal component is at most this share of the
-# step of the vector: the sine of 17 degrees between a wall and its neutral direction.
-_NEUTRAL_SHARE = 0.3
+# step of the vector: half of that of a wall 45 degrees off its neutral direction.
+_NEUTRAL_SHARE = 0.35
 # An angle farther than this from all wall types is no such type.
 _TYPE_TOLERANCE_DEG = 25.0
+# Lengths of the mean vectors in standard errors from which an angle has a meaning.
+_MIN_SIGMA = 3.0
 # A cell this near to a wall belongs to it: half a cell and the scatter of a rough wall.
 _ON_WALL_CELLS = 0.75
 
@@ -72,7 +74,8 @@ def find_walls(
         Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
     labels : array-like of shape (n_sites,)
         Class of each cell, such as the variant or the cluster. Cells with the label
-        -1 (also NaN, None or "") belong to no domain, and have no walls.
+        -1 (also NaN, None or "") belong to no domain and have no walls, unless they are
+        a gap of one or two cells between domains.
     vectors : array-like of shape (n_sites, 2), default=None
         Polarization ``(row, col)`` of each cell, NaN where unknown;
         ``sites.polarization`` by default. Remove the common shift of a mistilt before,
@@ -83,8 +86,8 @@ def find_walls(
         Walls shorter than this many cells are left out.
     significance : float, default=1e-3
         Largest p value of a border between labels (see :func:`find_domains`) and of the
-        difference of the vectors on its two sides; other walls are left out. None
-        keeps all.
+        difference of the vectors of its two sides, near the wall or in the whole
+        domains; other walls are left out. None keeps all.
     wall_types : tuple of float, default=(90, 180)
         Angles that walls can have, degrees. Along a cube axis the walls of
         tetragonal, orthorhombic and rhombohedral crystals show 90° and 180°; along a
@@ -109,8 +112,9 @@ def find_walls(
             The nearest of `wall_types`, ``"other"`` if none is within 25° and
             ``"undetermined"`` without a significant vector on both sides.
         charge : {"neutral", "head-to-head", "tail-to-tail", "undetermined"}
-            Whether the vectors of both sides point to the wall, away from it, or
-            neither.
+            Whether the step of the vectors points to the wall, away from it, or along
+            it: neutral where `net_normal` is within ±0.35; undetermined where its error
+            does not allow to tell, or without vectors.
         net_normal, net_normal_std : float
             Step of the normal component, (a - b)·n with n from a to b, over the
             length of a - b, in [-1, 1]: positive for head-to-head; and its standard
@@ -203,8 +207,8 @@ def find_walls(
     lines = _all_lines(graph, sites, domain, min_length)
     nearest = _nearest_line(sites, lines)
     found = [
-        _measure(context, line, graph, nearest == number, wall_types)
-        for number, line in enumerate(lines)
+        _measure(context, line, cells, wall_types)
+        for line, cells in zip(lines, split_members(nearest, len(lines)), strict=True)
     ]
     kept = [
         number
@@ -261,9 +265,17 @@ class _Context:
         self.factor = neighbor_factor(
             vectors, domain, self.usable & (domain >= 0), self.place
         )
+        self._means = {}
         self.scale = sites.pixel_size_per_site()
         if not np.isfinite(self.scale).any():
             self.scale = np.ones(len(sites))
+
+    def domain_mean(self, number):
+        """Return the pooled mean vector of a domain."""
+        if number not in self._means:
+            cells = np.flatnonzero((self.domain == number) & self.usable)
+            self._means[number] = self.pool(cells)
+        return self._means[number]
 
     def pool(self, cells):
         """Return the pooled mean vector of cells."""
@@ -356,19 +368,18 @@ def _nearest_line(sites, lines):
     return nearest
 
 
-def _measure(context, traced, graph, is_nearest, wall_types):
+def _measure(context, traced, cells, wall_types):
     """Return the row of a wall, its line, and the fit of its profile."""
     a = traced.pair[0]
     line, spacing = traced.line, traced.spacing
-    member = is_nearest & np.isin(context.domain, traced.pair) & context.usable
-    cells = np.flatnonzero(member)
+    cells = cells[np.isin(context.domain[cells], traced.pair) & context.usable[cells]]
     sides = _sides(context, traced, line, cells)
-    profile, knots = None, None
+    profile = None
     if sides is not None:
         for _ in range(2):
-            line, profile = _fit(context, traced, line, cells, sides)
+            line, profile = _fit(context, traced, line, cells, sides, profile)
             sides = _sides(context, traced, line, cells) or sides
-        knots = profile
+    whole = [context.domain_mean(number) for number in traced.pair]
     middle = line.points[len(line.points) // 2]
     scale = context.scale[np.argmax(context.domain == a)]
     calibrated = np.isfinite(context.sites.pixel_size_per_site()).any()
@@ -379,7 +390,7 @@ def _measure(context, traced, graph, is_nearest, wall_types):
         width_std = 2 * np.sqrt(profile.covariance[2, 2])
     row = {
         "frame": traced.frame,
-        **_describe_sides(line, sides, wall_types),
+        **_describe_sides(line, sides, whole, wall_types),
         f"length_{unit}": line.length * scale,
         "n_cells": round(line.length / spacing),
         **_describe_course(line, scale, unit),
@@ -390,12 +401,12 @@ def _measure(context, traced, graph, is_nearest, wall_types):
         "closed": line.closed,
     }
     fitted = None
-    if knots is not None:
+    if profile is not None:
         fitted = Bunch(
-            parameters=knots.parameters,
-            covariance=knots.covariance,
-            knots=knots.knots,
-            offset_std=knots.offset_std,
+            parameters=profile.parameters,
+            covariance=profile.covariance,
+            knots=profile.knots,
+            offset_std=profile.offset_std,
         )
     return row, line, fitted
 
@@ -416,7 +427,7 @@ def _sides(context, traced, line, cells):
     return pooled
 
 
-def _fit(context, traced, line, cells, sides):
+def _fit(context, traced, line, cells, sides, previous):
     """Fit the profile across a line, and return the line moved onto the wall."""
     step = sides[1].mean - sides[0].mean
     size = np.hypot(*step)
@@ -431,6 +442,7 @@ def _fit(context, traced, line, cells, sides):
         line.length,
         traced.spacing,
         factor=context.factor,
+        half_width=traced.spacing if previous is None else previous.parameters[2],
     )
     if profile is None:
         return line, None
@@ -438,7 +450,7 @@ def _fit(context, traced, line, cells, sides):
     return line.shifted(offset), profile
 
 
-def _describe_sides(line, sides, wall_types):
+def _describe_sides(line, sides, whole, wall_types):
     """Return type and charge of a wall between two mean vectors."""
     unknown = {
         "angle_deg": np.nan,
@@ -468,9 +480,12 @@ def _describe_sides(line, sides, wall_types):
     share_std = float(
         np.sqrt(max(across @ covariance @ across, 0)) / size * np.sqrt(1 - share**2)
     )
-    p_value = _p_value(step, covariance, min(a.n_sites, b.n_sites) - 1)
+    p_value = min(_difference_p_value(a, b), _difference_p_value(*whole))
     angle, angle_std = _angle_between(a, b)
-    polar = max(a.p_value, b.p_value) < 0.01
+    polar = all(
+        np.hypot(*side.mean) > _MIN_SIGMA * np.sqrt(np.trace(side.covariance))
+        for side in sides
+    )
     return {
         "angle_deg": angle,
         "angle_std_deg": angle_std,
@@ -517,8 +532,12 @@ def _wall_type(angle, wall_types):
     return f"{nearest:g}" if abs(nearest - angle) <= _TYPE_TOLERANCE_DEG else "other"
 
 
-def _p_value(step, covariance, dof):
-    """Return the probability of such a step if the expectation were zero."""
+def _difference_p_value(a, b):
+    """Return the probability of two such means if their expectations were equal."""
+    step, covariance = a.mean - b.mean, a.covariance + b.covariance
+    dof = min(a.n_sites, b.n_sites) - 1
+    if not np.isfinite(covariance).all():
+        return 1.0
     scale = np.trace(covariance)
     if scale == 0:
         return float(not step.any())
@@ -526,7 +545,7 @@ def _p_value(step, covariance, dof):
     if dof > 60:
         return float(chi2.sf(square, 2))
     if dof < 2:
-        return np.nan
+        return 1.0
     return float(f.sf((dof - 1) / (2 * dof) * square, 2, dof - 1))
 
 
@@ -564,11 +583,17 @@ def _outline(line):
 def _site_walls(sites, lines, frames, spacing):
     """Return the index of the wall on which each site lies, -1 for none."""
     wall = np.full(len(sites), -1)
-    best = np.full(len(sites), np.inf)
-    for number, (line, frame) in enumerate(zip(lines, frames, strict=True)):
+    for frame in np.unique(frames):
+        numbers = [k for k, own in enumerate(frames) if own == frame]
+        owner = np.repeat(numbers, [len(lines[k].points) for k in numbers])
+        tree = cKDTree(np.concatenate([lines[k].points for k in numbers]))
         rows = np.flatnonzero(sites.frame == frame)
-        distance, _ = line.locate(sites.positions[rows], spacing[rows][0] / 2)
-        distance = np.abs(distance) / spacing[rows]
-        closer = (distance < _ON_WALL_CELLS) & (distance < best[rows])
-        wall[rows[closer]], best[rows[closer]] = number, distance[closer]
+        nearest = owner[tree.query(sites.positions[rows])[1]]
+        for number, place in enumerate(split_members(nearest, len(lines))):
+            own = rows[place]
+            if len(own):
+                line = lines[number]
+                distance, _ = line.locate(sites.positions[own], spacing[own][0] / 2)
+                on_wall = np.abs(distance) < _ON_WALL_CELLS * spacing[own]
+                wall[own[on_wall]] = number
     return wall

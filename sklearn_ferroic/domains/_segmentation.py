@@ -36,7 +36,7 @@ def segment_domains(graph, codes, n_classes, *, min_cells, significance):
     cleaned : ndarray of int of shape (n_sites,)
         Index of the label of the cell's domain, -1 for none.
     """
-    cleaned = _dissolve_small(graph, codes, n_classes, min_cells)
+    cleaned = _dissolve_small(graph, graph.bridge(codes), n_classes, min_cells)
     known = cleaned >= 0
     domain = graph.regions(cleaned, known)
     if significance is None or not known.any():

@@ -11,8 +11,9 @@ from .._optional import import_optional
 from ._cell_graph import check_one_sublattice, check_vectors
 from ._lattice_steps import lattice_neighbors
 
-# Cores nearer than this belong to one defect that noise has split.
-_PAIR_CELLS = 1.6
+# Cells around a core, within this distance, to which the vectors are fitted.
+_CORE_REACH_CELLS = 2.6
+_CORE_ROUNDS = 5
 # A change of direction between neighbours this near to 180 degrees has no sign.
 _AMBIGUOUS_RAD = np.radians(5)
 
@@ -120,7 +121,7 @@ def vector_topology(sites, vectors=None):
     )
 
 
-def find_vortices(sites, vectors=None, *, smoothing=0, min_charge=1):
+def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
     """Find the cores of vortices and antivortices.
 
     Parameters
@@ -132,8 +133,9 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_charge=1):
     smoothing : int, default=0
         Times that each vector is replaced by the weighted mean of its own (1/2) and
         its neighbours' (1/8 each); 2 suppresses noise as large as the vectors.
-    min_charge : int, default=1
-        Smallest absolute winding number of a core.
+    min_separation : float, default=3.0
+        Plaquettes with a winding number that are nearer to one another than this many
+        cells are one core.
 
     Returns
     -------
@@ -169,9 +171,10 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_charge=1):
 
     Notes
     -----
-    Plaquettes with a winding number that touch one another are one core, with the sum
-    of their winding numbers: a pair of opposite sign, as noise makes it, is none. The
-    core's position is the zero of the linear interpolation of the vectors around it.
+    Near plaquettes with a winding number are one core, with the sum of their winding
+    numbers: a pair of opposite sign, as noise makes it next to a core, where the vectors
+    are short, is none. The core's position is the zero of a linear fit to the vectors
+    within 2.6 cells.
 
     Examples
     --------
@@ -195,12 +198,12 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_charge=1):
     spacing = _spacing(sites)
     for frame in np.unique(topology.frame[defect]):
         own = defect[topology.frame[defect] == frame]
-        for group in _clusters(topology.positions[own], _PAIR_CELLS * spacing):
+        for group in _clusters(topology.positions[own], min_separation * spacing):
             members = own[group]
             winding = int(topology.winding[members].sum())
-            if abs(winding) < min_charge:
+            if winding == 0:
                 continue
-            row, col = _core(sites, vectors, topology, members)
+            row, col = _core(sites, vectors, topology, members, spacing)
             circulation = _circulation(sites, vectors, frame, row, col, spacing)
             rows.append(
                 {
@@ -267,21 +270,29 @@ def _clusters(points, reach):
         yield np.flatnonzero(part == number)
 
 
-def _core(sites, vectors, topology, members):
+def _core(sites, vectors, topology, members, spacing):
     """Return the zero of a linear fit to the vectors around a core, px."""
-    center = topology.positions[members].mean(axis=0)
-    corners = np.unique(topology.corners[members])
-    offset = sites.positions[corners] - center
-    design = np.column_stack([np.ones(len(corners)), offset])
-    coefficients = np.linalg.lstsq(design, vectors[corners], rcond=None)[0]
-    gradient = coefficients[1:].T
-    if abs(np.linalg.det(gradient)) < 1e-12 * (gradient**2).sum():
-        return center
-    shift = -np.linalg.solve(gradient, coefficients[0])
-    # Beyond the corners of the core the linear fit has no meaning.
-    length = np.hypot(*shift)
-    limit = np.hypot(*offset.T).max()
-    return center + shift * min(1.0, limit / length) if length > 0 else center
+    start = topology.positions[members].mean(axis=0)
+    frame = topology.frame[members[0]]
+    usable = (sites.frame == frame) & np.isfinite(vectors).all(axis=1)
+    reach = _CORE_REACH_CELLS * spacing
+    near = usable & (np.hypot(*(sites.positions - start).T) < 3 * reach)
+    near = np.flatnonzero(near)
+    core = start
+    for _ in range(_CORE_ROUNDS):
+        offset = sites.positions[near] - core
+        chosen = np.hypot(*offset.T) < reach
+        if chosen.sum() < 4:
+            return start
+        design = np.column_stack([np.ones(chosen.sum()), offset[chosen]])
+        fitted = np.linalg.lstsq(design, vectors[near[chosen]], rcond=None)[0]
+        gradient = fitted[1:].T
+        if abs(np.linalg.det(gradient)) < 1e-12 * (gradient**2).sum():
+            return start
+        shift = -np.linalg.solve(gradient, fitted[0])
+        core = core + shift * min(1.0, spacing / max(np.hypot(*shift), 1e-12))
+    # A fit that has left the defect has found another one, or none.
+    return core if np.hypot(*(core - start)) < reach else start
 
 
 def _circulation(sites, vectors, frame, row, col, spacing):

@@ -1,5 +1,7 @@
 """Wall lines between domains, traced through pairs of neighbouring cells."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import (
@@ -15,6 +17,10 @@ from scipy.spatial import cKDTree
 _LINK_CELLS = 1.6
 # Kernel width of the smoothing that removes the steps of the lattice from a line.
 _SMOOTHING_CELLS = 2.0
+# A line is divided where its directions over this length before and after differ by
+# more than this angle: walls of one pair of domains with two orientations.
+_CORNER_REACH_CELLS = 4.0
+_CORNER_RAD = np.radians(60)
 # Distance of the vertices of a line.
 _STEP_CELLS = 0.5
 # Vertices smoothed at a time; bounds the scratch memory.
@@ -107,15 +113,63 @@ def trace_lines(positions, pairs, spacing):
         if len(members) < 2:
             continue
         path = members[_longest_path(tree[members][:, members])]
-        points, through = crossing[path], members
-        gap = np.hypot(*(points[0] - points[-1]))
+        gap = np.hypot(*(crossing[path[0]] - crossing[path[-1]]))
         closed = len(path) > 6 and gap < _LINK_CELLS * spacing
-        smooth = _smooth(points, spacing, closed)
-        anchor = len(smooth) // 2
-        nearest = cKDTree(crossing[members]).query(smooth[anchor], k=min(3, len(path)))
-        toward = step[members[np.atleast_1d(nearest[1])]].mean(axis=0)
-        lines.append((WallLine(smooth, toward, anchor, closed), through))
+        parts = _split_at_corners(crossing[path], spacing, closed)
+        # Crossings off the path go with the nearest one on it.
+        on_path = cKDTree(crossing[path]).query(crossing[members])[1]
+        for chosen in parts:
+            if len(chosen) < 2:
+                continue
+            through = members[np.isin(on_path, chosen)]
+            is_loop = closed and len(parts) == 1
+            smooth = _smooth(crossing[path[chosen]], spacing, is_loop)
+            anchor = len(smooth) // 2
+            tree_of_part = cKDTree(crossing[through])
+            nearest = tree_of_part.query(smooth[anchor], k=min(3, len(through)))[1]
+            toward = step[through[np.atleast_1d(nearest)]].mean(axis=0)
+            lines.append((WallLine(smooth, toward, anchor, is_loop), through))
     return lines
+
+
+def _split_at_corners(points, spacing, closed):
+    """Return the parts of a path between sharp corners, lists of indices in order."""
+    n = len(points)
+    step = np.hypot(*np.diff(points, axis=0).T).mean() if n > 1 else spacing
+    reach = max(2, round(_CORNER_REACH_CELLS * spacing / step))
+    index = np.arange(n)
+    if closed:
+        before, after = points[index - reach], points[(index + reach) % n]
+        inner = np.ones(n, dtype=bool)
+    else:
+        before, after = (
+            points[np.maximum(index - reach, 0)],
+            points[np.minimum(index + reach, n - 1)],
+        )
+        inner = (index >= reach) & (index < n - reach)
+    first, second = points - before, after - points
+    cross = first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1]
+    turn = np.abs(np.arctan2(cross, (first * second).sum(axis=1)))
+    turn[~inner] = 0
+    corners = []
+    for place in np.argsort(-turn, kind="stable"):
+        if turn[place] < _CORNER_RAD:
+            break
+        gap = np.abs(np.array(corners) - place)
+        if not (np.minimum(gap, n - gap) < reach).any() if corners else True:
+            corners.append(place)
+    if not corners:
+        return [index]
+    corners = np.sort(corners)
+    if closed:
+        index = np.roll(index, -corners[0])
+        cuts = corners - corners[0]
+        return [
+            index[np.arange(low, high + 1) % n]
+            for low, high in zip(cuts, [*cuts[1:], n], strict=True)
+        ]
+    cuts = [0, *corners, n - 1]
+    return [index[low : high + 1] for low, high in pairwise(cuts)]
 
 
 def _longest_path(tree):

@@ -31,7 +31,9 @@ class WallProfile(NamedTuple):
     offset_std: np.ndarray
 
 
-def fit_wall_profile(distance, arc, values, length, spacing, *, factor=1.0):
+def fit_wall_profile(
+    distance, arc, values, length, spacing, *, factor=1.0, half_width=None
+):
     """Fit the profile of a component across a wall and the course of the wall.
 
     Parameters
@@ -48,6 +50,8 @@ def fit_wall_profile(distance, arc, values, length, spacing, *, factor=1.0):
         Distance of nearest neighbours, px.
     factor : float, default=1.0
         Variance of a mean of neighbouring cells over that of independent ones.
+    half_width : float, default=None
+        Start of the fit of ξ, px; `spacing` by default.
 
     Returns
     -------
@@ -64,11 +68,13 @@ def fit_wall_profile(distance, arc, values, length, spacing, *, factor=1.0):
     if not used.any():
         return None
     hat, knots = hat[:, used], knots[used]
+    xi = spacing if half_width is None else half_width
+    xi = np.clip(xi, *np.multiply(_HALF_WIDTH_CELLS, spacing * np.array([1.1, 0.9])))
     low, high = (np.median(values[side]) for side in (distance < 0, distance > 0))
     if not np.isfinite([low, high]).all():
         return None
     start = np.concatenate(
-        [[(low + high) / 2, (high - low) / 2, spacing], np.zeros(len(knots))]
+        [[(low + high) / 2, (high - low) / 2, xi], np.zeros(len(knots))]
     )
     scale = max(abs(high - low), 1e-12)
     bounds = np.full((2, len(start)), [[-np.inf], [np.inf]])

@@ -6,7 +6,7 @@ import numpy as np
 _MIN_PLANE = 6
 
 
-def fit_reference(sites, vectors, kind):
+def fit_reference(sites, vectors, kind, labels=None):
     """Fit the common displacement of the sites of each image.
 
     Parameters
@@ -17,6 +17,8 @@ def fit_reference(sites, vectors, kind):
         Displacements, NaN where unknown.
     kind : {"mean", "plane", "layer"}
         What is fitted.
+    labels : array-like of shape (n_sites,), default=None
+        Variant of each site, -1 or NaN for none: their means are fitted, too.
 
     Returns
     -------
@@ -26,6 +28,8 @@ def fit_reference(sites, vectors, kind):
         (n_layers, 3), after a first row with the normal of the layers.
     """
     known = np.isfinite(vectors).all(axis=1) & sites.converged
+    if labels is not None:
+        labels = _check_labels(labels, len(sites), kind)
     reference = {}
     for frame in np.unique(sites.frame):
         rows = np.flatnonzero(known & (sites.frame == frame))
@@ -36,7 +40,9 @@ def fit_reference(sites, vectors, kind):
                 f"and there are {len(rows)} on image {frame}."
             )
         place, own = sites.positions[rows], vectors[rows]
-        if kind == "mean":
+        if labels is not None:
+            reference[int(frame)] = _fit_with_variants(place, own, labels[rows], kind)
+        elif kind == "mean":
             reference[int(frame)] = own.mean(axis=0, keepdims=True)
         elif kind == "plane":
             design = np.column_stack([np.ones(len(rows)), place])
@@ -89,6 +95,45 @@ def subtract_reference(sites, vectors, reference, kind):
                 [np.interp(coordinate, fitted[1:, 0], fitted[1:, k]) for k in (1, 2)]
             )
     return vectors - common
+
+
+def _check_labels(labels, n_sites, kind):
+    """Return the number of each site's variant, -1 for none."""
+    if kind == "layer":
+        raise ValueError('reference="layer" takes no labels; use "mean" or "plane".')
+    labels = np.asarray(labels)
+    if labels.shape != (n_sites,):
+        raise ValueError(
+            f"y must hold the variant of each site, shape ({n_sites},), got shape "
+            f"{labels.shape}."
+        )
+    known = labels != -1
+    if labels.dtype.kind == "f":
+        known &= np.isfinite(labels)
+    numbers = np.full(n_sites, -1)
+    numbers[known] = np.unique(labels[known], return_inverse=True)[1]
+    return numbers
+
+
+def _fit_with_variants(place, vectors, labels, kind):
+    """Fit means of the variants together with what all sites have in common.
+
+    Sites of no variant have only the common part; without them it is the mean of the
+    means of the variants.
+    """
+    variants = np.unique(labels)
+    member = (labels[:, None] == variants).astype(float)
+    center = place.mean(axis=0)
+    slopes = place - center if kind == "plane" else np.empty((len(place), 0))
+    design = np.column_stack([member, slopes])
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        raise ValueError("The sites do not determine a reference besides the variants.")
+    fitted = np.linalg.lstsq(design, vectors, rcond=None)[0]
+    means, gradient = fitted[: len(variants)], fitted[len(variants) :]
+    common = means[0] if variants[0] == -1 else means.mean(axis=0)
+    if kind == "mean":
+        return common[None]
+    return np.concatenate([[common - center @ gradient], gradient])
 
 
 def _fit_layers(sites, rows, vectors):

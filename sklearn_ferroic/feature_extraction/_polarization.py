@@ -44,8 +44,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         Displacement that is learned from the sites of `fit` and subtracted, because
         mistilt and coma displace all A columns against B: their mean, a plane through
         them, or the mean of each layer of cells along the lattice vector a. Fit on a
-        part that is not polar, such as a substrate; a mean over polar cells removes
-        their net polarization, too.
+        part that is not polar, such as a substrate, or give the variants to `fit`; a
+        mean over polar cells removes their net polarization, too.
 
     material : str or dict, default=None
         With ``unit="uC/cm2"``, the material: "BaTiO3", "PbTiO3", "KNbO3", "BiFeO3",
@@ -138,8 +138,11 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         ----------
         X : AtomSites of length n_sites
             The sites, those of the reference if there is one.
-        y : None
-            Ignored.
+        y : array-like of shape (n_sites,), default=None
+            With ``reference="mean"`` or ``"plane"``, the variant of each site, -1 for
+            nonpolar ones. Then a mean for each variant is fitted together with the
+            reference, which is the displacement of the nonpolar sites or, without
+            these, the mean of the means: give variants that cancel, such as all four.
 
         Returns
         -------
@@ -156,7 +159,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         self._check_sites(X)
         _check_sublattices(X)
         if self.reference is not None:
-            self.reference_ = fit_reference(X, _displacement(X), self.reference)
+            self.reference_ = fit_reference(X, _displacement(X), self.reference, y)
         return self
 
     def transform(self, X):

@@ -13,8 +13,11 @@ from ..sites import AtomSites
 # misfit of a column: of Gaussian errors one in 10^7 lies there.
 _OUTLIER_SIGMA = 6
 # A displacement is a column minus the mean of four. In the mean over many cells every
-# one of the four is shared by four cells, so that its variance counts in full.
+# one of the four is shared by four cells, so that its variance counts in full. In groups
+# of this many cells the scatter with its correlation shows it; in smaller ones the four
+# count as being as uncertain as the column.
 _SHARED_COLUMN_FACTOR = 2.0
+_MANY_CELLS = 30
 # Neighbours that share columns: those along both lattice vectors and both diagonals.
 _NEIGHBOR_REACH_CELLS = 1.55
 # With fewer vectors the correlation of neighbours is not estimated.
@@ -102,7 +105,8 @@ def pool_polarization(
     * the scatter of sums over blocks of five by five cells and over scan lines, where
       it exceeds the former by more than chance, because errors that many cells have in
       common do not average out;
-    * the error that follows from `position_std`.
+    * the error that follows from `position_std`: that of the columns alone in groups of
+      30 cells or more, twice its variance in smaller ones, for the neighbours.
 
     The test is Hotelling's T² [1]_, which is an F test with the degrees of freedom of
     the covariance. The largest of the p values of these covariances is returned.
@@ -253,7 +257,8 @@ def pool_vectors(vectors, std, place, *, factor=1.0, level=_CORRELATION_LEVEL):
             candidates.append((common, n_clusters - 1))
     if np.isfinite(std).any():
         known = np.nanmean(std**2, axis=0)
-        candidates.append((np.diag(_SHARED_COLUMN_FACTOR * known / n), np.inf))
+        shared = 1.0 if n >= _MANY_CELLS else _SHARED_COLUMN_FACTOR
+        candidates.append((np.diag(shared * known / n), np.inf))
     covariance = candidates[0][0]
     for other, _ in candidates[1:]:
         covariance = _larger(covariance, other)
