@@ -172,9 +172,9 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
     Notes
     -----
     Near plaquettes with a winding number are one core, with the sum of their winding
-    numbers: a pair of opposite sign, as noise makes it next to a core, where the vectors
-    are short, is none. The core's position is the zero of a linear fit to the vectors
-    within 2.6 cells.
+    numbers: a pair of opposite sign, as noise makes it next to a core, where the
+    vectors are short, is none. The core's position is the zero of a linear fit to the
+    vectors within 2.6 cells.
 
     Examples
     --------

@@ -13,9 +13,9 @@ from ..sites import AtomSites
 # misfit of a column: of Gaussian errors one in 10^7 lies there.
 _OUTLIER_SIGMA = 6
 # A displacement is a column minus the mean of four. In the mean over many cells every
-# one of the four is shared by four cells, so that its variance counts in full. In groups
-# of this many cells the scatter with its correlation shows it; in smaller ones the four
-# count as being as uncertain as the column.
+# one of the four is shared by four cells, so that its variance counts in full. In
+# groups of this many cells the scatter with its correlation shows it; in smaller ones
+# the four count as being as uncertain as the column.
 _SHARED_COLUMN_FACTOR = 2.0
 _MANY_CELLS = 30
 # Neighbours that share columns: those along both lattice vectors and both diagonals.
