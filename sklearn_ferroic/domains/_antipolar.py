@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 from scipy.optimize import minimize
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
@@ -14,9 +15,9 @@ from ._lattice_steps import cell_vectors, lattice_neighbors
 _GRID_STEP = 0.02
 # A modulation must stand out of the noise of the spectrum by this factor (errors of
 # the scan, which neighbours share, reach 11 on real images of SrTiO3), and carry
-# this share of the mean square of the vectors that is not noise.
+# this share of the strongest component: more than the third harmonic of stripes.
 _MIN_SIGNIFICANCE = 15.0
-_MIN_SHARE = 0.1
+_MIN_SHARE = 0.15
 # Half a wave vector of the zone boundary, where both signs are the same wave.
 _ZONE_BOUNDARY_MARGIN = 0.02
 
@@ -127,14 +128,21 @@ def antipolar_order(sites, vectors=None, *, max_period=8.0, max_lag=None):
     qa, qb = nyquist, np.concatenate([-nyquist[:0:-1], nyquist])
     values = spectrum.on_grid(qa, qb)
     long = np.maximum(np.abs(qa)[:, None], np.abs(qb)) < 1 / max_period - 1e-9
-    place = np.unravel_index(np.argmax(np.where(long, -np.inf, values)), values.shape)
+    # The shoulder of a peak of a longer period is no peak.
+    is_peak = (values >= maximum_filter(values, 3, mode="nearest")) & ~long
+    candidates = np.where(is_peak, values, -np.inf if is_peak.any() else values)
+    place = np.unravel_index(np.argmax(candidates), values.shape)
     peak = spectrum.refine(np.array([qa[place[0]], qb[place[1]]]), 1 / max_period)
     height = spectrum.at(peak)
     significance = height / spectrum.noise
     polar_share = max(0.0, spectrum.at(np.zeros(2)) / spectrum.gain(np.zeros(2)))
     antipolar_share = max(0.0, height / spectrum.gain(peak))
-    total = antipolar_share + polar_share
-    found = significance > _MIN_SIGNIFICANCE and antipolar_share > _MIN_SHARE * total
+    strongest = max(values.max() / spectrum.gain(peak), polar_share)
+    found = (
+        is_peak.any()
+        and significance > _MIN_SIGNIFICANCE
+        and antipolar_share > _MIN_SHARE * strongest
+    )
     result = Bunch(
         period=np.nan,
         wave_vector=np.full(2, np.nan),

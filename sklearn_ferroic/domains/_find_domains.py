@@ -10,7 +10,7 @@ from ..feature_extraction._pooled_polarization import (
     neighbor_factor,
     pool_vectors,
 )
-from ._cell_graph import CellGraph, check_cells
+from ._cell_graph import CellGraph, check_cells, check_one_sublattice
 from ._segmentation import segment_domains, split_members
 
 # A cell nearer to the border of the image than this is cut by it or lacks neighbours.
@@ -125,6 +125,7 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
     1  False       96      15.4
     """
     pandas = import_optional("pandas", "io")
+    check_one_sublattice(sites)
     # Standard errors are px, and vectors that are given may have another unit.
     std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
     classes, codes, vectors = check_cells(sites, labels, vectors)

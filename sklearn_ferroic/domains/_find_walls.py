@@ -15,7 +15,7 @@ from ..feature_extraction._pooled_polarization import (
     neighbor_factor,
     pool_vectors,
 )
-from ._cell_graph import CellGraph, check_cells
+from ._cell_graph import CellGraph, check_cells, check_one_sublattice
 from ._segmentation import segment_domains, split_members
 from ._wall_lines import trace_lines
 from ._wall_profile import fit_wall_profile
@@ -195,6 +195,7 @@ def find_walls(
     0      179.9  neutral        4.4       1.3
     """
     pandas = import_optional("pandas", "io")
+    check_one_sublattice(sites)
     # Standard errors are px, and vectors that are given may have another unit.
     std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
     classes, codes, vectors = check_cells(sites, labels, vectors)

@@ -151,10 +151,9 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
         x_nm, y_nm : float
             The same along +col and +row, if the pixel size is known.
         circulation : float
-            Mean tangential component over the mean length of the vectors on the ring of
-            the four to sixteen cells around, in [-1, 1]: 1 for a vortex that circulates
-            from +col towards +row (clockwise for the eye), -1 for the other sense, 0
-            for a hedgehog or an antivortex.
+            Curl of the linear fit over √2 times the norm of its gradient, in [-1, 1]: 1
+            for a vortex that circulates from +col towards +row (clockwise for the eye),
+            -1 for the other sense, 0 for a hedgehog or a symmetric antivortex.
 
     Raises
     ------
@@ -203,8 +202,7 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
             winding = int(topology.winding[members].sum())
             if winding == 0:
                 continue
-            row, col = _core(sites, vectors, topology, members, spacing)
-            circulation = _circulation(sites, vectors, frame, row, col, spacing)
+            (row, col), circulation = _core(sites, vectors, topology, members, spacing)
             rows.append(
                 {
                     "frame": frame,
@@ -271,41 +269,31 @@ def _clusters(points, reach):
 
 
 def _core(sites, vectors, topology, members, spacing):
-    """Return the zero of a linear fit to the vectors around a core, px."""
+    """Return the zero of a linear fit to the vectors around a core, and circulation."""
     start = topology.positions[members].mean(axis=0)
     frame = topology.frame[members[0]]
     usable = (sites.frame == frame) & np.isfinite(vectors).all(axis=1)
     reach = _CORE_REACH_CELLS * spacing
     near = usable & (np.hypot(*(sites.positions - start).T) < 3 * reach)
     near = np.flatnonzero(near)
-    core = start
+    core, gradient = start, np.zeros((2, 2))
     for _ in range(_CORE_ROUNDS):
         offset = sites.positions[near] - core
         chosen = np.hypot(*offset.T) < reach
         if chosen.sum() < 4:
-            return start
+            break
         design = np.column_stack([np.ones(chosen.sum()), offset[chosen]])
         fitted = np.linalg.lstsq(design, vectors[near[chosen]], rcond=None)[0]
         gradient = fitted[1:].T
         if abs(np.linalg.det(gradient)) < 1e-12 * (gradient**2).sum():
-            return start
+            break
         shift = -np.linalg.solve(gradient, fitted[0])
         core = core + shift * min(1.0, spacing / max(np.hypot(*shift), 1e-12))
     # A fit that has left the defect has found another one, or none.
-    return core if np.hypot(*(core - start)) < reach else start
-
-
-def _circulation(sites, vectors, frame, row, col, spacing):
-    """Return the mean tangential component around a core, in mean lengths."""
-    offset = sites.positions - [row, col]
-    distance = np.hypot(*offset.T)
-    ring = (sites.frame == frame) & (distance < 2.3 * spacing) & (distance > 0)
-    ring &= np.isfinite(vectors).all(axis=1)
-    tangent = np.column_stack([offset[ring, 1], -offset[ring, 0]])
-    tangent /= distance[ring, None]
-    length = np.hypot(*vectors[ring].T).mean()
-    along = (vectors[ring] * tangent).sum(axis=1).mean()
-    return float(along / length) if length > 0 else 0.0
+    core = core if np.hypot(*(core - start)) < reach else start
+    size = np.sqrt(2 * (gradient**2).sum())
+    curl = gradient[0, 1] - gradient[1, 0]
+    return core, float(curl / size) if size > 0 else 0.0
 
 
 def _in_nm(sites, frame, row, col):

@@ -276,7 +276,8 @@ def displacement_to_polarization(
 
 def _from_mapping(material):
     """Return the charges of a mapping."""
-    charges = dict(material)
+    # What this module returns can be changed and given back.
+    charges = {k: v for k, v in material.items() if k != "charge_per_displacement"}
     charges.setdefault("charge_a", np.nan)
     charges.setdefault("reference", "given by the user")
     missing = [key for key in _KEYS if key not in charges]
