@@ -4,12 +4,15 @@ import numpy as np
 
 from .._optional import import_optional
 from ._colors import angle_colors
+from ._room import make_room
 
 # Inches.
 _SIZE = 1.3
 _PAD = 0.18
 # The outer radius is 1.
 _INNER = 0.4
+# Reach of the arrows in the hole of the ring, which show what the colours stand for.
+_ARROW = 0.36
 _N_SECTORS = 180
 _N_RINGS = 12
 
@@ -34,6 +37,7 @@ def add_color_wheel(ax, *, graded=False, caption=""):
     wheel : matplotlib Axes
         The axes of the ring, with x along +col and y along +row.
     """
+    arrow = import_optional("matplotlib.patches", "plot").FancyArrow
     collections = import_optional("matplotlib.collections", "plot")
     transforms = import_optional("matplotlib.transforms", "plot")
     # In inches from the corner: letters do not shrink with the axes, nor may the ring.
@@ -61,6 +65,22 @@ def add_color_wheel(ax, *, graded=False, caption=""):
             va={1: "top", -1: "bottom", 0: "center"}[round(y)],
         )
     wheel.text(0, 1.6, caption, fontsize="small", ha="center", va="top")
+    for x, y in ((1, 0), (0, 1), (-1, 0), (0, -1)):
+        wheel.add_patch(
+            arrow(
+                0,
+                0,
+                _ARROW * x,
+                _ARROW * y,
+                width=0.04,
+                head_width=0.16,
+                head_length=0.16,
+                length_includes_head=True,
+                facecolor="0.25",
+                linewidth=0,
+            )
+        )
+    make_room(ax, wheel)
     return wheel
 
 

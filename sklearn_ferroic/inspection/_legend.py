@@ -1,6 +1,7 @@
 """The legend of classes."""
 
 from .._optional import import_optional
+from ._room import make_room
 
 
 def add_class_legend(ax, classes, colors, title=None):
@@ -27,7 +28,7 @@ def add_class_legend(ax, classes, colors, title=None):
         line([], [], ls="", marker="o", color=color, label=str(label))
         for label, color in zip(classes, colors, strict=True)
     ]
-    return ax.legend(
+    legend = ax.legend(
         handles=handles,
         title=title,
         loc="upper left",
@@ -35,3 +36,5 @@ def add_class_legend(ax, classes, colors, title=None):
         borderaxespad=0,
         frameon=False,
     )
+    make_room(ax, legend)
+    return legend

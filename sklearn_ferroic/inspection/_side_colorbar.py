@@ -3,6 +3,7 @@
 import numpy as np
 
 from .._optional import import_optional
+from ._room import make_room
 
 # Inches.
 _WIDTH = 0.12
@@ -38,13 +39,15 @@ def add_side_colorbar(artist, ax, label=""):
             ax.get_figure(root=True).dpi_scale_trans + edge, ax.transAxes
         ),
     )
-    return ax.figure.colorbar(
+    colorbar = ax.figure.colorbar(
         artist,
         cax=place,
         ticks=ticker.MaxNLocator(5),
         label=label,
         extend=_extend(artist),
     )
+    make_room(ax, place)
+    return colorbar
 
 
 def _extend(artist):

@@ -6,6 +6,7 @@ from .._optional import import_optional
 from .._site_flags import SiteFlag
 from ._cells import site_spacing
 from ._image_axes import get_axes, show_image
+from ._room import make_room
 from ._selection import select_frame
 from ._side_colorbar import add_side_colorbar
 
@@ -282,6 +283,7 @@ class SiteQualityDisplay:
             )
             for handle in self.legend_.legend_handles:
                 handle.set_sizes([36])
+            make_room(ax, self.legend_)
 
     def _draw_residual(self, ax, ticks):
         limit = float(np.percentile(np.abs(self.residual), _RESIDUAL_PERCENTILE)) or 1.0
