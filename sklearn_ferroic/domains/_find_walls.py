@@ -166,7 +166,7 @@ def find_walls(
     over two cells, then moved onto the wall: with s the distance from the line,
     t the arc length and u the component of the vector along the difference of the two
     sides, c + A tanh((s - s0(t)) / ξ) is fitted to u within six cells, the shift s0
-    being linear between knots six cells apart. So the width is that across the wall as
+    being linear between knots four cells apart. So the width is that across the wall as
     it runs, and its roughness does not add to it. A wall narrower than half a cell is
     not resolved; its width is uncertain by at least that.
 

@@ -17,6 +17,8 @@ from scipy.spatial import cKDTree
 _LINK_CELLS = 1.6
 # Kernel width of the smoothing that removes the steps of the lattice from a line.
 _SMOOTHING_CELLS = 2.0
+# Kernel width of the straight pieces that the smoothing starts from.
+_WIDE_CELLS = 6.0
 # A line is divided where its directions over this length before and after differ by
 # more than this angle: walls of one pair of domains with two orientations.
 _CORNER_REACH_CELLS = 4.0
@@ -188,7 +190,12 @@ def _farthest(tree, start):
 
 
 def _smooth(points, spacing, closed):
-    """Return vertices at equal steps on a local linear fit to points in order."""
+    """Return vertices at equal steps on a smooth line through points in order.
+
+    A straight piece is fitted over a wide kernel around each vertex, and the mean of
+    the residuals over a narrow one is added: so curves are followed, and single points
+    at the ends do not turn the line.
+    """
     if closed:
         points = np.concatenate([points, points[:1]])
     arc = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
@@ -199,21 +206,32 @@ def _smooth(points, spacing, closed):
         target = target[:-1]
         arc = np.concatenate([arc[:-1] - length, arc[:-1], arc[:-1] + length])
         points = np.tile(points[:-1], (3, 1))
-    width = _SMOOTHING_CELLS * spacing
-    smooth = np.empty((len(target), 2))
+    wide = min(_WIDE_CELLS * spacing, max(length / 4, spacing))
+    narrow = _SMOOTHING_CELLS * spacing
+    residual = points - _kernel_fit(arc, points, arc, wide, linear=True)
+    line = _kernel_fit(arc, points, target, wide, linear=True)
+    return line + _kernel_fit(arc, residual, target, narrow, linear=False)
+
+
+def _kernel_fit(arc, values, target, width, *, linear):
+    """Return local means, or local straight fits, with a Gaussian kernel."""
+    fitted = np.empty((len(target), values.shape[1]))
     for first in range(0, len(target), _CHUNK):
         part = target[first : first + _CHUNK]
-        near = slice(*np.searchsorted(arc, [part[0] - 4 * width, part[-1] + 4 * width]))
+        ends = [part[0] - 4 * width, part[-1] + 4 * width]
+        near = slice(*np.searchsorted(arc, ends))
         lag = (arc[near] - part[:, None]) / width
         weight = np.exp(-0.5 * lag**2)
-        s0, s1, s2 = (weight * lag**k for k in range(3))
-        s0, s1, s2 = s0.sum(axis=1), s1.sum(axis=1), s2.sum(axis=1)
-        local = weight * (s2[:, None] - s1[:, None] * lag)
-        total = s0 * s2 - s1**2
-        flat = total < 1e-9 * s0**2
-        local[flat], total[flat] = weight[flat], s0[flat]
-        smooth[first : first + _CHUNK] = local @ points[near] / total[:, None]
-    return smooth
+        if linear:
+            s0, s1, s2 = ((weight * lag**k).sum(axis=1) for k in range(3))
+            total = s0 * s2 - s1**2
+            flat = total < 1e-9 * s0**2
+            straight = weight * (s2[:, None] - s1[:, None] * lag)
+            weight = np.where(flat[:, None], weight, straight)
+        fitted[first : first + _CHUNK] = (
+            weight @ values[near] / weight.sum(axis=1)[:, None]
+        )
+    return fitted
 
 
 def _tangents(points, closed):

@@ -6,9 +6,14 @@ import numpy as np
 from scipy.optimize import least_squares
 
 # Distance of the knots between which the centre of the wall is interpolated.
-_KNOT_CELLS = 6.0
+_KNOT_CELLS = 4.0
 # A wall is not followed farther than this from the line between the labels.
 _MAX_SHIFT_CELLS = 3.0
+# Standard deviations that are expected, before any data, of the shift of a wall from
+# the line between the labels and of its change from knot to knot: they matter only
+# where the vectors are as short as their noise, as next to an interface.
+_SHIFT_CELLS = 1.0
+_BEND_CELLS = 0.2
 # Limits of half the width. Cells one spacing apart do not resolve less.
 _HALF_WIDTH_CELLS = (0.1, 8.0)
 # Below this half-width at most one cell lies on the slope, and the width is unknown
@@ -60,8 +65,8 @@ def fit_wall_profile(
     """
     if len(values) < _MIN_CELLS:
         return None
-    n_knots = max(1, round(length / (_KNOT_CELLS * spacing)))
-    knots = (np.arange(n_knots) + 0.5) * length / n_knots
+    n_pieces = round(length / (_KNOT_CELLS * spacing))
+    knots = np.linspace(0, length, n_pieces + 1) if n_pieces else np.array([length / 2])
     hat = _hat_functions(arc, knots)
     # Knots that no cell determines stay at the line.
     used = hat.sum(axis=0) > 1
@@ -81,15 +86,30 @@ def fit_wall_profile(
     bounds[:, 2] = np.multiply(_HALF_WIDTH_CELLS, spacing)
     bounds[:, 3:] = np.multiply([[-1], [1]], _MAX_SHIFT_CELLS * spacing)
 
-    def residual(p):
+    def misfit(p):
         return p[0] + p[1] * np.tanh((distance - hat @ p[3:]) / p[2]) - values
+
+    far = np.abs(distance) > 2 * spacing
+    noise = np.std(misfit(start)[far]) if far.sum() > 3 else np.std(misfit(start))
+    n_used = len(knots)
+    prior = np.concatenate(
+        [
+            np.eye(n_used) / (_SHIFT_CELLS * spacing),
+            np.diff(np.eye(n_used), axis=0) / (_BEND_CELLS * spacing),
+        ]
+    )
+    prior = noise * np.column_stack([np.zeros((len(prior), 3)), prior])
+
+    def residual(p):
+        return np.concatenate([misfit(p), prior @ p])
 
     def jacobian(p):
         x = (distance - hat @ p[3:]) / p[2]
         slope = p[1] / np.cosh(np.clip(x, -300, 300)) ** 2 / p[2]
-        return np.column_stack(
+        data = np.column_stack(
             [np.ones_like(x), np.tanh(x), -slope * x, -slope[:, None] * hat]
         )
+        return np.concatenate([data, prior])
 
     solution = least_squares(
         residual,
@@ -104,7 +124,8 @@ def fit_wall_profile(
     if dof < 1:
         return None
     J = solution.jac
-    covariance = factor * 2 * solution.cost / dof * np.linalg.pinv(J.T @ J)
+    variance = (misfit(p) ** 2).sum() / dof
+    covariance = factor * variance * np.linalg.pinv(J.T @ J)
     if p[2] < _UNRESOLVED_CELLS * spacing:
         covariance[2, 2] = max(covariance[2, 2], (_UNRESOLVED_CELLS * spacing) ** 2)
     return WallProfile(
