@@ -3,6 +3,7 @@
 import csv
 import json
 
+from ._site_exchange import sidecar_of
 from ._site_extras import as_features, as_labels, as_parameters
 from ._site_table import to_frame
 from ._site_units import unit_of
@@ -45,14 +46,22 @@ def write_csv(sites, path, *, features, labels, parameters):
     units = {name: unit_of(name) for name in table if unit_of(name)}
     header = [
         f"AtomSites, sklearn_ferroic {__version__}",
-        f"units: {json.dumps(units)}",
         f"pixel_size_nm: {json.dumps(sites.pixel_size)}",
-        f"image_shapes: {json.dumps([image.shape for image in sites.images])}",
-        f"parameters: {as_parameters(parameters)}",
+        f"units and parameters: see {sidecar_of(path).name}",
     ]
+    about = {
+        "format": "sklearn_ferroic.AtomSites",
+        "package_version": __version__,
+        "units": units,
+        "pixel_size_nm": sites.pixel_size,
+        "image_shapes": [image.shape for image in sites.images],
+        "parameters": json.loads(as_parameters(parameters)),
+    }
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in header)
         # In quotes, a # begins no comment.
         table.to_csv(
             file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
         )
+    text = json.dumps(about, indent=2, ensure_ascii=False)
+    sidecar_of(path).write_text(text + "\n", encoding="utf-8")

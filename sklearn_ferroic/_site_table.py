@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ._angles import wrap_angle
 from ._optional import import_optional
 from ._site_flags import flags_as_text
 
@@ -292,6 +293,10 @@ def to_frame(sites):
         "probability": sites.probability,
         "polarization_row": sites.polarization[:, 0],
         "polarization_col": sites.polarization[:, 1],
+        "polarization_magnitude": np.hypot(*sites.polarization.T),
+        "polarization_angle_deg": np.degrees(
+            wrap_angle(np.arctan2(sites.polarization[:, 0], sites.polarization[:, 1]))
+        ),
     }
     if calibrated:
         pm = sites.polarization * (1000 * nm)[:, None]

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_find_domains": ["find_domains"],
         "_find_walls": ["find_walls"],
         "_label_smoothing": ["label_smoothing"],
+        "_maps": ["cell_table", "to_hyperspy", "to_xarray"],
         "_profiles": ["layer_profile", "profile_across", "profile_along"],
         "_topology": ["find_vortices", "vector_topology"],
     },
