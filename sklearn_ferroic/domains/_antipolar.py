@@ -13,7 +13,7 @@ from ._lattice_steps import cell_vectors, lattice_neighbors
 
 # Steps of the grid of wave vectors, per lattice vector, before the peak is refined.
 _GRID_STEP = 0.02
-# A modulation must stand out of the noise of the spectrum by this factor (errors of
+# A modulation must exceed the noise of the spectrum by this factor (errors of
 # the scan, which neighbours share, reach 11 on real images of SrTiO3), and carry
 # this share of the strongest component: more than the third harmonic of stripes.
 _MIN_SIGNIFICANCE = 15.0

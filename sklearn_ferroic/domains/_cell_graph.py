@@ -69,7 +69,7 @@ class CellGraph:
         return compress(region)
 
     def bridge(self, codes):
-        """Give labels to cells without one that lie between two labelled ones.
+        """Assign labels to cells without one that lie between two labelled ones.
 
         A gap is bridged if it is at most two cells wide along a or b.
         """

@@ -114,7 +114,7 @@ def find_walls(
         charge : {"neutral", "head-to-head", "tail-to-tail", "undetermined"}
             Whether the step of the vectors points to the wall, away from it, or along
             it: neutral where `net_normal` is within ±0.35; undetermined where its error
-            does not allow to tell, or without vectors.
+            is too large, or without vectors.
         net_normal, net_normal_std : float
             Step of the normal component, (a - b)·n with n from a to b, over the
             length of a - b, in [-1, 1]: positive for head-to-head; and its standard
@@ -257,7 +257,7 @@ class _Line(NamedTuple):
 
 
 class _Context:
-    """What all walls are measured with."""
+    """Data that all walls are measured with."""
 
     def __init__(self, sites, vectors, std, domain):
         self.sites, self.vectors, self.std, self.domain = sites, vectors, std, domain

@@ -90,7 +90,7 @@ def cell_table(sites, *, vectors=None, strain=None, domains=None, walls=None):
 
 
 def to_xarray(sites, values, *, frame=None):
-    """Put values of cells on the lattice, as an xarray Dataset.
+    """Return values of cells as maps on the lattice, an xarray Dataset.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def to_xarray(sites, values, *, frame=None):
 
 
 def to_hyperspy(sites, values, *, frame=None):
-    """Put values of cells on the lattice, as HyperSpy signals.
+    """Return values of cells as maps on the lattice, HyperSpy signals.
 
     Parameters
     ----------
@@ -181,6 +181,16 @@ def to_hyperspy(sites, values, *, frame=None):
     See Also
     --------
     to_xarray : The same as an xarray Dataset.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.domains import to_hyperspy
+    >>> positions = 10.0 * np.indices((3, 4)).reshape(2, -1).T + 5
+    >>> sites = AtomSites(np.zeros((30, 40)), positions)
+    >>> to_hyperspy(sites, positions[:, 1])["value"]  # doctest: +SKIP
+    <Signal2D, title: value, dimensions: (|4, 3)>
     """
     Signal2D = import_optional("hyperspy.signals", "maps").Signal2D
     frame, maps, _ = _maps(sites, values, frame)

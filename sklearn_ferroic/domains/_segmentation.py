@@ -52,7 +52,7 @@ def segment_domains(graph, codes, n_classes, *, min_cells, significance):
 
 
 def _dissolve_small(graph, codes, n_classes, min_cells):
-    """Give cells of small regions the commonest label of their neighbours."""
+    """Assign the commonest label of their neighbours to cells of small regions."""
     cleaned = codes.copy()
     for _ in range(_MAX_ROUNDS):
         known = cleaned >= 0
