@@ -33,6 +33,8 @@ UPWARD = set()
 # Private modules of a lower layer that a module imports: a stage should use the public
 # objects of another, or a shared layer such as _lattice.
 PRIVATE_IMPORTS = {
+    ("domains._find_domains", "feature_extraction._pooled_polarization"),
+    ("domains._find_walls", "feature_extraction._pooled_polarization"),
     ("feature_extraction._continuation", "localization._filters"),
     ("feature_extraction._continuation", "localization._scale"),
     ("feature_extraction._continuation", "localization._vertex"),

@@ -222,10 +222,10 @@ def read_header(path):
     lines = [
         line[2:] for line in path.read_text("utf-8").splitlines() if line[0] == "#"
     ]
-    return lines[0], {
-        key: json.loads(value)
-        for key, _, value in (line.partition(": ") for line in lines[1:])
-    }
+    assert len(lines) == 3
+    assert sum(map(len, lines)) < 200
+    sidecar = path.with_name(path.name + ".json")
+    return lines[0], json.loads(sidecar.read_text("utf-8"))
 
 
 def test_csv_is_the_table_with_units_and_provenance(sites, tmp_path):

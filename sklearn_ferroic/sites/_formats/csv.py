@@ -4,6 +4,7 @@ import csv
 import json
 
 from .._fields import unit_of
+from .exchange import sidecar_of
 from .extras import as_features, as_labels, as_parameters
 from .table import to_frame
 
@@ -46,14 +47,22 @@ def write_csv(sites, path, *, features, labels, parameters):
     units = {name: unit for name, unit in units.items() if unit}
     header = [
         f"AtomSites, sklearn_ferroic {__version__}",
-        f"units: {json.dumps(units)}",
         f"pixel_size_nm: {json.dumps(sites.pixel_size)}",
-        f"image_shapes: {json.dumps([image.shape for image in sites.images])}",
-        f"parameters: {as_parameters(parameters)}",
+        f"units and parameters: see {sidecar_of(path).name}",
     ]
+    about = {
+        "format": "sklearn_ferroic.AtomSites",
+        "package_version": __version__,
+        "units": units,
+        "pixel_size_nm": sites.pixel_size,
+        "image_shapes": [image.shape for image in sites.images],
+        "parameters": json.loads(as_parameters(parameters)),
+    }
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in header)
         # In quotes, a # does not begin a comment.
         table.to_csv(
             file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
         )
+    text = json.dumps(about, indent=2, ensure_ascii=False)
+    sidecar_of(path).write_text(text + "\n", encoding="utf-8")
