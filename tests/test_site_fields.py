@@ -80,8 +80,8 @@ def test_new_field_is_in_the_table_with_its_unit(sites, tilt, tmp_path):
     sites.to_csv(tmp_path / "sites.csv")
     again = pd.read_csv(tmp_path / "sites.csv", comment="#")
     np.testing.assert_allclose(again["tilt_row_deg"], np.rad2deg(tilt[:, 0]))
-    lines = (tmp_path / "sites.csv").read_text(encoding="utf-8").split("\n")
-    units = json.loads(next(x for x in lines if "units:" in x).partition(":")[2])
+    about = json.loads((tmp_path / "sites.csv.json").read_text(encoding="utf-8"))
+    units = about["units"]
     assert units["tilt_row"] == "rad"
     assert units["tilt_row_deg"] == "deg"
 
