@@ -5,8 +5,9 @@
 
 The sites are a square lattice of 7 px with errors of 0.3 px in one image, with four
 variants in stripes. Each row runs in a process of its own; memory is the peak of that
-process minus what it held before the call. "Growth" is the exponent p in time ∝ nᵖ
-between the two largest numbers of sites: 1 is linear, 2 quadratic.
+process minus what it held before the call; times are those of the processor. "Growth"
+is the exponent p in time ∝ nᵖ between the two largest numbers of sites: 1 is linear, 2
+quadratic.
 """
 
 import argparse
@@ -204,13 +205,13 @@ def measure(name, n_sites, connection):
 
     matplotlib.use("Agg")
     arguments = make_sites(n_sites)
-    before, start = _peak_mib(), time.perf_counter()
+    before, start = _peak_mib(), time.process_time()
     try:
         CALLS[name](*arguments)
         error = ""
     except Exception as caught:
         error = f"{type(caught).__name__}: {caught}"
-    connection.send((time.perf_counter() - start, _peak_mib() - before, error))
+    connection.send((time.process_time() - start, _peak_mib() - before, error))
 
 
 def run_apart(name, n_sites):
