@@ -1,11 +1,17 @@
 """Sites as a text table."""
 
 import csv
+import io
 import json
 
+from ._files import write_whole
+from ._optional import import_optional
 from ._site_extras import as_features, as_labels, as_parameters
 from ._site_table import to_frame
 from ._site_units import unit_of
+
+# How cells begin that a spreadsheet runs as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(sites, path, *, features, labels, parameters):
@@ -50,9 +56,35 @@ def write_csv(sites, path, *, features, labels, parameters):
         f"image_shapes: {json.dumps([image.shape for image in sites.images])}",
         f"parameters: {as_parameters(parameters)}",
     ]
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        file.writelines(f"# {line}\n" for line in header)
+    table.columns = _without_formulas(table.columns)
+    is_numeric = import_optional("pandas.api.types", "io").is_numeric_dtype
+    for name in table.columns:
+        if not is_numeric(table[name].dtype):
+            table[name] = _without_formulas(table[name])
+
+    def write(file):
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        text.writelines(f"# {line}\n" for line in header)
         # In quotes, a # begins no comment.
         table.to_csv(
-            file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+            text, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
         )
+        text.detach()
+
+    write_whole(path, write)
+
+
+def _without_formulas(texts):
+    """Return texts, with an apostrophe before those that a spreadsheet would run."""
+    return [f"'{text}" if _is_formula(text) else text for text in texts]
+
+
+def _is_formula(text):
+    """Return whether a spreadsheet would take a text for a formula."""
+    if not str(text).startswith(_FORMULA):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
