@@ -52,8 +52,8 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
     features = as_features(features, len(sites))
     labels = as_labels(labels, len(sites))
     parameters = as_parameters(parameters)
-    # In memory first: HDF5 may end the interpreter where a disk is full. There, too, two
-    # files that are open at once need two names.
+    # In memory first: HDF5 may end the interpreter where a disk is full. Two files that
+    # are open at once need two names there, too.
     name = secrets.token_hex(8)
     with h5py.File(name, "w", driver="core", backing_store=False) as file:
         _write_images(file.create_group("images"), sites, images)

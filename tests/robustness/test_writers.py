@@ -163,7 +163,7 @@ def test_partial_files_of_the_living_and_of_others_are_kept(tmp_path):
         file.write(b"x")
 
     write_whole(path, write)
-    prefix, _, rest = seen[0].rpartition(f"-{os.getpid()}-")
+    prefix, _, _ = seen[0].rpartition(f"-{os.getpid()}-")
     ours = tmp_path / f"{prefix}-{os.getpid()}-00.part"
     of_dead = tmp_path / f"{prefix}-{ended.pid}-00.part"
     elsewhere = tmp_path / f"{prefix}x-{ended.pid}-00.part"
