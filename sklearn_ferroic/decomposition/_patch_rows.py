@@ -9,6 +9,7 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
 from .._torch.checkpoint import digest_arrays
+from .._torch.fork import limit_threads_after_fork
 
 # A standard deviation of fewer rounding steps of float32 is noise of the rounding.
 _MIN_ROUNDING_STEPS = 30
@@ -63,6 +64,7 @@ def count_pixels(patches):
 
 def load_rows(patches, index):
     """Copy some patches into a float32 tensor of rows ``(n, h * w)``."""
+    limit_threads_after_fork()
     part = patches[index]
     with np.errstate(over="ignore"):
         rows = np.array(part, np.float32, order="C").reshape(len(part), -1)

@@ -11,6 +11,7 @@ from skorch.callbacks import Callback
 
 from .._torch import training_state
 from .._torch.epochs import check_weights, draw_seed, run_epochs
+from .._torch.fork import limit_threads_after_fork
 from .._torch.net import make_net
 from .._torch.split import Split
 from .._torch.training_state import AtEpochEnd
@@ -94,6 +95,7 @@ def new_model(random_state, **architecture):
 
 def from_arrays(weights, device, **architecture):
     """Rebuild a model from arrays, or tensors on the CPU."""
+    limit_threads_after_fork()
     model = _without_weights(architecture)
     model.load_state_dict(
         {name: torch.tensor(np.asarray(value)) for name, value in weights.items()}
