@@ -9,10 +9,11 @@ import json
 import os
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 import torch
+
+from .._files.writing import locked, resolve_path, write_whole
 
 _VERSION = 1
 _DAMAGED = (
@@ -49,6 +50,10 @@ class Checkpoint:
     def save(self, state):
         """Write the state of the training."""
         write_checkpoint(self.path, {"origin": self.origin, "state": state})
+
+    def locked(self):
+        """Keep other fits from the file while a context lasts."""
+        return locked(self.path, "fit, which writes its checkpoint there")
 
     def load(self):
         """Read the state of the training; None if there is no file.
@@ -96,19 +101,9 @@ def write_checkpoint(path, content):
 
     The file is complete at any time: a new one replaces the old one atomically.
     """
-    path = Path(path)
     arrays = []
     text = json.dumps({"version": _VERSION, "content": _pack(content, arrays)})
-    partial = path.with_name(path.name + ".part")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, *arrays, text=np.array(text))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_whole(path, lambda file: np.savez(file, *arrays, text=np.array(text)))
 
 
 def read_checkpoint(path):
@@ -122,7 +117,10 @@ def read_checkpoint(path):
         If the file is not a checkpoint, or damaged.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with (
+            open(resolve_path(path), "rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             stored = {name: archive[name] for name in archive.files}
         found = json.loads(stored.pop("text").item())
         if found["version"] != _VERSION:

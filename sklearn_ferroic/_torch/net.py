@@ -4,7 +4,7 @@ import skorch
 import torch
 from skorch.callbacks import LRScheduler
 
-from .callbacks import CheckLoss, Progress, early_stopping
+from .callbacks import FiniteLoss, Progress, early_stopping
 
 
 def make_net(
@@ -47,7 +47,7 @@ def make_net(
     net : skorch.NeuralNet
         The net, initialized.
     """
-    callbacks = [("check_loss", CheckLoss()), *first_callbacks]
+    callbacks = list(first_callbacks)
     if anneal:
         n_batches = -(-len(split.training) // options.batch_size)
         schedule = LRScheduler(
@@ -66,7 +66,7 @@ def make_net(
         callbacks.append(("early_stopping", stopping))
     return skorch.NeuralNet(
         module,
-        criterion,
+        FiniteLoss(criterion, options.learning_rate),
         optimizer=torch.optim.Adam,
         optimizer__fused=device.type in ("cpu", "cuda"),
         lr=options.learning_rate,

@@ -1,6 +1,7 @@
 """From the estimator's parameters to its fitted attributes."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -110,14 +111,15 @@ def _begin(estimator, X, options, random_state):
         origin = _origin(estimator, X, patches, architecture, device)
         checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
-    trained = fit_anew(
-        patches,
-        architecture,
-        options,
-        device=device,
-        random_state=random_state,
-        checkpoint=checkpoint,
-    )
+    with nullcontext() if checkpoint is None else checkpoint.locked():
+        trained = fit_anew(
+            patches,
+            architecture,
+            options,
+            device=device,
+            random_state=random_state,
+            checkpoint=checkpoint,
+        )
     # nothing is set before all has gone well
     check_features(estimator, X, patches, reset=True)
     return _set_fitted(estimator, architecture, trained)

@@ -80,6 +80,8 @@ class PatchModel(nn.Module):
 
     def set_scale(self, rows):
         """Take the scale of the pixels from rows ``(n, h * w)``."""
+        # in double precision, in which sums of float32 values cannot overflow
+        rows = rows.cpu().double()
         self.pixel_mean.copy_(rows.mean())
         scale = rows.std(correction=0)
         self.pixel_scale.copy_(scale if scale > 0 else torch.ones(()))
@@ -88,7 +90,8 @@ class PatchModel(nn.Module):
 
     def standardize(self, rows):
         """Bring rows ``(n, h * w)`` to patches ``(n, h, w)`` of order one."""
-        scaled = (rows - self.pixel_mean) / self.pixel_scale
+        # halves, because the difference of two float32 values may be too large for one
+        scaled = (0.5 * rows - 0.5 * self.pixel_mean) / (0.5 * self.pixel_scale)
         return scaled.reshape(-1, *self.patch_shape)
 
     def restore(self, patches):

@@ -9,6 +9,10 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
 from .._torch.checkpoint import digest_arrays
+from .._torch.fork import limit_threads_after_fork
+
+# A standard deviation of fewer rounding steps of float32 is noise of the rounding.
+_MIN_ROUNDING_STEPS = 30
 
 
 def check_patches(estimator, X, *, min_samples=1):
@@ -60,12 +64,34 @@ def count_pixels(patches):
 
 def load_rows(patches, index):
     """Copy some patches into a float32 tensor of rows ``(n, h * w)``."""
+    limit_threads_after_fork()
     part = patches[index]
     with np.errstate(over="ignore"):
         rows = np.array(part, np.float32, order="C").reshape(len(part), -1)
     if not np.isfinite(rows).all():
         raise ValueError("Input X contains a value too large for dtype('float32').")
     return torch.from_numpy(rows)
+
+
+def check_float32(patches, index):
+    """Raise ValueError if the contrast of some patches is lost in float32."""
+    if patches.dtype.itemsize <= 2 or patches.dtype == np.float32:
+        return
+    sample = np.asarray(patches[index], dtype=np.float64)
+    with np.errstate(over="ignore"):
+        contrast, largest = sample.std(), np.abs(sample).max()
+    limits = np.finfo(np.float32)
+    if 0 < largest < limits.tiny:
+        raise ValueError(
+            f"The largest value of X is {largest:.3g}, too small for float32, in which "
+            "the model is trained. Multiply X by a constant."
+        )
+    if 0 < contrast < _MIN_ROUNDING_STEPS * limits.eps * largest:
+        raise ValueError(
+            f"X varies by {contrast:.3g} (standard deviation) at values up to "
+            f"{largest:.3g}; float32, in which the model is trained, loses that. "
+            "Subtract the offset: X - X.mean()."
+        )
 
 
 def fingerprint(patches):

@@ -10,7 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from .._torch import training_state
-from .._torch.epochs import draw_seed, run_epochs
+from .._torch.epochs import check_weights, draw_seed, run_epochs
+from .._torch.fork import limit_threads_after_fork
 from .._torch.net import make_net
 from .._torch.split import Split
 from .._torch.training_state import AtEpochEnd
@@ -19,7 +20,7 @@ from ._amortized_model import AmortizedModel
 from ._batches import Batches
 from ._geometry import pose
 from ._model import PosedImageModel
-from ._patch_rows import load_rows
+from ._patch_rows import check_float32, load_rows
 from ._precision import mixed_precision
 
 # Patches drawn for the common template; more change it little.
@@ -94,6 +95,7 @@ def new_model(random_state, **architecture):
 
 def from_arrays(weights, device, **architecture):
     """Rebuild a model from arrays, or tensors on the CPU."""
+    limit_threads_after_fork()
     model = _without_weights(architecture)
     model.load_state_dict(
         {name: torch.tensor(np.asarray(value)) for name, value in weights.items()}
@@ -126,8 +128,9 @@ def calibrate(model, patches, random_state, *, anew, n_drawn=_N_CALIBRATING):
 def draw_rows(patches, random_state, n_drawn=_N_STARTED_WITH):
     """Copy a bounded random sample of the patches into a tensor of rows."""
     n_drawn = min(len(patches), n_drawn)
-    chosen = random_state.choice(len(patches), n_drawn, replace=False)
-    return load_rows(patches, np.sort(chosen))
+    chosen = np.sort(random_state.choice(len(patches), n_drawn, replace=False))
+    check_float32(patches, chosen)
+    return load_rows(patches, chosen)
 
 
 def start_model(model, patches, random_state, n_init):
@@ -245,6 +248,7 @@ def train(
     split = Split(len(patches), options.validation_fraction, held_out_from)
 
     def save(net):
+        check_weights(model, options.learning_rate)
         provisional = np.random.RandomState(0)
         calibrate(model, patches, provisional, anew=True, n_drawn=_N_PROVISIONAL)
         captured = training_state.capture(net, random_state)
@@ -276,6 +280,7 @@ def train(
             save(net)
         run_epochs(net, patches, options.n_epochs - len(net.history))
         net.notify("on_train_end", X=patches, y=None)
+    check_weights(model, options.learning_rate)
     model.offset_is_free = True
     if model.noise_std is None and model.noise_variance > 2:
         warnings.warn(

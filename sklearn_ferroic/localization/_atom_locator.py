@@ -127,6 +127,10 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     twice the range of the image, are given the median of those around them, in the
     sites' images too. Larger splashes and bright particles are to be masked.
 
+    *Bad lines*, up to three rows or columns of pixels next to each other that are
+    bright, dark or of one value over most of their length, and rectangular *blocks* of
+    such pixels away from the border are treated as masked.
+
     *Border.* A column comes out if its fitted centre lies on the area of the
     pixels, [−0.5, n − 0.5] along each axis, by its standard error; within one
     `width_` of the border also only if that error is below a quarter of `width_`.

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..datasets._carriers import unpack_foreign
 from ..sites import AtomSites
+from ._bad_lines import find_bad_lines
 from ._fill import fill_masked
 from ._hot_pixels import fill_hot_pixels
 
@@ -159,6 +160,9 @@ def _check_image(array, name):
             f"{name} has {np.count_nonzero(bad)} pixel(s) that are NaN or infinity (in "
             "float32). Crop them away or mask them: numpy.ma.masked_invalid(image)."
         )
+    lines = find_bad_lines(image if valid is None else fill_masked(image, valid))
+    if lines is not None:
+        valid = ~lines if valid is None else valid & ~lines
     if valid is not None:
         image = fill_masked(image, valid)
     image = fill_hot_pixels(image)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from ..._files.writing import resolve_path, write_whole
 from .confidence import UNCALIBRATED
 from .network import state_shapes
 
@@ -61,7 +62,8 @@ def write_weights(path, weights):
         "record": json.dumps({k: str(v) for k, v in weights.record.items()}),
     }
     arrays = {name: np.array(w, order="C") for name, w in weights.arrays.items()}
-    save_file(arrays, os.fspath(path), metadata=metadata)
+    content = save(arrays, metadata=metadata)
+    write_whole(path, lambda file: file.write(content))
 
 
 def start_weights(weights):
@@ -91,7 +93,7 @@ def read_weights(path):
     ValueError
         If it is damaged, or holds other weights.
     """
-    path = os.fspath(path)
+    path = os.fspath(resolve_path(path))
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file of weights {path!r}.")
     try:
