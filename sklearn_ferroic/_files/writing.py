@@ -124,7 +124,7 @@ def _prefix(path):
 
 
 def _host():
-    """Return the name of this machine as it may stand in a file name."""
+    """Return the name of this machine, with characters for a file name only."""
     name = socket.gethostname()[:_NAME_BYTES]
     return "".join(letter if letter.isalnum() else "_" for letter in name)
 

@@ -53,7 +53,7 @@ def read_numpy(path, dataset, signal, max_bytes):
 
 
 class _Head(NamedTuple):
-    """What the head of an array in a file says of it."""
+    """Header of an array in a file."""
 
     shape: tuple
     dtype: np.dtype
