@@ -45,6 +45,9 @@ _GAIN = (1.4, 1.0)
 # which the estimate of the round before was good enough for the weights.
 _N_NOISE_PIXELS = 50_000
 _NOISE_TOLERANCE = 0.1
+# Least noise of a pixel, in median amplitudes of the columns: no column is known better
+# than this, and steps that are small compared with it gain nothing.
+_MIN_NOISE_AMPLITUDES = 5e-3
 # Columns whose mean squared weighted residual exceeds this multiple of the median are
 # left out of the noise estimate.
 _MAX_RELATIVE_MISFIT = 4
@@ -52,7 +55,8 @@ _MAX_RELATIVE_MISFIT = 4
 _MIN_FREEDOM = 0.3
 # Wider columns, in spacings, are fitted jointly, for steps of single columns converge
 # slowly or not at all: on square lattices, and where most columns have at least this
-# number of neighbours within this distance, as on hexagonal ones.
+# number of neighbours within this distance, as on hexagonal ones, or where each column
+# has an ellipse of its own.
 _MAX_WIDTH_SPACINGS = 0.225
 _MAX_WIDTH_SPACINGS_DENSE = 0.19
 _MIN_NEIGHBORS_DENSE, _NEIGHBOR_REACH_SPACINGS = 5, 1.25
@@ -128,7 +132,7 @@ def fit_columns(
     pixels = Pixels(windows)
     state = ColumnState(start, image.shape, spacing, width, elliptical, first_look)
     state.set_prior(windows.whole, width, width_scatter, outer)
-    if len(table) and _overlap(start, spacing, width):
+    if len(table) and _overlap(start, spacing, width, state.fits_stretch):
         return _fit_jointly(
             windows, state, pixels, learns=learns, first_look=first_look
         )
@@ -194,8 +198,10 @@ def _fit_jointly(windows, state, pixels, *, learns, first_look):
     return state.finish()
 
 
-def _overlap(start, spacing, width):
+def _overlap(start, spacing, width, fits_stretch):
     """Check whether columns overlap so much that they are to be fitted jointly."""
+    if fits_stretch and width > _MAX_WIDTH_SPACINGS_DENSE * spacing:
+        return True
     if start.ellipse is not None:
         width = width * np.sqrt(np.median(start.ellipse[:, 0]))
     if width <= _MAX_WIDTH_SPACINGS_DENSE * spacing:
@@ -365,7 +371,9 @@ def _residual_noise(windows, state, expected):
     )
     freedom = 1 - _leverage(windows, state, rows, mean, disc)
     square = (values - mean) ** 2 / np.maximum(freedom, _MIN_FREEDOM)
-    return estimate_noise(mean[on_image], square[on_image])
+    noise = estimate_noise(mean[on_image], square[on_image])
+    least = _MIN_NOISE_AMPLITUDES * float(np.median(state.table[rows, AMPLITUDE]))
+    return noise._replace(constant=max(noise.constant, least**2))
 
 
 def _leverage(windows, state, rows, mean, disc):

@@ -327,6 +327,10 @@ class _BinnedImages:
         data[:, ROW] = shape * height * down
         data[:, COL] = shape * height * along
         data[:, SIGMA] = shape * height * (down**2 + along**2)
+        if n_parameters > SIGMA + 1:
+            height = 0.5 * table[:, AMPLITUDE, None, None]
+            data[:, SIGMA + 1] = shape * height * (along**2 - down**2)
+            data[:, SIGMA + 2] = shape * height * 2 * down * along
         return self._sparse(data, index)
 
     def modes(self, table, rows):

@@ -14,8 +14,9 @@ from ._coupling import JointEquations
 from ._scoring import scoring_steps
 
 # Most rounds of a first fit and of the final one. A fit has converged when its
-# objective has decreased by less than this share in each of three rounds.
-_MAX_ROUNDS = (14, 60)
+# objective has decreased by less than this share, and by less than this share of what
+# is expected with the right noise, in each of three rounds.
+_MAX_ROUNDS = (14, 100)
 _MIN_DECREASE = 4e-4
 _N_STALLED_ROUNDS = 3
 # Rounds before columns may be given up, and before a fit counts as converged.
@@ -72,6 +73,7 @@ class JointFit:
         state, pixels = self.state, self.pixels
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
+        n_pixels = np.prod(self.windows.image_shape)
         for number in range(_MAX_ROUNDS[not first_look]):
             expected = self._expected()
             objective = 0.0
@@ -85,7 +87,7 @@ class JointFit:
                     self._first = self._newton
                 kind = self._newton
             else:
-                is_small = objective > (1 - _MIN_DECREASE) * lowest
+                is_small = lowest - objective < _MIN_DECREASE * max(lowest, n_pixels)
                 n_stalled = n_stalled + 1 if is_small else 0
                 accepted = state.table, state.field
                 tables.append(state.table)

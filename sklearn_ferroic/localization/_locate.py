@@ -22,6 +22,8 @@ from ._lattice_continuation import append_outer_columns, predict_inner_columns
 from ._peaks import brightest_near, find_peaks
 from ._windows import center_of_mass, render_columns
 
+# Columns are well separated if their width is below this fraction of the spacing.
+_APART_SPACINGS = 0.2
 # Factor by which the width of a fit grows per step, and maximum number of steps.
 _WIDTH_STEP, _MAX_WIDTH_STEPS = 1.1, 4
 # Columns at places where the lattice continues start from this share of the heights of
@@ -241,7 +243,7 @@ def search(
     }
     first = calibration.first
     # Where columns are apart, fainter ones show in the residual.
-    if width < OVERLAP_WIDTH_SPACINGS * spacing:
+    if width < _APART_SPACINGS * spacing:
         first_threshold = max(threshold, FIRST_THRESHOLD)
     else:
         first_threshold = threshold
@@ -249,28 +251,33 @@ def search(
         table = _find(image, valid, calibration, first_threshold, **scale)
         first = _first_look(image, table, options)
     both = _look_again(image, valid, first, calibration, spacing, width, threshold)
-    known = first.significance
+    start = _select(image, both, calibration, width, spacing, valid, first.significance)
     if width > OVERLAP_WIDTH_SPACINGS * spacing:
-        both, is_filled = _fill_lattice(image, both, first.response, options)
-        known = None if is_filled else known
-    significance = significance_of(
-        both, image, valid, calibration.noise, calibration.inflation, width, known
-    )
-    significance = significance / calibration.inflation
-    return both.take(select_columns(both, significance, calibration, spacing))
+        filled = _fill_lattice(image, start, first.response, options)
+        if filled is not None:
+            start = _select(image, filled, calibration, width, spacing, valid)
+    return start
+
+
+def _select(image, fit, calibration, width, spacing, valid, known=None):
+    """Select the candidates that are columns; the significance of some may be known."""
+    noise, inflation = calibration.noise, calibration.inflation
+    significance = significance_of(fit, image, valid, noise, inflation, width, known)
+    significance = significance / inflation
+    return fit.take(select_columns(fit, significance, calibration, spacing))
 
 
 def _fill_lattice(image, fit, response, options):
-    """Add columns where the lattice continues; return also whether there are any."""
+    """Add columns where the lattice continues; return None if there are not any."""
     spacing, width, valid = (options[name] for name in ("spacing", "width", "valid"))
     places, heights = predict_inner_columns(
         fit.table, image.shape, valid, spacing, width
     )
     if not len(places):
-        return fit, False
-    extra = np.zeros((len(places), fit.table.shape[1]))
+        return None
     # In vacancies the fit starts from hardly a column.
     seen = np.clip(at_pixels(response, places), _MIN_START_SHARE * heights, heights)
+    extra = np.zeros((len(places), fit.table.shape[1]))
     extra[:, AMPLITUDE], extra[:, SIGMA] = seen, width
     extra[:, ROW : COL + 1] = places
     start = fit.append(extra)
@@ -284,7 +291,7 @@ def _fill_lattice(image, fit, response, options):
     shift = np.hypot(*(filled.positions - places).T)
     is_column &= shift < _MAX_FILLED_SHIFT_SPACINGS * spacing
     keep = np.append(np.ones(len(fit.table), dtype=bool), is_column)
-    return both.take(keep), True
+    return both.take(keep)
 
 
 def _first_look(image, table, options):

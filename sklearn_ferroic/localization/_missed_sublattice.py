@@ -1,4 +1,4 @@
-"""Check of the spacing by the columns located with it.
+"""Search for a sublattice that has been missed as a whole.
 
 A spacing that is too long hides columns: those of a faint sublattice between the ones
 that were found. They remain in the residual image.
@@ -15,9 +15,6 @@ from ._columns import AMPLITUDE
 from ._filters import blob_response
 from ._windows import render_columns
 
-# The columns located are closer than the spacing if their typical distance is below
-# this share of it.
-_MAX_DISTANCE_SPACINGS = 0.87
 # Places in the unit cell of the columns located, in lattice vectors: the centre, and
 # those that the residual at the centre is compared with.
 _CENTER = (0.5, 0.5)
@@ -30,13 +27,13 @@ _OTHER_PLACES = ((0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (2 / 3, 2 / 3))
 _MIN_SHARE, _MIN_SIGNIFICANCE, _MIN_CONTRAST, _MIN_POSITIVE = 0.02, 10.0, 2.0, 0.85
 _MIN_CELLS = 9
 # Narrower columns than this (spacings) do not hide others between them.
-_MIN_WIDTH_SPACINGS = 0.13
+_MIN_WIDTH_SPACINGS = 0.11
 # Cells this far from the border are looked at, in spacings.
 _MARGIN_SPACINGS = 1.0
 
 
 def find_closer_spacing(image, fit, is_one_kind, spacing, width):
-    """Return the spacing of an image if columns are closer than was assumed.
+    """Return the spacing of an image if a sublattice has been missed.
 
     Parameters
     ----------
@@ -52,14 +49,11 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
     Returns
     -------
     spacing : float or None
-        Nearest-neighbour spacing, px; None if the spacing assumed is right.
+        Nearest-neighbour spacing, px; None if no sublattice has been missed.
     """
     positions = fit.positions
     if len(positions) < _MIN_CELLS:
         return None
-    typical = Nearest(positions).typical_distance()
-    if typical < _MAX_DISTANCE_SPACINGS * spacing:
-        return typical
     if not is_one_kind or width < _MIN_WIDTH_SPACINGS * spacing:
         return None
     if not np.isfinite(fit.table).all(axis=1).any():
