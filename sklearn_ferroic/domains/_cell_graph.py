@@ -12,6 +12,8 @@ from ._lattice_steps import lattice_neighbors
 # Nearest neighbours on a square or hexagonal lattice; the diagonal of a square is 1.41
 # spacings long. The margin covers strain and steps of the lattice at a wall.
 _NEIGHBOR_REACH_CELLS = 1.25
+# More labels than a clustering has; angles by mistake would fill the memory.
+_MOST_CLASSES = 500
 # Cells whose displacement shares no atomic column with the central one, the nearest
 # of this kind: (2, 0), (2, 1) and their equivalents.
 _RING_CELLS = (1.75, 2.45)
@@ -173,6 +175,11 @@ def check_cells(sites, labels, vectors=None):
         known = labels != -1
     codes = np.full(len(sites), -1)
     classes, codes[known] = np.unique(labels[known], return_inverse=True)
+    if len(classes) > _MOST_CLASSES:
+        raise ValueError(
+            f"labels have {len(classes)} different values: they must be classes, such "
+            "as variants or clusters, not continuous values."
+        )
     return classes, codes, check_vectors(sites, vectors)
 
 

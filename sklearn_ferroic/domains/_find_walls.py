@@ -63,6 +63,7 @@ def find_walls(
     *,
     min_cells=8,
     min_length=3.0,
+    min_angle=20.0,
     significance=1e-3,
     wall_types=(90, 180),
 ):
@@ -84,6 +85,9 @@ def find_walls(
         Regions of fewer cells are given to their surroundings.
     min_length : float, default=3.0
         Walls shorter than this many cells are left out.
+    min_angle : float, default=20.0
+        Walls between vectors that differ in direction by less, degrees, are left out:
+        the labels differ, and the polarization does not.
     significance : float, default=1e-3
         Largest p value of a border between labels (see :func:`find_domains`) and of the
         difference of the vectors of its two sides, near the wall or in the whole
@@ -107,7 +111,8 @@ def find_walls(
             Rows of the two sides in the table of :func:`find_domains`.
         angle_deg, angle_std_deg : float
             Angle between the mean vectors of the two sides, in [0, 180], and its
-            standard error.
+            standard error; NaN without a significant vector on both sides, as at an
+            interface with a nonpolar material.
         wall_type : str
             The nearest of `wall_types`, ``"other"`` if none is within 25° and
             ``"undetermined"`` without a significant vector on both sides.
@@ -214,9 +219,12 @@ def find_walls(
     kept = [
         number
         for number, (row, _, _) in enumerate(found)
-        if significance is None
-        or not np.isfinite(row["p_value"])
-        or row["p_value"] <= significance
+        if not row["angle_deg"] < min_angle
+        and (
+            significance is None
+            or not np.isfinite(row["p_value"])
+            or row["p_value"] <= significance
+        )
     ]
     kept.sort(key=lambda number: -found[number][0]["n_cells"])
     rows = []
@@ -482,11 +490,11 @@ def _describe_sides(line, sides, whole, wall_types):
         np.sqrt(max(across @ covariance @ across, 0)) / size * np.sqrt(1 - share**2)
     )
     p_value = min(_difference_p_value(a, b), _difference_p_value(*whole))
-    angle, angle_std = _angle_between(a, b)
     polar = all(
         np.hypot(*side.mean) > _MIN_SIGMA * np.sqrt(np.trace(side.covariance))
         for side in sides
     )
+    angle, angle_std = _angle_between(a, b) if polar else (np.nan, np.nan)
     return {
         "angle_deg": angle,
         "angle_std_deg": angle_std,

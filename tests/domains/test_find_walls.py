@@ -190,6 +190,22 @@ def test_closed_wall_around_an_island():
     assert np.abs(np.hypot(*(line - 400).T) - 220).max() < 10
 
 
+def test_labels_without_a_step_of_the_vectors_have_no_wall():
+    sites, labels = tanh_wall(0, vector=((1, 0.2), (0.6, 0.1)))
+    assert len(find_walls(sites, labels)) == 0
+    assert len(find_walls(sites, labels, min_angle=0)) == 1
+
+
+def test_interface_with_a_nonpolar_material_has_no_angle():
+    sites, labels = tanh_wall(0, vector=((0, 1), (0, 0)))
+    walls = find_walls(sites, labels)
+    assert walls.wall_type.tolist() == ["undetermined"]
+    assert np.isnan(walls.angle_deg[0])
+    # The bound charge of the step is known all the same.
+    assert walls.charge.tolist() == ["head-to-head"]
+    assert walls.normal_step[0] == pytest.approx(1, abs=0.1)
+
+
 def test_walls_without_vectors_have_no_charge():
     sites, labels = tanh_wall(0)
     bare = AtomSites(sites.images, sites.positions)
@@ -233,5 +249,7 @@ def test_bad_input_is_refused():
         find_walls(sites, labels[:-1])
     with pytest.raises(ValueError, match="shape \\(900, 2\\)"):
         find_walls(sites, labels, np.zeros((900, 3)))
+    with pytest.raises(ValueError, match="not continuous values"):
+        find_walls(sites, np.linspace(0, 1, 900))
     with pytest.raises(ValueError, match="one sublattice"):
         find_walls(perovskite(0), np.zeros(841))
