@@ -42,17 +42,46 @@ def infer_evidence(model, rows):
 
 
 @torch.no_grad()
-def draw_patches(model, columns):
+def infer_lattice_angle(model, rows):
+    """Rotation of the lattice of each patch, radians; ndarray of shape (n,)."""
+    found = ((model.lattice_angle(patches),) for patches in _batches(model, rows))
+    return _gather(found, len(rows), np.float32)[0]
+
+
+@torch.no_grad()
+def draw_patches(model, columns, lattice_angle=None):
     """Posed patches ``(n, h, w)`` from columns angle, offset (2) and latents."""
-    drawn = _gather(_drawn(model, columns), len(columns), np.float32)[0]
+
+    def draw(part, latents, angle, offset):
+        lattice = None
+        if lattice_angle is not None:
+            lattice = load_rows(lattice_angle, part)[:, 0].to(angle)
+        return model.reconstruct(latents, angle, offset, lattice)
+
+    return _draw(model, columns, draw)
+
+
+@torch.no_grad()
+def draw_canonical_patches(model, latents):
+    """Images ``(n, h, w)`` in canonical pose, of latents ``(n, latent_dim)``."""
+
+    def draw(part, latents, angle, offset):
+        return model.draw_canonical(latents, angle, offset)
+
+    return _draw(model, np.pad(latents, [(0, 0), (3, 0)]), draw)
+
+
+def _draw(model, columns, draw):
+    """Apply a function of the rows, latents, angles and offsets to all columns."""
+
+    def batches():
+        for part in gen_batches(len(columns), _BATCH):
+            batch = load_rows(columns, part).to(model.pixel_mean)
+            patches = draw(part, batch[:, 3:], batch[:, 0], batch[:, 1:3])
+            yield (model.restore(patches),)
+
+    drawn = _gather(batches(), len(columns), np.float32)[0]
     return drawn.reshape(-1, *model.patch_shape)
-
-
-def _drawn(model, columns):
-    for part in gen_batches(len(columns), _BATCH):
-        batch = load_rows(columns, part).to(model.pixel_mean)
-        patches = model.reconstruct(batch[:, 3:], batch[:, 0], batch[:, 1:3])
-        yield (model.restore(patches),)
 
 
 def _batches(model, rows):

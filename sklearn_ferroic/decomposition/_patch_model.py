@@ -95,8 +95,12 @@ class PatchModel(nn.Module):
         """Bring patches back to the units of the input."""
         return patches * self.pixel_scale + self.pixel_mean
 
-    def reconstruct(self, latents, angle, offset):
+    def reconstruct(self, latents, angle, offset, lattice_angle=None):
         """Posed patches ``(n, h * w)`` from latents and pose."""
+        return self.decoder.draw(latents, angle, offset)
+
+    def draw_canonical(self, latents, angle, offset):
+        """Patches ``(n, h * w)`` rotated against the canonical pose."""
         return self.decoder.draw(latents, angle, offset)
 
     def calibrate(self, patches, generator, *, anew):

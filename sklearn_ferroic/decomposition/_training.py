@@ -141,14 +141,16 @@ def start_model(model, patches, random_state, n_init):
     if isinstance(model, AmortizedModel):
         return
     sample = model.standardize(sample)
-    angle = align(
-        model.polar(sample),
-        model.polar.weights,
-        n_starts=n_init,
-        n_iterations=15,
-        radii=model.polar.radii if model.may_shift else None,
-        offset_scale=model.offset_scale,
-    )
+    angle = model.fit_polarization(sample)
+    if angle is None:
+        angle = align(
+            model.polar(sample),
+            model.polar.weights,
+            n_starts=n_init,
+            n_iterations=15,
+            radii=model.polar.radii if model.may_shift else None,
+            offset_scale=model.offset_scale,
+        )
     side = model.decoder.side
     turned_back = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
     model.start_at(turned_back.mean(dim=0).reshape(side, side))
