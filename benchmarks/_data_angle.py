@@ -1,6 +1,6 @@
 """Windows of images whose polarization is known, for judging angles.
 
-Multislice images are read from a folder of ``NAME.npz`` files, or come with the package.
+Multislice images are read from a folder of ``NAME.npz`` files or ship with the package.
 The generated ones have directions that the lattice does not force on them: a pair of
 vortices, and a morphotropic mixture of domains polarized along edges and diagonals.
 """

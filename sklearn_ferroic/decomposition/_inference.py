@@ -1,5 +1,7 @@
 """Running a trained model over many patches, a batch at a time."""
 
+import warnings
+
 import numpy as np
 import torch
 from sklearn.utils import gen_batches
@@ -9,6 +11,11 @@ from ._patch_rows import load_rows
 
 # Patches inferred at a time; bounds the scratch memory.
 _BATCH = 256
+# Fewer patches do not tell their magnification.
+_FEWEST_SCALED = 20
+# The magnification is another one if the lattice of the fit agrees so many times better
+# with the patches when it is scaled, by more than so much. Strain is below.
+_LEAST_GAIN, _LEAST_SCALE = 1.03, 1.1
 
 
 @torch.no_grad()
@@ -32,6 +39,23 @@ def infer_posterior(model, rows):
     values, widths = _gather(found, len(rows), np.float32)
     values[:, 0] = wrap_angle(values[:, 0])
     return values, widths
+
+
+@torch.no_grad()
+def warn_of_magnification(model, rows, stacklevel):
+    """Warn if the lattice in patches is larger or smaller than that of the fit."""
+    if len(rows) < _FEWEST_SCALED:
+        return
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _BATCH)).astype(np.intp)
+    scale, gain = model.find_scale(next(_batches(model, rows[chosen])))
+    if gain > _LEAST_GAIN and max(scale, 1 / scale) > _LEAST_SCALE:
+        warnings.warn(
+            f"The lattice in X is {scale:.2f} times as large, in pixels, as that of "
+            "the patches of the fit. A model holds for one magnification: resample "
+            "the image to the pixel size of the fit, or fit another model.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 @torch.no_grad()

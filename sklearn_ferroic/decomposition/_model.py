@@ -237,6 +237,12 @@ class PosedImageModel(PatchModel):
             return self.infer(patches)[0][:, 0]
         return self.polarization.lattice_angle(torch.fft.rfft(self.polar(patches)))
 
+    def find_scale(self, patches):
+        """Scale of the lattice of patches against the fit, and the gain by it."""
+        if not self.polarization.has_lattice:
+            return 1.0, 1.0
+        return self.polarization.find_scale(torch.fft.rfft(self.polar(patches)))
+
     def _has_direction(self):
         table = self._shared_log_likelihood(self.polar(self.template), self.template)
         return mean_angle(table / self.noise_inflation)[1] < _UNDIRECTED_STD

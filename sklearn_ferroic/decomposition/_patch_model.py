@@ -106,6 +106,14 @@ class PatchModel(nn.Module):
     def calibrate(self, patches, generator, *, anew):
         """Adapt what training leaves open to patches ``(n, h, w)``; here nothing."""
 
+    def find_scale(self, patches):
+        """Scale of the lattice of patches against the fit, and the gain; unknown."""
+        return 1.0, 1.0
+
+    def lattice_angle(self, patches):
+        """Rotation of patches ``(n, h, w)``, radians, (n,); that of the whole window."""
+        return self.infer(patches)[0][:, 0]
+
     def objective(self, squared_error, divergence):
         """Negative evidence bound per pixel, up to a constant.
 

@@ -1,13 +1,14 @@
 """Direction of the polarization within a lattice that may itself be rotated.
 
-A displacement of the columns around the centre against the lattice is another degree of
-freedom than a rotation of the window. In a lattice of n-fold symmetry, rotated back, the
-angular orders that are multiples of n describe the lattice, and the orders next to them
-change linearly with the displacement: with direction theta, those of order 1, n + 1, ...
-as exp(-i theta), those of order n - 1, 2 n - 1, ... as exp(+i theta). One real weight for
-each radius and order therefore reads the displacement as one complex number. The
-weights, the covariance of the noise and the distribution of the displacements are
-learned together from the windows by expectation-maximisation, without labels.
+A displacement of the columns around the centre against the lattice is another degree
+of freedom than a rotation of the window. In a lattice of n-fold symmetry, rotated back,
+the angular orders that are multiples of n describe the lattice, and the orders next to
+them change linearly with the displacement: with direction theta, those of order 1,
+n + 1, ... as exp(-i theta), those of order n - 1, 2 n - 1, ... as exp(+i theta). One
+real weight for each radius and order therefore reads the displacement as one complex
+number. The weights, the covariance of the noise and the distribution of the
+displacements are learned together from the windows by expectation-maximisation, without
+labels.
 """
 
 import math
@@ -18,7 +19,7 @@ from torch import nn
 
 from ._polarization_fit import N_MODES, N_RADII, fit_polarization
 
-# Rotations tried within one period of the lattice; 0.7 degrees apart for four-fold ones.
+# Rotations tried within one period of the lattice; 0.7 degrees apart if it is 90 degrees.
 _N_LATTICE_ANGLES = 128
 # Resultant length of the lattice angles above which the windows are of one crystal.
 _LEAST_ALIGNED = 0.9
@@ -93,7 +94,7 @@ class PolarizationModel(nn.Module):
         for name, value in found.items():
             getattr(self, name).copy_(torch.as_tensor(value))
         angle = self.find_lattice(spectra.to(torch.complex64))
-        mean = torch.polar(torch.ones_like(angle), int(self.fold) * angle).mean()
+        mean = _unit(int(self.fold) * angle).mean()
         self.crystal_angle.copy_(mean.angle() / int(self.fold))
         self.is_crystal.copy_((mean.abs() > _LEAST_ALIGNED).to(angle))
 
@@ -117,11 +118,9 @@ class PolarizationModel(nn.Module):
         lattice_angle = self.find_lattice(spectra)
         displacement = self._displacement(spectra, lattice_angle)
         shares, resultants, points = self._components(displacement)
-        direction = torch.polar(
-            torch.ones_like(displacement.abs()), displacement.angle()
-        )
+        direction = _unit(displacement.angle())
         rings = (shares[:, :N_RADII] * resultants).sum(dim=1) * direction
-        unit = torch.polar(torch.ones_like(points.abs()), points.angle())
+        unit = _unit(points.angle())
         mean = rings + (shares[:, N_RADII:] * unit.flatten()).sum(dim=1)
         turns = self._quarter_shares(displacement, shares)
         quarter = turns.argmax(dim=1)
@@ -177,7 +176,7 @@ class PolarizationModel(nn.Module):
     def find_lattice(self, spectra):
         """Rotation of the lattice, in [0, period), from spectra, (n,)."""
         fold = int(self.fold)
-        template = torch.complex(*self.lattice[:, :, ::fold])
+        template = torch.complex(*self.lattice[:, :, ::fold]).to(spectra)
         overlap = torch.einsum("nrm,rm->nm", spectra[:, :, ::fold], template.conj())
         steps = torch.arange(_N_LATTICE_ANGLES, device=spectra.device)
         orders = torch.arange(overlap.shape[1], device=spectra.device)
@@ -196,6 +195,47 @@ class PolarizationModel(nn.Module):
         place = best[:, 0] + shift.clamp(-0.5, 0.5)
         return torch.remainder(place * (self.period / _N_LATTICE_ANGLES), self.period)
 
+    def find_scale(self, spectra):
+        """Find how much larger the lattice of patches is than that of the fit.
+
+        Returns
+        -------
+        scale : float
+            Ratio of the lattice parameters, between 0.5 and 2, in steps of 4 %.
+        gain : float
+            How many times better the lattice of the fit agrees at this scale.
+        """
+        fold, n_rings = int(self.fold), spectra.shape[1]
+        radii = torch.arange(n_rings).to(spectra.real) + 0.5
+        orders = slice(fold, None, fold)
+        template = torch.complex(*self.lattice[:, :, orders]).to(spectra)
+        template = template / radii[:, None]
+        part = spectra[:, :, orders]
+        steps = torch.arange(_N_LATTICE_ANGLES, device=spectra.device)
+        multiples = torch.arange(1, part.shape[2] + 1, device=spectra.device)
+        phase = 2 * math.pi / _N_LATTICE_ANGLES * multiples[:, None] * steps
+        turns = _unit(phase).to(spectra)
+        agreements = {}
+        for scale in (1.04**step for step in range(-17, 18)):
+            n_seen = min(n_rings, int(n_rings * scale))
+            place = (radii[:n_seen] / scale - 0.5).clamp(0, n_rings - 1)
+            below = place.long().clamp(max=max(n_rings - 2, 0))
+            share = (place - below)[:, None]
+            scaled = torch.lerp(
+                torch.view_as_real(template[below]),
+                torch.view_as_real(template[(below + 1).clamp(max=n_rings - 1)]),
+                share[..., None].expand(-1, part.shape[2], 2),
+            )
+            scaled = torch.view_as_complex(scaled) * radii[:n_seen, None].sqrt()
+            seen = part[:, :n_seen] * radii[:n_seen, None].sqrt()
+            overlap = torch.einsum("nrm,rm->nm", seen, scaled.conj())
+            best = (overlap @ turns).real.amax(dim=1)
+            power = (seen.abs() ** 2).sum(dim=(1, 2)) * (scaled.abs() ** 2).sum()
+            agreement = best / power.sqrt().clamp(min=1e-30)
+            agreements[scale] = float(agreement.median())
+        scale = max(agreements, key=agreements.get)
+        return scale, agreements[scale] / max(agreements[1.0], 1e-30)
+
     def _displacement(self, spectra, lattice_angle):
         """Read the displacements in the frame of the lattice, px, complex, (n,)."""
         fold = int(self.fold)
@@ -209,7 +249,7 @@ class PolarizationModel(nn.Module):
                 self.weights[:, remainder::fold].to(spectra),
             )
             phase = orders * lattice_angle[:, None]
-            sums = (sums * torch.polar(torch.ones_like(phase), phase)).sum(dim=1)
+            sums = (sums * _unit(phase)).sum(dim=1)
             total = total + (sums.conj() if remainder == 1 else sums)
         return total
 
@@ -225,7 +265,7 @@ class PolarizationModel(nn.Module):
         turns = self.period * torch.arange(fold, device=displacement.device)
         modes = torch.complex(self.modes[:, 0], self.modes[:, 1])
         turns = turns.to(displacement.real)
-        points = modes[:, None] * torch.polar(torch.ones_like(turns), turns)
+        points = modes[:, None] * _unit(turns)
         distance = (displacement[:, None, None] - points).abs() ** 2
         of_modes = (self.mode_shares / fold).log()[:, None] - distance / variance
         log_shares = torch.cat([of_rings, of_modes.flatten(1)], dim=1)
@@ -244,3 +284,8 @@ class PolarizationModel(nn.Module):
         of_rings = shares[:, 1:N_RADII].sum(dim=1, keepdim=True) * nearest
         of_modes = shares[:, N_RADII:].reshape(len(shares), -1, fold).sum(dim=1)
         return of_rings + of_modes + shares[:, :1] / fold
+
+
+def _unit(angle):
+    """Return complex numbers of length one."""
+    return torch.polar(torch.ones_like(angle), angle)

@@ -16,6 +16,7 @@ from ._inference import (
     infer_evidence,
     infer_lattice_angle,
     infer_posterior,
+    warn_of_magnification,
 )
 from ._latent_grid import make_latent_grid
 from ._patch_rows import count_pixels
@@ -92,13 +93,20 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         invariant encoder it is that of the latents alone. None leaves it free.
 
     max_epochs : int, default=20
-        Number of passes over the patches.
+        Largest number of passes over the patches; see `convergence_tol`.
 
     batch_size : int, default=64
         Patches a gradient step.
 
-    learning_rate : float, default=0.003
-        First learning rate of Adam; it falls to zero along a cosine.
+    learning_rate : float, default=0.005
+        First learning rate of Adam; it falls to zero along a cosine, once the loss has
+        settled or otherwise from the first epoch on.
+
+    convergence_tol : float or None, default=0.012
+        The loss, in nats per pixel, has settled when 50 gradient steps improve it by
+        less than this. The learning rate then falls over two epochs for every five
+        before, and the training ends. None runs `max_epochs`, and so do the
+        convolutional and the dense encoder, `early_stopping` and `kl_capacity`.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the fit before.
@@ -239,6 +247,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "convergence_tol": [Interval(Real, 0, None, closed="left"), None],
         "warm_start": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -268,7 +277,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         kl_capacity=None,
         max_epochs=20,
         batch_size=64,
-        learning_rate=3e-3,
+        learning_rate=5e-3,
+        convergence_tol=0.012,
         warm_start=False,
         early_stopping=False,
         validation_fraction=0.1,
@@ -295,6 +305,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.convergence_tol = convergence_tol
         self.warm_start = warm_start
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -567,7 +578,9 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 
     def _posterior(self, X):
         patches = check_fitted_patches(self, X)
-        columns = infer_posterior(self._load_model_for_inference(), patches)
+        model = self._load_model_for_inference()
+        warn_of_magnification(model, patches, stacklevel=4)
+        columns = infer_posterior(model, patches)
         if self._has_offsets:
             return columns
         return tuple(np.delete(part, [1, 2], axis=1) for part in columns)
