@@ -17,6 +17,7 @@ def make_net(
     device,
     random_state,
     anneal=True,
+    schedule=None,
     first_callbacks=(),
     last_callbacks=(),
 ):
@@ -39,6 +40,9 @@ def make_net(
         Shuffles the batches.
     anneal : bool, default=True
         Whether the learning rate falls.
+    schedule : skorch.callbacks.Callback, default=None
+        Sets the learning rate instead of the cosine over all epochs; has the
+        interface of `LRScheduler` towards checkpoints.
     first_callbacks, last_callbacks : list of tuple, default=()
         Names and callbacks that come before and after all others.
 
@@ -48,7 +52,9 @@ def make_net(
         The net, initialized.
     """
     callbacks = list(first_callbacks)
-    if anneal:
+    if schedule is not None:
+        callbacks.append(("learning_rate", schedule))
+    elif anneal:
         n_batches = -(-len(split.training) // options.batch_size)
         schedule = LRScheduler(
             policy=torch.optim.lr_scheduler.CosineAnnealingLR,

@@ -39,6 +39,7 @@ def fit(estimator, X):
         validation_fraction=(
             estimator.validation_fraction if estimator.early_stopping else None
         ),
+        convergence_tol=_convergence_tol(estimator),
     )
     random_state = check_random_state(estimator.random_state)
     if not (estimator.warm_start and hasattr(estimator, "weights_")):
@@ -67,6 +68,7 @@ def fit_one_pass(estimator, X):
         anneal=False,
         n_before=estimator.n_iter_ if is_fitted else 0,
         validation_fraction=None,
+        convergence_tol=None,
     )
     if not is_fitted:
         random_state = check_random_state(estimator.random_state)
@@ -155,6 +157,17 @@ def _set_fitted(estimator, architecture, trained):
     estimator._fitted_architecture = architecture
     estimator._random_state = trained.random_state
     return estimator
+
+
+def _convergence_tol(estimator):
+    """Return the tolerance where the losses tell when the training is done.
+
+    The networks that infer the angle may stay on a plateau and leave it again; with
+    early stopping, patches held out decide; a capacity rises until the last epoch.
+    """
+    if estimator.encoder != "invariant" or estimator.early_stopping:
+        return None
+    return None if estimator.kl_capacity is not None else estimator.convergence_tol
 
 
 def _training_options(estimator, **schedule):

@@ -98,12 +98,24 @@ class PatchModel(nn.Module):
         """Bring patches back to the units of the input."""
         return patches * self.pixel_scale + self.pixel_mean
 
-    def reconstruct(self, latents, angle, offset):
+    def reconstruct(self, latents, angle, offset, lattice_angle=None):
         """Posed patches ``(n, h * w)`` from latents and pose."""
+        return self.decoder.draw(latents, angle, offset)
+
+    def draw_canonical(self, latents, angle, offset):
+        """Patches ``(n, h * w)`` rotated against the canonical pose."""
         return self.decoder.draw(latents, angle, offset)
 
     def calibrate(self, patches, generator, *, anew):
         """Adapt what training leaves open to patches ``(n, h, w)``; here nothing."""
+
+    def find_scale(self, patches):
+        """Scale of the lattice of patches against the fit, and the gain; unknown."""
+        return 1.0, 1.0
+
+    def lattice_angle(self, patches):
+        """Rotation of patches ``(n, h, w)``, radians, (n,); that of the whole window."""
+        return self.infer(patches)[0][:, 0]
 
     def objective(self, squared_error, divergence):
         """Negative evidence bound per pixel, up to a constant.

@@ -1,6 +1,7 @@
 """Reading patches from rows or stacks, which may be larger than memory."""
 
 import math
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -13,6 +14,9 @@ from .._torch.fork import limit_threads_after_fork
 
 # A standard deviation of fewer rounding steps of float32 is noise of the rounding.
 _MIN_ROUNDING_STEPS = 30
+
+# Rows of fewer values are tables rather than windows.
+_FEWEST_WINDOW_PIXELS = 64
 
 
 def check_patches(estimator, X, *, min_samples=1):
@@ -128,7 +132,17 @@ def resolve_patch_shape(patches, patch_shape):
         return shape
     n_pixels = count_pixels(patches)
     if given is None:
-        return _most_nearly_square(n_pixels)
+        shape = _most_nearly_square(n_pixels)
+        if shape[0] != shape[1] and n_pixels >= _FEWEST_WINDOW_PIXELS:
+            warnings.warn(
+                f"X has rows of {n_pixels} values, which are no square windows; each is "
+                f"read as {shape[0]} x {shape[1]} pixels. Give patch_shape=(height, "
+                "width) if that is right. An image has to be cut into windows first, "
+                "see PatchExtractor.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return shape
     if math.prod(given) != n_pixels:
         raise ValueError(
             f"patch_shape={given} does not hold the {n_pixels} features of X. "

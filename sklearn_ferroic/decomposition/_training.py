@@ -18,6 +18,7 @@ from .._torch.training_state import AtEpochEnd
 from ._alignment import align
 from ._amortized_model import AmortizedModel
 from ._batches import Batches
+from ._convergence import AnnealWhenConverged
 from ._geometry import pose
 from ._model import PosedImageModel
 from ._patch_rows import check_float32, load_rows
@@ -36,7 +37,7 @@ class TrainingOptions(NamedTuple):
 
     `n_before` of the `n_planned` epochs have been run already. `callbacks` are
     skorch's, our own copies. Without a `validation_fraction` nothing is held out and
-    training does not stop early.
+    training does not stop early. Without a `convergence_tol` all epochs are run.
     """
 
     n_epochs: int
@@ -50,6 +51,7 @@ class TrainingOptions(NamedTuple):
     validation_fraction: float | None
     n_iter_no_change: int
     tol: float
+    convergence_tol: float | None
     mixed_precision: bool
     verbose: int
 
@@ -144,14 +146,16 @@ def start_model(model, patches, random_state, n_init):
     if isinstance(model, AmortizedModel):
         return
     sample = model.standardize(sample)
-    angle = align(
-        model.polar(sample),
-        model.polar.weights,
-        n_starts=n_init,
-        n_iterations=15,
-        radii=model.polar.radii if model.may_shift else None,
-        offset_scale=model.offset_scale,
-    )
+    angle = model.fit_polarization(sample)
+    if angle is None:
+        angle = align(
+            model.polar(sample),
+            model.polar.weights,
+            n_starts=n_init,
+            n_iterations=15,
+            radii=model.polar.radii if model.may_shift else None,
+            offset_scale=model.offset_scale,
+        )
     side = model.decoder.side
     turned_back = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
     model.start_at(turned_back.mean(dim=0).reshape(side, side))
@@ -255,7 +259,20 @@ def train(
         captured.update(is_finished=False, held_out_from=held_out_from)
         checkpoint.save(captured)
 
+    def stop(net):
+        if schedule.is_done(net):
+            raise KeyboardInterrupt
+
     last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
+    first = [("schedule", _Schedule(options.n_before, options.n_planned))]
+    schedule = None
+    if options.convergence_tol is not None:
+        n_batches = -(-len(split.training) // options.batch_size)
+        schedule = AnnealWhenConverged(
+            options.n_epochs, n_batches, options.convergence_tol
+        )
+        first = []
+        last.append(("stop", AtEpochEnd(stop)))
     net = make_net(
         model,
         _BatchBound(),
@@ -265,7 +282,8 @@ def train(
         device=device,
         random_state=random_state,
         anneal=options.anneal,
-        first_callbacks=[("schedule", _Schedule(options.n_before, options.n_planned))],
+        schedule=schedule,
+        first_callbacks=first,
         last_callbacks=last,
     )
     model.generator = torch.Generator(device)
@@ -278,7 +296,9 @@ def train(
             training_state.restore(net, state)
         elif checkpoint is not None:
             save(net)
-        run_epochs(net, patches, options.n_epochs - len(net.history))
+        n_left = options.n_epochs - len(net.history)
+        if schedule is None or not schedule.is_done(net):
+            run_epochs(net, patches, n_left)
         net.notify("on_train_end", X=patches, y=None)
     check_weights(model, options.learning_rate)
     model.offset_is_free = True

@@ -9,7 +9,6 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from .._lattice.local_lattice import lattice_vectors
-from .._lattice.neighbors import Nearest
 from ._calibration import filter_width, image_unit
 from ._columns import AMPLITUDE
 from ._filters import blob_response

@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._angles import mean_direction, wrap_angle
+from .._angles import mean_direction, warn_if_degrees, wrap_angle
 from .._pose_columns import find_pose_columns
 
 _FLOATS = [np.float64, np.float32]
@@ -163,6 +163,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         self.angle_mean_ = None
         if angle_index is not None:
             self.center_[angle_index], self.scale_[angle_index] = 0.0, 1.0
+            warn_if_degrees(X[:, angle_index], "The angle in X", stacklevel=2)
             mean = mean_direction(X[:, angle_index], self.n_fold)
             self.angle_mean_ = 0.0 if np.isnan(mean) else mean
         self.angle_index_ = angle_index
