@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ._arrays import refuse_mask, to_numpy
 from ._optional import import_optional
 from ._site_flags import flags_as_text
 
@@ -51,7 +52,8 @@ def as_pixel_sizes(pixel_size, n_images):
     if len(sizes) != n_images:
         raise ValueError(f"Got {len(sizes)} pixel sizes for {n_images} image(s).")
     for size in sizes:
-        is_length = isinstance(size, Real) and np.isfinite(size) and size > 0
+        is_length = isinstance(size, Real) and not isinstance(size, bool)
+        is_length = is_length and np.isfinite(size) and size > 0
         if size is not None and not is_length:
             raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
     return [None if size is None else float(size) for size in sizes]
@@ -70,7 +72,8 @@ def as_positions(positions):
     positions : ndarray of shape (n_sites, 2)
         The same, float64.
     """
-    positions = np.array(positions, dtype=np.float64)
+    refuse_mask(positions, "positions")
+    positions = np.array(to_numpy(positions, "positions"), dtype=np.float64)
     if positions.size == 0:
         positions = positions.reshape(0, 2)
     if positions.ndim != 2 or positions.shape[1] != 2:
@@ -109,7 +112,8 @@ def as_column(name, values, n_sites, trailing=(), dtype=np.intp, missing=0):
     shape = (n_sites, *trailing)
     if values is None:
         return np.full(shape, missing, dtype=dtype)
-    values = np.asarray(values)
+    refuse_mask(values, name)
+    values = to_numpy(values, name)
     if values.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
     if dtype in (np.intp, np.uint16):

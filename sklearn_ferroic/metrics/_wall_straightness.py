@@ -4,8 +4,9 @@ from numbers import Real
 
 import numpy as np
 from scipy.spatial import cKDTree
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 
+from .._intervals import Interval
 from ._label_graph import CONSTRAINTS, build_label_graph
 from ._neighbor_graph import edge_lengths
 
