@@ -9,6 +9,7 @@ import json
 import os
 import zipfile
 import zlib
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,7 +20,11 @@ _VERSION = 1
 _DAMAGED = (
     OSError,
     EOFError,
-    KeyError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
     TypeError,
     ValueError,
     zipfile.BadZipFile,
@@ -67,10 +72,18 @@ class Checkpoint:
             content = read_checkpoint(self.path)
         except FileNotFoundError:
             return None
-        self._check_origin(content["origin"])
-        return content["state"]
+        with reading_checkpoint(self.path):
+            changed = self._compare_origin(content["origin"])
+            state = content["state"]
+        if changed:
+            raise ValueError(
+                f"{os.fspath(self.path)} holds a fit with {'; '.join(changed)}. Go on "
+                "with what it was begun with, delete it, or choose another path."
+            )
+        return state
 
-    def _check_origin(self, found):
+    def _compare_origin(self, found):
+        """Return what the fit of a file was begun with and this one was not."""
         wanted = _unpack(_pack(self.origin, []), [])
         changed = [
             f"{name}={found['parameters'].get(name)!r}, not {value!r}"
@@ -81,11 +94,7 @@ class Checkpoint:
             changed.append("other data")
         if found["device"] != wanted["device"]:
             changed.append(f"device {found['device']}, not {wanted['device']}")
-        if changed:
-            raise ValueError(
-                f"{os.fspath(self.path)} holds a fit with {'; '.join(changed)}. Go on "
-                "with what it was begun with, delete it, or choose another path."
-            )
+        return changed
 
 
 def digest_arrays(parts):
@@ -116,7 +125,7 @@ def read_checkpoint(path):
     ValueError
         If the file is not a checkpoint, or damaged.
     """
-    try:
+    with reading_checkpoint(path):
         with (
             open(resolve_path(path), "rb") as file,
             np.load(file, allow_pickle=False) as archive,
@@ -126,12 +135,20 @@ def read_checkpoint(path):
         if found["version"] != _VERSION:
             raise ValueError(f"its version is {found['version']}, not {_VERSION}")
         return _unpack(found["content"], stored)
+
+
+@contextmanager
+def reading_checkpoint(path):
+    """Convert all errors of reading a bad checkpoint to a ValueError."""
+    try:
+        yield
     except FileNotFoundError:
         raise
     except _DAMAGED as error:
         raise ValueError(
-            f"{os.fspath(path)} is not a checkpoint that can be read: {error}. Delete "
-            "it to start again, or choose another path."
+            f"{os.fspath(path)} is not a checkpoint that can be read "
+            f"({type(error).__name__}: {error}). Delete it to start again, or choose "
+            "another path."
         ) from error
 
 

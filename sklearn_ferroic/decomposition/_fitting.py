@@ -4,14 +4,15 @@ import math
 from contextlib import nullcontext
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
 from .._torch.callbacks import copy_callbacks
-from .._torch.checkpoint import Checkpoint, read_checkpoint
+from .._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
 from .._torch.device import choose_device, warn_if_shared
 from .._torch.epochs import to_arrays
-from .._torch.training_state import get_random_state
+from .._torch.training_state import get_random_state, stored_losses
 from ._patch_rows import (
     check_features,
     check_patches,
@@ -80,21 +81,24 @@ def fit_one_pass(estimator, X):
 def load(cls, path):
     """Make a fitted estimator of a checkpoint."""
     content = read_checkpoint(path)
-    origin, state = content["origin"], content["state"]
-    architecture = origin["architecture"]
-    architecture["patch_shape"] = tuple(architecture["patch_shape"])
-    trained = Trained(
-        from_arrays(state["model"], "cpu", **architecture),
-        state["losses"],
-        state["validation_losses"],
-        get_random_state(state),
-    )
-    estimator = cls(**origin["parameters"])
-    estimator.n_features_in_ = math.prod(architecture["patch_shape"])
-    if origin["feature_names"] is not None:
-        names = np.asarray(origin["feature_names"], dtype=object)
-        estimator.feature_names_in_ = names
-    return _set_fitted(estimator, architecture, trained)
+    with reading_checkpoint(path):
+        origin, state = content["origin"], content["state"]
+        architecture = origin["architecture"]
+        architecture["patch_shape"] = tuple(architecture["patch_shape"])
+        model = from_arrays(state["model"], "cpu", **architecture)
+        if not all(torch.isfinite(value).all() for value in state["model"].values()):
+            raise ValueError("some weights are not finite")
+        trained = Trained(
+            model,
+            *stored_losses(state),
+            get_random_state(state),
+        )
+        estimator = cls(**origin["parameters"])
+        estimator.n_features_in_ = math.prod(architecture["patch_shape"])
+        if origin["feature_names"] is not None:
+            names = np.asarray(origin["feature_names"], dtype=object)
+            estimator.feature_names_in_ = names
+        return _set_fitted(estimator, architecture, trained)
 
 
 def load_model(estimator):

@@ -9,6 +9,7 @@ import torch
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
+from .._arrays import refuse_mask, to_numpy
 from .._torch.checkpoint import digest_arrays
 from .._torch.fork import limit_threads_after_fork
 
@@ -36,7 +37,8 @@ def check_patches(estimator, X, *, min_samples=1):
     patches : ndarray of shape (n, h * w) or (n, h, w)
         The patches; a view where X is an array.
     """
-    X = np.asarray(X) if isinstance(X, list) else X
+    refuse_mask(X, "X")
+    X = to_numpy(X, "X") if isinstance(X, list) or _is_foreign(X) else X
     patches = check_array(
         X,
         dtype="numeric",
@@ -51,6 +53,13 @@ def check_patches(estimator, X, *, min_samples=1):
             "of 1 is required."
         )
     return patches
+
+
+def _is_foreign(X):
+    """Return whether X is an array of a library that computes elsewhere."""
+    return (
+        hasattr(X, "__array__") and hasattr(X, "device") and not hasattr(X, "columns")
+    )
 
 
 def check_features(estimator, X, patches, *, reset):

@@ -6,9 +6,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._intervals import Interval
 from . import _fitting
 from ._inference import (
     draw_canonical_patches,
@@ -236,7 +237,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "translation": ["boolean"],
         "patch_shape": [tuple, list, None],
-        "offset_scale": [Interval(Real, 0, None, closed="neither")],
+        "offset_scale": [Interval(Real, 1e-6, 1e6, closed="both")],
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "encoder": [StrOptions({"invariant", "convolutional", "dense"})],

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from .._torch import training_state
+from .._torch.checkpoint import reading_checkpoint
 from .._torch.epochs import check_weights, draw_seed, run_epochs
 from .._torch.fork import limit_threads_after_fork
 from .._torch.net import make_net
@@ -189,11 +190,12 @@ def fit_anew(patches, architecture, options, *, device, random_state, checkpoint
         model = new_model(random_state, **architecture)
         start_model(model, patches, random_state, options.n_init)
     else:
-        model = from_arrays(state["model"], "cpu", **architecture)
-        random_state = training_state.get_random_state(state)
-        if state["is_finished"]:
-            losses, validation_losses = state["losses"], state["validation_losses"]
-            return Trained(model, losses, validation_losses, random_state)
+        with reading_checkpoint(checkpoint.path):
+            model = from_arrays(state["model"], "cpu", **architecture)
+            random_state = training_state.get_random_state(state)
+            if state["is_finished"]:
+                losses, validation_losses = training_state.stored_losses(state)
+                return Trained(model, losses, validation_losses, random_state)
     trained = train(
         model,
         patches,
@@ -293,7 +295,8 @@ def train(
     with mixed_precision(model, device.type) if is_mixed else nullcontext():
         net.notify("on_train_begin", X=patches, y=None)
         if state is not None:
-            training_state.restore(net, state)
+            with reading_checkpoint(checkpoint.path):
+                training_state.restore(net, state)
         elif checkpoint is not None:
             save(net)
         n_left = options.n_epochs - len(net.history)

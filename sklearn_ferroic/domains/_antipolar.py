@@ -6,8 +6,9 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 from scipy.optimize import minimize
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 
+from .._intervals import Interval
 from ._cell_graph import check_one_sublattice, check_vectors
 from ._lattice_steps import cell_vectors, lattice_neighbors
 

@@ -4,8 +4,9 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 
+from .._intervals import Interval
 from ._cell_graph import CellGraph, check_cells
 
 # Probabilities below this count as this, so that no label is forbidden by rounding.

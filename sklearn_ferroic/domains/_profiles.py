@@ -5,8 +5,9 @@ from numbers import Real
 
 import numpy as np
 from scipy.spatial import cKDTree
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions, validate_params
 
+from .._intervals import Interval
 from .._optional import import_optional
 from ..sites import AtomSites
 from ._lattice_steps import cell_vectors, lattice_indices

@@ -7,9 +7,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
+from .._intervals import Interval
 from .._optional import import_optional
 from ._cell_graph import check_one_sublattice, check_vectors
 from ._lattice_steps import cell_vectors, lattice_neighbors

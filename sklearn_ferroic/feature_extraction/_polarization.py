@@ -6,10 +6,11 @@ from numbers import Real
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._angles import wrap_angle
+from .._intervals import Interval
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import cage_displacement
 from ..sites import AtomSites

@@ -4,9 +4,10 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._intervals import Interval
 from ._batch import estimate_scales, locate_images, score_images
 from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin

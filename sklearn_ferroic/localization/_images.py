@@ -4,6 +4,7 @@ from numbers import Real
 
 import numpy as np
 
+from .._arrays import ForeignArrayError, to_numpy
 from ..datasets._carriers import unpack_foreign
 from ..sites import AtomSites
 from ._bad_lines import find_bad_lines
@@ -110,7 +111,9 @@ def _unpack(entry):
 
 def _as_real_array(data, name):
     try:
-        array = np.ma.asarray(data) if np.ma.isMA(data) else np.asarray(data)
+        array = np.ma.asarray(data) if np.ma.isMA(data) else to_numpy(data, name)
+    except ForeignArrayError:
+        raise
     except (ValueError, TypeError) as error:
         raise TypeError(f"{name} is not a regular array. {_EXPECTED}.") from error
     if array.dtype.kind == "c":
@@ -184,7 +187,8 @@ def _check_pixel_size(pixel_size, name):
         return None
     if isinstance(pixel_size, np.ndarray) and pixel_size.ndim == 0:
         pixel_size = pixel_size.item()
-    if not isinstance(pixel_size, Real) or not 0 < pixel_size < np.inf:
+    is_number = isinstance(pixel_size, Real) and not isinstance(pixel_size, bool)
+    if not is_number or not 0 < pixel_size < np.inf:
         raise ValueError(
             f"The pixel size of {name} must be a positive length in nm or None, got "
             f"{pixel_size!r}."

@@ -1,7 +1,5 @@
 """Information criteria over the number of components of a mixture."""
 
-from numbers import Integral
-
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import clone
@@ -10,12 +8,14 @@ from sklearn.utils import Bunch, column_or_1d
 from sklearn.utils._param_validation import HasMethods, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._intervals import N_JOBS
+
 
 @validate_params(
     {
         "estimator": [HasMethods(["fit", "set_params"])],
         "n_components": ["array-like"],
-        "n_jobs": [Integral, None],
+        "n_jobs": N_JOBS,
     },
     prefer_skip_nested_validation=True,
 )

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.preprocessing import RobustScaler
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import (
     _check_feature_names_in,
     check_is_fitted,
@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
 )
 
 from .._angles import mean_direction, warn_if_degrees, wrap_angle
+from .._intervals import Interval
 from .._pose_columns import find_pose_columns
 
 _FLOATS = [np.float64, np.float32]

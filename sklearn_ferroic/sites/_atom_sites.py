@@ -303,7 +303,7 @@ class AtomSites:
         Parameters
         ----------
         path : str or path-like
-            The file; it is overwritten.
+            The file; it is overwritten once all is written.
         features : array-like of shape (n_sites, n_features) or mapping, default=None
             Further columns, with their names in a DataFrame or mapping, otherwise
             ``feature0``, ``feature1``, ...
@@ -318,6 +318,17 @@ class AtomSites:
             If features, labels or parameters cannot be written.
         ImportError
             If pandas is not installed.
+
+        Notes
+        -----
+        Text that a spreadsheet would run as a formula, as it begins with ``=``, ``+``,
+        ``-`` or ``@``, gets an apostrophe before it, unless it is a number.
+
+        pandas takes labels such as ``"NA"`` and ``""`` for missing. To keep them::
+
+            names = pandas.read_csv(path, comment="#", nrows=0).columns
+            missing = {name: "" for name in names.drop(["flags", "label"])}
+            pandas.read_csv(path, comment="#", keep_default_na=False, na_values=missing)
         """
         write_csv(self, path, features=features, labels=labels, parameters=parameters)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .._angles import wrap_angle
+from .._arrays import refuse_mask, to_numpy
 from .._pose_columns import POSE_UNITS
 from ._flags import FLAG_ATTRIBUTES, flags_as_text
 
@@ -109,7 +110,8 @@ class SiteField:
         shape = (n_sites, *self.shape)
         if values is None:
             return np.full(shape, self.missing, dtype=self.dtype)
-        values = np.asarray(values)
+        refuse_mask(values, self.name)
+        values = to_numpy(values, self.name)
         if values.shape != shape:
             raise ValueError(
                 f"{self.name} must have shape {shape}, got {values.shape}."

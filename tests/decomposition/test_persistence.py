@@ -202,7 +202,7 @@ def test_a_damaged_file_is_named(damage, X, tmp_path):
     path = tmp_path / "vae.npz"
     make_vae(path).fit(X)
     path.write_bytes(damage(path.read_bytes()))
-    message = r"vae\.npz is not a checkpoint that can be read: .+ Delete it"
+    message = r"vae\.npz is not a checkpoint that can be read \(.+\)\. Delete it"
     with pytest.raises(ValueError, match=message):
         make_vae(path).fit(X)
     with pytest.raises(ValueError, match=message):

@@ -100,7 +100,7 @@ def read_weights(path):
         with safe_open(path, framework="numpy") as file:
             head = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, MemoryError) as error:
         raise ValueError(
             f"{path!r} is damaged or no safetensors file ({error}). Copy or train the "
             "weights anew."
@@ -123,9 +123,15 @@ def read_weights(path):
             tuple(float(number) for number in json.loads(head["confidence"])),
             json.loads(head["record"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+        _check_arrays(path, weights)
+    except KeyError as error:
         raise ValueError(f"{path!r} is damaged: its header lacks {error}.") from error
-    _check_arrays(path, weights)
+    except (AttributeError, OverflowError, RuntimeError, TypeError) as error:
+        raise ValueError(f"{path!r} is damaged: {error}.") from error
+    except ValueError as error:
+        if path in str(error):
+            raise
+        raise ValueError(f"{path!r} is damaged: {error}.") from error
     return weights
 
 
@@ -158,6 +164,8 @@ def read_shipped():
 
 
 def _check_arrays(path, weights):
+    if weights.n_filters < 1:
+        raise ValueError(f"{path!r} is damaged: n_filters={weights.n_filters}.")
     expected = state_shapes(weights.n_filters)
     found = {name: value.shape for name, value in weights.arrays.items()}
     if found != expected:
