@@ -19,6 +19,8 @@ DEMO_ARGS ?=
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt
 PEERS := $(VENV)/peers
+OLDEST := $(VENV)/oldest
+NEWEST := $(VENV)/newest
 PEERS_PIP := $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # One thread a worker: more of them get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
@@ -27,7 +29,7 @@ PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
 SPHINX := DOCS_JOBS=$(JOBS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -W --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-fast test test-slow coverage bench-localization bench-images bench-rvae bench-pose bench-search bench-scale train-unet bench-unet lint format clean
+.PHONY: help demo docs docs-fast test test-oldest test-newest test-robustness test-slow coverage bench-localization bench-images bench-rvae bench-pose bench-search bench-scale train-unet bench-unet lint format clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -43,6 +45,15 @@ docs-fast: $(VENV)/.installed-docs ## the same without running the examples
 
 test: $(VENV)/.installed-test ## run the tests and all docstring examples
 	$(PYTEST) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+test-oldest: $(OLDEST)/.installed ## run the tests with the oldest versions that are allowed
+	$(subst $(PYTHON),$(OLDEST)/bin/python,$(PYTEST)) -n $(JOBS) --dist worksteal -W default $(PYTEST_ARGS)
+
+test-newest: $(NEWEST)/.installed ## run the tests with the newest releases
+	$(subst $(PYTHON),$(NEWEST)/bin/python,$(PYTEST)) -n $(JOBS) --dist worksteal -W default $(PYTEST_ARGS)
+
+test-robustness: $(VENV)/.installed-test ## kill, fill, flip and mutate: tests/robustness/, minutes
+	$(PYTEST) -m "slow or not slow" tests/robustness $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-test ## run the tests that are marked slow
 	$(PYTEST) -m slow $(PYTEST_ARGS)
@@ -108,6 +119,17 @@ $(VENV)/.installed-docs: pyproject.toml $(VENV)/.installed-torch
 
 $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-torch
 	$(PIP) --quiet -e '.[bench]'
+	@touch $@
+
+# Old releases warn of things that newer ones have mended, new ones of what will change.
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt | $(PYTHON)
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[test]'
+	@touch $@
+
+$(NEWEST)/.installed: pyproject.toml | $(PYTHON)
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[test]'
 	@touch $@
 
 # The peers of RotationalVAE ask for versions of their own, here taken as they come.

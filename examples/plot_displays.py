@@ -22,18 +22,22 @@ from sklearn_ferroic import (
     AngleAwareScaler,
     AngleRegistration,
     AtomLocator,
+    LatticeStrain,
     PatchExtractor,
     RotationalVAE,
 )
 from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.domains import find_walls, profile_across
 from sklearn_ferroic.inspection import (
     AngleHistogramDisplay,
+    CellMapDisplay,
     ClusterMeansDisplay,
     DomainMapDisplay,
     LatentDistributionDisplay,
     LatentManifoldDisplay,
     LoadingMapDisplay,
     PolarizationMapDisplay,
+    ProfileDisplay,
     SearchResultsDisplay,
     SitesDisplay,
 )
@@ -90,6 +94,38 @@ DomainMapDisplay.from_sites(
     ax=left,
 )
 DomainMapDisplay.from_sites(sites, angle, polar=polar, labels=labels, ax=right)
+
+# %%
+# CellMapDisplay
+# --------------
+# One value of every cell, with sequential colours or with diverging ones about a centre.
+# Domain walls, found from labels and displacements, are drawn by charge and type.
+
+walls = find_walls(sites, labels)
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+CellMapDisplay.from_sites(
+    sites,
+    1000 * data.pixel_size * np.hypot(*sites.polarization.T),
+    values_name="displacement (pm)",
+    vmin=0,
+    walls=walls,
+    ax=left,
+)
+strain = LatticeStrain().fit_transform(sites)
+CellMapDisplay.from_sites(
+    sites, 100 * strain[:, 0], values_name="strain (%)", center=0, ax=right
+)
+
+# %%
+# ProfileDisplay
+# --------------
+# Means with bands of one standard error, here across the longest wall.
+
+components = dict(zip(("row", "col"), sites.polarization.T, strict=True))
+line = walls.attrs["polylines"][walls.index[0]]
+ProfileDisplay.from_profile(
+    profile_across(sites, components, line), values_name="displacement (px)"
+)
 
 # %%
 # AngleHistogramDisplay

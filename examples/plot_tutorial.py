@@ -193,8 +193,8 @@ with plt.rc_context({"font.size": 7, "axes.titlesize": 7, "axes.linewidth": 0.5}
 # %%
 # Keep the numbers, too
 # ---------------------
-# The table opens in any program; its head begins with #, for pandas
-# ``read_csv(path, comment="#")``. The HDF5 file gives everything back as it was.
+# The table opens in any program, with pandas by ``read_csv(path, comment="#")``; units
+# and parameters are in the JSON file. The HDF5 file keeps everything.
 
 names = reader.get_feature_names_out()
 features = dict(zip(names, pose.T, strict=True)) | {"angle_std": widths[:, 0]}

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submodules=[
         "datasets",
         "decomposition",
+        "domains",
         "feature_extraction",
         "inspection",
         "localization",
@@ -32,7 +33,11 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "MultiReferenceAlignment",
             "RotationalVAE",
         ],
-        "feature_extraction": ["PatchExtractor", "PolarizationVector"],
+        "feature_extraction": [
+            "LatticeStrain",
+            "PatchExtractor",
+            "PolarizationVector",
+        ],
         "localization": ["AtomLocator", "UNetAtomLocator"],
         "preprocessing": ["AngleAwareScaler", "AngleRegistration"],
         "sites": ["AtomSites", "SiteFlag", "SiteQuality"],

@@ -1,6 +1,31 @@
 """Arithmetic of angles that all stages share."""
 
+import warnings
+
 import numpy as np
+
+
+def warn_if_degrees(angles, name, stacklevel):
+    """Warn where most angles lie beyond a full turn of radians, within one of degrees.
+
+    Parameters
+    ----------
+    angles : ndarray of float
+        What is taken for radians; NaN is skipped.
+    name : str
+        What the angles are, for the message.
+    stacklevel : int
+        As in `warnings.warn`, from the caller on.
+    """
+    size = np.abs(angles[np.isfinite(angles)])
+    if len(size) and np.mean(size > 2 * np.pi) > 0.5 and size.max() <= 360:
+        warnings.warn(
+            f"{name} reaches {size.max():.4g} and is taken as radians, although most "
+            "values lie beyond a full turn. If it is in degrees, convert it with "
+            "numpy.radians.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def wrap_angle(angle, n_fold=1):

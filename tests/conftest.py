@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic import AtomSites
+from sklearn_ferroic._lattice.local_lattice import lattice_vectors
 from sklearn_ferroic.datasets import make_ferroic_image
 
 
@@ -40,5 +41,6 @@ def ferroic_sites(ferroic_image):
         sublattice=ferroic_image.sublattice,
         polarization=polarization,
         lattice_position=np.rint(positions),
+        lattice_vectors=lattice_vectors(positions, ferroic_image.sublattice),
         pixel_size=ferroic_image.pixel_size,
     )[depth >= 0]

@@ -25,6 +25,7 @@ from sklearn_ferroic import (
     AngleRegistration,
     AngularMoments,
     AtomLocator,
+    LatticeStrain,
     MultiReferenceAlignment,
     PatchExtractor,
     PolarizationVector,
@@ -118,6 +119,14 @@ TABLE = [
         {"window_size": 9, "center": "lattice", "normalize": "patch"},
     ),
     (PolarizationVector, "sites", {}),
+    (
+        PolarizationVector,
+        "sites",
+        {"reference": "plane", "unit": "uC/cm2", "material": "BiFeO3"},
+    ),
+    (PolarizationVector, "sites", {"reference": "layer", "output": "polar"}),
+    (LatticeStrain, "sites", {}),
+    (LatticeStrain, "sites", {"axes": "lattice"}),
 ]
 INSTANCES = [(kind, cls(**arguments)) for cls, kind, arguments in TABLE]
 TABULAR = [estimator for kind, estimator in INSTANCES if kind == "table"]

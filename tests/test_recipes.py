@@ -166,7 +166,7 @@ def test_a_scorer_is_one_function_and_one_row(sites, monkeypatch):
 # A file format of images
 
 
-def read_pgm(path, dataset, signal):
+def read_pgm(path, dataset, signal, max_bytes):
     """Read a plain PGM file with its pixel size in a comment, as ``# 0.02 nm``."""
     with reading(path, "PGM"):
         text = path.read_text(encoding="ascii")

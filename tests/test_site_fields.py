@@ -12,6 +12,7 @@ import pytest
 
 from sklearn_ferroic import AtomSites
 from sklearn_ferroic.sites._fields import DerivedColumn, SiteField
+from sklearn_ferroic.sites._shared_images import digest
 
 TILT = SiteField(
     "tilt",
@@ -80,8 +81,8 @@ def test_new_field_is_in_the_table_with_its_unit(sites, tilt, tmp_path):
     sites.to_csv(tmp_path / "sites.csv")
     again = pd.read_csv(tmp_path / "sites.csv", comment="#")
     np.testing.assert_allclose(again["tilt_row_deg"], np.rad2deg(tilt[:, 0]))
-    lines = (tmp_path / "sites.csv").read_text(encoding="utf-8").split("\n")
-    units = json.loads(next(x for x in lines if "units:" in x).partition(":")[2])
+    about = json.loads((tmp_path / "sites.csv.json").read_text(encoding="utf-8"))
+    units = about["units"]
     assert units["tilt_row"] == "rad"
     assert units["tilt_row_deg"] == "deg"
 
@@ -131,7 +132,7 @@ def test_files_of_format_1_can_be_read(tmp_path):
         file.attrs["parameters"] = "{}"
         item = file.create_dataset("images/0", data=np.eye(5, dtype=np.float32))
         item.attrs["shape"] = (5, 5)
-        item.attrs["sha256"] = ""
+        item.attrs["sha256"] = digest(np.eye(5, dtype=np.float32))
         item.attrs["pixel_size_nm"] = 0.02
         file["sites/frame"] = np.zeros(2, dtype=np.intp)
         file["sites/positions"] = np.array([[1.0, 1.0], [3.0, 3.0]])

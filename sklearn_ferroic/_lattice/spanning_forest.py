@@ -49,7 +49,7 @@ def spanning_forest(n, pairs, cost=None):
     """
     weight = np.ones(len(pairs)) if cost is None else cost
     start = np.searchsorted(pairs[:, 0], np.arange(n + 1))
-    graph = csr_array((weight, pairs[:, 1].copy(), start), shape=(n, n))
+    graph = _as_graph(weight, pairs[:, 1], start)
     n_parts, part = connected_components(graph, directed=False)
     if cost is not None:
         graph = minimum_spanning_tree(graph)
@@ -59,7 +59,7 @@ def spanning_forest(n, pairs, cost=None):
     root = by_part[np.cumsum(size) - size + size // 2]
     near = np.concatenate([graph.indices, root])
     start = np.append(graph.indptr, len(near))
-    graph = csr_array((np.ones(len(near)), near, start), shape=(n + 1, n + 1))
+    graph = _as_graph(np.ones(len(near)), near, start)
     _, parent = breadth_first_order(graph, n, directed=False)
     parent = parent[:n].astype(np.intp)
     parent[root] = root
@@ -67,6 +67,15 @@ def spanning_forest(n, pairs, cost=None):
     edge = np.searchsorted(pairs[:, 0].astype(np.intp) * n + pairs[:, 1], key)
     edge[root] = -1
     return Forest(parent, edge, part)
+
+
+def _as_graph(weight, indices, start):
+    """Return a graph whose indices have the one type that all SciPy releases take."""
+    # SciPy 1.12 to 1.17.0 refuse 64-bit indices in minimum_spanning_tree.
+    indices = indices.astype(np.int32)
+    start = start.astype(np.int32)
+    n = len(start) - 1
+    return csr_array((weight, indices, start), shape=(n, n))
 
 
 def accumulate(parent, steps, combine):

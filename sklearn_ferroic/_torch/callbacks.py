@@ -1,27 +1,41 @@
 """Callbacks of skorch, and copies of those that users supply."""
 
 import copy
-import math
 import sys
 
+import torch
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.utils import noop
 
 
-class CheckLoss(Callback):
-    """Stop at the first loss that is not finite."""
+class FiniteLoss(torch.nn.Module):
+    """Compute a loss and stop before its gradient is taken if it is not finite.
 
-    def on_batch_end(self, net, training, **kwargs):
-        """Check the loss of the last batch."""
-        name = "train_loss" if training else "valid_loss"
-        if not math.isfinite(net.history[-1, "batches", -1, name]):
-            raise divergence(net.lr)
+    Parameters
+    ----------
+    criterion : torch.nn.Module
+        The loss.
+    learning_rate : float
+        Named in the error.
+    """
+
+    def __init__(self, criterion, learning_rate):
+        super().__init__()
+        self.criterion = criterion
+        self.learning_rate = learning_rate
+
+    def forward(self, *args):
+        """Return the loss."""
+        loss = self.criterion(*args)
+        if not torch.isfinite(loss).all():
+            raise divergence(self.learning_rate)
+        return loss
 
 
-def divergence(learning_rate):
-    """Make the error of a training that has left the finite numbers."""
+def divergence(learning_rate, subject="The loss is"):
+    """Return the error of a training whose numbers have overflowed."""
     return ValueError(
-        f"The loss is no longer finite with learning_rate={learning_rate}. Lower it, "
+        f"{subject} no longer finite with learning_rate={learning_rate}. Lower it, "
         "or look for extreme values in X."
     )
 

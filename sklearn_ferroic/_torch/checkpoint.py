@@ -9,16 +9,22 @@ import json
 import os
 import zipfile
 import zlib
-from pathlib import Path
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+from .._files.writing import locked, resolve_path, write_whole
 
 _VERSION = 1
 _DAMAGED = (
     OSError,
     EOFError,
-    KeyError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
     TypeError,
     ValueError,
     zipfile.BadZipFile,
@@ -50,6 +56,10 @@ class Checkpoint:
         """Write the state of the training."""
         write_checkpoint(self.path, {"origin": self.origin, "state": state})
 
+    def locked(self):
+        """Keep other fits from the file while a context lasts."""
+        return locked(self.path, "fit, which writes its checkpoint there")
+
     def load(self):
         """Read the state of the training; None if there is no file.
 
@@ -62,10 +72,18 @@ class Checkpoint:
             content = read_checkpoint(self.path)
         except FileNotFoundError:
             return None
-        self._check_origin(content["origin"])
-        return content["state"]
+        with reading_checkpoint(self.path):
+            changed = self._compare_origin(content["origin"])
+            state = content["state"]
+        if changed:
+            raise ValueError(
+                f"{os.fspath(self.path)} holds a fit with {'; '.join(changed)}. Go on "
+                "with what it was begun with, delete it, or choose another path."
+            )
+        return state
 
-    def _check_origin(self, found):
+    def _compare_origin(self, found):
+        """Return what the fit of a file was begun with and this one was not."""
         wanted = _unpack(_pack(self.origin, []), [])
         changed = [
             f"{name}={found['parameters'].get(name)!r}, not {value!r}"
@@ -76,11 +94,7 @@ class Checkpoint:
             changed.append("other data")
         if found["device"] != wanted["device"]:
             changed.append(f"device {found['device']}, not {wanted['device']}")
-        if changed:
-            raise ValueError(
-                f"{os.fspath(self.path)} holds a fit with {'; '.join(changed)}. Go on "
-                "with what it was begun with, delete it, or choose another path."
-            )
+        return changed
 
 
 def digest_arrays(parts):
@@ -96,19 +110,9 @@ def write_checkpoint(path, content):
 
     The file is complete at any time: a new one replaces the old one atomically.
     """
-    path = Path(path)
     arrays = []
     text = json.dumps({"version": _VERSION, "content": _pack(content, arrays)})
-    partial = path.with_name(path.name + ".part")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, *arrays, text=np.array(text))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_whole(path, lambda file: np.savez(file, *arrays, text=np.array(text)))
 
 
 def read_checkpoint(path):
@@ -121,19 +125,30 @@ def read_checkpoint(path):
     ValueError
         If the file is not a checkpoint, or damaged.
     """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+    with reading_checkpoint(path):
+        with (
+            open(resolve_path(path), "rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             stored = {name: archive[name] for name in archive.files}
         found = json.loads(stored.pop("text").item())
         if found["version"] != _VERSION:
             raise ValueError(f"its version is {found['version']}, not {_VERSION}")
         return _unpack(found["content"], stored)
+
+
+@contextmanager
+def reading_checkpoint(path):
+    """Convert all errors of reading a bad checkpoint to a ValueError."""
+    try:
+        yield
     except FileNotFoundError:
         raise
     except _DAMAGED as error:
         raise ValueError(
-            f"{os.fspath(path)} is not a checkpoint that can be read: {error}. Delete "
-            "it to start again, or choose another path."
+            f"{os.fspath(path)} is not a checkpoint that can be read "
+            f"({type(error).__name__}: {error}). Delete it to start again, or choose "
+            "another path."
         ) from error
 
 

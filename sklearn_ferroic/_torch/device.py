@@ -6,9 +6,12 @@ import warnings
 
 import torch
 
+from .fork import limit_threads_after_fork
+
 
 def choose_device(device):
     """Return the device; ``"auto"`` selects the best one available."""
+    limit_threads_after_fork()
     if device != "auto":
         try:
             return torch.empty(0, device=device).device

@@ -17,6 +17,12 @@ def to_arrays(model):
     return {name: value.numpy(force=True) for name, value in model.state_dict().items()}
 
 
+def check_weights(model, learning_rate):
+    """Raise ValueError if a weight of a model is not finite."""
+    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+        raise divergence(learning_rate, "Some weights are")
+
+
 def run_epochs(net, X, n_epochs, y=None):
     """Run epochs of a skorch net after its `on_train_begin` callbacks.
 

@@ -4,7 +4,7 @@ import skorch
 import torch
 from skorch.callbacks import LRScheduler
 
-from .callbacks import CheckLoss, Progress, early_stopping
+from .callbacks import FiniteLoss, Progress, early_stopping
 
 
 def make_net(
@@ -17,6 +17,7 @@ def make_net(
     device,
     random_state,
     anneal=True,
+    schedule=None,
     first_callbacks=(),
     last_callbacks=(),
 ):
@@ -39,6 +40,9 @@ def make_net(
         Shuffles the batches.
     anneal : bool, default=True
         Whether the learning rate falls.
+    schedule : skorch.callbacks.Callback, default=None
+        Sets the learning rate instead of the cosine over all epochs; has the
+        interface of `LRScheduler` towards checkpoints.
     first_callbacks, last_callbacks : list of tuple, default=()
         Names and callbacks that come before and after all others.
 
@@ -47,8 +51,10 @@ def make_net(
     net : skorch.NeuralNet
         The net, initialized.
     """
-    callbacks = [("check_loss", CheckLoss()), *first_callbacks]
-    if anneal:
+    callbacks = list(first_callbacks)
+    if schedule is not None:
+        callbacks.append(("learning_rate", schedule))
+    elif anneal:
         n_batches = -(-len(split.training) // options.batch_size)
         schedule = LRScheduler(
             policy=torch.optim.lr_scheduler.CosineAnnealingLR,
@@ -66,7 +72,7 @@ def make_net(
         callbacks.append(("early_stopping", stopping))
     return skorch.NeuralNet(
         module,
-        criterion,
+        FiniteLoss(criterion, options.learning_rate),
         optimizer=torch.optim.Adam,
         optimizer__fused=device.type in ("cpu", "cuda"),
         lr=options.learning_rate,

@@ -91,6 +91,14 @@ def get_random_state(state):
     return random_state
 
 
+def stored_losses(state):
+    """Return the losses of a captured state; None for those of no validation."""
+    losses, validation = state["losses"], state["validation_losses"]
+    if validation is not None:
+        validation = [float(loss) for loss in validation]
+    return [float(loss) for loss in losses], validation
+
+
 def loss_curve(net, name):
     """Return the losses of all epochs as floats; None if there are none."""
     if not net.history or name not in net.history[-1]:

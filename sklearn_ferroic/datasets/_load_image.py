@@ -5,11 +5,20 @@ from os import PathLike
 from pathlib import Path
 
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 
+from .._intervals import Interval
+from ._child import load_in_child
 from ._files.calibration import are_equal, pixel_sides, square_pixel
 from ._files.microscope import read_microscope, suffixes
-from ._files.readers import is_hyperspy, read_hdf5, read_numpy, read_picture, read_tiff
+from ._files.readers import (
+    check_hdf5,
+    is_hyperspy,
+    read_hdf5,
+    read_numpy,
+    read_picture,
+    read_tiff,
+)
 from ._files.resample import to_square_pixels
 from ._files.signals import to_grey
 
@@ -38,10 +47,21 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
         "signal": [str, Interval(Integral, 0, None, closed="left"), None],
         "pixel_size": [Interval(Real, 0, None, closed="neither"), None],
         "resample": ["boolean"],
+        "max_bytes": [Interval(Integral, 1, None, closed="left")],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
     },
     prefer_skip_nested_validation=True,
 )
-def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=False):
+def load_image(
+    path,
+    *,
+    dataset=None,
+    signal=None,
+    pixel_size=None,
+    resample=False,
+    max_bytes=2**33,
+    time_limit=None,
+):
     """Load an image or a stack of images with its pixel size.
 
     The file's suffix determines the format. TIFF, PNG, JPEG, BMP, .npy and
@@ -72,6 +92,17 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
         Whether an image whose pixels are not square is resampled to square ones
         of the shorter side, by a cubic spline; it is rejected otherwise.
 
+    max_bytes : int, default=8 GiB
+        Most bytes that an array of the file may have. The size that the file declares
+        is compared before anything is decompressed: a small file may unpack to more
+        than the memory holds.
+
+    time_limit : float, default=None
+        Seconds after which reading is given up. The file is then read in a process of
+        its own, which a damaged file may hang or crash without harm; that takes a
+        second or two more. By default it is read in this process, however long that
+        takes.
+
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
@@ -96,8 +127,10 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
     ValueError
         If the file is damaged or of an unknown format, holds no image or
         several with none chosen, has colours, complex numbers or nothing but
-        NaN, or if its pixels are not square and neither `pixel_size` nor
-        `resample` is given.
+        NaN, refers to other files, declares more than `max_bytes`, or if its pixels
+        are not square and neither `pixel_size` nor `resample` is given.
+    TimeoutError
+        If reading takes longer than `time_limit`.
     ImportError
         If reading the format needs a package that is not installed.
 
@@ -117,7 +150,10 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
     is used if pixels are below 1 µm; coarser ones are meant for printers.
     A number without a unit is reported in the description, not used.
 
-    Nothing is ever unpickled, and .zspy files that need it are rejected.
+    Nothing is ever unpickled, and .zspy files that need it are rejected. HDF5 files
+    with external links, external storage or virtual datasets, which would read other
+    files of the user, are rejected; the parts of an OME-TIFF in other files are
+    ignored. Set `time_limit` for files of unknown origin.
     RosettaSciIO's netCDF reader is not used because it evaluates text of the file
     as Python.
 
@@ -141,6 +177,15 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
     """
     path = Path(path).expanduser()
     _check_path(path)
+    if time_limit is not None:
+        options = {
+            "dataset": dataset,
+            "signal": signal,
+            "pixel_size": pixel_size,
+            "resample": resample,
+            "max_bytes": max_bytes,
+        }
+        return _LoadedImage(**load_in_child(path, options, time_limit))
     if resample and pixel_size is not None:
         raise ValueError(
             "resample=True needs the sides of the file's own pixels, and pixel_size= "
@@ -148,7 +193,9 @@ def load_image(path, *, dataset=None, signal=None, pixel_size=None, resample=Fal
         )
     read = _reader_of(path, dataset)
     _check_choice(path, read, dataset, signal)
-    content = read(path, dataset, signal)
+    if _is_hdf5(path):
+        check_hdf5(path, max_bytes)
+    content = read(path, dataset, signal, max_bytes)
     image = to_grey(content.image, path)
     remark = "pixel size as given"
     if pixel_size is None:

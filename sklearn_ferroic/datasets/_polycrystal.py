@@ -5,8 +5,9 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 
+from .._intervals import Interval
 from ._generator.columns import displace, lay_out
 from ._generator.image import take_image
 from ._generator.lattice import ideal_lattice

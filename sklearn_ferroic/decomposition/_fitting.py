@@ -1,16 +1,18 @@
 """From the estimator's parameters to its fitted attributes."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
 from .._torch.callbacks import copy_callbacks
-from .._torch.checkpoint import Checkpoint, read_checkpoint
+from .._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
 from .._torch.device import choose_device, warn_if_shared
 from .._torch.epochs import to_arrays
-from .._torch.training_state import get_random_state
+from .._torch.training_state import get_random_state, stored_losses
 from ._patch_rows import (
     check_features,
     check_patches,
@@ -38,6 +40,7 @@ def fit(estimator, X):
         validation_fraction=(
             estimator.validation_fraction if estimator.early_stopping else None
         ),
+        convergence_tol=_convergence_tol(estimator),
     )
     random_state = check_random_state(estimator.random_state)
     if not (estimator.warm_start and hasattr(estimator, "weights_")):
@@ -66,6 +69,7 @@ def fit_one_pass(estimator, X):
         anneal=False,
         n_before=estimator.n_iter_ if is_fitted else 0,
         validation_fraction=None,
+        convergence_tol=None,
     )
     if not is_fitted:
         random_state = check_random_state(estimator.random_state)
@@ -77,21 +81,24 @@ def fit_one_pass(estimator, X):
 def load(cls, path):
     """Make a fitted estimator of a checkpoint."""
     content = read_checkpoint(path)
-    origin, state = content["origin"], content["state"]
-    architecture = origin["architecture"]
-    architecture["patch_shape"] = tuple(architecture["patch_shape"])
-    trained = Trained(
-        from_arrays(state["model"], "cpu", **architecture),
-        state["losses"],
-        state["validation_losses"],
-        get_random_state(state),
-    )
-    estimator = cls(**origin["parameters"])
-    estimator.n_features_in_ = math.prod(architecture["patch_shape"])
-    if origin["feature_names"] is not None:
-        names = np.asarray(origin["feature_names"], dtype=object)
-        estimator.feature_names_in_ = names
-    return _set_fitted(estimator, architecture, trained)
+    with reading_checkpoint(path):
+        origin, state = content["origin"], content["state"]
+        architecture = origin["architecture"]
+        architecture["patch_shape"] = tuple(architecture["patch_shape"])
+        model = from_arrays(state["model"], "cpu", **architecture)
+        if not all(torch.isfinite(value).all() for value in state["model"].values()):
+            raise ValueError("some weights are not finite")
+        trained = Trained(
+            model,
+            *stored_losses(state),
+            get_random_state(state),
+        )
+        estimator = cls(**origin["parameters"])
+        estimator.n_features_in_ = math.prod(architecture["patch_shape"])
+        if origin["feature_names"] is not None:
+            names = np.asarray(origin["feature_names"], dtype=object)
+            estimator.feature_names_in_ = names
+        return _set_fitted(estimator, architecture, trained)
 
 
 def load_model(estimator):
@@ -110,14 +117,15 @@ def _begin(estimator, X, options, random_state):
         origin = _origin(estimator, X, patches, architecture, device)
         checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
-    trained = fit_anew(
-        patches,
-        architecture,
-        options,
-        device=device,
-        random_state=random_state,
-        checkpoint=checkpoint,
-    )
+    with nullcontext() if checkpoint is None else checkpoint.locked():
+        trained = fit_anew(
+            patches,
+            architecture,
+            options,
+            device=device,
+            random_state=random_state,
+            checkpoint=checkpoint,
+        )
     # nothing is set before all has gone well
     check_features(estimator, X, patches, reset=True)
     return _set_fitted(estimator, architecture, trained)
@@ -153,6 +161,17 @@ def _set_fitted(estimator, architecture, trained):
     estimator._fitted_architecture = architecture
     estimator._random_state = trained.random_state
     return estimator
+
+
+def _convergence_tol(estimator):
+    """Return the tolerance where the losses tell when the training is done.
+
+    The networks that infer the angle may stay on a plateau and leave it again; with
+    early stopping, patches held out decide; a capacity rises until the last epoch.
+    """
+    if estimator.encoder != "invariant" or estimator.early_stopping:
+        return None
+    return None if estimator.kl_capacity is not None else estimator.convergence_tol
 
 
 def _training_options(estimator, **schedule):

@@ -44,6 +44,8 @@ def sample(images, points, center=None):
     values : tensor of shape (n, m)
         The interpolated values.
     """
+    if center is not None:
+        _check_finite(center)
     half = points.new_tensor(_half_sides(images.shape[1:])[::-1])
     grid = points.flip(-1) / half
     if center is not None:
@@ -81,6 +83,7 @@ def pose(canonical, angle, offset, patch_shape):
     patches : tensor of shape (n, h * w)
         The posed patches.
     """
+    _check_finite(angle, offset)
     # one affine map a patch, from its (row, col) to (x, y) in [-1, 1]
     cos, sin = angle.cos(), angle.sin()
     row, col = offset.unbind(dim=1)
@@ -96,6 +99,16 @@ def pose(canonical, angle, offset, patch_shape):
         canonical[:, None], grid, padding_mode="border", align_corners=True
     )
     return posed.flatten(1)
+
+
+def _check_finite(*parts):
+    """Raise ValueError if angles or offsets are not finite."""
+    # The gradient of grid_sample writes outside of its memory at points that are NaN.
+    if not all(torch.isfinite(part).all() for part in parts):
+        raise ValueError(
+            "The angles or offsets of some patches are not finite. Look for extreme "
+            "values in X, or lower learning_rate."
+        )
 
 
 class PolarGrid:

@@ -1,5 +1,7 @@
 """Running a trained model over many patches, a batch at a time."""
 
+import warnings
+
 import numpy as np
 import torch
 from sklearn.utils import gen_batches
@@ -9,6 +11,11 @@ from ._patch_rows import load_rows
 
 # Patches inferred at a time; bounds the scratch memory.
 _BATCH = 256
+# Fewer patches do not tell their magnification.
+_FEWEST_SCALED = 20
+# The magnification is another one if the lattice of the fit agrees so many times better
+# with the patches when it is scaled, by more than so much. Strain is below.
+_LEAST_GAIN, _LEAST_SCALE = 1.03, 1.1
 
 
 @torch.no_grad()
@@ -35,6 +42,23 @@ def infer_posterior(model, rows):
 
 
 @torch.no_grad()
+def warn_of_magnification(model, rows, stacklevel):
+    """Warn if the lattice in patches is larger or smaller than that of the fit."""
+    if len(rows) < _FEWEST_SCALED:
+        return
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _BATCH)).astype(np.intp)
+    scale, gain = model.find_scale(next(_batches(model, rows[chosen])))
+    if gain > _LEAST_GAIN and max(scale, 1 / scale) > _LEAST_SCALE:
+        warnings.warn(
+            f"The lattice in X is {scale:.2f} times as large, in pixels, as that of "
+            "the patches of the fit. A model holds for one magnification: resample "
+            "the image to the pixel size of the fit, or fit another model.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+@torch.no_grad()
 def infer_evidence(model, rows):
     """Evidence lower bound of each patch, nats; ndarray of shape (n,)."""
     found = ((model.evidence_bound(patches),) for patches in _batches(model, rows))
@@ -42,17 +66,46 @@ def infer_evidence(model, rows):
 
 
 @torch.no_grad()
-def draw_patches(model, columns):
+def infer_lattice_angle(model, rows):
+    """Rotation of the lattice of each patch, radians; ndarray of shape (n,)."""
+    found = ((model.lattice_angle(patches),) for patches in _batches(model, rows))
+    return _gather(found, len(rows), np.float32)[0]
+
+
+@torch.no_grad()
+def draw_patches(model, columns, lattice_angle=None):
     """Posed patches ``(n, h, w)`` from columns angle, offset (2) and latents."""
-    drawn = _gather(_drawn(model, columns), len(columns), np.float32)[0]
+
+    def draw(part, latents, angle, offset):
+        lattice = None
+        if lattice_angle is not None:
+            lattice = load_rows(lattice_angle, part)[:, 0].to(angle)
+        return model.reconstruct(latents, angle, offset, lattice)
+
+    return _draw(model, columns, draw)
+
+
+@torch.no_grad()
+def draw_canonical_patches(model, latents):
+    """Images ``(n, h, w)`` in canonical pose, of latents ``(n, latent_dim)``."""
+
+    def draw(part, latents, angle, offset):
+        return model.draw_canonical(latents, angle, offset)
+
+    return _draw(model, np.pad(latents, [(0, 0), (3, 0)]), draw)
+
+
+def _draw(model, columns, draw):
+    """Apply a function of the rows, latents, angles and offsets to all columns."""
+
+    def batches():
+        for part in gen_batches(len(columns), _BATCH):
+            batch = load_rows(columns, part).to(model.pixel_mean)
+            patches = draw(part, batch[:, 3:], batch[:, 0], batch[:, 1:3])
+            yield (model.restore(patches),)
+
+    drawn = _gather(batches(), len(columns), np.float32)[0]
     return drawn.reshape(-1, *model.patch_shape)
-
-
-def _drawn(model, columns):
-    for part in gen_batches(len(columns), _BATCH):
-        batch = load_rows(columns, part).to(model.pixel_mean)
-        patches = model.reconstruct(batch[:, 3:], batch[:, 0], batch[:, 1:3])
-        yield (model.restore(patches),)
 
 
 def _batches(model, rows):

@@ -24,6 +24,7 @@ from ._angle_posterior import (
 from ._geometry import PolarGrid, canonical_side, pose
 from ._networks import InvariantEncoder
 from ._patch_model import PatchModel, cubature_points, latent_divergence
+from ._polarization_model import PolarizationModel
 from ._turn_tables import order_strength, radial_functions, turn_tables
 
 # Calibrations remember this many patches.
@@ -54,11 +55,30 @@ class PosedImageModel(PatchModel):
         )
         side = canonical_side(patch_shape)
         self.register_buffer("template", torch.empty(1, side, side))
+        self.polarization = PolarizationModel(
+            self.polar.n_rings, self.polar.n_angles // 2 + 1
+        )
 
     def initialize(self, generator):
         """Draw the first weights; the template is blank."""
         super().initialize(generator)
         self.template.zero_()
+        self.polarization.initialize()
+
+    def fit_polarization(self, patches):
+        """Learn to read the polarization off patches ``(n, h, w)``.
+
+        Returns
+        -------
+        turn : tensor of shape (n,) or None
+            Rotation of every patch against one canonical pose; None where there is
+            no lattice or no polarization.
+        """
+        spectra = torch.fft.rfft(self.polar(patches.double()))
+        self.polarization.fit(spectra, self.polar.weights, self.polar.radii)
+        if not self.polarization.is_active:
+            return None
+        return self.polarization(spectra.to(torch.complex64)).turn
 
     def start_at(self, template):
         """Let all canonical images be one image ``(side, side)`` at first."""
@@ -89,8 +109,12 @@ class PosedImageModel(PatchModel):
         return self.objective(error, latent_divergence(mean, log_variance).mean())
 
     def _draw_pose(self, patches, rings, canonical):
-        table = self._shared_log_likelihood(rings, canonical)
-        angle = sample_angle(table, self.generator)
+        if self.polarization.is_active:
+            spectra = torch.fft.rfft(rings.float())
+            angle = self.polarization.draw_turn(spectra, self.generator)
+        else:
+            table = self._shared_log_likelihood(rings, canonical)
+            angle = sample_angle(table, self.generator)
         return angle, self._offset(patches, canonical, angle)[0]
 
     def _shared_log_likelihood(self, rings, canonical):
@@ -138,6 +162,8 @@ class PosedImageModel(PatchModel):
 
     def calibrate(self, patches, generator, *, anew):
         """Learn how far the angle's likelihood is to be trusted."""
+        if self.polarization.is_active:
+            return
         if anew:
             self.n_calibrated.zero_()
         rings = self.polar(patches)
@@ -174,14 +200,48 @@ class PosedImageModel(PatchModel):
         rings = self.polar(patches)
         mean, log_variance = self.encoder(rings)
         canonical = self.decoder(mean)
-        table = self._shared_log_likelihood(rings, canonical)
-        peak = most_likely_angle(table)
-        angle, width = mean_angle(table / self.noise_inflation)
-        angle = torch.where(self._has_direction(), angle, peak)
+        if self.polarization.is_active:
+            posterior = self.polarization(torch.fft.rfft(rings))
+            angle, width, peak = posterior.angle, posterior.std, posterior.turn
+        else:
+            table = self._shared_log_likelihood(rings, canonical)
+            peak = most_likely_angle(table)
+            angle, width = mean_angle(table / self.noise_inflation)
+            angle = torch.where(self._has_direction(), angle, peak)
         offset, offset_std, _ = self._offset(patches, canonical, peak)
         values = [angle[:, None], offset, mean]
         widths = [width[:, None], offset_std, (0.5 * log_variance).exp()]
         return torch.cat(values, dim=1), torch.cat(widths, dim=1)
+
+    def reconstruct(self, latents, angle, offset, lattice_angle=None):
+        """Posed patches ``(n, h * w)`` from latents, direction, offset and lattice."""
+        if not self.polarization.is_active:
+            return super().reconstruct(latents, angle, offset)
+        turn = self.polarization.nearest_turn(angle, lattice_angle)
+        if turn is None:
+            return self.draw_canonical(latents, angle, offset)
+        return self.decoder.draw(latents, turn, offset)
+
+    def draw_canonical(self, latents, angle, offset):
+        """Patches ``(n, h * w)`` whose polarization has an angle, whatever lattice."""
+        if not self.polarization.is_active:
+            return super().draw_canonical(latents, angle, offset)
+        canonical = self.decoder(latents)
+        spectra = torch.fft.rfft(self.polar(canonical))
+        turn = angle - self.polarization.image_direction(spectra)
+        return pose(canonical, turn, offset, self.patch_shape)
+
+    def lattice_angle(self, patches):
+        """Rotation of the lattice of patches ``(n, h, w)``, radians, (n,)."""
+        if not self.polarization.has_lattice:
+            return self.infer(patches)[0][:, 0]
+        return self.polarization.lattice_angle(torch.fft.rfft(self.polar(patches)))
+
+    def find_scale(self, patches):
+        """Scale of the lattice of patches against the fit, and the gain by it."""
+        if not self.polarization.has_lattice:
+            return 1.0, 1.0
+        return self.polarization.find_scale(torch.fft.rfft(self.polar(patches)))
 
     def _has_direction(self):
         table = self._shared_log_likelihood(self.polar(self.template), self.template)

@@ -7,9 +7,9 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval
 
 from .._angles import wrap_angle
+from .._intervals import Interval
 from . import _aligned_patches as aligned
 from ._alignment import align
 from ._geometry import PolarGrid

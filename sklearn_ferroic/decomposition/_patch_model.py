@@ -80,6 +80,8 @@ class PatchModel(nn.Module):
 
     def set_scale(self, rows):
         """Take the scale of the pixels from rows ``(n, h * w)``."""
+        # in double precision, in which sums of float32 values cannot overflow
+        rows = rows.cpu().double()
         self.pixel_mean.copy_(rows.mean())
         scale = rows.std(correction=0)
         self.pixel_scale.copy_(scale if scale > 0 else torch.ones(()))
@@ -88,19 +90,32 @@ class PatchModel(nn.Module):
 
     def standardize(self, rows):
         """Bring rows ``(n, h * w)`` to patches ``(n, h, w)`` of order one."""
-        scaled = (rows - self.pixel_mean) / self.pixel_scale
+        # halves, because the difference of two float32 values may be too large for one
+        scaled = (0.5 * rows - 0.5 * self.pixel_mean) / (0.5 * self.pixel_scale)
         return scaled.reshape(-1, *self.patch_shape)
 
     def restore(self, patches):
         """Bring patches back to the units of the input."""
         return patches * self.pixel_scale + self.pixel_mean
 
-    def reconstruct(self, latents, angle, offset):
+    def reconstruct(self, latents, angle, offset, lattice_angle=None):
         """Posed patches ``(n, h * w)`` from latents and pose."""
+        return self.decoder.draw(latents, angle, offset)
+
+    def draw_canonical(self, latents, angle, offset):
+        """Patches ``(n, h * w)`` rotated against the canonical pose."""
         return self.decoder.draw(latents, angle, offset)
 
     def calibrate(self, patches, generator, *, anew):
         """Adapt what training leaves open to patches ``(n, h, w)``; here nothing."""
+
+    def find_scale(self, patches):
+        """Scale of the lattice of patches against the fit, and the gain; unknown."""
+        return 1.0, 1.0
+
+    def lattice_angle(self, patches):
+        """Rotation of patches ``(n, h, w)``, radians, (n,); that of the whole window."""
+        return self.infer(patches)[0][:, 0]
 
     def objective(self, squared_error, divergence):
         """Negative evidence bound per pixel, up to a constant.

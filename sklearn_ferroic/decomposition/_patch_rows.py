@@ -1,6 +1,7 @@
 """Reading patches from rows or stacks, which may be larger than memory."""
 
 import math
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -8,7 +9,15 @@ import torch
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
+from .._arrays import refuse_mask, to_numpy
 from .._torch.checkpoint import digest_arrays
+from .._torch.fork import limit_threads_after_fork
+
+# A standard deviation of fewer rounding steps of float32 is noise of the rounding.
+_MIN_ROUNDING_STEPS = 30
+
+# Rows of fewer values are tables rather than windows.
+_FEWEST_WINDOW_PIXELS = 64
 
 
 def check_patches(estimator, X, *, min_samples=1):
@@ -28,7 +37,8 @@ def check_patches(estimator, X, *, min_samples=1):
     patches : ndarray of shape (n, h * w) or (n, h, w)
         The patches; a view where X is an array.
     """
-    X = np.asarray(X) if isinstance(X, list) else X
+    refuse_mask(X, "X")
+    X = to_numpy(X, "X") if isinstance(X, list) or _is_foreign(X) else X
     patches = check_array(
         X,
         dtype="numeric",
@@ -43,6 +53,13 @@ def check_patches(estimator, X, *, min_samples=1):
             "of 1 is required."
         )
     return patches
+
+
+def _is_foreign(X):
+    """Return whether X is an array of a library that computes elsewhere."""
+    return (
+        hasattr(X, "__array__") and hasattr(X, "device") and not hasattr(X, "columns")
+    )
 
 
 def check_features(estimator, X, patches, *, reset):
@@ -60,12 +77,34 @@ def count_pixels(patches):
 
 def load_rows(patches, index):
     """Copy some patches into a float32 tensor of rows ``(n, h * w)``."""
+    limit_threads_after_fork()
     part = patches[index]
     with np.errstate(over="ignore"):
         rows = np.array(part, np.float32, order="C").reshape(len(part), -1)
     if not np.isfinite(rows).all():
         raise ValueError("Input X contains a value too large for dtype('float32').")
     return torch.from_numpy(rows)
+
+
+def check_float32(patches, index):
+    """Raise ValueError if the contrast of some patches is lost in float32."""
+    if patches.dtype.itemsize <= 2 or patches.dtype == np.float32:
+        return
+    sample = np.asarray(patches[index], dtype=np.float64)
+    with np.errstate(over="ignore"):
+        contrast, largest = sample.std(), np.abs(sample).max()
+    limits = np.finfo(np.float32)
+    if 0 < largest < limits.tiny:
+        raise ValueError(
+            f"The largest value of X is {largest:.3g}, too small for float32, in which "
+            "the model is trained. Multiply X by a constant."
+        )
+    if 0 < contrast < _MIN_ROUNDING_STEPS * limits.eps * largest:
+        raise ValueError(
+            f"X varies by {contrast:.3g} (standard deviation) at values up to "
+            f"{largest:.3g}; float32, in which the model is trained, loses that. "
+            "Subtract the offset: X - X.mean()."
+        )
 
 
 def fingerprint(patches):
@@ -102,7 +141,17 @@ def resolve_patch_shape(patches, patch_shape):
         return shape
     n_pixels = count_pixels(patches)
     if given is None:
-        return _most_nearly_square(n_pixels)
+        shape = _most_nearly_square(n_pixels)
+        if shape[0] != shape[1] and n_pixels >= _FEWEST_WINDOW_PIXELS:
+            warnings.warn(
+                f"X has rows of {n_pixels} values, which are no square windows; each is "
+                f"read as {shape[0]} x {shape[1]} pixels. Give patch_shape=(height, "
+                "width) if that is right. An image has to be cut into windows first, "
+                "see PatchExtractor.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return shape
     if math.prod(given) != n_pixels:
         raise ValueError(
             f"patch_shape={given} does not hold the {n_pixels} features of X. "

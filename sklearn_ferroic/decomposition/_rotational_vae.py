@@ -5,11 +5,20 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._intervals import Interval
 from . import _fitting
-from ._inference import draw_patches, infer_evidence, infer_posterior
+from ._inference import (
+    draw_canonical_patches,
+    draw_patches,
+    infer_evidence,
+    infer_lattice_angle,
+    infer_posterior,
+    warn_of_magnification,
+)
 from ._latent_grid import make_latent_grid
 from ._patch_rows import count_pixels
 from ._posed_columns import (
@@ -85,13 +94,20 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         invariant encoder it is that of the latents alone. None leaves it free.
 
     max_epochs : int, default=20
-        Number of passes over the patches.
+        Largest number of passes over the patches; see `convergence_tol`.
 
     batch_size : int, default=64
         Patches a gradient step.
 
-    learning_rate : float, default=0.003
-        First learning rate of Adam; it falls to zero along a cosine.
+    learning_rate : float, default=0.005
+        First learning rate of Adam; it falls to zero along a cosine, once the loss has
+        settled or otherwise from the first epoch on.
+
+    convergence_tol : float or None, default=0.012
+        The loss, in nats per pixel, has settled when 50 gradient steps improve it by
+        less than this. The learning rate then falls over two epochs for every five
+        before, and the training ends. None runs `max_epochs`, and so do the
+        convolutional and the dense encoder, `early_stopping` and `kl_capacity`.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the fit before.
@@ -221,7 +237,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "translation": ["boolean"],
         "patch_shape": [tuple, list, None],
-        "offset_scale": [Interval(Real, 0, None, closed="neither")],
+        "offset_scale": [Interval(Real, 1e-6, 1e6, closed="both")],
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "encoder": [StrOptions({"invariant", "convolutional", "dense"})],
@@ -232,6 +248,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "convergence_tol": [Interval(Real, 0, None, closed="left"), None],
         "warm_start": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -261,7 +278,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         kl_capacity=None,
         max_epochs=20,
         batch_size=64,
-        learning_rate=3e-3,
+        learning_rate=5e-3,
+        convergence_tol=0.012,
         warm_start=False,
         early_stopping=False,
         validation_fraction=0.1,
@@ -288,6 +306,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.convergence_tol = convergence_tol
         self.warm_start = warm_start
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -402,13 +421,41 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         """
         return self._posterior(X)
 
-    def inverse_transform(self, X):
+    def lattice_angle(self, X):
+        """Infer the rotation of the crystal lattice.
+
+        The angle that `transform` returns is the direction of the polarization, which
+        may change inside one lattice, as in vortices; this is the rotation of the
+        lattice itself.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+
+        Returns
+        -------
+        angle : ndarray of shape (n_samples,)
+            Radians, within half a period of 0: in [-pi/4, pi/4) for a square lattice,
+            where it is that of the cell edge if the nearest columns lie on the
+            diagonals of the cell. Where the patches show no lattice of three-, four-
+            or six-fold symmetry, the angle of `transform`. float32.
+        """
+        patches = check_fitted_patches(self, X)
+        return infer_lattice_angle(self._load_model_for_inference(), patches)
+
+    def inverse_transform(self, X, lattice_angle=None):
         """Draw the patches that given angles, offsets and latents stand for.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features_out)
             Columns as `transform` returns them; the angle in radians, on any turn.
+        lattice_angle : array-like of shape (n_samples,), default=None
+            Rotation of the lattice of each patch, radians, as the method
+            `lattice_angle` returns it. None draws the lattice of the training patches
+            if these are of one crystal, and otherwise lets it rotate with the
+            polarization.
 
         Returns
         -------
@@ -417,7 +464,12 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         """
         columns = check_posed_columns(self, X)
         warn_of_degrees(columns[:, 0])
-        drawn = draw_patches(self._load_model_for_inference(), columns)
+        if lattice_angle is not None:
+            lattice_angle = column_or_1d(lattice_angle, dtype=np.float32)
+            check_consistent_length(columns, lattice_angle)
+            lattice_angle = lattice_angle[:, None]
+        model = self._load_model_for_inference()
+        drawn = draw_patches(model, columns, lattice_angle)
         return drawn.reshape(len(columns), -1)
 
     def decode(self, latents):
@@ -436,8 +488,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         latents = check_columns(self, latents, self._n_latents, "latent_dim says")
-        columns = np.pad(latents, [(0, 0), (3, 0)])
-        return draw_patches(self._load_model_for_inference(), columns)
+        return draw_canonical_patches(self._load_model_for_inference(), latents)
 
     def latent_grid(self, *, n=7, extent=2.0, features=(0, 1)):
         """Draw images in canonical pose over a grid of one or two latents.
@@ -528,7 +579,9 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 
     def _posterior(self, X):
         patches = check_fitted_patches(self, X)
-        columns = infer_posterior(self._load_model_for_inference(), patches)
+        model = self._load_model_for_inference()
+        warn_of_magnification(model, patches, stacklevel=4)
+        columns = infer_posterior(model, patches)
         if self._has_offsets:
             return columns
         return tuple(np.delete(part, [1, 2], axis=1) for part in columns)

@@ -10,16 +10,19 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from .._torch import training_state
-from .._torch.epochs import draw_seed, run_epochs
+from .._torch.checkpoint import reading_checkpoint
+from .._torch.epochs import check_weights, draw_seed, run_epochs
+from .._torch.fork import limit_threads_after_fork
 from .._torch.net import make_net
 from .._torch.split import Split
 from .._torch.training_state import AtEpochEnd
 from ._alignment import align
 from ._amortized_model import AmortizedModel
 from ._batches import Batches
+from ._convergence import AnnealWhenConverged
 from ._geometry import pose
 from ._model import PosedImageModel
-from ._patch_rows import load_rows
+from ._patch_rows import check_float32, load_rows
 from ._precision import mixed_precision
 
 # Patches drawn for the common template; more change it little.
@@ -35,7 +38,7 @@ class TrainingOptions(NamedTuple):
 
     `n_before` of the `n_planned` epochs have been run already. `callbacks` are
     skorch's, our own copies. Without a `validation_fraction` nothing is held out and
-    training does not stop early.
+    training does not stop early. Without a `convergence_tol` all epochs are run.
     """
 
     n_epochs: int
@@ -49,6 +52,7 @@ class TrainingOptions(NamedTuple):
     validation_fraction: float | None
     n_iter_no_change: int
     tol: float
+    convergence_tol: float | None
     mixed_precision: bool
     verbose: int
 
@@ -94,6 +98,7 @@ def new_model(random_state, **architecture):
 
 def from_arrays(weights, device, **architecture):
     """Rebuild a model from arrays, or tensors on the CPU."""
+    limit_threads_after_fork()
     model = _without_weights(architecture)
     model.load_state_dict(
         {name: torch.tensor(np.asarray(value)) for name, value in weights.items()}
@@ -126,8 +131,9 @@ def calibrate(model, patches, random_state, *, anew, n_drawn=_N_CALIBRATING):
 def draw_rows(patches, random_state, n_drawn=_N_STARTED_WITH):
     """Copy a bounded random sample of the patches into a tensor of rows."""
     n_drawn = min(len(patches), n_drawn)
-    chosen = random_state.choice(len(patches), n_drawn, replace=False)
-    return load_rows(patches, np.sort(chosen))
+    chosen = np.sort(random_state.choice(len(patches), n_drawn, replace=False))
+    check_float32(patches, chosen)
+    return load_rows(patches, chosen)
 
 
 def start_model(model, patches, random_state, n_init):
@@ -141,14 +147,16 @@ def start_model(model, patches, random_state, n_init):
     if isinstance(model, AmortizedModel):
         return
     sample = model.standardize(sample)
-    angle = align(
-        model.polar(sample),
-        model.polar.weights,
-        n_starts=n_init,
-        n_iterations=15,
-        radii=model.polar.radii if model.may_shift else None,
-        offset_scale=model.offset_scale,
-    )
+    angle = model.fit_polarization(sample)
+    if angle is None:
+        angle = align(
+            model.polar(sample),
+            model.polar.weights,
+            n_starts=n_init,
+            n_iterations=15,
+            radii=model.polar.radii if model.may_shift else None,
+            offset_scale=model.offset_scale,
+        )
     side = model.decoder.side
     turned_back = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
     model.start_at(turned_back.mean(dim=0).reshape(side, side))
@@ -182,11 +190,12 @@ def fit_anew(patches, architecture, options, *, device, random_state, checkpoint
         model = new_model(random_state, **architecture)
         start_model(model, patches, random_state, options.n_init)
     else:
-        model = from_arrays(state["model"], "cpu", **architecture)
-        random_state = training_state.get_random_state(state)
-        if state["is_finished"]:
-            losses, validation_losses = state["losses"], state["validation_losses"]
-            return Trained(model, losses, validation_losses, random_state)
+        with reading_checkpoint(checkpoint.path):
+            model = from_arrays(state["model"], "cpu", **architecture)
+            random_state = training_state.get_random_state(state)
+            if state["is_finished"]:
+                losses, validation_losses = training_state.stored_losses(state)
+                return Trained(model, losses, validation_losses, random_state)
     trained = train(
         model,
         patches,
@@ -245,13 +254,27 @@ def train(
     split = Split(len(patches), options.validation_fraction, held_out_from)
 
     def save(net):
+        check_weights(model, options.learning_rate)
         provisional = np.random.RandomState(0)
         calibrate(model, patches, provisional, anew=True, n_drawn=_N_PROVISIONAL)
         captured = training_state.capture(net, random_state)
         captured.update(is_finished=False, held_out_from=held_out_from)
         checkpoint.save(captured)
 
+    def stop(net):
+        if schedule.is_done(net):
+            raise KeyboardInterrupt
+
     last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
+    first = [("schedule", _Schedule(options.n_before, options.n_planned))]
+    schedule = None
+    if options.convergence_tol is not None:
+        n_batches = -(-len(split.training) // options.batch_size)
+        schedule = AnnealWhenConverged(
+            options.n_epochs, n_batches, options.convergence_tol
+        )
+        first = []
+        last.append(("stop", AtEpochEnd(stop)))
     net = make_net(
         model,
         _BatchBound(),
@@ -261,7 +284,8 @@ def train(
         device=device,
         random_state=random_state,
         anneal=options.anneal,
-        first_callbacks=[("schedule", _Schedule(options.n_before, options.n_planned))],
+        schedule=schedule,
+        first_callbacks=first,
         last_callbacks=last,
     )
     model.generator = torch.Generator(device)
@@ -271,11 +295,15 @@ def train(
     with mixed_precision(model, device.type) if is_mixed else nullcontext():
         net.notify("on_train_begin", X=patches, y=None)
         if state is not None:
-            training_state.restore(net, state)
+            with reading_checkpoint(checkpoint.path):
+                training_state.restore(net, state)
         elif checkpoint is not None:
             save(net)
-        run_epochs(net, patches, options.n_epochs - len(net.history))
+        n_left = options.n_epochs - len(net.history)
+        if schedule is None or not schedule.is_done(net):
+            run_epochs(net, patches, n_left)
         net.notify("on_train_end", X=patches, y=None)
+    check_weights(model, options.learning_rate)
     model.offset_is_free = True
     if model.noise_std is None and model.noise_variance > 2:
         warnings.warn(

@@ -5,8 +5,10 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "_born_charges": ["born_charges", "displacement_to_polarization"],
+        "_lattice_strain": ["LatticeStrain"],
         "_patches": ["PatchExtractor"],
-        "_polarization": ["PolarizationVector"],
+        "_polarization": ["PolarizationVector", "measure_lattice"],
         "_pooled_polarization": ["pool_polarization"],
     },
 )

@@ -1,12 +1,14 @@
 """Image windows around the sites."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_memory
 
+from .._intervals import Interval
 from ._check_sites import check_sites
 from ._windows import cut_windows, outside_image
 
@@ -149,10 +151,16 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         ValueError
             If an image is smaller than the window, a site lies off its image,
             or ``center="lattice"`` and the sites have no lattice positions.
+
+        Warns
+        -----
+        UserWarning
+            If the window is smaller than the unit cell of the sites.
         """
         self._validate_params()
         check_sites(self, X)
         _check_images(X, self.window_size)
+        _warn_if_below_cell(X, self.window_size)
         cut_patches = check_memory(self.memory).cache(_cut_patches)
         return cut_patches(
             X,
@@ -202,6 +210,22 @@ def _check_images(sites, window_size):
         raise ValueError(
             f"{off.sum()} site(s) lie off their image, the first at (row, col) = "
             f"{tuple(sites.positions[off][0].tolist())}. Positions are in pixels."
+        )
+
+
+def _warn_if_below_cell(sites, window_size):
+    """Warn if windows are smaller than the unit cell of the located lattice."""
+    edges = np.linalg.norm(sites.lattice_vectors, axis=2).min(axis=1)
+    edges = edges[np.isfinite(edges)]
+    cell = np.median(edges) if len(edges) else 0.0
+    if window_size < cell:
+        warnings.warn(
+            f"window_size={window_size} px is less than the unit cell, whose edge is "
+            f"{cell:.1f} px: the windows do not show the columns around their centre. "
+            f"Choose at least {int(np.ceil(2 * cell))} px, two unit cells.",
+            UserWarning,
+            # through the wrapper that scikit-learn puts around transform
+            stacklevel=4,
         )
 
 

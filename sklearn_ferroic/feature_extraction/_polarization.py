@@ -1,15 +1,22 @@
 """Displacements of columns in their coordination shells."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from .._angles import wrap_angle
+from .._intervals import Interval
+from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import cage_displacement
+from ..sites import AtomSites
+from ._born_charges import born_charges, displacement_to_polarization
 from ._check_sites import check_sites
+from ._displacement_reference import fit_reference, subtract_reference
 
 
 class PolarizationVector(TransformerMixin, BaseEstimator):
@@ -20,21 +27,49 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     corners of its unit cell, or three or six on hexagonal lattices. The displacement
     is the non-centrosymmetry that a ferroelectric's polarization follows.
 
-    The estimator is stateless.
+    Without `reference` the estimator is stateless.
 
     Parameters
     ----------
-    unit : {"px", "pm"}, default="px"
-        Unit of the displacement; "pm" needs the pixel size of every image.
+    unit : {"px", "pm", "uC/cm2"}, default="px"
+        Unit of the displacement; "pm" and "uC/cm2" need the pixel size of every image.
+        "uC/cm2" makes it a polarization by Born effective charges, see
+        :func:`~sklearn_ferroic.feature_extraction.displacement_to_polarization` and
+        what can go wrong there.
 
     output : {"vector", "polar"}, default="vector"
         ``(row, col)`` components, or magnitude and angle. The angle is in
         radians in [−π, π), from the +col axis towards the +row axis.
 
+    reference : {None, "mean", "plane", "layer"}, default=None
+        Displacement that is learned from the sites of `fit` and subtracted, because
+        mistilt and coma displace all A columns against B: their mean, a plane through
+        them, or the mean of each layer of cells along the lattice vector a. Fit on a
+        part that is not polar, such as a substrate, or give the variants to `fit`; a
+        mean over polar cells removes their net polarization, too.
+
+    material : str or dict, default=None
+        With ``unit="uC/cm2"``, the material: "BaTiO3", "PbTiO3", "KNbO3", "BiFeO3",
+        "PbZrO3", "SrTiO3", or a dict as in
+        :func:`~sklearn_ferroic.feature_extraction.born_charges`.
+
+    cell_volume_nm3 : float, default=None
+        Volume of the cell of one formula unit, nm³; that of the material by default.
+
+    column_factor : float, default=1.0
+        With ``unit="uC/cm2"``, measured displacement of a column over that of its
+        cation, which differs from 1 where O is in the column.
+
+    Attributes
+    ----------
+    reference_ : dict of int to ndarray
+        The fitted displacement of each image, px; with `reference` only.
+
     See Also
     --------
     AtomLocator : Makes the sites.
     PatchExtractor : Cuts a window of the image around every site.
+    sklearn_ferroic.feature_extraction.pool_polarization : Means with significance.
 
     Notes
     -----
@@ -49,6 +84,9 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     `position_std` shows that the sites are a slice of located ones: these stay NaN,
     with a warning if a displacement could have been computed.
 
+    A reference that was fitted to one image is used for all; one that was fitted to
+    several is used image by image.
+
     Examples
     --------
     >>> from sklearn_ferroic import AtomSites, PolarizationVector
@@ -62,35 +100,67 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     ... )
     >>> PolarizationVector(unit="pm").fit_transform(sites)[4]
     array([ 25. , -12.5])
+    >>> polarization = PolarizationVector(unit="uC/cm2", material="BaTiO3")
+    >>> polarization.fit_transform(sites)[4].round(0)
+    array([ 96., -48.])
     """
 
     _parameter_constraints: dict = {
-        "unit": [StrOptions({"px", "pm"})],
+        "unit": [StrOptions({"px", "pm", "uC/cm2"})],
         "output": [StrOptions({"vector", "polar"})],
+        "reference": [StrOptions({"mean", "plane", "layer"}), None],
+        "material": [str, dict, None],
+        "cell_volume_nm3": [Interval(Real, 0, None, closed="neither"), None],
+        "column_factor": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, *, unit="px", output="vector"):
+    def __init__(
+        self,
+        *,
+        unit="px",
+        output="vector",
+        reference=None,
+        material=None,
+        cell_volume_nm3=None,
+        column_factor=1.0,
+    ):
         self.unit = unit
         self.output = output
+        self.reference = reference
+        self.material = material
+        self.cell_volume_nm3 = cell_volume_nm3
+        self.column_factor = column_factor
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Check the parameters and the sites; nothing is learned.
+        """Check the parameters and the sites, and learn the reference if there is one.
 
         Parameters
         ----------
         X : AtomSites of length n_sites
-            The sites.
-        y : None
-            Ignored.
+            The sites, those of the reference if there is one.
+        y : array-like of shape (n_sites,), default=None
+            With ``reference="mean"`` or ``"plane"``, the variant of each site, -1 for
+            nonpolar ones. Then a mean for each variant is fitted together with the
+            reference, which is the displacement of the nonpolar sites or, without
+            these, the mean of the means: give variants that cancel, such as all four.
 
         Returns
         -------
         self : object
             The estimator.
+
+        Raises
+        ------
+        TypeError
+            If `X` is not an AtomSites.
+        ValueError
+            If a reference has too few displacements, or what `transform` refuses.
         """
         self._check_sites(X)
         _check_sublattices(X)
+        if self.reference is not None:
+            self.reference_ = fit_reference(X, _displacement(X), self.reference, y)
         return self
 
     def transform(self, X):
@@ -104,7 +174,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         Returns
         -------
         displacement : ndarray of shape (n_sites, 2)
-            Site minus centroid, NaN where it is not defined.
+            Site minus centroid, less the reference; NaN where it is not defined.
 
         Raises
         ------
@@ -112,17 +182,47 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             If `X` is not an AtomSites.
         ValueError
             If the sites have neither displacements nor two sublattices, or
-            ``unit="pm"`` and a pixel size is unknown.
+            ``unit="pm"`` or ``"uC/cm2"`` and a pixel size is unknown.
         """
-        self._validate_params()
-        self._check_sites(X)
-        vector = _displacement(X)
-        if self.unit == "pm":
-            vector = vector * 1000 * X.pixel_size_per_site()[:, None]
+        vector = self._vectors(X)
         if self.output == "vector":
             return vector
         angle = wrap_angle(np.arctan2(vector[:, 0], vector[:, 1]))
         return np.column_stack([np.hypot(*vector.T), angle])
+
+    def transform_with_std(self, X):
+        """Compute the displacements and their standard errors.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites
+            The sites. With both sublattices the errors of the neighbours are taken from
+            them; from a slice of one sublattice, the error of the site replaces those
+            of its neighbours, which are smaller if these are brighter.
+
+        Returns
+        -------
+        displacement : ndarray of shape (n_sites, 2)
+            As returned by `transform`.
+        std : ndarray of shape (n_sites, 2)
+            Standard errors of both columns that follow from `position_std`, NaN where
+            that is unknown. The error of the reference is not in it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transform`.
+        """
+        vector = self._vectors(X)
+        std = displacement_std(X) * np.abs(self._scale(X))[:, None]
+        if self.output == "vector":
+            return vector, std
+        length = np.hypot(*vector.T)
+        angle = wrap_angle(np.arctan2(vector[:, 0], vector[:, 1]))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            along = np.hypot(*(vector * std).T) / length
+            across = np.hypot(*(vector[:, ::-1] * std).T) / length**2
+        return np.column_stack([length, angle]), np.column_stack([along, across])
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the columns, with their unit.
@@ -136,28 +236,67 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         -------
         names : ndarray of str of shape (2,)
             ``displacement_row_px, displacement_col_px`` or
-            ``displacement_px, displacement_angle``, the unit as chosen.
+            ``displacement_px, displacement_angle``, the unit as chosen;
+            ``polarization_row_uC_cm2`` etc. with ``unit="uC/cm2"``.
         """
+        if self.reference is not None:
+            check_is_fitted(self, "reference_")
+        name, unit = "displacement", self.unit
+        if unit == "uC/cm2":
+            name, unit = "polarization", "uC_cm2"
         if self.output == "vector":
-            names = [f"displacement_row_{self.unit}", f"displacement_col_{self.unit}"]
+            names = [f"{name}_row_{unit}", f"{name}_col_{unit}"]
         else:
-            names = [f"displacement_{self.unit}", "displacement_angle"]
+            names = [f"{name}_{unit}", f"{name}_angle"]
         return np.asarray(names, dtype=object)
+
+    def _vectors(self, sites):
+        """Compute the vectors in the unit chosen, less the reference."""
+        self._validate_params()
+        if self.reference is not None:
+            check_is_fitted(self, "reference_")
+        self._check_sites(sites)
+        vector = _displacement(sites)
+        if self.reference is not None:
+            vector = subtract_reference(sites, vector, self.reference_, self.reference)
+        return vector * self._scale(sites)[:, None] if self.unit != "px" else vector
+
+    def _scale(self, sites):
+        """Return the factor from px to the unit, one a site."""
+        if self.unit == "px":
+            return np.ones(len(sites))
+        pm = 1000 * sites.pixel_size_per_site()
+        if self.unit == "pm":
+            return pm
+        return displacement_to_polarization(
+            pm,
+            self.material,
+            cell_volume_nm3=self.cell_volume_nm3,
+            column_factor=self.column_factor,
+        )
 
     def _check_sites(self, sites):
         check_sites(self, sites)
-        if self.unit == "pm" and np.isnan(sites.pixel_size_per_site()).any():
+        if self.unit == "uC/cm2":
+            if self.material is None:
+                raise ValueError(
+                    'unit="uC/cm2" needs material=, such as "BaTiO3" or a dict of Born '
+                    "effective charges; see "
+                    "sklearn_ferroic.feature_extraction.born_charges."
+                )
+            born_charges(self.material)
+        if self.unit != "px" and np.isnan(sites.pixel_size_per_site()).any():
             raise ValueError(
-                'unit="pm" needs the pixel size of every image, and some are unknown. '
-                "Read the file with sklearn_ferroic.datasets.load_image, give the "
-                "images as (array, pixel_size) with pixel_size in nm, or use "
+                f'unit="{self.unit}" needs the pixel size of every image, and some are '
+                "unknown. Read the file with sklearn_ferroic.datasets.load_image, give "
+                "the images as (array, pixel_size) with pixel_size in nm, or use "
                 'unit="px".'
             )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
-        tags.requires_fit = False
+        tags.requires_fit = self.reference is not None
         return tags
 
 
@@ -217,3 +356,82 @@ def _cage_displacements(sites):
             positions, sites.sublattice[rows], float(np.median(nearest))
         )
     return vector
+
+
+def displacement_std(sites):
+    """Compute the standard errors of displacements from those of the positions.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        The sites.
+
+    Returns
+    -------
+    std : ndarray of shape (n_sites, 2)
+        In px. The variance of a column plus a quarter of the mean variance of the four
+        nearest columns of the other sublattice, or of its own where there are none.
+    """
+    variance = sites.position_std**2
+    shell = variance / 4
+    for frame in np.unique(sites.frame):
+        on_frame = sites.frame == frame
+        for kind in np.unique(sites.sublattice[on_frame]):
+            own = np.flatnonzero(on_frame & (sites.sublattice == kind))
+            other = on_frame & (sites.sublattice == (1 if kind == 0 else 0))
+            other = np.flatnonzero(other & np.isfinite(variance).all(axis=1))
+            if len(other) >= 4:
+                tree = cKDTree(sites.positions[other])
+                nearest = other[tree.query(sites.positions[own], k=4)[1]]
+                shell[own] = variance[nearest].mean(axis=1) / 4
+    return np.sqrt(variance + shell)
+
+
+def measure_lattice(sites):
+    """Compute displacements and lattice vectors of sites that have none.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Sites of any origin, of all sublattices: a table, another program, a truth.
+
+    Returns
+    -------
+    measured : AtomSites of length n_sites
+        The same with `polarization` and `lattice_vectors`, as
+        :class:`~sklearn_ferroic.AtomLocator` computes them.
+
+    Raises
+    ------
+    TypeError
+        If `sites` are not AtomSites.
+
+    See Also
+    --------
+    PolarizationVector : Displacements as features.
+    LatticeStrain : Strain from the lattice vectors.
+
+    Examples
+    --------
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.datasets import make_ferroic_image
+    >>> from sklearn_ferroic.feature_extraction import measure_lattice
+    >>> data = make_ferroic_image("film", shape=(160, 160), random_state=0)
+    >>> sites = AtomSites(data.image, data.positions, sublattice=data.sublattice)
+    >>> measure_lattice(sites).lattice_vectors[60].round(0)
+    array([[ 0., 20.],
+           [20., -0.]])
+    """
+    if not isinstance(sites, AtomSites):
+        raise TypeError(f"measure_lattice needs AtomSites, got {type(sites).__name__}.")
+    measured = sites[:]
+    measured.polarization = _cage_displacements(sites)
+    vectors = np.full((len(sites), 2, 2), np.nan)
+    for frame in np.unique(sites.frame):
+        rows = np.flatnonzero(sites.frame == frame)
+        if len(rows) > 1:
+            vectors[rows] = lattice_vectors(
+                sites.positions[rows], sites.sublattice[rows]
+            )
+    measured.lattice_vectors = vectors
+    return measured

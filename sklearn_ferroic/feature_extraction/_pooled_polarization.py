@@ -13,8 +13,11 @@ from ..sites import AtomSites
 # misfit of a column: of Gaussian errors one in 10^7 lies there.
 _OUTLIER_SIGMA = 6
 # A displacement is a column minus the mean of four. In the mean over many cells every
-# one of the four is shared by four cells, so that its variance counts in full.
+# one of the four is shared by four cells, so that its variance counts in full. In
+# groups of this many cells the scatter with its correlation shows it; in smaller ones
+# the four count as being as uncertain as the column.
 _SHARED_COLUMN_FACTOR = 2.0
+_MANY_CELLS = 30
 # Neighbours that share columns: those along both lattice vectors and both diagonals.
 _NEIGHBOR_REACH_CELLS = 1.55
 # With fewer vectors the correlation of neighbours is not estimated.
@@ -31,7 +34,15 @@ _FAR_LAGS_CELLS = (3, 4)
 _MATCH_CELLS = 0.3
 
 
-def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
+def pool_polarization(
+    sites,
+    labels=None,
+    *,
+    vectors=None,
+    reference=None,
+    significance=0.01,
+    systematic_std=0.02,
+):
     """Pool measured displacements by label and test their means against zero.
 
     A displacement that no single cell shows may be certain in the mean over hundreds
@@ -50,6 +61,13 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     reference : "mean" or array-like of shape (2,), default=None
         What is subtracted from all vectors. ``"mean"`` is the mean over the whole
         sample, which removes a displacement that all cells share, as with mistilt.
+    significance : float, default=0.01
+        Largest p value at which a group is called ordered.
+    systematic_std : float, default=0.02
+        Standard deviation of an error that all cells share and that the scatter does
+        not show, in the unit of the vectors; for the verdict only. Interference in the
+        scan and tails of neighbouring columns make about 0.02 px: give another value
+        with vectors in another unit.
 
     Returns
     -------
@@ -72,6 +90,12 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
             The same for the cells that lie three or four lattice vectors from a cell
             of this label, along either axis, corrected for the four attempts. NaN
             without lattice vectors.
+        std : ndarray of shape (n_groups, 2)
+            Standard errors of the components of the mean.
+        verdict : ndarray of str of shape (n_groups,)
+            "ordered" where `p_value` is at most `significance` and remains so with
+            `systematic_std` added to the errors, "no significant order" where it is
+            larger, "undetermined" where it is NaN.
 
     Raises
     ------
@@ -93,7 +117,8 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     * the scatter of sums over blocks of five by five cells and over scan lines, where
       it exceeds the former by more than chance, because errors that many cells have in
       common do not average out;
-    * the error that follows from `position_std`.
+    * the error that follows from `position_std`: that of the columns alone in groups of
+      30 cells or more, twice its variance in smaller ones, for the neighbours.
 
     The test is Hotelling's T² [1]_, which is an F test with the degrees of freedom of
     the covariance. The largest of the p values of these covariances is returned.
@@ -129,8 +154,8 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     array([[0.16, 0.01]])
     >>> np.sqrt(np.diagonal(pooled.covariance[0])).round(2)
     array([0.03, 0.03])
-    >>> bool(pooled.p_value[0] < 1e-6)
-    True
+    >>> bool(pooled.p_value[0] < 1e-6), str(pooled.verdict[0])
+    (True, 'ordered')
     """
     if not isinstance(sites, AtomSites):
         raise TypeError(
@@ -144,7 +169,7 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
     groups, group = np.unique(labels, return_inverse=True)
     place = Place(sites.positions, sites.frame, cell_size(sites))
     kept = usable & ~_outliers(vectors, group, usable)
-    factor = _neighbor_factor(vectors, group, kept, place)
+    factor = neighbor_factor(vectors, group, kept, place)
     pooled = [
         pool_vectors(
             vectors[rows], sites.position_std[rows], place.take(rows), factor=factor
@@ -165,13 +190,22 @@ def pool_polarization(sites, labels=None, *, vectors=None, reference=None):
         ]
         if np.isfinite(p_values).any():
             p_far[number] = min(1.0, len(p_values) * np.nanmin(p_values))
+    covariance = np.array([one.covariance for one in pooled]).reshape(-1, 2, 2)
+    p_value = np.array([one.p_value for one in pooled], dtype=float)
+    shared = systematic_std**2 * np.eye(2)
+    p_shared = [_p_value(one.mean, one.covariance + shared, np.inf) for one in pooled]
+    # A comparison with NaN is False.
+    is_ordered = (p_value <= significance) & (np.array(p_shared) <= significance)
+    verdict = np.where(is_ordered, "ordered", "no significant order")
     return Bunch(
         labels=groups,
         n_sites=np.array([one.n_sites for one in pooled], dtype=int),
         mean=np.array([one.mean for one in pooled]).reshape(-1, 2),
-        covariance=np.array([one.covariance for one in pooled]).reshape(-1, 2, 2),
-        p_value=np.array([one.p_value for one in pooled], dtype=float),
+        covariance=covariance,
+        p_value=p_value,
         p_value_far=p_far,
+        std=np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)),
+        verdict=np.where(np.isnan(p_value), "undetermined", verdict),
     )
 
 
@@ -240,7 +274,8 @@ def pool_vectors(vectors, std, place, *, factor=1.0, level=_CORRELATION_LEVEL):
             candidates.append((common, n_clusters - 1))
     if np.isfinite(std).any():
         known = np.nanmean(std**2, axis=0)
-        candidates.append((np.diag(_SHARED_COLUMN_FACTOR * known / n), np.inf))
+        shared = 1.0 if n >= _MANY_CELLS else _SHARED_COLUMN_FACTOR
+        candidates.append((np.diag(shared * known / n), np.inf))
     covariance = candidates[0][0]
     for other, _ in candidates[1:]:
         covariance = _larger(covariance, other)
@@ -308,7 +343,7 @@ def _outliers(vectors, group, usable):
     return outlier
 
 
-def _neighbor_factor(vectors, group, kept, place):
+def neighbor_factor(vectors, group, kept, place):
     """Return how much correlation of neighbours increases the variance of a mean.
 
     It is the median over the groups, because single groups may hold several domains.

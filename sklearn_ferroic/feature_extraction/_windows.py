@@ -62,6 +62,25 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
 
 
 def _cut(image, centers, window_size, interpolation, boundary, periods, out):
+    """Cut windows of an image that is held in memory as a whole."""
+    # How far the image has to go on decides on the last bits of the spline, and a
+    # window should not depend on what else is cut.
+    beyond = np.ceil(_distance_outside(image.shape, centers))
+    for distance in np.unique(beyond):
+        rows = np.flatnonzero(beyond == distance)
+        options = (window_size, interpolation, boundary, periods)
+        if len(rows) == len(centers):
+            _cut_alike(image, centers, *options, int(distance), out)
+        else:
+            cut = np.empty((len(rows), *out.shape[1:]), dtype=out.dtype)
+            _cut_alike(image, centers[rows], *options, int(distance), cut)
+            out[rows] = cut
+
+
+def _cut_alike(
+    image, centers, window_size, interpolation, boundary, periods, beyond, out
+):
+    """Cut windows whose centres are equally far outside of the image."""
     start = centers - (window_size - 1) / 2
     n_taps = _TAPS[interpolation]
     if n_taps == 1:
@@ -71,7 +90,8 @@ def _cut(image, centers, window_size, interpolation, boundary, periods, out):
     before = (n_taps - 1) // 2
     side = window_size + n_taps - 1
 
-    pad = _padding(image.shape, centers, side)
+    # the spare pixels keep the rim out of the spline's reach
+    pad = side // 2 + 12 + beyond
     padded = continue_image(image, pad, boundary, periods)
     if n_taps == 4:
         padded = spline_filter(padded, order=3, output=np.float32, mode="reflect")
@@ -109,11 +129,10 @@ def outside_image(shape, centers, window_size):
     return row_out[:, :, None] | col_out[:, None, :]
 
 
-def _padding(shape, centers, side):
-    # The same for all sites on the image, so that a window does not depend on
-    # its neighbours; the spare pixels keep the spline filter's rim out of reach.
-    off = np.maximum(-centers, centers - np.array(shape)).max()
-    return side // 2 + 12 + max(0, int(np.ceil(off)))
+def _distance_outside(shape, centers):
+    """Compute how far centres are beyond the area of the pixels, at least 1 px."""
+    off = np.maximum(-centers, centers - np.array(shape)).max(axis=1)
+    return np.maximum(off, 1)
 
 
 def _spline_weights(fraction, n_taps):

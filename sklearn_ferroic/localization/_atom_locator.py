@@ -4,9 +4,10 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._intervals import Interval
 from ._batch import estimate_scales, locate_images, score_images
 from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin
@@ -126,6 +127,10 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     *Hot pixels*, one to three together that stand out from all around farther than
     twice the range of the image, are given the median of those around them, in the
     sites' images too. Larger splashes and bright particles are to be masked.
+
+    *Bad lines*, up to three rows or columns of pixels next to each other that are
+    bright, dark or of one value over most of their length, and rectangular *blocks* of
+    such pixels away from the border are treated as masked.
 
     *Border.* A column comes out if its fitted centre lies on the area of the
     pixels, [−0.5, n − 0.5] along each axis, by its standard error; within one

@@ -6,6 +6,7 @@ from joblib import Parallel, delayed
 
 from ._background import bin_sides
 from ._binning import choose_binning
+from ._dask_calls import get_dask_client, run_on_dask
 from ._single_image import (
     calibrate_image,
     estimate_scale,
@@ -22,6 +23,9 @@ def run(calls, n_jobs):
     if len(calls) == 1:
         ((function, args, kwargs),) = calls
         return [function(*args, **kwargs)]
+    client = get_dask_client(n_jobs)
+    if client is not None:
+        return run_on_dask(client, calls)
     return Parallel(n_jobs=n_jobs)(calls)
 
 

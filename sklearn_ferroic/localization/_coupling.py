@@ -194,6 +194,8 @@ def _projected_ratio(modes, observed, simulated):
     seen = [mode @ observed for mode in modes]
     # What all columns have in common moves none of them.
     seen = np.concatenate([part - np.median(part) for part in seen])
+    if not seen.any():  # one column alone
+        return 1.0
     expected = np.concatenate([mode @ rest for rest in simulated for mode in modes])
     limit = _MAX_SQUARE * max(float(np.median(seen**2)), 1e-30)
     ratio = np.minimum(seen**2, limit).mean() / max((expected**2).mean(), 1e-30)
@@ -234,7 +236,9 @@ class _RadialSpectrum:
         weight = np.sqrt(self.size[known]) * np.minimum(remaining / power, 1)[known]
         square = (np.arange(len(seen)) + 0.5) ** 2 / len(seen) ** 2
         design = np.stack([np.ones_like(ratio), square[known]], axis=1)
-        slope, *_ = np.linalg.lstsq(design * weight[:, None], ratio * weight)
+        slope, *_ = np.linalg.lstsq(
+            design * weight[:, None], ratio * weight, rcond=None
+        )
         log_ratio = slope[0] + slope[1] * square
         return np.exp(np.clip(log_ratio, *np.log(_SPECTRUM_RATIO_RANGE)))
 

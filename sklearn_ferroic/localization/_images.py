@@ -4,8 +4,10 @@ from numbers import Real
 
 import numpy as np
 
+from .._arrays import ForeignArrayError, to_numpy
 from ..datasets._carriers import unpack_foreign
 from ..sites import AtomSites
+from ._bad_lines import find_bad_lines
 from ._fill import fill_masked
 from ._hot_pixels import fill_hot_pixels
 
@@ -109,7 +111,9 @@ def _unpack(entry):
 
 def _as_real_array(data, name):
     try:
-        array = np.ma.asarray(data) if np.ma.isMA(data) else np.asarray(data)
+        array = np.ma.asarray(data) if np.ma.isMA(data) else to_numpy(data, name)
+    except ForeignArrayError:
+        raise
     except (ValueError, TypeError) as error:
         raise TypeError(f"{name} is not a regular array. {_EXPECTED}.") from error
     if array.dtype.kind == "c":
@@ -159,6 +163,9 @@ def _check_image(array, name):
             f"{name} has {np.count_nonzero(bad)} pixel(s) that are NaN or infinity (in "
             "float32). Crop them away or mask them: numpy.ma.masked_invalid(image)."
         )
+    lines = find_bad_lines(image if valid is None else fill_masked(image, valid))
+    if lines is not None:
+        valid = ~lines if valid is None else valid & ~lines
     if valid is not None:
         image = fill_masked(image, valid)
     image = fill_hot_pixels(image)
@@ -180,7 +187,8 @@ def _check_pixel_size(pixel_size, name):
         return None
     if isinstance(pixel_size, np.ndarray) and pixel_size.ndim == 0:
         pixel_size = pixel_size.item()
-    if not isinstance(pixel_size, Real) or not 0 < pixel_size < np.inf:
+    is_number = isinstance(pixel_size, Real) and not isinstance(pixel_size, bool)
+    if not is_number or not 0 < pixel_size < np.inf:
         raise ValueError(
             f"The pixel size of {name} must be a positive length in nm or None, got "
             f"{pixel_size!r}."

@@ -3,8 +3,9 @@
 from numbers import Integral, Real
 
 from sklearn.base import TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
+from .._intervals import N_JOBS, Interval
 from ._assembly import assemble_sites
 from ._sublattice_checks import check_sublattice
 
@@ -14,12 +15,12 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
 
     _parameter_constraints: dict = {
         "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
-        "spacing": [Interval(Real, 0, None, closed="neither"), None],
+        "spacing": [Interval(Real, 1, None, closed="left"), None],
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
         "shape": [StrOptions({"circular", "elliptical"})],
         "border": [StrOptions({"keep", "drop"})],
         "tile_size": [Interval(Integral, 256, None, closed="left"), None],
-        "n_jobs": [Integral, None],
+        "n_jobs": N_JOBS,
     }
 
     def set_output(self, *, transform=None):

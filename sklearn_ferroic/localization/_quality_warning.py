@@ -10,8 +10,9 @@ from ..sites import SiteFlag
 _MAX_MISSED, _MAX_SHORT, _MAX_UNCONVERGED = 0.01, 0.05, 0.3
 # Fewer columns than this may be a matter of one flaw in a small image.
 _MIN_MISSED = 3
-# Shares of fewer sites mean little.
+# Shares of fewer sites mean little, unless most fits are given up.
 _MIN_SITES = 20
+_MOST = 0.5
 # Astigmatism, drift and mistilt stretched the columns of the experimental images at
 # hand by up to 1.3; unresolved dumbbells are 1.5 to 2.6 times as long as wide.
 _MAX_ELLIPTICITY = 1.45
@@ -67,7 +68,9 @@ def _describe_misses(check, alternative):
 def _describe_doubts(check):
     """Describe sites that are hardly columns, and what to do; "" if there are few."""
     n_sites = len(check.flags)
-    if n_sites < _MIN_SITES:
+    n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
+    most = _MAX_UNCONVERGED if n_sites >= _MIN_SITES else _MOST
+    if n_sites < _MIN_SITES and n_unconverged <= most * n_sites:
         return ""
     n_short = np.count_nonzero(check.flags & SiteFlag.SHORT_PAIR)
     if n_short > _MAX_SHORT * n_sites:
@@ -76,8 +79,7 @@ def _describe_doubts(check):
             "the columns around: duplicates or noise. Give spacing= in px or a "
             "higher threshold, and look at sites.quality()."
         )
-    n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
-    if n_unconverged > _MAX_UNCONVERGED * n_sites:
+    if n_unconverged > most * n_sites:
         return (
             f"{n_unconverged} of {n_sites} fits cannot be trusted. Is the "
             "spacing right (spacing= in px)? Do the columns overlap, or are they "

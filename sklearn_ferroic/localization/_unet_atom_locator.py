@@ -5,9 +5,9 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._intervals import Interval
 from ._batch import estimate_scales
 from ._images import check_images
 from ._images_to_sites import ImagesToSitesMixin

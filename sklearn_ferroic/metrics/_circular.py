@@ -4,9 +4,10 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 
-from .._angles import mean_direction, robust_center, wrap_angle
+from .._angles import mean_direction, robust_center, warn_if_degrees, wrap_angle
+from .._intervals import Interval
 
 N_FOLD = [Interval(Integral, 1, None, closed="left")]
 # What the comparisons of two sets of angles have in common.
@@ -20,7 +21,10 @@ PAIR_CONSTRAINTS = {
 def check_angles(angles, name):
     """Validate angles; float64 ndarray of shape (n,)."""
     angles = column_or_1d(check_array(angles, ensure_2d=False, input_name=name))
-    return angles.astype(np.float64, copy=False)
+    angles = angles.astype(np.float64, copy=False)
+    # through the public function and scikit-learn's check of its parameters
+    warn_if_degrees(angles, name, stacklevel=4)
+    return angles
 
 
 @validate_params(

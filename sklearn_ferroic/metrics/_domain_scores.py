@@ -6,8 +6,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import validate_params
 
+from .._intervals import Interval
 from .._lattice.neighbor_graph import edge_lengths, second_neighbors
 from ._label_graph import CONSTRAINTS, build_label_graph, encode_labels
 

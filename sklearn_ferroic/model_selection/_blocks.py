@@ -207,11 +207,19 @@ def guarded_splits(positions, frame, tests, guard, name):
 
 def _train_side(positions, frame, test, guard, name):
     train = ~test
-    for image in np.unique(frame[test]) if guard > 0 else ():
-        here = frame == image
-        rest = np.flatnonzero(here & ~test)
-        distance, _ = cKDTree(positions[here & test]).query(positions[rest], p=np.inf)
-        train[rest[distance < guard]] = False
+    if guard > 0:
+        order = np.argsort(frame, kind="stable")
+        images = np.split(order, np.flatnonzero(np.diff(frame[order])) + 1)
+        for rows in images:
+            tested = test[rows]
+            rest = rows[~tested]
+            if len(rest) == 0 or not tested.any():
+                continue
+            # Farther neighbours are not looked for; they come out at infinity.
+            distance, _ = cKDTree(positions[rows[tested]]).query(
+                positions[rest], p=np.inf, distance_upper_bound=guard
+            )
+            train[rest[distance < guard]] = False
     if not train.any():
         raise ValueError(
             f"{name} has no training site: it tests {test.sum()} of {len(test)} sites, "

@@ -1,7 +1,5 @@
 """Information criteria over the number of components of a mixture."""
 
-from numbers import Integral
-
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import clone
@@ -10,12 +8,14 @@ from sklearn.utils import Bunch, column_or_1d
 from sklearn.utils._param_validation import HasMethods, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._intervals import N_JOBS
+
 
 @validate_params(
     {
         "estimator": [HasMethods(["fit", "set_params"])],
         "n_components": ["array-like"],
-        "n_jobs": [Integral, None],
+        "n_jobs": N_JOBS,
     },
     prefer_skip_nested_validation=True,
 )
@@ -99,8 +99,8 @@ def component_scores(estimator, X, n_components, *, n_jobs=None):
     >>> X, _ = make_blobs(300, centers=4, cluster_std=0.3, random_state=2)
     >>> mixture = GaussianMixture(n_init=3, random_state=0)
     >>> scores = component_scores(mixture, X, [2, 3, 4, 5, 6])
-    >>> scores.n_components[scores.bic.argmin()]
-    np.int64(4)
+    >>> int(scores.n_components[scores.bic.argmin()])
+    4
     """
     counts = column_or_1d(n_components)
     if counts.dtype.kind not in "iu" or len(counts) == 0 or counts.min() < 1:

@@ -5,9 +5,9 @@ from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _num_samples
 
+from .._intervals import Interval
 from ..sites import AtomSites
 
 # What the splitters' constructors have in common.

@@ -7,9 +7,11 @@ from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch, _safe_indexing, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+from sklearn.utils._param_validation import HasMethods, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
+
+from .._intervals import N_JOBS, Interval
 
 
 @validate_params(
@@ -17,7 +19,7 @@ from sklearn.utils.validation import _num_samples
         "estimator": [HasMethods(["fit", "get_params"])],
         "n_refits": [Interval(Integral, 2, None, closed="left")],
         "cv": ["cv_object"],
-        "n_jobs": [Integral, None],
+        "n_jobs": N_JOBS,
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,

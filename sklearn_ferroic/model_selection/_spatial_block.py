@@ -4,8 +4,9 @@ from numbers import Integral
 
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils._param_validation import validate_parameter_constraints
 
+from .._intervals import Interval
 from ._blocks import cut_into_blocks, deal, guarded_splits
 from ._coordinates import CONSTRAINTS, find_coordinates
 

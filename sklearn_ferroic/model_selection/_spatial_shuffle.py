@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
-    Interval,
     validate_parameter_constraints,
     validate_params,
 )
 
+from .._intervals import Interval
 from ._blocks import cut_into_blocks, draw, guarded_splits
 from ._coordinates import CONSTRAINTS, find_coordinates
 

@@ -6,14 +6,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.preprocessing import RobustScaler
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import (
     _check_feature_names_in,
     check_is_fitted,
     validate_data,
 )
 
-from .._angles import mean_direction, wrap_angle
+from .._angles import mean_direction, warn_if_degrees, wrap_angle
+from .._intervals import Interval
 from .._pose_columns import find_pose_columns
 
 _FLOATS = [np.float64, np.float32]
@@ -163,6 +164,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         self.angle_mean_ = None
         if angle_index is not None:
             self.center_[angle_index], self.scale_[angle_index] = 0.0, 1.0
+            warn_if_degrees(X[:, angle_index], "The angle in X", stacklevel=2)
             mean = mean_direction(X[:, angle_index], self.n_fold)
             self.angle_mean_ = 0.0 if np.isnan(mean) else mean
         self.angle_index_ = angle_index

@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._angles import wrap_angle
+from .._angles import warn_if_degrees, wrap_angle
 from .._pose_columns import find_pose_columns
 from ._pooled_rotation import fit_pooled_rotation
 from ._reference import read_reference
@@ -170,10 +170,14 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 "(n_samples, 2)."
             )
         _check_length(y, X)
+        if not hasattr(y, "positions") and np.ndim(y) == 1:
+            warn_if_degrees(np.asarray(y, dtype=np.float64), "y", stacklevel=2)
         reference = read_reference(y, X)
         names = getattr(self, "feature_names_in_", None)
         index, _ = find_pose_columns(X.shape[1], names, translation=False)
         self.angle_index_ = index
+        if index is not None:
+            warn_if_degrees(X[:, index], "The angle in X", stacklevel=2)
         self.n_sites_ = int(np.count_nonzero(reference.trusted))
         self.offset_, self.offset_std_ = 0.0, np.nan
         self.resultant_length_, self.is_determined_ = np.nan, False

@@ -4,6 +4,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .._arrays import refuse_mask, to_numpy
+
 
 def as_pixel_sizes(pixel_size, n_images):
     """Check pixel sizes, one for all images or one per image.
@@ -30,7 +32,8 @@ def as_pixel_sizes(pixel_size, n_images):
     if len(sizes) != n_images:
         raise ValueError(f"Got {len(sizes)} pixel sizes for {n_images} image(s).")
     for size in sizes:
-        is_length = isinstance(size, Real) and np.isfinite(size) and size > 0
+        is_length = isinstance(size, Real) and not isinstance(size, bool)
+        is_length = is_length and np.isfinite(size) and size > 0
         if size is not None and not is_length:
             raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
     return [None if size is None else float(size) for size in sizes]
@@ -49,7 +52,8 @@ def as_positions(positions):
     positions : ndarray of shape (n_sites, 2)
         The same, float64.
     """
-    positions = np.array(positions, dtype=np.float64)
+    refuse_mask(positions, "positions")
+    positions = np.array(to_numpy(positions, "positions"), dtype=np.float64)
     if positions.size == 0:
         positions = positions.reshape(0, 2)
     if positions.ndim != 2 or positions.shape[1] != 2:

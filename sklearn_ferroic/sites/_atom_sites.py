@@ -10,6 +10,7 @@ from ._arguments import as_margin, as_pixel_sizes, as_positions, as_rows, check_
 from ._fields import SITE_FIELDS, describe_columns
 from ._flags import as_flag
 from ._formats.csv import write_csv
+from ._formats.exchange import from_atomap, read_csv
 from ._formats.hdf5 import read_hdf5, write_hdf5
 from ._formats.table import to_frame
 from ._identity import are_equal, describe, register_hash
@@ -294,14 +295,15 @@ class AtomSites:
     def to_csv(self, path, *, features=None, labels=None, parameters=None):
         """Write the table of :meth:`to_frame` as comma separated text.
 
-        The file starts with lines that begin with ``#``: units, pixel sizes and the
-        origin of the sites. ``pandas.read_csv(path, comment="#")`` reads the table. The
-        images are not included; :meth:`to_hdf5` stores everything.
+        Three lines that begin with ``#`` come first; ``pandas.read_csv(path,
+        comment="#")`` reads the table, :meth:`from_csv` the sites. Units, pixel sizes,
+        image shapes and parameters go to a JSON file of the same name with ``.json``
+        appended. The images are not included; :meth:`to_hdf5` stores everything.
 
         Parameters
         ----------
         path : str or path-like
-            The file; it is overwritten.
+            The file; it is overwritten once all is written.
         features : array-like of shape (n_sites, n_features) or mapping, default=None
             Further columns, with their names in a DataFrame or mapping, otherwise
             ``feature0``, ``feature1``, ...
@@ -316,8 +318,98 @@ class AtomSites:
             If features, labels or parameters cannot be written.
         ImportError
             If pandas is not installed.
+
+        Notes
+        -----
+        Text that a spreadsheet would run as a formula, as it begins with ``=``, ``+``,
+        ``-`` or ``@``, gets an apostrophe before it, unless it is a number.
+
+        pandas takes labels such as ``"NA"`` and ``""`` for missing. To keep them::
+
+            names = pandas.read_csv(path, comment="#", nrows=0).columns
+            missing = {name: "" for name in names.drop(["flags", "label"])}
+            pandas.read_csv(path, comment="#", keep_default_na=False, na_values=missing)
         """
         write_csv(self, path, features=features, labels=labels, parameters=parameters)
+
+    @classmethod
+    def from_csv(
+        cls, path, *, images=None, columns=None, pixel_size=None, return_table=False
+    ):
+        """Read sites from a text table, that of :meth:`to_csv` or another one.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, with a line of names; lines that begin with ``#`` are comments.
+        images : ndarray or list of ndarray, default=None
+            The images; black ones of the right size by default, which show nothing.
+        columns : dict of str to str, default=None
+            Names of the columns in the file, by the names that :meth:`to_frame` gives
+            them, such as ``{"row": "y", "col": "x"}``. Those of the same name are
+            found, and at least `row` and `col`, px, are needed.
+        pixel_size : float, list of (float or None) or None, default=None
+            Pixel size in nm; that of the file by default.
+        return_table : bool, default=False
+            Whether to return the table, with further columns, too.
+
+        Returns
+        -------
+        sites : AtomSites
+            The sites. Displacements and lattice vectors that the table does not hold
+            are NaN; ``feature_extraction.measure_lattice`` computes them.
+        table : pandas.DataFrame
+            The table; only with `return_table`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is no table, or lacks columns.
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from sklearn_ferroic import AtomSites
+        >>> sites = AtomSites(np.zeros((32, 32)), [[8, 8], [8, 24.5]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sites.to_csv(f"{folder}/sites.csv")
+        ...     again = AtomSites.from_csv(f"{folder}/sites.csv")
+        >>> again.positions.tolist()
+        [[8.0, 8.0], [8.0, 24.5]]
+        """
+        arguments, table = read_csv(
+            path, images=images, columns=columns, pixel_size=pixel_size
+        )
+        sites = cls(arguments.pop("images"), arguments.pop("positions"), **arguments)
+        return (sites, table) if return_table else sites
+
+    @classmethod
+    def from_atomap(cls, lattice):
+        """Make AtomSites of columns that atomap has found.
+
+        Parameters
+        ----------
+        lattice : atomap Atom_Lattice, Sublattice or list of Sublattice
+            The columns; the first sublattice becomes 0.
+
+        Returns
+        -------
+        sites : AtomSites
+            With positions, sublattices and fitted shapes. Displacements and lattice
+            vectors are NaN; ``feature_extraction.measure_lattice`` computes them.
+
+        Raises
+        ------
+        TypeError
+            If it is none of these.
+        """
+        arguments = from_atomap(lattice)
+        return cls(arguments.pop("images"), arguments.pop("positions"), **arguments)
 
     def to_hdf5(
         self, path, *, images=True, features=None, labels=None, parameters=None

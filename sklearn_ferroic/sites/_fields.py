@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._angles import wrap_angle
+from .._arrays import refuse_mask, to_numpy
 from .._pose_columns import POSE_UNITS
 from ._flags import FLAG_ATTRIBUTES, flags_as_text
 
@@ -108,7 +110,8 @@ class SiteField:
         shape = (n_sites, *self.shape)
         if values is None:
             return np.full(shape, self.missing, dtype=self.dtype)
-        values = np.asarray(values)
+        refuse_mask(values, self.name)
+        values = to_numpy(values, self.name)
         if values.shape != shape:
             raise ValueError(
                 f"{self.name} must have shape {shape}, got {values.shape}."
@@ -186,6 +189,12 @@ def _polarization_pm(component):
     return lambda sites: (
         sites.polarization[:, component] * (1000 * sites.pixel_size_per_site())
     )
+
+
+def _polarization_angle_deg(sites):
+    """Return the angle of the polarization, degrees."""
+    row, col = sites.polarization.T
+    return np.degrees(wrap_angle(np.arctan2(row, col)))
 
 
 SITE_FIELDS = (
@@ -268,6 +277,12 @@ SITE_FIELDS = (
         columns=("polarization_row", "polarization_col"),
         derived=(
             DerivedColumn(
+                "polarization_magnitude",
+                "px",
+                lambda sites: np.hypot(*sites.polarization.T),
+            ),
+            DerivedColumn("polarization_angle_deg", "deg", _polarization_angle_deg),
+            DerivedColumn(
                 "polarization_row_pm", "pm", _polarization_pm(0), needs_pixel_size=True
             ),
             DerivedColumn(
@@ -308,6 +323,20 @@ SITE_FIELDS = (
 )
 
 
+# Units of features of PolarizationVector, LatticeStrain and the table of domains.
+FEATURE_UNITS = {
+    "displacement_row_px": "px",
+    "displacement_col_px": "px",
+    "displacement_row_pm": "pm",
+    "displacement_col_pm": "pm",
+    "polarization_row_uC_cm2": "uC/cm^2",
+    "polarization_col_uC_cm2": "uC/cm^2",
+    "strain_xy": "rad",
+    "rotation": "rad",
+    "cell_area": "px^2",
+}
+
+
 def unit_of(name, fields=SITE_FIELDS):
     """Return the unit of a field, a table's column or a feature, "" if unknown.
 
@@ -323,7 +352,7 @@ def unit_of(name, fields=SITE_FIELDS):
     unit : str
         The unit; "image" for the unit of the image's values.
     """
-    units = dict(POSE_UNITS)
+    units = POSE_UNITS | FEATURE_UNITS
     for item in fields:
         units[item.name] = item.unit
         units |= dict.fromkeys(item.columns, item.unit)

@@ -103,7 +103,7 @@ def test_smaller_than_three_spacings(columns):
         ({"sublattice": "A"}, "sublattice"),
         ({"sublattice": []}, r"sublattice must be .* got \[\]"),
         ({"sublattice": [0.5]}, "sublattice must be"),
-        ({"sublattice": True}, "sublattice must be"),
+        ({"sublattice": True}, "'sublattice' parameter .* must be an int"),
     ],
 )
 def test_unknown_options(columns, params, message):

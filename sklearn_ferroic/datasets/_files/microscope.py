@@ -20,7 +20,7 @@ def suffixes():
     return {f".{suffix.lower()}" for spec in _specs() for suffix in _of(spec)}
 
 
-def read_microscope(path, dataset, signal):
+def read_microscope(path, dataset, signal, max_bytes):
     """Read one image of a microscope file with whichever reader fits."""
     suffix = path.suffix.lower().lstrip(".")
     specs = [spec for spec in _specs() if suffix in map(str.lower, _of(spec))]

@@ -1,7 +1,12 @@
 """Readers of the common formats: TIFF, PNG, NumPy and HDF5."""
 
+import math
+import zipfile
+from typing import NamedTuple
+
 import numpy as np
 
+from ..._files.hdf5_safety import refuse_outside_data
 from ..._optional import import_optional
 from .calibration import to_nm
 from .signals import Signal, choose, is_image, reading
@@ -17,7 +22,7 @@ _SMALLEST_SIDE = 8
 _LONG_TAGS = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}
 
 
-def read_picture(path, dataset, signal):
+def read_picture(path, dataset, signal, max_bytes):
     """Read PNG, JPEG or BMP."""
     from skimage.io import imread
 
@@ -26,23 +31,79 @@ def read_picture(path, dataset, signal):
     return Signal(path.name, image, None, {})
 
 
-def read_numpy(path, dataset, signal):
+def read_numpy(path, dataset, signal, max_bytes):
     """Read an .npy array, or one array of an .npz archive; never a pickle."""
     if path.suffix.lower() == ".npy":
         with reading(path, "a NumPy array (pickled objects are never loaded)"):
-            return Signal(path.name, np.load(path, allow_pickle=False), None, {})
+            # a map of the file needs no memory for values that are not there
+            image = np.load(path, mmap_mode="r", allow_pickle=False)
+            _check_size(path.name, image.nbytes, max_bytes)
+            return Signal(path.name, np.array(image), None, {})
     kind = "a NumPy archive (pickled objects are never loaded)"
-    with reading(path, kind), np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    with reading(path, kind):
+        heads = _read_heads(path)
     if dataset is None:
-        names = [name for name, array in arrays.items() if is_image(array)]
+        names = [name for name, head in heads.items() if is_image(head)]
     else:
-        names = list(arrays)
+        names = list(heads)
     name = names[choose(names, dataset, path, "dataset")]
-    return Signal(name, arrays[name], None, {"dataset": name})
+    with reading(path, kind), np.load(path, allow_pickle=False) as archive:
+        _check_size(name, heads[name].nbytes, max_bytes)
+        return Signal(name, archive[name], None, {"dataset": name})
 
 
-def read_hdf5(path, dataset, signal):
+class _Head(NamedTuple):
+    """Header of an array in a file."""
+
+    shape: tuple
+    dtype: np.dtype
+
+    @property
+    def ndim(self):
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self):
+        """Bytes of the array, not of its head."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _read_heads(path):
+    """Read what an .npz archive holds, without the values."""
+    heads = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                read = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(file)
+            if dtype.hasobject:
+                raise ValueError(f"{member!r} holds Python objects")
+            heads[member.removesuffix(".npy")] = _Head(shape, dtype)
+    return heads
+
+
+def _check_size(name, n_bytes, max_bytes):
+    """Raise ValueError if an array is larger than allowed."""
+    if n_bytes > max_bytes:
+        raise ValueError(
+            f"{name!r} declares {n_bytes:,} bytes, more than max_bytes={max_bytes:,}"
+        )
+
+
+def check_hdf5(path, max_bytes):
+    """Raise ValueError if an HDF5 file refers to others, or declares too much."""
+    h5py = import_optional("h5py", "io")
+    with reading(path, "HDF5"), h5py.File(path, "r") as file:
+        refuse_outside_data(h5py, file, max_bytes)
+
+
+def read_hdf5(path, dataset, signal, max_bytes):
     """Read one dataset of an HDF5 file."""
     h5py = import_optional("h5py", "io")
     with reading(path, "HDF5"), h5py.File(path, "r") as file:
@@ -96,15 +157,17 @@ def _scale_axes(siblings):
     return ((size, "nm"),) * 2
 
 
-def read_tiff(path, dataset, signal):
+def read_tiff(path, dataset, signal, max_bytes):
     """Read one series of a TIFF with its ImageJ, OME or other calibration."""
     import tifffile
 
-    with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
+    # Parts of an image may lie in other files, which the file names as it likes.
+    with reading(path, "TIFF"), tifffile.TiffFile(path, _multifile=False) as file:
         names = [series.name or f"series {i}" for i, series in enumerate(file.series)]
     index = choose(names, signal, path, "signal")
-    with reading(path, "TIFF"), tifffile.TiffFile(path) as file:
+    with reading(path, "TIFF"), tifffile.TiffFile(path, _multifile=False) as file:
         series = file.series[index]
+        _check_size(names[index], series.size * series.dtype.itemsize, max_bytes)
         image = series.asarray()
         if "S" in series.axes:
             image = np.moveaxis(image, series.axes.index("S"), -1)

@@ -54,8 +54,9 @@ def site_cells(positions):
     """
     n_sites, spacing = len(positions), site_spacing(positions)
     diagram = Voronoi(np.concatenate([positions, _surroundings(positions, spacing)]))
-    ridge = np.asarray(diagram.ridge_vertices)
-    pairs = diagram.ridge_points
+    ridge = np.asarray(diagram.ridge_vertices, dtype=np.int64)
+    # Qhull counts in 32 bits, too few for the product below of large maps.
+    pairs = diagram.ridge_points.astype(np.int64)
     closed = (ridge >= 0).all(axis=1)
     ridge, pairs = ridge[closed], pairs[closed]
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..._optional import import_optional
 from .colors import angle_colors
+from .room import make_room
 
 
 def round_length(longest):
@@ -159,6 +160,8 @@ _WHEEL_SIZE_INCHES = 1.3
 _WHEEL_PAD_INCHES = 0.18
 # The outer radius is 1.
 _INNER = 0.4
+# Length of the arrows in the centre of the ring, which show the directions.
+_ARROW = 0.36
 _N_SECTORS = 180
 _N_RINGS = 12
 
@@ -183,6 +186,7 @@ def add_color_wheel(ax, *, graded=False, caption=""):
     wheel : matplotlib Axes
         The axes of the ring, with x along +col and y along +row.
     """
+    arrow = import_optional("matplotlib.patches", "plot").FancyArrow
     collections = import_optional("matplotlib.collections", "plot")
     transforms = import_optional("matplotlib.transforms", "plot")
     # In inches from the corner: letters do not shrink with the axes, nor may the ring.
@@ -215,6 +219,22 @@ def add_color_wheel(ax, *, graded=False, caption=""):
             va={1: "top", -1: "bottom", 0: "center"}[round(y)],
         )
     wheel.text(0, 1.6, caption, fontsize="small", ha="center", va="top")
+    for x, y in ((1, 0), (0, 1), (-1, 0), (0, -1)):
+        wheel.add_patch(
+            arrow(
+                0,
+                0,
+                _ARROW * x,
+                _ARROW * y,
+                width=0.04,
+                head_width=0.16,
+                head_length=0.16,
+                length_includes_head=True,
+                facecolor="0.25",
+                linewidth=0,
+            )
+        )
+    make_room(ax, wheel)
     return wheel
 
 
@@ -257,7 +277,7 @@ def add_class_legend(ax, classes, colors, title=None):
         line([], [], ls="", marker="o", color=color, label=str(label))
         for label, color in zip(classes, colors, strict=True)
     ]
-    return ax.legend(
+    legend = ax.legend(
         handles=handles,
         title=title,
         loc="upper left",
@@ -265,6 +285,8 @@ def add_class_legend(ax, classes, colors, title=None):
         borderaxespad=0,
         frameon=False,
     )
+    make_room(ax, legend)
+    return legend
 
 
 _COLORBAR_WIDTH_INCHES = 0.12
@@ -300,13 +322,15 @@ def add_side_colorbar(artist, ax, label=""):
             ax.get_figure(root=True).dpi_scale_trans + edge, ax.transAxes
         ),
     )
-    return ax.figure.colorbar(
+    colorbar = ax.figure.colorbar(
         artist,
         cax=place,
         ticks=ticker.MaxNLocator(5),
         label=label,
         extend=_extend(artist),
     )
+    make_room(ax, place)
+    return colorbar
 
 
 def _extend(artist):

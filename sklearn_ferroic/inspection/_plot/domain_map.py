@@ -7,7 +7,9 @@ from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import add_cells, draw_outlines, site_cells
 from .._drawing.colors import angle_colors, clip_to_unit
 from .._drawing.keys import add_color_wheel
+from .._drawing.limits import check_percentiles, color_limits
 from .._drawing.texts import with_minus
+from .._drawing.wall_lines import add_walls, check_walls
 
 
 class DomainMapDisplay:
@@ -31,9 +33,16 @@ class DomainMapDisplay:
     magnitude_name : str, default="magnitude"
         What the key under the colour wheel calls it.
     percentiles : tuple of float (low, high), default=(5, 95)
-        Percentiles of `magnitude` that are drawn grey and in full colour.
+        Percentiles of `magnitude` that are shown grey and in full colour.
+    vmin, vmax : float, default=None
+        Values of `magnitude` that are shown grey and in full colour instead of the
+            percentiles.
     labels : ndarray of shape (n_sites,), default=None
         Classes; borders between them are outlined.
+    walls : DataFrame, default=None
+        Result of :func:`sklearn_ferroic.domains.find_walls`.
+    frame : int, default=0
+        Image of `walls` that is shown.
     pixel_size : float, default=None
         Pixel size, nm; None if unknown.
 
@@ -45,6 +54,10 @@ class DomainMapDisplay:
         The cells, in the order of the sites.
     walls_ : matplotlib LineCollection or None
         The outlines between labels.
+    wall_lines_ : dict of int to matplotlib Line2D
+        Lines of `walls` by the index of their row.
+    legend_ : matplotlib Legend or None
+        The legend of the walls.
     wheel_ : matplotlib Axes or None
         The colour wheel.
     scale_bar_ : AnchoredSizeBar or None
@@ -92,7 +105,11 @@ class DomainMapDisplay:
         magnitude=None,
         magnitude_name="magnitude",
         percentiles=(5, 95),
+        vmin=None,
+        vmax=None,
         labels=None,
+        walls=None,
+        frame=0,
         pixel_size=None,
     ):
         self.image = image
@@ -101,7 +118,11 @@ class DomainMapDisplay:
         self.magnitude = magnitude
         self.magnitude_name = magnitude_name
         self.percentiles = percentiles
+        self.vmin = vmin
+        self.vmax = vmax
         self.labels = labels
+        self.walls = walls
+        self.frame = frame
         self.pixel_size = pixel_size
 
     @classmethod
@@ -113,7 +134,10 @@ class DomainMapDisplay:
         magnitude=None,
         magnitude_name="magnitude",
         percentiles=(5, 95),
+        vmin=None,
+        vmax=None,
         labels=None,
+        walls=None,
         polar=None,
         frame=None,
         ax=None,
@@ -136,8 +160,14 @@ class DomainMapDisplay:
             What the key under the colour wheel calls it.
         percentiles : tuple of float (low, high), default=(5, 95)
             Percentiles of `magnitude` that are shown grey and in full colour.
+        vmin, vmax : float, default=None
+            Values of `magnitude` that are shown grey and in full colour instead of the
+            percentiles.
         labels : array-like of shape (n_sites,), default=None
             Classes, integers or strings; borders between them are outlined.
+        walls : DataFrame, default=None
+            Result of :func:`sklearn_ferroic.domains.find_walls`, or some of its rows,
+            drawn with colours by charge and dashes by type.
         polar : array-like of bool of shape (n_sites,), default=None
             Which sites have a direction; the others are grey. All by default.
         frame : int, default=None
@@ -157,13 +187,15 @@ class DomainMapDisplay:
         Raises
         ------
         TypeError
-            If `sites` are not AtomSites.
+            If `sites` are not AtomSites or `walls` are not a table of walls.
         ValueError
-            If there is not one value a site, the frame is not clear, or `ticks` is
-            unknown or needs a pixel size that is not known.
+            If there is not one value a site, the frame is not clear, limits are out of
+            order, or `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         n_sites = len(sites)
+        if walls is not None:
+            check_walls(walls)
         angle = check_per_site("angle", angle, n_sites).astype(np.float64)
         if magnitude is not None:
             magnitude = check_per_site("magnitude", magnitude, n_sites)[rows]
@@ -179,11 +211,57 @@ class DomainMapDisplay:
             magnitude=magnitude,
             magnitude_name=magnitude_name,
             percentiles=percentiles,
+            vmin=vmin,
+            vmax=vmax,
             labels=labels,
+            walls=walls,
+            frame=frame,
             pixel_size=sites.pixel_size[frame],
         )
         return display.plot(
             ax, ticks=ticks, scale_bar=scale_bar, color_wheel=color_wheel
+        )
+
+    @classmethod
+    def from_vectors(cls, sites, vectors=None, *, magnitude_name=None, **options):
+        """Draw a colour map of vectors: hue for direction, saturation for length.
+
+        Parameters
+        ----------
+        sites : AtomSites
+            Sites of one sublattice, such as ``sites[sites.sublattice == 1]``.
+        vectors : array-like of shape (n_sites, 2), default=None
+            Vectors ``(d_row, d_col)``, NaN where there is none; the sites'
+            polarization in pm, or in px without a pixel size, by default.
+        magnitude_name : str, default=None
+            What the key under the colour wheel calls the length, with the unit.
+        **options : dict
+            Other arguments of :meth:`from_sites`.
+
+        Returns
+        -------
+        display : DomainMapDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`from_sites`.
+        """
+        select_frame(sites, options.get("frame"))
+        if vectors is None:
+            scale = 1000 * sites.pixel_size_per_site()[:, None]
+            known = bool(np.isfinite(scale).all())
+            vectors = sites.polarization * (scale if known else 1)
+            if magnitude_name is None:
+                magnitude_name = f"displacement ({'pm' if known else 'px'})"
+        vectors = check_per_site("vectors", vectors, len(sites), (2,))
+        return cls.from_sites(
+            sites,
+            np.arctan2(vectors[:, 0], vectors[:, 1]),
+            magnitude=np.hypot(vectors[:, 0], vectors[:, 1]),
+            magnitude_name="length" if magnitude_name is None else magnitude_name,
+            **options,
         )
 
     def plot(self, ax=None, *, ticks=None, scale_bar=True, color_wheel=True):
@@ -215,6 +293,9 @@ class DomainMapDisplay:
         if self.labels is not None:
             border = self.labels[pairs[:, 0]] != self.labels[pairs[:, 1]]
             self.walls_ = draw_outlines(ax, ridges[border][..., ::-1])
+        self.wall_lines_, self.legend_ = {}, None
+        if self.walls is not None:
+            self.wall_lines_, self.legend_ = add_walls(ax, self.walls, self.frame)
         self.wheel_ = None
         if color_wheel:
             graded = self.magnitude is not None
@@ -226,7 +307,16 @@ class DomainMapDisplay:
     def _saturation(self):
         if self.magnitude is None:
             return None, ""
-        share, (low, high) = clip_to_unit(self.magnitude, self.percentiles)
+        percentiles = check_percentiles(self.percentiles)
+        share, (low, high) = clip_to_unit(self.magnitude, percentiles)
+        if self.vmin is not None or self.vmax is not None:
+            low, high = color_limits(
+                self.magnitude,
+                vmin=self.vmin,
+                vmax=self.vmax,
+                percentiles=percentiles,
+            )
+            share = np.clip((self.magnitude - low) / (high - low), 0, 1)
         digits = max(0, 1 - int(np.floor(np.log10(high - low)))) if high > low else 2
         limits = with_minus(f"grey ≤ {low:z.{digits}f}\nfull ≥ {high:z.{digits}f}")
         return share, f"{self.magnitude_name}\n{limits}"

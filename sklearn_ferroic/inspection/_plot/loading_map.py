@@ -10,6 +10,7 @@ from .._drawing.axes import get_axes, show_image, subdivide
 from .._drawing.cells import add_cells, site_cells
 from .._drawing.colors import get_colormap
 from .._drawing.keys import add_side_colorbar
+from .._drawing.limits import check_percentiles, color_limits
 
 # Loadings beyond this percentile of their magnitude are clipped.
 _CLIP = 99
@@ -101,6 +102,9 @@ class LoadingMapDisplay:
         frame=None,
         ax=None,
         cmap=None,
+        percentiles=(1, 99),
+        vmin=None,
+        vmax=None,
         scale_bar=True,
     ):
         """Draw components of a fitted pipeline and their loadings on sites.
@@ -122,6 +126,12 @@ class LoadingMapDisplay:
             Axes to replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
+        percentiles : tuple of float (low, high), default=(1, 99)
+            Percentiles of the magnitude of the loadings that are drawn at the ends of
+            the colours; only the upper one counts, as the scale begins at 0 or is
+            symmetric about it.
+        vmin, vmax : float, default=None
+            Ends of the scale of all loadings instead.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
 
@@ -167,6 +177,9 @@ class LoadingMapDisplay:
             frame=frame,
             ax=ax,
             cmap=cmap,
+            percentiles=percentiles,
+            vmin=vmin,
+            vmax=vmax,
             scale_bar=scale_bar,
         )
 
@@ -182,6 +195,9 @@ class LoadingMapDisplay:
         frame=None,
         ax=None,
         cmap=None,
+        percentiles=(1, 99),
+        vmin=None,
+        vmax=None,
         scale_bar=True,
     ):
         """Draw components and their loadings on sites.
@@ -204,6 +220,12 @@ class LoadingMapDisplay:
             Axes to replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
+        percentiles : tuple of float (low, high), default=(1, 99)
+            Percentiles of the magnitude of the loadings that are drawn at the ends of
+            the colours; only the upper one counts, as the scale begins at 0 or is
+            symmetric about it.
+        vmin, vmax : float, default=None
+            Ends of the scale of all loadings instead.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
 
@@ -238,9 +260,25 @@ class LoadingMapDisplay:
             names=names,
             pixel_size=sites.pixel_size[frame],
         )
-        return display.plot(ax, cmap=cmap, scale_bar=scale_bar)
+        return display.plot(
+            ax,
+            cmap=cmap,
+            percentiles=percentiles,
+            vmin=vmin,
+            vmax=vmax,
+            scale_bar=scale_bar,
+        )
 
-    def plot(self, ax=None, *, cmap=None, scale_bar=True):
+    def plot(
+        self,
+        ax=None,
+        *,
+        cmap=None,
+        percentiles=(1, 99),
+        vmin=None,
+        vmax=None,
+        scale_bar=True,
+    ):
         """Draw the display.
 
         Parameters
@@ -249,6 +287,12 @@ class LoadingMapDisplay:
             Axes to replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
+        percentiles : tuple of float (low, high), default=(1, 99)
+            Percentiles of the magnitude of the loadings that are drawn at the ends of
+            the colours; only the upper one counts, as the scale begins at 0 or is
+            symmetric about it.
+        vmin, vmax : float, default=None
+            Ends of the scale of all loadings instead.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
 
@@ -269,7 +313,7 @@ class LoadingMapDisplay:
             cmap = maps.vik if self.signed_ else maps.batlow
         cmap = get_colormap(cmap)
         self._draw_components(cmap)
-        self._draw_maps(cmap, scale_bar)
+        self._draw_maps(cmap, scale_bar, check_percentiles(percentiles), vmin, vmax)
         self.colorbars_ = [
             add_side_colorbar(artist, panel)
             for panel, artist in zip(
@@ -296,7 +340,7 @@ class LoadingMapDisplay:
             name = f"component {index}" if self.names is None else self.names[index]
             panel.set(xticks=[], yticks=[], title=name)
 
-    def _draw_maps(self, cmap, scale_bar):
+    def _draw_maps(self, cmap, scale_bar, percentiles, vmin, vmax):
         polygons, _, _ = site_cells(self.positions)
         self.maps_, bars = [], []
         for index, panel in enumerate(self.axes_[:, 1]):
@@ -310,7 +354,17 @@ class LoadingMapDisplay:
             loading = self.loadings[:, index]
             values = np.ma.masked_invalid(loading)
             cells = add_cells(panel, polygons, array=values, cmap=cmap)
-            cells.set_clim(**self._limits(loading, _CLIP))
+            limits = self._limits(loading, percentiles[1])
+            if vmin is not None or vmax is not None:
+                low, high = color_limits(
+                    loading,
+                    vmin=vmin,
+                    vmax=vmax,
+                    percentiles=percentiles,
+                    center=0 if self.signed_ else None,
+                )
+                limits = {"vmin": low, "vmax": high}
+            cells.set_clim(**limits)
             panel.set_title("loading")
             self.maps_.append(cells)
         self.scale_bar_ = bars[0]

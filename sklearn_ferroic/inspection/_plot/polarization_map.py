@@ -193,6 +193,10 @@ class PolarizationMapDisplay:
         (row, col), (d_row, d_col) = self.positions[known].T, self.vectors[known].T
         spacing = site_spacing(self.positions[known])
         long = np.percentile(np.hypot(d_row, d_col), _LONG)
+        if magnification is not None and not 0 < magnification < np.inf:
+            raise ValueError(
+                f"magnification must be a positive number, got {magnification!r}."
+            )
         if magnification is None:
             magnification = spacing / long if long > 0 else 1.0
         self.magnification_ = float(magnification)

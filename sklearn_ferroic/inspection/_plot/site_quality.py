@@ -8,6 +8,7 @@ from .._data.selection import select_frame
 from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing
 from .._drawing.keys import add_side_colorbar
+from .._drawing.room import make_room
 
 # Shape, colour (Okabe and Ito) and size in spacings of the markers: each of them can be
 # distinguished from the others without its colour.
@@ -282,6 +283,7 @@ class SiteQualityDisplay:
             )
             for handle in self.legend_.legend_handles:
                 handle.set_sizes([36])
+            make_room(ax, self.legend_)
 
     def _draw_residual(self, ax, ticks):
         limit = float(np.percentile(np.abs(self.residual), _RESIDUAL_PERCENTILE)) or 1.0

@@ -8,6 +8,7 @@ from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing
 from .._drawing.colors import class_colors, get_colormap
 from .._drawing.keys import add_class_legend, add_side_colorbar
+from .._drawing.limits import color_limits
 
 # Diameter of a marker in units of the distance of nearest neighbours.
 _MARKER = 0.45
@@ -88,6 +89,9 @@ class SitesDisplay:
         frame=None,
         ax=None,
         cmap="viridis",
+        percentiles=(0, 100),
+        vmin=None,
+        vmax=None,
         ticks=None,
         scale_bar=True,
     ):
@@ -109,6 +113,10 @@ class SitesDisplay:
             Axes to draw into; a new figure by default.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of float values.
+        percentiles : tuple of float (low, high), default=(0, 100)
+            Percentiles of float values that are the ends of the scale.
+        vmin, vmax : float, default=None
+            Ends of the scale instead of the percentiles.
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar : bool, default=True
@@ -140,9 +148,27 @@ class SitesDisplay:
             values_name=values_name,
             pixel_size=sites.pixel_size[frame],
         )
-        return display.plot(ax, cmap=cmap, ticks=ticks, scale_bar=scale_bar)
+        return display.plot(
+            ax,
+            cmap=cmap,
+            percentiles=percentiles,
+            vmin=vmin,
+            vmax=vmax,
+            ticks=ticks,
+            scale_bar=scale_bar,
+        )
 
-    def plot(self, ax=None, *, cmap="viridis", ticks=None, scale_bar=True):
+    def plot(
+        self,
+        ax=None,
+        *,
+        cmap="viridis",
+        percentiles=(0, 100),
+        vmin=None,
+        vmax=None,
+        ticks=None,
+        scale_bar=True,
+    ):
         """Draw the display.
 
         Parameters
@@ -151,6 +177,10 @@ class SitesDisplay:
             Axes to draw into; a new figure by default.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of float values.
+        percentiles : tuple of float (low, high), default=(0, 100)
+            Percentiles of float values that are the ends of the scale.
+        vmin, vmax : float, default=None
+            Ends of the scale instead of the percentiles.
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar : bool, default=True
@@ -183,16 +213,19 @@ class SitesDisplay:
         ax.add_collection(self.scatter_, autolim=False)
         self.legend_ = self.colorbar_ = None
         if self.values.dtype.kind == "f":
-            self._color_by_value(ax, cmap)
+            limits = color_limits(
+                self.values, vmin=vmin, vmax=vmax, percentiles=percentiles
+            )
+            self._color_by_value(ax, cmap, limits)
         else:
             self._color_by_label(ax)
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
 
-    def _color_by_value(self, ax, cmap):
+    def _color_by_value(self, ax, cmap, limits):
         values = np.ma.masked_invalid(self.values)
-        self.scatter_.set(array=values, cmap=get_colormap(cmap))
+        self.scatter_.set(array=values, cmap=get_colormap(cmap), clim=limits)
         self.colorbar_ = add_side_colorbar(
             self.scatter_, ax, label=self.values_name or ""
         )

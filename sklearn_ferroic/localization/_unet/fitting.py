@@ -1,11 +1,12 @@
 """From the estimator's parameters to trained weights."""
 
+from contextlib import nullcontext
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 
+from ..._intervals import Interval
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import Checkpoint, digest_arrays
 from ..._torch.device import choose_device, warn_if_shared
@@ -76,14 +77,15 @@ def fit_network(estimator, images, y, start=None):
         origin = _origin(estimator, crops, device)
         checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
-    return train(
-        crops,
-        options,
-        device=device,
-        random_state=random_state,
-        start=None if start is None else start.arrays,
-        checkpoint=checkpoint,
-    )
+    with nullcontext() if checkpoint is None else checkpoint.locked():
+        return train(
+            crops,
+            options,
+            device=device,
+            random_state=random_state,
+            start=None if start is None else start.arrays,
+            checkpoint=checkpoint,
+        )
 
 
 def _training_options(estimator, start):

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..._torch.fork import limit_threads_after_fork
+
 # Levels below the first halve the sides each.
 N_LEVELS = 4
 # Sides of the images are padded to multiples of this.
@@ -94,6 +96,7 @@ def new_network(n_filters, seed):
 
 def from_arrays(weights, n_filters):
     """Rebuild a network from arrays, or tensors on the CPU."""
+    limit_threads_after_fork()
     network = _without_weights(n_filters)
     network.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
     return network

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..._torch import training_state
+from ..._torch.checkpoint import reading_checkpoint
 from ..._torch.epochs import draw_seed, run_epochs, to_arrays
 from ..._torch.net import make_net
 from ..._torch.split import Split
@@ -72,7 +73,9 @@ def train(crops, options, *, device, random_state, start=None, checkpoint=None):
     if options.validation_fraction is not None:
         first = random_state.randint(len(crops.contrast))
     if state is not None:
-        random_state, first = training_state.get_random_state(state), state["first"]
+        with reading_checkpoint(checkpoint.path):
+            random_state = training_state.get_random_state(state)
+            first = state["first"]
     split = Split(len(crops.contrast), options.validation_fraction, first)
 
     def save(net):
@@ -96,7 +99,8 @@ def train(crops, options, *, device, random_state, start=None, checkpoint=None):
     data = {"X": crops.contrast, "y": crops.classes}
     net.notify("on_train_begin", **data)
     if state is not None:
-        training_state.restore(net, state)
+        with reading_checkpoint(checkpoint.path):
+            training_state.restore(net, state)
     run_epochs(net, data["X"], options.n_epochs - len(net.history), data["y"])
     net.notify("on_train_end", **data)
     return Trained(

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from ..._files.writing import resolve_path, write_whole
 from .confidence import UNCALIBRATED
 from .network import state_shapes
 
@@ -61,7 +62,8 @@ def write_weights(path, weights):
         "record": json.dumps({k: str(v) for k, v in weights.record.items()}),
     }
     arrays = {name: np.array(w, order="C") for name, w in weights.arrays.items()}
-    save_file(arrays, os.fspath(path), metadata=metadata)
+    content = save(arrays, metadata=metadata)
+    write_whole(path, lambda file: file.write(content))
 
 
 def start_weights(weights):
@@ -91,14 +93,14 @@ def read_weights(path):
     ValueError
         If it is damaged, or holds other weights.
     """
-    path = os.fspath(path)
+    path = os.fspath(resolve_path(path))
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file of weights {path!r}.")
     try:
         with safe_open(path, framework="numpy") as file:
             head = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, MemoryError) as error:
         raise ValueError(
             f"{path!r} is damaged or no safetensors file ({error}). Copy or train the "
             "weights anew."
@@ -121,9 +123,15 @@ def read_weights(path):
             tuple(float(number) for number in json.loads(head["confidence"])),
             json.loads(head["record"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+        _check_arrays(path, weights)
+    except KeyError as error:
         raise ValueError(f"{path!r} is damaged: its header lacks {error}.") from error
-    _check_arrays(path, weights)
+    except (AttributeError, OverflowError, RuntimeError, TypeError) as error:
+        raise ValueError(f"{path!r} is damaged: {error}.") from error
+    except ValueError as error:
+        if path in str(error):
+            raise
+        raise ValueError(f"{path!r} is damaged: {error}.") from error
     return weights
 
 
@@ -156,6 +164,8 @@ def read_shipped():
 
 
 def _check_arrays(path, weights):
+    if weights.n_filters < 1:
+        raise ValueError(f"{path!r} is damaged: n_filters={weights.n_filters}.")
     expected = state_shapes(weights.n_filters)
     found = {name: value.shape for name, value in weights.arrays.items()}
     if found != expected:

@@ -1,11 +1,18 @@
 """Sites as a CSV file."""
 
 import csv
+import io
 import json
 
+from ..._files.writing import write_whole
+from ..._optional import import_optional
 from .._fields import unit_of
+from .exchange import sidecar_of
 from .extras import as_features, as_labels, as_parameters
 from .table import to_frame
+
+# How cells begin that a spreadsheet runs as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(sites, path, *, features, labels, parameters):
@@ -46,14 +53,48 @@ def write_csv(sites, path, *, features, labels, parameters):
     units = {name: unit for name, unit in units.items() if unit}
     header = [
         f"AtomSites, sklearn_ferroic {__version__}",
-        f"units: {json.dumps(units)}",
         f"pixel_size_nm: {json.dumps(sites.pixel_size)}",
-        f"image_shapes: {json.dumps([image.shape for image in sites.images])}",
-        f"parameters: {as_parameters(parameters)}",
+        f"units and parameters: see {sidecar_of(path).name}",
     ]
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        file.writelines(f"# {line}\n" for line in header)
+    about = {
+        "format": "sklearn_ferroic.AtomSites",
+        "package_version": __version__,
+        "units": units,
+        "pixel_size_nm": sites.pixel_size,
+        "image_shapes": [image.shape for image in sites.images],
+        "parameters": json.loads(as_parameters(parameters)),
+    }
+    table.columns = _without_formulas(table.columns)
+    is_numeric = import_optional("pandas.api.types", "io").is_numeric_dtype
+    for name in table.columns:
+        if not is_numeric(table[name].dtype):
+            table[name] = _without_formulas(table[name])
+
+    def write(file):
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        text.writelines(f"# {line}\n" for line in header)
         # In quotes, a # does not begin a comment.
         table.to_csv(
-            file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+            text, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
         )
+        text.detach()
+
+    text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+    write_whole(path, write)
+    write_whole(sidecar_of(path), lambda file: file.write(text.encode()))
+
+
+def _without_formulas(texts):
+    """Return texts, with an apostrophe before those that a spreadsheet would run."""
+    return [f"'{text}" if _is_formula(text) else text for text in texts]
+
+
+def _is_formula(text):
+    """Return whether a spreadsheet would interpret a text as a formula."""
+    if not str(text).startswith(_FORMULA):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False

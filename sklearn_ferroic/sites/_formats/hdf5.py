@@ -1,12 +1,14 @@
 """Sites as an HDF5 file that contains everything, including the images."""
 
+import hashlib
 import json
-import os
+import secrets
 from contextlib import contextmanager
-from pathlib import Path
 
 from sklearn.utils import Bunch
 
+from ..._files.hdf5_safety import content_digest, refuse_outside_data
+from ..._files.writing import resolve_path, write_whole
 from ..._optional import import_optional
 from .._fields import unit_of
 from .._shared_images import as_image_list, digest
@@ -14,7 +16,16 @@ from .extras import as_features, as_labels, as_parameters
 
 _FORMAT = "sklearn_ferroic.AtomSites"
 # Version of the layout; files with another major version are rejected.
-_FORMAT_VERSION = "1.0"
+_FORMAT_VERSION = "1.1"
+# Attributes of the file that its digest covers.
+_HEAD = (
+    "format",
+    "format_version",
+    "package",
+    "package_version",
+    "parameters",
+    "conventions",
+)
 
 
 def write_hdf5(sites, path, *, images, features, labels, parameters):
@@ -39,42 +50,52 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
     features = as_features(features, len(sites))
     labels = as_labels(labels, len(sites))
     parameters = as_parameters(parameters)
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(partial, "w") as file:
-            _write_head(file, parameters)
-            _write_images(file.create_group("images"), sites, images)
-            group = file.create_group("sites")
-            for field in sites.fields:
-                _write(h5py, group, field.name, getattr(sites, field.name))
-                group[field.name].attrs.update({"unit": field.unit, **field.attributes})
-            group = file.create_group("features", track_order=True)
-            for name, values in features.items():
-                _write(h5py, group, name.replace("/", _SLASH), values)
-            if labels is not None:
-                _write(h5py, file, "labels", labels)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # In memory first: HDF5 may end the interpreter if a disk is full. Two files that
+    # are open at the same time need different names there, too.
+    name = secrets.token_hex(8)
+    with h5py.File(name, "w", driver="core", backing_store=False) as file:
+        _write_images(file.create_group("images"), sites, images)
+        group = file.create_group("sites")
+        for field in sites.fields:
+            _write(h5py, group, field.name, getattr(sites, field.name))
+            group[field.name].attrs.update({"unit": field.unit, **field.attributes})
+        group = file.create_group("features", track_order=True)
+        for name, values in features.items():
+            _write(h5py, group, name.replace("/", _SLASH), values)
+        if labels is not None:
+            _write(h5py, file, "labels", labels)
+        _write_head(h5py, file, parameters)
+        file.flush()
+        content = file.id.get_file_image()
+    write_whole(path, lambda partial: partial.write(content))
 
 
 # HDF5 interprets a slash as a group.
 _SLASH = "\u2215"
 
 
-def _write_head(file, parameters):
+def _write_head(h5py, file, parameters):
     from ... import __version__
 
-    file.attrs["format"] = _FORMAT
-    file.attrs["format_version"] = _FORMAT_VERSION
-    file.attrs["package"] = "sklearn_ferroic"
-    file.attrs["package_version"] = __version__
-    file.attrs["parameters"] = parameters
-    file.attrs["conventions"] = (
-        "positions and vectors are (row, col), pixel centres at integers; angles are "
-        "arctan2(d_row, d_col) in radians; NaN where a value is unknown"
-    )
+    head = {
+        "format": _FORMAT,
+        "format_version": _FORMAT_VERSION,
+        "package": "sklearn_ferroic",
+        "package_version": __version__,
+        "parameters": parameters,
+        "conventions": (
+            "positions and vectors are (row, col), pixel centres at integers; angles "
+            "are arctan2(d_row, d_col) in radians; NaN where a value is unknown"
+        ),
+    }
+    file.attrs.update(head)
+    file.attrs["sha256"] = _digest(h5py, file, head)
+
+
+def _digest(h5py, file, head):
+    """Compute the digest of the content of a file and of what its head says."""
+    head = json.dumps([str(head.get(name)) for name in _HEAD])
+    return hashlib.sha256((head + content_digest(h5py, file)).encode()).hexdigest()
 
 
 def _write_images(group, sites, with_pixels):
@@ -122,7 +143,7 @@ def read_hdf5(path, images, fields):
         ``features``, ``labels``, ``parameters`` and ``package_version``.
     """
     h5py = import_optional("h5py", "io")
-    path = Path(path)
+    path = resolve_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     with _reading(path), h5py.File(path, "r") as file:
@@ -138,6 +159,8 @@ def read_hdf5(path, images, fields):
             f"this version of sklearn_ferroic knows {_FORMAT_VERSION}."
         )
     with _reading(path), h5py.File(path, "r") as file:
+        refuse_outside_data(h5py, file)
+        _check_digest(h5py, file)
         stored = [file["images"][str(i)] for i in range(len(file["images"]))]
         pixels = [_image(item) for item in stored]
         marks = [(tuple(item.attrs["shape"]), item.attrs["sha256"]) for item in stored]
@@ -151,6 +174,16 @@ def read_hdf5(path, images, fields):
     return {"images": images, "positions": positions, "pixel_size": sizes, **columns}, (
         extras
     )
+
+
+def _check_digest(h5py, file):
+    """Raise ValueError if a file does not hold what was written to it."""
+    head = dict(file.attrs)
+    known = head.get("sha256")
+    if known is None and head["format_version"] == "1.0":  # which had none
+        return
+    if known != _digest(h5py, file, head):
+        raise ValueError("the content is not what was written: the digests differ")
 
 
 def _read_extras(h5py, file):
@@ -183,6 +216,9 @@ def _image(item):
 
 def _match_images(path, given, stored, marks):
     """Return the stored images, or the given ones if they match the sites."""
+    for image, (shape, known) in zip(stored, marks, strict=True):
+        if image is not None and (image.shape != shape or digest(image) != known):
+            raise ValueError(f"An image in {str(path)!r} is not the one written to it.")
     if all(image is not None for image in stored):
         if given is not None:
             raise ValueError(f"{str(path)!r} holds its images; leave images= out.")

@@ -1,0 +1,291 @@
+"""Direction of the polarization within a lattice that may itself be rotated.
+
+A displacement of the columns around the centre against the lattice is another degree
+of freedom than a rotation of the window. In a lattice of n-fold symmetry, rotated back,
+the angular orders that are multiples of n describe the lattice, and the orders next to
+them change linearly with the displacement: with direction theta, those of order 1,
+n + 1, ... as exp(-i theta), those of order n - 1, 2 n - 1, ... as exp(+i theta). One
+real weight for each radius and order therefore reads the displacement as one complex
+number. The weights, the covariance of the noise and the distribution of the
+displacements are learned together from the windows by expectation-maximisation, without
+labels.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ._polarization_fit import N_MODES, N_RADII, fit_polarization
+
+# Rotations tried within one period of the lattice; 0.7 degrees apart if it is 90 degrees.
+_N_LATTICE_ANGLES = 128
+# Resultant length of the lattice angles above which the windows are of one crystal.
+_LEAST_ALIGNED = 0.9
+# Posterior resultant of a decoded image below which its direction is left at 0.
+_LEAST_RESULTANT = 0.5
+
+
+class PolarizationPosterior(NamedTuple):
+    """Posterior of the direction of the polarization of n patches.
+
+    Attributes
+    ----------
+    angle : tensor of shape (n,)
+        Mean direction, radians.
+    std : tensor of shape (n,)
+        Circular standard deviation, radians.
+    turn : tensor of shape (n,)
+        Rotation of the window, among those that leave the lattice as it is, whose
+        canonical image is polarized most nearly along the angle.
+    """
+
+    angle: torch.Tensor
+    std: torch.Tensor
+    turn: torch.Tensor
+
+
+class PolarizationModel(nn.Module):
+    """Linear readout of the displacement and the distribution of displacements.
+
+    Parameters
+    ----------
+    n_rings, n_orders : int
+        Size of the Fourier transform of patches along the rings of a polar grid.
+    """
+
+    def __init__(self, n_rings, n_orders):
+        super().__init__()
+        shapes = {
+            "fold": (),
+            "is_polar": (),
+            "lattice": (2, n_rings, n_orders),
+            "lattice_std": (),
+            "weights": (n_rings, n_orders),
+            "noise_variance": (),
+            "radii": (N_RADII,),
+            "radius_shares": (N_RADII,),
+            "modes": (N_MODES, 2),
+            "mode_shares": (N_MODES,),
+            "reference": (),
+            "crystal_angle": (),
+            "is_crystal": (),
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.empty(shape))
+
+    def initialize(self):
+        """Set the state in which nothing is known of lattice and polarization."""
+        for buffer in self.buffers():
+            buffer.zero_()
+        self.noise_variance.fill_(1.0)
+
+    def fit(self, spectra, areas, radii):
+        """Learn lattice and polarization from spectra ``(n, n_rings, n_orders)``."""
+        found = fit_polarization(
+            spectra.cdouble().numpy(force=True),
+            areas.double().numpy(force=True),
+            radii.double().numpy(force=True),
+        )
+        self.initialize()
+        if found is None:
+            return
+        for name, value in found.items():
+            getattr(self, name).copy_(torch.as_tensor(value))
+        angle = self.find_lattice(spectra.to(torch.complex64))
+        mean = _unit(int(self.fold) * angle).mean()
+        self.crystal_angle.copy_(mean.angle() / int(self.fold))
+        self.is_crystal.copy_((mean.abs() > _LEAST_ALIGNED).to(angle))
+
+    @property
+    def has_lattice(self):
+        """Whether the windows show a lattice of three-, four- or six-fold symmetry."""
+        return bool(self.fold > 0)
+
+    @property
+    def is_active(self):
+        """Whether directions are read from displacements within the lattice."""
+        return bool(self.is_polar > 0)
+
+    @property
+    def period(self):
+        """Rotation that carries the lattice onto itself, radians."""
+        return 2 * math.pi / int(self.fold)
+
+    def forward(self, spectra):
+        """Compute the posterior from spectra ``(n, n_rings, n_orders)``."""
+        lattice_angle = self.find_lattice(spectra)
+        displacement = self._displacement(spectra, lattice_angle)
+        shares, resultants, points = self._components(displacement)
+        direction = _unit(displacement.angle())
+        rings = (shares[:, :N_RADII] * resultants).sum(dim=1) * direction
+        unit = _unit(points.angle())
+        mean = rings + (shares[:, N_RADII:] * unit.flatten()).sum(dim=1)
+        turns = self._quarter_shares(displacement, shares)
+        quarter = turns.argmax(dim=1)
+        resultant = mean.abs().clamp(1e-12, 1 - 1e-12)
+        std = (-2 * resultant.log() + self.lattice_std**2).sqrt()
+        return PolarizationPosterior(
+            angle=lattice_angle + mean.angle(),
+            std=std,
+            turn=lattice_angle + self.reference + self.period * quarter,
+        )
+
+    def lattice_angle(self, spectra):
+        """Rotation of the lattice within half a period of 0, radians, (n,)."""
+        half = self.period / 2
+        return torch.remainder(self.find_lattice(spectra) + half, self.period) - half
+
+    def draw_turn(self, spectra, generator):
+        """Draw rotations of the window from their posterior, (n,)."""
+        lattice_angle = self.find_lattice(spectra)
+        displacement = self._displacement(spectra, lattice_angle)
+        shares = self._quarter_shares(displacement, self._components(displacement)[0])
+        uniform = torch.empty_like(lattice_angle).uniform_(generator=generator)
+        below = shares.cumsum(dim=1) < uniform[:, None] * shares.sum(1, keepdim=True)
+        quarter = below.sum(dim=1).clamp(max=shares.shape[1] - 1)
+        return lattice_angle + self.reference + self.period * quarter
+
+    def image_direction(self, spectra):
+        """Direction of the polarization in images whose lattice is unrotated, (n,).
+
+        It is 0 where all polar cells have the same direction up to a rotation of the
+        lattice, and for images without polarization.
+        """
+        angle = torch.zeros(len(spectra)).to(spectra.real)
+        if not self.is_active or (self.mode_shares > 0).sum() == 1:
+            return angle
+        posterior = self(spectra)
+        is_sure = posterior.std < math.sqrt(-2 * math.log(_LEAST_RESULTANT))
+        return torch.where(is_sure, posterior.angle - posterior.turn, angle)
+
+    def nearest_turn(self, angle, lattice_angle=None):
+        """Rotation of the canonical image that suits a direction and the lattice, (n,).
+
+        Without lattice angles the lattice is that of the crystal of the fit; None is
+        returned where the fit has seen lattices of all rotations.
+        """
+        if lattice_angle is None:
+            if not self.is_crystal:
+                return None
+            lattice_angle = self.crystal_angle
+        first = lattice_angle + self.reference
+        return first + self.period * torch.round((angle - first) / self.period)
+
+    def find_lattice(self, spectra):
+        """Rotation of the lattice, in [0, period), from spectra, (n,)."""
+        fold = int(self.fold)
+        template = torch.complex(*self.lattice[:, :, ::fold]).to(spectra)
+        overlap = torch.einsum("nrm,rm->nm", spectra[:, :, ::fold], template.conj())
+        steps = torch.arange(_N_LATTICE_ANGLES, device=spectra.device)
+        orders = torch.arange(overlap.shape[1], device=spectra.device)
+        # orders are whole multiples, so that the table repeats after one period
+        phase = 2 * math.pi / _N_LATTICE_ANGLES * orders[:, None] * steps
+        phase = phase.to(spectra.real)
+        table = overlap.real @ phase.cos() - overlap.imag @ phase.sin()
+        best = table.argmax(dim=1, keepdim=True)
+        before, at, after = (
+            table.gather(1, (best + step) % _N_LATTICE_ANGLES)[:, 0]
+            for step in (-1, 0, 1)
+        )
+        curvature = before - 2 * at + after
+        tiny = torch.finfo(curvature.dtype).tiny
+        shift = 0.5 * (before - after) / curvature.clamp(max=-tiny)
+        place = best[:, 0] + shift.clamp(-0.5, 0.5)
+        return torch.remainder(place * (self.period / _N_LATTICE_ANGLES), self.period)
+
+    def find_scale(self, spectra):
+        """Find how much larger the lattice of patches is than that of the fit.
+
+        Returns
+        -------
+        scale : float
+            Ratio of the lattice parameters, between 0.5 and 2, in steps of 4 %.
+        gain : float
+            How many times better the lattice of the fit agrees at this scale.
+        """
+        fold, n_rings = int(self.fold), spectra.shape[1]
+        radii = torch.arange(n_rings).to(spectra.real) + 0.5
+        orders = slice(fold, None, fold)
+        template = torch.complex(*self.lattice[:, :, orders]).to(spectra)
+        template = template / radii[:, None]
+        part = spectra[:, :, orders]
+        steps = torch.arange(_N_LATTICE_ANGLES, device=spectra.device)
+        multiples = torch.arange(1, part.shape[2] + 1, device=spectra.device)
+        phase = 2 * math.pi / _N_LATTICE_ANGLES * multiples[:, None] * steps
+        turns = _unit(phase).to(spectra)
+        agreements = {}
+        for scale in (1.04**step for step in range(-17, 18)):
+            n_seen = min(n_rings, int(n_rings * scale))
+            place = (radii[:n_seen] / scale - 0.5).clamp(0, n_rings - 1)
+            below = place.long().clamp(max=max(n_rings - 2, 0))
+            share = (place - below)[:, None]
+            scaled = torch.lerp(
+                torch.view_as_real(template[below]),
+                torch.view_as_real(template[(below + 1).clamp(max=n_rings - 1)]),
+                share[..., None].expand(-1, part.shape[2], 2),
+            )
+            scaled = torch.view_as_complex(scaled) * radii[:n_seen, None].sqrt()
+            seen = part[:, :n_seen] * radii[:n_seen, None].sqrt()
+            overlap = torch.einsum("nrm,rm->nm", seen, scaled.conj())
+            best = (overlap @ turns).real.amax(dim=1)
+            power = (seen.abs() ** 2).sum(dim=(1, 2)) * (scaled.abs() ** 2).sum()
+            agreement = best / power.sqrt().clamp(min=1e-30)
+            agreements[scale] = float(agreement.median())
+        scale = max(agreements, key=agreements.get)
+        return scale, agreements[scale] / max(agreements[1.0], 1e-30)
+
+    def _displacement(self, spectra, lattice_angle):
+        """Read the displacements in the frame of the lattice, px, complex, (n,)."""
+        fold = int(self.fold)
+        total = torch.zeros_like(spectra[:, 0, 0])
+        for remainder in (1, fold - 1):
+            orders = torch.arange(remainder, spectra.shape[2], fold)
+            orders = orders.to(spectra.device)
+            sums = torch.einsum(
+                "nrm,rm->nm",
+                spectra[:, :, remainder::fold],
+                self.weights[:, remainder::fold].to(spectra),
+            )
+            phase = orders * lattice_angle[:, None]
+            sums = (sums * _unit(phase)).sum(dim=1)
+            total = total + (sums.conj() if remainder == 1 else sums)
+        return total
+
+    def _components(self, displacement):
+        """Posterior shares of rings and modes, resultants of rings, and the modes."""
+        size, variance = displacement.abs()[:, None], self.noise_variance
+        argument = 2 * size * self.radii / variance
+        scaled = torch.special.i0e(argument)
+        resultants = torch.special.i1e(argument) / scaled
+        of_rings = -((size - self.radii) ** 2) / variance + scaled.log()
+        of_rings = of_rings + self.radius_shares.log()
+        fold = int(self.fold)
+        turns = self.period * torch.arange(fold, device=displacement.device)
+        modes = torch.complex(self.modes[:, 0], self.modes[:, 1])
+        turns = turns.to(displacement.real)
+        points = modes[:, None] * _unit(turns)
+        distance = (displacement[:, None, None] - points).abs() ** 2
+        of_modes = (self.mode_shares / fold).log()[:, None] - distance / variance
+        log_shares = torch.cat([of_rings, of_modes.flatten(1)], dim=1)
+        return log_shares.softmax(dim=1), resultants, points
+
+    def _quarter_shares(self, displacement, shares):
+        """Posterior of the rotations that leave the lattice as it is, (n, fold)."""
+        fold = int(self.fold)
+        steps = torch.arange(fold, device=displacement.device)
+        centers = self.reference + self.period * steps
+        off = displacement.angle()[:, None] - centers
+        off = torch.remainder(off + math.pi, 2 * math.pi) - math.pi
+        # The share of a ring goes to the sector of the measured direction.
+        nearest = torch.nn.functional.one_hot(off.abs().argmin(dim=1), fold).to(shares)
+        # Position 0 of the radii is the share of cells without polarization.
+        of_rings = shares[:, 1:N_RADII].sum(dim=1, keepdim=True) * nearest
+        of_modes = shares[:, N_RADII:].reshape(len(shares), -1, fold).sum(dim=1)
+        return of_rings + of_modes + shares[:, :1] / fold
+
+
+def _unit(angle):
+    """Return complex numbers of length one."""
+    return torch.polar(torch.ones_like(angle), angle)

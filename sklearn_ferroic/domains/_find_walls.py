@@ -1,0 +1,608 @@
+"""Domain walls as lines, with type, charge and width, as a table."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.stats import chi2, f
+from sklearn.utils import Bunch
+
+from .._angles import wrap_angle
+from .._optional import import_optional
+from ..feature_extraction._pooled_polarization import (
+    Place,
+    cell_size,
+    neighbor_factor,
+    pool_vectors,
+)
+from ._cell_graph import CellGraph, check_cells, check_one_sublattice
+from ._segmentation import segment_domains, split_members
+from ._wall_lines import trace_lines
+from ._wall_profile import fit_wall_profile
+
+# Cells that are averaged on each side, by their distance from the wall: from where a
+# wall of usual width has ended to where other walls may be.
+_SIDE_CELLS = (1.5, 7.0)
+# Fewer cells on a side are too few for a mean; then nearer ones count, too.
+_MIN_SIDE = 6
+# Cells whose profile is fitted.
+_PROFILE_CELLS = 6.0
+# A wall is neutral if the step of the normal component is at most this share of the
+# step of the vector: half of that of a wall 45 degrees off its neutral direction.
+_NEUTRAL_SHARE = 0.35
+# An angle farther than this from all wall types is no such type.
+_TYPE_TOLERANCE_DEG = 25.0
+# Lengths of the mean vectors in standard errors from which an angle has a meaning.
+_MIN_SIGMA = 3.0
+# A cell this near to a wall belongs to it: half a cell and the scatter of a rough wall.
+_ON_WALL_CELLS = 0.75
+
+
+class Polylines(dict):
+    """Lines or fits by the row of a table; equal only to itself, not copied with it."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return self is other
+
+    def __ne__(self, other):
+        return self is not other
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def find_walls(
+    sites,
+    labels,
+    vectors=None,
+    *,
+    min_cells=8,
+    min_length=3.0,
+    min_angle=20.0,
+    significance=1e-3,
+    wall_types=(90, 180),
+):
+    """Find the walls between domains and measure them.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
+    labels : array-like of shape (n_sites,)
+        Class of each cell, such as the variant or the cluster. Cells with the label
+        -1 (also NaN, None or "") belong to no domain and have no walls, unless they are
+        a gap of one or two cells between domains.
+    vectors : array-like of shape (n_sites, 2), default=None
+        Polarization ``(row, col)`` of each cell, NaN where unknown;
+        ``sites.polarization`` by default. Remove the common shift of a mistilt before,
+        see :class:`~sklearn_ferroic.PolarizationVector`.
+    min_cells : int, default=8
+        Regions of fewer cells are given to their surroundings.
+    min_length : float, default=3.0
+        Walls shorter than this many cells are left out.
+    min_angle : float, default=20.0
+        Walls between vectors that differ in direction by less, degrees, are left out:
+        the labels differ, and the polarization does not.
+    significance : float, default=1e-3
+        Largest p value of a border between labels (see :func:`find_domains`) and of the
+        difference of the vectors of its two sides, near the wall or in the whole
+        domains; other walls are left out. None keeps all.
+    wall_types : tuple of float, default=(90, 180)
+        Angles that walls can have, degrees. Along a cube axis the walls of
+        tetragonal, orthorhombic and rhombohedral crystals show 90° and 180°; along a
+        face diagonal 71°, 109° and 180° are seen.
+
+    Returns
+    -------
+    walls : pandas.DataFrame
+        One row a wall, the longest first. Lengths are in nm, and in px, with names
+        that end in ``_px``, where no pixel size is known.
+
+        frame : int
+            Image.
+        label_a, label_b : object
+            Labels of the two sides.
+        domain_a, domain_b : int
+            Rows of the two sides in the table of :func:`find_domains`.
+        angle_deg, angle_std_deg : float
+            Angle between the mean vectors of the two sides, in [0, 180], and its
+            standard error; NaN without a significant vector on both sides, as at an
+            interface with a nonpolar material.
+        wall_type : str
+            The nearest of `wall_types`, ``"other"`` if none is within 25° and
+            ``"undetermined"`` without a significant vector on both sides.
+        charge : {"neutral", "head-to-head", "tail-to-tail", "undetermined"}
+            Whether the step of the vectors points to the wall, away from it, or along
+            it: neutral where `net_normal` is within ±0.35; undetermined where its error
+            is too large, or without vectors.
+        net_normal, net_normal_std : float
+            Step of the normal component, (a - b)·n with n from a to b, over the
+            length of a - b, in [-1, 1]: positive for head-to-head; and its standard
+            error.
+        normal_step, normal_step_std : float
+            The step (a - b)·n itself, in the unit of `vectors`: the bound charge per
+            area if these are polarizations.
+        length_nm : float
+            Length of the line.
+        n_cells : int
+            Length in unit cells, rounded.
+        orientation_deg : float
+            Direction of the wall line, from +col towards +row, in [-90, 90).
+        width_nm, width_std_nm : float
+            Full width 2ξ of the wall and its standard error.
+        roughness_nm : float
+            Root mean square distance of the line from the straight line through it.
+        row, col : float
+            Middle of the line, px.
+        closed : bool
+            Whether the wall encloses a domain.
+        p_value : float
+            Probability of such a difference of the two sides if there were none.
+
+        ``walls.attrs["polylines"]`` maps each row's index to the line, an ndarray of
+        shape (n_vertices, 2) in px; ``walls.attrs["profiles"]`` maps it to the
+        fitted profile, with `parameters` (c, A, ξ), their `covariance`, and
+        `offset_std`, the standard error of the position of the wall, px;
+        ``walls.attrs["wall"]`` is the index of the wall on which each site lies, -1
+        for none, and ``walls.attrs["domain"]`` the domain of each site.
+
+    Raises
+    ------
+    TypeError
+        If `sites` are not AtomSites.
+    ValueError
+        If shapes do not fit or the sites are of several sublattices.
+    ImportError
+        If pandas is not installed.
+
+    See Also
+    --------
+    find_domains : The domains between the walls.
+    sklearn_ferroic.inspection.DomainMapDisplay : Draws walls over domains.
+
+    Notes
+    -----
+    A line through the middles of neighbouring cells with different labels is smoothed
+    over two cells, then moved onto the wall: with s the distance from the line,
+    t the arc length and u the component of the vector along the difference of the two
+    sides, c + A tanh((s - s0(t)) / ξ) is fitted to u within six cells, the shift s0
+    being linear between knots four cells apart. So the width is that across the wall as
+    it runs, and its roughness does not add to it. A wall narrower than half a cell is
+    not resolved; its width is uncertain by at least that.
+
+    A step ΔP·n of the normal component of the polarization is a bound charge per area.
+    **Charge is that of the vectors given.** Where the polarization is opposite to the
+    displacement of the B columns, as in PbTiO3 and BiFeO3, give the polarization
+    (``PolarizationVector(unit="uC/cm2", material=...)``) or the negative displacement;
+    otherwise head-to-head and tail-to-tail are exchanged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.domains import find_walls
+    >>> positions = 10.0 * np.indices((12, 20)).reshape(2, -1).T + 5
+    >>> x = (positions[:, 1] - 81) / 10
+    >>> rng = np.random.default_rng(0)
+    >>> polarization = rng.normal(0, 0.1, (240, 2))
+    >>> polarization[:, 0] += np.tanh(x / 1.5)
+    >>> sites = AtomSites(
+    ...     np.eye(120, 200), positions, polarization=polarization, pixel_size=0.04
+    ... )
+    >>> walls = find_walls(sites, x > 0)
+    >>> walls[["angle_deg", "charge", "length_nm", "width_nm"]].round(1)
+       angle_deg   charge  length_nm  width_nm
+    0      179.9  neutral        4.4       1.3
+    """
+    pandas = import_optional("pandas", "io")
+    check_one_sublattice(sites)
+    # Standard errors are px, and vectors that are given may have another unit.
+    std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
+    classes, codes, vectors = check_cells(sites, labels, vectors)
+    graph = CellGraph(sites)
+    domain, cleaned = segment_domains(
+        graph, codes, len(classes), min_cells=min_cells, significance=significance
+    )
+    rank = _rank_by_size(domain)
+    context = _Context(sites, vectors, std, domain)
+    lines = _all_lines(graph, sites, domain, min_length)
+    nearest = _nearest_line(sites, lines)
+    found = [
+        _measure(context, line, cells, wall_types)
+        for line, cells in zip(lines, split_members(nearest, len(lines)), strict=True)
+    ]
+    kept = [
+        number
+        for number, (row, _, _) in enumerate(found)
+        if not row["angle_deg"] < min_angle
+        and (
+            significance is None
+            or not np.isfinite(row["p_value"])
+            or row["p_value"] <= significance
+        )
+    ]
+    kept.sort(key=lambda number: -found[number][0]["n_cells"])
+    rows = []
+    for number in kept:
+        a, b = lines[number].pair
+        row = found[number][0]
+        row |= {
+            "label_a": classes[_code_of(cleaned, domain, a)],
+            "label_b": classes[_code_of(cleaned, domain, b)],
+            "domain_a": rank[a],
+            "domain_b": rank[b],
+        }
+        rows.append(row)
+    calibrated = np.isfinite(sites.pixel_size_per_site()).any()
+    table = pandas.DataFrame(rows, columns=_columns("nm" if calibrated else "px"))
+    final = [found[number][1] for number in kept]
+    table.attrs["polylines"] = Polylines(
+        {index: _outline(line) for index, line in enumerate(final)}
+    )
+    table.attrs["profiles"] = Polylines(
+        {index: found[number][2] for index, number in enumerate(kept)}
+    )
+    table.attrs["wall"] = _site_walls(
+        sites, final, [lines[number].frame for number in kept], graph.spacing
+    )
+    table.attrs["domain"] = np.where(domain >= 0, rank[domain], -1)
+    return table
+
+
+class _Line(NamedTuple):
+    """A traced line between two domains of one image."""
+
+    line: object
+    pair: tuple
+    frame: int
+    spacing: float
+    crossings: np.ndarray
+
+
+class _Context:
+    """Data that all walls are measured with."""
+
+    def __init__(self, sites, vectors, std, domain):
+        self.sites, self.vectors, self.std, self.domain = sites, vectors, std, domain
+        self.usable = np.isfinite(vectors).all(axis=1) & sites.converged
+        self.place = Place(sites.positions, sites.frame, cell_size(sites))
+        self.factor = neighbor_factor(
+            vectors, domain, self.usable & (domain >= 0), self.place
+        )
+        self._means = {}
+        self.scale = sites.pixel_size_per_site()
+        if not np.isfinite(self.scale).any():
+            self.scale = np.ones(len(sites))
+
+    def domain_mean(self, number):
+        """Return the pooled mean vector of a domain."""
+        if number not in self._means:
+            cells = np.flatnonzero((self.domain == number) & self.usable)
+            self._means[number] = self.pool(cells)
+        return self._means[number]
+
+    def pool(self, cells):
+        """Return the pooled mean vector of cells."""
+        return pool_vectors(
+            self.vectors[cells],
+            self.std[cells],
+            self.place.take(cells),
+            factor=self.factor,
+        )
+
+
+def _columns(unit):
+    return [
+        "frame",
+        "label_a",
+        "label_b",
+        "domain_a",
+        "domain_b",
+        "angle_deg",
+        "angle_std_deg",
+        "wall_type",
+        "charge",
+        "net_normal",
+        "net_normal_std",
+        "normal_step",
+        "normal_step_std",
+        f"length_{unit}",
+        "n_cells",
+        "orientation_deg",
+        f"width_{unit}",
+        f"width_std_{unit}",
+        f"roughness_{unit}",
+        "row",
+        "col",
+        "closed",
+        "p_value",
+    ]
+
+
+def _rank_by_size(domain):
+    size = np.bincount(domain[domain >= 0], minlength=1)
+    rank = np.empty(len(size), dtype=int)
+    rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
+    return rank
+
+
+def _code_of(cleaned, domain, number):
+    return cleaned[np.argmax(domain == number)]
+
+
+def _all_lines(graph, sites, domain, min_length):
+    """Trace the lines between all pairs of neighbouring domains."""
+    first, second = domain[graph.pairs].T
+    border = (first != second) & (first >= 0) & (second >= 0)
+    pairs = graph.pairs[border]
+    swap = first[border] > second[border]
+    pairs[swap] = pairs[swap, ::-1]
+    key = domain[pairs[:, 0]] * (domain.max() + 1) + domain[pairs[:, 1]]
+    order = np.argsort(key, kind="stable")
+    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+    lines = []
+    for part in np.split(order, starts[1:]) if len(order) else []:
+        own = pairs[part]
+        cell = own[0, 0]
+        spacing = graph.spacing[cell]
+        for line, through in trace_lines(sites.positions, own, spacing):
+            if line.length >= min_length * spacing:
+                lines.append(
+                    _Line(
+                        line,
+                        tuple(domain[own[0]]),
+                        sites.frame[cell],
+                        spacing,
+                        sites.positions[own[through]].mean(axis=1),
+                    )
+                )
+    return lines
+
+
+def _nearest_line(sites, lines):
+    """Return the number of the line that is nearest to each site, -1 for none."""
+    nearest = np.full(len(sites), -1)
+    for frame in np.unique([line.frame for line in lines]):
+        numbers = [k for k, line in enumerate(lines) if line.frame == frame]
+        crossings = [lines[k].crossings for k in numbers]
+        owner = np.repeat(numbers, [len(points) for points in crossings])
+        rows = np.flatnonzero(sites.frame == frame)
+        tree = cKDTree(np.concatenate(crossings))
+        nearest[rows] = owner[tree.query(sites.positions[rows])[1]]
+    return nearest
+
+
+def _measure(context, traced, cells, wall_types):
+    """Return the row of a wall, its line, and the fit of its profile."""
+    a = traced.pair[0]
+    line, spacing = traced.line, traced.spacing
+    cells = cells[np.isin(context.domain[cells], traced.pair) & context.usable[cells]]
+    sides = _sides(context, traced, line, cells)
+    profile = None
+    if sides is not None:
+        for _ in range(2):
+            line, profile = _fit(context, traced, line, cells, sides, profile)
+            sides = _sides(context, traced, line, cells) or sides
+    whole = [context.domain_mean(number) for number in traced.pair]
+    middle = line.points[len(line.points) // 2]
+    scale = context.scale[np.argmax(context.domain == a)]
+    calibrated = np.isfinite(context.sites.pixel_size_per_site()).any()
+    unit = "nm" if calibrated else "px"
+    width, width_std = np.nan, np.nan
+    if profile is not None:
+        width = 2 * profile.parameters[2]
+        width_std = 2 * np.sqrt(profile.covariance[2, 2])
+    row = {
+        "frame": traced.frame,
+        **_describe_sides(line, sides, whole, wall_types),
+        f"length_{unit}": line.length * scale,
+        "n_cells": round(line.length / spacing),
+        **_describe_course(line, scale, unit),
+        f"width_{unit}": width * scale,
+        f"width_std_{unit}": width_std * scale,
+        "row": middle[0],
+        "col": middle[1],
+        "closed": line.closed,
+    }
+    fitted = None
+    if profile is not None:
+        fitted = Bunch(
+            parameters=profile.parameters,
+            covariance=profile.covariance,
+            knots=profile.knots,
+            offset_std=profile.offset_std,
+        )
+    return row, line, fitted
+
+
+def _sides(context, traced, line, cells):
+    """Return the pooled vectors on sides a and b, None where there are too few."""
+    distance, _ = line.locate(context.sites.positions[cells], traced.spacing / 2)
+    pooled = []
+    for sign in (-1, 1):
+        depth = sign * distance / traced.spacing
+        for low, high in (_SIDE_CELLS, (0.75, _SIDE_CELLS[1]), (0.0, np.inf)):
+            chosen = cells[(depth >= low) & (depth <= high)]
+            if len(chosen) >= _MIN_SIDE:
+                break
+        if len(chosen) < 4:
+            return None
+        pooled.append(context.pool(chosen))
+    return pooled
+
+
+def _fit(context, traced, line, cells, sides, previous):
+    """Fit the profile across a line, and return the line moved onto the wall."""
+    step = sides[1].mean - sides[0].mean
+    size = np.hypot(*step)
+    if not size > 0:
+        return line, None
+    distance, arc = line.locate(context.sites.positions[cells], traced.spacing / 2)
+    near = np.abs(distance) <= _PROFILE_CELLS * traced.spacing
+    profile = fit_wall_profile(
+        distance[near],
+        arc[near],
+        context.vectors[cells[near]] @ (step / size),
+        line.length,
+        traced.spacing,
+        factor=context.factor,
+        half_width=traced.spacing if previous is None else previous.parameters[2],
+    )
+    if profile is None:
+        return line, None
+    offset = np.interp(line.arc, profile.knots, profile.offsets)
+    return line.shifted(offset), profile
+
+
+def _describe_sides(line, sides, whole, wall_types):
+    """Return type and charge of a wall between two mean vectors."""
+    unknown = {
+        "angle_deg": np.nan,
+        "angle_std_deg": np.nan,
+        "wall_type": "undetermined",
+        "charge": "undetermined",
+        "net_normal": np.nan,
+        "net_normal_std": np.nan,
+        "normal_step": np.nan,
+        "normal_step_std": np.nan,
+        "p_value": np.nan,
+    }
+    if sides is None:
+        return unknown
+    a, b = sides
+    step = a.mean - b.mean
+    covariance = a.covariance + b.covariance
+    size = np.hypot(*step)
+    if not size > 0 or not np.isfinite(covariance).all():
+        return unknown
+    normal = _mean_normal(line)
+    normal_step = float(step @ normal)
+    normal_std = float(np.sqrt(normal @ covariance @ normal))
+    share = normal_step / size
+    # Both the step and its length have errors: that of the direction of the step.
+    across = np.array([step[1], -step[0]]) / size
+    share_std = float(
+        np.sqrt(max(across @ covariance @ across, 0)) / size * np.sqrt(1 - share**2)
+    )
+    p_value = min(_difference_p_value(a, b), _difference_p_value(*whole))
+    polar = all(
+        np.hypot(*side.mean) > _MIN_SIGMA * np.sqrt(np.trace(side.covariance))
+        for side in sides
+    )
+    angle, angle_std = _angle_between(a, b) if polar else (np.nan, np.nan)
+    return {
+        "angle_deg": angle,
+        "angle_std_deg": angle_std,
+        "wall_type": _wall_type(angle, wall_types) if polar else "undetermined",
+        "charge": _charge(share, share_std, p_value),
+        "net_normal": share,
+        "net_normal_std": share_std,
+        "normal_step": normal_step,
+        "normal_step_std": normal_std,
+        "p_value": p_value,
+    }
+
+
+def _charge(share, std, p_value):
+    """Return in words whether the normal component has a step."""
+    if not p_value < 0.01 or 2 * std > 2 * _NEUTRAL_SHARE:
+        return "undetermined"
+    if abs(share) <= _NEUTRAL_SHARE:
+        return "neutral"
+    if abs(share) < 2 * std:
+        return "undetermined"
+    return "head-to-head" if share > 0 else "tail-to-tail"
+
+
+def _angle_between(a, b):
+    """Return the angle between two mean vectors and its standard error, degrees."""
+    variance = 0.0
+    angles = []
+    for side in (a, b):
+        length = np.hypot(*side.mean)
+        across = np.array([side.mean[1], -side.mean[0]]) / length
+        variance += across @ side.covariance @ across / length**2
+        angles.append(np.arctan2(side.mean[0], side.mean[1]))
+    return (
+        float(np.degrees(abs(wrap_angle(angles[1] - angles[0])))),
+        float(np.degrees(np.sqrt(variance))),
+    )
+
+
+def _wall_type(angle, wall_types):
+    """Return the name of the nearest wall type."""
+    types = np.asarray(wall_types, dtype=float)
+    nearest = types[np.argmin(np.abs(types - angle))]
+    return f"{nearest:g}" if abs(nearest - angle) <= _TYPE_TOLERANCE_DEG else "other"
+
+
+def _difference_p_value(a, b):
+    """Return the probability of two such means if their expectations were equal."""
+    step, covariance = a.mean - b.mean, a.covariance + b.covariance
+    dof = min(a.n_sites, b.n_sites) - 1
+    if not np.isfinite(covariance).all():
+        return 1.0
+    scale = np.trace(covariance)
+    if scale == 0:
+        return float(not step.any())
+    square = step @ np.linalg.solve(covariance + 1e-12 * scale * np.eye(2), step)
+    if dof > 60:
+        return float(chi2.sf(square, 2))
+    if dof < 2:
+        return 1.0
+    return float(f.sf((dof - 1) / (2 * dof) * square, 2, dof - 1))
+
+
+def _mean_normal(line):
+    """Return the mean unit normal of a line; the line of a closed wall has none."""
+    normal = line.normal.mean(axis=0)
+    length = np.hypot(*normal)
+    return normal / length if length > 0.2 else np.full(2, np.nan)
+
+
+def _describe_course(line, scale, unit):
+    """Return orientation and roughness of a line."""
+    if line.closed:
+        return {"orientation_deg": np.nan, f"roughness_{unit}": np.nan}
+    centered = line.points - line.points.mean(axis=0)
+    values, axes = np.linalg.eigh(centered.T @ centered / len(centered))
+    along = axes[:, 1]
+    angle = wrap_angle(np.arctan2(along[0], along[1]), 2)
+    return {
+        "orientation_deg": float(np.degrees(angle)),
+        f"roughness_{unit}": float(np.sqrt(max(values[0], 0))) * scale,
+    }
+
+
+def _outline(line):
+    """Return the vertices of a line, the first one repeated if it is closed."""
+    points = (
+        np.concatenate([line.points, line.points[:1]]) if line.closed else line.points
+    )
+    points = points.copy()
+    points.setflags(write=False)
+    return points
+
+
+def _site_walls(sites, lines, frames, spacing):
+    """Return the index of the wall on which each site lies, -1 for none."""
+    wall = np.full(len(sites), -1)
+    for frame in np.unique(frames):
+        numbers = [k for k, own in enumerate(frames) if own == frame]
+        owner = np.repeat(numbers, [len(lines[k].points) for k in numbers])
+        tree = cKDTree(np.concatenate([lines[k].points for k in numbers]))
+        rows = np.flatnonzero(sites.frame == frame)
+        nearest = owner[tree.query(sites.positions[rows])[1]]
+        for number, place in enumerate(split_members(nearest, len(lines))):
+            own = rows[place]
+            if len(own):
+                line = lines[number]
+                distance, _ = line.locate(sites.positions[own], spacing[own][0] / 2)
+                on_wall = np.abs(distance) < _ON_WALL_CELLS * spacing[own]
+                wall[own[on_wall]] = number
+    return wall

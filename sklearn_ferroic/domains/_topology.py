@@ -1,0 +1,429 @@
+"""Curl, divergence and winding of vector fields; vortices and Burgers vectors."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import validate_params
+
+from .._angles import wrap_angle
+from .._intervals import Interval
+from .._optional import import_optional
+from ._cell_graph import check_one_sublattice, check_vectors
+from ._lattice_steps import cell_vectors, lattice_neighbors
+
+# Cells around a core, within this distance, to which the vectors are fitted.
+_CORE_REACH_CELLS = 2.6
+_CORE_ROUNDS = 5
+# A change of direction between neighbours this near to 180 degrees has no sign.
+_AMBIGUOUS_RAD = np.radians(5)
+
+
+def vector_topology(sites, vectors=None):
+    """Compute curl, divergence and winding number around every plaquette.
+
+    A plaquette is the quadrilateral of four neighbouring cells, at r, r + a, r + a + b
+    and r + b, with a and b the lattice vectors.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
+    vectors : array-like of shape (n_sites, 2), default=None
+        Vectors ``(row, col)``, NaN where unknown; ``sites.polarization`` by default.
+
+    Returns
+    -------
+    topology : :class:`~sklearn.utils.Bunch`
+        Arrays with one entry a plaquette whose four cells have vectors:
+
+        positions : ndarray of shape (n_plaquettes, 2)
+            Centre of the plaquette ``(row, col)``, px.
+        frame : ndarray of shape (n_plaquettes,)
+            Image.
+        corners : ndarray of shape (n_plaquettes, 4)
+            Indices of the cells in the order above.
+        curl : ndarray of shape (n_plaquettes,)
+            ∂v_row/∂col - ∂v_col/∂row, in the unit of the vectors per px: positive
+            where the vectors circulate from +col towards +row, clockwise for the eye.
+        divergence : ndarray of shape (n_plaquettes,)
+            ∂v_row/∂row + ∂v_col/∂col, in the unit of the vectors per px. The bound
+            charge density is minus the divergence of the polarization.
+        winding : ndarray of shape (n_plaquettes,)
+            Turns of the vector on a path around the plaquette: 1 in the core of a
+            vortex, -1 in that of an antivortex, else 0.
+        curvature : ndarray of shape (n_plaquettes,)
+            Change of direction of the vectors per length, |grad θ|, radians per px,
+            from the mean of the four changes; large in walls and cores.
+
+    Raises
+    ------
+    TypeError
+        If `sites` are not AtomSites.
+    ValueError
+        If shapes do not fit or the sites are of several sublattices.
+
+    See Also
+    --------
+    find_vortices : The cores, as a table.
+
+    Notes
+    -----
+    Curl and divergence are the line integrals of the tangential and the normal
+    component along the sides, by the trapezoidal rule, over the area of the plaquette.
+    This is Green's theorem: summed over a region, only the integral around it remains,
+    and no orthogonal lattice is assumed.
+
+    The winding number is (1/2π) times the sum of the changes of angle from corner to
+    corner, each wrapped to [-π, π). It is a whole number whatever the noise, but noise
+    of the order of the vectors makes pairs of cores of opposite sign.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.domains import vector_topology
+    >>> positions = 10.0 * np.indices((8, 8)).reshape(2, -1).T + 5
+    >>> d_row, d_col = (positions - 40).T
+    >>> circulating = np.column_stack([d_col, -d_row])
+    >>> sites = AtomSites(np.zeros((80, 80)), positions)
+    >>> topology = vector_topology(sites, circulating)
+    >>> int(topology.winding.sum()), topology.curl.mean().round(3)
+    (1, np.float64(2.0))
+    """
+    check_one_sublattice(sites)
+    vectors = check_vectors(sites, vectors)
+    corners = _plaquettes(sites)
+    corners = corners[np.isfinite(vectors[corners]).all(axis=(1, 2))]
+    place, v = sites.positions[corners], vectors[corners]
+    side = np.roll(place, -1, axis=1) - place
+    middle = (np.roll(v, -1, axis=1) + v) / 2
+    # Sides run along a, b, -a, -b: from +col towards +row.
+    area = _area(place)
+    curl = (middle * side).sum(axis=(1, 2)) / area
+    normal = np.stack([-side[..., 1], side[..., 0]], axis=-1)
+    divergence = (middle * normal).sum(axis=(1, 2)) / area
+    angle = np.arctan2(v[..., 0], v[..., 1])
+    turn = wrap_angle(np.roll(angle, -1, axis=1) - angle)
+    winding = np.rint(turn.sum(axis=1) / (2 * np.pi)).astype(int)
+    length = np.hypot(side[..., 0], side[..., 1])
+    along_a, along_b = (
+        np.abs(turn[:, [k, k + 2]]).mean(axis=1) / length[:, [k, k + 2]].mean(axis=1)
+        for k in (0, 1)
+    )
+    return Bunch(
+        positions=place.mean(axis=1),
+        frame=sites.frame[corners[:, 0]] if len(corners) else np.empty(0, int),
+        corners=corners,
+        curl=curl,
+        divergence=divergence,
+        winding=winding,
+        curvature=np.hypot(along_a, along_b),
+    )
+
+
+def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
+    """Find the cores of vortices and antivortices.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
+    vectors : array-like of shape (n_sites, 2), default=None
+        Vectors ``(row, col)``, NaN where unknown; ``sites.polarization`` by default.
+    smoothing : int, default=0
+        Times that each vector is replaced by the weighted mean of its own (1/2) and
+        its neighbours' (1/8 each); 2 suppresses noise as large as the vectors.
+    min_separation : float, default=3.0
+        Plaquettes with a winding number that are nearer to one another than this many
+        cells are one core.
+
+    Returns
+    -------
+    vortices : pandas.DataFrame
+        One row a core, with the columns
+
+        frame : int
+            Image.
+        winding : int
+            1 for a vortex (also a hedgehog), -1 for an antivortex.
+        row, col : float
+            Position, px.
+        x_nm, y_nm : float
+            The same along +col and +row, if the pixel size is known.
+        circulation : float
+            Curl of the linear fit over √2 times the norm of its gradient, in [-1, 1]: 1
+            for a vortex that circulates from +col towards +row (clockwise for the eye),
+            -1 for the other sense, 0 for a hedgehog or a symmetric antivortex.
+
+    Raises
+    ------
+    TypeError
+        If `sites` are not AtomSites.
+    ValueError
+        If shapes do not fit or the sites are of several sublattices.
+    ImportError
+        If pandas is not installed.
+
+    See Also
+    --------
+    vector_topology : Winding numbers, curl and divergence of all plaquettes.
+
+    Notes
+    -----
+    Near plaquettes with a winding number are one core, with the sum of their winding
+    numbers: a pair of opposite sign, as noise makes it next to a core, where the
+    vectors are short, is none. The core's position is the zero of a linear fit to the
+    vectors within 2.6 cells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.domains import find_vortices
+    >>> positions = 10.0 * np.indices((8, 8)).reshape(2, -1).T + 5
+    >>> d_row, d_col = (positions - [42, 38]).T
+    >>> circulating = np.column_stack([d_col, -d_row])
+    >>> sites = AtomSites(np.zeros((80, 80)), positions)
+    >>> find_vortices(sites, circulating).round(2)
+       frame  winding   row   col  circulation
+    0      0        1  42.0  38.0          1.0
+    """
+    pandas = import_optional("pandas", "io")
+    check_one_sublattice(sites)
+    vectors = smooth_vectors(sites, check_vectors(sites, vectors), smoothing)
+    topology = vector_topology(sites, vectors)
+    defect = np.flatnonzero(topology.winding)
+    rows = []
+    spacing = _spacing(sites)
+    for frame in np.unique(topology.frame[defect]):
+        own = defect[topology.frame[defect] == frame]
+        for group in _clusters(topology.positions[own], min_separation * spacing):
+            members = own[group]
+            winding = int(topology.winding[members].sum())
+            if winding == 0:
+                continue
+            (row, col), circulation = _core(sites, vectors, topology, members, spacing)
+            rows.append(
+                {
+                    "frame": frame,
+                    "winding": winding,
+                    "row": row,
+                    "col": col,
+                    **_in_nm(sites, frame, row, col),
+                    "circulation": circulation,
+                }
+            )
+    columns = ["frame", "winding", "row", "col", "circulation"]
+    if any(size is not None for size in sites.pixel_size):
+        columns[4:4] = ["x_nm", "y_nm"]
+    return pandas.DataFrame(rows, columns=columns)
+
+
+def smooth_vectors(sites, vectors, times):
+    """Return vectors averaged with those of their neighbours, NaN left out."""
+    if times < 0 or times != int(times):
+        raise ValueError(f"smoothing must be a whole number, 0 or more, got {times!r}.")
+    neighbors = lattice_neighbors(sites)
+    for _ in range(int(times)):
+        padded = np.concatenate([vectors, np.full((1, 2), np.nan)])
+        near = padded[neighbors]
+        weight = 0.125 * np.isfinite(near).all(axis=2)
+        total = 0.5 * vectors + np.nansum(near * weight[..., None], axis=1)
+        vectors = total / (0.5 + weight.sum(axis=1))[:, None]
+    return vectors
+
+
+def _plaquettes(sites):
+    """Return the cells of each plaquette in the order r, r + a, r + a + b, r + b."""
+    neighbors = lattice_neighbors(sites)
+    n = len(sites)
+    start = np.arange(n)
+    neighbors = np.concatenate([neighbors, np.full((1, 4), n)])
+    along_a, along_b = neighbors[start, 0], neighbors[start, 1]
+    far, also = neighbors[along_a, 1], neighbors[along_b, 0]
+    whole = (along_a < n) & (along_b < n) & (far < n) & (far == also)
+    return np.column_stack([start, along_a, far, along_b])[whole]
+
+
+def _area(place):
+    """Return the area of quadrilaterals, positive if they run towards +row."""
+    first, second = place[:, 2] - place[:, 0], place[:, 3] - place[:, 1]
+    return 0.5 * (first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1])
+
+
+def _spacing(sites):
+    positions = sites.positions[sites.frame == sites.frame[0]]
+    if len(positions) < 2:
+        return 1.0
+    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
+
+
+def _clusters(points, reach):
+    """Yield the indices of points that are connected by steps within reach."""
+    pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
+    n = len(points)
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(n, n))
+    part = connected_components(graph, directed=False)[1]
+    for number in range(part.max() + 1):
+        yield np.flatnonzero(part == number)
+
+
+def _core(sites, vectors, topology, members, spacing):
+    """Return the zero of a linear fit to the vectors around a core, and circulation."""
+    start = topology.positions[members].mean(axis=0)
+    frame = topology.frame[members[0]]
+    usable = (sites.frame == frame) & np.isfinite(vectors).all(axis=1)
+    reach = _CORE_REACH_CELLS * spacing
+    near = usable & (np.hypot(*(sites.positions - start).T) < 3 * reach)
+    near = np.flatnonzero(near)
+    core, gradient = start, np.zeros((2, 2))
+    for _ in range(_CORE_ROUNDS):
+        offset = sites.positions[near] - core
+        chosen = np.hypot(*offset.T) < reach
+        if chosen.sum() < 4:
+            break
+        design = np.column_stack([np.ones(chosen.sum()), offset[chosen]])
+        fitted = np.linalg.lstsq(design, vectors[near[chosen]], rcond=None)[0]
+        gradient = fitted[1:].T
+        if abs(np.linalg.det(gradient)) < 1e-12 * (gradient**2).sum():
+            break
+        shift = -np.linalg.solve(gradient, fitted[0])
+        core = core + shift * min(1.0, spacing / max(np.hypot(*shift), 1e-12))
+    # A fit that has left the defect has found another one, or none.
+    core = core if np.hypot(*(core - start)) < reach else start
+    size = np.sqrt(2 * (gradient**2).sum())
+    curl = gradient[0, 1] - gradient[1, 0]
+    return core, float(curl / size) if size > 0 else 0.0
+
+
+def _in_nm(sites, frame, row, col):
+    if all(size is None for size in sites.pixel_size):
+        return {}
+    size = sites.pixel_size[frame]
+    size = np.nan if size is None else size
+    return {"x_nm": col * size, "y_nm": row * size}
+
+
+# Points of the circle per cell of its radius, dense enough to pass each cell.
+_POINTS_PER_CELL = 40
+# A step of the circuit that misses a lattice vector by more is no step of the lattice.
+_MAX_MISFIT_CELLS = 0.4
+
+
+@validate_params(
+    {
+        "center": ["array-like"],
+        "radius_cells": [Interval(Real, 1, None, closed="left")],
+        "frame": [Interval(Real, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def burgers_vector(sites, center, *, radius_cells=4.0, frame=0):
+    """Compute the Burgers vector by a circuit through the cells around a point.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Sites of one sublattice, such as ``sites[sites.sublattice == 0]``.
+    center : array-like of shape (2,)
+        Centre of the circuit ``(row, col)``, px.
+    radius_cells : float, default=4.0
+        Radius of the circuit, in distances of nearest neighbours. The circuit must not
+        pass through the core.
+    frame : int, default=0
+        Image.
+
+    Returns
+    -------
+    burgers : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object:
+
+        indices : ndarray of int of shape (2,)
+            Burgers vector in lattice vectors (a, b); (0, 0) without a dislocation.
+        vector : ndarray of shape (2,)
+            The same as ``(row, col)``, px, with the mean lattice vectors.
+        circuit : ndarray of int of shape (n_steps,)
+            Indices of the sites of the circuit, in order.
+
+    Raises
+    ------
+    TypeError
+        If `sites` are not AtomSites.
+    ValueError
+        If the circuit leaves the crystal, or a step of it is not one of the lattice.
+
+    See Also
+    --------
+    sklearn_ferroic.LatticeStrain : Strain and rotation of each cell.
+
+    Notes
+    -----
+    The circuit goes from +col towards +row, clockwise for the eye, and closes in the
+    image. The sum of its steps in the perfect lattice, as whole lattice vectors, is
+    zero in a perfect crystal. The Burgers vector is minus that sum, which is the
+    vector from the end to the start of the same circuit in the perfect crystal, with
+    the line of the dislocation into the image (FS/RH convention [1]_). The other sense
+    of the line has the opposite vector.
+
+    References
+    ----------
+    .. [1] J. P. Hirth and J. Lothe, "Theory of Dislocations", 2nd ed., 1982, chapter 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.datasets import make_ferroic_image
+    >>> from sklearn_ferroic.domains import burgers_vector
+    >>> data = make_ferroic_image("film", dislocation=True, random_state=0)
+    >>> sites = AtomSites(data.image, data.positions, sublattice=data.sublattice)[
+    ...     data.sublattice == 0
+    ... ]
+    >>> burgers_vector(sites, [400, 410]).indices
+    array([-1,  0])
+    """
+    check_one_sublattice(sites)
+    center = np.asarray(center, dtype=np.float64)
+    if center.shape != (2,) or not np.isfinite(center).all():
+        raise ValueError(f"center must be a finite (row, col), got {center!r}.")
+    rows = np.flatnonzero(sites.frame == frame)
+    if len(rows) < 4:
+        raise ValueError(f"The image {frame} has {len(rows)} sites; 4 are needed.")
+    positions = sites.positions[rows]
+    cells = cell_vectors(sites[rows])
+    tree = cKDTree(positions)
+    spacing = float(np.median(tree.query(positions, k=2)[0][:, 1]))
+    n_points = int(_POINTS_PER_CELL * radius_cells)
+    angle = np.linspace(0, 2 * np.pi, n_points, endpoint=False)
+    circle = center + radius_cells * spacing * np.column_stack(
+        [np.sin(angle), np.cos(angle)]
+    )
+    gap, nearest = tree.query(circle)
+    if (gap > 1.2 * spacing).any():
+        row, col = circle[gap.argmax()]
+        raise ValueError(
+            "The circuit leaves the crystal or passes a hole: no site is within 1.2 "
+            f"cells of the point ({row:.0f}, {col:.0f}) on it. "
+            "Choose another centre or radius."
+        )
+    circuit = nearest[np.diff(nearest, prepend=nearest[-1]) != 0]
+    step = np.roll(positions[circuit], -1, axis=0) - positions[circuit]
+    cell = (cells[circuit] + np.roll(cells[circuit], -1, axis=0)) / 2
+    # step = indices @ cell, cell by cell.
+    indices = np.linalg.solve(cell.swapaxes(1, 2), step[..., None])[..., 0]
+    whole = np.rint(indices)
+    if np.abs(indices - whole).max() > _MAX_MISFIT_CELLS:
+        raise ValueError(
+            "A step of the circuit is no lattice vector: it passes too near to the "
+            "core or through a fault. Choose a larger radius."
+        )
+    total = -whole.sum(axis=0).astype(int)
+    return Bunch(
+        indices=total,
+        vector=total @ cell.mean(axis=0),
+        circuit=rows[circuit],
+    )

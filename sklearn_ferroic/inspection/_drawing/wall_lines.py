@@ -1,0 +1,102 @@
+"""Domain walls as lines: colour for charge, dashes for type."""
+
+from .room import make_room
+
+# Okabe and Ito; black and white show on any colour, too.
+_CHARGE_COLORS = {
+    "neutral": "black",
+    "head-to-head": "#D55E00",
+    "tail-to-tail": "#0072B2",
+    "undetermined": "#7F7F7F",
+}
+_TYPE_STYLES = {"180": "-", "90": (0, (3.5, 1.6))}
+_OTHER_STYLE = (0, (1, 1.2))
+_WIDTH_PT, _RIM_PT = 2.0, 4.0
+
+
+def add_walls(ax, walls, frame, *, legend=True):
+    """Draw walls over an image.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes with data in px.
+    walls : DataFrame
+        Result of :func:`sklearn_ferroic.domains.find_walls`, or some of its rows.
+    frame : int
+        Image that is shown.
+    legend : bool, default=True
+        Whether to draw a legend below the axes.
+
+    Returns
+    -------
+    lines : dict of int to matplotlib Line2D
+        The lines by the index of their row.
+    legend : matplotlib Legend or None
+        The legend.
+    """
+    polylines = check_walls(walls)
+    lines, kinds = {}, {}
+    for index, wall in walls.iterrows():
+        if wall.frame != frame:
+            continue
+        points = polylines[index]
+        style = _TYPE_STYLES.get(wall.wall_type, _OTHER_STYLE)
+        (lines[index],) = ax.plot(
+            points[:, 1],
+            points[:, 0],
+            color=_CHARGE_COLORS[wall.charge],
+            linestyle=style,
+            linewidth=_WIDTH_PT,
+            zorder=4,
+            scalex=False,
+            scaley=False,
+        )
+        # The rim is solid, so that dashes show on any colour.
+        ax.plot(
+            points[:, 1],
+            points[:, 0],
+            color="white",
+            linewidth=_RIM_PT,
+            solid_capstyle="butt",
+            zorder=3.9,
+            scalex=False,
+            scaley=False,
+        )
+        kinds.setdefault((wall.wall_type, wall.charge), lines[index])
+    if not legend or not kinds:
+        return lines, None
+    ax.set_anchor("N")
+    drawn = ax.legend(
+        handles=[kinds[key] for key in sorted(kinds)],
+        labels=[_name(kind, charge) for kind, charge in sorted(kinds)],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.02),
+        ncols=2,
+        fontsize="small",
+        frameon=False,
+        handlelength=2.8,
+        columnspacing=1.2,
+        borderaxespad=0.2,
+    )
+    make_room(ax, drawn)
+    return lines, drawn
+
+
+def check_walls(walls):
+    """Return the polylines of a table of walls."""
+    needed = {"frame", "wall_type", "charge"}
+    polylines = getattr(walls, "attrs", {}).get("polylines")
+    if polylines is None or not needed <= set(walls.columns):
+        raise TypeError(
+            "walls must be a table made by sklearn_ferroic.domains.find_walls, or some "
+            f"of its rows, got {type(walls).__name__}."
+        )
+    return polylines
+
+
+def _name(kind, charge):
+    angle = f"{kind}° wall" if kind.replace(".", "").isdigit() else "wall"
+    if kind == "other":
+        angle = "other wall"
+    return f"{angle}, {charge}"

@@ -1,0 +1,273 @@
+"""Maps of one value of every cell."""
+
+import numpy as np
+
+from ..._optional import import_optional
+from .._data.selection import check_per_site, select_frame
+from .._drawing.axes import get_axes, show_image
+from .._drawing.cells import add_cells, draw_outlines, site_cells
+from .._drawing.colors import get_colormap
+from .._drawing.keys import add_side_colorbar
+from .._drawing.limits import color_limits
+from .._drawing.wall_lines import add_walls, check_walls
+
+
+class CellMapDisplay:
+    """Cells around the sites, filled with the colour of a value.
+
+    For anything that has one number a cell: a latent, the length of the displacement,
+    strain, c/a, the area of the cell. It is recommended to use :meth:`from_sites` to
+    make a display. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image under the cells.
+    positions : ndarray of shape (n_sites, 2)
+        Sites ``(row, col)``, px.
+    values : ndarray of shape (n_sites,)
+        One value a site; NaN is neutral grey.
+    values_name : str, default=""
+        Label of the colour bar, with the unit.
+    center : float, default=None
+        Value in the middle of diverging colours; sequential colours if None.
+    labels : ndarray of shape (n_sites,), default=None
+        Classes; borders between them are outlined.
+    walls : DataFrame, default=None
+        Result of :func:`sklearn_ferroic.domains.find_walls`.
+    frame : int, default=0
+        Image of `walls` that is shown.
+    pixel_size : float, default=None
+        Pixel size, nm; None if unknown.
+
+    Attributes
+    ----------
+    image_ : matplotlib AxesImage
+        The image.
+    cells_ : matplotlib PolyCollection
+        The cells, in the order of the sites.
+    outlines_ : matplotlib LineCollection or None
+        The outlines between labels.
+    wall_lines_ : dict of int to matplotlib Line2D
+        The walls by the index of their row.
+    legend_ : matplotlib Legend or None
+        The legend of the walls.
+    colorbar_ : matplotlib Colorbar or None
+        The colour bar.
+    scale_bar_ : AnchoredSizeBar or None
+        The scale bar.
+    ax_ : matplotlib Axes
+        The axes.
+    figure_ : matplotlib Figure
+        The figure.
+
+    See Also
+    --------
+    DomainMapDisplay : Cells coloured by direction.
+    SitesDisplay : Markers coloured by value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.datasets import make_ferroic_image
+    >>> from sklearn_ferroic.inspection import CellMapDisplay
+    >>> data = make_ferroic_image(shape=(160, 160), random_state=0)
+    >>> b_site = data.sublattice == 1
+    >>> sites = AtomSites(
+    ...     data.image, data.positions[b_site], pixel_size=data.pixel_size
+    ... )
+    >>> display = CellMapDisplay.from_sites(
+    ...     sites, data.composition[b_site], values_name="BiFeO3", vmin=0, vmax=1
+    ... )
+    >>> display.cells_.get_clim()
+    (0.0, 1.0)
+    """
+
+    def __init__(
+        self,
+        image,
+        positions,
+        values,
+        *,
+        values_name="",
+        center=None,
+        labels=None,
+        walls=None,
+        frame=0,
+        pixel_size=None,
+    ):
+        self.image = image
+        self.positions = positions
+        self.values = values
+        self.values_name = values_name
+        self.center = center
+        self.labels = labels
+        self.walls = walls
+        self.frame = frame
+        self.pixel_size = pixel_size
+
+    @classmethod
+    def from_sites(
+        cls,
+        sites,
+        values,
+        *,
+        values_name="",
+        center=None,
+        percentiles=(1, 99),
+        vmin=None,
+        vmax=None,
+        cmap=None,
+        labels=None,
+        walls=None,
+        frame=None,
+        ax=None,
+        ticks=None,
+        scale_bar=True,
+        colorbar=True,
+    ):
+        """Draw a map.
+
+        Parameters
+        ----------
+        sites : AtomSites
+            Sites of one sublattice, such as ``sites[sites.sublattice == 1]``.
+        values : array-like of shape (n_sites,)
+            One value a site; NaN is neutral grey.
+        values_name : str, default=""
+            Label of the colour bar, with the unit, such as ``"|P| (µC/cm²)"``.
+        center : float, default=None
+            Value in the middle of diverging colours, such as 0 for a strain;
+            sequential colours if None.
+        percentiles : tuple of float (low, high), default=(1, 99)
+            Percentiles of the values that are the ends of the scale.
+        vmin, vmax : float, default=None
+            Ends of the scale instead of the percentiles.
+        cmap : str or matplotlib Colormap, default=None
+            Colours instead of the default ones.
+        labels : array-like of shape (n_sites,), default=None
+            Classes, integers or strings; borders between them are outlined.
+        walls : DataFrame, default=None
+            Result of :func:`sklearn_ferroic.domains.find_walls`, or some of its rows,
+            drawn with colours by charge and dashes by type.
+        frame : int, default=None
+            Index of the image to show; needed if the sites lie on several.
+        ax : matplotlib Axes, default=None
+            Axes to draw into; a new figure by default.
+        ticks : {"px", "nm"} or None, default=None
+            Unit of the ticks of the axes, whose data are px; None draws none.
+        scale_bar, colorbar : bool, default=True
+            Whether to draw a scale bar, and a colour bar.
+
+        Returns
+        -------
+        display : CellMapDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If `sites` are not AtomSites or `walls` are not a table of walls.
+        ValueError
+            If there is not one value a site, the frame is not clear, limits are out
+            of order, or `ticks` is unknown or wants a pixel size that is not known.
+        """
+        frame, rows = select_frame(sites, frame)
+        n_sites = len(sites)
+        values = check_per_site("values", values, n_sites).astype(np.float64)
+        if labels is not None:
+            labels = check_per_site("labels", labels, n_sites)[rows]
+        if walls is not None:
+            check_walls(walls)
+        display = cls(
+            sites.images[frame],
+            sites.positions[rows],
+            values[rows],
+            values_name=values_name,
+            center=center,
+            labels=labels,
+            walls=walls,
+            frame=frame,
+            pixel_size=sites.pixel_size[frame],
+        )
+        return display.plot(
+            ax,
+            percentiles=percentiles,
+            vmin=vmin,
+            vmax=vmax,
+            cmap=cmap,
+            ticks=ticks,
+            scale_bar=scale_bar,
+            colorbar=colorbar,
+        )
+
+    def plot(
+        self,
+        ax=None,
+        *,
+        percentiles=(1, 99),
+        vmin=None,
+        vmax=None,
+        cmap=None,
+        ticks=None,
+        scale_bar=True,
+        colorbar=True,
+    ):
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw into; a new figure by default.
+        percentiles : tuple of float (low, high), default=(1, 99)
+            Percentiles of the values that are the ends of the scale.
+        vmin, vmax : float, default=None
+            Ends of the scale instead of the percentiles.
+        cmap : str or matplotlib Colormap, default=None
+            Colours instead of the default ones.
+        ticks : {"px", "nm"} or None, default=None
+            Unit of the ticks of the axes, whose data are px; None draws none.
+        scale_bar, colorbar : bool, default=True
+            Whether to draw a scale bar, and a colour bar.
+
+        Returns
+        -------
+        display : CellMapDisplay
+            The display itself.
+        """
+        limits = color_limits(
+            self.values,
+            vmin=vmin,
+            vmax=vmax,
+            percentiles=percentiles,
+            center=self.center,
+        )
+        if cmap is None:
+            maps = import_optional("cmcrameri.cm", "plot")
+            cmap = maps.batlow if self.center is None else maps.vik
+        ax = get_axes(ax)
+        self.image_, self.scale_bar_ = show_image(
+            ax, self.image, pixel_size=self.pixel_size, ticks=ticks, scale_bar=scale_bar
+        )
+        polygons, ridges, pairs = site_cells(self.positions)
+        self.cells_ = add_cells(
+            ax,
+            polygons,
+            array=np.ma.masked_invalid(self.values),
+            cmap=get_colormap(cmap),
+        )
+        self.cells_.set_clim(*limits)
+        self.outlines_ = None
+        if self.labels is not None:
+            border = self.labels[pairs[:, 0]] != self.labels[pairs[:, 1]]
+            self.outlines_ = draw_outlines(ax, ridges[border][..., ::-1])
+        self.colorbar_ = None
+        if colorbar:
+            self.colorbar_ = add_side_colorbar(self.cells_, ax, label=self.values_name)
+        self.wall_lines_, self.legend_ = {}, None
+        if self.walls is not None:
+            self.wall_lines_, self.legend_ = add_walls(ax, self.walls, self.frame)
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self

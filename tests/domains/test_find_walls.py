@@ -1,0 +1,255 @@
+"""Walls: position, type, charge, width, and none that noise makes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial import cKDTree
+from sklearn.mixture import GaussianMixture
+
+from sklearn_ferroic import AtomSites
+from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.domains import find_walls
+from sklearn_ferroic.feature_extraction import measure_lattice
+from tests.domains._scenes import grid, perovskite, tanh_wall
+
+COLUMNS = {
+    "label_a",
+    "label_b",
+    "angle_deg",
+    "charge",
+    "length_nm",
+    "width_nm",
+    "width_std_nm",
+    "n_cells",
+}
+
+
+def test_columns_have_the_unit_that_is_known():
+    sites, labels = tanh_wall(0)
+    walls = find_walls(sites, labels)
+    assert isinstance(walls, pd.DataFrame)
+    assert {name.replace("_nm", "_px") for name in COLUMNS} <= set(walls.columns)
+    assert not any(name.endswith("_nm") for name in walls.columns)
+    calibrated = AtomSites(
+        sites.images, sites.positions, polarization=sites.polarization, pixel_size=0.02
+    )
+    in_nm = find_walls(calibrated, labels)
+    assert set(in_nm.columns) >= COLUMNS
+    assert in_nm.width_nm[0] == pytest.approx(0.02 * walls.width_px[0])
+    assert in_nm.length_nm[0] == pytest.approx(0.02 * walls.length_px[0])
+
+
+def test_table_without_walls_has_the_columns():
+    walls = find_walls(grid((10, 10), polarization=np.ones((100, 2))), np.zeros(100))
+    assert len(walls) == 0
+    assert "charge" in walls
+    assert walls.attrs["polylines"] == walls.attrs["polylines"]
+    assert (walls.attrs["wall"] == -1).all()
+
+
+def test_width_and_position_of_a_tanh_wall():
+    ratio, pull, offset = [], [], []
+    for seed in range(12):
+        sites, labels = tanh_wall(seed, width=2.0, noise=0.2)
+        walls = find_walls(sites, labels)
+        assert len(walls) == 1
+        ratio.append(walls.width_px[0] / 40)
+        pull.append((walls.width_px[0] - 40) / walls.width_std_px[0])
+        offset.append(np.abs(walls.attrs["polylines"][0][:, 1] - 303).max() / 20)
+        assert walls.n_cells[0] in (28, 29, 30)
+    assert np.abs(np.array(ratio) - 1).max() < 0.2
+    assert np.mean(ratio) == pytest.approx(1, abs=0.04)
+    assert 0.5 < np.std(pull) < 1.6
+    assert max(offset) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "angle", "kind", "charge", "net"),
+    [
+        ((1, 0), (-1, 0), 180, "180", "neutral", 0),
+        ((0, 1), (0, -1), 180, "180", "head-to-head", 1),
+        ((0, -1), (0, 1), 180, "180", "tail-to-tail", -1),
+        ((1, 1), (-1, 1), 90, "90", "neutral", 0),
+        ((1, 1), (1, -1), 90, "90", "head-to-head", 1),
+        ((1, 0), (0, -1), 90, "90", "head-to-head", 0.707),
+    ],
+)
+def test_type_and_charge(left, right, angle, kind, charge, net):
+    sites, labels = tanh_wall(1, vector=(left, right), noise=0.2)
+    for swap in (labels, 1 - labels):
+        walls = find_walls(sites, swap)
+        assert walls.angle_deg[0] == pytest.approx(angle, abs=6)
+        assert abs(walls.angle_deg[0] - angle) < 4 * walls.angle_std_deg[0] + 2
+        assert walls.wall_type[0] == kind
+        assert walls.charge[0] == charge
+        assert walls.net_normal[0] == pytest.approx(net, abs=0.1)
+        assert abs(walls.orientation_deg[0]) == pytest.approx(90, abs=3)
+
+
+def test_negative_vectors_exchange_head_and_tail():
+    sites, labels = tanh_wall(1, vector=((0, 1), (0, -1)))
+    walls = find_walls(sites, labels, -sites.polarization)
+    assert walls.charge[0] == "tail-to-tail"
+
+
+def test_a_wall_with_a_corner_is_two_walls():
+    sites = grid((30, 30))
+    row, col = sites.positions.T
+    inside = (row > 300) & (col < 300)
+    rng = np.random.default_rng(0)
+    sites.polarization = rng.normal(0, 0.2, (900, 2))
+    sites.polarization[:, 0] += 1
+    sites.polarization[:, 1] += np.where(inside, 1, -1)
+    walls = find_walls(sites, inside)
+    by_charge = walls.set_index("charge")
+    assert sorted(walls.charge) == ["head-to-head", "neutral"]
+    assert abs(by_charge.orientation_deg["neutral"]) < 5
+    assert by_charge.n_cells.between(12, 16).all()
+
+
+def test_no_wall_in_a_uniform_domain():
+    for seed in range(10):
+        sites = measure_lattice(perovskite(seed, n=24, shift=(0.3, 0.4), noise=0.25))
+        cells = sites[sites.sublattice == 1]
+        known = np.isfinite(cells.polarization).all(axis=1)
+        labels = np.full(len(cells), -1)
+        labels[known] = GaussianMixture(2 + seed % 3, random_state=seed).fit_predict(
+            cells.polarization[known]
+        )
+        assert len(find_walls(cells, labels)) == 0
+
+
+def test_wrong_labels_in_a_domain_make_no_wall():
+    sites, labels = tanh_wall(0)
+    wrong = np.random.default_rng(0).random(len(labels)) < 0.1
+    walls = find_walls(sites, np.where(wrong, 1 - labels, labels))
+    assert len(walls) == 1
+    assert np.abs(walls.attrs["polylines"][0][:, 1] - 303).max() < 10
+
+
+def test_unlabelled_cells_in_the_wall_are_bridged():
+    sites, labels = tanh_wall(0)
+    in_wall = np.abs(sites.positions[:, 1] - 303) < 20
+    assert len(np.unique(sites.positions[in_wall, 1])) == 2
+    walls = find_walls(sites, np.where(in_wall, -1, labels))
+    assert len(walls) == 1
+    assert walls.width_px[0] == pytest.approx(40, rel=0.2)
+    # A layer that is wider is no wall.
+    layer = np.abs(sites.positions[:, 1] - 303) < 60
+    assert len(find_walls(sites, np.where(layer, -1, labels))) == 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_walls_of_the_generated_film(seed):
+    data = make_ferroic_image("film", mistilt_mrad=0, random_state=seed)
+    b = data.sublattice == 1
+    truth = AtomSites(
+        data.image,
+        data.positions[b],
+        polarization=data.polarization[b],
+        pixel_size=data.pixel_size,
+    )
+    true = find_walls(truth, data.variant[b])
+    noisy = AtomSites(
+        data.image,
+        data.positions[b],
+        polarization=data.polarization[b]
+        + np.random.default_rng(seed).normal(0, 0.3, (b.sum(), 2)),
+        pixel_size=data.pixel_size,
+    )
+    found = find_walls(noisy, data.variant[b])
+    assert len(found) == len(true) == 7
+    # Vertical walls are neutral, the inclined one is not; the width is 0.8 nm.
+    vertical = np.abs(np.abs(found.orientation_deg) - 90) < 8
+    assert vertical.sum() == 4
+    assert (found.charge[vertical] == "neutral").all()
+    assert found.charge[~vertical].isin(["head-to-head", "tail-to-tail"]).all()
+    assert (found.wall_type == "90").all()
+    pull = (found.width_nm - 0.8) / found.width_std_nm
+    assert np.abs(pull).max() < 3.5
+    for index in found.index:
+        line = found.attrs["polylines"][index]
+        distance = min(
+            np.median(cKDTree(other).query(line)[0])
+            for other in true.attrs["polylines"].values()
+        )
+        assert distance < 0.5 * 19.8
+
+
+def test_closed_wall_around_an_island():
+    sites = grid((40, 40))
+    inside = np.hypot(*(sites.positions - 400).T) < 220
+    rng = np.random.default_rng(0)
+    sites.polarization = rng.normal(0, 0.2, (1600, 2))
+    sites.polarization[:, 0] += np.where(inside, 1, -1)
+    walls = find_walls(sites, inside)
+    assert walls.closed.tolist() == [True]
+    assert walls.length_px[0] == pytest.approx(2 * np.pi * 220, rel=0.05)
+    line = walls.attrs["polylines"][0]
+    np.testing.assert_array_equal(line[0], line[-1])
+    assert np.abs(np.hypot(*(line - 400).T) - 220).max() < 10
+
+
+def test_labels_without_a_step_of_the_vectors_have_no_wall():
+    sites, labels = tanh_wall(0, vector=((1, 0.2), (0.6, 0.1)))
+    assert len(find_walls(sites, labels)) == 0
+    assert len(find_walls(sites, labels, min_angle=0)) == 1
+
+
+def test_interface_with_a_nonpolar_material_has_no_angle():
+    sites, labels = tanh_wall(0, vector=((0, 1), (0, 0)))
+    walls = find_walls(sites, labels)
+    assert walls.wall_type.tolist() == ["undetermined"]
+    assert np.isnan(walls.angle_deg[0])
+    # The bound charge of the step is known all the same.
+    assert walls.charge.tolist() == ["head-to-head"]
+    assert walls.normal_step[0] == pytest.approx(1, abs=0.1)
+
+
+def test_walls_without_vectors_have_no_charge():
+    sites, labels = tanh_wall(0)
+    bare = AtomSites(sites.images, sites.positions)
+    walls = find_walls(bare, labels)
+    assert walls.charge.tolist() == ["undetermined"]
+    assert walls.wall_type.tolist() == ["undetermined"]
+    assert np.isnan(walls.angle_deg[0])
+    assert np.isnan(walls.width_px[0])
+
+
+def test_two_images_are_apart():
+    first, labels = tanh_wall(0)
+    second, _ = tanh_wall(1)
+    both = AtomSites.concatenate(
+        [
+            first,
+            AtomSites(
+                np.ones((600, 600)), second.positions, polarization=second.polarization
+            ),
+        ]
+    )
+    walls = find_walls(both, np.tile(labels, 2))
+    assert sorted(walls.frame) == [0, 1]
+
+
+def test_attributes_follow_a_sorted_table():
+    sites, labels = tanh_wall(0)
+    walls = find_walls(sites, labels)
+    sorted_walls = pd.concat([walls, walls]).sort_values("length_px")
+    assert sorted_walls.attrs["polylines"] is walls.attrs["polylines"]
+    on_wall = walls.attrs["wall"] == 0
+    assert 30 <= on_wall.sum() <= 60
+    assert np.abs(sites.positions[on_wall, 1] - 303).max() < 20
+
+
+def test_bad_input_is_refused():
+    sites, labels = tanh_wall(0)
+    with pytest.raises(TypeError, match="AtomSites"):
+        find_walls(sites.positions, labels)
+    with pytest.raises(ValueError, match="one entry a site"):
+        find_walls(sites, labels[:-1])
+    with pytest.raises(ValueError, match="shape \\(900, 2\\)"):
+        find_walls(sites, labels, np.zeros((900, 3)))
+    with pytest.raises(ValueError, match="not continuous values"):
+        find_walls(sites, np.linspace(0, 1, 900))
+    with pytest.raises(ValueError, match="one sublattice"):
+        find_walls(perovskite(0), np.zeros(841))

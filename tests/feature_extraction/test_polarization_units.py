@@ -1,0 +1,200 @@
+"""References, physical units and errors of measured displacements."""
+
+import numpy as np
+import pytest
+
+from sklearn_ferroic import AtomSites, PolarizationVector
+from sklearn_ferroic.feature_extraction import (
+    born_charges,
+    displacement_to_polarization,
+    measure_lattice,
+    pool_polarization,
+)
+from tests.domains._scenes import perovskite
+
+MATERIALS = ["BaTiO3", "PbTiO3", "KNbO3", "BiFeO3", "PbZrO3", "SrTiO3"]
+
+
+@pytest.mark.parametrize("material", MATERIALS)
+def test_charges_are_neutral_and_cited(material):
+    charges = born_charges(material)
+    total = charges.charge_a + charges.charge_b + charges.charge_o1
+    assert total + 2 * charges.charge_o2 == pytest.approx(0, abs=0.02)
+    assert any(year in charges.reference for year in ("1994", "2005"))
+
+
+@pytest.mark.parametrize(
+    ("material", "displacement_pm", "low", "high"),
+    [
+        # Displacement of B against A in the measured structure; range of measured and
+        # calculated spontaneous polarization.
+        ("BaTiO3", 8.7, 25, 36),
+        ("PbTiO3", 16.2, -105, -70),
+        ("KNbO3", 7.3, 26, 45),
+        ("BiFeO3", 39.9, -100, -85),
+    ],
+)
+def test_spontaneous_polarization(material, displacement_pm, low, high):
+    value = displacement_to_polarization([displacement_pm], material)[0]
+    assert low < value < high
+
+
+def test_formula():
+    material = {
+        "charge_b": 5.0,
+        "charge_o1": -2.0,
+        "charge_o2": -1.5,
+        "ratio_o1": -1.0,
+        "ratio_o2": 0.5,
+        "cell_volume_nm3": 0.064,
+    }
+    # q = 5 + 2 - 1.5 = 5.5; P = q e u / V.
+    coulomb_per_m2 = 5.5 * 1.602176634e-19 * 10e-12 / 0.064e-27
+    expected = 100 * coulomb_per_m2
+    assert displacement_to_polarization([10], material)[0] == pytest.approx(expected)
+    twice = displacement_to_polarization([10], material, cell_volume_nm3=0.032)
+    assert twice[0] == pytest.approx(2 * expected)
+    corrected = displacement_to_polarization([13], material, column_factor=1.3)
+    assert corrected[0] == pytest.approx(expected)
+
+
+def test_estimator_in_physical_units():
+    sites = measure_lattice(perovskite(0, shift=(0.5, -0.25), noise=0.0))
+    cells = sites[sites.sublattice == 1]
+    model = PolarizationVector(unit="uC/cm2", material="BiFeO3")
+    values = model.fit_transform(cells)
+    expected = displacement_to_polarization([[10, -5]], "BiFeO3")
+    np.testing.assert_allclose(values, np.repeat(expected, len(cells), axis=0))
+    assert values[0, 0] < 0 < values[0, 1]
+    assert model.get_feature_names_out().tolist() == [
+        "polarization_row_uC_cm2",
+        "polarization_col_uC_cm2",
+    ]
+    polar = PolarizationVector(unit="uC/cm2", material="BiFeO3", output="polar")
+    assert polar.fit(cells).get_feature_names_out().tolist() == [
+        "polarization_uC_cm2",
+        "polarization_angle",
+    ]
+
+
+def test_unknown_materials_are_refused():
+    sites = perovskite(0)
+    with pytest.raises(ValueError, match="needs material"):
+        PolarizationVector(unit="uC/cm2").fit(sites)
+    with pytest.raises(ValueError, match="no preset 'NaCl'"):
+        PolarizationVector(unit="uC/cm2", material="NaCl").fit(sites)
+    with pytest.raises(ValueError, match="missing are"):
+        born_charges({"charge_b": 4.0})
+    with pytest.raises(TypeError, match="must be a number"):
+        born_charges(born_charges("BaTiO3") | {"charge_b": "4"})
+    changed = born_charges(born_charges("BaTiO3") | {"charge_b": 8.16})
+    assert changed.charge_per_displacement == pytest.approx(16.373, abs=1e-3)
+
+
+def tilted(seed, kind):
+    """Half of the image nonpolar, half polar, all under a common displacement."""
+    sites = measure_lattice(perovskite(seed, n=24, noise=0.05))
+    cells = sites[sites.sublattice == 1]
+    row, col = cells.positions.T
+    polar = col > 260
+    common = np.column_stack([0.3 + 0 * row, -0.2 + 0 * row])
+    if kind == "plane":
+        common += np.column_stack([row, -col]) / 1000
+    if kind == "layer":
+        common = np.column_stack([np.sin(row / 40), np.cos(row / 60)])
+    truth = np.where(polar[:, None], [0.5, 0.5], 0.0)
+    cells.polarization = cells.polarization + common + truth
+    return cells, truth, polar
+
+
+@pytest.mark.parametrize("kind", ["mean", "plane", "layer"])
+def test_reference_of_a_region_removes_mistilt(kind):
+    cells, truth, polar = tilted(0, kind)
+    model = PolarizationVector(reference=kind).fit(cells[~polar])
+    error = model.transform(cells) - truth
+    assert np.abs(error[polar].mean(axis=0)).max() < 0.03
+    assert np.abs(error).max() < 0.35
+    raw = cells.polarization - truth
+    assert np.abs(raw).mean() > 0.15
+
+
+def test_variants_are_fitted_with_the_reference():
+    cells, _, _ = tilted(1, "plane")
+    base = cells.polarization
+    quadrant = 2 * (cells.positions[:, 0] > 260) + (cells.positions[:, 1] > 260)
+    vectors = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])[quadrant]
+    row, col = cells.positions.T
+    common = np.column_stack([0.3 + row / 1000, -0.2 - col / 1000])
+    cells.polarization = (
+        np.random.default_rng(0).normal(0, 0.1, base.shape) + common + vectors
+    )
+    model = PolarizationVector(reference="plane").fit(cells, quadrant)
+    error = model.transform(cells) - vectors
+    for k in range(4):
+        assert np.abs(error[quadrant == k].mean(axis=0)).max() < 0.05
+    with pytest.raises(ValueError, match="takes no labels"):
+        PolarizationVector(reference="layer").fit(cells, quadrant)
+
+
+def test_reference_by_image():
+    cells, truth, polar = tilted(0, "mean")
+    other = AtomSites(
+        np.ones((520, 520)),
+        cells.positions,
+        polarization=cells.polarization + 1,
+        lattice_vectors=cells.lattice_vectors,
+    )
+    both = AtomSites.concatenate([cells, other])
+    model = PolarizationVector(reference="mean").fit(both[np.tile(~polar, 2)])
+    error = model.transform(both) - np.tile(truth, (2, 1))
+    assert np.abs(error.mean(axis=0)).max() < 0.03
+    third = AtomSites.concatenate([both, AtomSites(np.ones((9, 9)), [[4, 4]])])
+    with pytest.raises(ValueError, match="Fit it to sites of all images"):
+        model.transform(third)
+
+
+def test_standard_errors_are_calibrated():
+    pulls = []
+    for seed in range(10):
+        sites = measure_lattice(perovskite(seed, shift=(0.4, 0.3)))
+        vector, std = PolarizationVector().fit(sites).transform_with_std(sites)
+        b = sites.sublattice == 1
+        pulls.append((vector[b] - [0.4, 0.3]) / std[b])
+    assert 0.97 < np.nanstd(np.concatenate(pulls)) < 1.03
+
+
+def test_standard_errors_of_length_and_angle():
+    pulls = []
+    for seed in range(10):
+        sites = measure_lattice(perovskite(seed, shift=(0.8, 0.6), noise=0.05))
+        model = PolarizationVector(output="polar", unit="pm").fit(sites)
+        polar, std = model.transform_with_std(sites)
+        b = sites.sublattice == 1
+        pulls.append((polar[b] - [20, np.arctan2(0.8, 0.6)]) / std[b])
+    spread = np.nanstd(np.concatenate(pulls), axis=0)
+    assert (spread > 0.95).all()
+    assert (spread < 1.05).all()
+
+
+def test_verdict():
+    found = []
+    for size in (0.0, 0.1):
+        verdicts = []
+        for seed in range(10):
+            sites = measure_lattice(perovskite(seed, n=18, shift=(size, 0)))
+            cells = sites[sites.sublattice == 1]
+            verdicts.append(pool_polarization(cells).verdict[0])
+        found.append(verdicts)
+    assert set(found[0]) == {"no significant order"}
+    assert set(found[1]) == {"ordered"}
+    few = pool_polarization(cells[:2])
+    assert few.verdict.tolist() == ["undetermined"]
+
+
+def test_pooled_errors_are_calibrated():
+    pulls = []
+    for seed in range(60):
+        sites = measure_lattice(perovskite(seed, shift=(0.4, 0.3)))
+        pooled = pool_polarization(sites[sites.sublattice == 1])
+        pulls.append((pooled.mean[0] - [0.4, 0.3]) / pooled.std[0])
+    assert 0.85 < np.std(pulls) < 1.15
