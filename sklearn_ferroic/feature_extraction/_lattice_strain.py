@@ -27,7 +27,7 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
     """Strain of the lattice around every site against a reference lattice.
 
     Fit it on the sites of the region that is the reference, such as those of the
-    substrate, and transform all sites.
+    substrate, and transform all sites of the sublattice.
 
     Parameters
     ----------
@@ -69,6 +69,10 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
 
     With the vectors of :class:`AtomLocator`, a is the nearest to +col and b to +row, so
     `tetragonality` is c/a where c is vertical, and a/c where it is horizontal.
+
+    **Use the A columns** (sublattice 0) for the strain of a ferroelectric perovskite:
+    the lattice of the B columns is displaced by the polarization, too, and its strain
+    is then dominated by the step of the polarization at walls.
 
     A site without lattice vectors, as those next to a dislocation, has NaN. Drift and
     scan distortion strain the image like a crystal: a reference in the same image
