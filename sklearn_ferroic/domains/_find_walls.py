@@ -389,7 +389,9 @@ def _measure(context, traced, cells, wall_types):
     """Return the row of a wall, its line, and the fit of its profile."""
     a = traced.pair[0]
     line, spacing = traced.line, traced.spacing
-    cells = cells[np.isin(context.domain[cells], traced.pair) & context.usable[cells]]
+    own = context.domain[cells]
+    member = (own == traced.pair[0]) | (own == traced.pair[1])
+    cells = cells[member & context.usable[cells]]
     sides = _sides(context, traced, line, cells)
     profile = None
     if sides is not None:
@@ -467,8 +469,8 @@ def _without_slope(context, traced, line, cells, sides, profile, step):
     distance, _ = line.locate(context.sites.positions[cells], traced.spacing / 2)
     corrected = []
     for side, sign in zip(sides, (-1, 1), strict=True):
-        chosen = _side_cells(cells, sign * distance / traced.spacing)
-        depth = distance[np.isin(cells, chosen)]
+        chosen = _side_cells(np.arange(len(cells)), sign * distance / traced.spacing)
+        depth = distance[chosen]
         share = float(np.mean(np.abs(np.tanh(depth / half_width))))
         along = side.mean @ direction - center
         gain = along * (1 / max(share, _MIN_SHARE_OF_HEIGHT) - 1)
