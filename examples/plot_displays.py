@@ -98,8 +98,9 @@ DomainMapDisplay.from_sites(sites, angle, polar=polar, labels=labels, ax=right)
 # %%
 # CellMapDisplay
 # --------------
-# One value of every cell, with sequential colours or with diverging ones about a centre.
-# Domain walls, found from labels and displacements, are drawn by charge and type.
+# One value of every cell, with sequential colours or with diverging ones about a
+# centre. Domain walls, found from labels and displacements, are drawn by charge and
+# type.
 
 walls = find_walls(sites, labels)
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
@@ -111,9 +112,10 @@ CellMapDisplay.from_sites(
     walls=walls,
     ax=left,
 )
-strain = LatticeStrain().fit_transform(sites)
+a_sites = all_sites[all_sites.sublattice == 0]
+strain = LatticeStrain().fit_transform(a_sites)
 CellMapDisplay.from_sites(
-    sites, 100 * strain[:, 0], values_name="strain (%)", center=0, ax=right
+    a_sites, 100 * strain[:, 0], values_name="strain (%)", center=0, ax=right
 )
 
 # %%

@@ -13,6 +13,9 @@ from ..feature_extraction._pooled_polarization import (
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice
 from ._segmentation import segment_domains, split_members
 
+# Cells that must remain for a mean without two layers of cells at other domains, and
+# without one.
+_CORE_CELLS = (15, 8)
 # A cell nearer to the border of the image than this is cut by it or lacks neighbours.
 _BORDER_CELLS = 1.0
 
@@ -61,6 +64,10 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
             Bounding box of the positions, px.
         touches_border : bool
             Whether the border of the image cuts the domain.
+        n_averaged : int
+            Number of vectors in the mean. Cells within two cells of another domain, on
+            the slope of the wall, are left out where 15 cells remain; in smaller
+            domains those next to another domain where 8 remain; otherwise none.
         mean_row, mean_col : float
             Mean vector, in the unit of `vectors`.
         mean_row_std, mean_col_std, mean_covariance : float
@@ -136,7 +143,8 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
     rows = _largest_first(domain)
     n_domains = domain.max() + 1
     members = split_members(domain, n_domains)
-    means = pooled_means(sites, vectors, std, members)
+    averaged = _cores(graph, domain, members)
+    means = pooled_means(sites, vectors, std, averaged)
     touching = _near_border(sites, graph.spacing)
     sides = _free_sides(graph, domain)
     areas = cell_areas(sites, graph.spacing)
@@ -168,6 +176,7 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
                 "col_min": low[1],
                 "col_max": high[1],
                 "touches_border": bool(touching[cells].any()),
+                "n_averaged": means[number].n_sites,
                 **describe_mean(means[number]),
                 "p_value": means[number].p_value,
             }
@@ -219,6 +228,28 @@ def pooled_means(sites, vectors, std, members):
             )
         )
     return means
+
+
+def _cores(graph, domain, members):
+    """Return the cells of each domain that are away from others, a list of arrays."""
+    first, second = graph.pairs.T
+    foreign = (domain[first] != domain[second]) & (domain[first] >= 0)
+    foreign &= domain[second] >= 0
+    layer = np.full(graph.n_sites, len(_CORE_CELLS))
+    layer[graph.pairs[foreign].ravel()] = 0
+    outer = layer == 0
+    next_to_it = np.concatenate([second[outer[first]], first[outer[second]]])
+    layer[next_to_it[layer[next_to_it] > 0]] = 1
+    cores = []
+    for cells in members:
+        core = cells
+        for n_layers, least in zip((2, 1), _CORE_CELLS, strict=True):
+            inner = cells[layer[cells] >= n_layers]
+            if len(inner) >= least:
+                core = inner
+                break
+        cores.append(core)
+    return cores
 
 
 def describe_mean(pooled):

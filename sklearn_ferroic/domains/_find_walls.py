@@ -25,6 +25,10 @@ from ._wall_profile import fit_wall_profile
 _SIDE_CELLS = (1.5, 7.0)
 # Fewer cells on a side are too few for a mean; then nearer ones count, too.
 _MIN_SIDE = 6
+# Relative error of the height of a profile up to which vectors are corrected for the
+# slope of the wall, and least share of the height that is corrected.
+_MAX_HEIGHT_ERROR = 0.2
+_MIN_SHARE_OF_HEIGHT = 0.5
 # Cells whose profile is fitted.
 _PROFILE_CELLS = 6.0
 # A wall is neutral if the step of the normal component is at most this share of the
@@ -174,6 +178,10 @@ def find_walls(
     being linear between knots four cells apart. So the width is that across the wall as
     it runs, and its roughness does not add to it. A wall narrower than half a cell is
     not resolved; its width is uncertain by at least that.
+
+    The vectors of the two sides are means over the cells 1.5 to 7 cells from the wall,
+    corrected for the slope of the fitted profile, which reaches into them in narrow
+    domains.
 
     A step ΔP·n of the normal component of the polarization is a bound charge per area.
     **Charge is that of the vectors given.** Where the polarization is opposite to the
@@ -381,13 +389,18 @@ def _measure(context, traced, cells, wall_types):
     """Return the row of a wall, its line, and the fit of its profile."""
     a = traced.pair[0]
     line, spacing = traced.line, traced.spacing
-    cells = cells[np.isin(context.domain[cells], traced.pair) & context.usable[cells]]
+    own = context.domain[cells]
+    member = (own == traced.pair[0]) | (own == traced.pair[1])
+    cells = cells[member & context.usable[cells]]
     sides = _sides(context, traced, line, cells)
     profile = None
     if sides is not None:
         for _ in range(2):
             line, profile = _fit(context, traced, line, cells, sides, profile)
-            sides = _sides(context, traced, line, cells) or sides
+            previous, sides = sides, _sides(context, traced, line, cells) or sides
+        if profile is not None:
+            step = previous[1].mean - previous[0].mean
+            sides = _without_slope(context, traced, line, cells, sides, profile, step)
     whole = [context.domain_mean(number) for number in traced.pair]
     middle = line.points[len(line.points) // 2]
     scale = context.scale[np.argmax(context.domain == a)]
@@ -425,15 +438,44 @@ def _sides(context, traced, line, cells):
     distance, _ = line.locate(context.sites.positions[cells], traced.spacing / 2)
     pooled = []
     for sign in (-1, 1):
-        depth = sign * distance / traced.spacing
-        for low, high in (_SIDE_CELLS, (0.75, _SIDE_CELLS[1]), (0.0, np.inf)):
-            chosen = cells[(depth >= low) & (depth <= high)]
-            if len(chosen) >= _MIN_SIDE:
-                break
+        chosen = _side_cells(cells, sign * distance / traced.spacing)
         if len(chosen) < 4:
             return None
         pooled.append(context.pool(chosen))
     return pooled
+
+
+def _side_cells(cells, depth):
+    """Return the cells on one side of a wall that are averaged."""
+    for low, high in (_SIDE_CELLS, (0.75, _SIDE_CELLS[1]), (0.0, np.inf)):
+        chosen = cells[(depth >= low) & (depth <= high)]
+        if len(chosen) >= _MIN_SIDE:
+            break
+    return chosen
+
+
+def _without_slope(context, traced, line, cells, sides, profile, step):
+    """Return the vectors of the sides with what the slope of the wall takes away.
+
+    In narrow domains the slope reaches into the cells that are averaged. The fitted
+    profile is known to the full height: its mean over these cells over its height is
+    what the component along the step is divided by, about the centre of the profile.
+    """
+    center, height, half_width = profile.parameters
+    uncertain = np.sqrt(profile.covariance[1, 1]) > _MAX_HEIGHT_ERROR * abs(height)
+    if uncertain or height == 0:
+        return sides
+    direction = step / np.hypot(*step)
+    distance, _ = line.locate(context.sites.positions[cells], traced.spacing / 2)
+    corrected = []
+    for side, sign in zip(sides, (-1, 1), strict=True):
+        chosen = _side_cells(np.arange(len(cells)), sign * distance / traced.spacing)
+        depth = distance[chosen]
+        share = float(np.mean(np.abs(np.tanh(depth / half_width))))
+        along = side.mean @ direction - center
+        gain = along * (1 / max(share, _MIN_SHARE_OF_HEIGHT) - 1)
+        corrected.append(side._replace(mean=side.mean + gain * direction))
+    return corrected
 
 
 def _fit(context, traced, line, cells, sides, previous):

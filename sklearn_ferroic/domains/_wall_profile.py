@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import least_squares
 
 # Distance of the knots between which the centre of the wall is interpolated.
 _KNOT_CELLS = 4.0
@@ -20,6 +19,11 @@ _HALF_WIDTH_CELLS = (0.1, 8.0)
 # by as much.
 _UNRESOLVED_CELLS = 0.25
 _MIN_CELLS = 8
+# Steps of the fit, attempts at each with more damping, and relative decrease of the
+# squares at which it ends.
+_MAX_STEPS = 50
+_MAX_ATTEMPTS = 10
+_TOLERANCE = 1e-8
 
 
 class WallProfile(NamedTuple):
@@ -111,21 +115,13 @@ def fit_wall_profile(
         )
         return np.concatenate([data, prior])
 
-    solution = least_squares(
-        residual,
-        start,
-        jacobian,
-        bounds=bounds,
-        x_scale=np.concatenate([[scale, scale], np.full(len(start) - 2, spacing)]),
-        max_nfev=100,
-    )
-    p = solution.x
+    step_scale = np.concatenate([[scale, scale], np.full(len(start) - 2, spacing)])
+    p, normal = _minimize(residual, jacobian, start, bounds, step_scale)
     dof = len(values) - len(p)
     if dof < 1:
         return None
-    J = solution.jac
     variance = (misfit(p) ** 2).sum() / dof
-    covariance = factor * variance * np.linalg.pinv(J.T @ J)
+    covariance = factor * variance * np.linalg.pinv(normal, hermitian=True)
     if p[2] < _UNRESOLVED_CELLS * spacing:
         covariance[2, 2] = max(covariance[2, 2], (_UNRESOLVED_CELLS * spacing) ** 2)
     return WallProfile(
@@ -135,6 +131,34 @@ def fit_wall_profile(
         p[3:],
         np.sqrt(np.diagonal(covariance)[3:]),
     )
+
+
+def _minimize(residual, jacobian, start, bounds, scale):
+    """Minimise a sum of squares by the Levenberg-Marquardt method within bounds.
+
+    The normal equations are small, of one row a knot, where the residuals are many.
+    """
+    p, damping = start, 1e-3
+    r = residual(p)
+    for _ in range(_MAX_STEPS):
+        j = jacobian(p) * scale
+        normal, gradient = j.T @ j, j.T @ r
+        diagonal = np.diagonal(normal) + 1e-12 * np.trace(normal)
+        for _ in range(_MAX_ATTEMPTS):
+            step = np.linalg.solve(normal + np.diag(damping * diagonal), -gradient)
+            trial = np.clip(p + scale * step, *bounds)
+            trial_r = residual(trial)
+            if trial_r @ trial_r <= r @ r:
+                break
+            damping *= 4
+        else:
+            break
+        change = r @ r - trial_r @ trial_r
+        p, r, damping = trial, trial_r, max(damping / 10, 1e-9)
+        if change <= _TOLERANCE * (r @ r):
+            break
+    j = jacobian(p)
+    return p, j.T @ j
 
 
 def _hat_functions(arc, knots):

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._angles import wrap_angle
 from ._check_sites import check_sites
+from ._polarization import measure_lattice
 
 _NAMES = (
     "strain_xx",
@@ -27,7 +28,7 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
     """Strain of the lattice around every site against a reference lattice.
 
     Fit it on the sites of the region that is the reference, such as those of the
-    substrate, and transform all sites.
+    substrate, and transform all sites of the sublattice.
 
     Parameters
     ----------
@@ -70,9 +71,14 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
     With the vectors of :class:`AtomLocator`, a is the nearest to +col and b to +row, so
     `tetragonality` is c/a where c is vertical, and a/c where it is horizontal.
 
-    A site without lattice vectors, as those next to a dislocation, has NaN. Drift and
-    scan distortion strain the image like a crystal: a reference in the same image
-    removes what is uniform.
+    **Use the A columns** (sublattice 0) for the strain of a ferroelectric perovskite:
+    the lattice of the B columns is displaced by the polarization, too, and its strain
+    is then dominated by the step of the polarization at walls.
+
+    Where no site has lattice vectors, they are computed from the positions, of which
+    all must then be in the one call. A site without lattice vectors, as those next to
+    a dislocation, has NaN. Drift and scan distortion strain the image like a crystal: a
+    reference in the same image removes what is uniform.
 
     Examples
     --------
@@ -133,13 +139,14 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
                     f"The reference vectors {vectors.tolist()} are parallel."
                 )
         else:
-            known = np.isfinite(X.lattice_vectors).all(axis=(1, 2)) & X.converged
+            cells = _lattice_vectors(X)
+            known = np.isfinite(cells).all(axis=(1, 2)) & X.converged
             if not known.any():
                 raise ValueError(
-                    "No site has lattice vectors. AtomLocator gives them; for sites of "
-                    "your own use sklearn_ferroic.feature_extraction.measure_lattice."
+                    "No site has lattice vectors: there are too few neighbours of one "
+                    "sublattice. Give reference=, or fit to more sites."
                 )
-            vectors = np.median(X.lattice_vectors[known], axis=0)
+            vectors = np.median(cells[known], axis=0)
         self.reference_vectors_ = vectors
         return self
 
@@ -164,7 +171,7 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_sites(self, X)
-        return self._strain(np.array(X.lattice_vectors))
+        return self._strain(_lattice_vectors(X))
 
     def transform_with_std(self, X):
         """Compute the same with standard errors, propagated from the positions.
@@ -190,8 +197,8 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
             If `X` is not an AtomSites.
         """
         strain = self.transform(X)
-        covariance = _vector_covariance(X)
-        vectors = np.array(X.lattice_vectors)
+        vectors = _lattice_vectors(X)
+        covariance = _vector_covariance(X, vectors)
         # All columns are smooth functions of the four components: numeric derivatives
         # with steps far above rounding and far below any curvature.
         step = 1e-4 * np.sqrt(np.abs(np.linalg.det(self.reference_vectors_)))
@@ -258,7 +265,15 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _vector_covariance(sites):
+def _lattice_vectors(sites):
+    """Return the lattice vectors, computed from the positions if no site has any."""
+    vectors = np.array(sites.lattice_vectors)
+    if not np.isfinite(vectors).any() and len(sites) > 1:
+        vectors = np.array(measure_lattice(sites).lattice_vectors)
+    return vectors
+
+
+def _vector_covariance(sites, vectors):
     """Compute the covariance of the four components of the lattice vectors.
 
     The vectors are the least squares of a place and two vectors to a site and those of
@@ -269,16 +284,16 @@ def _vector_covariance(sites):
     for frame in np.unique(sites.frame):
         for kind in np.unique(sites.sublattice[sites.frame == frame]):
             rows = np.flatnonzero((sites.frame == frame) & (sites.sublattice == kind))
-            known = np.isfinite(sites.lattice_vectors[rows]).all(axis=(1, 2))
+            known = np.isfinite(vectors[rows]).all(axis=(1, 2))
             if known.any():
                 own = rows[known]
-                covariance[own] = _one_lattice(sites, rows, own)
+                covariance[own] = _one_lattice(sites, rows, own, vectors[own])
     return covariance
 
 
-def _one_lattice(sites, rows, own):
+def _one_lattice(sites, rows, own, cells):
+    """Compute the covariance of the vectors of the sites of one lattice."""
     tree = cKDTree(sites.positions[rows])
-    cells = sites.lattice_vectors[own]
     offset = np.einsum("sk,nkx->nsx", _STENCIL, cells)
     distance, nearest = tree.query(sites.positions[own][:, None] + offset)
     size = np.sqrt(np.abs(np.linalg.det(cells)))

@@ -51,6 +51,14 @@ def test_mean_vector_with_error():
     assert (domains.p_value < 1e-6).all()
 
 
+def test_mean_is_that_of_the_middle_of_a_domain():
+    sites, labels = tanh_wall(0, width=2.0, noise=0.0, vector=((1, 0), (-1, 0)))
+    domains = find_domains(sites, labels)
+    # The cells next to the wall are at 65 % and less.
+    np.testing.assert_allclose(domains.magnitude, 1, atol=0.02)
+    assert domains.n_averaged.tolist() == [390, 390]
+
+
 def test_noise_labels_are_one_domain():
     for seed in range(5):
         sites = measure_lattice(perovskite(seed, n=24, shift=(0.3, 0.4), noise=0.25))

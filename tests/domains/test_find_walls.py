@@ -190,6 +190,22 @@ def test_closed_wall_around_an_island():
     assert np.abs(np.hypot(*(line - 400).T) - 220).max() < 10
 
 
+def test_narrow_domains_have_the_angle_of_their_middle():
+    # A stripe of four cells: the slope of its walls reaches into all of its cells.
+    sites = grid((24, 24))
+    x = sites.positions[:, 1] / 20
+    share = 0.5 * (np.tanh(x - 10) - np.tanh(x - 14))
+    angles = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        sites.polarization = rng.normal(0, 0.2, (len(x), 2))
+        sites.polarization += np.column_stack([1 - 2 * share, np.ones(len(x))])
+        walls = find_walls(sites, share > 0.5)
+        assert walls.charge.tolist() == ["neutral", "neutral"]
+        angles.extend(walls.angle_deg)
+    assert np.mean(angles) == pytest.approx(90, abs=3)
+
+
 def test_labels_without_a_step_of_the_vectors_have_no_wall():
     sites, labels = tanh_wall(0, vector=((1, 0.2), (0.6, 0.1)))
     assert len(find_walls(sites, labels)) == 0
