@@ -171,7 +171,7 @@ def test_multislice_image_is_better_than_the_fitted_vector(seed):
 
 
 def test_the_fit_stops_when_the_loss_has_settled(vortex):
-    X, direction, _ = vortex
+    X = vortex[0]
     vae = RotationalVAE(random_state=0, batch_size=16, max_epochs=60).fit(X)
     assert vae.n_iter_ == len(vae.loss_curve_) < 30
     whole = RotationalVAE(
@@ -182,7 +182,7 @@ def test_the_fit_stops_when_the_loss_has_settled(vortex):
 
 
 def test_another_magnification_is_warned_of(vortex):
-    X, direction, vae = vortex
+    _, direction, vae = vortex
     vae.transform(make_windows(direction[:50], seed=6))
     with pytest.warns(UserWarning, match=r"1\.2\d times as large") as caught:
         vae.transform(make_windows(direction[:50], cell=1.25 * CELL))
