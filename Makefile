@@ -29,7 +29,7 @@ PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
 SPHINX := DOCS_JOBS=$(JOBS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -W --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-fast test test-oldest test-newest test-robustness test-slow coverage bench-localization bench-images bench-rvae bench-pose bench-search bench-scale train-unet bench-unet lint format clean
+.PHONY: help demo docs docs-fast test test-oldest test-newest test-robustness test-slow coverage bench-localization bench-images bench-rvae bench-pose bench-angle bench-search bench-scale train-unet bench-unet lint format clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,9 @@ bench-rvae: $(PEERS)/.installed ## compare RotationalVAE with its peers, into do
 
 bench-pose: $(VENV)/.installed-demo ## judge the angle seed by seed, into docs/ [BENCH_ARGS]
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/bench_pose.py $(BENCH_ARGS)
+
+bench-angle: $(VENV)/.installed-demo ## judge the direction of the polarization, into docs/ [BENCH_ARGS]
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/bench_polarization_angle.py $(BENCH_ARGS)
 
 bench-search: $(VENV)/.installed-bench ## search window and latents without truth [BENCH_ARGS]
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/bench_search.py $(BENCH_ARGS)

@@ -34,7 +34,7 @@ class AnnealWhenConverged(Callback):
 
     @property
     def lr_scheduler_(self):
-        """The object whose state a checkpoint keeps; there is none beyond the losses."""
+        """The object whose state a checkpoint keeps; it has none but the losses."""
         return self
 
     def state_dict(self):

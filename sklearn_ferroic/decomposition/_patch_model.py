@@ -114,7 +114,7 @@ class PatchModel(nn.Module):
         return 1.0, 1.0
 
     def lattice_angle(self, patches):
-        """Rotation of patches ``(n, h, w)``, radians, (n,); that of the whole window."""
+        """Rotation of patches ``(n, h, w)`` as a whole, radians, (n,)."""
         return self.infer(patches)[0][:, 0]
 
     def objective(self, squared_error, divergence):

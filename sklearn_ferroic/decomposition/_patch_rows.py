@@ -144,8 +144,8 @@ def resolve_patch_shape(patches, patch_shape):
         shape = _most_nearly_square(n_pixels)
         if shape[0] != shape[1] and n_pixels >= _FEWEST_WINDOW_PIXELS:
             warnings.warn(
-                f"X has rows of {n_pixels} values, which are no square windows; each is "
-                f"read as {shape[0]} x {shape[1]} pixels. Give patch_shape=(height, "
+                f"X has rows of {n_pixels} values, which are no square windows; each "
+                f"is read as {shape[0]} x {shape[1]} pixels. Give patch_shape=(height, "
                 "width) if that is right. An image has to be cut into windows first, "
                 "see PatchExtractor.",
                 UserWarning,

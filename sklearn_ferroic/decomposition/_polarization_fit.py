@@ -256,7 +256,7 @@ def _keep_cages(derivative, spectrum, ring_radii, reach):
 
 
 def _cell_edge(image, row, col, ring_radii, reach):
-    """Find the edge of the square cell in a mean window on rings, px; None if too large.
+    """Return the edge of the square cell in a mean window, px; None if too large.
 
     Columns stand at the corners and in the middle of the cell, none in between.
     """

@@ -19,7 +19,7 @@ from torch import nn
 
 from ._polarization_fit import N_MODES, N_RADII, fit_polarization
 
-# Rotations tried within one period of the lattice; 0.7 degrees apart if it is 90 degrees.
+# Rotations tried within one period of the lattice; 0.7 degrees apart in 90 degrees.
 _N_LATTICE_ANGLES = 128
 # Resultant length of the lattice angles above which the windows are of one crystal.
 _LEAST_ALIGNED = 0.9

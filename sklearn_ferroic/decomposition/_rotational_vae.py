@@ -38,11 +38,13 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     offset. In a ferroic the angle tells the variant, and the latents hold what is
     left: chemistry, strain, thickness, imaging.
 
-    The latents come from an encoder that no turn of the patch can reach: the patch
+    The latents come from an encoder that no rotation of the patch can reach: the patch
     is sampled on rings around its centre, convolved along them and pooled over
-    them. The angle is found by trying all of them against the canonical image,
-    which gives its whole posterior on the circle, and the offset is solved for.
-    The model starts from the common template to which all patches align.
+    them. Where patches show a lattice, the angle is the direction of the polarization:
+    that in which the central column is displaced against the columns around it,
+    which need not be tied to the lattice. Otherwise the angle is found by trying all
+    rotations of the patch against the canonical image, which gives its whole
+    posterior on the circle. The offset is solved for.
 
     Parameters
     ----------
@@ -192,17 +194,21 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Angles are in radians in [-pi, pi) from the +col axis towards the +row axis, up
-    to one constant for the whole fit: the canonical pose is arbitrary. Turning the
-    image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. The angle returned
-    is the mean direction of its posterior. Where a patch has no polarity it means
-    little, and the width returned by `transform_with_std` says so: the likelihood
-    is tempered by how much the residuals of the training patches exceed white
-    noise in telling one turn from another. Between several turns that fit almost
-    equally well the mean is none of them, so that `inverse_transform` poses such a
-    patch worse than its best turn would.
+    Angles are in radians in [-pi, pi) from the +col axis towards the +row axis.
+    Rotating the image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. The angle
+    returned is the mean direction of its posterior. Where a patch has no polarity it
+    means little, and the width returned by `transform_with_std` says so.
 
-    While turns are compared, the offset is integrated out: otherwise the disorder of
+    In a lattice of three-, four- or six-fold symmetry the displacement is read from the
+    angular orders next to those of the lattice, with the covariance of the noise and
+    the distribution of the displacements learned from the patches: directions are
+    pulled to those of the domains as far as the data support it. At least two unit
+    cells should fit in a patch. In other patches, or if the image is not polar, the
+    angle is the rotation of the whole patch, up to one constant for the whole fit, and
+    the likelihood is tempered by how much the residuals of the training patches exceed
+    white noise in telling one rotation from another.
+
+    While rotations of the whole patch are compared, the offset is integrated out: otherwise the disorder of
     the one column on which a patch is centred would count as if all the others had
     moved. With ``translation=False`` that is forgone, which costs much where the
     polarization is small. Patches should be centred on their column to a fraction

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from sklearn_ferroic import AtomSites, PatchExtractor
-from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic import AtomLocator, AtomSites, PatchExtractor
+from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
 from sklearn_ferroic.feature_extraction._continuation import lattice_periods
 
 
@@ -192,3 +192,13 @@ def test_names():
 def test_refusals(sites, parameters, error, message):
     with pytest.raises(error, match=message):
         PatchExtractor(**parameters).fit(sites).transform(sites)
+
+
+def test_a_window_below_the_unit_cell_is_warned_of():
+    sites = AtomLocator().fit_transform(load_multislice().image[:200, :200])
+    sites = sites[sites.sublattice == 1]
+    with pytest.warns(
+        UserWarning, match=r"window_size=20 px is less than the unit cell"
+    ):
+        PatchExtractor(window_size=20).transform(sites)
+    PatchExtractor(window_size=44).transform(sites)

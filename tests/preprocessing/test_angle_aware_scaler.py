@@ -231,3 +231,11 @@ def test_bad_input_is_refused(X):
 def test_bad_parameters_are_refused(X, parameter, value):
     with pytest.raises(ValueError, match=f"The '{parameter}' parameter"):
         AngleAwareScaler(**{parameter: value}).fit(X)
+
+
+def test_an_angle_in_degrees_is_warned_of():
+    X = np.column_stack([np.linspace(-180, 170, 36), np.arange(36) % 5])
+    with pytest.warns(UserWarning, match="convert it with numpy.radians"):
+        AngleAwareScaler().fit(X)
+    X[:, 0] = np.radians(X[:, 0])
+    AngleAwareScaler().fit(X)
