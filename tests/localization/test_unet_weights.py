@@ -77,7 +77,7 @@ def _head(**changes):
         ({"format_version": "9"}, "format version '9'"),
         ({"n_filters": "8"}, "does not fit a network with n_filters=8"),
         ({"n_filters": None}, "damaged: its header lacks 'n_filters'"),
-        ({"confidence": "["}, "damaged: its header lacks"),
+        ({"confidence": "["}, "damaged: Expecting value"),
         ({"confidence": "[1, 2]"}, "2 coefficients of the confidence, expected 6"),
     ],
 )
