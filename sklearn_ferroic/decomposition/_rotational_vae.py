@@ -194,8 +194,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     Notes
     -----
     Angles are in radians in [-pi, pi) from the +col axis towards the +row axis.
-    Rotating the image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. The angle
-    returned is the mean direction of its posterior. Where a patch has no polarity it
+    Rotating the image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. The
+    angle returned is the mean direction of its posterior. Where a patch has no polarity it
     means little, and the width returned by `transform_with_std` says so.
 
     In a lattice of three-, four- or six-fold symmetry the displacement is read from the
@@ -207,8 +207,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     the likelihood is tempered by how much the residuals of the training patches exceed
     white noise in telling one rotation from another.
 
-    While rotations of the whole patch are compared, the offset is integrated out: otherwise the disorder of
-    the one column on which a patch is centred would count as if all the others had
+    While rotations of the whole patch are compared, the offset is integrated out:
+    otherwise the disorder of the one column on which a patch is centred would count as if all the others had
     moved. With ``translation=False`` that is forgone, which costs much where the
     polarization is small. Patches should be centred on their column to a fraction
     of a pixel.
