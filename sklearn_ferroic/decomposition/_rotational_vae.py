@@ -100,7 +100,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     batch_size : int, default=64
         Patches a gradient step.
 
-    learning_rate : float, default=0.005
+    learning_rate : float, default=0.003
         First learning rate of Adam; it falls to zero along a cosine, once the loss has
         settled or otherwise from the first epoch on.
 
@@ -195,8 +195,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     -----
     Angles are in radians in [-pi, pi) from the +col axis towards the +row axis.
     Rotating the image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. The
-    angle returned is the mean direction of its posterior. Where a patch has no polarity it
-    means little, and the width returned by `transform_with_std` says so.
+    angle returned is the mean direction of its posterior. Where a patch has no polarity
+    it means little, and the width returned by `transform_with_std` says so.
 
     In a lattice of three-, four- or six-fold symmetry the displacement is read from the
     angular orders next to those of the lattice, with the covariance of the noise and
@@ -208,8 +208,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     white noise in telling one rotation from another.
 
     While rotations of the whole patch are compared, the offset is integrated out:
-    otherwise the disorder of the one column on which a patch is centred would count as if all the others had
-    moved. With ``translation=False`` that is forgone, which costs much where the
+    otherwise the disorder of the one column on which a patch is centred would count as
+    if all the others had moved. With ``translation=False`` that is forgone, which costs much where the
     polarization is small. Patches should be centred on their column to a fraction
     of a pixel.
 
@@ -283,7 +283,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         kl_capacity=None,
         max_epochs=20,
         batch_size=64,
-        learning_rate=5e-3,
+        learning_rate=3e-3,
         convergence_tol=0.012,
         warm_start=False,
         early_stopping=False,
