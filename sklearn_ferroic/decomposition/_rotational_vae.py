@@ -210,8 +210,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     While rotations of the whole patch are compared, the offset is integrated out:
     otherwise the disorder of the one column on which a patch is centred would count as
     if all the others had moved. With ``translation=False`` that is forgone, which costs
-    much where the polarization is small. Patches should be centred on their column to a fraction
-    of a pixel.
+    much where the polarization is small. Patches should be centred on their column to a
+    fraction of a pixel.
 
     References
     ----------
