@@ -158,7 +158,7 @@ def test_grid_search_over_windows_and_latents(sites):
             GaussianMixture(2, random_state=0),
         ),
         {
-            "patchextractor__window_size": [16, 24],
+            "patchextractor__window_size": [20, 24],
             "rotationalvae__latent_dim": [1, 2],
         },
         cv=KFold(2, shuffle=True, random_state=0),

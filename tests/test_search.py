@@ -266,7 +266,7 @@ def test_randomized_search_takes_a_whole_pipeline(sites):
     search = RandomizedSearchCV(
         make_pipe(window_size=20),
         {
-            "patchextractor__window_size": [16, 20],
+            "patchextractor__window_size": [20, 24],
             "patchextractor__center": ["atom", "lattice"],
             "rotationalvae__translation": [True, False],
             "rotationalvae__learning_rate": loguniform(1e-3, 1e-2),

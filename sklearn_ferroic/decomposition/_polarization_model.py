@@ -23,6 +23,11 @@ from ._polarization_fit import N_MODES, N_RADII, fit_polarization
 _N_LATTICE_ANGLES = 128
 # Resultant length of the lattice angles above which the windows are of one crystal.
 _LEAST_ALIGNED = 0.9
+# Fewer rings do not tell a scale.
+_FEWEST_RINGS = 8
+# Correlation of patches with the lattice of the fit, at the best rotation and scale,
+# below which they show another lattice or none.
+_LEAST_AGREEMENT = 0.6
 # Posterior resultant of a decoded image below which its direction is left at 0.
 _LEAST_RESULTANT = 0.5
 
@@ -206,6 +211,8 @@ class PolarizationModel(nn.Module):
             How many times better the lattice of the fit agrees at this scale.
         """
         fold, n_rings = int(self.fold), spectra.shape[1]
+        if n_rings < _FEWEST_RINGS:
+            return 1.0, 1.0
         radii = torch.arange(n_rings).to(spectra.real) + 0.5
         orders = slice(fold, None, fold)
         template = torch.complex(*self.lattice[:, :, orders]).to(spectra)
@@ -234,6 +241,8 @@ class PolarizationModel(nn.Module):
             agreement = best / power.sqrt().clamp(min=1e-30)
             agreements[scale] = float(agreement.median())
         scale = max(agreements, key=agreements.get)
+        if agreements[scale] < _LEAST_AGREEMENT:
+            return 1.0, 1.0
         return scale, agreements[scale] / max(agreements[1.0], 1e-30)
 
     def _displacement(self, spectra, lattice_angle):

@@ -101,7 +101,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     batch_size : int, default=64
         Patches a gradient step.
 
-    learning_rate : float, default=0.005
+    learning_rate : float, default=0.003
         First learning rate of Adam; it falls to zero along a cosine, once the loss has
         settled or otherwise from the first epoch on.
 
@@ -284,7 +284,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         kl_capacity=None,
         max_epochs=20,
         batch_size=64,
-        learning_rate=5e-3,
+        learning_rate=3e-3,
         convergence_tol=0.012,
         warm_start=False,
         early_stopping=False,

@@ -170,13 +170,12 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 "(n_samples, 2)."
             )
         _check_length(y, X)
-        if not hasattr(y, "positions") and np.ndim(y) == 1:
-            warn_if_degrees(np.asarray(y, dtype=np.float64), "y", stacklevel=2)
         reference = read_reference(y, X)
         names = getattr(self, "feature_names_in_", None)
         index, _ = find_pose_columns(X.shape[1], names, translation=False)
         self.angle_index_ = index
-        if index is not None:
+        if index is not None and names is not None:
+            # by position alone the column may be anything
             warn_if_degrees(X[:, index], "The angle in X", stacklevel=2)
         self.n_sites_ = int(np.count_nonzero(reference.trusted))
         self.offset_, self.offset_std_ = 0.0, np.nan

@@ -159,7 +159,7 @@ def test_a_killed_process_leaves_a_checkpoint(name, X, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": 0.01}, r"learning_rate=0\.005, not 0\.01"),
+        ({"learning_rate": 0.01}, r"learning_rate=0\.003, not 0\.01"),
         ({"latent_dim": 3, "n_init": 2}, "latent_dim=2, not 3; n_init=1, not 2"),
         ({"random_state": 1}, "random_state=0, not 1"),
     ],

@@ -234,8 +234,9 @@ def test_bad_parameters_are_refused(X, parameter, value):
 
 
 def test_an_angle_in_degrees_is_warned_of():
-    X = np.column_stack([np.linspace(-180, 170, 36), np.arange(36) % 5])
+    X = pd.DataFrame(
+        {"angle": np.linspace(-180, 170, 36), "latent0": np.arange(36) % 5}
+    )
     with pytest.warns(UserWarning, match="convert it with numpy.radians"):
         AngleAwareScaler().fit(X)
-    X[:, 0] = np.radians(X[:, 0])
-    AngleAwareScaler().fit(X)
+    AngleAwareScaler().fit(X.assign(angle=np.radians(X["angle"])))
