@@ -47,7 +47,7 @@ _N_NOISE_PIXELS = 50_000
 _NOISE_TOLERANCE = 0.1
 # Least noise of a pixel, in median amplitudes of the columns: no column is known better
 # than this, and steps that are small compared with it gain nothing.
-_MIN_NOISE_AMPLITUDES = 5e-3
+_MIN_NOISE_AMPLITUDES = 1e-2
 # Columns whose mean squared weighted residual exceeds this multiple of the median are
 # left out of the noise estimate.
 _MAX_RELATIVE_MISFIT = 4

@@ -17,7 +17,7 @@ from ._scoring import scoring_steps
 # objective has decreased by less than this share, and by less than this share of what
 # is expected with the right noise, in each of three rounds.
 _MAX_ROUNDS = (14, 100)
-_MIN_DECREASE = 4e-4
+_MIN_DECREASE = 2e-4
 _N_STALLED_ROUNDS = 3
 # Rounds before columns may be given up, and before a fit counts as converged.
 _PATIENCE_ROUNDS = 3
@@ -87,7 +87,7 @@ class JointFit:
                     self._first = self._newton
                 kind = self._newton
             else:
-                is_small = lowest - objective < _MIN_DECREASE * max(lowest, n_pixels)
+                is_small = lowest - objective < _MIN_DECREASE * max(lowest, 0.1 * n_pixels)
                 n_stalled = n_stalled + 1 if is_small else 0
                 accepted = state.table, state.field
                 tables.append(state.table)
