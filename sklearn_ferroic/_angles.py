@@ -4,24 +4,33 @@ import warnings
 
 import numpy as np
 
+_RIGHT_ANGLE_DEG = 90
+
 
 def warn_if_degrees(angles, name, stacklevel):
-    """Warn where most angles lie beyond a full turn of radians, within one of degrees.
+    """Warn of angles that are probably in degrees.
+
+    Most of them exceed a full rotation in radians, none that in degrees, and the largest
+    exceeds a right angle in degrees.
 
     Parameters
     ----------
     angles : ndarray of float
-        What is taken for radians; NaN is skipped.
+        Angles taken as radians; NaN is ignored.
     name : str
-        What the angles are, for the message.
+        Name of the angles, for the message.
     stacklevel : int
         As in `warnings.warn`, from the caller on.
     """
     size = np.abs(angles[np.isfinite(angles)])
-    if len(size) and np.mean(size > 2 * np.pi) > 0.5 and size.max() <= 360:
+    if (
+        len(size)
+        and np.mean(size > 2 * np.pi) > 0.5
+        and _RIGHT_ANGLE_DEG < size.max() <= 360
+    ):
         warnings.warn(
             f"{name} reaches {size.max():.4g} and is taken as radians, although most "
-            "values lie beyond a full turn. If it is in degrees, convert it with "
+            "values exceed a full rotation. If it is in degrees, convert it with "
             "numpy.radians.",
             UserWarning,
             stacklevel=stacklevel + 1,

@@ -63,7 +63,7 @@ PIPELINES = {
     ),
     "raw k-means": lambda: make_pipeline(patches(), k_means()),
     "raw mixture": lambda: make_pipeline(
-        patches(window_size=4), GaussianMixture(3, reg_covar=1e-2, random_state=0)
+        patches(window_size=20), GaussianMixture(3, reg_covar=1e-2, random_state=0)
     ),
     "all noise": lambda: make_pipeline(patches(), PCA(2), DBSCAN(1e-9)),
     "t-SNE": lambda: make_pipeline(patches(), TSNE(perplexity=5, max_iter=250)),

@@ -112,11 +112,11 @@ TABLE = [
             "random_state": 0,
         },
     ),
-    (PatchExtractor, "sites", {"window_size": 12}),
+    (PatchExtractor, "sites", {"window_size": 24}),
     (
         PatchExtractor,
         "sites",
-        {"window_size": 9, "center": "lattice", "normalize": "patch"},
+        {"window_size": 21, "center": "lattice", "normalize": "patch"},
     ),
     (PolarizationVector, "sites", {}),
     (

@@ -33,7 +33,7 @@ from sklearn_ferroic.model_selection import SpatialBlockKFold, single_split
 from sklearn_ferroic.sites import _shared_images
 
 GRID = {
-    "patchextractor__window_size": [20, 24],
+    "patchextractor__window_size": [24, 28],
     "rotationalvae__latent_dim": [1, 2],
 }
 
@@ -41,7 +41,7 @@ GRID = {
 PCA_PIPE = make_pipeline(
     PatchExtractor(), PCA(random_state=0), KMeans(3, random_state=0)
 )
-PCA_GRID = {"patchextractor__window_size": [20, 24], "pca__n_components": [1, 2]}
+PCA_GRID = {"patchextractor__window_size": [24, 28], "pca__n_components": [1, 2]}
 
 
 def make_pipe(memory=None, extractor_memory=None, **options):
@@ -94,7 +94,7 @@ def no_score(estimator, X, y=None):
 def test_memory_cuts_training_windows_once_a_window(sites, cuts, tmp_path):
     search = make_search(make_pipe(memory=str(tmp_path)), scoring=no_score)
     search.fit(sites)
-    assert sorted(cuts) == [20, 20, 24, 24]  # a cut each for two folds
+    assert sorted(cuts) == [24, 24, 28, 28]  # a cut each for two folds
     search.fit(sites)
     assert len(cuts) == 4
     cuts.clear()
@@ -105,7 +105,7 @@ def test_memory_cuts_training_windows_once_a_window(sites, cuts, tmp_path):
 def test_extractor_with_memory_cuts_held_out_windows_once_too(sites, cuts, tmp_path):
     make_search(make_pipe(extractor_memory=str(tmp_path))).fit(sites)
     # training and held-out windows of two folds, whatever is scored and fitted on them
-    assert sorted(cuts) == [20] * 4 + [24] * 4
+    assert sorted(cuts) == [24] * 4 + [28] * 4
 
 
 def test_cached_windows_change_no_score(sites, tmp_path):
@@ -264,9 +264,9 @@ def test_dask_is_sent_a_large_image_once(noise_sites, dask_client, monkeypatch):
 
 def test_randomized_search_takes_a_whole_pipeline(sites):
     search = RandomizedSearchCV(
-        make_pipe(window_size=20),
+        make_pipe(window_size=24),
         {
-            "patchextractor__window_size": [20, 24],
+            "patchextractor__window_size": [24, 28],
             "patchextractor__center": ["atom", "lattice"],
             "rotationalvae__translation": [True, False],
             "rotationalvae__learning_rate": loguniform(1e-3, 1e-2),
@@ -288,7 +288,7 @@ def test_randomized_search_takes_a_whole_pipeline(sites):
 def test_halving_search_takes_a_whole_pipeline(sites, resource):
     is_samples = resource == "n_samples"
     search = HalvingGridSearchCV(
-        make_pipe(window_size=20),
+        make_pipe(window_size=24),
         {"gaussianmixture__n_components": [2, 3, 4]},
         resource=resource,
         min_resources=60 if is_samples else 1,
@@ -307,7 +307,7 @@ def test_halving_search_takes_a_whole_pipeline(sites, resource):
 
 def test_search_over_one_split_without_refit(sites):
     search = GridSearchCV(
-        make_pipe(window_size=20),
+        make_pipe(window_size=24),
         {"rotationalvae__latent_dim": [1, 2]},
         cv=single_split(sites, guard=20, random_state=0),
         scoring=get_scorer("evidence"),

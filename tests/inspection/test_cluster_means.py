@@ -91,11 +91,11 @@ def test_rare_clusters_are_not_none():
 
 def test_pipeline_shows_the_windows_it_cuts(b_sites):
     pipe = make_pipeline(
-        PatchExtractor(window_size=14), PCA(2), KMeans(3, random_state=0)
+        PatchExtractor(window_size=20), PCA(2), KMeans(3, random_state=0)
     ).fit(b_sites)
     display = ClusterMeansDisplay.from_estimator(pipe, b_sites)
     labels = pipe.predict(b_sites)
-    windows = pipe[0].transform(b_sites).reshape(-1, 14, 14)
+    windows = pipe[0].transform(b_sites).reshape(-1, 20, 20)
     for label, image in enumerate(display.images_):
         np.testing.assert_allclose(
             image.get_array(), windows[labels == label].mean(axis=0), rtol=1e-5

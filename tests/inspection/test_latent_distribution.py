@@ -147,7 +147,7 @@ class TestFromEstimator:
         assert display.ax_.get_xlabel() == "offset_row"
 
     def test_pipeline_of_sites(self, b_sites):
-        pipe = make_pipeline(PatchExtractor(window_size=12), PCA(3)).fit(b_sites)
+        pipe = make_pipeline(PatchExtractor(window_size=24), PCA(3)).fit(b_sites)
         display = LatentDistributionDisplay.from_estimator(pipe, b_sites)
         np.testing.assert_array_equal(display.latents, pipe.transform(b_sites)[:, :2])
         assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("pca0", "pca1")

@@ -24,7 +24,7 @@ def pca_sites(ferroic_sites):
 @pytest.fixture(scope="module")
 def pipe(pca_sites):
     pipe = make_pipeline(
-        PatchExtractor(window_size=12), PCA(3, random_state=0), GaussianMixture(2)
+        PatchExtractor(window_size=24), PCA(3, random_state=0), GaussianMixture(2)
     )
     return pipe.fit(pca_sites)
 
@@ -33,7 +33,7 @@ def test_from_estimator(pipe, pca_sites):
     """What comes after the components is left out."""
     display = LoadingMapDisplay.from_estimator(pipe, pca_sites, features=[2, 0])
     pca = pipe["pca"]
-    expected = pca.components_[[2, 0]].reshape(2, 12, 12)
+    expected = pca.components_[[2, 0]].reshape(2, 24, 24)
     for image, component in zip(display.images_, expected, strict=True):
         np.testing.assert_array_equal(image.get_array(), component)
     loadings = pipe[:2].transform(pca_sites)
@@ -58,7 +58,7 @@ def test_signed_loadings_are_symmetric_about_zero(pipe, pca_sites):
 
 def test_nmf_is_sequential_from_zero(pca_sites):
     pipe = make_pipeline(
-        PatchExtractor(window_size=12),
+        PatchExtractor(window_size=24),
         NMF(2, init="nndsvda", max_iter=2000, tol=1e-2, random_state=0),
     ).fit(pca_sites)
     display = LoadingMapDisplay.from_estimator(pipe, pca_sites)
@@ -133,21 +133,21 @@ def test_constant_and_unknown_loadings_are_drawn():
 
 
 def test_many_components_are_not_all_drawn(pca_sites):
-    pipe = make_pipeline(PatchExtractor(window_size=8), PCA(9)).fit(pca_sites)
+    pipe = make_pipeline(PatchExtractor(window_size=24), PCA(9)).fit(pca_sites)
     assert len(LoadingMapDisplay.from_estimator(pipe, pca_sites).images_) == 6
 
 
 def test_components_of_components_are_no_windows(pca_sites):
     """The first of two linear steps is the one that sees the pixels."""
-    pipe = make_pipeline(PatchExtractor(window_size=8), PCA(4), PCA(2)).fit(pca_sites)
+    pipe = make_pipeline(PatchExtractor(window_size=24), PCA(4), PCA(2)).fit(pca_sites)
     display = LoadingMapDisplay.from_estimator(pipe, pca_sites)
-    assert display.components.shape == (4, 8, 8)
+    assert display.components.shape == (4, 24, 24)
     np.testing.assert_array_equal(display.loadings, pipe[:2].transform(pca_sites))
 
 
 def test_errors(pipe, pca_sites):
     with pytest.raises(TypeError, match=r"a step with components_.*got Pipeline"):
-        other = make_pipeline(PatchExtractor(window_size=8)).fit(pca_sites)
+        other = make_pipeline(PatchExtractor(window_size=24)).fit(pca_sites)
         LoadingMapDisplay.from_estimator(other, pca_sites)
     with pytest.raises(TypeError, match=r"fitted pipeline from sites.*got PCA"):
         LoadingMapDisplay.from_estimator(pipe["pca"], pca_sites)

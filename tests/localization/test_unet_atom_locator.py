@@ -254,7 +254,7 @@ def test_score_against_labels_and_without(locator, film):
 
 def test_one_line_swaps_locators_in_a_pipeline(film):
     rows = [
-        make_pipeline(swapped, PatchExtractor(window_size=16)).fit_transform(film.image)
+        make_pipeline(swapped, PatchExtractor(window_size=24)).fit_transform(film.image)
         for swapped in (
             AtomLocator(sublattice=1, border="drop"),
             UNetAtomLocator(weights="pretrained", sublattice=1, border="drop"),

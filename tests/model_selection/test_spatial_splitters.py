@@ -288,7 +288,7 @@ def test_grid_search_over_windows(ferroic_sites):
     pipeline = make_pipeline(PatchExtractor(), PCA(random_state=0))
     cv = SpatialBlockKFold(2, guard=12, random_state=0)
     grid = {
-        "patchextractor__window_size": [8, 12],
+        "patchextractor__window_size": [20, 24],
         "pca__n_components": [1, 3],
     }
     search = GridSearchCV(pipeline, grid, cv=cv, n_jobs=2, error_score="raise")
@@ -305,7 +305,7 @@ def test_grid_search_over_windows(ferroic_sites):
 
 def test_halving_search(ferroic_sites):
     search = HalvingGridSearchCV(
-        make_pipeline(PatchExtractor(window_size=12), PCA(random_state=0)),
+        make_pipeline(PatchExtractor(window_size=24), PCA(random_state=0)),
         {"pca__n_components": [1, 2, 3]},
         cv=SpatialBlockKFold(2, guard=12, random_state=0),
         min_resources=100,

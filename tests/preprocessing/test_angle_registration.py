@@ -410,7 +410,7 @@ def test_it_fits_in_a_pipeline(film_sites):
 def test_the_network_does_not_look_at_y_and_decodes_what_was_registered(film_sites):
     sites = film_sites[:60]
     model = make_pipeline(
-        PatchExtractor(window_size=12),
+        PatchExtractor(window_size=24),
         RotationalVAE(max_epochs=1, random_state=0),
         AngleRegistration(),
     )
