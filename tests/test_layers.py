@@ -33,9 +33,9 @@ UPWARD = set()
 # Private modules of a lower layer that a module imports: a stage should use the public
 # objects of another, or a shared layer such as _lattice.
 PRIVATE_IMPORTS = {
-    ("feature_extraction._continuation", "localization._filters"),
-    ("feature_extraction._continuation", "localization._scale"),
-    ("feature_extraction._continuation", "localization._vertex"),
+    ("feature_extraction._continuation", "localization._image.filters"),
+    ("feature_extraction._continuation", "localization._image.spacing"),
+    ("feature_extraction._continuation", "localization._image.vertex"),
     ("inspection._data.features", "decomposition._patch_rows"),
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),
@@ -43,14 +43,19 @@ PRIVATE_IMPORTS = {
     ("inspection._plot.loading_map", "metrics._pipeline_output"),
     ("localization._assembly", "sites._quality.checks"),
     ("localization._assembly", "sites._quality.residual"),
-    ("localization._images", "datasets._carriers"),
+    ("localization._image.input", "datasets._carriers"),
     ("metrics._pipeline_output", "localization._images_to_sites"),
     ("preprocessing._pooled_rotation", "feature_extraction._pooled_polarization"),
 }
 MAX_LAYERS = 16
 MAX_CHILDREN = 12
 # Folders that are still to be divided.
-LARGE_FOLDERS = {"localization", "localization/_unet", "decomposition"}
+LARGE_FOLDERS = {
+    "localization",
+    "localization/_image",
+    "localization/_unet",
+    "decomposition",
+}
 MAX_LINES = 700
 
 

@@ -5,8 +5,8 @@ import numpy as np
 from ..sites import AtomSites, SiteFlag
 from ..sites._quality.checks import check_image
 from ..sites._quality.residual import Columns
-from ._border import clear_of_border
-from ._columns import AMPLITUDE
+from ._detection.border import clear_of_border
+from ._fitting.columns import AMPLITUDE
 from ._plausibility import describe_implausible_sites
 from ._quality_warning import warn_of_doubtful_sites, warn_of_long_columns
 from ._site_columns import site_columns

@@ -8,9 +8,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._batch import estimate_scales, locate_images, score_images
-from ._images import check_images
+from ._detection.missed_sublattice import find_closer_spacing
+from ._image.input import check_images
 from ._images_to_sites import ImagesToSitesMixin
-from ._missed_sublattice import find_closer_spacing
 from ._scale_checks import (
     warn_of_dark_columns,
     warn_of_outliers,

@@ -4,8 +4,9 @@ import math
 
 from joblib import Parallel, delayed
 
-from ._background import bin_sides
-from ._binning import choose_binning
+from ._fitting.background import bin_sides
+from ._image.binning import choose_binning
+from ._image.tiles import cut_tiles
 from ._single_image import (
     calibrate_image,
     estimate_scale,
@@ -13,7 +14,6 @@ from ._single_image import (
     merge_tiles,
     score_image,
 )
-from ._tiles import cut_tiles
 
 
 def run(calls, n_jobs):
@@ -71,7 +71,7 @@ def locate_images(
     n_jobs : int or None
         Number of images or tiles at a time.
     **options
-        As :func:`~sklearn_ferroic.localization._locate.locate_columns` takes them.
+        As `locate_columns` takes them.
 
     Returns
     -------

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ._scale import estimate_spacing
+from ._image.spacing import estimate_spacing
 
 # Images whose spacings differ by more are not of one magnification.
 _MAX_SCALE_RATIO = 1.25

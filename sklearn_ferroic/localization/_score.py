@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ._columns import SIGMA
-from ._filters import blob_response, noise_response
-from ._windows import render_columns
+from ._fitting.columns import SIGMA
+from ._fitting.windows import render_columns
+from ._image.filters import blob_response, noise_response
 
 
 def power_sums(image, valid, fit, inner, calibration, width):

@@ -4,15 +4,15 @@ from functools import wraps
 
 import numpy as np
 
-from ._binning import binned_scale
-from ._calibration import calibrate
-from ._columns import AMPLITUDE, BACKGROUND, ColumnFit, on_image
-from ._error_modes import error_scale
-from ._locate import locate_columns, search
-from ._scale import estimate_spacing
+from ._detection.calibration import calibrate
+from ._detection.locate import locate_columns, search
+from ._detection.width import estimate_width
+from ._fitting.columns import AMPLITUDE, BACKGROUND, ColumnFit, on_image
+from ._fitting.error_calibration import error_scale
+from ._image.binning import binned_scale
+from ._image.spacing import estimate_spacing
+from ._image.tiles import not_twice
 from ._score import explained_variance, power_sums
-from ._tiles import not_twice
-from ._width import estimate_width
 
 # The image must hold this many spacings along each side.
 _MIN_SPACINGS = 3

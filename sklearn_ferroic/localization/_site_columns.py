@@ -8,7 +8,7 @@ from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import Nearest, cage_displacement, sublattice_members
 from .._lattice.reference_lattice import lattice_positions
 from .._lattice.sublattices import label_sublattices
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
+from ._fitting.columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
 
 
 class LabeledFit(NamedTuple):

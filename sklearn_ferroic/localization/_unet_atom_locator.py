@@ -9,16 +9,16 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ._batch import estimate_scales
-from ._images import check_images
+from ._image.input import check_images
 from ._images_to_sites import ImagesToSitesMixin
 from ._scale_checks import warn_of_dark_columns
-from ._trained_network import TrainedNetworkMixin
 from ._unet.confidence import UNCALIBRATED
+from ._unet.evaluation import mean_f1, mean_merit
 from ._unet.fitting import TRAINING_CONSTRAINTS, fit_network
 from ._unet.inference import MAX_VIEWS
-from ._unet.judging import mean_f1, mean_merit
 from ._unet.labels import check_labels
 from ._unet.locating import class_map, locate_all
+from ._unet.trained_network import TrainedNetworkMixin
 from ._unet.weights import Weights, start_weights
 
 

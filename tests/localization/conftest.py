@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from sklearn_ferroic.localization._column_fit import fit_columns
+from sklearn_ferroic.localization._fitting.column_fit import fit_columns
 
 BASES = {
     "square": [[1, 0], [0, 1]],

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_ferroic import AtomLocator, AtomSites
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.localization._batch import locate_images, score_images
-from sklearn_ferroic.localization._columns import AMPLITUDE, SIGMA
+from sklearn_ferroic.localization._fitting.columns import AMPLITUDE, SIGMA
 from tests.localization._truth import cramer_rao_bound, match
 
 

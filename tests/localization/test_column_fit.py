@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from sklearn_ferroic.localization._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
-from sklearn_ferroic.localization._render import Renderer
-from sklearn_ferroic.localization._windows import (
+from sklearn_ferroic.localization._fitting.columns import (
+    AMPLITUDE,
+    BACKGROUND,
+    COL,
+    ROW,
+    SIGMA,
+)
+from sklearn_ferroic.localization._fitting.render import Renderer
+from sklearn_ferroic.localization._fitting.windows import (
     center_of_mass,
     matched_significance,
     render_columns,

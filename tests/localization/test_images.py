@@ -8,8 +8,8 @@ from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomLocator, AtomSites
 from sklearn_ferroic.localization import _single_image
-from sklearn_ferroic.localization._calibration import calibrate
-from sklearn_ferroic.localization._images import check_images
+from sklearn_ferroic.localization._detection.calibration import calibrate
+from sklearn_ferroic.localization._image.input import check_images
 
 
 def noise(*shape):

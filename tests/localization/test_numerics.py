@@ -6,14 +6,14 @@ from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic._lattice.reference_lattice import lattice_positions
-from sklearn_ferroic.localization._calibration import calibrate
-from sklearn_ferroic.localization._columns import COL, ROW
-from sklearn_ferroic.localization._filters import blob_response
-from sklearn_ferroic.localization._locate import locate_columns
-from sklearn_ferroic.localization._noise import estimate_noise, guess_noise
-from sklearn_ferroic.localization._peaks import drop_crowded, find_peaks
-from sklearn_ferroic.localization._scale import estimate_spacing
-from sklearn_ferroic.localization._windows import center_of_mass
+from sklearn_ferroic.localization._detection.calibration import calibrate
+from sklearn_ferroic.localization._detection.locate import locate_columns
+from sklearn_ferroic.localization._fitting.columns import COL, ROW
+from sklearn_ferroic.localization._fitting.windows import center_of_mass
+from sklearn_ferroic.localization._image.filters import blob_response
+from sklearn_ferroic.localization._image.noise import estimate_noise, guess_noise
+from sklearn_ferroic.localization._image.peaks import drop_crowded, find_peaks
+from sklearn_ferroic.localization._image.spacing import estimate_spacing
 from tests.localization._truth import match
 
 

@@ -7,9 +7,9 @@ import torch
 from joblib import delayed
 
 from .._batch import run
-from .._border import stands_inside
-from .._calibration import Calibration
-from .._columns import ColumnFit
+from .._detection.border import stands_inside
+from .._detection.calibration import Calibration
+from .._fitting.columns import ColumnFit
 from .._single_image import naming_the_image
 from .._site_columns import LabeledFit, nearest_columns
 from .confidence import confidences

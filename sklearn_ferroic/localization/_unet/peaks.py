@@ -5,8 +5,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
 
-from .._columns import on_image
-from .._scale import vertex
+from .._fitting.columns import on_image
+from .._image.spacing import vertex
 from .labels import RADIUS
 from .scaling import NET_SPACING
 

@@ -4,13 +4,13 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .._batch import window_step
-from .._calibration import at_pixels, calibrate, filter_width, start_table
-from .._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, on_image
-from .._error_modes import error_scale
-from .._filters import blob_response
-from .._locate import approach, fit_found, search
-from .._tiles import cut_tiles
-from .._windows import center_of_mass
+from .._detection.calibration import at_pixels, calibrate, filter_width, start_table
+from .._detection.locate import approach, fit_found, search
+from .._fitting.columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, on_image
+from .._fitting.error_calibration import error_scale
+from .._fitting.windows import center_of_mass
+from .._image.filters import blob_response
+from .._image.tiles import cut_tiles
 
 # Fits that bring two columns nearer than this share of the spacing are not believed,
 _COLLIDED = 0.35

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._noise import NoiseModel
+from .._image.noise import NoiseModel
 
 # Columns of the parameter table.
 AMPLITUDE, ROW, COL, SIGMA, BACKGROUND = range(5)

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._background import strength_of_overlap
-from ._columns import (
+from .background import strength_of_overlap
+from .columns import (
     AMPLITUDE,
     BACKGROUND,
     COL,
@@ -14,7 +14,7 @@ from ._columns import (
     ColumnFit,
     ellipse_of,
 )
-from ._scoring import MIN_WILD
+from .fisher_scoring import MIN_WILD
 
 # Narrowest column in units of the width, and in first fits of columns of a width of so
 # many spacings; and the longest ellipse.

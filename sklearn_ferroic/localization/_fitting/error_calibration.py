@@ -11,7 +11,7 @@ columns that are no Gaussians.
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from ._columns import COL, ROW, SIGMA
+from .columns import COL, ROW, SIGMA
 
 # Columns whose residual is projected, at most: 600 give the errors to 3 %.
 _N_COLUMNS = 600

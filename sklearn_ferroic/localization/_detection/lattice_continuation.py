@@ -8,9 +8,9 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
-from .._lattice.local_lattice import lattice_vectors
-from .._lattice.neighbors import Nearest
-from ._columns import AMPLITUDE, COL, ROW, SIGMA
+from ..._lattice.local_lattice import lattice_vectors
+from ..._lattice.neighbors import Nearest
+from .._fitting.columns import AMPLITUDE, COL, ROW, SIGMA
 
 # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of the
 # amplitude.

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ._binning import bin_columns
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, STRETCH
-from ._gaussian import exponents, monomials
-from ._render import Renderer, render
+from .._image.binning import bin_columns
+from .columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, STRETCH
+from .profiles import exponents, monomials
+from .render import Renderer, render
 
 # Window radius in units of the width: beyond it lies 1 % of the information.
 _REACH = 3.5

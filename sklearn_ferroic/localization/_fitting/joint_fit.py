@@ -9,9 +9,9 @@ diverges.
 
 import numpy as np
 
-from ._columns import AMPLITUDE, SIGMA
-from ._coupling import JointEquations
-from ._scoring import scoring_steps
+from .columns import AMPLITUDE, SIGMA
+from .fisher_scoring import scoring_steps
+from .joint_equations import JointEquations
 
 # Most rounds of a first fit and of the final one. A fit has converged when its
 # objective has decreased by less than this share, and by less than this share of what

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ._columns import AMPLITUDE, STRETCH
-from ._gaussian import PRODUCT, slopes
+from .columns import AMPLITUDE, STRETCH
+from .profiles import PRODUCT, slopes
 
 # Columns whose equations are solved at a time.
 _BLOCK = 4096

@@ -14,18 +14,18 @@ from functools import partial
 
 import numpy as np
 
-from .._lattice.neighbors import neighbor_pairs
-from ._background import BackgroundRegression, bin_sides
-from ._column_state import ColumnState
-from ._columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical, ellipse_of
-from ._coupling import is_crowded
-from ._error_modes import project_residual
-from ._gaussian import slopes
-from ._hot_pixels import value_span
-from ._joint_fit import JointFit
-from ._noise import estimate_noise, guess_noise
-from ._scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
-from ._windows import ColumnWindows
+from ..._lattice.neighbors import neighbor_pairs
+from .._image.bad_pixels import value_span
+from .._image.noise import estimate_noise, guess_noise
+from .background import BackgroundRegression, bin_sides
+from .column_state import ColumnState
+from .columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical, ellipse_of
+from .error_calibration import project_residual
+from .fisher_scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
+from .joint_equations import is_crowded
+from .joint_fit import JointFit
+from .profiles import slopes
+from .windows import ColumnWindows
 
 # The centre of a column that the border cuts is determined only if its width is known:
 # its prior is the typical width with this relative standard deviation.

@@ -2,13 +2,13 @@
 
 from sklearn.utils.validation import check_is_fitted
 
-from .._torch.device import choose_device
-from ._images import check_images
-from ._unet.judging import calibrate_on
-from ._unet.labels import check_labels
-from ._unet.locating import on_device
-from ._unet.network import from_arrays
-from ._unet.weights import Weights, start_weights, write_weights
+from ..._torch.device import choose_device
+from .._image.input import check_images
+from .evaluation import calibrate_on
+from .labels import check_labels
+from .locating import on_device
+from .network import from_arrays
+from .weights import Weights, start_weights, write_weights
 
 
 class TrainedNetworkMixin:

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._columns import AMPLITUDE, COL, ROW
-from ._noise import NoiseModel
+from .._fitting.columns import AMPLITUDE, COL, ROW
+from .._image.noise import NoiseModel
 
 # Peaks below this share of the significance wanted are noise at first glance.
 FIRST_GLANCE = 0.6

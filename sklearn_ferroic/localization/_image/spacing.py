@@ -4,12 +4,12 @@ import numpy as np
 from scipy import fft
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
-from ._binning import sum_blocks
-from ._filters import smooth
-from ._hidden_columns import resolve_hidden_columns
-from ._hot_pixels import value_span
-from ._reflections import find_reflections, remove_interference
-from ._vertex import vertex
+from .bad_pixels import value_span
+from .binning import sum_blocks
+from .filters import smooth
+from .hidden_columns import resolve_hidden_columns
+from .reflections import find_reflections, remove_interference
+from .vertex import vertex
 
 # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
 # follow where the smaller ones hold too few periods or show none.

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
+from .._fitting.columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
 
 # Binned images show columns of this sigma and spacing at least, in bins.
 _MIN_WIDTH = 1.0

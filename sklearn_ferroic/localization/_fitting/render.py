@@ -6,7 +6,7 @@ matrix product. Many tiles are computed at once.
 
 import numpy as np
 
-from ._columns import AMPLITUDE, COL, ROW, SIGMA
+from .columns import AMPLITUDE, COL, ROW, SIGMA
 
 # Side of a tile in units of the reach.
 _TILE = 4

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ._binning import bin_image, binned_scale, choose_binning, unbin_width
-from ._calibration import at_pixels, image_unit, start_table
-from ._column_fit import fit_columns, typical_sigma
-from ._filters import blob_responses
-from ._peaks import find_peaks
-from ._sample import Blocks
+from .._fitting.column_fit import fit_columns, typical_sigma
+from .._image.binning import bin_image, binned_scale, choose_binning, unbin_width
+from .._image.filters import blob_responses
+from .._image.peaks import find_peaks
+from .._image.sample import Blocks
+from .calibration import at_pixels, image_unit, start_table
 
 # Sigma of a column, as a share of the spacing, before anything is known.
 _FIRST_WIDTH = 0.16

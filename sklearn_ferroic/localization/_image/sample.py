@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from ._binning import bin_image
+from .binning import bin_image
 
 # Sides in spacings of each of so many squares that show all levels, of the gaps
 # between them, and of the blocks to choose by.

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from ._calibration import at_pixels
-from ._columns import COL, ROW, on_image
+from .._fitting.columns import COL, ROW, on_image
+from .calibration import at_pixels
 
 # Within a width of the border, a centre is known to this share of the width.
 _MAX_STD = 0.25

@@ -10,14 +10,8 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
-from ._binning import (
-    bin_image,
-    bin_typical,
-    binned_scale,
-    choose_binning,
-)
-from ._column_fit import WIDTH_SCATTER, fit_columns, typical_sigma
-from ._columns import (
+from .._fitting.column_fit import WIDTH_SCATTER, fit_columns, typical_sigma
+from .._fitting.columns import (
     AMPLITUDE,
     BACKGROUND,
     COL,
@@ -27,19 +21,25 @@ from ._columns import (
     Typical,
     on_image,
 )
-from ._filters import blob_response, noise_response, smooth
-from ._floor import FIRST_GLANCE, Floor
-from ._hot_pixels import value_span
-from ._lattice_continuation import append_outer_columns
-from ._peaks import (
+from .._fitting.windows import matched_significance, render_columns
+from .._image.bad_pixels import value_span
+from .._image.binning import (
+    bin_image,
+    bin_typical,
+    binned_scale,
+    choose_binning,
+)
+from .._image.filters import blob_response, noise_response, smooth
+from .._image.peaks import (
     NEIGHBOR_REACH,
     Crowding,
     find_peaks,
     measure_crowding,
     trough_power,
 )
-from ._sample import Blocks
-from ._windows import matched_significance, render_columns
+from .._image.sample import Blocks
+from .lattice_continuation import append_outer_columns
+from .threshold import FIRST_GLANCE, Floor
 
 # Wider filters merge a faint column with the bright ones around it.
 _WIDEST_FILTER = 0.17

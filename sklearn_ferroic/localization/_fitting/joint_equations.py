@@ -10,11 +10,11 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, kron
 from scipy.sparse.linalg import LinearOperator, cg
 
-from .._lattice.neighbors import neighbor_pairs
-from ._background import bin_sides
-from ._binning import bin_columns, sum_blocks
-from ._columns import AMPLITUDE, COL, ROW, SIGMA
-from ._error_modes import split_by_height
+from ..._lattice.neighbors import neighbor_pairs
+from .._image.binning import bin_columns, sum_blocks
+from .background import bin_sides
+from .columns import AMPLITUDE, COL, ROW, SIGMA
+from .error_calibration import split_by_height
 
 # Columns couple up to this distance, in units of their typical sigma: the overlap of
 # two Gaussians has fallen to 1e-4.

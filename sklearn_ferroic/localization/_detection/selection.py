@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._lattice.neighbors import neighbor_pairs
-from ._calibration import CLEAR
-from ._columns import AMPLITUDE, COL, ROW
-from ._peaks import NEIGHBOR_REACH, brightest_near, drop_crowded
+from ..._lattice.neighbors import neighbor_pairs
+from .._fitting.columns import AMPLITUDE, COL, ROW
+from .._image.peaks import NEIGHBOR_REACH, brightest_near, drop_crowded
+from .calibration import CLEAR
 
 # A faint column has at least this number of neighbours within a spacing and a half.
 _MIN_NEIGHBORS = 2

@@ -8,7 +8,7 @@ for all windows, and what is a column's own are six coefficients.
 
 import numpy as np
 
-from ._columns import AMPLITUDE, COL, ROW, SIGMA, STRETCH
+from .columns import AMPLITUDE, COL, ROW, SIGMA, STRETCH
 
 # Powers of row and col step: of a quadratic, and of the product of two.
 _QUADRATIC = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])

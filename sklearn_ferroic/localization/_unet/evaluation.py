@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from .._image.tiles import cut_tiles
 from .._single_image import score_image
-from .._tiles import cut_tiles
 from .confidence import TOLERANCE, calibrate, pair
 from .locating import find_in_image
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import correlate1d, map_coordinates
 
-from ._binning import sum_blocks
+from .._image.binning import sum_blocks
 
 # The field averages over this many spacings (standard deviation): more where wide
 # columns leave little background to see between them.

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._lattice.neighbors import neighbor_pairs
-from ._scale import vertex
+from ..._lattice.neighbors import neighbor_pairs
+from .spacing import vertex
 
 # Least distance of two columns in spacings, and of a faint one from a bright one, where
 # the image does not show how close columns are.
@@ -40,7 +40,7 @@ def find_peaks(response, spacing, threshold, floor=None, least=0.0):
     Parameters
     ----------
     response : ndarray of shape (n_rows, n_cols)
-        Output of :func:`~sklearn_ferroic.localization._filters.blob_response`.
+        Output of :func:`~sklearn_ferroic.localization._image.filters.blob_response`.
     spacing : float
         Nearest-neighbour spacing of columns, px.
     threshold : float

@@ -2,9 +2,22 @@
 
 import numpy as np
 
-from ._binning import bin_image, binned_scale, unbin_fit
-from ._border import stands_inside
-from ._calibration import (
+from .._fitting.column_fit import WIDTH_SCATTER, fit_columns
+from .._fitting.columns import (
+    AMPLITUDE,
+    BACKGROUND,
+    COL,
+    ROW,
+    SIGMA,
+    ColumnFit,
+    on_image,
+)
+from .._fitting.windows import center_of_mass, render_columns
+from .._image.binning import bin_image, binned_scale, unbin_fit
+from .._image.filters import blob_response, noise_response, smooth
+from .._image.peaks import brightest_near, find_peaks
+from .border import stands_inside
+from .calibration import (
     FIRST_THRESHOLD,
     OVERLAP_WIDTH_SPACINGS,
     FirstLook,
@@ -13,14 +26,9 @@ from ._calibration import (
     significance_of,
     start_table,
 )
-from ._candidates import has_room, is_noise, select_columns, weakest
-from ._column_fit import WIDTH_SCATTER, fit_columns
-from ._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit, on_image
-from ._filters import blob_response, noise_response, smooth
-from ._floor import FIRST_GLANCE, Floor
-from ._lattice_continuation import append_outer_columns, predict_inner_columns
-from ._peaks import brightest_near, find_peaks
-from ._windows import center_of_mass, render_columns
+from .lattice_continuation import append_outer_columns, predict_inner_columns
+from .selection import has_room, is_noise, select_columns, weakest
+from .threshold import FIRST_GLANCE, Floor
 
 # Columns are well separated if their width is below this fraction of the spacing.
 _APART_SPACINGS = 0.2
