@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter
 
 from sklearn_ferroic import AtomLocator, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._unet.confidence import TOLERANCE, pair
+from sklearn_ferroic.localization._unet.evidence import TOLERANCE, pair
 
 DOCS = Path(__file__).parents[1] / "docs"
 PRESETS = ("film", "superlattice")

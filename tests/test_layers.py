@@ -35,7 +35,7 @@ UPWARD = set()
 PRIVATE_IMPORTS = {
     ("feature_extraction._continuation", "localization._image.filters"),
     ("feature_extraction._continuation", "localization._image.spacing"),
-    ("feature_extraction._continuation", "localization._image.vertex"),
+    ("feature_extraction._continuation", "localization._image.positions"),
     ("inspection._data.features", "decomposition._patch_rows"),
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),
@@ -50,12 +50,7 @@ PRIVATE_IMPORTS = {
 MAX_LAYERS = 16
 MAX_CHILDREN = 12
 # Folders that are still to be divided.
-LARGE_FOLDERS = {
-    "localization",
-    "localization/_image",
-    "localization/_unet",
-    "decomposition",
-}
+LARGE_FOLDERS = {"decomposition"}
 MAX_LINES = 700
 
 

@@ -7,17 +7,18 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._assembly import label_columns, relative_brightness
 from ._batch import estimate_scales, locate_images, score_images
-from ._detection.missed_sublattice import find_closer_spacing
-from ._image.input import check_images
-from ._images_to_sites import ImagesToSitesMixin
-from ._scale_checks import (
+from ._checks import (
+    no_such_sublattice,
     warn_of_dark_columns,
+    warn_of_equivalent_sublattices,
     warn_of_outliers,
     warn_of_wide_spacing,
 )
-from ._site_columns import label_columns, relative_brightness
-from ._sublattice_checks import no_such_sublattice, warn_of_equivalent_sublattices
+from ._detection.missed_sublattice import find_closer_spacing
+from ._image.input import check_images
+from ._images_to_sites import ImagesToSitesMixin
 
 _MAX_SUBLATTICES = 4
 

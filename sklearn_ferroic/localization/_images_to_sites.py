@@ -6,7 +6,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._assembly import assemble_sites
-from ._sublattice_checks import check_sublattice
+from ._checks import check_sublattice
 
 
 class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):

@@ -9,11 +9,11 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ._batch import estimate_scales
+from ._checks import warn_of_dark_columns
 from ._image.input import check_images
 from ._images_to_sites import ImagesToSitesMixin
-from ._scale_checks import warn_of_dark_columns
-from ._unet.confidence import UNCALIBRATED
 from ._unet.evaluation import mean_f1, mean_merit
+from ._unet.evidence import UNCALIBRATED
 from ._unet.fitting import TRAINING_CONSTRAINTS, fit_network
 from ._unet.inference import MAX_VIEWS
 from ._unet.labels import check_labels

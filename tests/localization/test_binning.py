@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic import AtomLocator
-from sklearn_ferroic.localization._fitting.columns import ColumnFit
-from sklearn_ferroic.localization._fitting.windows import render_columns
-from sklearn_ferroic.localization._image.binning import (
+from sklearn_ferroic.localization._fitting.columns import (
+    ColumnFit,
     bin_columns,
-    bin_image,
-    choose_binning,
     unbin_fit,
 )
+from sklearn_ferroic.localization._fitting.windows import render_columns
+from sklearn_ferroic.localization._image.binning import bin_image, choose_binning
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5])

@@ -8,11 +8,12 @@ from sklearn_ferroic import AtomLocator
 from sklearn_ferroic._lattice.reference_lattice import lattice_positions
 from sklearn_ferroic.localization._detection.calibration import calibrate
 from sklearn_ferroic.localization._detection.locate import locate_columns
+from sklearn_ferroic.localization._detection.selection import drop_crowded
 from sklearn_ferroic.localization._fitting.columns import COL, ROW
 from sklearn_ferroic.localization._fitting.windows import center_of_mass
 from sklearn_ferroic.localization._image.filters import blob_response
 from sklearn_ferroic.localization._image.noise import estimate_noise, guess_noise
-from sklearn_ferroic.localization._image.peaks import drop_crowded, find_peaks
+from sklearn_ferroic.localization._image.peaks import find_peaks
 from sklearn_ferroic.localization._image.spacing import estimate_spacing
 from tests.localization._truth import match
 

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, PatchExtractor, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._unet.peaks import has_neighbors
+from sklearn_ferroic.localization._unet.evidence import has_neighbors
 
 SPACING = 14.0
 # Dose that makes one count at the peak of a Bi column.

@@ -13,39 +13,24 @@ from scipy.spatial import cKDTree
 from .._fitting.column_fit import WIDTH_SCATTER, fit_columns, typical_sigma
 from .._fitting.columns import (
     AMPLITUDE,
-    BACKGROUND,
     COL,
     ROW,
-    SIGMA,
     ColumnFit,
     Typical,
-    on_image,
-)
-from .._fitting.windows import matched_significance, render_columns
-from .._image.bad_pixels import value_span
-from .._image.binning import (
-    bin_image,
     bin_typical,
-    binned_scale,
-    choose_binning,
+    start_table,
 )
-from .._image.filters import blob_response, noise_response, smooth
-from .._image.peaks import (
-    NEIGHBOR_REACH,
-    Crowding,
-    find_peaks,
-    measure_crowding,
-    trough_power,
-)
-from .._image.sample import Blocks
+from .._fitting.windows import render_columns
+from .._image.bad_pixels import value_span
+from .._image.binning import bin_image, binned_scale, choose_binning
+from .._image.filters import blob_response, filter_width, noise_response, smooth
+from .._image.peaks import NEIGHBOR_REACH, find_peaks
+from .._image.positions import at_pixels, on_image
+from .._image.tiles import Blocks
 from .lattice_continuation import append_outer_columns
-from .threshold import FIRST_GLANCE, Floor
+from .selection import CLEAR_SIGNIFICANCE, Crowding, measure_crowding
+from .threshold import FIRST_GLANCE, Floor, significance_of
 
-# Wider filters merge a faint column with the bright ones around it.
-_WIDEST_FILTER = 0.17
-# How far columns must stand above the noise: where all stand far above it, so must
-# every single one; where many drown, less will do.
-CLEAR = 4.0
 _FAINT = 3.0
 _FAINTEST_CLEAR = (5.0, 7.0)
 _MIN_CLEAR = 20
@@ -54,21 +39,11 @@ _MIN_CLEAR = 20
 _TYPICAL_SHARE = 0.3
 # Columns have at least this share of the height of the brightest ones of the image.
 LEAST_SHARE = 0.02
-# Amplitudes above this multiple of CLEAR standard errors need no second test, for
-# columns whose width differs from the typical one by no more than the tolerance below
-# (natural logarithm).
-_SURE = 2.5
-_USUAL = 0.3
-# Widths of the filters that faint columns are matched with, in units of that of the
-# bright ones: columns of light atoms are narrower.
-_FILTER_WIDTHS = (1.0, 0.7)
 # Fits until the common stretch of the columns is known, and what change counts as none.
 _MAX_STRETCH_ROUNDS = 6
 _STRETCH_TOLERANCE = 0.02
 # A stretch that grows by such a ratio is extrapolated, as if by this ratio at most.
 _SLOW_RATIO, _MAX_RATIO = 0.4, 0.75
-# Columns so many widths apart do not overlap.
-_OVERLAP = 8
 # Images of so many square spacings without a mask are looked at as a whole, ...
 _SMALL = 1600
 # ... which is a first fit of all columns of this relative brightness, if no more than
@@ -85,6 +60,10 @@ _MAX_SEARCH_ROUNDS = 2
 # there counts.
 _MARGIN = 1.5
 _INNER = 0.9
+# Squared troughs are wild beyond so many times their median, which so many tell; in
+# white noise hardly any is.
+_WILD = 50
+_N_MEDIAN = 20_000
 
 
 class FirstLook(NamedTuple):
@@ -163,22 +142,6 @@ class Calibration(NamedTuple):
     def binned(self):
         """Tell what is known of the binned image."""
         return self._replace(typical=bin_typical(self.typical, self.side**2), side=1)
-
-
-def filter_width(spacing, width):
-    """Choose the width of the blob filter.
-
-    Parameters
-    ----------
-    spacing, width : float
-        Nearest-neighbour spacing and typical sigma of the columns, px.
-
-    Returns
-    -------
-    width : float
-        Sigma of the blobs that the filter is for, px.
-    """
-    return min(width, _WIDEST_FILTER * spacing)
 
 
 def calibrate(image, valid, spacing, width, shape="circular", search=None):
@@ -297,7 +260,7 @@ def _conclude(sample, fit, start, width):
         fit, image, valid, fit.typical.noise, inflation, width, model=model
     )
     limit = _limit_of_significance(matched / inflation, fit, spacing)
-    clear = matched / inflation > 2 * CLEAR
+    clear = matched / inflation > 2 * CLEAR_SIGNIFICANCE
     crowding = measure_crowding(
         fit.positions[clear], fit.table[clear, AMPLITUDE], spacing
     )
@@ -347,75 +310,20 @@ def _limit_of_significance(significance, fit, spacing):
 
     Maxima of noise around a few bright columns, or far from all, are not among these.
     """
-    clear, height = significance > CLEAR, fit.table[:, AMPLITUDE]
+    clear, height = significance > CLEAR_SIGNIFICANCE, fit.table[:, AMPLITUDE]
     if np.count_nonzero(clear) < _MIN_CLEAR:
-        return CLEAR
+        return CLEAR_SIGNIFICANCE
     clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
-    very_clear = significance > 2 * CLEAR
+    very_clear = significance > 2 * CLEAR_SIGNIFICANCE
     n_typical = _TYPICAL_SHARE * np.count_nonzero(clear)
     if np.count_nonzero(very_clear) >= max(_MIN_CLEAR, n_typical):
         # The third nearest: the first may be the column itself.
         distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
         clear &= distance[:, 2] < NEIGHBOR_REACH * spacing
     if np.count_nonzero(clear) < _MIN_CLEAR:
-        return CLEAR
+        return CLEAR_SIGNIFICANCE
     faintest = np.quantile(significance[clear], 0.05, method="lower")
-    return float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR)))
-
-
-def significance_of(fit, image, valid, noise, inflation, width, known=None, model=None):
-    """Compute columns' signal over noise where there is doubt.
-
-    Parameters
-    ----------
-    fit : ColumnFit
-        The columns.
-    image, valid : ndarray
-        The image and which of its pixels count; None for all.
-    noise : NoiseModel
-        Pixel variance.
-    inflation : float
-        By how much errors exceed what follows from that.
-    width : float
-        Typical sigma, px.
-    known : ndarray of shape (n_known,), default=None
-        That of the first columns, if others have been added since.
-    model : ndarray of shape (n_rows, n_cols), default=None
-        The sum of all columns, if it is known.
-
-    Returns
-    -------
-    significance : ndarray of shape (n,)
-        Amplitude over its error, for columns of the typical sigma with all others
-        subtracted; infinite for columns that the fit leaves no doubt of.
-    """
-    sure = fit.table[:, AMPLITUDE] > _SURE * CLEAR * inflation * fit.std[:, AMPLITUDE]
-    sure &= fit.table[:, BACKGROUND] >= noise.darkest
-    # Crests of noise among others may be fitted as wide columns on deep backgrounds.
-    sure &= np.abs(np.log(fit.table[:, SIGMA] / width)) < _USUAL
-    significance = np.full(len(sure), np.inf)
-    if known is not None:
-        significance[: len(known)] = known
-        sure[: len(known)] = True
-    doubtful = np.flatnonzero(~sure)
-    if doubtful.size:
-        # They and all that may overlap them.
-        distance, _ = cKDTree(fit.positions[doubtful]).query(
-            fit.positions, distance_upper_bound=_OVERLAP * width
-        )
-        near = np.flatnonzero(np.isfinite(distance))
-        matched = np.max(
-            [
-                matched_significance(
-                    image, fit.take(near), noise, share * width, valid, model
-                )
-                for share in _FILTER_WIDTHS
-            ],
-            axis=0,
-        )
-        doubted = np.isfinite(significance[near]) | ~sure[near]
-        significance[near[doubted]] = matched[doubted]
-    return significance
+    return float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR_SIGNIFICANCE)))
 
 
 def image_unit(image):
@@ -438,47 +346,28 @@ def image_unit(image):
     return np.float32(2.0 ** np.round(np.log2(scale)))
 
 
-def start_table(image, positions, height, width):
-    """Make the table that a fit starts from.
+def trough_power(response, variance=1.0):
+    """Mean square of a response's troughs.
+
+    Of the residual of a fit this is its noise: crests may be columns that the
+    model does not hold yet.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    positions : ndarray of shape (n, 2)
-        Columns, px.
-    height : ndarray of shape (n,)
-        Their amplitudes.
-    width : float
-        Their sigma, px.
+    response : ndarray
+        Blob response of the image minus the model of its columns.
+    variance : float or ndarray of the same shape, default=1.0
+        What the squares are divided by.
 
     Returns
     -------
-    table : ndarray of shape (n, 5)
-        Amplitude, row, col, sigma, background.
+    power : float
+        Mean of the squares over the pixels below zero; those of what is no column, a
+        bright particle or a splash of X-rays, do not count in full.
     """
-    table = np.empty((len(positions), 5))
-    table[:, AMPLITUDE] = height
-    table[:, ROW : COL + 1] = positions
-    table[:, SIGMA] = width
-    table[:, BACKGROUND] = at_pixels(image, positions) - height
-    return table
-
-
-def at_pixels(image, positions):
-    """Look up the pixels nearest to positions, the border's for those off the image.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    positions : ndarray of shape (n, 2)
-        Where.
-
-    Returns
-    -------
-    values : ndarray of shape (n,)
-        The pixels.
-    """
-    nearest = np.clip(np.rint(positions).astype(int), 0, np.array(image.shape) - 1)
-    return image[nearest[:, 0], nearest[:, 1]]
+    trough = response < 0
+    if not trough.any():
+        return 0.0
+    square = (np.square(response) / variance)[trough]
+    wild = _WILD * np.median(square[:: 1 + len(square) // _N_MEDIAN])
+    return float(np.minimum(square, wild).mean())

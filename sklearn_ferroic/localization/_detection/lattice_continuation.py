@@ -5,12 +5,12 @@ that overlap with brighter ones so much that neither they nor the residual show 
 """
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
 from ..._lattice.local_lattice import lattice_vectors
 from ..._lattice.neighbors import Nearest
 from .._fitting.columns import AMPLITUDE, COL, ROW, SIGMA
+from .._image.positions import GoodArea
 
 # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of the
 # amplitude.
@@ -63,7 +63,7 @@ def predict_outer_columns(table, shape, valid, spacing, width):
         Amplitudes of columns of the same kind.
     """
     depths = -_TAIL_SIGMA * width, _HARDLY_INSIDE_SIGMA * width
-    return _continue_lattice(table, _GoodArea(shape, valid), depths, spacing)
+    return _continue_lattice(table, GoodArea(shape, valid), depths, spacing)
 
 
 def predict_inner_columns(table, shape, valid, spacing, width):
@@ -81,7 +81,7 @@ def predict_inner_columns(table, shape, valid, spacing, width):
     heights : ndarray of shape (n_inner,)
         Amplitudes of columns of the same kind.
     """
-    area, depths = _GoodArea(shape, valid), (_HARDLY_INSIDE_SIGMA * width, np.inf)
+    area, depths = GoodArea(shape, valid), (_HARDLY_INSIDE_SIGMA * width, np.inf)
     positions, heights = _cell_centers(table, area, spacing)
     if not len(positions):
         positions, heights = _continue_lattice(table, area, depths, spacing)
@@ -192,31 +192,6 @@ def _vectors(positions, spacing):
     )
     pairs = pairs[np.lexsort(pairs.T[::-1])]
     return np.concatenate([pairs, pairs[:, ::-1]]).T
-
-
-class _GoodArea:
-    """The area of the good pixels of an image."""
-
-    def __init__(self, shape, valid):
-        self.shape = np.array(shape)
-        self.inside = self.outside = None
-        if valid is not None:
-            self.inside = distance_transform_edt(valid)
-            self.outside = distance_transform_edt(~valid)
-
-    def depth(self, places):
-        """Return the distances of places from the border, negative outside, px."""
-        beyond = np.abs(places - (self.shape - 1) / 2) - self.shape / 2
-        depth = -beyond.max(axis=1)
-        off_image = np.hypot(*np.maximum(beyond, 0).T)
-        if self.inside is not None:
-            inside, outside = (
-                map_coordinates(distance, places.T, order=1, mode="nearest") - 0.5
-                for distance in (self.inside, self.outside)
-            )
-            depth = np.minimum(depth, np.where(inside > outside, inside, -outside))
-            off_image = np.hypot(off_image, np.maximum(outside, 0))
-        return np.where(depth > 0, depth, -off_image)
 
 
 def _leads_to_columns(positions, columns, vectors, area, spacing):

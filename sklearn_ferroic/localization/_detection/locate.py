@@ -10,25 +10,25 @@ from .._fitting.columns import (
     ROW,
     SIGMA,
     ColumnFit,
-    on_image,
+    start_table,
+    unbin_fit,
 )
 from .._fitting.windows import center_of_mass, render_columns
-from .._image.binning import bin_image, binned_scale, unbin_fit
-from .._image.filters import blob_response, noise_response, smooth
-from .._image.peaks import brightest_near, find_peaks
-from .border import stands_inside
-from .calibration import (
-    FIRST_THRESHOLD,
-    OVERLAP_WIDTH_SPACINGS,
-    FirstLook,
-    at_pixels,
-    filter_width,
-    significance_of,
-    start_table,
-)
+from .._image.binning import bin_image, binned_scale
+from .._image.filters import blob_response, filter_width, noise_response, smooth
+from .._image.peaks import find_peaks
+from .._image.positions import at_pixels, on_image
+from .calibration import FIRST_THRESHOLD, OVERLAP_WIDTH_SPACINGS, FirstLook
 from .lattice_continuation import append_outer_columns, predict_inner_columns
-from .selection import has_room, is_noise, select_columns, weakest
-from .threshold import FIRST_GLANCE, Floor
+from .selection import (
+    brightest_near,
+    has_center_inside,
+    has_room,
+    is_noise,
+    select_columns,
+    weakest,
+)
+from .threshold import FIRST_GLANCE, Floor, significance_of
 
 # Columns are well separated if their width is below this fraction of the spacing.
 _APART_SPACINGS = 0.2
@@ -95,7 +95,7 @@ def locate_columns(
             fit.positions[:] = center_of_mass(
                 image, fit.positions, 1.5 * width, valid=valid
             )
-    return fit.take(stands_inside(fit, image.shape, valid, width))
+    return fit.take(has_center_inside(fit, image.shape, valid, width))
 
 
 def _find(image, valid, calibration, threshold, *, spacing, width):

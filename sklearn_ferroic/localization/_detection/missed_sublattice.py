@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 from ..._lattice.local_lattice import lattice_vectors
 from .._fitting.columns import AMPLITUDE
 from .._fitting.windows import render_columns
-from .._image.filters import blob_response
-from .calibration import filter_width, image_unit
+from .._image.filters import blob_response, filter_width
+from .calibration import image_unit
 
 # Places in the unit cell of the columns located, in lattice vectors: the centre, and
 # those that the residual at the centre is compared with.

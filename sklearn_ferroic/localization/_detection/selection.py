@@ -1,12 +1,18 @@
 """Selection of the candidates that are columns, by significance and neighbours."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial import cKDTree
 
 from ..._lattice.neighbors import neighbor_pairs
-from .._fitting.columns import AMPLITUDE, COL, ROW
-from .._image.peaks import NEIGHBOR_REACH, brightest_near, drop_crowded
-from .calibration import CLEAR
+from .._fitting.columns import (
+    AMPLITUDE,
+    COL,
+    ROW,
+)
+from .._image.peaks import NEIGHBOR_REACH, order_by_height
+from .._image.positions import at_pixels, clear_of_border, on_image
 
 # A faint column has at least this number of neighbours within a spacing and a half.
 _MIN_NEIGHBORS = 2
@@ -39,11 +45,32 @@ _LEAST_SIGNIFICANCE = 2.0
 _MIN_FITTED_SIGNIFICANCE = 5.0
 _MIN_FITTED_SHARE = 0.25
 _MIN_FITTED_DEFICIT = 3.0
+# Within a width of the border, a centre is known to this share of the width.
+_MAX_BORDER_STD_SIGMA = 0.25
+# Least distance of two columns in spacings, and of a faint one from a bright one, where
+# the image does not show how close columns are.
+MIN_DISTANCE = 0.55
+_MIN_DISTANCE_FAINT = 0.75
+# Where it does, by this many columns: this share of the distance that all but a tenth
+# of them keep, within these ranges.
+_MIN_KNOWN = 30
+_USUAL_QUANTILE = 0.1
+_SHARE_OF_USUAL = 0.86
+_ALIKE_RANGE = (0.45, 0.7)
+# Faint columns nearer to a bright one are not asked how close columns are.
+_LENIENT_DISTANCE = 0.6
+_FAINT_RANGE = (0.55, 0.75)
+_FAINT_HEIGHT = 0.35
+# ... of which there are no more than that.
+_MAX_NEIGHBORS = 20
+# How far columns must stand above the noise: where all stand far above it, so must
+# every single one; where many drown, less will do.
+CLEAR_SIGNIFICANCE = 4.0
 
 
 def is_noise_limited(calibration):
     """Check whether many columns are near the limit of detection."""
-    return calibration.significance < CLEAR
+    return calibration.significance < CLEAR_SIGNIFICANCE
 
 
 def weakest(calibration):
@@ -214,7 +241,7 @@ def _firm(fit, significance, calibration, spacing, crowding):
     distance += calibration.inflation * np.hypot(*error[pairs].T)
     keep = drop_crowded(positions, height, pairs, distance, spacing, crowding)
     # Maxima of noise are isolated; faint columns have clear neighbours.
-    clear = significance > CLEAR
+    clear = significance > CLEAR_SIGNIFICANCE
     together = pairs[keep[pairs].all(axis=1)]
     n_near, n_clear_near = (
         np.bincount(together.ravel(), of.ravel(), minlength=len(height))
@@ -223,6 +250,160 @@ def _firm(fit, significance, calibration, spacing, crowding):
     keep &= (
         (clear & (n_near >= _MIN_NEIGHBORS))
         | (np.maximum(n_near - 1, n_clear_near) >= _MIN_NEIGHBORS)
-        | (significance > 2 * CLEAR)
+        | (significance > 2 * CLEAR_SIGNIFICANCE)
     )
     return seen[keep]
+
+
+def has_center_inside(fit, shape, valid, width):
+    """Tell which columns have their centres on the image, as far as can be known.
+
+    The half or the tail of a column fits a range of centres: a fit counts if it is
+    inside by its standard error, and at the border if it is not a mere guess.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns.
+    shape : tuple of int
+        Shape of the image.
+    valid : ndarray of bool of that shape or None
+        Pixels that count; None for all.
+    width : float
+        Typical sigma, px.
+
+    Returns
+    -------
+    inside : ndarray of bool of shape (n,)
+        Which ones.
+    """
+    positions, std = fit.table[:, ROW : COL + 1], fit.std[:, ROW : COL + 1]
+    # Without a fit, or with a doubtful one, there is the position alone.
+    std = np.where(fit.converged[:, None], np.nan_to_num(std), 0)
+    known = (std < _MAX_BORDER_STD_SIGMA * width).all(axis=1)
+    inside = on_image(positions, shape, std)
+    if valid is not None:
+        inside &= at_pixels(valid, positions)
+    return inside & (known | clear_of_border(positions, shape, valid, width))
+
+
+def brightest_near(positions, height, places, spacing):
+    """Find the height of the brightest column within a spacing and a half.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    places : ndarray of shape (n_places, 2)
+        Where to look.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+
+    Returns
+    -------
+    brightest : ndarray of shape (n_places,)
+        Largest height; 0 where no column is near.
+    """
+    # Missing neighbours have the index behind the last.
+    _, near = cKDTree(positions).query(
+        places, _MAX_NEIGHBORS, distance_upper_bound=NEIGHBOR_REACH * spacing
+    )
+    return np.append(height, 0)[near].max(axis=1)
+
+
+class Crowding(NamedTuple):
+    """Least distances between columns, in nearest-neighbour spacings.
+
+    Parameters
+    ----------
+    alike : float
+        Of columns of similar height.
+    faint : float
+        Of a faint column from a bright one.
+    """
+
+    alike: float = MIN_DISTANCE
+    faint: float = _MIN_DISTANCE_FAINT
+
+
+def measure_crowding(positions, height, spacing):
+    """Measure how close clear columns are to each other.
+
+    Structures with short distances have many of them; noise in the middle between two
+    columns, and what is left of a column beside it, do not recur.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Clear columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+
+    Returns
+    -------
+    crowding : Crowding
+        Least distances of columns of this image.
+    """
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH * spacing)
+    lenient = Crowding(faint=_LENIENT_DISTANCE)
+    keep = drop_crowded(positions, height, pairs, distance, spacing, lenient)
+    kept = keep[pairs].all(axis=1)
+    pairs, distance = pairs[kept], distance[kept]
+    bright, dim = order_by_height(pairs, height)
+    is_faint = height[dim] < _FAINT_HEIGHT * height[bright]
+    limits, usual = list(Crowding()), None
+    for number, (kind, reach) in enumerate(
+        ((~is_faint, _ALIKE_RANGE), (is_faint, _FAINT_RANGE))
+    ):
+        nearest = np.full(len(height), np.inf)
+        np.minimum.at(nearest, dim[kind], distance[kind] / spacing)
+        known = nearest[np.isfinite(nearest)]
+        if len(known) >= _MIN_KNOWN:
+            usual = np.quantile(known, _USUAL_QUANTILE)
+        # Where there is no faint kind, such columns are no closer than others.
+        if usual is not None:
+            limits[number] = float(np.clip(_SHARE_OF_USUAL * usual, *reach))
+    return Crowding(*limits)
+
+
+def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
+    """Select the columns that are not too close to a brighter one.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    pairs : ndarray of shape (n_pairs, 2)
+        Indices of neighbours.
+    distance : ndarray of shape (n_pairs,)
+        Their distances, px.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+    crowding : Crowding, default=None
+        Least distances; the usual ones if None.
+
+    Returns
+    -------
+    keep : ndarray of bool of shape (n,)
+        False for the fainter column of a pair that is too close.
+    """
+    crowding = crowding or Crowding()
+    keep = np.ones(len(positions), dtype=bool)
+    bright, dim = order_by_height(pairs, height)
+    faint = height[dim] < _FAINT_HEIGHT * height[bright]
+    limit = np.where(faint, crowding.faint, crowding.alike) * spacing
+    close = distance < limit
+    # Brightest first: a column that goes itself removes no other.
+    order = np.argsort(-height[bright[close]], kind="stable")
+    for winner, loser in zip(
+        bright[close][order].tolist(), dim[close][order].tolist(), strict=True
+    ):
+        if keep[winner]:
+            keep[loser] = False
+    return keep

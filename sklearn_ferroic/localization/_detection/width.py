@@ -3,11 +3,13 @@
 import numpy as np
 
 from .._fitting.column_fit import fit_columns, typical_sigma
+from .._fitting.columns import start_table
 from .._image.binning import bin_image, binned_scale, choose_binning, unbin_width
 from .._image.filters import blob_responses
 from .._image.peaks import find_peaks
-from .._image.sample import Blocks
-from .calibration import at_pixels, image_unit, start_table
+from .._image.positions import at_pixels
+from .._image.tiles import Blocks
+from .calibration import image_unit
 
 # Sigma of a column, as a share of the spacing, before anything is known.
 _FIRST_WIDTH = 0.16

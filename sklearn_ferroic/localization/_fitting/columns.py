@@ -4,7 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._image.binning import (
+    bin_variance,
+    unbin_width,
+)
 from .._image.noise import NoiseModel
+from .._image.positions import at_pixels
 
 # Columns of the parameter table.
 AMPLITUDE, ROW, COL, SIGMA, BACKGROUND = range(5)
@@ -130,7 +135,104 @@ def ellipse_of(stretch):
     return np.stack([np.exp(np.hypot(along_col, diagonal)), rotation], axis=1)
 
 
-def on_image(positions, shape, margin=0.0):
-    """Tell which positions lie on the area of the pixels, by a margin."""
-    first, last = margin - 0.5, np.array(shape) - 0.5 - margin
-    return ((positions >= first) & (positions <= last)).all(axis=1)
+def bin_typical(typical, n_pixels):
+    """Tell what is typical of sums of pixels from what is of pixels.
+
+    Parameters
+    ----------
+    typical : Typical
+        What is typical of pixels.
+    n_pixels : float
+        Number of pixels that are summed; of sums, 1 over that tells the reverse.
+
+    Returns
+    -------
+    typical : Typical
+        What is typical of their sums, noise being white.
+    """
+    noise = typical.noise
+    return typical._replace(
+        noise=noise._replace(
+            constant=noise.constant * n_pixels, offset=noise.offset * n_pixels
+        ),
+        level=typical.level * n_pixels,
+        # What columns are beyond Gaussians sums up, noise does not.
+        misfit=1 + (typical.misfit - 1) * n_pixels,
+        span=tuple(end * n_pixels for end in typical.span),
+    )
+
+
+def bin_columns(columns, side):
+    """Express columns in the means over square blocks of pixels.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n, 4)
+        Amplitude, row, col, sigma.
+    side : int
+        Side of the blocks, px.
+
+    Returns
+    -------
+    columns : ndarray of shape (n, 4)
+        The same of the means, which blur.
+    """
+    columns = columns.copy()
+    if side > 1:
+        square = columns[:, SIGMA] ** 2
+        columns[:, AMPLITUDE] *= square / (square + bin_variance(side))
+        columns[:, ROW : COL + 1] = (columns[:, ROW : COL + 1] + 0.5) / side - 0.5
+        columns[:, SIGMA] = np.sqrt(square + bin_variance(side)) / side
+    return columns
+
+
+def unbin_fit(fit, side):
+    """Express columns of a binned image in pixels.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        Columns of the binned image.
+    side : int
+        Side of the bins, px.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The columns, their shapes without the blur of the bins, without errors.
+    """
+    if side == 1:
+        return fit
+    table = fit.table.copy()
+    table[:, ROW : COL + 1] = side * (table[:, ROW : COL + 1] + 0.5) - 0.5
+    table[:, SIGMA] = unbin_width(fit.table[:, SIGMA], side)
+    table[:, AMPLITUDE] *= (fit.table[:, SIGMA] / table[:, SIGMA]) ** 2
+    table[:, BACKGROUND] /= side**2
+    return fit._replace(table=table, std=np.full_like(table, np.nan))
+
+
+def start_table(image, positions, height, width):
+    """Make the table that a fit starts from.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    positions : ndarray of shape (n, 2)
+        Columns, px.
+    height : ndarray of shape (n,)
+        Their amplitudes.
+    width : float
+        Their sigma, px.
+
+    Returns
+    -------
+    table : ndarray of shape (n, 5)
+        Amplitude, row, col, sigma, background.
+    """
+    table = np.empty((len(positions), 5))
+    table[:, AMPLITUDE] = height
+    table[:, ROW : COL + 1] = positions
+    table[:, SIGMA] = width
+    table[:, BACKGROUND] = at_pixels(image, positions) - height
+    return table

@@ -11,9 +11,9 @@ from scipy.sparse import csr_array, diags_array, kron
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..._lattice.neighbors import neighbor_pairs
-from .._image.binning import bin_columns, sum_blocks
+from .._image.binning import sum_blocks
 from .background import bin_sides
-from .columns import AMPLITUDE, COL, ROW, SIGMA
+from .columns import AMPLITUDE, COL, ROW, SIGMA, bin_columns
 from .error_calibration import split_by_height
 
 # Columns couple up to this distance, in units of their typical sigma: the overlap of

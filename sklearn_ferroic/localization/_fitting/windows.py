@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from .._image.binning import bin_columns
-from .columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, STRETCH
+from .columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, STRETCH, bin_columns
 from .profiles import exponents, monomials
 from .render import Renderer, render
 

@@ -1,6 +1,7 @@
 """Single pixels that no electron optics explains: X-rays, hot pixels, sentinels."""
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 # Every so many pixels tell the image's range, about so many in all at the most.
 _SPARSE = 23
@@ -12,6 +13,8 @@ _BEYOND = 2
 _ABOVE_THIRD = 4
 _ABOVE_COLUMNS = 1.5
 _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
+# A box fills a pixel if at least this share of it counts.
+_MIN_SHARE = 0.2
 
 
 def value_span(image, beyond=1):
@@ -70,4 +73,36 @@ def fill_hot_pixels(image):
     filled = image.copy()
     # Not halfway between two: counts remain counts.
     filled[row[hot], col[hot]] = np.sort(around[:, hot], axis=0)[len(_AROUND) // 2]
+    return filled
+
+
+def fill_masked(image, valid):
+    """Fill the pixels that do not count by the mean of those around them.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image, float32.
+    valid : ndarray of bool of shape (n_rows, n_cols)
+        Pixels that count.
+
+    Returns
+    -------
+    filled : ndarray of shape (n_rows, n_cols)
+        The image, where pixels that do not count hold the mean over the smallest
+        square around them, of sides 3, 9, 27, ..., in which enough pixels do.
+    """
+    mean = image[valid].mean(dtype=np.float64).astype(np.float32)
+    known = np.where(valid, image - mean, np.float32(0))
+    weight = valid.astype(np.float32)
+    filled = known + mean
+    empty, side = ~valid, 3
+    while empty.any() and side < 3 * max(image.shape):
+        share = uniform_filter(weight, side, mode="constant")
+        fill = empty & (share > _MIN_SHARE)
+        if fill.any():
+            total = uniform_filter(known, side, mode="constant")
+            filled[fill] = total[fill] / share[fill] + mean
+        empty &= ~fill
+        side *= 3
     return filled

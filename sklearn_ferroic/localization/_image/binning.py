@@ -8,8 +8,6 @@ import math
 
 import numpy as np
 
-from .._fitting.columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
-
 # Binned images show columns of this sigma and spacing at least, in bins.
 _MIN_WIDTH = 1.0
 _MIN_SPACING = 4.5
@@ -97,7 +95,7 @@ def binned_scale(spacing, width, side):
     spacing, width : float
         The same in bins, which blur.
     """
-    return spacing / side, math.sqrt(width**2 + _blur(side)) / side
+    return spacing / side, math.sqrt(width**2 + bin_variance(side)) / side
 
 
 def unbin_width(width, side):
@@ -117,85 +115,9 @@ def unbin_width(width, side):
     """
     square = (side * width) ** 2
     # Spikes may be narrower than the blur.
-    return np.sqrt(np.maximum(square - _blur(side), 0.25 * square))
+    return np.sqrt(np.maximum(square - bin_variance(side), 0.25 * square))
 
 
-def bin_typical(typical, n_pixels):
-    """Tell what is typical of sums of pixels from what is of pixels.
-
-    Parameters
-    ----------
-    typical : Typical
-        What is typical of pixels.
-    n_pixels : float
-        Number of pixels that are summed; of sums, 1 over that tells the reverse.
-
-    Returns
-    -------
-    typical : Typical
-        What is typical of their sums, noise being white.
-    """
-    noise = typical.noise
-    return typical._replace(
-        noise=noise._replace(
-            constant=noise.constant * n_pixels, offset=noise.offset * n_pixels
-        ),
-        level=typical.level * n_pixels,
-        # What columns are beyond Gaussians sums up, noise does not.
-        misfit=1 + (typical.misfit - 1) * n_pixels,
-        span=tuple(end * n_pixels for end in typical.span),
-    )
-
-
-def bin_columns(columns, side):
-    """Express columns in the means over square blocks of pixels.
-
-    Parameters
-    ----------
-    columns : ndarray of shape (n, 4)
-        Amplitude, row, col, sigma.
-    side : int
-        Side of the blocks, px.
-
-    Returns
-    -------
-    columns : ndarray of shape (n, 4)
-        The same of the means, which blur.
-    """
-    columns = columns.copy()
-    if side > 1:
-        square = columns[:, SIGMA] ** 2
-        columns[:, AMPLITUDE] *= square / (square + _blur(side))
-        columns[:, ROW : COL + 1] = (columns[:, ROW : COL + 1] + 0.5) / side - 0.5
-        columns[:, SIGMA] = np.sqrt(square + _blur(side)) / side
-    return columns
-
-
-def unbin_fit(fit, side):
-    """Express columns of a binned image in pixels.
-
-    Parameters
-    ----------
-    fit : ColumnFit
-        Columns of the binned image.
-    side : int
-        Side of the bins, px.
-
-    Returns
-    -------
-    fit : ColumnFit
-        The columns, their shapes without the blur of the bins, without errors.
-    """
-    if side == 1:
-        return fit
-    table = fit.table.copy()
-    table[:, ROW : COL + 1] = side * (table[:, ROW : COL + 1] + 0.5) - 0.5
-    table[:, SIGMA] = unbin_width(fit.table[:, SIGMA], side)
-    table[:, AMPLITUDE] *= (fit.table[:, SIGMA] / table[:, SIGMA]) ** 2
-    table[:, BACKGROUND] /= side**2
-    return fit._replace(table=table, std=np.full_like(table, np.nan))
-
-
-def _blur(side):
+def bin_variance(side):
     """Variance of the places of a block's pixels along an axis, px²."""
     return (side**2 - 1) / 12

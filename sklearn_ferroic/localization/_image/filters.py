@@ -5,6 +5,8 @@ from scipy import fft
 
 # Where a Gaussian of unit sigma may be taken to have ended.
 _REACH = 4.5
+# Wider filters merge a faint column with the bright ones around it.
+_WIDEST_FILTER = 0.17
 
 
 def blob_response(image, width):
@@ -120,3 +122,19 @@ def _laplacian(rows, cols, sigma):
     rows, cols = (rows * sigma) ** 2, (cols * sigma) ** 2
     down, along = np.exp(-0.5 * rows), np.exp(-0.5 * cols)
     return np.hstack([2 * rows * down, down]) @ np.stack([along, 2 * cols * along])
+
+
+def filter_width(spacing, width):
+    """Choose the width of the blob filter.
+
+    Parameters
+    ----------
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma of the columns, px.
+
+    Returns
+    -------
+    width : float
+        Sigma of the blobs that the filter is for, px.
+    """
+    return min(width, _WIDEST_FILTER * spacing)

@@ -18,7 +18,7 @@ from scipy.ndimage import (
 )
 from scipy.optimize import minimize, nnls
 
-from .vertex import vertex
+from .positions import vertex
 
 # Blocks of about this side, in spacings, are resampled to a spacing of these pixels and
 # smoothed by a Gaussian of that sigma. All lengths below are in such pixels.

@@ -6,8 +6,7 @@ import numpy as np
 
 from ...datasets._carriers import unpack_foreign
 from ...sites import AtomSites
-from .bad_pixels import fill_hot_pixels
-from .fill import fill_masked
+from .bad_pixels import fill_hot_pixels, fill_masked
 
 _EXPECTED = (
     "Give a 2-D grey image (n_rows, n_cols), a 3-D stack (n_images, n_rows, n_cols), "

@@ -8,8 +8,8 @@ from .bad_pixels import value_span
 from .binning import sum_blocks
 from .filters import smooth
 from .hidden_columns import resolve_hidden_columns
+from .positions import vertex
 from .reflections import find_reflections, remove_interference
-from .vertex import vertex
 
 # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
 # follow where the smaller ones hold too few periods or show none.

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from ..._torch.batches import IndexBatches
-from .contrast import local_deviation, normalize
-from .scaling import NET_SPACING, net_length, resample
+from .network_image import NET_SPACING, local_deviation, net_length, normalize, resample
 
 # Spacings are seldom estimated right to the percent, and now and then those of the A
 # columns alone are: magnifications are drawn close to one, or from a wide range.

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from .._batch import score_image
 from .._image.tiles import cut_tiles
-from .._single_image import score_image
-from .confidence import TOLERANCE, calibrate, pair
+from .evidence import TOLERANCE, calibrate, pair
 from .locating import find_in_image
 
 

@@ -6,9 +6,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from . import contrast
 from .network import STRIDE, reach
-from .scaling import net_length, resample
+from .network_image import (
+    CONTRAST_REACH,
+    local_deviation,
+    net_length,
+    normalize,
+    resample,
+)
 
 # Tiles see the image so far beyond their cores: what is farther has no say.
 _MARGIN = reach()
@@ -45,9 +50,9 @@ class NetImage(NamedTuple):
 
     def part(self, window):
         """Cut a window out of the whole at the scale of the network."""
-        wider = grow(window, contrast.REACH, self.shape)
+        wider = grow(window, CONTRAST_REACH, self.shape)
         part = resample(self.image, self.factor, wider)
-        return contrast.normalize(part, self.usual)[inner(window, wider)]
+        return normalize(part, self.usual)[inner(window, wider)]
 
 
 def see(image, factor, tile_size):
@@ -70,8 +75,8 @@ def see(image, factor, tile_size):
     seen = NetImage(image, factor, 0.0)
     total = 0.0
     for core in tiles(seen.shape, factor, tile_size):
-        wider = grow(core, contrast.REACH, seen.shape)
-        _, deviation = contrast.local_deviation(resample(image, factor, wider))
+        wider = grow(core, CONTRAST_REACH, seen.shape)
+        _, deviation = local_deviation(resample(image, factor, wider))
         total += np.sum(deviation[inner(core, wider)] ** 2, dtype=np.float64)
     return seen._replace(usual=float(np.sqrt(total / np.prod(seen.shape))))
 

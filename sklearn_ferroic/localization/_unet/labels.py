@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from ...sites import AtomSites
 from .network import CLASSES, N_CLASSES
-from .scaling import from_net, net_length, to_net
+from .network_image import from_net, net_length, to_net
 
 # A column of the classes A and B is a disc of this radius, px of the network.
 RADIUS = 2.1

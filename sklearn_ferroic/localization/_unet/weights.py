@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .confidence import UNCALIBRATED
+from .evidence import UNCALIBRATED
 from .network import state_shapes
 
 _FORMAT = "sklearn_ferroic.UNetAtomLocator"
