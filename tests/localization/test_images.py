@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomLocator, AtomSites
-from sklearn_ferroic.localization import _single_image
+from sklearn_ferroic.localization import _batch
 from sklearn_ferroic.localization._detection.calibration import calibrate
 from sklearn_ferroic.localization._image.input import check_images
 
@@ -171,7 +171,7 @@ def test_unforeseen_errors_name_the_image(columns, monkeypatch):
             raise MemoryError("out of memory")
         return calibrate(image, *args, **kwargs)
 
-    monkeypatch.setattr(_single_image, "calibrate", fail)
+    monkeypatch.setattr(_batch, "calibrate", fail)
     image = columns().image
     with pytest.raises(RuntimeError, match="Image 1 could not be located: MemoryErr"):
         AtomLocator().fit([image, image[:90]])
