@@ -12,7 +12,7 @@ from ..sites import AtomSites, SiteFlag
 from ..sites._quality.checks import check_image
 from ..sites._quality.residual import Columns
 from ._checks import no_such_sublattice
-from ._fitting.columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, ColumnFit
+from ._fitting.columns import ColumnFit
 from ._image.positions import clear_of_border
 from ._quality_warning import (
     describe_implausible_sites,
@@ -81,9 +81,7 @@ def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilitie
 
 def _significance(labeled):
     """Compute the amplitudes over their standard errors; NaN without a fit."""
-    amplitude, std = (
-        part[:, AMPLITUDE] for part in (labeled.fit.table, labeled.fit.std)
-    )
+    amplitude, std = labeled.fit.amplitude, labeled.fit.std.amplitude
     known = np.isfinite(std) & (std > 0)
     return np.divide(amplitude, std, out=np.full(len(std), np.nan), where=known)
 
@@ -195,7 +193,7 @@ def label_columns(fit, spacing, n_sublattices):
     """
     nearest = nearest_columns(fit)
     labels = label_sublattices(
-        fit.positions, fit.table[:, AMPLITUDE], spacing, n_sublattices, nearest
+        fit.positions, fit.amplitude, spacing, n_sublattices, nearest
     )
     return LabeledFit(
         fit, labels.sublattice, nearest, labels.doubtful, labels.equivalent
@@ -204,7 +202,7 @@ def label_columns(fit, spacing, n_sublattices):
 
 def nearest_columns(fit):
     """Return the neighbours of columns; None for fewer than two columns."""
-    return Nearest(fit.positions) if len(fit.table) > 1 else None
+    return Nearest(fit.positions) if len(fit) > 1 else None
 
 
 def relative_brightness(labeled, n_sublattices):
@@ -227,7 +225,7 @@ def relative_brightness(labeled, n_sublattices):
     for row, part in zip(level, labeled, strict=True):
         for number in np.unique(part.sublattice):
             own = part.sublattice == number
-            row[number] = np.median(part.fit.table[own, AMPLITUDE])
+            row[number] = np.median(part.fit.amplitude[own])
     known = level[level[:, 0] > 0]
     if len(known) < 2:
         return (known / known[:, :1]).ravel() if len(known) else level[0] * np.nan
@@ -257,10 +255,10 @@ def site_columns(labeled, spacing):
     return {
         "positions": positions,
         "sublattice": sublattice,
-        "amplitude": fit.table[:, AMPLITUDE],
-        "sigma": fit.table[:, SIGMA],
-        "background": fit.table[:, BACKGROUND],
-        "position_std": fit.std[:, ROW : COL + 1],
+        "amplitude": fit.amplitude,
+        "sigma": fit.table.sigma,
+        "background": fit.table.background,
+        "position_std": fit.std.positions,
         "converged": fit.converged,
         "polarization": cage_displacement(positions, sublattice, spacing, members),
         "lattice_position": lattice_positions(positions, sublattice, members),

@@ -7,13 +7,15 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ._detection.calibration import calibrate
-from ._detection.locate import locate_columns, search
+from ._detection.locate import detect_columns, locate_columns
 from ._detection.width import estimate_width
 from ._fitting.background import bin_sides
-from ._fitting.columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit
+from ._fitting.columns import ColumnFit
 from ._fitting.error_calibration import error_scale
+from ._fitting.profiles import PROFILES
 from ._fitting.windows import render_columns
 from ._image.binning import binned_scale, choose_binning
+from ._image.context import ImageContext
 from ._image.filters import blob_response, noise_response
 from ._image.positions import on_image
 from ._image.spacing import estimate_spacing
@@ -23,8 +25,8 @@ from ._image.tiles import cut_tiles, not_twice
 _MIN_SPACINGS = 3
 # Nearer than this share of the spacing, two tiles' columns are the same.
 _SAME_COLUMN = 0.3
-# Columns are painted up to this many widths from their centres.
-_TAIL = 6
+# Columns contribute to tiles within this distance of their centres, in sigmas.
+_TAIL_SIGMA = 6
 
 
 def run(calls, n_jobs):
@@ -240,30 +242,49 @@ def estimate_scale(number, image, valid, spacing):
 
 
 @naming_the_image
-def calibrate_image(number, image, valid, **options):
+def calibrate_image(number, image, valid, *, spacing, width, shape):
     """Learn the noise of an image, or say that it shows no columns.
 
     Parameters
     ----------
     number : int
         Index of the image, for messages.
-    image, valid, **options
-        As :func:`calibrate` takes them.
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Good pixels; None if all are good.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+    shape : {"circular", "elliptical"}
+        Shape of the columns.
 
     Returns
     -------
     calibration : Calibration
         The noise.
     """
-    _check_size(number, image, options["spacing"])
-    calibration = calibrate(image, valid, search=search, **options)
+    _check_size(number, image, spacing)
+    context = ImageContext(image, valid, spacing, width)
+    calibration = calibrate(context, PROFILES[shape], detect_columns)
     if calibration is None:
         raise ValueError(_nothing_found(number))
     return calibration
 
 
 @naming_the_image
-def locate_tile(number, image, valid, tile, calibration, **options):
+def locate_tile(
+    number,
+    image,
+    valid,
+    tile,
+    calibration,
+    *,
+    spacing,
+    width,
+    shape,
+    threshold,
+    refine,
+):
     """Locate the columns of a tile.
 
     Parameters
@@ -273,13 +294,19 @@ def locate_tile(number, image, valid, tile, calibration, **options):
     image : ndarray of shape (n_rows, n_cols)
         The tile's window of the image.
     valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels of the window that count; None for all.
+        Good pixels of the window; None if all are good.
     tile : Tile
-        Where the window is, and which columns are its own.
+        Window and core of the tile.
     calibration : Calibration
-        Noise of the image.
-    **options
-        As :func:`locate_columns` takes them.
+        Noise and detection limit of the image.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+    shape : {"circular", "elliptical"}
+        Shape of the columns.
+    threshold : float
+        Faintest column kept, as a share of the brightest nearby.
+    refine : {"gaussian", "center_of_mass", None}
+        Method for the positions.
 
     Returns
     -------
@@ -288,14 +315,20 @@ def locate_tile(number, image, valid, tile, calibration, **options):
     """
     if valid is not None and valid.all():
         valid = None
-    if calibration.first is not None:
-        _, width = binned_scale(options["spacing"], options["width"], calibration.side)
-        first = calibration.first.crop(tile.window, calibration.side, _TAIL * width)
-        calibration = calibration._replace(first=first)
-    if calibration.unit != 1:
-        image = image / calibration.unit
-    fit = locate_columns(image, valid, calibration, **options)
-    fit.positions[:] += tile.origin
+    if calibration.preliminary is not None:
+        side = calibration.binning
+        _, sigma = binned_scale(spacing, width, side)
+        part = calibration.preliminary.crop(tile.window, side, _TAIL_SIGMA * sigma)
+        calibration = calibration._replace(preliminary=part)
+    context = calibration.context(image, valid, spacing, width)
+    fit = locate_columns(
+        context,
+        calibration,
+        threshold=threshold,
+        refine=refine,
+        profile=PROFILES[shape],
+    )
+    fit = fit.at(fit.positions + tile.origin)
     return fit.take(tile.owns(fit.positions))
 
 
@@ -321,11 +354,7 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     fit : ColumnFit
         The columns of the image, from top to bottom.
     """
-    ellipses = [fit.ellipse for fit in fits if fit.ellipse is not None]
-    whole = ColumnFit(
-        *(np.concatenate([fit[part] for fit in fits]) for part in range(3)),
-        np.concatenate(ellipses) if ellipses else None,
-    )
+    whole = ColumnFit.concatenate(fits)
     positions = whole.positions
     # A slope that ends at the border may look like columns along it.
     is_inside = on_image(positions, shape, spacing)
@@ -334,14 +363,13 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     modes = [fit.modes for fit in fits if fit.modes is not None]
     if modes:
         modes = np.concatenate(modes)
-        scale = error_scale(whole.table[:, AMPLITUDE], modes, calibration.inflation)
-        whole.std[:] *= scale[:, None]
-    tile = np.repeat(np.arange(len(fits)), [len(fit.table) for fit in fits])
+        inflation = calibration.inflation
+        whole = whole.scaled_std(error_scale(whole.amplitude, modes, inflation))
+    tile = np.repeat(np.arange(len(fits)), [len(fit) for fit in fits])
     order = np.flatnonzero(not_twice(positions, tile, _SAME_COLUMN * spacing))
     row, col = np.rint(positions[order]).T
     whole = whole.take(order[np.lexsort((col, row))])
-    whole.table[:, [AMPLITUDE, BACKGROUND]] *= calibration.unit
-    return whole
+    return whole.scaled_values(calibration.unit)
 
 
 @naming_the_image
@@ -369,16 +397,16 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
         Share of the structure above the noise that is explained, times the share of
         columns that can be trusted.
     """
-    fit = fit._replace(table=fit.table.copy())
-    fit.table[:, AMPLITUDE] /= calibration.unit
+    fit = fit.scaled_values(1 / calibration.unit)
     sums = 0
     for tile in tiles:
         part = image[tile.window] / calibration.unit
         mask = None if valid is None else valid[tile.window]
         place = fit.positions - tile.origin
-        near = (place > -_TAIL * width) & (place < np.add(part.shape, _TAIL * width))
-        own = fit.take(near.all(axis=1))
-        own.positions[:] -= tile.origin
+        near = (place > -_TAIL_SIGMA * width) & (
+            place < np.add(part.shape, _TAIL_SIGMA * width)
+        )
+        own = fit.at(place).take(near.all(axis=1))
         sums = sums + power_sums(part, mask, own, tile.inner(), calibration, width)
     return explained_variance(sums) * float(np.mean(fit.converged))
 
@@ -425,10 +453,9 @@ def power_sums(image, valid, fit, inner, calibration, width):
         of the noise that was learned; squares of the second where it is below zero;
         numbers of pixels of all and of those.
     """
-    columns = fit.columns.copy()
-    sigma = columns[:, SIGMA]
-    sigma[np.isnan(sigma)] = width
-    rest = image - render_columns(image.shape, columns, width)
+    table = fit.table
+    table = table.replace(sigma=np.where(np.isnan(table.sigma), width, table.sigma))
+    rest = image - render_columns(image.shape, table, width)
     if valid is not None:
         # Masked pixels are filled in the image, and there is nothing to explain.
         rest = np.where(valid, rest, image)

@@ -166,10 +166,10 @@ def test_jobs_keep_the_order_and_name_the_image_that_fails(columns, backend):
 
 
 def test_unforeseen_errors_name_the_image(columns, monkeypatch):
-    def fail(image, *args, **kwargs):
-        if len(image) == 90:
+    def fail(context, *args, **kwargs):
+        if len(context.image) == 90:
             raise MemoryError("out of memory")
-        return calibrate(image, *args, **kwargs)
+        return calibrate(context, *args, **kwargs)
 
     monkeypatch.setattr(_batch, "calibrate", fail)
     image = columns().image

@@ -1,6 +1,6 @@
-"""What is learned once an image: its noise, and what is faint.
+"""Calibration of an image: its noise, and the significance and height of its columns.
 
-A sample of a large image is enough: squares of it, as columns with gaps between them.
+A sample of a large image is enough: squares of it, stacked with gaps between them.
 """
 
 import math
@@ -10,26 +10,20 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
-from .._fitting.column_fit import WIDTH_SCATTER, fit_columns, typical_sigma
-from .._fitting.columns import (
-    AMPLITUDE,
-    COL,
-    ROW,
-    ColumnFit,
-    Typical,
-    bin_typical,
-    start_table,
-)
+from .._fitting.column_fit import SIGMA_SCATTER, fit_columns, typical_sigma
+from .._fitting.columns import ColumnFit, ColumnTable
+from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.windows import render_columns
 from .._image.bad_pixels import value_span
 from .._image.binning import bin_image, binned_scale, choose_binning
-from .._image.filters import blob_response, filter_width, noise_response, smooth
+from .._image.context import ImageContext, ImageStatistics, image_unit
+from .._image.filters import blob_response, filter_sigma, noise_response, smooth
 from .._image.peaks import NEIGHBOR_REACH, find_peaks
 from .._image.positions import at_pixels, on_image
 from .._image.tiles import Blocks
 from .lattice_continuation import append_outer_columns
 from .selection import CLEAR_SIGNIFICANCE, Crowding, measure_crowding
-from .threshold import FIRST_GLANCE, Floor, significance_of
+from .threshold import CANDIDATE_SHARE, DetectionThreshold, significance_of
 
 _FAINT = 3.0
 _FAINTEST_CLEAR = (5.0, 7.0)
@@ -53,7 +47,7 @@ _MAX_DROWNED = 0.02
 # Columns wider than this (spacings) overlap: the noise is estimated again after a
 # search for faint ones between bright ones, until its variance changes by less than
 # this share, in a few rounds.
-OVERLAP_WIDTH_SPACINGS = 0.22
+OVERLAP_SIGMA_SPACINGS = 0.22
 _NOISE_TOLERANCE = 0.1
 _MAX_SEARCH_ROUNDS = 2
 # Noise is measured so many spacings from a border: where this share of the pixels up to
@@ -66,243 +60,270 @@ _WILD = 50
 _N_MEDIAN = 20_000
 
 
-class FirstLook(NamedTuple):
-    """A first fit of all columns of an image, and what it leaves.
+class PreliminaryFit(NamedTuple):
+    """A first fit of the columns of an image, and the residual image.
 
     Parameters
     ----------
     fit : ColumnFit
         The columns, in the calibration's unit.
     significance : ndarray of shape (n,) or None
-        Their signal over noise, before the inflation; infinite where beyond doubt;
-        None if that is not known.
-    rest : ndarray of shape (n_rows, n_cols)
-        The image less these columns.
+        Their signal to noise ratios, for white noise; infinite for clear columns; None
+        if unknown.
+    residual : ndarray of shape (n_rows, n_cols)
+        The image minus these columns.
     response : ndarray of shape (n_rows, n_cols)
-        Response of the blob filter to that.
+        Response of the blob filter to the residual.
     """
 
     fit: ColumnFit
     significance: np.ndarray
-    rest: np.ndarray
+    residual: np.ndarray
     response: np.ndarray
 
     def crop(self, window, side, reach):
-        """Take what shows in a window of pixels; columns reach so many bins into it."""
+        """Return the part in a window of pixels, with columns up to a reach in bins."""
         window = tuple(
             slice(part.start // side, -(-part.stop // side)) for part in window
         )
-        rest, response = self.rest[window], self.response[window]
-        place = self.fit.positions - [part.start for part in window]
-        own = np.flatnonzero(on_image(place, rest.shape, -reach))
-        fit = self.fit.take(own)
-        fit.positions[:] = place[own]
-        return FirstLook(fit, self.significance[own], rest, response)
+        residual, response = self.residual[window], self.response[window]
+        positions = self.fit.positions - [part.start for part in window]
+        own = np.flatnonzero(on_image(positions, residual.shape, -reach))
+        fit = self.fit.at(positions).take(own)
+        return PreliminaryFit(fit, self.significance[own], residual, response)
 
 
 class Calibration(NamedTuple):
-    """What is known of an image before its columns are located.
+    """Properties of an image that are estimated before its columns are located.
 
     Parameters
     ----------
-    typical : Typical
-        What is typical of its pixels and columns.
+    statistics : ImageStatistics
+        Statistics of its pixels and columns.
     inflation : float
-        How much noise in the band of the columns exceeds white noise of that
-        variance: detectors correlate neighbouring pixels, and columns are not
-        quite Gaussian.
-    significance : float
-        Signal over noise that makes a column.
-    unit : float
+        Noise in the band of the columns over white noise of the same variance:
+        detectors correlate neighbouring pixels, and columns are not quite Gaussian.
+    min_significance : float
+        Signal to noise ratio from which a candidate is a column.
+    unit : float, default=1.0
         Power of two by which the image was divided.
-    side : int
-        Columns are looked for in bins of this side, px.
-    first : FirstLook or None
-        First look at the columns of the binned image in that unit, if there was one.
+    binning : int, default=1
+        Side of the bins in which columns are detected, px.
+    preliminary : PreliminaryFit or None
+        Preliminary fit of the columns of the binned image in that unit, if any.
     crowding : Crowding, default=Crowding()
-        How close columns are.
-    least : float, default=0.0
+        Least distances between columns.
+    min_height : float, default=0.0
         Least height of a column anywhere in the binned image.
     """
 
-    typical: Typical
+    statistics: ImageStatistics
     inflation: float
-    significance: float
-    unit: float
-    side: int = 1
-    first: FirstLook | None = None
+    min_significance: float
+    unit: float = 1.0
+    binning: int = 1
+    preliminary: PreliminaryFit | None = None
     crowding: Crowding = Crowding()
-    least: float = 0.0
+    min_height: float = 0.0
 
     @property
     def noise(self):
-        """Variance of the pixels."""
-        return self.typical.noise
+        """Noise model of the pixels."""
+        return self.statistics.noise
 
-    def binned(self):
-        """Tell what is known of the binned image."""
-        return self._replace(typical=bin_typical(self.typical, self.side**2), side=1)
+    def context(self, image, mask, spacing, sigma):
+        """Return the context of an image, or of a part of it, in the unit.
+
+        Parameters
+        ----------
+        image : ndarray of shape (n_rows, n_cols)
+            The image, in its own unit.
+        mask : ndarray of bool of shape (n_rows, n_cols) or None
+            Good pixels; all if None.
+        spacing, sigma : float
+            Nearest-neighbour spacing and typical sigma, px.
+        """
+        if self.unit != 1:
+            image = image / self.unit
+        return ImageContext(
+            image, mask, spacing, sigma, self.statistics, self.unit, self.binning
+        )
 
 
-def calibrate(image, valid, spacing, width, shape="circular", search=None):
-    """Learn the noise of an image from a sample of it, or all of a small one.
+def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
+    """Estimate the noise of an image from a sample of it, or all of a small one.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
-    spacing, width : float
-        Nearest-neighbour spacing and typical sigma of the columns, px.
-    shape : {"circular", "elliptical"}, default="circular"
-        What columns are fitted with.
+    context : ImageContext
+        The image, in its own unit and without statistics.
+    profile : ColumnProfile, default=ROUND_GAUSSIAN
+        Profile of the columns.
     search : callable, default=None
-        Finds more columns where they overlap, see `_locate.search`.
+        Detects more columns where they overlap, see `detect_columns`.
 
     Returns
     -------
     calibration : Calibration or None
         None if the sample shows no columns.
     """
-    unit, span = image_unit(image), value_span(image)
-    is_small = valid is None and image.size <= _SMALL * spacing**2
-    # Bins that a mask cuts would move the columns beside it.
-    side = choose_binning(spacing, width) if valid is None else 1
-    blocks = None if is_small else Blocks(image, spacing)
-    spacing, width = binned_scale(spacing, width, side)
-    blob_width = filter_width(spacing, width)
-    image, valid, response = _view(image, valid, unit, side, blocks, blob_width)
-    table = start_table(image, *find_peaks(response, spacing, FIRST_THRESHOLD), width)
-    if valid is not None:
-        table = table[at_pixels(valid, table[:, ROW : COL + 1])]
-    if not len(table):
+    unit, span = image_unit(context.image), value_span(context.image)
+    sample, start = _sample(context, unit)
+    if not len(start):
         return None
-    start, stretch, change = table, np.zeros(2), np.zeros(2)
-    for _ in range(_MAX_STRETCH_ROUNDS):
-        fit = fit_columns(
-            image,
-            table,
-            spacing=spacing,
-            width=width,
-            first_look=True,
-            valid=valid,
-            elliptical=shape == "elliptical",
-            stretch=stretch,
+    fit, stretch = _fit_with_stretch(sample.context, start, profile)
+    calibration = _conclude(sample, fit, start)
+    sigma, spacing = sample.context.sigma, sample.context.spacing
+    if search is not None and sigma > OVERLAP_SIGMA_SPACINGS * spacing:
+        # Columns that the first fit misses, or displaces, count as noise.
+        fit, calibration = _search_and_fit(
+            sample, fit, calibration, profile, search, stretch
         )
-        before, change = change, fit.typical.stretch - stretch
-        table, stretch = fit.table, np.array(fit.typical.stretch)
-        if np.hypot(*change) < _STRETCH_TOLERANCE:
-            break
-        # Columns that overlap hide a part of it each time.
-        ratio = float(change @ before / max(before @ before, 1e-12))
-        if ratio > _SLOW_RATIO:
-            ratio = min(ratio, _MAX_RATIO)
-            stretch = stretch + ratio / (1 - ratio) * change
-    sample = _Sample(image, valid, spacing, blob_width, is_small)
-    calibration = _conclude(sample, fit, start, width)
-    if search is not None and width > OVERLAP_WIDTH_SPACINGS * spacing:
-        # Columns that the first fit lacks, or moves, count as noise.
-        options = {"valid": valid, "elliptical": shape == "elliptical"}
-        levels = np.quantile(image, (0.01, 0.99))
-        for _ in range(_MAX_SEARCH_ROUNDS):
-            before = fit.typical.noise
-            start = search(image, calibration, LEAST_SHARE, spacing, width, **options)
-            if not len(start.table):
-                break
-            width = typical_sigma(start, width)
-            fit = _fit_again(image, start, spacing, width, stretch, options)
-            calibration = _conclude(sample, fit, fit.table, width)
-            if fit.typical.noise.log_ratio(before, levels) < _NOISE_TOLERANCE:
-                break
-    typical = bin_typical(fit.typical, 1 / side**2)
-    typical = typical._replace(span=(span[0] / unit, span[1] / unit))
-    return calibration._replace(typical=typical, unit=unit, side=side)
-
-
-def _fit_again(image, start, spacing, width, stretch, options):
-    """Fit columns until the fit has converged, and learn what is typical of them."""
-    n_columns = len(start.table)
-    start, outer = append_outer_columns(
-        start, image.shape, options["valid"], spacing, width
+    statistics = fit.statistics.summed(1 / sample.binning**2)
+    statistics = statistics._replace(span=(span[0] / unit, span[1] / unit))
+    return calibration._replace(
+        statistics=statistics, unit=unit, binning=sample.binning
     )
-    return fit_columns(
-        image,
-        start.table,
-        spacing=spacing,
-        width=width,
-        ellipse=start.ellipse,
-        stretch=stretch,
-        width_scatter=WIDTH_SCATTER,
-        outer=outer,
-        **options,
-    ).take(slice(n_columns))
 
 
 class _Sample(NamedTuple):
     """A binned image or the sample of it that is calibrated."""
 
-    image: np.ndarray
-    valid: np.ndarray | None
-    spacing: float
-    blob_width: float
+    context: ImageContext
+    blob_sigma: float
     is_whole: bool
+    binning: int
 
 
-def _conclude(sample, fit, start, width):
-    """Return what a fit of all columns shows, for the binned image."""
-    image, valid, spacing, blob_width, is_whole = sample
-    model = render_columns(image.shape, fit.columns, width)
-    rest = image - model
-    left = blob_response(rest if valid is None else rest * valid, blob_width)
-    inflation = _inflation(model, left, valid, fit.typical, spacing, blob_width)
-    matched = significance_of(
-        fit, image, valid, fit.typical.noise, inflation, width, model=model
+def _sample(context, unit):
+    """Bin an image, or a sample of its blocks; detect its bright columns."""
+    image, mask = context.image, context.mask
+    is_whole = mask is None and image.size <= _SMALL * context.spacing**2
+    # Bins that a mask cuts would displace the columns near it.
+    side = choose_binning(context.spacing, context.sigma) if mask is None else 1
+    spacing, sigma = binned_scale(context.spacing, context.sigma, side)
+    blob_sigma = filter_sigma(spacing, sigma)
+    if is_whole:
+        image = bin_image(image, side) / unit
+        response = blob_response(image, blob_sigma)
+    else:
+        image, mask, response = Blocks(image, context.spacing).sample(
+            image, mask, side, lambda part: blob_response(part / unit, blob_sigma)
+        )
+        image = image / unit
+    peaks = find_peaks(response, spacing, FIRST_THRESHOLD)
+    start = ColumnTable.at_peaks(image, *peaks, sigma)
+    if mask is not None:
+        start = start.take(at_pixels(mask, start.positions))
+    context = ImageContext(image, mask, spacing, sigma, unit=unit)
+    return _Sample(context, blob_sigma, is_whole, side), start
+
+
+def _fit_with_stretch(context, table, profile):
+    """Fit columns until their common stretch has converged."""
+    stretch, change = np.zeros(2), np.zeros(2)
+    for _ in range(_MAX_STRETCH_ROUNDS):
+        fit = fit_columns(
+            context, table, profile=profile, preliminary=True, stretch=tuple(stretch)
+        )
+        before, change = change, fit.statistics.stretch - stretch
+        table = fit.table.with_profile(ROUND_GAUSSIAN)
+        stretch = np.array(fit.statistics.stretch)
+        if np.hypot(*change) < _STRETCH_TOLERANCE:
+            break
+        # Each fit of overlapping columns shows a part of the stretch only.
+        ratio = float(change @ before / max(before @ before, 1e-12))
+        if ratio > _SLOW_RATIO:
+            ratio = min(ratio, _MAX_RATIO)
+            stretch = stretch + ratio / (1 - ratio) * change
+    return fit, tuple(stretch)
+
+
+def _search_and_fit(sample, fit, calibration, profile, search, stretch):
+    """Detect faint columns and fit all again, until the noise has converged."""
+    levels = np.quantile(sample.context.image, (0.01, 0.99))
+    for _ in range(_MAX_SEARCH_ROUNDS):
+        before = fit.statistics.noise
+        context = sample.context.replace(statistics=fit.statistics)
+        start = search(context, calibration, LEAST_SHARE, profile)
+        if not len(start):
+            break
+        sigma = typical_sigma(start, context.sigma)
+        context = context.replace(sigma=sigma, statistics=None)
+        sample = sample._replace(context=context)
+        fit = _fit_again(context, start.table, profile, stretch)
+        calibration = _conclude(sample, fit, fit.table)
+        if fit.statistics.noise.log_ratio(before, levels) < _NOISE_TOLERANCE:
+            break
+    return fit, calibration
+
+
+def _fit_again(context, start, profile, stretch):
+    """Fit columns until the fit has converged, and estimate the statistics."""
+    n_columns = len(start)
+    start, outer = append_outer_columns(context, start)
+    fit = fit_columns(
+        context,
+        start,
+        profile=profile,
+        stretch=stretch,
+        sigma_scatter=SIGMA_SCATTER,
+        outer=outer,
     )
+    return fit.take(slice(n_columns))
+
+
+def _conclude(sample, fit, start):
+    """Return the calibration of the binned image for a fit of all columns."""
+    blob_sigma, statistics = sample.blob_sigma, fit.statistics
+    context = sample.context.replace(statistics=statistics)
+    mask, spacing = context.mask, context.spacing
+    model = render_columns(context.shape, fit.table, context.sigma)
+    residual = context.image - model
+    response = blob_response(residual if mask is None else residual * mask, blob_sigma)
+    inflation = _inflation(context, model, response, blob_sigma)
+    matched = significance_of(context, fit, inflation, model=model)
     limit = _limit_of_significance(matched / inflation, fit, spacing)
     clear = matched / inflation > 2 * CLEAR_SIGNIFICANCE
-    crowding = measure_crowding(
-        fit.positions[clear], fit.table[clear, AMPLITUDE], spacing
-    )
-    least = 0.0
+    crowding = measure_crowding(fit.positions[clear], fit.amplitude[clear], spacing)
+    min_height = 0.0
     if clear.any():
-        least = LEAST_SHARE * float(np.quantile(fit.table[clear, AMPLITUDE], 0.95))
-    first = None
-    if is_whole:
-        level = noise_response(blob_width) * inflation
-        floor = Floor(image, level, width, fit.typical.noise)
-        seen = floor.times(start) > FIRST_GLANCE * limit
-        if seen.mean() >= 1 - _MAX_DROWNED:
-            first = FirstLook(fit.take(seen), matched[seen], rest, left)
-    return Calibration(fit.typical, inflation, limit, 1.0, 1, first, crowding, least)
-
-
-def _view(image, valid, unit, side, blocks, blob_width):
-    """Bin an image, or a sample of its blocks; filter it for blobs."""
-    if blocks is None:
-        image = bin_image(image, side) / unit
-        return image, valid, blob_response(image, blob_width)
-    image, valid, response = blocks.sample(
-        image, valid, side, lambda part: blob_response(part / unit, blob_width)
+        min_height = LEAST_SHARE * float(np.quantile(fit.amplitude[clear], 0.95))
+    preliminary = None
+    if sample.is_whole:
+        threshold = DetectionThreshold.of(context, inflation, blob_sigma=blob_sigma)
+        is_seen = threshold.significance(start) > CANDIDATE_SHARE * limit
+        if is_seen.mean() >= 1 - _MAX_DROWNED:
+            preliminary = PreliminaryFit(
+                fit.take(is_seen), matched[is_seen], residual, response
+            )
+    return Calibration(
+        statistics,
+        inflation,
+        limit,
+        preliminary=preliminary,
+        crowding=crowding,
+        min_height=min_height,
     )
-    return image / unit, valid, response
 
 
-def _inflation(model, left, valid, typical, spacing, blob_width):
-    """By how much noise in the band of the columns exceeds what pixels tell."""
-    # Columns that a border cuts may not be near yet, nor those that lean on them: what
-    # they leave is no noise.
-    margin = math.ceil(min(_MARGIN * spacing, min(model.shape) / 4))
-    if valid is None:
+def _inflation(context, model, response, blob_sigma):
+    """Return the noise in the band of the columns over white noise."""
+    # Columns that a border cuts, and their neighbours, may not be fitted well yet:
+    # their residual is not noise.
+    mask = context.mask
+    margin = math.ceil(min(_MARGIN * context.spacing, min(model.shape) / 4))
+    if mask is None:
         inner = (slice(margin, -margin),) * 2
     else:
-        share = valid.astype(np.float32)
-        inner = smooth(share, blob_width) > 0.999
-        # Single pixels that do not count are no border.
+        share = mask.astype(np.float32)
+        inner = smooth(share, blob_sigma) > 0.999
+        # Single bad pixels are no border.
         inner &= uniform_filter(share, 2 * margin + 1, mode="constant") > _INNER
-    variance = typical.noise.variance(model + np.float32(typical.level))
-    power = trough_power(left[inner], variance[inner])
-    return float(max(1.0, np.sqrt(power) / noise_response(blob_width)))
+    level = np.float32(context.statistics.level)
+    variance = context.noise.variance(model + level)
+    power = trough_power(response[inner], variance[inner])
+    return float(max(1.0, np.sqrt(power) / noise_response(blob_sigma)))
 
 
 def _limit_of_significance(significance, fit, spacing):
@@ -310,7 +331,7 @@ def _limit_of_significance(significance, fit, spacing):
 
     Maxima of noise around a few bright columns, or far from all, are not among these.
     """
-    clear, height = significance > CLEAR_SIGNIFICANCE, fit.table[:, AMPLITUDE]
+    clear, height = significance > CLEAR_SIGNIFICANCE, fit.amplitude
     if np.count_nonzero(clear) < _MIN_CLEAR:
         return CLEAR_SIGNIFICANCE
     clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
@@ -324,26 +345,6 @@ def _limit_of_significance(significance, fit, spacing):
         return CLEAR_SIGNIFICANCE
     faintest = np.quantile(significance[clear], 0.05, method="lower")
     return float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR_SIGNIFICANCE)))
-
-
-def image_unit(image):
-    """Choose the power of two that brings an image into the range of float32.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image, perhaps currents in ampere.
-
-    Returns
-    -------
-    unit : float
-        Divide by this; 1 for counts.
-    """
-    step = tuple(slice(None, None, -(-length // 256)) for length in image.shape)
-    scale = float(np.std(image[step], dtype=np.float64))
-    if 1e-2 < scale < 1e5 or scale == 0:
-        return np.float32(1)
-    return np.float32(2.0 ** np.round(np.log2(scale)))
 
 
 def trough_power(response, variance=1.0):

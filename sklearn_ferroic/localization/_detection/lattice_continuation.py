@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from ..._lattice.local_lattice import lattice_vectors
 from ..._lattice.neighbors import Nearest
-from .._fitting.columns import AMPLITUDE, COL, ROW, SIGMA
+from .._fitting.columns import ColumnTable
 from .._image.positions import GoodArea
 
 # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of the
@@ -40,19 +40,15 @@ _MIN_DISTANCE_SPACINGS, _CENTER_HEIGHT = 1.25, 0.3
 _SAME_SPACINGS = 0.5
 
 
-def predict_outer_columns(table, shape, valid, spacing, width):
+def predict_outer_columns(context, table):
     """Continue the lattice to columns whose centres lie off the image.
 
     Parameters
     ----------
-    table : ndarray of shape (n, 5)
-        Amplitude, row, col, sigma, background of the columns, px.
-    shape : tuple of int
-        Shape of the image.
-    valid : ndarray of bool of that shape or None
-        Good pixels; all if None.
-    spacing, width : float
-        Nearest-neighbour spacing and typical sigma, px.
+    context : ImageContext
+        The image.
+    table : ColumnTable
+        The columns.
 
     Returns
     -------
@@ -62,17 +58,18 @@ def predict_outer_columns(table, shape, valid, spacing, width):
     heights : ndarray of shape (n_outer,)
         Amplitudes of columns of the same kind.
     """
-    depths = -_TAIL_SIGMA * width, _HARDLY_INSIDE_SIGMA * width
-    return _continue_lattice(table, GoodArea(shape, valid), depths, spacing)
+    depths = -_TAIL_SIGMA * context.sigma, _HARDLY_INSIDE_SIGMA * context.sigma
+    area = GoodArea(context.shape, context.mask)
+    return _continue_lattice(table, area, depths, context.spacing)
 
 
-def predict_inner_columns(table, shape, valid, spacing, width):
+def predict_inner_columns(context, table):
     """Continue the lattice to places on the image without a column.
 
     Parameters
     ----------
-    table, shape, valid, spacing, width
-        As `predict_outer_columns` takes them.
+    context, table
+        As in `predict_outer_columns`.
 
     Returns
     -------
@@ -81,12 +78,14 @@ def predict_inner_columns(table, shape, valid, spacing, width):
     heights : ndarray of shape (n_inner,)
         Amplitudes of columns of the same kind.
     """
-    area, depths = GoodArea(shape, valid), (_HARDLY_INSIDE_SIGMA * width, np.inf)
+    spacing = context.spacing
+    area = GoodArea(context.shape, context.mask)
+    depths = _HARDLY_INSIDE_SIGMA * context.sigma, np.inf
     positions, heights = _cell_centers(table, area, spacing)
     if not len(positions):
         positions, heights = _continue_lattice(table, area, depths, spacing)
     if len(positions):
-        distance, _ = cKDTree(table[:, ROW : COL + 1]).query(positions)
+        distance, _ = cKDTree(table.positions).query(positions)
         is_free = distance > _FREE_SPACINGS * spacing
         positions, heights = positions[is_free], heights[is_free]
     return positions, heights
@@ -94,7 +93,7 @@ def predict_inner_columns(table, shape, valid, spacing, width):
 
 def _cell_centers(table, area, spacing):
     """Return the centres of the unit cells if the spacing requires columns there."""
-    positions = table[:, ROW : COL + 1]
+    positions = table.positions
     nothing = np.empty((0, 2)), np.empty(0)
     if len(positions) <= _N_TESTED:
         return nothing
@@ -102,51 +101,48 @@ def _cell_centers(table, area, spacing):
         return nothing
     vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
     diagonal = vectors.sum(axis=1)
-    # Vectors that are not known are NaN.
+    # Unknown vectors are NaN.
     is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS
     places = (positions + 0.5 * diagonal)[is_cell]
-    heights = _CENTER_HEIGHT * table[is_cell, AMPLITUDE]
+    heights = _CENTER_HEIGHT * table.amplitude[is_cell]
     is_inside = area.depth(places) > 0
     return places[is_inside], heights[is_inside]
 
 
-def append_outer_columns(start, shape, valid, spacing, width):
+def append_outer_columns(context, start):
     """Append the columns off the image to those of a fit, where tails overlap.
 
     Parameters
     ----------
-    start : ColumnFit
-        The columns that have been found.
-    shape, valid, spacing, width
-        As `predict_outer_columns` takes them.
+    context : ImageContext
+        The image.
+    start : ColumnTable
+        The columns that have been detected.
 
     Returns
     -------
-    start : ColumnFit
-        The same columns, and others after them. Columns found near predicted ones are
-        moved there, for slopes of columns off the image have maxima at the border.
+    start : ColumnTable
+        The same columns, and others after them. Columns near predicted ones are moved
+        to the predictions, for the tails of columns off the image have maxima at the
+        border.
     outer : ndarray of bool of shape (n,) or None
         Columns with predicted positions; None if there are none.
     """
-    if width <= _MIN_WIDTH_SPACINGS * spacing:
+    spacing = context.spacing
+    if context.sigma <= _MIN_WIDTH_SPACINGS * spacing:
         return start, None
-    positions, heights = predict_outer_columns(
-        start.table, shape, valid, spacing, width
-    )
+    positions, heights = predict_outer_columns(context, start)
     if not len(positions):
         return start, None
     distance, nearest = cKDTree(start.positions).query(positions)
     is_known = distance < _KNOWN_SPACINGS * spacing
     known, is_new = nearest[is_known], ~is_known
-    table = start.table.copy()
-    table[known, AMPLITUDE] = heights[is_known]
-    table[known, ROW : COL + 1] = positions[is_known]
-    extra = np.zeros((np.count_nonzero(is_new), table.shape[1]))
-    extra[:, AMPLITUDE], extra[:, SIGMA] = heights[is_new], width
-    extra[:, ROW : COL + 1] = positions[is_new]
-    outer = np.zeros(len(table) + len(extra), dtype=bool)
-    outer[known] = outer[len(table) :] = True
-    return start._replace(table=table).append(extra), outer
+    amplitude, places = start.amplitude.copy(), start.positions.copy()
+    amplitude[known], places[known] = heights[is_known], positions[is_known]
+    extra = ColumnTable.make(heights[is_new], positions[is_new], context.sigma)
+    outer = np.zeros(len(start) + len(extra), dtype=bool)
+    outer[known] = outer[len(start) :] = True
+    return start.replace(amplitude=amplitude, positions=places).append(extra), outer
 
 
 def _continue_lattice(table, area, depths, spacing):
@@ -155,7 +151,7 @@ def _continue_lattice(table, area, depths, spacing):
     A vector from one column to another nearby is applied to the latter, if it leads
     from most of the columns around to others.
     """
-    positions, heights = table[:, ROW : COL + 1], table[:, AMPLITUDE]
+    positions, heights = table.positions, table.amplitude
     nothing = np.empty((0, 2)), np.empty(0)
     if len(positions) <= _N_TESTED:
         return nothing

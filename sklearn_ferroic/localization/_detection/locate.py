@@ -1,39 +1,35 @@
-"""Detection and fit of the columns in a tile of an image."""
+"""Detection and fit of the columns in a tile of an image.
+
+Columns are detected twice: peaks of the blob response in the image, and fainter ones
+in the residual of a preliminary fit. Where columns overlap, others follow from the
+lattice. The selected columns are fitted together.
+"""
 
 import numpy as np
 
-from .._fitting.column_fit import WIDTH_SCATTER, fit_columns
-from .._fitting.columns import (
-    AMPLITUDE,
-    BACKGROUND,
-    COL,
-    ROW,
-    SIGMA,
-    ColumnFit,
-    start_table,
-    unbin_fit,
-)
+from .._fitting.column_fit import SIGMA_SCATTER, fit_columns
+from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.windows import center_of_mass, render_columns
-from .._image.binning import bin_image, binned_scale
-from .._image.filters import blob_response, filter_width, noise_response, smooth
+from .._image.binning import bin_image
+from .._image.filters import blob_response, filter_sigma, smooth
 from .._image.peaks import find_peaks
 from .._image.positions import at_pixels, on_image
-from .calibration import FIRST_THRESHOLD, OVERLAP_WIDTH_SPACINGS, FirstLook
+from .calibration import FIRST_THRESHOLD, OVERLAP_SIGMA_SPACINGS, PreliminaryFit
 from .lattice_continuation import append_outer_columns, predict_inner_columns
 from .selection import (
     brightest_near,
     has_center_inside,
-    has_room,
+    is_free,
     is_noise,
+    min_candidate_significance,
     select_columns,
-    weakest,
 )
-from .threshold import FIRST_GLANCE, Floor, significance_of
+from .threshold import CANDIDATE_SHARE, DetectionThreshold, significance_of
 
-# Columns are well separated if their width is below this fraction of the spacing.
-_APART_SPACINGS = 0.2
-# Factor by which the width of a fit grows per step, and maximum number of steps.
-_WIDTH_STEP, _MAX_WIDTH_STEPS = 1.1, 4
+# Narrower columns (spacings) are well separated: faint ones show in the residual.
+_SEPARATED_SIGMA_SPACINGS = 0.2
+# Factor by which the sigma of a fit grows per step, and maximum number of steps.
+_SIGMA_STEP, _MAX_SIGMA_STEPS = 1.1, 4
 # Columns at places where the lattice continues start from this share of the heights of
 # their kind at least. They end with this share of them at least, and no farther from
 # there than this (spacings).
@@ -43,314 +39,274 @@ _MIN_FILLED_SHARE, _MAX_FILLED_SHIFT_SPACINGS = 0.5, 0.25
 # The background of a candidate is the mean around it, weighted by a Gaussian of this
 # sigma (spacings). The candidate's own pixel alone would underestimate the background
 # and with it the noise.
-_LEVEL_REACH = 0.5
+_LEVEL_REACH_SPACINGS = 0.5
+# Least height of peaks in the residual, relative to the brightest peak nearby.
+_RESIDUAL_THRESHOLD = 0.3
+# Radius of the disc for the centre of mass, in typical sigmas: most of the column.
+MASS_RADIUS_SIGMA = 1.5
 
 
-def locate_columns(
-    image,
-    valid,
-    calibration,
-    *,
-    spacing,
-    width,
-    threshold,
-    refine,
-    shape="circular",
-):
-    """Find and refine all columns of an image.
+def locate_columns(context, calibration, *, threshold, refine, profile):
+    """Detect and fit all columns of an image.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image, float32, in the calibration's unit.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
+    context : ImageContext
+        The image.
     calibration : Calibration
-        Noise of the image.
-    spacing, width : float
-        Nearest-neighbour spacing and typical sigma, px.
+        Noise and detection limit of the image.
     threshold : float
         Faintest column kept, as a share of the brightest nearby.
     refine : {"gaussian", "center_of_mass", None}
-        How the positions are refined.
-    shape : {"circular", "elliptical"}, default="circular"
-        What columns are fitted with in the end.
+        Method for the positions.
+    profile : ColumnProfile
+        Profile of the columns.
 
     Returns
     -------
     fit : ColumnFit
-        The columns whose centres lie on pixels that count. Columns that were not
-        fitted have NaN for all but position and amplitude.
+        The columns whose centres lie on good pixels. Columns that were not fitted have
+        NaN for all but position and amplitude.
     """
-    scale = {"spacing": spacing, "width": width}
     if refine == "gaussian":
-        fit = _find_and_fit(image, valid, calibration, threshold, shape, **scale)
+        columns = detect_columns(context.binned(), calibration, threshold, profile)
+        fit = _fit_detected(context, columns.unbinned(context.binning), profile)
+        fit = fit.take(~is_noise(fit))
     else:
-        table = _find(image, valid, calibration, threshold, **scale)
-        level = noise_response(filter_width(spacing, width)) * calibration.inflation
-        significance = Floor(image, level, width, calibration.noise).times(table)
-        fit = _unfitted(table)
-        fit = fit.take(select_columns(fit, significance, calibration, spacing))
-        if refine == "center_of_mass" and len(fit.table):
-            fit.positions[:] = center_of_mass(
-                image, fit.positions, 1.5 * width, valid=valid
-            )
-    return fit.take(has_center_inside(fit, image.shape, valid, width))
+        fit = _select_peaks(context, calibration, threshold)
+        if refine == "center_of_mass" and len(fit):
+            fit = fit.at(_centers_of_mass(context, fit.positions))
+    return fit.take(has_center_inside(fit, context))
 
 
-def _find(image, valid, calibration, threshold, *, spacing, width):
-    """Find candidate columns."""
-    blob_width = filter_width(spacing, width)
-    response = blob_response(image, blob_width)
-    level = noise_response(blob_width) * calibration.inflation
-    level *= FIRST_GLANCE * calibration.significance
-    floor = Floor(image, level, width, calibration.noise)
-    positions, height = find_peaks(response, spacing, threshold, floor, floor.least())
-    table = start_table(image, positions, height, width)
-    if valid is not None:
-        table = table[at_pixels(valid, positions)]
-    return table
-
-
-def _find_and_fit(image, valid, calibration, threshold, shape, *, spacing, width):
-    options = {"valid": valid, "elliptical": shape == "elliptical"}
-    start = _search(image, calibration, threshold, spacing, width, options)
-    if not len(start.table):
-        return _unfitted(start.table)
-    scale = {"spacing": spacing, "width": width}
-    fit, bad = fit_found(image, start, valid, calibration, shape, **scale)
-    if bad.size:
-        inside = np.clip(start.positions[bad], 0, np.array(image.shape) - 1)
-        fit.positions[bad] = center_of_mass(image, inside, 1.5 * width, valid=valid)
-    return fit.take(~is_noise(fit))
-
-
-def fit_found(image, start, valid, calibration, shape, *, spacing, width):
-    """Fit columns that have been found, and tell which fits are of no use.
+def detect_columns(context, calibration, threshold, profile):
+    """Detect columns: bright ones, others in the residual, then in the lattice.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image, float32, in the calibration's unit.
-    start : ColumnFit
+    context, calibration, threshold, profile
+        As in `locate_columns`; the image is not binned further.
+
+    Returns
+    -------
+    columns : ColumnFit
+        The selected columns after a preliminary fit.
+    """
+    preliminary = calibration.preliminary
+    is_separated = context.sigma < _SEPARATED_SIGMA_SPACINGS * context.spacing
+    first_threshold = max(threshold, FIRST_THRESHOLD) if is_separated else threshold
+    if preliminary is None or first_threshold != FIRST_THRESHOLD:
+        peaks = _detect_peaks(context, calibration, first_threshold)
+        preliminary = _fit_preliminarily(context, peaks, profile)
+    candidates = _detect_in_residual(context, calibration, preliminary, threshold)
+    columns = _select(context, calibration, candidates, preliminary.significance)
+    if context.sigma > OVERLAP_SIGMA_SPACINGS * context.spacing:
+        response = preliminary.response
+        columns = _fill_lattice(context, calibration, columns, response, profile)
+    return columns
+
+
+def _detect_peaks(context, calibration, threshold):
+    """Return the peaks of the blob response that may be columns."""
+    response = blob_response(
+        context.image, filter_sigma(context.spacing, context.sigma)
+    )
+    significance = CANDIDATE_SHARE * calibration.min_significance
+    limit = DetectionThreshold.of(context, calibration.inflation, significance)
+    positions, height = find_peaks(
+        response, context.spacing, threshold, limit, limit.minimum()
+    )
+    peaks = ColumnTable.at_peaks(context.image, positions, height, context.sigma)
+    if context.mask is not None:
+        peaks = peaks.take(at_pixels(context.mask, positions))
+    return peaks
+
+
+def _fit_preliminarily(context, peaks, profile):
+    """Return a preliminary fit of peaks, and its residual."""
+    fit = fit_columns(context, peaks, profile=profile, preliminary=True)
+    residual = context.image - render_columns(context.shape, fit.table, context.sigma)
+    response = blob_response(residual, filter_sigma(context.spacing, context.sigma))
+    return PreliminaryFit(fit, None, residual, response)
+
+
+def _detect_in_residual(context, calibration, preliminary, threshold):
+    """Return the columns of a preliminary fit and peaks of its residual after them."""
+    spacing = context.spacing
+    least = min_candidate_significance(calibration)
+    limit = DetectionThreshold.of(context, calibration.inflation, least)
+    positions, height = find_peaks(
+        preliminary.response, spacing, _RESIDUAL_THRESHOLD, limit, limit.minimum()
+    )
+    known = preliminary.fit.table
+    brightest = brightest_near(known.positions, known.amplitude, positions, spacing)
+    is_peak = height > threshold * brightest
+    if least < calibration.min_significance:
+        height_limit = calibration.min_significance * limit(
+            *np.rint(positions.T).astype(np.intp)
+        )
+        is_clear = least * height > height_limit
+        is_peak &= is_clear | is_free(positions, height, known.positions, spacing)
+    if context.mask is not None:
+        is_peak &= at_pixels(context.mask, positions)
+    positions, height = positions[is_peak], height[is_peak]
+    level = _level_around(context, preliminary.residual, positions, height)
+    extra = ColumnTable.make(height, positions, context.sigma, level)
+    return preliminary.fit.append(extra)
+
+
+def _level_around(context, residual, positions, height):
+    """Return the mean of the residual around candidates, without their own part."""
+    reach, sigma = _LEVEL_REACH_SPACINGS * context.spacing, context.sigma
+    # Bins are fine enough for such a smooth mean.
+    side = max(1, int(reach / 2))
+    mean = smooth(bin_image(residual, side), reach / side) / side**2
+    around = at_pixels(mean, (positions + 0.5) / side - 0.5)
+    own = sigma**2 / (sigma**2 + reach**2)
+    return around - own * height
+
+
+def _select(context, calibration, fit, known=None):
+    """Select the candidates that are columns; the significance of some may be known."""
+    inflation = calibration.inflation
+    significance = significance_of(context, fit, inflation, known) / inflation
+    rows = select_columns(fit, significance, calibration, context.spacing)
+    return fit.take(rows)
+
+
+def _fill_lattice(context, calibration, columns, response, profile):
+    """Add columns where the lattice continues, as long as any are found."""
+    # Columns that have been added support others.
+    for _ in range(_MAX_FILL_ROUNDS):
+        filled = _add_predicted(context, columns, response, profile)
+        if filled is None:
+            break
+        n_before = len(columns)
+        columns = _select(context, calibration, filled)
+        if len(columns) <= n_before:
+            break
+    return columns
+
+
+def _add_predicted(context, columns, response, profile):
+    """Fit columns with predicted ones; return None if none are predicted."""
+    positions, heights = predict_inner_columns(context, columns.table)
+    if not len(positions):
+        return None
+    # At vacancies, the fit starts from a small height.
+    seen = np.clip(at_pixels(response, positions), _MIN_START_SHARE * heights, heights)
+    start = columns.table.append(ColumnTable.make(seen, positions, context.sigma))
+    wider = context.replace(sigma=_sigma_of_fit(columns.table, context.sigma))
+    both = fit_columns(wider, start, profile=profile, preliminary=True)
+    # At vacancies, the tails of overlapping columns add up to their misfit only.
+    added = both.table.take(slice(len(columns), None))
+    is_column = added.amplitude > _MIN_FILLED_SHARE * heights
+    shift = np.hypot(*(added.positions - positions).T)
+    is_column &= shift < _MAX_FILLED_SHIFT_SPACINGS * context.spacing
+    keep = np.append(np.ones(len(columns), dtype=bool), is_column)
+    return both.take(keep)
+
+
+def _sigma_of_fit(table, sigma):
+    """Return the typical sigma for a fit: columns may be wider than those detected.
+
+    It grows in steps, so that the tiles of an image agree on it.
+    """
+    bright = table.amplitude > 0.5 * np.quantile(table.amplitude, 0.9)
+    ratio = np.median(table.sigma[bright]) / sigma
+    n_steps = np.floor(np.log(ratio) / np.log(_SIGMA_STEP))
+    return sigma * _SIGMA_STEP ** float(np.clip(n_steps, 0, _MAX_SIGMA_STEPS))
+
+
+def _fit_detected(context, columns, profile):
+    """Fit detected columns; use centres of mass where the fit is not usable."""
+    if not len(columns):
+        return ColumnFit.unfitted(columns.table)
+    fit, bad = fit_found(context, columns.table, profile)
+    if not bad.size:
+        return fit
+    inside = np.clip(columns.positions[bad], 0, np.array(context.shape) - 1)
+    positions = fit.positions.copy()
+    positions[bad] = _centers_of_mass(context, inside)
+    return fit.at(positions)
+
+
+def fit_found(context, start, profile):
+    """Fit columns from positions nearby.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image.
+    start : ColumnTable
         The columns, nearly.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
-    calibration : Calibration
-        Noise of the image.
-    shape : {"circular", "elliptical"}
-        What columns are fitted with.
-    spacing, width : float
-        Nearest-neighbour spacing and typical sigma, px.
+    profile : ColumnProfile
+        Profile of the columns.
 
     Returns
     -------
     fit : ColumnFit
         The same columns, in order.
     bad : ndarray of int
-        Those on the image whose fit tells nothing.
+        Columns on the image whose fit is not usable.
     """
-    n_columns = len(start.table)
-    start, outer = append_outer_columns(start, image.shape, valid, spacing, width)
+    n_columns, sigma = len(start), context.sigma
+    start, outer = append_outer_columns(context, start)
     fit = fit_columns(
-        image,
-        start.table,
-        ellipse=start.ellipse,
-        width_scatter=WIDTH_SCATTER,
+        context.replace(sigma=_sigma_of_fit(start, sigma)),
+        start,
+        profile=profile,
+        sigma_scatter=SIGMA_SCATTER,
         outer=outer,
-        typical=calibration.typical,
-        valid=valid,
-        elliptical=shape == "elliptical",
-        spacing=spacing,
-        width=_width_of_fit(start, width),
     ).take(slice(n_columns))
     start = start.take(slice(n_columns))
-    # A fit that leaves the image from its border is a column off the image.
-    well_inside = on_image(start.positions - 0.5 * width, image.shape) & on_image(
-        start.positions + 0.5 * width, image.shape
-    )
-    bad = ~fit.converged & (well_inside | on_image(fit.positions, image.shape))
+    # A fit that moves off the image from its border is a column off the image.
+    well_inside = on_image(start.positions - 0.5 * sigma, context.shape)
+    well_inside &= on_image(start.positions + 0.5 * sigma, context.shape)
+    bad = ~fit.converged & (well_inside | on_image(fit.positions, context.shape))
     return fit, np.flatnonzero(bad)
 
 
-def _width_of_fit(start, width):
-    """Return the width for a fit: columns may prove wider than where they were found.
-
-    In steps, so that tiles of an image agree on it.
-    """
-    height, sigma = start.table[:, AMPLITUDE], start.table[:, SIGMA]
-    bright = height > 0.5 * np.quantile(height, 0.9)
-    n_steps = np.floor(np.log(np.median(sigma[bright]) / width) / np.log(_WIDTH_STEP))
-    return width * _WIDTH_STEP ** float(np.clip(n_steps, 0, _MAX_WIDTH_STEPS))
-
-
-def approach(image, positions, valid, calibration, shape, *, spacing, width):
-    """Bring columns that were found by other means near, for `fit_found`.
+def fit_positions(context, positions, profile):
+    """Fit columns of known positions preliminarily, as a start for `fit_found`.
 
     Parameters
     ----------
-    image, valid, calibration, shape, spacing, width
-        As `fit_found` takes them.
+    context : ImageContext
+        The image.
     positions : ndarray of shape (n, 2)
         The columns, px.
+    profile : ColumnProfile
+        Profile of the columns.
 
     Returns
     -------
-    start : ColumnFit
+    start : ColumnTable
         The same columns, in order.
     """
-    side = calibration.side
-    image, calibration = bin_image(image, side), calibration.binned()
-    spacing, width = binned_scale(spacing, width, side)
+    side, context = context.binning, context.binned()
     positions = (positions + 0.5) / side - 0.5
-    height = at_pixels(blob_response(image, filter_width(spacing, width)), positions)
-    options = {
-        "spacing": spacing,
-        "width": width,
-        "valid": valid,
-        "typical": calibration.typical,
-        "elliptical": shape == "elliptical",
-    }
+    blob_sigma = filter_sigma(context.spacing, context.sigma)
+    height = at_pixels(blob_response(context.image, blob_sigma), positions)
     # Noise may leave a column no height to start from.
     least = np.median(height) / 8 if len(height) else 0
-    table = start_table(image, positions, np.maximum(height, least), width)
-    return unbin_fit(fit_columns(image, table, first_look=True, **options), side)
+    height = np.maximum(height, least)
+    table = ColumnTable.at_peaks(context.image, positions, height, context.sigma)
+    fit = fit_columns(context, table, profile=profile, preliminary=True)
+    return fit.table.unbinned(side)
 
 
-def _search(image, calibration, threshold, spacing, width, options):
-    """Find the columns and bring them near, on the binned image."""
-    side = calibration.side
-    image, calibration = bin_image(image, side), calibration.binned()
-    spacing, width = binned_scale(spacing, width, side)
-    start = search(image, calibration, threshold, spacing, width, **options)
-    return unbin_fit(start, side)
+def _select_peaks(context, calibration, threshold):
+    """Return the peaks that are columns, without a fit."""
+    peaks = _detect_peaks(context, calibration, threshold)
+    limit = DetectionThreshold.of(context, calibration.inflation)
+    significance = limit.significance(peaks)
+    fit = ColumnFit.unfitted(peaks)
+    rows = select_columns(fit, significance, calibration, context.spacing)
+    return fit.take(rows)
 
 
-def search(
-    image, calibration, threshold, spacing, width, *, valid=None, elliptical=False
-):
-    """Find columns: the bright ones, others in the residual, then in the lattice.
-
-    Parameters
-    ----------
-    image, calibration, threshold, spacing, width, valid
-        As `locate_columns` takes them; nothing is binned.
-    elliptical : bool, default=False
-        Whether columns may be longer along one direction.
-
-    Returns
-    -------
-    start : ColumnFit
-        The selected columns after a first fit.
-    """
-    scale = {"spacing": spacing, "width": width}
-    options = {
-        "typical": calibration.typical,
-        "valid": valid,
-        "elliptical": elliptical,
-        **scale,
-    }
-    first = calibration.first
-    # Where columns are apart, fainter ones show in the residual.
-    if width < _APART_SPACINGS * spacing:
-        first_threshold = max(threshold, FIRST_THRESHOLD)
-    else:
-        first_threshold = threshold
-    if first is None or first_threshold != FIRST_THRESHOLD:
-        table = _find(image, valid, calibration, first_threshold, **scale)
-        first = _first_look(image, table, options)
-    both = _look_again(image, valid, first, calibration, spacing, width, threshold)
-    start = _select(image, both, calibration, width, spacing, valid, first.significance)
-    # Columns that have been filled in support others.
-    n_rounds = _MAX_FILL_ROUNDS if width > OVERLAP_WIDTH_SPACINGS * spacing else 0
-    for _ in range(n_rounds):
-        filled = _fill_lattice(image, start, first.response, options)
-        if filled is None:
-            break
-        n_before = len(start.table)
-        start = _select(image, filled, calibration, width, spacing, valid)
-        if len(start.table) <= n_before:
-            break
-    return start
-
-
-def _select(image, fit, calibration, width, spacing, valid, known=None):
-    """Select the candidates that are columns; the significance of some may be known."""
-    noise, inflation = calibration.noise, calibration.inflation
-    significance = significance_of(fit, image, valid, noise, inflation, width, known)
-    significance = significance / inflation
-    return fit.take(select_columns(fit, significance, calibration, spacing))
-
-
-def _fill_lattice(image, fit, response, options):
-    """Add columns where the lattice continues; return None if there are not any."""
-    spacing, width, valid = (options[name] for name in ("spacing", "width", "valid"))
-    places, heights = predict_inner_columns(
-        fit.table, image.shape, valid, spacing, width
-    )
-    if not len(places):
-        return None
-    # In vacancies the fit starts from hardly a column.
-    seen = np.clip(at_pixels(response, places), _MIN_START_SHARE * heights, heights)
-    extra = np.zeros((len(places), fit.table.shape[1]))
-    extra[:, AMPLITUDE], extra[:, SIGMA] = seen, width
-    extra[:, ROW : COL + 1] = places
-    start = fit.append(extra)
-    options = {**options, "width": _width_of_fit(fit, width)}
-    both = fit_columns(
-        image, start.table, ellipse=start.ellipse, first_look=True, **options
-    )
-    # In vacancies, overlapping columns leave no more than their misfit.
-    filled = both.take(slice(len(fit.table), None))
-    is_column = filled.table[:, AMPLITUDE] > _MIN_FILLED_SHARE * heights
-    shift = np.hypot(*(filled.positions - places).T)
-    is_column &= shift < _MAX_FILLED_SHIFT_SPACINGS * spacing
-    keep = np.append(np.ones(len(fit.table), dtype=bool), is_column)
-    return both.take(keep)
-
-
-def _first_look(image, table, options):
-    fit = fit_columns(image, table, first_look=True, **options)
-    width = options["width"]
-    rest = image - render_columns(image.shape, fit.columns, width)
-    response = blob_response(rest, filter_width(options["spacing"], width))
-    return FirstLook(fit, None, rest, response)
-
-
-def _look_again(image, valid, first, calibration, spacing, width, threshold):
-    """Add the columns that the first look leaves in the residual."""
-    blob_width = filter_width(spacing, width)
-    level = noise_response(blob_width) * calibration.inflation
-    least = weakest(calibration)
-    floor = Floor(image, least * level, width, calibration.noise)
-    positions, height = find_peaks(first.response, spacing, 0.3, floor, floor.least())
-    known = first.fit.positions, first.fit.table[:, AMPLITUDE]
-    found = height > threshold * brightest_near(*known, positions, spacing)
-    if least < calibration.significance:
-        clear = least * height > calibration.significance * floor(
-            *np.rint(positions.T).astype(np.intp)
-        )
-        found &= clear | has_room(positions, height, known[0], spacing)
-    if valid is not None:
-        found &= at_pixels(valid, positions)
-    extra = start_table(first.rest, positions[found], height[found], width)
-    extra[:, BACKGROUND] = _level_below(first.rest, extra, spacing, width)
-    return first.fit.append(extra)
-
-
-def _level_below(rest, extra, spacing, width):
-    """Background of columns that the pixels in their middle say little of."""
-    reach = _LEVEL_REACH * spacing
-    # So smooth a mean is the same of bins.
-    side = max(1, int(reach / 2))
-    mean = smooth(bin_image(rest, side), reach / side) / side**2
-    around = at_pixels(mean, (extra[:, ROW : COL + 1] + 0.5) / side - 0.5)
-    own = width**2 / (width**2 + reach**2)
-    return around - own * extra[:, AMPLITUDE]
-
-
-def _unfitted(table):
-    table = table.copy()
-    table[:, [SIGMA, BACKGROUND]] = np.nan
-    std = np.full_like(table, np.nan)
-    return ColumnFit(table, std, np.ones(len(table), dtype=bool))
+def _centers_of_mass(context, positions):
+    """Return the centres of mass near positions."""
+    radius = MASS_RADIUS_SIGMA * context.sigma
+    return center_of_mass(context.image, positions, radius, mask=context.mask)

@@ -9,10 +9,9 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from ..._lattice.local_lattice import lattice_vectors
-from .._fitting.columns import AMPLITUDE
 from .._fitting.windows import render_columns
-from .._image.filters import blob_response, filter_width
-from .calibration import image_unit
+from .._image.context import image_unit
+from .._image.filters import blob_response, filter_sigma
 
 # Places in the unit cell of the columns located, in lattice vectors: the centre, and
 # those that the residual at the centre is compared with.
@@ -55,7 +54,7 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
         return None
     if not is_one_kind or width < _MIN_WIDTH_SPACINGS * spacing:
         return None
-    if not np.isfinite(fit.table).all(axis=1).any():
+    if not fit.table.is_known.any():
         return None
     vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
     response = _residual_response(image, fit, spacing, width)
@@ -69,7 +68,7 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
         for place in _OTHER_PLACES
     ]
     is_column = (
-        median > _MIN_SHARE * np.median(fit.table[:, AMPLITUDE])
+        median > _MIN_SHARE * np.median(fit.amplitude)
         and median > _MIN_SIGNIFICANCE * scatter / np.sqrt(len(places))
         and median > _MIN_CONTRAST * max(others)
         and share > _MIN_POSITIVE
@@ -83,10 +82,9 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
 def _residual_response(image, fit, spacing, width):
     """Return the response of the blob filter to what the columns leave."""
     unit = image_unit(image)
-    fitted = fit.take(np.isfinite(fit.table).all(axis=1))
-    columns = fitted.columns
-    rest = image - render_columns(image.shape, columns, width)
-    return blob_response(rest / unit, filter_width(spacing, width)) * unit
+    fitted = fit.table.take(fit.table.is_known)
+    residual = image - render_columns(image.shape, fitted, width)
+    return blob_response(residual / unit, filter_sigma(spacing, width)) * unit
 
 
 def _at_places(response, positions, vectors, place, spacing):

@@ -6,11 +6,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..._lattice.neighbors import neighbor_pairs
-from .._fitting.columns import (
-    AMPLITUDE,
-    COL,
-    ROW,
-)
 from .._image.peaks import NEIGHBOR_REACH, order_by_height
 from .._image.positions import at_pixels, clear_of_border, on_image
 
@@ -70,10 +65,10 @@ CLEAR_SIGNIFICANCE = 4.0
 
 def is_noise_limited(calibration):
     """Check whether many columns are near the limit of detection."""
-    return calibration.significance < CLEAR_SIGNIFICANCE
+    return calibration.min_significance < CLEAR_SIGNIFICANCE
 
 
-def weakest(calibration):
+def min_candidate_significance(calibration):
     """Return the least signal to noise ratio of what may prove to be a column.
 
     Parameters
@@ -89,7 +84,7 @@ def weakest(calibration):
     return _WEAKEST if is_noise_limited(calibration) else _LEAST_SIGNIFICANCE
 
 
-def has_room(places, height, positions, spacing, least=_WEAK_DISTANCE):
+def is_free(places, height, positions, spacing, least=_WEAK_DISTANCE):
     """Check which places are far enough from all columns.
 
     Parameters
@@ -107,14 +102,14 @@ def has_room(places, height, positions, spacing, least=_WEAK_DISTANCE):
 
     Returns
     -------
-    room : ndarray of bool of shape (n_places,)
+    free : ndarray of bool of shape (n_places,)
         Whether neither a column nor a brighter place is near.
     """
-    room = cKDTree(positions).query(places)[0] > least * spacing
-    free = np.flatnonzero(room)
-    pairs, distance = neighbor_pairs(places[free], spacing)
-    room[free] = drop_crowded(places[free], height[free], pairs, distance, spacing)
-    return room
+    free = cKDTree(positions).query(places)[0] > least * spacing
+    rows = np.flatnonzero(free)
+    pairs, distance = neighbor_pairs(places[rows], spacing)
+    free[rows] = drop_crowded(places[rows], height[rows], pairs, distance, spacing)
+    return free
 
 
 def select_columns(fit, significance, calibration, spacing):
@@ -140,16 +135,16 @@ def select_columns(fit, significance, calibration, spacing):
         Which candidates are columns, in order.
     """
     crowding = calibration.crowding
-    firm = _firm(fit, significance, calibration, spacing, crowding)
-    if not firm.size:
-        return firm
-    places, known = fit.positions, fit.positions[firm]
+    clear = _select_clear(fit, significance, calibration, spacing, crowding)
+    if not clear.size:
+        return clear
+    places, known = fit.positions, fit.positions[clear]
     around = _surrounded(places, known, spacing)
-    weak = np.setdiff1d(np.flatnonzero(around & (significance > _WEAKEST)), firm)
-    height = fit.table[:, AMPLITUDE]
+    weak = np.setdiff1d(np.flatnonzero(around & (significance > _WEAKEST)), clear)
+    height = fit.amplitude
     least = max(_WEAK_DISTANCE, crowding.faint)
-    weak = weak[has_room(places[weak], height[weak], known, spacing, least)]
-    kind = firm[around[firm]]
+    weak = weak[is_free(places[weak], height[weak], known, spacing, least)]
+    kind = clear[around[clear]]
     is_faint = _is_faint(fit, kind, spacing)
     if np.count_nonzero(is_faint) >= _MIN_FAINT:
         kind = kind[is_faint]
@@ -161,9 +156,9 @@ def select_columns(fit, significance, calibration, spacing):
         least = _MIN_KIND_SHARE * np.quantile(height[kind[near]], 0.25, axis=1)
     chosen = (height[weak] > least) & (significance[weak] > _LEAST_SIGNIFICANCE)
     if is_noise_limited(calibration):
-        limit = _weak_limit(significance[[*weak, *firm[around[firm]]]])
+        limit = _weak_limit(significance[[*weak, *clear[around[clear]]]])
         chosen |= significance[weak] > limit
-    return np.sort([*firm, *weak[chosen]])
+    return np.sort([*clear, *weak[chosen]])
 
 
 def is_noise(fit):
@@ -180,7 +175,7 @@ def is_noise(fit):
         True where the amplitude is hardly above its standard error and far below the
         amplitudes of the nearest columns.
     """
-    height, std = fit.table[:, AMPLITUDE], fit.std[:, AMPLITUDE]
+    height, std = fit.amplitude, fit.std.amplitude
     noise = fit.converged & (height < _MIN_FITTED_SIGNIFICANCE * std)
     if len(height) <= _N_KIND:
         return np.zeros_like(noise)
@@ -196,9 +191,9 @@ def is_noise(fit):
     return noise
 
 
-def _is_faint(fit, firm, spacing):
+def _is_faint(fit, clear, spacing):
     """Check which columns are much fainter than the brightest near them."""
-    positions, height = fit.positions[firm], fit.table[firm, AMPLITUDE]
+    positions, height = fit.positions[clear], fit.amplitude[clear]
     near = brightest_near(positions, height, positions, spacing)
     return height < _FAINT_SHARE * near
 
@@ -227,17 +222,17 @@ def _surrounded(places, positions, spacing):
     return (n_near >= _MIN_AROUND) & ~lopsided
 
 
-def _firm(fit, significance, calibration, spacing, crowding):
+def _select_clear(fit, significance, calibration, spacing, crowding):
     """Select the columns that are significant anywhere."""
-    is_seen = significance > calibration.significance
+    is_seen = significance > calibration.min_significance
     # Less is left of bright columns, or noise around a few.
-    is_seen &= fit.table[:, AMPLITUDE] > calibration.least
+    is_seen &= fit.amplitude > calibration.min_height
     seen = np.flatnonzero(is_seen)
     fit, significance = fit.take(seen), significance[seen]
-    positions, height = fit.positions, fit.table[:, AMPLITUDE]
+    positions, height = fit.positions, fit.amplitude
     pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH * spacing)
     # Columns in noise may look closer than they are.
-    error = np.nan_to_num(np.hypot(*fit.std[:, ROW : COL + 1].T))
+    error = np.nan_to_num(np.hypot(*fit.std.positions.T))
     distance += calibration.inflation * np.hypot(*error[pairs].T)
     keep = drop_crowded(positions, height, pairs, distance, spacing, crowding)
     # Maxima of noise are isolated; faint columns have clear neighbours.
@@ -255,36 +250,34 @@ def _firm(fit, significance, calibration, spacing, crowding):
     return seen[keep]
 
 
-def has_center_inside(fit, shape, valid, width):
-    """Tell which columns have their centres on the image, as far as can be known.
+def has_center_inside(fit, context):
+    """Check which columns have their centres on the good pixels.
 
-    The half or the tail of a column fits a range of centres: a fit counts if it is
-    inside by its standard error, and at the border if it is not a mere guess.
+    The half or the tail of a column can be fitted with a range of centres: a column
+    counts if its centre is inside by its standard error and, near the border, if that
+    error is small.
 
     Parameters
     ----------
     fit : ColumnFit
         The columns.
-    shape : tuple of int
-        Shape of the image.
-    valid : ndarray of bool of that shape or None
-        Pixels that count; None for all.
-    width : float
-        Typical sigma, px.
+    context : ImageContext
+        The image.
 
     Returns
     -------
     inside : ndarray of bool of shape (n,)
-        Which ones.
+        True for columns on the image.
     """
-    positions, std = fit.table[:, ROW : COL + 1], fit.std[:, ROW : COL + 1]
-    # Without a fit, or with a doubtful one, there is the position alone.
-    std = np.where(fit.converged[:, None], np.nan_to_num(std), 0)
-    known = (std < _MAX_BORDER_STD_SIGMA * width).all(axis=1)
+    shape, mask, sigma = context.shape, context.mask, context.sigma
+    positions = fit.positions
+    # Columns without a fit, or with a doubtful one, have no usable standard error.
+    std = np.where(fit.converged[:, None], np.nan_to_num(fit.std.positions), 0)
+    is_known = (std < _MAX_BORDER_STD_SIGMA * sigma).all(axis=1)
     inside = on_image(positions, shape, std)
-    if valid is not None:
-        inside &= at_pixels(valid, positions)
-    return inside & (known | clear_of_border(positions, shape, valid, width))
+    if mask is not None:
+        inside &= at_pixels(mask, positions)
+    return inside & (is_known | clear_of_border(positions, shape, mask, sigma))
 
 
 def brightest_near(positions, height, places, spacing):

@@ -1,57 +1,73 @@
-"""How high the noise reaches in the response of a blob filter."""
+"""Detection threshold of peaks, and significance of fitted columns."""
 
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._fitting.columns import (
-    AMPLITUDE,
-    BACKGROUND,
-    COL,
-    ROW,
-    SIGMA,
-)
 from .._fitting.windows import matched_significance
+from .._image.filters import filter_sigma, noise_response
 from .._image.noise import NoiseModel
 from .selection import CLEAR_SIGNIFICANCE
 
-# Peaks below this share of the significance wanted are noise at first glance.
-FIRST_GLANCE = 0.6
+# Peaks are candidates from this share of the significance of columns on: a fit measures
+# them better than the filter.
+CANDIDATE_SHARE = 0.6
 # Amplitudes above this multiple of CLEAR_SIGNIFICANCE standard errors need no second
-# test, for columns whose width differs from the typical one by no more than the
+# test, for columns whose sigma differs from the typical one by no more than the
 # tolerance below (natural logarithm).
-_SURE = 2.5
-_USUAL = 0.3
-# Widths of the filters that faint columns are matched with, in units of that of the
+_SURE_MULTIPLE = 2.5
+_MAX_LOG_SIGMA_RATIO = 0.3
+# Sigmas of the filters that faint columns are matched with, in units of that of the
 # bright ones: columns of light atoms are narrower.
-_FILTER_WIDTHS = (1.0, 0.7)
-# Columns so many widths apart do not overlap.
-_OVERLAP = 8
+_FILTER_SIGMA_RATIOS = (1.0, 0.7)
+# Columns this many sigmas apart do not overlap.
+_OVERLAP_SIGMA = 8
 
 
-class Floor(NamedTuple):
-    """So many standard deviations of pixels as bright as those around some.
+class DetectionThreshold(NamedTuple):
+    """Height of peaks of the blob response in terms of the noise around them.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    level : float
-        How many.
-    width : float
-        How far around, px.
+    n_std : float
+        Threshold in standard deviations of the pixels.
+    sigma : float
+        Typical sigma, px: the mean is taken over pixels up to there.
     noise : NoiseModel
         Pixel variance.
     """
 
     image: np.ndarray
-    level: float
-    width: float
+    n_std: float
+    sigma: float
     noise: NoiseModel
 
+    @classmethod
+    def of(cls, context, inflation, significance=1.0, blob_sigma=None):
+        """Return the threshold for a significance of the blob response.
+
+        Parameters
+        ----------
+        context : ImageContext
+            The image and its noise.
+        inflation : float
+            Noise in the band of the columns over white noise.
+        significance : float, default=1.0
+            Signal to noise ratio of the response.
+        blob_sigma : float, default=None
+            Sigma of the blob filter, px; the usual one if None.
+        """
+        if blob_sigma is None:
+            blob_sigma = filter_sigma(context.spacing, context.sigma)
+        n_std = noise_response(blob_sigma) * inflation * significance
+        return cls(context.image, n_std, context.sigma, context.noise)
+
     def __call__(self, row, col):
-        reach = max(1, round(self.width))
+        """Return the threshold at pixels."""
+        reach = max(1, round(self.sigma))
         steps = range(-reach, reach + 1)
         rows, cols = (
             [np.clip(place + step, 0, length - 1) for step in steps]
@@ -61,72 +77,65 @@ class Floor(NamedTuple):
         for near_row in rows:
             for near_col in cols:
                 mean += self.image[near_row, near_col]
-        return self.level * np.sqrt(self.noise.variance(mean / len(steps) ** 2))
+        return self.n_std * np.sqrt(self.noise.variance(mean / len(steps) ** 2))
 
-    def least(self):
-        """Lower bound anywhere."""
+    def minimum(self):
+        """Return a lower bound of the threshold anywhere in the image."""
         darkest = np.array([self.image.min()], dtype=np.float64)
-        return 0.999 * self.level * float(np.sqrt(self.noise.variance(darkest)[0]))
+        return 0.999 * self.n_std * float(np.sqrt(self.noise.variance(darkest)[0]))
 
-    def times(self, table):
-        """Compute by how many times candidate columns exceed it."""
-        row, col = np.rint(table[:, ROW : COL + 1]).astype(np.intp).T
-        return table[:, AMPLITUDE] / self(row, col)
+    def significance(self, table):
+        """Return the heights of candidate columns in units of the threshold."""
+        row, col = np.rint(table.positions).astype(np.intp).T
+        return table.amplitude / self(row, col)
 
 
-def significance_of(fit, image, valid, noise, inflation, width, known=None, model=None):
-    """Compute columns' signal over noise where there is doubt.
+def significance_of(context, fit, inflation, known=None, model=None):
+    """Compute the signal to noise ratios of columns that are not clear.
 
     Parameters
     ----------
+    context : ImageContext
+        The image and its noise.
     fit : ColumnFit
         The columns.
-    image, valid : ndarray
-        The image and which of its pixels count; None for all.
-    noise : NoiseModel
-        Pixel variance.
     inflation : float
-        By how much errors exceed what follows from that.
-    width : float
-        Typical sigma, px.
+        Noise in the band of the columns over white noise.
     known : ndarray of shape (n_known,), default=None
-        That of the first columns, if others have been added since.
+        Those of the first columns, if others have been added since.
     model : ndarray of shape (n_rows, n_cols), default=None
-        The sum of all columns, if it is known.
+        Sum of all columns, if it is known.
 
     Returns
     -------
     significance : ndarray of shape (n,)
-        Amplitude over its error, for columns of the typical sigma with all others
-        subtracted; infinite for columns that the fit leaves no doubt of.
+        Amplitude over its standard error, for columns of the typical sigma with all
+        others subtracted; infinite for clear columns.
     """
-    sure = (
-        fit.table[:, AMPLITUDE]
-        > _SURE * CLEAR_SIGNIFICANCE * inflation * fit.std[:, AMPLITUDE]
-    )
-    sure &= fit.table[:, BACKGROUND] >= noise.darkest
-    # Crests of noise among others may be fitted as wide columns on deep backgrounds.
-    sure &= np.abs(np.log(fit.table[:, SIGMA] / width)) < _USUAL
-    significance = np.full(len(sure), np.inf)
+    table, sigma = fit.table, context.sigma
+    least = _SURE_MULTIPLE * CLEAR_SIGNIFICANCE * inflation * fit.std.amplitude
+    is_sure = table.amplitude > least
+    is_sure &= table.background >= context.noise.darkest
+    # Maxima of noise between columns may be fitted as wide columns on deep backgrounds.
+    is_sure &= np.abs(np.log(table.sigma / sigma)) < _MAX_LOG_SIGMA_RATIO
+    significance = np.full(len(is_sure), np.inf)
     if known is not None:
         significance[: len(known)] = known
-        sure[: len(known)] = True
-    doubtful = np.flatnonzero(~sure)
+        is_sure[: len(known)] = True
+    doubtful = np.flatnonzero(~is_sure)
     if doubtful.size:
-        # They and all that may overlap them.
-        distance, _ = cKDTree(fit.positions[doubtful]).query(
-            fit.positions, distance_upper_bound=_OVERLAP * width
+        # With all columns that may overlap them.
+        distance, _ = cKDTree(table.positions[doubtful]).query(
+            table.positions, distance_upper_bound=_OVERLAP_SIGMA * sigma
         )
         near = np.flatnonzero(np.isfinite(distance))
         matched = np.max(
             [
-                matched_significance(
-                    image, fit.take(near), noise, share * width, valid, model
-                )
-                for share in _FILTER_WIDTHS
+                matched_significance(context, table.take(near), ratio * sigma, model)
+                for ratio in _FILTER_SIGMA_RATIOS
             ],
             axis=0,
         )
-        doubted = np.isfinite(significance[near]) | ~sure[near]
-        significance[near[doubted]] = matched[doubted]
+        is_doubtful = np.isfinite(significance[near]) | ~is_sure[near]
+        significance[near[is_doubtful]] = matched[is_doubtful]
     return significance

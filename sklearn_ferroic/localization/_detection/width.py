@@ -3,13 +3,13 @@
 import numpy as np
 
 from .._fitting.column_fit import fit_columns, typical_sigma
-from .._fitting.columns import start_table
+from .._fitting.columns import ColumnTable
 from .._image.binning import bin_image, binned_scale, choose_binning, unbin_width
+from .._image.context import ImageContext, image_unit
 from .._image.filters import blob_responses
 from .._image.peaks import find_peaks
 from .._image.positions import at_pixels
 from .._image.tiles import Blocks
-from .calibration import image_unit
 
 # Sigma of a column, as a share of the spacing, before anything is known.
 _FIRST_WIDTH = 0.16
@@ -55,11 +55,10 @@ def estimate_width(image, valid, spacing):
     side = choose_binning(spacing, width) if mask is None else 1
     spacing, width = binned_scale(spacing, width, side)
     square, positions = bin_image(square, side), (positions + 0.5) / side - 0.5
-    table = start_table(square, positions, side**2 * height, width)
+    table = ColumnTable.at_peaks(square, positions, side**2 * height, width)
     for _ in range(_MAX_ROUNDS):
-        fit = fit_columns(
-            square, table, spacing=spacing, width=width, first_look=True, valid=mask
-        )
+        context = ImageContext(square, mask, spacing, width)
+        fit = fit_columns(context, table, preliminary=True)
         before, width = width, typical_sigma(fit, width)
         # The fit sees of each column what its width makes it expect.
         # Where they overlap, it grows at the cost of the background.

@@ -186,15 +186,15 @@ class BackgroundRegression:
         self.total, self.spread, self.weight = total, spread, weight * share
         self._prepare()
 
-    def leave_out(self, defects):
-        """Give no weight to some pixels.
+    def exclude(self, bad):
+        """Set the weights of some pixels to zero.
 
         Parameters
         ----------
-        defects : ndarray of bool of shape (n_rows, n_cols)
+        bad : ndarray of bool of shape (n_rows, n_cols)
             The pixels.
         """
-        self.weight *= self.mean((~defects).astype(np.float32))
+        self.weight *= self.mean((~bad).astype(np.float32))
         self._prepare()
 
     def _prepare(self):

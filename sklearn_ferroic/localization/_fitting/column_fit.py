@@ -1,13 +1,12 @@
-"""Gaussian columns fitted to an image, all in one batch.
+"""Fit of all columns of an image together, on a smooth background.
 
-Every column is a Gaussian on a smooth background. Each round renders the sum of all
-Gaussians, and takes one damped Fisher-scoring step for every column at once on the
-image minus the other columns' Gaussians, weighted by the variance of each pixel. At
-the fixed point this is the joint weighted fit of all columns; with the variance of
-counts it is their Poisson maximum likelihood.
+Each round sums all columns, and takes one damped Fisher-scoring step for every column
+at once on the image minus the other columns, weighted by the variance of each pixel.
+The fixed point is the joint weighted fit of all columns; with the variance of counts it
+is their Poisson maximum likelihood. Columns that overlap strongly are fitted jointly.
 
-How many rounds there are for all, and when a column rests, no other column has a say
-in: a part of the image gives the columns of the whole.
+The number of rounds for all columns, and whether a column continues to step, do not
+depend on other columns far away: a part of the image gives the columns of the whole.
 """
 
 from functools import partial
@@ -16,199 +15,199 @@ import numpy as np
 
 from ..._lattice.neighbors import neighbor_pairs
 from .._image.bad_pixels import value_span
+from .._image.context import ImageStatistics
 from .._image.noise import estimate_noise, guess_noise
 from .background import BackgroundRegression, bin_sides
 from .column_state import ColumnState
-from .columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, Typical, ellipse_of
 from .error_calibration import project_residual
 from .fisher_scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
 from .joint_equations import is_crowded
 from .joint_fit import JointFit
-from .profiles import slopes
+from .profiles import ROUND_GAUSSIAN
 from .windows import ColumnWindows
 
 # The centre of a column that the border cuts is determined only if its width is known:
-# its prior is the typical width with this relative standard deviation.
-WIDTH_SCATTER = 0.1
-# Rounds for all columns, at first sight and from near: where they stand alone, and
-# where they lean on each other, more the more they overlap; of ellipses, which take
-# longer to show.
-_ROUNDS_ALONE = (2, 1)
-_ROUNDS_LEANING = ((3, 3), (3, 8))
-_ELLIPTICAL_ROUNDS = 5
-# Then columns go on that still move.
+# its prior is the typical sigma with this relative standard deviation.
+SIGMA_SCATTER = 0.1
+# Rounds for all columns in preliminary and in final fits: for isolated columns, and for
+# overlapping ones, more the more they overlap; for ellipses, which converge slowly.
+_ROUNDS_ISOLATED = (2, 1)
+_ROUNDS_OVERLAPPING = ((3, 3), (3, 8))
+_ROUNDS_SHAPE = 5
+# Most rounds after these, for the columns that have not converged.
 _MAX_EXTRA_ROUNDS = 12
-# Background and columns lean on each other: corrections of one of them fall short. But
-# where columns overlap, they are in part what the columns are about to correct.
-_GAIN = (1.4, 1.0)
+# Factor of corrections of the background, for isolated and for overlapping columns:
+# corrections without those of the columns are too small, but where columns overlap,
+# they include in part what the columns are about to correct.
+_BACKGROUND_GAIN = (1.4, 1.0)
 # Pixels from which the noise is estimated, and relative change of the variance below
-# which the estimate of the round before was good enough for the weights.
+# which the weights of the previous round are kept.
 _N_NOISE_PIXELS = 50_000
 _NOISE_TOLERANCE = 0.1
 # Least noise of a pixel, in median amplitudes of the columns: no column is known better
 # than this, and steps that are small compared with it gain nothing.
 _MIN_NOISE_AMPLITUDES = 5e-3
 # Columns whose mean squared weighted residual exceeds this multiple of the median are
-# left out of the noise estimate.
+# left out of the noise estimate: bright particles show no noise.
 _MAX_RELATIVE_MISFIT = 4
-# Least degrees of freedom of a pixel.
+# Least degrees of freedom of a pixel: the estimate stays finite.
 _MIN_FREEDOM = 0.3
 # Wider columns, in spacings, are fitted jointly, for steps of single columns converge
 # slowly or not at all: on square lattices, and where most columns have at least this
 # number of neighbours within this distance, as on hexagonal ones, or where each column
 # has an ellipse of its own.
-_MAX_WIDTH_SPACINGS = 0.225
-_MAX_WIDTH_SPACINGS_DENSE = 0.19
+_MAX_SIGMA_SPACINGS = 0.225
+_MAX_SIGMA_SPACINGS_DENSE = 0.19
 _MIN_NEIGHBORS_DENSE, _NEIGHBOR_REACH_SPACINGS = 5, 1.25
 # Common stretch below which columns count as round: the logarithm of the ratio of the
 # axes, and that in standard errors.
 _MIN_STRETCH = 0.03
 _MIN_STRETCH_STD = 4
-# So many spacings around columns that have been given up, others are fitted anew.
-_BESIDE = 3
-# Their pixels, above this share of a column's height, tell no background.
-_DEFECT = 0.01
+# Columns within this distance (spacings) of rejected ones step again, for the pixels
+# above this share of the height of rejected columns no longer count as background.
+AROUND_REJECTED_SPACINGS = 3
+_REJECTED_HEIGHT = 0.01
 
 
 def fit_columns(
-    image,
+    context,
     table,
     *,
-    spacing,
-    width,
-    typical=None,
-    first_look=False,
-    width_scatter=np.inf,
+    profile=ROUND_GAUSSIAN,
+    preliminary=False,
+    sigma_scatter=np.inf,
     outer=None,
-    valid=None,
-    elliptical=False,
-    ellipse=None,
     stretch=(0.0, 0.0),
 ):
     """Fit all columns of an image together.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image, float32.
-    table : ndarray of shape (n, 5)
-        Amplitude, row, col, sigma, background to start from.
-    spacing, width : float
-        Nearest-neighbour spacing and typical sigma of the columns, px.
-    typical : Typical, default=None
-        What is typical of the image that this one is a part of; learned if None.
-    first_look : bool, default=False
-        Whether to leave it at the rounds that bring the columns near.
-    width_scatter : float
-        How well the shape of columns that the border cuts is known beforehand: the
-        relative scatter of sigma around the typical one.
+    context : ImageContext
+        The image. Its statistics are those of the image that it is a part of; they are
+        estimated if they are None.
+    table : ColumnTable
+        Columns to start from. Their shape is used if they have the profile.
+    profile : ColumnProfile, default=ROUND_GAUSSIAN
+        Profile of the columns. Round columns share the stretch of the statistics.
+    preliminary : bool, default=False
+        Whether to stop after a few rounds, near the solution.
+    sigma_scatter : float, default=inf
+        Relative scatter of sigma around the typical one for columns that the border
+        cuts; their prior.
     outer : ndarray of bool of shape (n,), default=None
         Columns with predicted centres off the image; none if None.
-    valid : ndarray of bool of shape (n_rows, n_cols), default=None
-        Pixels that count; all if None.
-    elliptical : bool, default=False
-        Whether columns may be longer along one direction.
-    ellipse : ndarray of shape (n, 2), default=None
-        Ratio and angle of the axes that elliptical columns start from; round if None.
-
     stretch : tuple of float, default=(0.0, 0.0)
-        Stretch of all columns in common, if `typical` is None; another estimate of it
-        is learned.
+        Common stretch of all columns, if the statistics are None; a new estimate of it
+        is returned.
 
     Returns
     -------
     fit : ColumnFit
         The fitted columns, in order.
     """
-    learns = typical is None
+    learns = context.statistics is None
     if learns:
-        typical = _guess_typical(image, table, valid)._replace(stretch=tuple(stretch))
-    if not elliptical:
-        ellipse = _common_ellipse(typical, len(table))
-    elif ellipse is None:
-        ellipse = np.tile([1.0, 0.0], (len(table), 1))
-    start = ColumnFit(table, None, None, ellipse, typical)
-    windows = ColumnWindows(image, table, width, valid)
+        statistics = _guess_statistics(context, table)
+        context = context.replace(statistics=statistics._replace(stretch=stretch))
+    start = _with_profile(table, profile, context.statistics.stretch)
+    fits_shape = profile.n_shape > 0
+    windows = ColumnWindows(context.image, start, context.sigma, context.mask)
     pixels = Pixels(windows)
-    state = ColumnState(start, image.shape, spacing, width, elliptical, first_look)
-    state.set_prior(windows.whole, width, width_scatter, outer)
-    if len(table) and _overlap(start, spacing, width, state.fits_stretch):
-        return _fit_jointly(
-            windows, state, pixels, learns=learns, first_look=first_look
-        )
-    n_rounds = _count_rounds(state, first_look)
+    state = ColumnState(start, context, fits_shape, preliminary)
+    state.set_prior(windows.whole, context.sigma, sigma_scatter, outer)
+    if len(start):
+        if _overlap_strongly(start, context, fits_shape):
+            _fit_jointly(windows, state, pixels, learns, preliminary)
+        else:
+            _fit_in_rounds(windows, state, pixels, learns, preliminary)
+    return state.finish()
+
+
+def _with_profile(table, profile, stretch):
+    """Return the columns that a fit with a profile starts from."""
+    if not profile.n_shape and any(stretch) and profile.stretched is not None:
+        shape = np.repeat(np.array([stretch]), len(table), axis=0)
+        return table.with_profile(profile.stretched, shape)
+    return table if table.profile == profile else table.with_profile(profile)
+
+
+def _fit_in_rounds(windows, state, pixels, learns, preliminary):
+    """Fit columns by Fisher-scoring steps of single columns."""
+    n_rounds = _count_rounds(state, preliminary)
     expected = np.empty(windows.shape, dtype=np.float32)
-    for turn in range(n_rounds + _MAX_EXTRA_ROUNDS if len(table) else 0):
-        for_all = turn < n_rounds
-        patience = max(1, n_rounds - 2)
-        active = state.moving(for_all)
-        if (turn > patience and not active.size) or (first_look and not for_all):
+    patience = max(1, n_rounds - 2)
+    for number in range(n_rounds + _MAX_EXTRA_ROUNDS):
+        for_all = number < n_rounds
+        active = state.active(for_all)
+        if (number > patience and not active.size) or (preliminary and not for_all):
             break
-        if turn == 0:
+        if number == 0:
             _fit_background(windows, state)
         np.add(windows.render(state.table), state.background, out=expected)
-        pixels.update(expected, state.typical)
-        # After its last round, a first look has no use for another background.
-        if for_all and 0 < turn < n_rounds - first_look:
-            _touch_up_background(windows, state, pixels)
-        if learns and turn > 0:
+        pixels.update(expected, state.statistics)
+        # A preliminary fit does not use the background after its last round.
+        if for_all and 0 < number < n_rounds - preliminary:
+            _update_background(windows, state, pixels)
+        if learns and number > 0:
             _learn_noise(windows, state, pixels, expected)
-        measure = learns or turn == patience or turn >= n_rounds - 1
+        measure = learns or number == patience or number >= n_rounds - 1
         step = scoring_steps(windows, state, active, pixels, measure=measure)
         if learns:
             misfit = float(np.median(state.misfit[:, 0]))
-            state.typical = state.typical._replace(misfit=misfit)
+            state.statistics = state.statistics._replace(misfit=misfit)
         state.take_steps(active, step)
-        if turn == patience:
-            state.give_up(_BESIDE * spacing, windows.whole)
-            if state.spoilt.any():
-                _leave_out_defects(windows, state)
-    if learns and len(table):
-        _learn_shape(windows, state, pixels)
-    if len(table) and not first_look:
+        if number == patience:
+            reach = AROUND_REJECTED_SPACINGS * state.spacing
+            state.reject_misfits(reach, windows.whole)
+            if state.is_rejected.any():
+                _exclude_rejected(windows, state)
+    if learns:
+        _learn_level_and_stretch(windows, state, pixels)
+    if not preliminary:
         np.add(windows.render(state.table), state.background, out=expected)
-        pixels.update(expected, state.typical)
+        pixels.update(expected, state.statistics)
         _measure_modes(windows, state, pixels)
-    return state.finish()
+
+
+def _fit_jointly(windows, state, pixels, learns, preliminary):
+    """Fit columns that overlap, all of them and the background jointly."""
+    _fit_background(windows, state)
+    fit = JointFit(windows, pixels, state, partial(_regression, windows, state))
+    learn_noise = partial(_learn_noise, windows, state, pixels) if learns else None
+    fit.run(learn_noise, preliminary, AROUND_REJECTED_SPACINGS * state.spacing)
+    if learns:
+        _learn_level_and_stretch(windows, state, pixels)
 
 
 def _measure_modes(windows, state, pixels):
     """Project the residual on deformations of the columns, for the errors."""
     rows, projections = project_residual(windows, pixels, state)
-    state.modes = np.column_stack([state.table[rows, AMPLITUDE], projections])
+    state.modes = np.column_stack([state.table.amplitude[rows], projections])
 
 
-def _learn_shape(windows, state, pixels):
-    """Note the level under the columns, and their common stretch."""
+def _learn_level_and_stretch(windows, state, pixels):
+    """Store the level under the columns, and their common stretch."""
     stretch = (0.0, 0.0)
-    if not state.fits_stretch:
+    if not state.fits_shape and state.table.profile.stretched is not None:
         stretch = _updated_stretch(windows, state, pixels)
     level = float(np.median(state.level))
-    state.typical = state.typical._replace(level=level, stretch=stretch)
+    state.statistics = state.statistics._replace(level=level, stretch=stretch)
 
 
-def _fit_jointly(windows, state, pixels, *, learns, first_look):
-    """Fit columns that overlap, all of them and the background jointly."""
-    _fit_background(windows, state)
-    fit = JointFit(windows, pixels, state, partial(_regression, windows, state))
-    learn_noise = partial(_learn_noise, windows, state, pixels) if learns else None
-    fit.run(learn_noise, first_look)
-    if learns:
-        _learn_shape(windows, state, pixels)
-    return state.finish()
-
-
-def _overlap(start, spacing, width, fits_stretch):
+def _overlap_strongly(start, context, fits_shape):
     """Check whether columns overlap so much that they are to be fitted jointly."""
-    if fits_stretch and width > _MAX_WIDTH_SPACINGS_DENSE * spacing:
+    spacing, sigma = context.spacing, context.sigma
+    if fits_shape and sigma > _MAX_SIGMA_SPACINGS_DENSE * spacing:
         return True
-    if start.ellipse is not None:
-        width = width * np.sqrt(np.median(start.ellipse[:, 0]))
-    if width <= _MAX_WIDTH_SPACINGS_DENSE * spacing:
-        return is_crowded(start.columns)
+    ellipse = start.profile.ellipse(start.shape)
+    if ellipse is not None:
+        sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
+    if sigma <= _MAX_SIGMA_SPACINGS_DENSE * spacing:
+        return is_crowded(start)
     return (
-        width > _MAX_WIDTH_SPACINGS * spacing
-        or is_crowded(start.columns)
+        sigma > _MAX_SIGMA_SPACINGS * spacing
+        or is_crowded(start)
         or _is_dense(start.positions, spacing)
     )
 
@@ -220,144 +219,140 @@ def _is_dense(positions, spacing):
     return np.median(n_neighbors) >= _MIN_NEIGHBORS_DENSE
 
 
-def _common_ellipse(typical, n):
-    """Return the ellipse of n columns that share one, None if they are round."""
-    if not typical.is_stretched:
-        return None
-    return np.repeat(ellipse_of(np.array([typical.stretch])), n, axis=0)
-
-
-def typical_sigma(fit, width):
+def typical_sigma(fit, sigma):
     """Compute the median sigma of the bright columns.
 
     Parameters
     ----------
     fit : ColumnFit
         The columns.
-    width : float
-        Sigma that they were fitted with, px.
+    sigma : float
+        Typical sigma that they were fitted with, px.
 
     Returns
     -------
     sigma : float
         Median weighted by the standard errors, px; NaN if no column could be fitted.
     """
-    good = fit.converged | (fit.std[:, SIGMA] < 0.2 * width)
+    good = fit.converged | (fit.std.sigma < 0.2 * sigma)
     if not good.any():
         return np.nan
-    table, std = fit.table[good], fit.std[good]
-    bright = table[:, AMPLITUDE] > 0.5 * np.quantile(table[:, AMPLITUDE], 0.9)
-    # Spikes of noise are narrow, and known badly.
-    weight = (table[bright, SIGMA] / std[bright, SIGMA]) ** 2
-    return weighted_median(table[bright, SIGMA], weight)
+    table, std = fit.table.take(good), fit.std.take(good)
+    bright = table.amplitude > 0.5 * np.quantile(table.amplitude, 0.9)
+    # Peaks of noise are narrow, with large errors.
+    weight = (table.sigma[bright] / std.sigma[bright]) ** 2
+    return weighted_median(table.sigma[bright], weight)
 
 
 def _updated_stretch(windows, state, pixels):
     """Return the common stretch after another step, (0, 0) if it is not significant."""
     table = state.table
-    if not state.is_elliptical:
-        table = np.hstack([table, np.zeros((len(table), 2))])
+    if state.is_round:
+        table = table.with_profile(table.profile.stretched)
     step, std = common_stretch_step(windows, table, pixels)
-    stretch = np.add(state.typical.stretch, step)
+    stretch = np.add(state.statistics.stretch, step)
     least = max(_MIN_STRETCH, _MIN_STRETCH_STD * std)
     return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)
 
 
-def _count_rounds(state, first_look):
-    if state.fits_stretch:
-        return _ELLIPTICAL_ROUNDS
-    look = 0 if first_look else 1
-    if state.alone:
-        return _ROUNDS_ALONE[look]
-    few, many = _ROUNDS_LEANING
-    return round(np.interp(state.overlap, (0, 1), (few[look], many[look])))
+def _count_rounds(state, preliminary):
+    """Return the number of rounds for all columns."""
+    if state.fits_shape:
+        return _ROUNDS_SHAPE
+    number = 0 if preliminary else 1
+    if state.is_isolated:
+        return _ROUNDS_ISOLATED[number]
+    few, many = _ROUNDS_OVERLAPPING
+    return round(np.interp(state.overlap, (0, 1), (few[number], many[number])))
 
 
-def _guess_typical(image, table, valid):
-    return Typical(
-        noise=guess_noise(image, valid),
-        level=float(np.median(table[:, BACKGROUND])) if len(table) else 0.0,
+def _guess_statistics(context, table):
+    """Return statistics of an image before it has been fitted."""
+    image, mask = context.image, context.mask
+    return ImageStatistics(
+        noise=guess_noise(image, mask),
+        level=float(np.median(table.background)) if len(table) else 0.0,
         misfit=np.inf,
-        span=value_span(image if valid is None else image[valid]),
+        span=value_span(image if mask is None else image[mask]),
     )
 
 
-def _leave_out_defects(windows, state):
-    """Look for the background beside columns that are no Gaussians."""
-    defects = state.table[state.spoilt, : SIGMA + 1]
-    defects[:, AMPLITUDE], defects[:, SIGMA] = 1, windows.unit
-    state.regression.leave_out(windows.render(defects)[windows.crop] > _DEFECT)
+def _exclude_rejected(windows, state):
+    """Exclude pixels near rejected columns from the regression of the background."""
+    rejected = state.table.take(state.is_rejected).with_profile(ROUND_GAUSSIAN)
+    one = np.ones(len(rejected))
+    rejected = rejected.replace(amplitude=one, sigma=windows.unit * one)
+    image = windows.render(rejected)[windows.crop]
+    state.regression.exclude(image > _REJECTED_HEIGHT)
 
 
 def _regression(windows, state):
-    """Prepare the regression of the background for the columns as they are."""
+    """Return the regression of the background for the columns as they are."""
     total, spread = windows.render_binned(
         state.table, bin_sides(state.spacing, windows.unit)[0]
     )
-    weight = state.typical.noise.variance(total + np.float32(state.typical.level))
+    noise, level = state.statistics.noise, np.float32(state.statistics.level)
+    weight = noise.variance(total + level)
     np.divide(np.float32(1), weight, out=weight)
     return BackgroundRegression(
         total,
         spread,
         weight,
         windows.image_shape,
-        windows.valid,
+        windows.mask,
         state.spacing,
         windows.unit,
     )
 
 
 def _fit_background(windows, state):
-    """Fit the background, let all columns grow and widen as it asks."""
+    """Fit the background, with common changes of the columns nearby."""
     state.regression = _regression(windows, state)
     total = state.regression.total
-    if state.is_elliptical:
+    if not state.is_round:
         total = state.regression.mean(windows.render(state.table)[windows.crop])
     residual = state.regression.mean(windows.image[windows.crop]) - total
-    # Hot pixels are no background.
-    np.clip(residual, *state.typical.span, out=residual)
+    # Hot pixels are not background.
+    np.clip(residual, *state.statistics.span, out=residual)
     state.field = field = state.regression.fit(residual)
     state.level, growth, widening = field.at(
         state.positions, "level", "growth", "widening"
     )
     state.background = field.image(windows.image_shape, windows.pad)
-    state.table[:, AMPLITUDE] *= np.exp(growth)
-    state.table[:, SIGMA] *= np.exp(widening)
-    state.clip()
+    state.scale(growth, widening)
 
 
-def _touch_up_background(windows, state, pixels):
-    """Correct the background alone; the columns will follow."""
-    # All of the background anew: corrections of corrections would take up noise.
+def _update_background(windows, state, pixels):
+    """Correct the background alone; the columns follow in the next steps."""
+    # The whole background is fitted: corrections of corrections would include noise.
     residual = state.background + pixels.residual
-    pixels.tame(residual)
+    pixels.clip(residual)
     field = state.regression.fit(state.regression.mean(residual[windows.crop]))
     (level,) = field.at(state.positions, "level")
     change = field.image(windows.image_shape, windows.pad)
     change -= state.background
-    gain = float(np.interp(state.overlap, (0, 1), _GAIN))
+    gain = float(np.interp(state.overlap, (0, 1), _BACKGROUND_GAIN))
     change *= np.float32(gain)
     pixels.shift(change)
     state.background += change
-    state.level += gain * (level - state.level)
+    state.level = state.level + gain * (level - state.level)
 
 
 def _learn_noise(windows, state, pixels, expected):
     """Estimate the noise from the residual; restart where the weights change."""
-    before = state.typical.noise
+    before = state.statistics.noise
     noise = _residual_noise(windows, state, expected)
-    state.typical = state.typical._replace(noise=noise)
+    state.statistics = state.statistics._replace(noise=noise)
     level = np.float32([noise.offset, np.quantile(expected[windows.crop], 0.99)])
     ratio = noise.variance(level) / before.variance(level)
     if np.abs(np.log(ratio / ratio.mean())).max() > _NOISE_TOLERANCE:
         state.step_size[:] = np.inf
     if np.abs(np.log(ratio)).max() > _NOISE_TOLERANCE:
-        pixels.update(expected, state.typical)
+        pixels.update(expected, state.statistics)
 
 
 def _residual_noise(windows, state, expected):
     """Estimate the noise from the residual in the windows of whole columns."""
-    # Bright particles and other columns that are no Gaussians show no noise.
     misfit = state.misfit[:, 0]
     is_good = misfit < _MAX_RELATIVE_MISFIT * np.median(misfit[np.isfinite(misfit)])
     rows = np.flatnonzero(windows.whole & is_good)
@@ -372,18 +367,18 @@ def _residual_noise(windows, state, expected):
     freedom = 1 - _leverage(windows, state, rows, mean, disc)
     square = (values - mean) ** 2 / np.maximum(freedom, _MIN_FREEDOM)
     noise = estimate_noise(mean[on_image], square[on_image])
-    least = _MIN_NOISE_AMPLITUDES * float(np.median(state.table[rows, AMPLITUDE]))
+    least = _MIN_NOISE_AMPLITUDES * float(np.median(state.table.amplitude[rows]))
     return noise._replace(constant=max(noise.constant, least**2))
 
 
 def _leverage(windows, state, rows, mean, disc):
     """Return by how much the fit of each column follows the pixels of its window."""
-    table = state.table[rows]
-    slope = slopes(table, windows.anchor[rows], windows.unit)[:, : state.n_parameters]
+    table = state.table.take(rows)
     covariance = state.covariance[rows]
     known = (covariance != 0).any(axis=(1, 2))[:, None, None]
     factor = np.linalg.cholesky(np.where(known, covariance, np.eye(state.n_parameters)))
-    parts = (known * factor).transpose(0, 2, 1) @ slope
-    shape = windows.gaussians(state.table, rows)[:, disc]
-    leverage = np.square(parts.astype(np.float32) @ windows.quadratic[:, disc])
-    return leverage.sum(axis=1) * shape**2 / state.typical.noise.variance(mean)
+    values = windows.values(state.table, rows)[:, disc]
+    leverage = table.profile.leverage(
+        table, windows, rows, known * factor, values, disc
+    )
+    return leverage / state.statistics.noise.variance(mean)

@@ -1,100 +1,98 @@
-"""What the rounds of a fit of columns hand on, and how a step is taken."""
+"""Parameters of columns during a fit, their bounds, priors and steps."""
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from .background import strength_of_overlap
-from .columns import (
-    AMPLITUDE,
-    BACKGROUND,
-    COL,
-    ROW,
-    SIGMA,
-    STRETCH,
-    ColumnFit,
-    ellipse_of,
-)
-from .fisher_scoring import MIN_WILD
+from .columns import ColumnFit
+from .fisher_scoring import MIN_OUTLIERS
+from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
 
-# Narrowest column in units of the width, and in first fits of columns of a width of so
-# many spacings; and the longest ellipse.
+# Narrowest column in typical sigmas, and in preliminary fits of columns whose sigma
+# exceeds this (spacings): where columns overlap, the background may take up what narrow
+# columns leave.
 _MIN_SIGMA, _WIDE_SPACINGS = (0.45, 0.6), 0.22
-_MAX_RATIO = 2.5
-# No column grows to more than so many times the height that it starts from.
+# No column becomes higher than this multiple of the height that it starts from.
 _MAX_GROWTH = 10
-# Columns this many widths apart stand alone.
-_ALONE = 6
-# Columns move on whose last step was longer than this, in standard errors: alone, the
-# next one is several times shorter. Converged are those within twice of that.
-_TOLERANCE_ALONE, _TOLERANCE = 0.5, 0.1
-# Not trusted: squared pulls so many times the typical column's, and deviations that
-# are so large a share of the column's height.
+# Columns this many sigmas apart are isolated: their fits do not affect each other.
+_ISOLATED_SIGMA = 6
+# Columns continue to step whose last step was longer than this, in standard errors: the
+# next step of an isolated column is several times shorter. Columns within twice of that
+# have converged.
+_TOLERANCE_ISOLATED_STD, _TOLERANCE_STD = 0.5, 0.1
+# Columns do not fit their profile if the mean squared residual exceeds this multiple of
+# that of the median column, and the root mean square this share of their height.
 _MAX_MISFIT = 12
 _MAX_DEVIATION = 0.15
 # Standard deviations of the predicted centres of columns off the image, and of their
 # heights relative to the predicted ones: those of the sites of strained crystals.
 _OUTER_POSITION_STD_SPACINGS, _OUTER_HEIGHT_SCATTER = 0.1, 0.5
+# Largest step of a position and of a sigma, in sigmas: the model stays nearly linear.
+_MAX_POSITION_STEP_SIGMA, _MAX_SIGMA_STEP_SIGMA = 0.4, 0.25
+# Widths and heights of overlapping columns change slowly together, without effect on
+# the positions: their steps count by this factor.
+_WIDTH_STEP_WEIGHT = 0.1
+# Farthest that a column may move from its start, and largest standard error of a
+# position of a converged column, spacings.
+_MAX_SHIFT_SPACINGS, _MAX_STD_SPACINGS = 0.35, 0.25
 
 
 class ColumnState:
-    """Columns on their way.
+    """Columns during a fit.
 
     Parameters
     ----------
-    start : ColumnFit
-        Where they start from, and what is typical of the image.
-    shape : tuple of int
-        Shape of the image.
-    spacing, width : float
-        Nearest-neighbour spacing and typical sigma, px.
-    fits_stretch : bool, default=False
-        Whether each column has a stretch of its own to fit.
-    first_look : bool, default=False
-        Whether this is a first fit, which is not to go astray.
+    start : ColumnTable
+        Columns that the fit starts from.
+    context : ImageContext
+        The image and its statistics.
+    fits_shape : bool, default=False
+        Whether the shape parameters of each column are fitted.
+    preliminary : bool, default=False
+        Whether this is a preliminary fit, with narrower bounds.
     """
 
-    def __init__(
-        self, start, shape, spacing, width, fits_stretch=False, first_look=False
-    ):
-        self.start, self.table = start.columns, start.columns.copy()
-        self.level, self.typical = start.table[:, BACKGROUND], start.typical
-        self.low, self.high = _bounds(start.table, shape, spacing, width, first_look)
+    def __init__(self, start, context, fits_shape=False, preliminary=False):
+        spacing, sigma = context.spacing, context.sigma
+        self.start, self.table = start, start
+        self.level, self.statistics = start.background, context.statistics
+        self.low, self.high = _bounds(start, context, preliminary)
         self.spacing = spacing
-        self.alone = spacing >= _ALONE * width and not self.is_elliptical
-        self.overlap = strength_of_overlap(spacing, width)
-        self.tolerance = _TOLERANCE_ALONE if self.alone else _TOLERANCE
+        self.is_isolated = spacing >= _ISOLATED_SIGMA * sigma and self.is_round
+        self.overlap = strength_of_overlap(spacing, sigma)
+        isolated = self.is_isolated
+        self.tolerance = _TOLERANCE_ISOLATED_STD if isolated else _TOLERANCE_STD
         self.clip()
-        self.background, self.regression = None, None
-        n = len(self.table)
-        # Amplitude, row, col, sigma; and the stretch where it is fitted.
-        n_parameters = STRETCH.stop if fits_stretch else SIGMA + 1
-        self.n_parameters, self.fits_stretch = n_parameters, fits_stretch
+        self.background = self.regression = self.field = None
+        n = len(start)
+        n_parameters = start.profile.n_parameters if fits_shape else N_COMMON
+        self.n_parameters, self.fits_shape = n_parameters, fits_shape
         self.std = np.full((n, n_parameters), np.nan)
         self.covariance = np.zeros((n, n_parameters, n_parameters))
         self.last_step = np.zeros((n, n_parameters))
         self.step_size = np.full(n, np.inf)
         self.relaxation = np.ones(n)
-        # Mean squared pull of a column's pixels; their deviation over the height.
+        # Mean squared residual in pixel variances; root mean square over the height.
         self.misfit = np.full((n, 2), np.inf)
-        # Number of pixels in a column's core that are held back.
-        self.n_wild = np.zeros(n)
+        # Number of outliers among the pixels in the core of each column.
+        self.n_outliers = np.zeros(n)
         self.modes = None
         # Gaussian priors of the parameters: means and inverse variances.
         self.prior_mean, self.prior_precision = np.zeros((2, n, n_parameters))
-        # Columns that have been given up.
-        self.spoilt = np.zeros(n, dtype=bool)
+        # Columns that do not fit their profile and no longer step.
+        self.is_rejected = np.zeros(n, dtype=bool)
 
     @property
     def positions(self):
-        """Where the columns are, px."""
-        return self.table[:, ROW : COL + 1]
+        """Centres of the columns, px."""
+        return self.table.positions
 
     @property
-    def is_elliptical(self):
-        """Whether columns are longer along one direction."""
-        return self.table.shape[1] > SIGMA + 1
+    def is_round(self):
+        """Whether all columns are round Gaussians."""
+        return self.start.profile.is_separable
 
-    def set_prior(self, whole, unit, width_scatter, outer=None):
+    def set_prior(self, whole, unit, sigma_scatter, outer=None):
         """Set the prior of columns that are not completely on the image.
 
         Parameters
@@ -103,176 +101,187 @@ class ColumnState:
             Columns with their whole windows on the image; they have no prior.
         unit : float
             Typical sigma, px.
-        width_scatter : float
-            Relative scatter of the sigmas around it, and of the stretch.
+        sigma_scatter : float
+            Relative scatter of the sigmas around it, and of the shape parameters.
         outer : ndarray of bool of shape (n,), default=None
             Columns with predicted centres off the image.
         """
         mean, precision = self.prior_mean, self.prior_precision
         mean[:, SIGMA] = unit
-        precision[~whole, SIGMA] = (width_scatter * unit) ** -2.0
-        precision[~whole, SIGMA + 1 :] = width_scatter**-2.0
+        precision[~whole, SIGMA] = (sigma_scatter * unit) ** -2.0
+        precision[~whole, SHAPE] = sigma_scatter**-2.0
+        if self.fits_shape:
+            mean[:, SHAPE] = self.start.profile.shape_start
         if outer is not None:
-            mean[:, :SIGMA] = self.start[:, :SIGMA]
-            height = np.maximum(self.start[outer, AMPLITUDE], 1e-30)
+            mean[:, :SIGMA] = self.start.parameters[:, :SIGMA]
+            height = np.maximum(self.start.amplitude[outer], 1e-30)
             precision[outer, AMPLITUDE] = (_OUTER_HEIGHT_SCATTER * height) ** -2.0
-            precision[outer, ROW : COL + 1] = (
+            precision[outer, POSITION] = (
                 _OUTER_POSITION_STD_SPACINGS * self.spacing
             ) ** -2.0
 
+    def _deviation(self):
+        return self.prior_mean - self.table.parameters[:, : self.n_parameters]
+
     def prior_gradient(self):
         """Return the derivatives of the logarithm of the prior by the parameters."""
-        deviation = self.prior_mean - self.table[:, : self.n_parameters]
-        return self.prior_precision * deviation
+        return self.prior_precision * self._deviation()
 
     def prior_penalty(self):
         """Return the squared deviations from the prior means in prior variances."""
-        deviation = self.prior_mean - self.table[:, : self.n_parameters]
-        return float(np.sum(self.prior_precision * deviation**2))
+        return float(np.sum(self.prior_precision * self._deviation() ** 2))
 
-    def moving(self, for_all=False):
-        """Columns whose last step was long; or all that have not been given up."""
-        moves = ~self.spoilt
+    def active(self, for_all=False):
+        """Return columns whose last step was long, or all that are not rejected."""
+        is_active = ~self.is_rejected
         if not for_all:
-            moves &= self.step_size > self.tolerance
-        return np.flatnonzero(moves)
+            is_active &= self.step_size > self.tolerance
+        return np.flatnonzero(is_active)
 
     def clip(self):
-        """Keep all columns within their bounds."""
-        columns = self.table[:, : SIGMA + 1]
-        np.clip(columns, self.low, self.high, out=columns)
-        if self.is_elliptical:
-            stretch = self.table[:, STRETCH]
-            length = np.hypot(*stretch.T)[:, None]
-            limit = np.log(_MAX_RATIO)
-            stretch *= limit / np.maximum(length, limit)
+        """Clip all columns to their bounds."""
+        self.set_parameters(self.table.parameters)
+
+    def set_parameters(self, parameters):
+        """Set the parameters of all columns, clipped to their bounds."""
+        common = np.clip(parameters[:, :N_COMMON], self.low, self.high)
+        shape = parameters[:, SHAPE]
+        if shape.shape[1]:
+            shape = self.start.profile.clip_shape(shape)
+        self.table = self.table.with_parameters(np.hstack([common, shape]))
 
     def take_steps(self, rows, step):
-        """Take bounded steps; note their size in standard errors.
+        """Take bounded steps; store their size in standard errors.
 
         Parameters
         ----------
         rows : ndarray of int of shape (n_rows,)
             The columns that step.
         step : ndarray of shape (n_rows, n_parameters)
-            How far they would.
+            Steps before bounds.
         """
         std = self.std[rows]
-        # Neighbours that overlap overshoot together: hold back whoever turns round.
-        turned = np.nansum(step * self.last_step[rows] / std**2, axis=1) < 0
+        # Overlapping neighbours overshoot together: steps that reverse are shortened.
+        is_reversed = np.nansum(step * self.last_step[rows] / std**2, axis=1) < 0
         relaxation = self.relaxation[rows]
-        relaxation = np.where(turned, 0.7 * relaxation, np.minimum(1.2 * relaxation, 1))
+        relaxation = np.where(
+            is_reversed, 0.7 * relaxation, np.minimum(1.2 * relaxation, 1)
+        )
         self.relaxation[rows] = np.maximum(relaxation, 0.3)
         self.last_step[rows] = step
-        step = step * self.relaxation[rows, None]
-        before = self.table
-        sigma = before[rows, SIGMA, None]
-        for places, limit in (
-            (slice(ROW, COL + 1), 0.4 * sigma),
-            (slice(SIGMA, SIGMA + 1), 0.25 * sigma),
-            (STRETCH, 0.3),
-        ):
-            step[:, places] = np.clip(step[:, places], -limit, limit)
-        self.table = before.copy()
-        self.table[rows, : self.n_parameters] += step
-        self.clip()
-        change = np.abs(self.table[rows] - before[rows])[:, : self.n_parameters] / std
-        # Where columns overlap, widths and heights crawl together; positions do not
-        # mind.
-        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= 0.1
+        before = self.table.parameters
+        step = self._bounded(step * self.relaxation[rows, None], before[rows, SIGMA])
+        after = before.copy()
+        after[rows, : self.n_parameters] += step
+        self.set_parameters(after)
+        change = self.table.parameters[rows] - before[rows]
+        change = np.abs(change)[:, : self.n_parameters] / std
+        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= _WIDTH_STEP_WEIGHT
         change = np.where(np.isfinite(change), change, np.inf)
         self.step_size[rows] = change.max(axis=1)
 
-    def bounded(self, step):
-        """Bound the steps of all columns such that the model stays nearly linear."""
-        sigma = self.table[:, SIGMA, None]
-        step = step.copy()
+    def _bounded(self, step, sigma):
+        """Return steps bounded such that the model stays nearly linear."""
+        step, sigma = step.copy(), sigma[:, None]
         for places, limit in (
-            (slice(ROW, COL + 1), 0.4 * sigma),
-            (slice(SIGMA, SIGMA + 1), 0.25 * sigma),
-            (STRETCH, 0.3),
+            (POSITION, _MAX_POSITION_STEP_SIGMA * sigma),
+            (slice(SIGMA, SIGMA + 1), _MAX_SIGMA_STEP_SIGMA * sigma),
+            (SHAPE, self.start.profile.max_shape_step),
         ):
             step[:, places] = np.clip(step[:, places], -limit, limit)
         return step
 
-    def advance(self, step):
-        """Take steps of all columns within their bounds."""
-        self.table = self.table.copy()
-        self.table[:, : self.n_parameters] += step
-        self.clip()
+    def step_all(self, step):
+        """Take bounded steps of all columns."""
+        parameters = self.table.parameters
+        parameters[:, : self.n_parameters] += self._bounded(step, parameters[:, SIGMA])
+        self.set_parameters(parameters)
 
-    def note_change(self, before):
-        """Note how much the columns have changed, in standard errors."""
-        change = np.abs(self.table - before)[:, : self.n_parameters]
+    def scale(self, growth, widening, rows=slice(None)):
+        """Change amplitudes and sigmas of columns by factors, as logarithms."""
+        parameters = self.table.parameters
+        parameters[rows, AMPLITUDE] *= np.exp(growth[rows])
+        parameters[rows, SIGMA] *= np.exp(widening[rows])
+        self.set_parameters(parameters)
+
+    def set_step_size(self, before):
+        """Compute the change of the columns since a table in standard errors."""
+        change = np.abs(self.table.parameters - before.parameters)
+        change = change[:, : self.n_parameters]
         change /= np.where(self.std > 0, self.std, np.nan)
-        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= 0.1
+        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= _WIDTH_STEP_WEIGHT
         self.step_size = np.nan_to_num(change).max(axis=1)
 
-    def give_up(self, reach, whole):
-        """Put columns that are no Gaussians back to where they started, to stay.
+    def reject_misfits(self, reach, whole):
+        """Reset columns that do not fit their profile, and keep them from stepping.
 
         Parameters
         ----------
         reach : float
-            So far around them, columns have farther to go, px.
+            Columns within this distance of them step again, px.
         whole : ndarray of bool of shape (n,)
-            Columns that show whole; others may have a long way to go.
+            Columns completely on the image; others may be far from their fit yet.
         """
-        spoilt = self.spoilt = self._strange() & whole
-        self.table[spoilt] = self.start[spoilt]
-        self.clip()
-        if spoilt.any():
-            distance, _ = cKDTree(self.positions[spoilt]).query(self.positions)
+        rejected = self.is_rejected = self._is_misfit() & whole
+        parameters = self.table.parameters
+        parameters[rejected] = self.start.parameters[rejected]
+        self.set_parameters(parameters)
+        if rejected.any():
+            distance, _ = cKDTree(self.positions[rejected]).query(self.positions)
             self.step_size[distance < reach] = np.inf
 
-    def _strange(self):
-        pull, deviation = self.misfit.T
-        strange = pull > _MAX_MISFIT * max(self.typical.misfit, 0.5)
-        return strange & (deviation > _MAX_DEVIATION) & (self.n_wild >= MIN_WILD)
+    def _is_misfit(self):
+        square, deviation = self.misfit.T
+        is_misfit = square > _MAX_MISFIT * max(self.statistics.misfit, 0.5)
+        is_misfit &= deviation > _MAX_DEVIATION
+        return is_misfit & (self.n_outliers >= MIN_OUTLIERS)
 
-    def _plausible(self):
-        sigma, high = self.table[:, SIGMA], self.high[:, SIGMA]
+    def _is_plausible(self):
+        sigma, high = self.table.sigma, self.high[:, SIGMA]
         good = (sigma > 1.01 * self.low[:, SIGMA]) & (sigma < 0.99 * high)
-        good &= self.table[:, AMPLITUDE] > 0
-        moved = np.hypot(*(self.positions - self.start[:, ROW : COL + 1]).T)
-        good &= moved < 0.35 * self.spacing
-        good &= (self.std[:, ROW : COL + 1] < 0.25 * self.spacing).all(axis=1)
-        return good & ~self._strange()
+        good &= self.table.amplitude > 0
+        moved = np.hypot(*(self.positions - self.start.positions).T)
+        good &= moved < _MAX_SHIFT_SPACINGS * self.spacing
+        std = self.std[:, POSITION]
+        good &= (std < _MAX_STD_SPACINGS * self.spacing).all(axis=1)
+        return good & ~self._is_misfit()
 
     def finish(self):
-        """Make the fit of the state.
+        """Return the fit of the columns.
 
         Returns
         -------
         fit : ColumnFit
             The columns.
         """
-        table = np.column_stack([self.table[:, : SIGMA + 1], self.level])
-        unknown = np.full(len(table), np.nan)
-        std = np.column_stack([self.std[:, : SIGMA + 1], unknown])
-        converged = (self.step_size < 2 * self.tolerance) & np.isfinite(self.std).all(
-            axis=1
+        converged = self.step_size < 2 * self.tolerance
+        converged &= np.isfinite(self.std).all(axis=1)
+        converged &= ~self.is_rejected & self._is_plausible()
+        profile = self.start.profile
+        if profile.n_shape:
+            converged &= ~profile.is_at_bound(self.table.shape)
+        table = self.table.replace(background=self.level)
+        std = table.unknown().replace(
+            amplitude=self.std[:, AMPLITUDE],
+            positions=self.std[:, POSITION],
+            sigma=self.std[:, SIGMA],
         )
-        converged &= ~self.spoilt & self._plausible()
-        ellipse = None
-        if self.is_elliptical:
-            ellipse = ellipse_of(self.table[:, STRETCH])
-            converged &= ellipse[:, 0] < 0.99 * _MAX_RATIO
-        return ColumnFit(table, std, converged, ellipse, self.typical, self.modes)
+        return ColumnFit(table, std, converged, self.statistics, self.modes)
 
 
-def _bounds(start, shape, spacing, width, first_look):
-    start = start[:, : SIGMA + 1]
-    low, high = start.copy(), start.copy()
-    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _MAX_GROWTH * start[:, AMPLITUDE]
-    for axis in (ROW, COL):
+def _bounds(start, context, preliminary):
+    """Return the lowest and highest amplitude, row, col and sigma of each column."""
+    low = start.parameters[:, :N_COMMON]
+    high = low.copy()
+    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _MAX_GROWTH * start.amplitude
+    spacing, sigma = context.spacing, context.sigma
+    for axis, length in enumerate(context.shape):
         # A column off the image may show as a maximum at the border.
-        at_start = start[:, axis] < spacing
-        at_end = start[:, axis] > shape[axis - ROW] - 1 - spacing
-        low[:, axis] -= np.where(at_start, 1, 0.4) * spacing
-        high[:, axis] += np.where(at_end, 1, 0.4) * spacing
-    # Where columns overlap, the background may take what narrow ones leave.
-    is_wide = first_look and width > _WIDE_SPACINGS * spacing
-    narrowest = _MIN_SIGMA[int(is_wide)] * width
-    low[:, SIGMA], high[:, SIGMA] = max(narrowest, 0.3), 2 * width
+        at_start = start.positions[:, axis] < spacing
+        at_end = start.positions[:, axis] > length - 1 - spacing
+        low[:, 1 + axis] -= np.where(at_start, 1, 0.4) * spacing
+        high[:, 1 + axis] += np.where(at_end, 1, 0.4) * spacing
+    is_wide = preliminary and sigma > _WIDE_SPACINGS * spacing
+    narrowest = _MIN_SIGMA[int(is_wide)] * sigma
+    low[:, SIGMA], high[:, SIGMA] = max(narrowest, 0.3), 2 * sigma
     return low, high

@@ -1,238 +1,293 @@
-"""How fitted columns are tabulated."""
+"""Tables of columns, and of their fits."""
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._image.binning import (
-    bin_variance,
-    unbin_width,
-)
-from .._image.noise import NoiseModel
+from .._image.binning import bin_variance, unbin_width
+from .._image.context import ImageStatistics
 from .._image.positions import at_pixels
+from .profiles import POSITION, ROUND_GAUSSIAN, SHAPE, SIGMA, ColumnProfile
 
-# Columns of the parameter table.
-AMPLITUDE, ROW, COL, SIGMA, BACKGROUND = range(5)
-# In the table of elliptical columns: the logarithm of the ratio of the axes, and twice
-# the angle of the long axis, as a vector.
-STRETCH = slice(4, 6)
+_ARRAYS = ("amplitude", "positions", "sigma", "background", "shape")
 
 
-class Typical(NamedTuple):
-    """What is typical of the pixels and columns of an image as a whole.
+@dataclass(frozen=True, eq=False)
+class ColumnTable:
+    """Parameters of columns.
+
+    Tables are not changed in place: `replace` returns another one.
 
     Parameters
     ----------
-    noise : NoiseModel
-        Pixel variance.
-    level : float
-        Background of the median column.
-    misfit : float
-        Mean squared pull of the pixels of the median column.
-    span : tuple of float
-        Lowest and highest value of pixels that are not hot.
-    stretch : tuple of float, default=(0.0, 0.0)
-        Stretch of all columns in common, as astigmatism, drift or vibration make it:
-        the logarithm of the ratio of the axes, and twice the angle of the long axis, as
-        a vector.
+    amplitude : ndarray of shape (n,)
+        Heights above the background.
+    positions : ndarray of shape (n, 2)
+        Centres (row, col), px.
+    sigma : ndarray of shape (n,)
+        Widths, px.
+    background : ndarray of shape (n,)
+        Background at the centres.
+    shape : ndarray of shape (n, profile.n_shape)
+        Shape parameters of the profile.
+    profile : ColumnProfile
+        Profile of the columns.
     """
 
-    noise: NoiseModel
-    level: float
-    misfit: float
-    span: tuple
-    stretch: tuple = (0.0, 0.0)
+    amplitude: np.ndarray
+    positions: np.ndarray
+    sigma: np.ndarray
+    background: np.ndarray
+    shape: np.ndarray
+    profile: ColumnProfile = ROUND_GAUSSIAN
+
+    @classmethod
+    def make(cls, amplitude, positions, sigma, background=0.0, profile=ROUND_GAUSSIAN):
+        """Return a table of columns of the same shape; numbers hold for all columns."""
+        n = len(positions)
+        amplitude, sigma, background = (
+            np.full(n, values, dtype=np.float64)
+            for values in (amplitude, sigma, background)
+        )
+        shape = np.tile(np.array(profile.shape_start, dtype=np.float64), (n, 1))
+        return cls(amplitude, positions, sigma, background, shape, profile)
+
+    @classmethod
+    def at_peaks(cls, image, positions, height, sigma):
+        """Return the table that a fit starts from at peaks of an image.
+
+        Parameters
+        ----------
+        image : ndarray of shape (n_rows, n_cols)
+            The image.
+        positions : ndarray of shape (n, 2)
+            Peaks, px.
+        height : ndarray of shape (n,)
+            Their heights above the background.
+        sigma : float
+            Typical sigma, px.
+        """
+        background = at_pixels(image, positions) - height
+        return cls.make(height, positions, sigma, background)
+
+    @classmethod
+    def concatenate(cls, tables):
+        """Return the columns of several tables; empty ones may differ in profile."""
+        filled = [table for table in tables if len(table)] or tables[:1]
+        arrays = (
+            np.concatenate([getattr(table, name) for table in filled])
+            for name in _ARRAYS
+        )
+        return cls(*arrays, filled[0].profile)
+
+    def __len__(self):
+        return len(self.amplitude)
 
     @property
-    def is_stretched(self):
-        """Whether columns are fitted as ellipses of a common shape."""
-        return any(self.stretch)
+    def parameters(self):
+        """Parameters as an array of shape (n, 4 + n_shape), in the order of steps."""
+        parts = self.amplitude, self.positions, self.sigma, self.shape
+        return np.column_stack(parts)
+
+    def with_parameters(self, parameters):
+        """Return a table with other parameters and the same backgrounds.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n, 4 + n_shape)
+            Amplitude, row, col, sigma and shape parameters.
+        """
+        return self.replace(
+            amplitude=parameters[:, 0],
+            positions=parameters[:, POSITION],
+            sigma=parameters[:, SIGMA],
+            shape=parameters[:, SHAPE],
+        )
+
+    @property
+    def is_known(self):
+        """Whether each column has a fit: no parameter is NaN."""
+        known = np.isfinite(self.amplitude) & np.isfinite(self.sigma)
+        known &= np.isfinite(self.background)
+        return known & np.isfinite(self.positions).all(axis=1)
+
+    def replace(self, **changes):
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def take(self, rows):
+        """Return some of the columns, by index, mask or slice."""
+        arrays = (getattr(self, name)[rows] for name in _ARRAYS)
+        return ColumnTable(*arrays, self.profile)
+
+    def with_profile(self, profile, shape=None):
+        """Return the columns with another profile, of its first shape unless given."""
+        if shape is None:
+            shape = np.tile(np.array(profile.shape_start, float), (len(self), 1))
+        return self.replace(shape=shape, profile=profile)
+
+    def append(self, other):
+        """Return the columns and others after them, converted to the same profile."""
+        if other.profile != self.profile:
+            other = other.with_profile(self.profile)
+        arrays = (
+            np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in _ARRAYS
+        )
+        return ColumnTable(*arrays, self.profile)
+
+    def binned(self, side):
+        """Return the columns in the means over square blocks of pixels, which blur.
+
+        Parameters
+        ----------
+        side : int
+            Side of the blocks, px.
+        """
+        if side == 1:
+            return self
+        square = self.sigma**2
+        return self.replace(
+            amplitude=self.amplitude * (square / (square + bin_variance(side))),
+            positions=(self.positions + 0.5) / side - 0.5,
+            sigma=np.sqrt(square + bin_variance(side)) / side,
+        )
+
+    def unbinned(self, side):
+        """Return columns of an image of binned sums in pixels, without the blur.
+
+        Parameters
+        ----------
+        side : int
+            Side of the bins, px.
+        """
+        if side == 1:
+            return self
+        sigma = unbin_width(self.sigma, side)
+        return self.replace(
+            amplitude=self.amplitude * (self.sigma / sigma) ** 2,
+            positions=side * (self.positions + 0.5) - 0.5,
+            sigma=sigma,
+            background=self.background / side**2,
+        )
+
+    def unknown(self):
+        """Return a table of the same size that holds NaN."""
+        n = len(self)
+        empty = np.full(n, np.nan)
+        positions, shape = np.full((n, 2), np.nan), np.full_like(self.shape, np.nan)
+        return ColumnTable(empty, positions, empty, empty, shape, self.profile)
 
 
-class ColumnFit(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ColumnFit:
     """Fitted columns.
 
     Parameters
     ----------
-    table : ndarray of shape (n, 5)
-        Amplitude, row, col, sigma, background.
-    std : ndarray of shape (n, 5)
-        Standard errors of the table, from the Fisher information.
+    table : ColumnTable
+        The columns.
+    std : ColumnTable
+        Standard errors, from the Fisher information; NaN without a fit.
     converged : ndarray of bool of shape (n,)
         Whether the fit can be trusted.
-    ellipse : ndarray of shape (n, 2) or None
-        Long over short axis, at least 1, and angle of the long axis in [-π/2, π/2);
-        sigma is then the geometric mean of both. None of round columns.
-    typical : Typical or None
-        What is typical of the image; None without a fit.
+    statistics : ImageStatistics or None
+        Statistics of the image; None without a fit.
     modes : ndarray of shape (m, 5) or None
         Amplitudes of columns, and the projections of their residual on quadrupoles and
-        hexapoles over the expected standard deviations; None of first fits.
+        hexapoles over the expected standard deviations; None for preliminary fits.
     """
 
-    table: np.ndarray
-    std: np.ndarray
+    table: ColumnTable
+    std: ColumnTable
     converged: np.ndarray
-    ellipse: np.ndarray | None = None
-    typical: Typical | None = None
+    statistics: ImageStatistics | None = None
     modes: np.ndarray | None = None
 
-    @property
-    def columns(self):
-        """Amplitude, row, col, sigma, and the stretch of elliptical columns."""
-        columns = self.table[:, : SIGMA + 1]
-        if self.ellipse is None:
-            return columns
-        ratio, angle = self.ellipse.T
-        direction = np.stack([np.cos(2 * angle), np.sin(2 * angle)], axis=1)
-        return np.hstack([columns, np.log(ratio)[:, None] * direction])
+    @classmethod
+    def unfitted(cls, table):
+        """Return columns that are known by position and amplitude only."""
+        unknown = np.full(len(table), np.nan)
+        table = table.replace(sigma=unknown, background=unknown)
+        return cls(table, table.unknown(), np.ones(len(table), dtype=bool))
+
+    @classmethod
+    def concatenate(cls, fits):
+        """Return the columns of several fits, without statistics and modes."""
+        return cls(
+            ColumnTable.concatenate([fit.table for fit in fits]),
+            ColumnTable.concatenate([fit.std for fit in fits]),
+            np.concatenate([fit.converged for fit in fits]),
+        )
+
+    def __len__(self):
+        return len(self.converged)
 
     @property
     def positions(self):
-        """Where the columns are, px."""
-        return self.table[:, ROW : COL + 1]
+        """Centres (row, col), px."""
+        return self.table.positions
 
-    def append(self, table):
-        """Append columns that have not been fitted, round ones."""
-        ellipse = self.ellipse
-        if ellipse is not None:
-            ellipse = np.concatenate([ellipse, np.tile([1.0, 0.0], (len(table), 1))])
-        return self._replace(
-            table=np.concatenate([self.table, table]),
-            std=np.concatenate([self.std, np.full_like(table, np.nan)]),
-            converged=np.append(self.converged, np.zeros(len(table), dtype=bool)),
-            ellipse=ellipse,
-        )
+    @property
+    def amplitude(self):
+        """Heights above the background."""
+        return self.table.amplitude
+
+    @property
+    def ellipse(self):
+        """Axis ratios and angles, shape (n, 2); None if the profile has none."""
+        return self.table.profile.ellipse(self.table.shape)
+
+    def replace(self, **changes):
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def at(self, positions):
+        """Return the fit with other positions."""
+        return self.replace(table=self.table.replace(positions=positions))
 
     def take(self, rows):
-        """Take some columns, by index or mask."""
-        return self._replace(
-            **{
-                name: getattr(self, name)[rows]
-                for name in ("table", "std", "converged", "ellipse")
-                if getattr(self, name) is not None
-            }
+        """Return some of the columns, by index, mask or slice."""
+        return self.replace(
+            table=self.table.take(rows),
+            std=self.std.take(rows),
+            converged=self.converged[rows],
         )
 
+    def append(self, table):
+        """Return the fit with columns after it that have not been fitted."""
+        return self.replace(
+            table=self.table.append(table),
+            std=self.std.append(table.unknown().with_profile(self.std.profile)),
+            converged=np.append(self.converged, np.zeros(len(table), dtype=bool)),
+        )
 
-def ellipse_of(stretch):
-    """Tell the ratio of the axes and the direction of the long one.
+    def unbinned(self, side):
+        """Return the columns of an image of binned sums in pixels, without errors."""
+        if side == 1:
+            return self
+        table = self.table.unbinned(side)
+        return self.replace(table=table, std=table.unknown())
 
-    Parameters
-    ----------
-    stretch : ndarray of shape (n, 2)
-        As the table of elliptical columns has it.
+    def scaled_std(self, factor):
+        """Return the fit with standard errors times factors, (n,) or a number."""
+        std = self.std
+        factor = np.broadcast_to(factor, len(self))
+        return self.replace(
+            std=std.replace(
+                amplitude=std.amplitude * factor,
+                positions=std.positions * factor[:, None],
+                sigma=std.sigma * factor,
+                shape=std.shape * factor[:, None],
+            )
+        )
 
-    Returns
-    -------
-    ellipse : ndarray of shape (n, 2)
-        Long over short axis, at least 1, and angle of the long axis, radians in
-        [-π/2, π/2), from +col towards +row.
-    """
-    along_col, diagonal = stretch.T
-    rotation = 0.5 * np.arctan2(diagonal, along_col)
-    rotation = np.where(rotation >= np.pi / 2, -np.pi / 2, rotation)
-    return np.stack([np.exp(np.hypot(along_col, diagonal)), rotation], axis=1)
-
-
-def bin_typical(typical, n_pixels):
-    """Tell what is typical of sums of pixels from what is of pixels.
-
-    Parameters
-    ----------
-    typical : Typical
-        What is typical of pixels.
-    n_pixels : float
-        Number of pixels that are summed; of sums, 1 over that tells the reverse.
-
-    Returns
-    -------
-    typical : Typical
-        What is typical of their sums, noise being white.
-    """
-    noise = typical.noise
-    return typical._replace(
-        noise=noise._replace(
-            constant=noise.constant * n_pixels, offset=noise.offset * n_pixels
-        ),
-        level=typical.level * n_pixels,
-        # What columns are beyond Gaussians sums up, noise does not.
-        misfit=1 + (typical.misfit - 1) * n_pixels,
-        span=tuple(end * n_pixels for end in typical.span),
-    )
-
-
-def bin_columns(columns, side):
-    """Express columns in the means over square blocks of pixels.
-
-    Parameters
-    ----------
-    columns : ndarray of shape (n, 4)
-        Amplitude, row, col, sigma.
-    side : int
-        Side of the blocks, px.
-
-    Returns
-    -------
-    columns : ndarray of shape (n, 4)
-        The same of the means, which blur.
-    """
-    columns = columns.copy()
-    if side > 1:
-        square = columns[:, SIGMA] ** 2
-        columns[:, AMPLITUDE] *= square / (square + bin_variance(side))
-        columns[:, ROW : COL + 1] = (columns[:, ROW : COL + 1] + 0.5) / side - 0.5
-        columns[:, SIGMA] = np.sqrt(square + bin_variance(side)) / side
-    return columns
-
-
-def unbin_fit(fit, side):
-    """Express columns of a binned image in pixels.
-
-    Parameters
-    ----------
-    fit : ColumnFit
-        Columns of the binned image.
-    side : int
-        Side of the bins, px.
-
-    Returns
-    -------
-    fit : ColumnFit
-        The columns, their shapes without the blur of the bins, without errors.
-    """
-    if side == 1:
-        return fit
-    table = fit.table.copy()
-    table[:, ROW : COL + 1] = side * (table[:, ROW : COL + 1] + 0.5) - 0.5
-    table[:, SIGMA] = unbin_width(fit.table[:, SIGMA], side)
-    table[:, AMPLITUDE] *= (fit.table[:, SIGMA] / table[:, SIGMA]) ** 2
-    table[:, BACKGROUND] /= side**2
-    return fit._replace(table=table, std=np.full_like(table, np.nan))
-
-
-def start_table(image, positions, height, width):
-    """Make the table that a fit starts from.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    positions : ndarray of shape (n, 2)
-        Columns, px.
-    height : ndarray of shape (n,)
-        Their amplitudes.
-    width : float
-        Their sigma, px.
-
-    Returns
-    -------
-    table : ndarray of shape (n, 5)
-        Amplitude, row, col, sigma, background.
-    """
-    table = np.empty((len(positions), 5))
-    table[:, AMPLITUDE] = height
-    table[:, ROW : COL + 1] = positions
-    table[:, SIGMA] = width
-    table[:, BACKGROUND] = at_pixels(image, positions) - height
-    return table
+    def scaled_values(self, unit):
+        """Return the fit with amplitudes and backgrounds times a unit."""
+        table, std = (
+            part.replace(
+                amplitude=part.amplitude * unit, background=part.background * unit
+            )
+            for part in (self.table, self.std)
+        )
+        return self.replace(table=table, std=std)

@@ -11,8 +11,6 @@ columns that are no Gaussians.
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from .columns import COL, ROW, SIGMA
-
 # Columns whose residual is projected, at most: 600 give the errors to 3 %.
 _N_COLUMNS = 600
 # Fewer do not tell more than the noise in the band of the columns.
@@ -47,29 +45,29 @@ def project_residual(windows, pixels, state):
     projections : ndarray of shape (m, 4)
         On two quadrupoles and two hexapoles, over their expected standard deviations.
     """
-    good = windows.whole & ~state.spoilt & np.isfinite(state.std).all(axis=1)
+    good = windows.whole & ~state.is_rejected & np.isfinite(state.std).all(axis=1)
     rows = np.flatnonzero(good)
     rows = rows[:: max(1, len(rows) // _N_COLUMNS)]
     projections = np.empty((len(rows), 4))
     done = 0
     for part in windows.chunks(rows):
-        table = state.table[part]
-        offset = (windows.anchor[part] - table[:, ROW : COL + 1]).astype(np.float32)
-        sigma = table[:, SIGMA, None].astype(np.float32)
+        table = state.table.take(part)
+        offset = (windows.anchor[part] - table.positions).astype(np.float32)
+        sigma = table.sigma[:, None].astype(np.float32)
         u = (windows.row_step.astype(np.float32) + offset[:, :1]) / sigma
         v = (windows.col_step.astype(np.float32) + offset[:, 1:]) / sigma
-        shape = windows.gaussians(state.table, part) * windows.disc
-        pull = windows.cut(pixels.pull, part) * shape
-        weight = windows.cut(pixels.weight, part) * shape**2
+        values = windows.values(state.table, part) * windows.disc
+        weighted = windows.cut(pixels.weighted, part) * values
+        weight = windows.cut(pixels.weight, part) * values**2
         uu, vv = u * u, v * v
         hexapoles = (v * (vv - 3 * uu), u * (3 * vv - uu))
         # Elliptical columns have their quadrupoles fitted.
-        quadrupoles = hexapoles if state.fits_stretch else (vv - uu, 2 * u * v)
+        quadrupoles = hexapoles if state.fits_shape else (vv - uu, 2 * u * v)
         modes = (*quadrupoles, *hexapoles)
         for number, mode in enumerate(modes):
             power = np.einsum("np,np->n", weight, mode * mode)
             projections[done : done + len(part), number] = np.einsum(
-                "np,np->n", pull, mode
+                "np,np->n", weighted, mode
             ) / np.sqrt(np.maximum(power, 1e-30))
         done += len(part)
     return rows, projections

@@ -1,26 +1,26 @@
-"""Fisher-scoring steps of many Gaussian columns at once."""
+"""Fisher-scoring steps of many columns at once."""
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .columns import AMPLITUDE, STRETCH
-from .profiles import PRODUCT, slopes
+from .profiles import SHAPE
 
-# Columns whose equations are solved at a time.
-_BLOCK = 4096
-# Pixels pull at most so many of their standard deviations.
-_MAX_PULL = 6
-# So many wild pixels in the core of a column, above this share of its height, are
-# more than accidents.
-MIN_WILD = 3
-_CORE = 0.2
-# A column's information is computed anew where its last step was longer than this, in
-# standard errors.
-_STALE = 1.0
+# Columns whose equations are solved at a time: their matrices stay in the cache.
+_BLOCK_COLUMNS = 4096
+# Residuals are clipped at this multiple of the pixel's standard deviation: beyond are
+# hot pixels and features that are no columns.
+_MAX_RESIDUAL_STD = 6
+# This number of outliers in the core of a column, above this share of its height, is
+# more than chance: the column does not fit its profile.
+MIN_OUTLIERS = 3
+_CORE_HEIGHT = 0.2
+# The information on a column is computed again if its last step was longer than this,
+# in standard errors.
+_MAX_STALE_STEP_STD = 1.0
 
 
 class Pixels:
-    """What the image is beyond a model of it, and how much that counts.
+    """Residual of an image, and weights of its pixels.
 
     Parameters
     ----------
@@ -31,52 +31,52 @@ class Pixels:
     def __init__(self, windows):
         self.windows = windows
         self.expected = self.noise = None
-        self.residual, self.weight, self.pull = np.empty(
+        self.residual, self.weight, self.weighted = np.empty(
             (3, *windows.shape), dtype=np.float32
         )
         self.limit = np.inf
-        # Pixels that are held back, and whether a column's window holds one.
-        self.wild = np.empty(0, dtype=np.intp)
-        self.beside_wild = np.zeros(len(windows.anchor), dtype=bool)
+        # Outliers, and whether a column's window holds one.
+        self.outliers = np.empty(0, dtype=np.intp)
+        self.is_near_outlier = np.zeros(len(windows.anchor), dtype=bool)
 
-    def update(self, expected, typical):
-        """Take another model.
+    def update(self, expected, statistics):
+        """Compute residual and weights for another model.
 
         Parameters
         ----------
         expected : ndarray of shape (n_padded_rows, n_padded_cols)
             Expected image of all columns and the background, padded.
-        typical : Typical
-            Holds the pixel variance and what counts as an outlier.
+        statistics : ImageStatistics
+            Pixel variance and misfit, which decides what is an outlier.
         """
-        self.expected, self.noise = expected, typical.noise
-        self.limit = _MAX_PULL**2 * max(1, typical.misfit)
+        self.expected, self.noise = expected, statistics.noise
+        self.limit = _MAX_RESIDUAL_STD**2 * max(1, statistics.misfit)
         np.subtract(self.windows.image, expected, out=self.residual)
         self.noise.variance(expected, out=self.weight)
         np.divide(np.float32(1), self.weight, out=self.weight)
         self.windows.clear(self.weight)
         self.windows.clear(self.residual)
         # The squares are written where the weighted residual will be.
-        np.square(self.residual, out=self.pull)
-        self.pull *= self.weight
-        self._find_wild(self.pull)
-        np.multiply(self.residual, self.weight, out=self.pull)
+        np.square(self.residual, out=self.weighted)
+        self.weighted *= self.weight
+        self._find_outliers(self.weighted)
+        np.multiply(self.residual, self.weight, out=self.weighted)
 
-    def _find_wild(self, square):
+    def _find_outliers(self, square):
         windows = self.windows
-        self.beside_wild[:] = False
-        self.wild = np.empty(0, dtype=np.intp)
+        self.is_near_outlier[:] = False
+        self.outliers = np.empty(0, dtype=np.intp)
         if square.max() > self.limit:
-            self.wild = np.flatnonzero(square > self.limit)
-            place = np.stack(np.divmod(self.wild, square.shape[1]), axis=1)
+            self.outliers = np.flatnonzero(square > self.limit)
+            place = np.stack(np.divmod(self.outliers, square.shape[1]), axis=1)
             reach = windows.side // 2
             distance, _ = cKDTree(place).query(
                 windows.corner + reach, p=np.inf, distance_upper_bound=reach + 0.5
             )
-            self.beside_wild = np.isfinite(distance)
+            self.is_near_outlier = np.isfinite(distance)
 
     def cut(self, rows):
-        """Residual and weight on the windows of some columns.
+        """Return residual and weight on the windows of some columns.
 
         Parameters
         ----------
@@ -86,24 +86,28 @@ class Pixels:
         Returns
         -------
         residual, weight : ndarray of shape (n, n_pixels)
-            Zero where pixels do not count.
+            Zero for bad pixels.
         """
         windows = self.windows
         return windows.cut(self.residual, rows), windows.cut(self.weight, rows)
 
-    def tame(self, image):
-        """Take from an image that holds the residuals what they are in excess."""
-        if self.wild.size:
-            residual = self.residual.flat[self.wild]
-            square = residual * self.pull.flat[self.wild]
+    def clip(self, image):
+        """Subtract the excess of outliers from an image that includes the residual."""
+        if self.outliers.size:
+            residual = self.residual.flat[self.outliers]
+            square = residual * self.weighted.flat[self.outliers]
             share = 1 - np.sqrt(self.limit / np.maximum(square, self.limit))
-            image.flat[self.wild] -= share * residual
+            image.flat[self.outliers] -= share * residual
 
-    def tame_pull(self, pull):
-        """Bound the weighted residual of pixels that are held back."""
-        if self.wild.size:
-            square = self.residual.flat[self.wild] * self.pull.flat[self.wild]
-            pull.flat[self.wild] *= np.sqrt(self.limit / np.maximum(square, self.limit))
+    def clip_weighted(self, weighted):
+        """Clip the weighted residual of outliers."""
+        if self.outliers.size:
+            square = (
+                self.residual.flat[self.outliers] * self.weighted.flat[self.outliers]
+            )
+            weighted.flat[self.outliers] *= np.sqrt(
+                self.limit / np.maximum(square, self.limit)
+            )
 
     def weighted_square(self, expected):
         """Return the squared residual of a model, weighted as for the model before."""
@@ -112,7 +116,7 @@ class Pixels:
         return float(np.vdot(self.weight, residual))
 
     def shift(self, change):
-        """Follow a change of the background; weights hardly do.
+        """Update the residual for a change of the background; weights are kept.
 
         Parameters
         ----------
@@ -122,7 +126,7 @@ class Pixels:
         self.expected += change
         self.residual -= change
         self.windows.clear(self.residual)
-        np.multiply(self.residual, self.weight, out=self.pull)
+        np.multiply(self.residual, self.weight, out=self.weighted)
 
 
 def scoring_steps(windows, state, active, pixels, *, measure=False):
@@ -133,46 +137,49 @@ def scoring_steps(windows, state, active, pixels, *, measure=False):
     windows : ColumnWindows
         The windows of all columns.
     state : ColumnState
-        The columns; their standard errors are set, and their misfits if asked for.
+        The columns; standard errors are stored, and misfits if measured.
     active : ndarray of int of shape (n_active,)
         The columns that are to step.
     pixels : Pixels
-        What the image is beyond the model, and how much that counts.
+        Residual and weights.
     measure : bool, default=False
         Whether to measure the misfits.
 
     Returns
     -------
     step : ndarray of shape (n_active, n_parameters)
-        Change of the table.
+        Change of the parameters.
     """
     step = np.empty((len(active), state.n_parameters))
+    profile = state.table.profile
+    prior_gradient = state.prior_gradient()
     # The information hardly changes with a short step of a whole, round column.
-    stale = (state.step_size[active] > _STALE) | ~windows.whole[active]
-    # Few columns are done faster all alike.
-    stale |= state.is_elliptical
-    for places in (np.flatnonzero(stale), np.flatnonzero(~stale)):
+    is_stale = (state.step_size[active] > _MAX_STALE_STEP_STD) | ~windows.whole[active]
+    is_stale |= not state.is_round
+    for places in (np.flatnonzero(is_stale), np.flatnonzero(~is_stale)):
         if not places.size:
             continue
-        fresh = not stale[places[0]]
+        is_recent = not is_stale[places[0]]
         moments = [
-            _moments(windows, state, rows, pixels, measure, fresh)
+            _moments(windows, state, rows, pixels, measure, is_recent)
             for rows in windows.chunks(active[places])
         ]
         gradient, information = zip(*moments, strict=True)
         gradient = np.concatenate(gradient)
-        information = None if fresh else np.concatenate(information)
-        for first in range(0, len(places), _BLOCK):
-            block = slice(first, first + _BLOCK)
+        information = None if is_recent else np.concatenate(information)
+        for first in range(0, len(places), _BLOCK_COLUMNS):
+            block = slice(first, first + _BLOCK_COLUMNS)
             rows = active[places[block]]
-            table = state.table[rows]
-            slope = slopes(table, windows.anchor[rows], windows.unit)
-            slope = slope[:, : state.n_parameters]
-            right = (slope @ gradient[block, :, None])[:, :, 0]
-            right += state.prior_gradient()[rows]
-            if not fresh:
-                normal = slope @ information[block][:, PRODUCT]
-                normal = normal @ slope.transpose(0, 2, 1)
+            right, normal = profile.normal_equations(
+                state.table.take(rows),
+                windows.anchor[rows],
+                windows.unit,
+                gradient[block],
+                None if is_recent else information[block],
+                state.n_parameters,
+            )
+            right = right + prior_gradient[rows]
+            if not is_recent:
                 np.einsum("nii->ni", normal)[:] += state.prior_precision[rows]
                 state.covariance[rows], state.std[rows] = _invert(normal)
             part = (state.covariance[rows] @ right[:, :, None])[:, :, 0]
@@ -181,48 +188,51 @@ def scoring_steps(windows, state, active, pixels, *, measure=False):
 
 
 def common_stretch_step(windows, table, pixels):
-    """Compute by how much all columns should be stretched in common.
+    """Compute a step of the stretch that all columns have in common.
 
     Parameters
     ----------
     windows : ColumnWindows
         The windows of all columns.
-    table : ndarray of shape (n, 6)
-        The columns, with their stretch.
+    table : ColumnTable
+        The columns, with an elliptical profile.
     pixels : Pixels
-        What the image is beyond the model, and how much that counts.
+        Residual and weights.
 
     Returns
     -------
     step : ndarray of shape (2,)
-        Change of the stretch: the weighted median of what single columns ask for.
+        Change of the stretch: the weighted median of the steps of single columns.
     std : float
         Its standard error.
     """
-    rows = np.flatnonzero(windows.whole & ~pixels.beside_wild)
-    gradient, information = [np.empty((0, 2))], [np.empty((0, 2))]
+    rows = np.flatnonzero(windows.whole & ~pixels.is_near_outlier)
+    profile = table.profile
+    n_shape = profile.n_shape
+    gradient, information = [np.empty((0, n_shape))], [np.empty((0, n_shape))]
     for part in windows.chunks(rows):
-        shape = windows.gaussians(table, part)
-        slope = slopes(table[part], windows.anchor[part], windows.unit)[:, STRETCH]
-        pull = windows.cut(pixels.pull, part)
-        pull *= shape
-        moments = (pull @ windows.quadratic_on_disc).astype(np.float64)
-        gradient.append((slope @ moments[:, :, None])[:, :, 0])
-        weight = windows.cut(pixels.weight, part)
-        weight *= shape
-        weight *= shape
-        moments = (weight @ windows.quartic_on_disc).astype(np.float64)[:, PRODUCT]
-        information.append(np.einsum("nai,nij,naj->na", slope, moments, slope))
+        own, values = table.take(part), windows.values(table, part)
+        first = profile.gradient_moments(
+            own, windows, part, values, windows.cut(pixels.weighted, part)
+        )
+        second = profile.information_moments(
+            own, windows, part, values, windows.cut(pixels.weight, part)
+        )
+        slope, normal = profile.normal_equations(
+            own, windows.anchor[part], windows.unit, first, second, None
+        )
+        gradient.append(slope[:, SHAPE])
+        information.append(np.einsum("nii->ni", normal)[:, SHAPE])
     gradient, information = np.concatenate(gradient), np.concatenate(information)
     known = (information > 0).all(axis=1)
     gradient, information = gradient[known], information[known]
     if not len(gradient):
-        return np.zeros(2), np.inf
+        return np.zeros(n_shape), np.inf
     step = [
         weighted_median(own / weight, weight)
         for own, weight in zip(gradient.T, information.T, strict=True)
     ]
-    # Of a normal distribution, medians scatter 1.25 times as much as means.
+    # Medians of a normal distribution scatter 1.25 times as much as means.
     return np.array(step), 1.25 / np.sqrt(information.sum(axis=0).min())
 
 
@@ -233,53 +243,53 @@ def weighted_median(values, weight):
     return float(values[order][np.searchsorted(share, 0.5 * share[-1])])
 
 
-def _moments(windows, state, rows, pixels, measure, fresh):
-    """Moments of residual and, unless it is fresh, information on the windows."""
-    shape = windows.gaussians(state.table, rows)
-    wild = pixels.beside_wild[rows]
-    if fresh and not measure and not wild.any():
-        pull = windows.cut(pixels.pull, rows)
+def _moments(windows, state, rows, pixels, measure, is_recent):
+    """Return sums of the residual and, unless it is recent, for the information."""
+    table = state.table.take(rows)
+    profile = table.profile
+    values = profile.on_windows(table, windows, rows)
+    is_near_outlier = pixels.is_near_outlier[rows]
+    if is_recent and not measure and not is_near_outlier.any():
+        weighted = windows.cut(pixels.weighted, rows)
         weight = None
     else:
         residual, weight = pixels.cut(rows)
-        pull = residual * weight
+        weighted = residual * weight
         if measure:
-            _measure_misfit(windows, state, rows, pull, residual, shape)
-        if wild.any():
-            square = pull * residual
-            _hold_back(state, rows, square, shape, pull, pixels.limit)
-    pull *= shape
-    gradient = (pull @ windows.quadratic_on_disc).astype(np.float64)
-    if fresh:
+            _measure_misfit(windows, state, rows, weighted, residual, values)
+        if is_near_outlier.any():
+            square = weighted * residual
+            _downweight_outliers(state, rows, square, values, weighted, pixels.limit)
+    gradient = profile.gradient_moments(table, windows, rows, values, weighted)
+    if is_recent:
         return gradient, None
-    weight *= shape
-    weight *= shape
-    return gradient, (weight @ windows.quartic_on_disc).astype(np.float64)
+    return gradient, profile.information_moments(table, windows, rows, values, weight)
 
 
-def _measure_misfit(windows, state, rows, pull, residual, shape):
-    # What lies at the border of a window is other columns' business.
-    total = np.maximum(shape @ windows.disc, 1e-30)
-    height = np.maximum(state.table[rows, AMPLITUDE], 1e-30)
-    for place, factor in enumerate((pull, residual)):
-        square = np.einsum("np,np->n", factor * residual, shape)
-        state.misfit[rows, place] = square / total
+def _measure_misfit(windows, state, rows, weighted, residual, values):
+    """Store mean squared residuals; pixels count by the height of the column there."""
+    total = np.maximum(values @ windows.disc, 1e-30)
+    height = np.maximum(state.table.amplitude[rows], 1e-30)
+    for number, factor in enumerate((weighted, residual)):
+        square = np.einsum("np,np->n", factor * residual, values)
+        state.misfit[rows, number] = square / total
     state.misfit[rows, 1] = np.sqrt(state.misfit[rows, 1]) / height
-    state.n_wild[rows] = 0
+    state.n_outliers[rows] = 0
 
 
-def _hold_back(state, rows, square, shape, pull, limit):
-    """Bound the pull of wild pixels: hot ones, or another column's defect."""
-    wild = np.flatnonzero(square.max(axis=1) > limit)
-    if wild.size:
-        n_wild = ((square[wild] > limit) & (shape[wild] > _CORE)).sum(axis=1)
-        state.n_wild[rows[wild]] = n_wild
-        share = limit / np.maximum(square[wild], limit)
-        # A few count the less, the further off they are; if they are many, that
-        # would set the column adrift.
-        many = n_wild >= MIN_WILD
+def _downweight_outliers(state, rows, square, values, weighted, limit):
+    """Clip the weighted residual of outliers in place, and count those in the cores."""
+    found = np.flatnonzero(square.max(axis=1) > limit)
+    if found.size:
+        is_core = values[found] > _CORE_HEIGHT
+        n_outliers = ((square[found] > limit) & is_core).sum(axis=1)
+        state.n_outliers[rows[found]] = n_outliers
+        share = limit / np.maximum(square[found], limit)
+        # Few outliers are downweighted by the square of their excess. Where they are
+        # many, the column would lose its hold.
+        many = n_outliers >= MIN_OUTLIERS
         share[many] = np.sqrt(share[many])
-        pull[wild] *= share
+        weighted[found] *= share
 
 
 def _invert(normal):

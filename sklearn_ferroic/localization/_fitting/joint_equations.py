@@ -13,8 +13,8 @@ from scipy.sparse.linalg import LinearOperator, cg
 from ..._lattice.neighbors import neighbor_pairs
 from .._image.binning import sum_blocks
 from .background import bin_sides
-from .columns import AMPLITUDE, COL, ROW, SIGMA, bin_columns
 from .error_calibration import split_by_height
+from .profiles import AMPLITUDE, N_COMMON, POSITION, SIGMA
 
 # Columns couple up to this distance, in units of their typical sigma: the overlap of
 # two Gaussians has fallen to 1e-4.
@@ -53,11 +53,11 @@ _SMOOTHNESS = 1e-3
 
 def is_crowded(table):
     """Check whether columns overlap so much that steps one by one may diverge."""
-    width = float(np.median(table[:, SIGMA]))
-    pairs, _ = neighbor_pairs(table[:, ROW : COL + 1], _COUPLING_REACH_SIGMA * width)
-    first, second = table[pairs[:, 0]], table[pairs[:, 1]]
-    square = ((first - second)[:, ROW : COL + 1] ** 2).sum(axis=1)
-    overlap = np.exp(-0.5 * square / (first[:, SIGMA] ** 2 + second[:, SIGMA] ** 2))
+    reach = _COUPLING_REACH_SIGMA * float(np.median(table.sigma))
+    pairs, _ = neighbor_pairs(table.positions, reach)
+    first, second = (table.take(pairs[:, side]) for side in (0, 1))
+    square = ((first.positions - second.positions) ** 2).sum(axis=1)
+    overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
     crowding = np.bincount(pairs.ravel(), np.repeat(overlap, 2), minlength=len(table))
     return np.quantile(crowding, _CROWDED_QUANTILE) > _MAX_CROWDING
 
@@ -123,11 +123,11 @@ class JointEquations:
             Step of the background at its nodes.
         """
         system = _System(self, pixels, state, damping)
-        pull = pixels.pull.copy()
-        pixels.tame_pull(pull)
-        pull = sum_blocks(pull[self.windows.crop], self.side).ravel()
+        weighted = pixels.weighted.copy()
+        pixels.clip_weighted(weighted)
+        weighted = sum_blocks(weighted[self.windows.crop], self.side).ravel()
         gradient = (system.normal @ single[:, :, None])[:, :, 0]
-        return system.solve(gradient, self.transposed @ pull)
+        return system.solve(gradient, self.transposed @ weighted)
 
     def errors(self, pixels, state):
         """Compute what overlap and the correlation of the noise do to the errors.
@@ -151,13 +151,13 @@ class JointEquations:
         """
         table = state.table
         system = _System(self, pixels, state, _PROBE_DAMPING)
-        pull = pixels.pull.copy()
-        pixels.tame_pull(pull)
-        pull = sum_blocks(pull[self.windows.crop], self.side).ravel()
+        weighted = pixels.weighted.copy()
+        pixels.clip_weighted(weighted)
+        weighted = sum_blocks(weighted[self.windows.crop], self.side).ravel()
         # Unit variance, were the noise white and as estimated.
         unit = np.sqrt(np.maximum(system.weight, 1e-30))
         spectrum = _RadialSpectrum(self.shape)
-        seen = spectrum.measure(pull / unit)
+        seen = spectrum.measure(weighted / unit)
         power = np.ones_like(seen)
         rng = np.random.default_rng(0)
         squares, left = [], []
@@ -171,12 +171,12 @@ class JointEquations:
                 remaining = spectrum.measure(rest / unit)
                 power = power * spectrum.smooth_ratio(seen, remaining, power)
             else:
-                squares.append(own[:, ROW : COL + 1] ** 2)
+                squares.append(own[:, POSITION] ** 2)
                 left.append(rest)
-        single = np.einsum("nii->ni", state.covariance)[:, ROW : COL + 1]
+        single = np.einsum("nii->ni", state.covariance)[:, POSITION]
         usable = self.windows.whole & system.known & (single > 0).all(axis=1)
         inflation = np.ones(len(table))
-        is_bright = split_by_height(table[:, AMPLITUDE])
+        is_bright = split_by_height(table.amplitude)
         for kind in (is_bright, ~is_bright):
             rows = np.flatnonzero(usable & kind)
             if not rows.size:
@@ -184,8 +184,8 @@ class JointEquations:
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
             rows = rows[:: max(1, len(rows) // _N_PROJECTED)]
             # Elliptical columns have their quadrupoles fitted.
-            modes = self.images.modes(table, rows)[int(state.fits_stretch)]
-            inflation[kind] = scatter.mean() * _projected_ratio(modes, pull, left)
+            modes = self.images.modes(table, rows)[int(state.fits_shape)]
+            inflation[kind] = scatter.mean() * _projected_ratio(modes, weighted, left)
         return inflation
 
 
@@ -251,8 +251,8 @@ class _System:
         self.equations = equations
         self.n, self.n_parameters = len(state.table), state.n_parameters
         # Of columns off the image, hardly more than noise is seen: they stay.
-        height = np.median(state.table[:, AMPLITUDE])
-        self.known = (state.std[:, AMPLITUDE] < height) & ~state.spoilt
+        height = np.median(state.table.amplitude)
+        self.known = (state.std[:, AMPLITUDE] < height) & ~state.is_rejected
         crop = equations.windows.crop
         self.weight = sum_blocks(pixels.weight[crop], equations.side).ravel()
         self.slope = equations.images.derivatives(
@@ -314,24 +314,39 @@ class _BinnedImages:
 
     def derivatives(self, table, n_parameters, known):
         """Return the derivative of the image by every parameter."""
-        shape, down, along, sigma, index = self._profiles(table)
-        shape *= known[:, None, None]
-        height = (table[:, AMPLITUDE, None, None]) / (self.side * sigma)
+        value, down, along, sigma, index = self._profiles(table)
+        value *= known[:, None, None]
+        height = table.amplitude[:, None, None] / (self.side * sigma)
         down, along = down[:, :, None], along[:, None]
-        data = np.zeros((len(table), n_parameters, *shape.shape[1:]))
-        data[:, AMPLITUDE] = shape
-        data[:, ROW] = shape * height * down
-        data[:, COL] = shape * height * along
-        data[:, SIGMA] = shape * height * (down**2 + along**2)
-        if n_parameters > SIGMA + 1:
-            height = 0.5 * table[:, AMPLITUDE, None, None]
-            data[:, SIGMA + 1] = shape * height * (along**2 - down**2)
-            data[:, SIGMA + 2] = shape * height * 2 * down * along
+        data = np.zeros((len(table), n_parameters, *value.shape[1:]))
+        if not table.profile.is_gaussian:
+            data[:] = self._sampled(table, down, along, sigma, known)[:, :n_parameters]
+            return self._sparse(data, index)
+        data[:, AMPLITUDE] = value
+        data[:, 1] = value * height * down
+        data[:, 2] = value * height * along
+        data[:, SIGMA] = value * height * (down**2 + along**2)
+        if n_parameters > N_COMMON:
+            height = 0.5 * table.amplitude[:, None, None]
+            data[:, N_COMMON] = value * height * (along**2 - down**2)
+            data[:, N_COMMON + 1] = value * height * 2 * down * along
         return self._sparse(data, index)
+
+    def _sampled(self, table, down, along, sigma, known):
+        """Return derivatives of other profiles at the centres of the bins."""
+        unit = self.side * sigma
+        row, col = np.broadcast_arrays(down * unit, along * unit)
+        pixels = row.reshape(len(table), -1), col.reshape(len(table), -1)
+        width = table.sigma[:, None]
+        slopes = table.profile.derivatives(*pixels, width, table.shape)
+        slopes = table.amplitude[:, None, None] * slopes
+        value = table.profile.value(*pixels, width, table.shape)
+        data = np.concatenate([value[:, None], slopes], axis=1) * known[:, None, None]
+        return data.reshape(len(table), -1, *row.shape[1:])
 
     def modes(self, table, rows):
         """Return two quadrupoles and two hexapoles under some columns."""
-        shape, u, v, _, index = self._profiles(table[rows])
+        shape, u, v, _, index = self._profiles(table.take(rows))
         u, v = u[:, :, None], v[:, None]
         pairs = (
             (v**2 - u**2, 2 * u * v),
@@ -344,25 +359,25 @@ class _BinnedImages:
 
     def _profiles(self, table):
         """Return columns of unit height, offsets in sigmas, sigmas, and the bins."""
-        columns = bin_columns(table[:, : SIGMA + 1], self.side)
+        binned = table.binned(self.side)
         steps = np.arange(-self.reach, self.reach + 1)
-        middle = np.rint(columns[:, ROW : COL + 1]).astype(np.intp)
+        middle = np.rint(binned.positions).astype(np.intp)
         place = middle[:, :, None] + steps
         last = np.array(self.shape)[:, None] - 1
         inside = (place >= 0) & (place <= last)
         place = np.clip(place, 0, last)
-        sigma = columns[:, SIGMA, None]
-        offset = (place - columns[:, ROW : COL + 1, None]) / sigma[:, None]
+        sigma = binned.sigma[:, None]
+        offset = (place - binned.positions[:, :, None]) / sigma[:, None]
         profile = np.exp(-0.5 * offset**2) * inside
-        shape = profile[:, 0, :, None] * profile[:, 1, None]
+        value = profile[:, 0, :, None] * profile[:, 1, None]
         # Means over bins are lower than the columns.
-        height = table[:, AMPLITUDE]
+        height = table.amplitude
         share = np.divide(
-            columns[:, AMPLITUDE], height, out=np.ones_like(height), where=height > 0
+            binned.amplitude, height, out=np.ones_like(height), where=height > 0
         )
-        shape *= share[:, None, None]
+        value *= share[:, None, None]
         index = place[:, 0, :, None] * self.shape[1] + place[:, 1, None]
-        return shape, offset[:, 0], offset[:, 1], sigma[:, :, None], index
+        return value, offset[:, 0], offset[:, 1], sigma[:, :, None], index
 
     def _sparse(self, data, index):
         """Return the images as rows of a sparse matrix."""

@@ -9,7 +9,6 @@ diverges.
 
 import numpy as np
 
-from .columns import AMPLITUDE, SIGMA
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
 
@@ -19,7 +18,7 @@ from .joint_equations import JointEquations
 _MAX_ROUNDS = (14, 100)
 _MIN_DECREASE = 4e-4
 _N_STALLED_ROUNDS = 3
-# Rounds before columns may be given up, and before a fit counts as converged.
+# Rounds before columns may be rejected, and before a fit counts as converged.
 _PATIENCE_ROUNDS = 3
 # Damping of the Gauss-Newton steps, and factors by which it changes after good and bad
 # ones.
@@ -30,8 +29,6 @@ _LESS_DAMPING, _MORE_DAMPING = 3.0, 5.0
 _TOLERANCE_STD = 0.25
 # Farthest extrapolation, in units of the steps before.
 _MAX_EXTRAPOLATION = 10.0
-# Columns within this many spacings of ones that were given up are fitted again.
-_AROUND_DEFECT_SPACINGS = 3
 
 
 class JointFit:
@@ -55,26 +52,28 @@ class JointFit:
         self.rows = np.arange(len(state.table))
         self.equations = JointEquations(windows, state.spacing, state.overlap)
         self.damping = _FIRST_DAMPING
-        # Columns one by one, as long as that will do.
+        # Steps of single columns, as long as they decrease the objective.
         self._first = self._one_by_one
         # Model at the beginning of the cycle of steps, and the image expected of it.
         self.origin = None
 
-    def run(self, learn_noise=None, first_look=False):
+    def run(self, learn_noise, preliminary, reach):
         """Take steps until the fit has converged; compute the errors of a final one.
 
         Parameters
         ----------
-        learn_noise : callable, default=None
+        learn_noise : callable or None
             Estimates the noise from an expected image; the noise is known if None.
-        first_look : bool, default=False
-            Whether a few rounds will do.
+        preliminary : bool
+            Whether to stop after a few rounds.
+        reach : float
+            Columns within this distance of rejected ones step again, px.
         """
         state, pixels = self.state, self.pixels
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
         n_pixels = np.prod(self.windows.image_shape)
-        for number in range(_MAX_ROUNDS[not first_look]):
+        for number in range(_MAX_ROUNDS[not preliminary]):
             expected = self._expected()
             objective = 0.0
             if number:
@@ -91,13 +90,12 @@ class JointFit:
                 n_stalled = n_stalled + 1 if is_small else 0
                 accepted = state.table, state.field
                 tables.append(state.table)
-                pixels.update(expected, state.typical)
+                pixels.update(expected, state.statistics)
                 if learn_noise is not None and number > 0:
                     learn_noise(expected)
                 self._linearize(learn_noise is not None)
                 if number == _PATIENCE_ROUNDS:
-                    around = _AROUND_DEFECT_SPACINGS * state.spacing
-                    state.give_up(around, self.windows.whole)
+                    state.reject_misfits(reach, self.windows.whole)
                 lowest = pixels.weighted_square(expected) + state.prior_penalty()
                 if number > 0:
                     kind = self._next(kind)
@@ -107,11 +105,11 @@ class JointFit:
             kind(pixels.expected)
         state.table, state.field = accepted
         (state.level,) = state.field.at(state.positions, "level")
-        if not first_look:
-            pixels.update(self._expected(), state.typical)
+        if not preliminary:
+            pixels.update(self._expected(), state.statistics)
             inflation = self.equations.errors(pixels, state)
             state.std *= np.sqrt(inflation)[:, None]
-        state.note_change(tables[max(0, len(tables) - 1 - _N_STALLED_ROUNDS)])
+        state.set_step_size(tables[max(0, len(tables) - 1 - _N_STALLED_ROUNDS)])
         state.tolerance = _TOLERANCE_STD
 
     def _next(self, kind):
@@ -131,18 +129,16 @@ class JointFit:
         return expected
 
     def _linearize(self, learns):
-        """Compute the steps of columns by themselves, and what they are based on."""
+        """Compute the steps of single columns, and their covariances."""
         state = self.state
         self.single = scoring_steps(
             self.windows, state, self.rows, self.pixels, measure=True
         )
         if learns:
             misfit = float(np.median(state.misfit[:, 0]))
-            state.typical = state.typical._replace(misfit=misfit)
+            state.statistics = state.statistics._replace(misfit=misfit)
 
-    def _move(self, table, level):
-        self.state.table = table
-        self.state.clip()
+    def _set_level(self, level):
         self.state.field = self.state.field._replace(level=level)
 
     def _newton(self, expected):
@@ -152,7 +148,7 @@ class JointFit:
         step, change = self.equations.solve(pixels, state, self.single, self.damping)
         level = state.field.level
         level = level + self.equations.level(change, level.shape)
-        state.advance(state.bounded(step))
+        state.step_all(step)
         state.field = state.field._replace(level=level)
 
     def _common(self, expected):
@@ -160,34 +156,31 @@ class JointFit:
         state, windows = self.state, self.windows
         state.regression = self.make_regression()
         residual = self.pixels.residual.copy()
-        self.pixels.tame(residual)
+        self.pixels.clip(residual)
         change = state.regression.fit(state.regression.mean(residual[windows.crop]))
         growth, widening = change.at(state.positions, "growth", "widening")
-        moves = ~state.spoilt
-        table = state.table.copy()
-        table[moves, AMPLITUDE] *= np.exp(growth[moves])
-        table[moves, SIGMA] *= np.exp(widening[moves])
-        self._move(table, state.field.level + change.level)
+        is_free = ~state.is_rejected
+        state.scale(growth, widening, is_free)
+        self._set_level(state.field.level + change.level)
 
     def _one_by_one(self, expected):
-        """Change every column by itself, and the background by what is left."""
+        """Step every column by itself, and the background by the residual."""
         state, windows = self.state, self.windows
         residual = self.pixels.residual.copy()
-        self.pixels.tame(residual)
+        self.pixels.clip(residual)
         change = state.regression.fit(state.regression.mean(residual[windows.crop]))
-        step = np.where(state.spoilt[:, None], 0, self.single)
+        step = np.where(state.is_rejected[:, None], 0, self.single)
         state.take_steps(self.rows, step)
         state.field = state.field._replace(level=state.field.level + change.level)
 
     def _extrapolate(self, expected):
-        """Go on along the steps since the last Gauss-Newton step, to the minimum."""
+        """Extrapolate the steps since the last Gauss-Newton step to the minimum."""
         table, level, before = self.origin
         change = expected - before
         curvature = float(np.vdot(self.pixels.weight * change, change))
-        share = float(np.vdot(self.pixels.pull, change)) / max(curvature, 1e-30)
+        share = float(np.vdot(self.pixels.weighted, change)) / max(curvature, 1e-30)
         share = float(np.clip(share, 0, _MAX_EXTRAPOLATION))
         state = self.state
-        self._move(
-            state.table + share * (state.table - table),
-            state.field.level + share * (state.field.level - level),
-        )
+        parameters = state.table.parameters
+        state.set_parameters(parameters + share * (parameters - table.parameters))
+        self._set_level(state.field.level + share * (state.field.level - level))

@@ -1,12 +1,10 @@
-"""Sums of many Gaussian columns as matrix products.
+"""Sums of many round Gaussian columns as matrix products.
 
 A round Gaussian is an outer product, and a sum of such on a tile of the image is a
 matrix product. Many tiles are computed at once.
 """
 
 import numpy as np
-
-from .columns import AMPLITUDE, COL, ROW, SIGMA
 
 # Side of a tile in units of the reach.
 _TILE = 4
@@ -25,8 +23,8 @@ def render(shape, table, reach):
     ----------
     shape : tuple of int
         Shape of the image.
-    table : ndarray of shape (n, 4) or more
-        Amplitude, row, col, sigma.
+    table : ColumnTable
+        The columns.
     reach : float
         Distance up to which a column is painted at least, px.
 
@@ -61,8 +59,8 @@ class Renderer:
 
         Parameters
         ----------
-        table : ndarray of shape (n, 4) or more
-            Amplitude, row, col, sigma.
+        table : ColumnTable
+            The columns; their shape parameters are ignored.
         spread : bool, default=False
             Whether to compute the derivative by the logarithm of all sigmas, too.
 
@@ -71,32 +69,37 @@ class Renderer:
         total : ndarray of shape (n_rows, n_cols)
             The sum, float32; with `spread` a pair of the sum and its derivative.
         """
-        self._share_out(table[:, ROW : COL + 1])
+        self._assign_to_tiles(table.positions)
         (n_down, n_along), side = self.n_tiles, self.side
         sums = [
             np.empty((n_down, side, n_along, side), dtype=np.float32)
             for _ in range(1 + spread)
         ]
-        # Places to spare are held by a column of no height.
-        columns = np.zeros((SIGMA + 1, len(table) + 1))
-        columns[:, :-1], columns[SIGMA, -1] = table[:, : SIGMA + 1].T, 1
+        # Tiles with fewer columns than others are padded with one of no height.
+        amplitude = np.append(table.amplitude, 0)
+        row, col = np.append(table.positions, [[0, 0]], axis=0).T
+        sigma = np.append(table.sigma, 1)
         step = max(1, _N_TILES // n_along)
         for first in range(0, n_down, step):
             owner = self.owner[first : first + step]
-            own = columns[:, owner, None]
             rows = side * np.arange(first, first + len(owner))
-            own[ROW] -= rows[:, None, None, None]
-            own[COL] -= (side * np.arange(n_along))[:, None, None]
+            cols = side * np.arange(n_along)
+            own = (
+                row[owner, None] - rows[:, None, None, None],
+                col[owner, None] - cols[:, None, None],
+                sigma[owner, None],
+                amplitude[owner, None],
+            )
             tiles = [
                 total[first : first + step].transpose(0, 2, 1, 3) for total in sums
             ]
-            _paint(own.astype(np.float32), side, tiles)
+            _paint(*(part.astype(np.float32) for part in own), side, tiles)
         area = np.multiply(self.n_tiles, side)
         n_rows, n_cols = self.shape
         sums = [total.reshape(area)[:n_rows, :n_cols] for total in sums]
         return tuple(sums) if spread else sums[0]
 
-    def _share_out(self, positions):
+    def _assign_to_tiles(self, positions):
         """List which columns reach into which tile."""
         if positions.shape == self.positions.shape and (
             np.abs(positions - self.positions).max(initial=0) < self.slack
@@ -119,18 +122,18 @@ class Renderer:
         self.owner = self.owner.reshape(*self.n_tiles, -1)
 
 
-def _paint(columns, side, tiles):
-    """Paint tiles, and where there is a second set of them, their derivatives."""
-    # Rows and cols side by side: their squared distances, half and in sigmas.
-    square = np.arange(side, dtype=np.float32) - columns[[ROW, COL]]
-    square *= np.sqrt(np.float32(0.5)) / columns[SIGMA]
+def _paint(row, col, sigma, amplitude, side, tiles):
+    """Sum columns on tiles; the second set of tiles, if any, is for the derivative."""
+    # Squared distances along rows and along columns, halved, in sigmas.
+    square = np.arange(side, dtype=np.float32) - np.stack([row, col])
+    square *= np.sqrt(np.float32(0.5)) / sigma
     square *= square
     # Subnormal numbers are slow.
     np.minimum(square, np.float32(_FAR), out=square)
     down, along = 2 * square if len(tiles) > 1 else square
     np.negative(square, out=square)
     rise, run = np.exp(square, out=square)
-    rise *= columns[AMPLITUDE]
+    rise *= amplitude
     np.matmul(rise.swapaxes(-1, -2), run, out=tiles[0])
     if len(tiles) > 1:
         np.matmul((rise * down).swapaxes(-1, -2), run, out=tiles[1])

@@ -1,19 +1,14 @@
-"""Windows around columns: what is cut from the image, what is painted on it."""
+"""Windows of an image around columns, and sums of columns."""
 
 import numpy as np
 
-from .columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA, STRETCH, bin_columns
-from .profiles import exponents, monomials
+from .profiles import ROUND_GAUSSIAN, monomials
 from .render import Renderer, render
 
-# Window radius in units of the width: beyond it lies 1 % of the information.
-_REACH = 3.5
-# Where a column's tail is dropped in sums, in units of the width.
-_TAIL = 4.5
-# Pixels of windows that are worked on at a time.
+# Tails of columns are cut at this distance in sums, in typical sigmas.
+_TAIL_SIGMA = 4.5
+# Pixels of the windows that are computed at a time: they fit in the cache.
 _CHUNK_ELEMENTS = 1 << 16
-# Exponentials further down are nothing, and slow as subnormal numbers.
-_DEEPEST = -20
 
 
 class Windows:
@@ -26,34 +21,34 @@ class Windows:
     positions : ndarray of shape (n, 2)
         The columns.
     radius : float
-        Radius of the discs within the windows that are looked at, px.
-    valid : ndarray of bool of shape (n_rows, n_cols), default=None
-        Pixels that count; all if None.
+        Radius of the discs within the windows that are evaluated, px.
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None.
     """
 
-    def __init__(self, image, positions, radius, valid=None):
+    def __init__(self, image, positions, radius, mask=None):
         reach = int(radius)
         self.side = 2 * reach + 1
         steps = np.arange(-reach, reach + 1)
         row, col = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
         self.row_step, self.col_step = row, col
         self.disc = (row**2 + col**2 <= radius**2).astype(np.float32)
-        # Far-off anchors see padding only, which carries no weight.
+        # Windows far off the image hold padding only, which has no weight.
         limit = np.array(image.shape)
         self.anchor = np.clip(np.rint(positions).astype(np.intp), -1, limit)
         self.pad = reach + 1
         self.shape = tuple(limit + 2 * self.pad)
         self.crop = (slice(self.pad, -self.pad),) * 2
         self.corner = self.anchor + (self.pad - reach)
-        self.on_image = self.padded(True if valid is None else valid, bool)
-        if valid is not None:
-            image = np.where(valid, image, np.zeros_like(image))
+        self.on_image = self.padded(True if mask is None else mask, bool)
+        if mask is not None:
+            image = np.where(mask, image, np.zeros_like(image))
         self.image = self.padded(image, image.dtype)
-        self.image_shape, self.valid = image.shape, valid
-        # Columns whose disc lies on counting pixels whole need no mask.
+        self.image_shape, self.mask = image.shape, mask
+        # Columns whose whole disc lies on good pixels need no mask.
         inside = ((self.anchor >= reach) & (self.anchor < limit - reach)).all(axis=1)
         self.n_seen = np.full(len(inside), self.disc.sum())
-        for rows in self.chunks(np.flatnonzero(~inside | (valid is not None))):
+        for rows in self.chunks(np.flatnonzero(~inside | (mask is not None))):
             self.n_seen[rows] = self.cut(self.on_image, rows) @ self.disc
         self.whole = self.n_seen == self.disc.sum()
         np.maximum(self.n_seen, 1, out=self.n_seen)
@@ -78,15 +73,15 @@ class Windows:
         windows = np.ndarray(shape, padded.dtype, padded, 0, 2 * padded.strides)
         return windows[row, col].reshape(len(rows), -1)
 
-    def mask(self, rows, weight):
-        """Take the weight of pixels that do not count from windows of columns."""
+    def clear_masked(self, rows, weight):
+        """Set the weights of bad pixels on windows of columns to zero."""
         cut = np.flatnonzero(~self.whole[rows])
         if cut.size:
             weight[cut] *= self.cut(self.on_image, rows[cut])
 
     def clear(self, padded):
-        """Set all that does not count on a padded image to zero."""
-        if self.valid is not None:
+        """Set bad pixels and the padding of a padded image to zero."""
+        if self.mask is not None:
             padded *= self.on_image
         else:
             padded[: self.pad] = padded[-self.pad :] = 0
@@ -102,77 +97,71 @@ class Windows:
 
 
 class ColumnWindows(Windows):
-    """Windows in which Gaussian columns of a typical sigma are fitted.
+    """Windows in which columns of a typical sigma are fitted.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    table : ndarray of shape (n, 5)
+    table : ColumnTable
         The columns.
-    width : float
+    sigma : float
         Typical sigma, px.
-    valid : ndarray of bool of shape (n_rows, n_cols), default=None
-        Pixels that count; all if None.
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None.
     """
 
-    def __init__(self, image, table, width, valid=None):
-        radius = max(_REACH * width, 1.5)
-        super().__init__(image, table[:, ROW : COL + 1], radius, valid)
-        self.unit = width
-        quadratic, quartic = monomials(self.row_step / width, self.col_step / width)
+    def __init__(self, image, table, sigma, mask=None):
+        radius = max(table.profile.reach_sigma * sigma, 1.5)
+        super().__init__(image, table.positions, radius, mask)
+        self.unit = sigma
+        quadratic, quartic = monomials(self.row_step / sigma, self.col_step / sigma)
         self.quadratic = np.ascontiguousarray(quadratic.T)
-        # Moments are taken over the disc: corners are other columns' business.
+        # Sums are over the disc: corners are closer to other columns.
         self.quadratic_on_disc = quadratic * self.disc[:, None]
         self.quartic_on_disc = quartic * self.disc[:, None]
-        self.renderer = Renderer(self.shape, _TAIL * width)
+        self.renderer = Renderer(self.shape, _TAIL_SIGMA * sigma)
 
-    def gaussians(self, table, rows):
-        """Gaussians of unit height on the windows of some columns."""
-        exponent = exponents(table[rows], self.anchor[rows], self.unit)
-        shape = exponent @ self.quadratic
-        np.maximum(shape, np.float32(_DEEPEST), out=shape)
-        return np.exp(shape, out=shape)
+    def values(self, table, rows):
+        """Compute columns of unit amplitude on the windows of some of them."""
+        return table.profile.on_windows(table.take(rows), self, rows)
 
     def render(self, table):
-        """Sum all columns' Gaussians on the padded image."""
-        if table.shape[1] == SIGMA + 1:
-            return self.renderer.render(self._on_padded(table))
+        """Sum all columns on the padded image."""
+        if table.profile.is_separable:
+            padded = table.replace(positions=table.positions + self.pad)
+            return self.renderer.render(padded)
         total = np.zeros(self.shape, dtype=np.float32)
         for rows in self.chunks(np.arange(len(table))):
-            shape = self.gaussians(table, rows)
-            shape *= table[rows, AMPLITUDE, None].astype(np.float32)
-            self.add(total, rows, shape)
+            values = self.values(table, rows)
+            values *= table.amplitude[rows, None].astype(np.float32)
+            self.add(total, rows, values)
         return total
 
     def render_binned(self, table, side):
-        """Mean of all columns' Gaussians, as if round, over square blocks of pixels.
+        """Average all columns, as if round Gaussians, over square blocks of pixels.
 
-        And its derivative by the logarithm of all sigmas.
+        The derivative by the logarithm of all sigmas is returned, too.
         """
         if side == 1:
-            both = self.renderer.render(self._on_padded(table), spread=True)
+            padded = table.replace(positions=table.positions + self.pad)
+            both = self.renderer.render(padded, spread=True)
             return [image[self.crop] for image in both]
         shape = [-(-length // side) for length in self.image_shape]
-        renderer = Renderer(shape, _TAIL * self.unit / side)
-        return renderer.render(bin_columns(table[:, : SIGMA + 1], side), spread=True)
-
-    def _on_padded(self, table):
-        padded = table[:, : SIGMA + 1].copy()
-        padded[:, ROW : COL + 1] += self.pad
-        return padded
+        renderer = Renderer(shape, _TAIL_SIGMA * self.unit / side)
+        return renderer.render(table.binned(side), spread=True)
 
 
-def render_columns(shape, table, width):
-    """Sum Gaussian columns on an image.
+def render_columns(shape, table, sigma):
+    """Sum columns on an image.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of the image.
-    table : ndarray of shape (n, 4) or more
-        Amplitude, row, col, sigma, and the stretch of elliptical columns.
-    width : float
+    table : ColumnTable
+        The columns.
+    sigma : float
         Typical sigma, px; sets where the tails are cut.
 
     Returns
@@ -180,27 +169,23 @@ def render_columns(shape, table, width):
     image : ndarray of shape (n_rows, n_cols)
         The sum, without backgrounds, float32.
     """
-    if table.shape[1] < STRETCH.stop:
-        return render(shape, table, _TAIL * width)
-    windows = ColumnWindows(np.zeros(shape, dtype=np.float32), table, width)
+    if table.profile.is_separable:
+        return render(shape, table, _TAIL_SIGMA * sigma)
+    windows = ColumnWindows(np.zeros(shape, dtype=np.float32), table, sigma)
     return windows.render(table)[windows.crop]
 
 
-def matched_significance(image, fit, noise, width, valid=None, model=None):
-    """Signal over noise of a filter matched to each column.
+def matched_significance(context, table, sigma, model=None):
+    """Compute the signal to noise ratio of a filter matched to each column.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    fit : ColumnFit
+    context : ImageContext
+        The image and its noise.
+    table : ColumnTable
         The columns.
-    noise : NoiseModel
-        Pixel variance.
-    width : float
+    sigma : float
         Sigma of the filter, px.
-    valid : ndarray of bool of shape (n_rows, n_cols), default=None
-        Pixels that count; all if None.
     model : ndarray of shape (n_rows, n_cols), default=None
         Sum of these columns and of any others, if it is known.
 
@@ -210,36 +195,37 @@ def matched_significance(image, fit, noise, width, valid=None, model=None):
         Amplitude over its standard error, for columns of that sigma with all the
         other columns subtracted.
     """
-    columns = fit.columns
-    # In the dark a fit may leave a single count no background, and no noise with it.
-    level = np.maximum(fit.table[:, BACKGROUND], noise.darkest).astype(np.float32)
-    windows = ColumnWindows(image, columns, width, valid)
+    noise = context.noise
+    # In the dark, a fit may explain single counts without background, and thus noise.
+    level = np.maximum(table.background, noise.darkest).astype(np.float32)
+    windows = ColumnWindows(context.image, table, sigma, context.mask)
     if model is None:
-        total = np.ascontiguousarray(windows.render(columns))
+        total = np.ascontiguousarray(windows.render(table))
     else:
         total = windows.padded(model, np.float32)
-    typical = columns[:, : SIGMA + 1].copy()
-    typical[:, SIGMA] = width
-    significance = np.empty(len(columns))
-    for rows in windows.chunks(np.arange(len(columns))):
+    typical = table.with_profile(ROUND_GAUSSIAN).replace(
+        sigma=np.full(len(table), float(sigma))
+    )
+    significance = np.empty(len(table))
+    for rows in windows.chunks(np.arange(len(table))):
         mean = windows.cut(total, rows)
         mean += level[rows, None]
         weight = 1 / noise.variance(mean)
-        windows.mask(rows, weight)
-        excess = windows.gaussians(columns, rows)
-        excess *= columns[rows, AMPLITUDE, None].astype(np.float32)
+        windows.clear_masked(rows, weight)
+        excess = windows.values(table, rows)
+        excess *= table.amplitude[rows, None].astype(np.float32)
         excess -= mean
         excess += windows.cut(windows.image, rows)
-        shape = windows.gaussians(typical, rows)
-        weight *= shape
+        values = windows.values(typical, rows)
+        weight *= values
         excess *= weight
-        weight *= shape
+        weight *= values
         information = np.maximum(weight @ windows.disc, 1e-30)
         significance[rows] = (excess @ windows.disc) / np.sqrt(information)
     return significance
 
 
-def center_of_mass(image, positions, radius, n_rounds=2, valid=None):
+def center_of_mass(image, positions, radius, n_rounds=2, mask=None):
     """Refine positions by the centre of mass above the darkest pixel nearby.
 
     Parameters
@@ -247,22 +233,22 @@ def center_of_mass(image, positions, radius, n_rounds=2, valid=None):
     image : ndarray of shape (n_rows, n_cols)
         The image.
     positions : ndarray of shape (n, 2)
-        Where to start.
+        Positions to start from, px.
     radius : float
         Radius of the disc around a column, px.
     n_rounds : int
-        How often the disc is centred anew.
-    valid : ndarray of bool of shape (n_rows, n_cols), default=None
-        Pixels that count; all if None.
+        How often the disc is centred again.
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None.
 
     Returns
     -------
     positions : ndarray of shape (n, 2)
-        Centres of mass; where no pixel counts, what was given.
+        Centres of mass; unchanged where there is no good pixel.
     """
     positions = np.array(positions, dtype=np.float64)
     for _ in range(n_rounds):
-        windows = Windows(image, positions, max(radius, 1), valid)
+        windows = Windows(image, positions, max(radius, 1), mask)
         moments = windows.disc[:, None] * np.stack(
             [np.ones(windows.side**2), windows.row_step, windows.col_step], axis=1
         ).astype(np.float32)

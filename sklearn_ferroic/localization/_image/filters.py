@@ -6,7 +6,7 @@ from scipy import fft
 # Where a Gaussian of unit sigma may be taken to have ended.
 _REACH = 4.5
 # Wider filters merge a faint column with the bright ones around it.
-_WIDEST_FILTER = 0.17
+_MAX_FILTER_SIGMA_SPACINGS = 0.17
 
 
 def blob_response(image, width):
@@ -124,17 +124,17 @@ def _laplacian(rows, cols, sigma):
     return np.hstack([2 * rows * down, down]) @ np.stack([along, 2 * cols * along])
 
 
-def filter_width(spacing, width):
+def filter_sigma(spacing, sigma):
     """Choose the width of the blob filter.
 
     Parameters
     ----------
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
 
     Returns
     -------
-    width : float
-        Sigma of the blobs that the filter is for, px.
+    sigma : float
+        Sigma of the blobs that the filter responds to most, px.
     """
-    return min(width, _WIDEST_FILTER * spacing)
+    return min(sigma, _MAX_FILTER_SIGMA_SPACINGS * spacing)

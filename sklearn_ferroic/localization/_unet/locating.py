@@ -10,12 +10,19 @@ from scipy.spatial import cKDTree
 from .._assembly import LabeledFit, nearest_columns
 from .._batch import naming_the_image, run, window_step
 from .._detection.calibration import Calibration, calibrate
-from .._detection.locate import approach, fit_found, search
+from .._detection.locate import (
+    MASS_RADIUS_SIGMA,
+    detect_columns,
+    fit_found,
+    fit_positions,
+)
 from .._detection.selection import has_center_inside
-from .._fitting.columns import AMPLITUDE, BACKGROUND, SIGMA, ColumnFit, start_table
+from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
+from .._fitting.profiles import PROFILES
 from .._fitting.windows import center_of_mass
-from .._image.filters import blob_response, filter_width
+from .._image.context import ImageContext
+from .._image.filters import blob_response, filter_sigma
 from .._image.positions import at_pixels, on_image
 from .._image.tiles import cut_tiles
 from .evidence import REACH, confidences, find_columns, has_neighbors
@@ -149,7 +156,8 @@ def locate_image(
         shape=shape,
         tile_size=tile_size,
     )
-    inside = np.flatnonzero(has_center_inside(fit, image.shape, valid, width))
+    context = ImageContext(image, valid, spacing, width)
+    inside = np.flatnonzero(has_center_inside(fit, context))
     if not inside.size:
         raise ValueError(
             f"No columns found in image {number}. Does it show resolved columns, "
@@ -252,76 +260,81 @@ def refine_columns(
     calibration : Calibration or None
         Noise of the image; None if its columns do not stand out.
     """
-    scale = {"spacing": spacing, "width": width}
-    calibration = calibrate(image, valid, shape=shape, search=search, **scale)
-    options = {"calibration": calibration, "refine": refine, "shape": shape, **scale}
-    table = np.full((len(positions), SIGMA + 2), np.nan)
-    fit = ColumnFit(
-        table,
-        np.full_like(table, np.nan),
-        np.zeros(len(table), dtype=bool),
-        np.full((len(table), 2), np.nan) if shape == "elliptical" else None,
-    )
-    parts = ("table", "std", "converged") + (
-        ("ellipse",) if fit.ellipse is not None else ()
-    )
-    modes = []
-    for tile in cut_tiles(image.shape, tile_size, spacing, window_step(**scale)):
+    profile = PROFILES[shape]
+    context = ImageContext(image, valid, spacing, width)
+    calibration = calibrate(context, profile, detect_columns)
+    fits, rows, modes = [], [], []
+    step = window_step(spacing, width)
+    for tile in cut_tiles(image.shape, tile_size, spacing, step):
         first, last = tile.core.T
         own = np.all((positions >= first) & (positions < last), axis=1)
+        if not own.any():
+            continue
         part = image[tile.window]
         mask = None if valid is None else valid[tile.window]
         mask = None if mask is None or mask.all() else mask
         place = positions - tile.origin
         seen = np.all((place >= -0.5) & (place <= np.array(part.shape) - 0.5), axis=1)
         seen |= own
-        if own.any():
-            found = _refine_part(part, place[seen], mask, **options)
-            if found.modes is not None:
-                modes.append(found.modes)
-            found.positions[:] += tile.origin
-            for name in parts:
-                getattr(fit, name)[own] = getattr(found, name)[own[seen]]
+        if calibration is None:
+            context = ImageContext(part, mask, spacing, width)
+        else:
+            context = calibration.context(part, mask, spacing, width)
+        found = _refine_part(context, place[seen], refine, profile)
+        if found.modes is not None:
+            modes.append(found.modes)
+        found = found.at(found.positions + tile.origin)
+        fits.append(found.take(own[seen]))
+        rows.append(np.flatnonzero(own))
+    if fits:
+        fit = ColumnFit.concatenate(fits).take(np.argsort(np.concatenate(rows)))
+    else:
+        fit = ColumnFit.unfitted(ColumnTable.make(0.0, positions, 0.0))
     if modes:
-        amplitude, modes = fit.table[:, AMPLITUDE], np.concatenate(modes)
-        fit.std[:] *= error_scale(amplitude, modes, calibration.inflation)[:, None]
-    _take_back(fit, positions, spacing)
+        modes = np.concatenate(modes)
+        fit = fit.scaled_std(error_scale(fit.amplitude, modes, calibration.inflation))
+    fit = _undo_collisions(fit, positions, spacing)
     if calibration is not None:
-        fit.table[:, [AMPLITUDE, BACKGROUND]] *= calibration.unit
+        fit = fit.scaled_values(calibration.unit)
     return fit, calibration
 
 
-def _refine_part(
-    image, positions, valid, *, calibration, refine, shape, spacing, width
-):
-    scale = {"spacing": spacing, "width": width}
-    if refine == "gaussian" and calibration is not None:
-        image = image / calibration.unit
-        start = approach(image, positions, valid, calibration, shape, **scale)
-        fit, bad = fit_found(image, start, valid, calibration, shape, **scale)
-        fit.positions[bad] = positions[bad]
-        astray = np.hypot(*(fit.positions - positions).T) > _ASTRAY * spacing
-        astray &= on_image(positions, image.shape, spacing)
-        fit.positions[astray] = positions[astray]
-        fit.converged[astray] = False
-        return fit._replace(typical=None)
-    unit = 1 if calibration is None else calibration.unit
-    response = blob_response(image / np.float32(unit), filter_width(**scale))
-    height = at_pixels(response, positions)
-    table = start_table(image, positions, height, width)
-    table[:, [SIGMA, BACKGROUND]] = np.nan
+def _refine_part(context, positions, refine, profile):
+    """Refine the positions of columns in a tile."""
+    if refine == "gaussian" and context.statistics is not None:
+        start = fit_positions(context, positions, profile)
+        fit, bad = fit_found(context, start, profile)
+        refined, converged = fit.positions.copy(), fit.converged.copy()
+        refined[bad] = positions[bad]
+        astray = np.hypot(*(refined - positions).T) > _ASTRAY * context.spacing
+        astray &= on_image(positions, context.shape, context.spacing)
+        refined[astray] = positions[astray]
+        converged[astray] = False
+        return fit.at(refined).replace(converged=converged, statistics=None)
+    image, sigma = context.image, context.sigma
+    response = blob_response(
+        image.astype(np.float32, copy=False), filter_sigma(context.spacing, sigma)
+    )
+    table = ColumnTable.at_peaks(
+        image, positions, at_pixels(response, positions), sigma
+    )
     if refine == "center_of_mass":
-        table[:, 1:3] = center_of_mass(image, positions, 1.5 * width, valid=valid)
-    unknown = np.full_like(table, np.nan)
-    ellipse = np.full((len(table), 2), np.nan) if shape == "elliptical" else None
-    return ColumnFit(table, unknown, np.ones(len(table), dtype=bool), ellipse)
+        radius = MASS_RADIUS_SIGMA * sigma
+        centers = center_of_mass(image, positions, radius, mask=context.mask)
+        table = table.replace(positions=centers)
+    # Without a fit, the shape is not known.
+    unknown = np.full((len(table), profile.n_shape), np.nan)
+    return ColumnFit.unfitted(table.with_profile(profile, unknown))
 
 
-def _take_back(fit, positions, spacing):
-    """Leave columns where they were found if two have moved into one."""
-    if len(positions) > 1:
-        pairs = cKDTree(fit.positions).query_pairs(
-            _COLLIDED * spacing, output_type="ndarray"
-        )
-        fit.positions[pairs] = positions[pairs]
-        fit.converged[pairs] = False
+def _undo_collisions(fit, positions, spacing):
+    """Return columns to where they were detected if two have moved to one place."""
+    if len(positions) < 2:
+        return fit
+    pairs = cKDTree(fit.positions).query_pairs(
+        _COLLIDED * spacing, output_type="ndarray"
+    )
+    refined, converged = fit.positions.copy(), fit.converged.copy()
+    refined[pairs] = positions[pairs]
+    converged[pairs] = False
+    return fit.at(refined).replace(converged=converged)
