@@ -7,7 +7,7 @@ import numpy as np
 from .._image.binning import bin_variance, unbin_width
 from .._image.context import ImageStatistics
 from .._image.positions import at_pixels
-from .profiles import POSITION, ROUND_GAUSSIAN, SHAPE, SIGMA, ColumnProfile
+from .profiles import AMPLITUDE, POSITION, ROUND_GAUSSIAN, SHAPE, SIGMA, ColumnProfile
 
 _ARRAYS = ("amplitude", "positions", "sigma", "background", "shape")
 
@@ -86,8 +86,12 @@ class ColumnTable:
     @property
     def parameters(self):
         """Parameters as an array of shape (n, 4 + n_shape), in the order of steps."""
-        parts = self.amplitude, self.positions, self.sigma, self.shape
-        return np.column_stack(parts)
+        parameters = np.empty((len(self), self.profile.n_parameters))
+        parameters[:, AMPLITUDE] = self.amplitude
+        parameters[:, POSITION] = self.positions
+        parameters[:, SIGMA] = self.sigma
+        parameters[:, SHAPE] = self.shape
+        return parameters
 
     def with_parameters(self, parameters):
         """Return a table with other parameters and the same backgrounds.
@@ -97,11 +101,13 @@ class ColumnTable:
         parameters : ndarray of shape (n, 4 + n_shape)
             Amplitude, row, col, sigma and shape parameters.
         """
-        return self.replace(
-            amplitude=parameters[:, 0],
-            positions=parameters[:, POSITION],
-            sigma=parameters[:, SIGMA],
-            shape=parameters[:, SHAPE],
+        return ColumnTable(
+            parameters[:, AMPLITUDE],
+            parameters[:, POSITION],
+            parameters[:, SIGMA],
+            self.background,
+            parameters[:, SHAPE],
+            self.profile,
         )
 
     @property
@@ -117,8 +123,14 @@ class ColumnTable:
 
     def take(self, rows):
         """Return some of the columns, by index, mask or slice."""
-        arrays = (getattr(self, name)[rows] for name in _ARRAYS)
-        return ColumnTable(*arrays, self.profile)
+        return ColumnTable(
+            self.amplitude[rows],
+            self.positions[rows],
+            self.sigma[rows],
+            self.background[rows],
+            self.shape[rows],
+            self.profile,
+        )
 
     def with_profile(self, profile, shape=None):
         """Return the columns with another profile, of its first shape unless given."""
