@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._assembly import assemble_sites
 from ._checks import check_sublattice
+from ._fitting.profiles import PROFILES
 
 
 class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
@@ -16,7 +17,7 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
         "spacing": [Interval(Real, 0, None, closed="neither"), None],
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
-        "shape": [StrOptions({"circular", "elliptical"})],
+        "shape": [StrOptions(set(PROFILES))],
         "border": [StrOptions({"keep", "drop"})],
         "tile_size": [Interval(Integral, 256, None, closed="left"), None],
         "n_jobs": [Integral, None],

@@ -508,3 +508,11 @@ def test_elliptical_columns(tile_size):
     assert np.ptp(alike.ellipticity) == np.ptp(alike.ellipse_rotation) == 0
     assert alike.ellipticity[0] == pytest.approx(ratio, abs=0.03)
     assert alike.ellipse_rotation[0] == pytest.approx(rotation, abs=0.03)
+
+
+def test_significance_does_not_depend_on_the_unit(columns):
+    image = columns().image
+    # In ampere, images are divided by a power of two.
+    plain, tiny = (AtomLocator().fit_transform(unit * image) for unit in (1, 1e-12))
+    assert len(plain) == len(tiny)
+    assert tiny.significance == pytest.approx(plain.significance, rel=0.1)

@@ -333,7 +333,8 @@ class EllipticalGaussian(GaussianProfile):
     """Elliptical Gaussians; sigma is the geometric mean of those along the axes.
 
     The shape parameters are the stretch: the logarithm of the ratio of the axes, and
-    twice the angle of the long axis, as a vector.
+    twice the angle of the long axis, as a vector. Derivatives by the stretch are exact
+    for round columns, and close enough for the steps of a fit for others.
     """
 
     n_shape = 2
