@@ -1,4 +1,4 @@
-"""From the fitted columns of images to AtomSites."""
+"""Assembly of AtomSites from the fitted columns of images."""
 
 from typing import NamedTuple
 
@@ -20,29 +20,29 @@ from ._quality_warning import (
     warn_of_long_columns,
 )
 
-# Columns this many widths from the border and farther show whole.
+# Columns at least this many sigmas from the border are completely on the image.
 _BORDER = 2
-# Labels less probable than this are doubtful.
+# Labels less probable than this are doubtful: one in five of them is wrong.
 _MIN_PROBABILITY = 0.8
 
 
 def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilities=None):
-    """Make AtomSites of the columns of images.
+    """Assemble AtomSites from the columns of images.
 
     Parameters
     ----------
     carried : tuple of (list, list, list)
-        Images, masks and pixel sizes, as `check_images` gives them.
+        Images, masks and pixel sizes, as `check_images` returns them.
     labeled : list of LabeledFit
         Columns of each image, with their sublattices.
     scales : list of tuple of float
         Nearest-neighbour spacing and typical sigma of each image, px.
     sublattice : int, list of int or None
-        Which sublattices come out; None for all.
+        Sublattices that are returned; None for all.
     border : {"keep", "drop"}
-        What becomes of columns that the border cuts.
+        Treatment of columns that the border cuts.
     probabilities : list of ndarray, default=None
-        How probably each column is one of its sublattice.
+        Probability that each column is one of its sublattice.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def _significance(labeled):
 
 
 def _flag_sites(sites, labeled, masks, scales):
-    """Check the sites of all images, and warn once of what cannot be right."""
+    """Check the sites of all images, and warn once of implausible ones."""
     doubtful = sites.probability < _MIN_PROBABILITY
     flags = np.where(doubtful, np.uint16(SiteFlag.LABEL_DOUBTFUL), np.uint16(0))
     flags[~_is_whole(sites, masks, scales)] |= np.uint16(SiteFlag.EDGE)
@@ -131,7 +131,7 @@ def _flag_sites(sites, labeled, masks, scales):
 def _common_ellipticity(ellipticity):
     """Return the ratio of the axes that all columns have in common, else 1.
 
-    Elliptical columns have been asked for and show themselves how long they are.
+    Columns with ellipses of their own report their ratios individually.
     """
     if not len(ellipticity) or np.isnan(ellipticity).any() or np.ptp(ellipticity) > 0:
         return 1.0

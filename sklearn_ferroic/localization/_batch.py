@@ -1,4 +1,4 @@
-"""Many images at a time: what joblib runs."""
+"""Work on images and their tiles, with joblib."""
 
 import math
 from functools import wraps
@@ -30,7 +30,7 @@ _TAIL_SIGMA = 6
 
 
 def run(calls, n_jobs):
-    """Let joblib make the calls, unless there is but one."""
+    """Run the calls with joblib, unless there is only one."""
     calls = list(calls)
     if len(calls) == 1:
         ((function, args, kwargs),) = calls
@@ -46,7 +46,7 @@ def estimate_scales(images, masks, spacing, n_jobs):
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     masks : list of (ndarray of bool or None)
-        Pixels of each that count; None for all.
+        Good pixels of each; None if all are good.
     spacing : float or None
         Nearest-neighbour spacing if it is known, px.
     n_jobs : int or None
@@ -74,7 +74,7 @@ def locate_images(
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     masks : list of (ndarray of bool or None)
-        Pixels of each that count; None for all.
+        Good pixels of each; None if all are good.
     spacing, width : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     shape : {"circular", "elliptical"}
@@ -131,7 +131,7 @@ def locate_images(
 
 
 def window_step(spacing, width):
-    """Tell where windows of tiles may begin, so that bins are the same in all.
+    """Return the step at which windows of tiles may begin: bins are the same in all.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def window_step(spacing, width):
     Returns
     -------
     step : int
-        At multiples of this, px.
+        Multiples of this, px.
     """
     return math.lcm(
         math.prod(bin_sides(spacing, width)), choose_binning(spacing, width)
@@ -158,7 +158,7 @@ def score_images(
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     masks : list of (ndarray of bool or None)
-        Pixels of each that count; None for all.
+        Good pixels of each; None if all are good.
     fits : list of ColumnFit
         Their columns.
     calibrations : list of Calibration
@@ -193,7 +193,7 @@ def score_images(
 
 
 def naming_the_image(work):
-    """Let every error say in which image it came up."""
+    """Add the number of the image to the messages of errors."""
 
     @wraps(work)
     def named(number, *args, **kwargs):
@@ -219,7 +219,7 @@ def estimate_scale(number, image, valid, spacing):
     image : ndarray of shape (n_rows, n_cols)
         The image.
     valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
+        Good pixels; None if all are good.
     spacing : float or None
         Nearest-neighbour spacing if it is known, px.
 
@@ -243,7 +243,7 @@ def estimate_scale(number, image, valid, spacing):
 
 @naming_the_image
 def calibrate_image(number, image, valid, *, spacing, width, shape):
-    """Learn the noise of an image, or say that it shows no columns.
+    """Estimate the noise of an image; raise an error if it shows no columns.
 
     Parameters
     ----------
@@ -334,7 +334,7 @@ def locate_tile(
 
 @naming_the_image
 def merge_tiles(number, fits, shape, calibration, spacing):
-    """Put the columns of an image's tiles together.
+    """Merge the columns of an image's tiles.
 
     Parameters
     ----------
@@ -429,14 +429,14 @@ def _nothing_found(number):
 
 
 def power_sums(image, valid, fit, inner, calibration, width):
-    """Sum up what structure a tile shows and what its columns leave of it.
+    """Sum the squares of a tile's blob response, and of that of its residual.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The tile.
     valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
+        Good pixels; None if all are good.
     fit : ColumnFit
         Its columns.
     inner : tuple of slice
@@ -482,7 +482,7 @@ def power_sums(image, valid, fit, inner, calibration, width):
 
 
 def explained_variance(sums):
-    """Share of the structure above the noise that the columns explain.
+    """Compute the share of the structure above the noise that the columns explain.
 
     Parameters
     ----------

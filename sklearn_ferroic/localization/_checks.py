@@ -1,4 +1,4 @@
-"""Warnings of images that do not go together, or are not what they should be."""
+"""Checks of images and sublattices that go with a request, and their warnings."""
 
 import warnings
 
@@ -10,7 +10,7 @@ from ._image.spacing import estimate_spacing
 _MAX_SCALE_RATIO = 1.25
 # A given spacing is at most this multiple of that which the image shows.
 _MAX_GIVEN = 1.25
-# Skewness of the blob filter's response: bright columns give 0.5 to 4.
+# Skewness of the blob filter's response: bright columns have 0.5 to 4.
 _DARK = -0.4
 
 
@@ -25,7 +25,7 @@ def warn_of_dark_columns(skewnesses):
     if skewnesses.min() < _DARK:
         warnings.warn(
             f"Image {skewnesses.argmin()} looks like dark columns on a bright "
-            "background (bright field?). Columns are taken to be bright: give -image.",
+            "background (bright field?). Columns must be bright: pass -image.",
             UserWarning,
             stacklevel=2,
         )
@@ -45,8 +45,8 @@ def warn_of_wide_spacing(image, spacing):
     if spacing > _MAX_GIVEN * shown:
         warnings.warn(
             f"spacing={spacing:.4g} px was given, but the image shows columns "
-            f"{shown:.1f} px apart: those in between are left out. Give the distance "
-            "of nearest neighbours, or leave it to be estimated.",
+            f"{shown:.1f} px apart: those in between are missed. Pass the distance "
+            "of nearest neighbours, or None to estimate it.",
             UserWarning,
             stacklevel=2,
         )

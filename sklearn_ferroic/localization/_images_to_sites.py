@@ -1,4 +1,4 @@
-"""What all locators share, however they find columns."""
+"""Parameters and methods that all locators share."""
 
 from numbers import Integral, Real
 
@@ -24,7 +24,7 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
     }
 
     def set_output(self, *, transform=None):
-        """Do nothing: AtomSites are a container of their own.
+        """Do nothing: AtomSites are not converted.
 
         It exists so that ``Pipeline.set_output`` can reach the later steps.
 

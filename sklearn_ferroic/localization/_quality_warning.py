@@ -1,4 +1,4 @@
-"""A warning of sites that cannot be all that the images show."""
+"""Warnings about missed columns and about sites that cannot be those of a crystal."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from ..sites import SiteFlag
 
-# Shares that no good image has: columns missed, sites too close, fits given up.
+# Shares that no good image has: columns missed, sites too close, fits rejected.
 _MAX_MISSED, _MAX_SHORT, _MAX_UNCONVERGED = 0.01, 0.05, 0.3
 # Fewer columns than this may be a matter of one flaw in a small image.
 _MIN_MISSED = 3
@@ -16,7 +16,7 @@ _MIN_SITES = 20
 # Astigmatism, drift and mistilt stretched the columns of the experimental images at
 # hand by up to 1.3; unresolved dumbbells are 1.5 to 2.6 times as long as wide.
 _MAX_ELLIPTICITY = 1.45
-# The columns missed must stand out from the noise of their sum.
+# The columns missed must exceed the noise of their sum.
 _MIN_SIGNIFICANCE = 3.0
 # Fewer sites show nothing about an image.
 _MIN_PLAUSIBLE_SITES = 12
@@ -141,7 +141,7 @@ def number_missed(check):
     Returns
     -------
     n_missed : float
-        Number of columns; 0 if it does not stand out from the noise.
+        Number of columns; 0 if it does not exceed the noise.
     """
     share, std = check.central_amplitude, check.relative_std
     known = np.isfinite(share) & np.isfinite(std)
@@ -151,7 +151,7 @@ def number_missed(check):
 
 
 def check_sites(positions, converged, spacing):
-    """List what shows that sites are not the columns of a crystal.
+    """List reasons why sites cannot be the columns of a crystal.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def check_sites(positions, converged, spacing):
     converged : ndarray of bool of shape (n,)
         Whether the fit of each can be trusted.
     spacing : float
-        Nearest-neighbour spacing they were looked for with, px.
+        Nearest-neighbour spacing that they were located with, px.
 
     Returns
     -------

@@ -38,10 +38,11 @@ _MAX_STRETCH_ROUNDS = 6
 _STRETCH_TOLERANCE = 0.02
 # A stretch that grows by such a ratio is extrapolated, as if by this ratio at most.
 _SLOW_RATIO, _MAX_RATIO = 0.4, 0.75
-# Images of so many square spacings without a mask are looked at as a whole, ...
+# Images of up to this number of square spacings without a mask are calibrated as a
+# whole, ...
 _SMALL = 1600
 # ... which is a first fit of all columns of this relative brightness, if no more than
-# this share of them drowns in noise.
+# this share of them is below the detection threshold.
 FIRST_THRESHOLD = 0.1
 _MAX_DROWNED = 0.02
 # Columns wider than this (spacings) overlap: the noise is estimated again after a
@@ -50,12 +51,12 @@ _MAX_DROWNED = 0.02
 OVERLAP_SIGMA_SPACINGS = 0.22
 _NOISE_TOLERANCE = 0.1
 _MAX_SEARCH_ROUNDS = 2
-# Noise is measured so many spacings from a border: where this share of the pixels up to
-# there counts.
+# Noise is measured this many spacings from a border: where this share of the pixels up
+# to there is good.
 _MARGIN = 1.5
 _INNER = 0.9
-# Squared troughs are wild beyond so many times their median, which so many tell; in
-# white noise hardly any is.
+# Squares of minima beyond this multiple of their median are clipped: there are hardly
+# any in white noise. This number of pixels is enough for the median.
 _WILD = 50
 _N_MEDIAN = 20_000
 
@@ -327,7 +328,7 @@ def _inflation(context, model, response, blob_sigma):
 
 
 def _limit_of_significance(significance, fit, spacing):
-    """Return the significance that makes a column, by that of the clear ones.
+    """Return the significance from which a candidate is a column, by the clear ones.
 
     Maxima of noise around a few bright columns, or far from all, are not among these.
     """
@@ -348,27 +349,27 @@ def _limit_of_significance(significance, fit, spacing):
 
 
 def trough_power(response, variance=1.0):
-    """Mean square of a response's troughs.
+    """Compute the mean square of a response where it is negative.
 
-    Of the residual of a fit this is its noise: crests may be columns that the
-    model does not hold yet.
+    This is the noise of the residual of a fit: maxima may be columns that are not in
+    the model yet.
 
     Parameters
     ----------
     response : ndarray
         Blob response of the image minus the model of its columns.
     variance : float or ndarray of the same shape, default=1.0
-        What the squares are divided by.
+        Divisor of the squares.
 
     Returns
     -------
     power : float
-        Mean of the squares over the pixels below zero; those of what is no column, a
-        bright particle or a splash of X-rays, do not count in full.
+        Mean of the squares over the pixels below zero; outliers, as near a bright
+        particle or a splash of X-rays, are clipped.
     """
     trough = response < 0
     if not trough.any():
         return 0.0
     square = (np.square(response) / variance)[trough]
-    wild = _WILD * np.median(square[:: 1 + len(square) // _N_MEDIAN])
-    return float(np.minimum(square, wild).mean())
+    limit = _WILD * np.median(square[:: 1 + len(square) // _N_MEDIAN])
+    return float(np.minimum(square, limit).mean())

@@ -15,12 +15,12 @@ from .._image.positions import GoodArea
 # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of the
 # amplitude.
 _TAIL_SIGMA = 3.0
-# Vectors of the lattice are looked for up to this length, in spacings: the second
+# Vectors of the lattice are considered up to this length, in spacings: the second
 # nearest neighbours of a honeycomb.
 _MAX_VECTOR_SPACINGS = 1.8
 # A vector from one column to another is a vector of the lattice if it leads from at
 # least this share of the nearest columns to another one, within this distance
-# (spacings); that many columns are looked at, and the vector must stay on the image for
+# (spacings); that number of columns is tested, and the vector must end on the image for
 # at least the minimum number of them.
 _MIN_OCCUPIED_SHARE = 0.65
 _MATCH_SPACINGS = 0.25

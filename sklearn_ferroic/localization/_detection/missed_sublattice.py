@@ -26,7 +26,7 @@ _MIN_SHARE, _MIN_SIGNIFICANCE, _MIN_CONTRAST, _MIN_POSITIVE = 0.02, 10.0, 2.0, 0
 _MIN_CELLS = 9
 # Narrower columns than this (spacings) do not hide others between them.
 _MIN_WIDTH_SPACINGS = 0.11
-# Cells this far from the border are looked at, in spacings.
+# Cells at least this far from the border are evaluated, in spacings.
 _MARGIN_SPACINGS = 1.0
 
 
@@ -80,7 +80,7 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
 
 
 def _residual_response(image, fit, spacing, width):
-    """Return the response of the blob filter to what the columns leave."""
+    """Return the response of the blob filter to the residual image."""
     unit = image_unit(image)
     fitted = fit.table.take(fit.table.is_known)
     residual = image - render_columns(image.shape, fitted, width)

@@ -58,8 +58,8 @@ _FAINT_RANGE = (0.55, 0.75)
 _FAINT_HEIGHT = 0.35
 # ... of which there are no more than that.
 _MAX_NEIGHBORS = 20
-# How far columns must stand above the noise: where all stand far above it, so must
-# every single one; where many drown, less will do.
+# Signal to noise ratio of a clear column. In images with many columns near the limit of
+# detection, a lower one is sufficient.
 CLEAR_SIGNIFICANCE = 4.0
 
 
@@ -69,7 +69,7 @@ def is_noise_limited(calibration):
 
 
 def min_candidate_significance(calibration):
-    """Return the least signal to noise ratio of what may prove to be a column.
+    """Return the least signal to noise ratio of candidates.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def min_candidate_significance(calibration):
     Returns
     -------
     significance : float
-        Less than what makes a column anywhere: at expected places less will do.
+        Less than that of columns anywhere: at expected places less is sufficient.
     """
     return _WEAKEST if is_noise_limited(calibration) else _LEAST_SIGNIFICANCE
 
@@ -90,11 +90,11 @@ def is_free(places, height, positions, spacing, least=_WEAK_DISTANCE):
     Parameters
     ----------
     places : ndarray of shape (n_places, 2)
-        Where they may be.
+        Candidates, px.
     height : ndarray of shape (n_places,)
         Their brightness.
     positions : ndarray of shape (n, 2)
-        Columns beyond doubt.
+        Clear columns, px.
     spacing : float
         Nearest-neighbour spacing, px.
     least : float
@@ -290,7 +290,7 @@ def brightest_near(positions, height, places, spacing):
     height : ndarray of shape (n,)
         Their brightness.
     places : ndarray of shape (n_places, 2)
-        Where to look.
+        Places, px.
     spacing : float
         Nearest-neighbour spacing of columns, px.
 
@@ -324,8 +324,8 @@ class Crowding(NamedTuple):
 def measure_crowding(positions, height, spacing):
     """Measure how close clear columns are to each other.
 
-    Structures with short distances have many of them; noise in the middle between two
-    columns, and what is left of a column beside it, do not recur.
+    Structures with short distances have many of them, whereas maxima of noise between
+    columns and of residuals near them are rare.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The width of the columns, read off the image once their spacing is known."""
+"""Estimate of the typical sigma of the columns of an image."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ from .._image.peaks import find_peaks
 from .._image.positions import at_pixels
 from .._image.tiles import Blocks
 
-# Sigma of a column, as a share of the spacing, before anything is known.
+# First guess of the sigma of a column, as a share of the spacing.
 _FIRST_WIDTH = 0.16
-# Two filters tell it better: their widths, in units of that.
+# The responses of two filters refine it: their widths, in units of that.
 _NARROW, _WIDE = 0.75, 1.25
-# Sides in spacings and in px of the square that tells the width, whichever is more,
-# and by how much the first guess of it may be wrong.
+# Side of the square from which the width is estimated, in spacings and in px, whichever
+# is larger; and range of the width relative to the first guess.
 _WIDTH_SIDE = 9
 _WIDTH_PIXELS = 96
 _WIDTH_LIMITS = (0.5, 1.6)
@@ -35,7 +35,7 @@ def estimate_width(image, valid, spacing):
     image : ndarray of shape (n_rows, n_cols)
         The image.
     valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
+        Good pixels; None if all are good.
     spacing : float
         Nearest-neighbour spacing, px.
 
@@ -60,8 +60,8 @@ def estimate_width(image, valid, spacing):
         context = ImageContext(square, mask, spacing, width)
         fit = fit_columns(context, table, preliminary=True)
         before, width = width, typical_sigma(fit, width)
-        # The fit sees of each column what its width makes it expect.
-        # Where they overlap, it grows at the cost of the background.
+        # The windows of the fit depend on the width. Where columns overlap, the width
+        # increases at the cost of the background.
         is_known = abs(width / before - 1) < _MAX_CHANGE
         if is_known or not width < _WIDEST_SPACINGS * spacing:
             break
@@ -74,7 +74,7 @@ def estimate_width(image, valid, spacing):
 def _find_blobs(image, valid, spacing):
     """Find columns, their sigma by blob filters, and the skewness of the response."""
     width = _FIRST_WIDTH * spacing
-    # Bins that a mask cuts would move the columns beside it.
+    # Bins that a mask cuts would displace the columns near it.
     side = choose_binning(spacing, _NARROW * width) if valid is None else 1
     spacing, width = binned_scale(spacing, width, side)
     response, narrow, wide = blob_responses(
@@ -91,7 +91,7 @@ def _find_blobs(image, valid, spacing):
 
 
 def _width_of_blobs(narrow, wide, positions, height, guess):
-    """Tell the sigma of bright blobs by how two blob filters respond to them."""
+    """Compute the sigma of bright blobs from the responses of two blob filters."""
     bright = positions[height > 0.5 * np.quantile(height, 0.9)]
     share = np.median(at_pixels(narrow, bright) / at_pixels(wide, bright))
     narrow, wide = _NARROW * guess, _WIDE * guess

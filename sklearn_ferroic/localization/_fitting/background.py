@@ -4,8 +4,8 @@ Where columns overlap, a background of its own for each column would let all wid
 drift together: wider columns, lower backgrounds, wider columns. One smooth field
 under all of them cannot. It is a local weighted regression of the image on a
 constant, the model of the columns, and the model's change if all columns nearby
-grew or widened together; the last two are handed back as corrections, for steps of
-single columns approach them only slowly.
+grew or widened together; the last two are returned as corrections, because steps
+of single columns converge to them slowly.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from scipy.ndimage import correlate1d, map_coordinates
 from .._image.binning import sum_blocks
 
 # The field averages over this many spacings (standard deviation): more where wide
-# columns leave little background to see between them.
+# columns leave few pixels of background between them.
 _SMOOTHING = (1.25, 2.5)
 # Columns overlap little up to the first share of sigma in the spacing, and strongly
 # from the second on.
@@ -39,7 +39,7 @@ class Background(NamedTuple):
     level : ndarray of shape (n_coarse_rows, n_coarse_cols)
         Background.
     growth, widening : ndarray of shape (n_coarse_rows, n_coarse_cols)
-        Change of log amplitude and of log sigma that the columns nearby ask for.
+        Correction of log amplitude and of log sigma of the columns nearby.
     binning : int
         Side of a coarse pixel, px.
     """
@@ -57,7 +57,7 @@ class Background(NamedTuple):
         positions : ndarray of shape (n, 2)
             Columns, px.
         *names : str
-            Which fields.
+            Names of the fields.
 
         Returns
         -------
@@ -75,7 +75,7 @@ class Background(NamedTuple):
         shape : tuple of int
             Shape of the image.
         pad : int
-            So far beyond the border the level goes on, px.
+            Distance beyond the border to which the level is extrapolated, px.
 
         Returns
         -------
@@ -111,7 +111,7 @@ def _sample(fields, positions, binning):
 
 
 def _between(length, pad, n_coarse, binning):
-    """Coarse pixel before each pixel, and how far beyond it; straight on at ends."""
+    """Return the coarse pixel before each pixel, and the distance from it."""
     place = (np.arange(-pad, length + pad) - (binning - 1) / 2) / binning
     before = np.clip(np.floor(place), 0, max(n_coarse - 2, 0)).astype(np.intp)
     return before, (place - before).astype(np.float32)
@@ -137,7 +137,7 @@ def bin_sides(spacing, width):
 
 
 def strength_of_overlap(spacing, width):
-    """Tell how strongly neighbouring columns overlap.
+    """Compute how strongly neighbouring columns overlap.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class BackgroundRegression:
     shape : tuple of int
         Shape of the images.
     valid : ndarray of bool of that shape or None
-        Pixels that count; all if None.
+        Good pixels; all if None.
     spacing, width : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     """
@@ -215,7 +215,7 @@ class BackgroundRegression:
         self.factors = _eliminate(self.matrix)
 
     def mean(self, image):
-        """Average an image over the pixels of each fine bin that count.
+        """Average an image over the good pixels of each fine bin.
 
         Parameters
         ----------
@@ -258,7 +258,7 @@ class BackgroundRegression:
         level, growth, widening = _substitute(self.factors, self._smooth(right))
         growth = np.clip(growth, -_MAX_CORRECTION, _MAX_CORRECTION)
         widening = np.clip(widening, -_MAX_CORRECTION, _MAX_CORRECTION)
-        # Once more on what is left, or slopes would be flattened, first at the border.
+        # Repeated on the residual: one average flattens slopes, most at the border.
         left = right[0] - self.moments[1] * growth - self.moments[2] * widening
         for _ in range(2):
             rest = self._smooth(left - self.moments[0] * level)

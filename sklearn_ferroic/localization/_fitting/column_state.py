@@ -9,8 +9,8 @@ from .fisher_scoring import MIN_OUTLIERS
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
 
 # Narrowest column in typical sigmas, and in preliminary fits of columns whose sigma
-# exceeds this (spacings): where columns overlap, the background may take up what narrow
-# columns leave.
+# exceeds this (spacings): where columns overlap, the background may replace
+# narrow columns.
 _MIN_SIGMA, _WIDE_SPACINGS = (0.45, 0.6), 0.22
 # No column becomes higher than this multiple of the height that it starts from.
 _MAX_GROWTH = 10
@@ -151,7 +151,7 @@ class ColumnState:
         self.table = self.table.with_parameters(np.hstack([common, shape]))
 
     def take_steps(self, rows, step):
-        """Take bounded steps; store their size in standard errors.
+        """Change columns by bounded steps; store their size in standard errors.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ class ColumnState:
         return step
 
     def step_all(self, step):
-        """Take bounded steps of all columns."""
+        """Change all columns by bounded steps."""
         parameters = self.table.parameters
         parameters[:, : self.n_parameters] += self._bounded(step, parameters[:, SIGMA])
         self.set_parameters(parameters)

@@ -1,19 +1,19 @@
-"""Errors of fitted columns, calibrated on what the fit leaves of the image.
+"""Calibration of the errors of fitted columns on the residual image.
 
-A fit absorbs what moves a column, but not what deforms it. Noise in the band of the
-columns does both: the residual is projected on quadrupoles and hexapoles under the
-columns, and the mean squares of these projections, over those expected of white noise
-of the estimated variance, tell by how much errors exceed the Cramér-Rao bound. That
-includes noise that is correlated between pixels, or grows otherwise than assumed, and
-columns that are no Gaussians.
+A fit absorbs residuals that move a column, but not those that deform it. Noise in the
+band of the columns has both components: the residual is projected on quadrupoles and
+hexapoles under the columns, and the ratio of the mean squares of these projections to
+those of white noise of the estimated variance is the factor by which errors exceed the
+Cramér-Rao bound. That includes noise that is correlated between pixels or has another
+variance than assumed, and columns that are not Gaussian.
 """
 
 import numpy as np
 from skimage.filters import threshold_otsu
 
-# Columns whose residual is projected, at most: 600 give the errors to 3 %.
+# Columns whose residual is projected, at most: 600 determine the errors to 3 %.
 _N_COLUMNS = 600
-# Fewer do not tell more than the noise in the band of the columns.
+# With fewer columns, the noise in the band of the columns is a better estimate.
 _MIN_COLUMNS = 20
 # Kinds of columns are calibrated separately if their heights differ by this factor
 # and their calibrations by this number of standard errors.
@@ -41,7 +41,7 @@ def project_residual(windows, pixels, state):
     Returns
     -------
     rows : ndarray of int of shape (m,)
-        The columns that were looked at.
+        The columns that were evaluated.
     projections : ndarray of shape (m, 4)
         On two quadrupoles and two hexapoles, over their expected standard deviations.
     """
@@ -74,7 +74,7 @@ def project_residual(windows, pixels, state):
 
 
 def error_scale(amplitude, modes, inflation):
-    """Compute by how much the standard errors of columns are to be scaled.
+    """Compute factors for the standard errors of columns.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def error_scale(amplitude, modes, inflation):
     modes : ndarray of shape (m, 5)
         Amplitude of columns, and the projections of their residual.
     inflation : float
-        What to scale by where there are too few of these.
+        Factor if there are too few of these.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def _variance_ratio(modes):
     factor (sigma² / (sigma² + b²))^(k + 1): from orders two and three follows order
     one, in which columns move.
     """
-    # What all columns of a kind have in common moves none of them.
+    # Deformations that all columns of a kind have in common displace none of them.
     squares = (modes[:, 1:] - np.median(modes[:, 1:], axis=0)) ** 2
     quadrupole, hexapole = _clipped_mean(squares[:, :2]), _clipped_mean(squares[:, 2:])
     # Two projections of a column of either order.

@@ -130,12 +130,12 @@ class JointEquations:
         return system.solve(gradient, self.transposed @ weighted)
 
     def errors(self, pixels, state):
-        """Compute what overlap and the correlation of the noise do to the errors.
+        """Compute the effect of overlap and of correlated noise on the errors.
 
         Noise of the spectrum that explains the residual is propagated through the
         fit. The spectrum is found in a few rounds, for a fit absorbs most of the noise
         in the band of the columns. Kinds of columns, by height, are then compared by
-        what the fit leaves of quadrupoles under them.
+        the quadrupoles in the residual under them.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ class JointEquations:
 def _projected_ratio(modes, observed, simulated):
     """Return the ratio of mean squared projections, 1 if it is not significant."""
     seen = [mode @ observed for mode in modes]
-    # What all columns have in common moves none of them.
+    # Deformations that all columns have in common displace none of them.
     seen = np.concatenate([part - np.median(part) for part in seen])
     expected = np.concatenate([mode @ rest for rest in simulated for mode in modes])
     limit = _MAX_SQUARE * max(float(np.median(seen**2)), 1e-30)
@@ -214,7 +214,7 @@ class _RadialSpectrum:
         self.window = np.outer(*(np.hanning(n + 2)[1:-1] for n in self.shape))
 
     def measure(self, image):
-        """Return the median power of each ring: lines and reflections do not count."""
+        """Return the median power of each ring: robust against reflections."""
         # A window keeps reflections of the lattice out of the frequencies around.
         image = image.reshape(self.shape) * self.window
         power = np.abs(np.fft.rfft2(image)) ** 2
@@ -250,7 +250,7 @@ class _System:
     def __init__(self, equations, pixels, state, damping):
         self.equations = equations
         self.n, self.n_parameters = len(state.table), state.n_parameters
-        # Of columns off the image, hardly more than noise is seen: they stay.
+        # Columns off the image are not determined by the pixels: they do not step.
         height = np.median(state.table.amplitude)
         self.known = (state.std[:, AMPLITUDE] < height) & ~state.is_rejected
         crop = equations.windows.crop

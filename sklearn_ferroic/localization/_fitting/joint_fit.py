@@ -58,7 +58,7 @@ class JointFit:
         self.origin = None
 
     def run(self, learn_noise, preliminary, reach):
-        """Take steps until the fit has converged; compute the errors of a final one.
+        """Fit until the objective has converged; compute the errors in a final fit.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class JointFit:
         self.state.field = self.state.field._replace(level=level)
 
     def _newton(self, expected):
-        """Take a damped Gauss-Newton step of all columns and the background."""
+        """Step all columns and the background by damped Gauss-Newton."""
         pixels, state = self.pixels, self.state
         self.origin = state.table, state.field.level, expected.copy()
         step, change = self.equations.solve(pixels, state, self.single, self.damping)

@@ -1,10 +1,10 @@
 """Profiles of columns: their values, derivatives and bounds.
 
-A profile is one class. It says how many shape parameters a column has besides its
-amplitude, position and sigma, and computes values and derivatives; the fit does the
-rest. The logarithm of a Gaussian is a quadratic polynomial of the pixel coordinates,
-and so are, over the Gaussian itself, its derivatives. The monomials are the same for
-all columns: sums over windows are then one matrix product for all columns, with six
+A profile is one class. It defines the number of shape parameters besides amplitude,
+position and sigma, and computes values and derivatives, which is all that a fit needs.
+The logarithm of a Gaussian is a quadratic polynomial of the pixel coordinates, and so
+are, over the Gaussian itself, its derivatives. The monomials are the same for all
+columns: sums over windows are then one matrix product for all columns, with six
 coefficients for each of them.
 """
 
@@ -409,7 +409,7 @@ class EllipticalGaussian(GaussianProfile):
 
 ROUND_GAUSSIAN = RoundGaussian()
 ELLIPTICAL_GAUSSIAN = EllipticalGaussian()
-# Profiles by the names that users give, see the parameter `shape` of AtomLocator.
+# Profiles by the values of the parameter `shape` of AtomLocator.
 PROFILES = {"circular": ROUND_GAUSSIAN, "elliptical": ELLIPTICAL_GAUSSIAN}
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 # Side of a tile in units of the reach.
 _TILE = 4
-# Exponent beyond which a column is nothing.
+# Exponent beyond which a column is negligible.
 _FAR = 30
-# Columns that have moved no farther than this stay with their tiles, in the same units.
+# Columns that have moved less than this keep their tiles, in the same units.
 _SLACK = 0.2
-# As many tiles at a time, at least.
+# Least number of tiles at a time.
 _N_TILES = 32
 
 
@@ -26,7 +26,7 @@ def render(shape, table, reach):
     table : ColumnTable
         The columns.
     reach : float
-        Distance up to which a column is painted at least, px.
+        Distance up to which a column is summed at least, px.
 
     Returns
     -------
@@ -44,7 +44,7 @@ class Renderer:
     shape : tuple of int
         Shape of the image.
     reach : float
-        Distance up to which a column is painted at least, px.
+        Distance up to which a column is summed at least, px.
     """
 
     def __init__(self, shape, reach):

@@ -60,7 +60,7 @@ class Windows:
         return padded
 
     def chunks(self, rows):
-        """Split column indices so that a chunk's windows stay in the cache."""
+        """Split column indices so that a chunk's windows fit in the cache."""
         step = max(1, _CHUNK_ELEMENTS // self.side**2)
         return [rows[first : first + step] for first in range(0, len(rows), step)]
 

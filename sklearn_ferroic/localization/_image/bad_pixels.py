@@ -1,24 +1,25 @@
-"""Single pixels that no electron optics explains: X-rays, hot pixels, sentinels."""
+"""Bad pixels: masked ones, and hot ones due to X-rays, defects and sentinel values."""
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-# Every so many pixels tell the image's range, about so many in all at the most.
+# The range of an image is estimated from one pixel in this number, and from about the
+# second number of pixels at most.
 _SPARSE = 23
 _N_SPARSE = 50_000
-# Hot pixels are so many ranges beyond the range, and stand out from the middle so many
-# times farther than the third of their neighbours does: two of them may be hot too, and
-# of a column as narrow as a pixel it has half the height.
+# Hot pixels are this number of ranges beyond the range, and deviate from its middle by
+# this multiple of the deviation of their third neighbour: two of them may be hot too,
+# and the third has half the height of a column that is as narrow as a pixel.
 _BEYOND = 2
 _ABOVE_THIRD = 4
 _ABOVE_COLUMNS = 1.5
 _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
-# A box fills a pixel if at least this share of it counts.
+# A square is used if at least this share of its pixels is good.
 _MIN_SHARE = 0.2
 
 
 def value_span(image, beyond=1):
-    """Tell the range of an image's pixels that are not hot.
+    """Estimate the range of an image's pixels that are not hot.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def value_span(image, beyond=1):
     span : tuple of float
         Lowest and highest value.
     """
-    # Odd, or it might see a few columns of pixels only.
+    # Odd: an even step might sample a few columns of pixels only.
     step = max(_SPARSE, image.size // _N_SPARSE | 1)
     values = np.sort(image.flat[::step])
     n_hot = len(values) // 100
@@ -43,7 +44,7 @@ def value_span(image, beyond=1):
 
 
 def fill_hot_pixels(image):
-    """Give hot pixels the upper median of those around them.
+    """Replace hot pixels by the upper median of those around them.
 
     Parameters
     ----------
@@ -66,31 +67,31 @@ def fill_hot_pixels(image):
     third = np.sort(np.abs(around - middle), axis=0)[-3]
     far = np.abs(image[row, col] - middle)
     hot = far > _ABOVE_THIRD * third
-    # Where nearly all is empty, columns are far off too.
+    # In nearly empty images, columns are beyond the range, too.
     hot &= far > _ABOVE_COLUMNS * far[~hot].max(initial=0)
     if not hot.any():
         return image
     filled = image.copy()
-    # Not halfway between two: counts remain counts.
+    # One of the values rather than a mean: counts remain counts.
     filled[row[hot], col[hot]] = np.sort(around[:, hot], axis=0)[len(_AROUND) // 2]
     return filled
 
 
 def fill_masked(image, valid):
-    """Fill the pixels that do not count by the mean of those around them.
+    """Replace bad pixels by the mean of those around them.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image, float32.
     valid : ndarray of bool of shape (n_rows, n_cols)
-        Pixels that count.
+        Good pixels.
 
     Returns
     -------
     filled : ndarray of shape (n_rows, n_cols)
-        The image, where pixels that do not count hold the mean over the smallest
-        square around them, of sides 3, 9, 27, ..., in which enough pixels do.
+        The image, with bad pixels replaced by the mean over the smallest square around
+        them, of sides 3, 9, 27, ..., in which enough pixels are good.
     """
     mean = image[valid].mean(dtype=np.float64).astype(np.float32)
     known = np.where(valid, image - mean, np.float32(0))

@@ -1,7 +1,8 @@
-"""Finely sampled images at a coarser scale, for all but the last fit.
+"""Binning of finely sampled images, for all but the last fit.
 
-A column of a sigma of one pixel shows as well as a wider one: sums of square blocks
-of pixels are enough to find columns and to bring them near. Sums of counts are counts.
+Columns with a sigma of one pixel are detected as well as wider ones: sums of square
+blocks of pixels are sufficient to detect columns and for preliminary fits. Sums of
+counts are counts.
 """
 
 import math
@@ -58,7 +59,7 @@ def sum_blocks(image, side):
 
 
 def bin_image(image, side):
-    """Sum square blocks of an image that goes on mirrored at its end.
+    """Sum square blocks of an image that is mirrored at its end.
 
     Parameters
     ----------
@@ -119,5 +120,5 @@ def unbin_width(width, side):
 
 
 def bin_variance(side):
-    """Variance of the places of a block's pixels along an axis, px²."""
+    """Compute the variance of the pixel positions in a block along an axis, px²."""
     return (side**2 - 1) / 12

@@ -1,9 +1,9 @@
-"""Linear filters of images, by Fourier transform: as fast for wide columns."""
+"""Linear filters of images by Fourier transforms, equally fast for wide columns."""
 
 import numpy as np
 from scipy import fft
 
-# Where a Gaussian of unit sigma may be taken to have ended.
+# Distance beyond which a Gaussian of unit sigma is negligible.
 _REACH = 4.5
 # Wider filters merge a faint column with the bright ones around it.
 _MAX_FILTER_SIGMA_SPACINGS = 0.17
@@ -43,7 +43,7 @@ def blob_responses(image, widths):
     Returns
     -------
     responses : list of ndarray of shape (n_rows, n_cols)
-        What :func:`blob_response` makes of the image.
+        Results of :func:`blob_response` for each width.
     """
     return _filter(image, widths, _laplacian, int(np.ceil(_REACH * max(widths))) + 1)
 
@@ -58,8 +58,8 @@ def smooth(image, sigma, *, wrap=False):
     sigma : float
         Standard deviation of the smoothing, px.
     wrap : bool, default=False
-        Whether the image is its own continuation, which is fast, and not its mirror
-        image.
+        Whether the image is continued periodically, which is fast, instead of by its
+        mirror image.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def smooth(image, sigma, *, wrap=False):
 
 
 def noise_response(width):
-    """Compute how white noise of unit variance leaves the blob filter.
+    """Compute the response of the blob filter to white noise of unit variance.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def _filter(image, sigmas, transfer, pad):
     shape = [fft.next_fast_len(length + 2 * pad, real=True) for length in image.shape]
     if not pad:
         shape = image.shape
-    # Small numbers keep float32 exact: a filter that keeps the mean gets it back.
+    # Small numbers are exact in float32: the mean is added again afterwards.
     mean = image.mean(dtype=np.float64).astype(np.float32)
     sides = [
         (pad, n - pad - length) for n, length in zip(shape, image.shape, strict=True)

@@ -26,7 +26,7 @@ _BLOCK_SPACINGS = 13
 _MIN_BLOCK_SPACINGS = 5
 _SPACING_PX = 14
 _SMOOTHING_PX = 0.8
-# This many blocks are looked at, none of less contrast than this share of the best:
+# This many blocks are evaluated, none of less contrast than this share of the best:
 # they may show vacuum or amorphous matter.
 _N_BLOCKS = 4
 _MIN_CONTRAST = 0.6
@@ -353,7 +353,7 @@ class Hidden(NamedTuple):
 
 
 def _is_candidate(hidden, window):
-    """Check that a column is high and significant, whatever it explains."""
+    """Check that a column is high and significant, and explains some of the window."""
     error = hidden.sensitivity * window.noise
     return (
         hidden.share > max(_MIN_SHARE, _MIN_SIGNIFICANCE * error)

@@ -1,4 +1,4 @@
-"""What may come in as images, and what is refused."""
+"""Input images: accepted types, checks, and replacement of bad pixels."""
 
 from numbers import Real
 
@@ -12,12 +12,12 @@ _EXPECTED = (
     "Give a 2-D grey image (n_rows, n_cols), a 3-D stack (n_images, n_rows, n_cols), "
     "a list of 2-D images, or what load_image returns"
 )
-# Fewer pixels than this show no lattice, whatever the magnification.
+# Images with fewer pixels along a side show no lattice at any magnification.
 _MIN_SIDE = 12
 
 
 def check_images(images):
-    """Read images and pixel sizes from everything that may carry them.
+    """Read images and pixel sizes from arrays and image containers.
 
     Parameters
     ----------
@@ -32,21 +32,21 @@ def check_images(images):
         The images as float32, unmodified copies or the arrays themselves; masked and
         hot pixels are filled from their surroundings.
     masks : list of (ndarray of bool of shape (n_rows, n_cols) or None)
-        True for the pixels that count; None where none is masked.
+        Good pixels; None where none is masked.
     pixel_sizes : list of (float or None)
         Pixel size of each image in nm, None where it is unknown.
 
     Raises
     ------
     TypeError
-        If something is no array of real numbers.
+        If an input is not an array of real numbers.
     ValueError
         If an image is empty, constant, not finite, in colour, or too small.
     """
     if isinstance(images, AtomSites):
         raise TypeError(
             "Got AtomSites where images are expected: their columns are located "
-            f"already. Give them to PatchExtractor, or locate anew. {_EXPECTED}."
+            f"already. Pass them to PatchExtractor, or pass the images. {_EXPECTED}."
         )
     arrays, masks, pixel_sizes = [], [], []
     entries = [images] if _is_single(images) else list(images)

@@ -25,7 +25,7 @@ _N_CLIPPING_ROUNDS = 3
 _N_REWEIGHTINGS = 4
 _MIN_RELATIVE_ERROR = 0.05
 # The variance is at least this share of its mean over the bins, or of that of the
-# darkest pixels: weights stay finite.
+# darkest pixels: weights remain finite.
 _MIN_RELATIVE_VARIANCE = 1e-2
 # Relative error of pixels in float32: noise below is none.
 _ROUNDING = 1e-6

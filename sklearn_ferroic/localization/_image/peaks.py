@@ -1,4 +1,4 @@
-"""Candidate columns: bright blobs of the right width."""
+"""Peaks of the blob response: candidate columns."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _ONE_BLOB = 0.3
 NEIGHBOR_REACH = 1.5
 
 
-def find_peaks(response, spacing, threshold, floor=None, least=0.0):
+def find_peaks(response, spacing, threshold, limit=None, least=0.0):
     """Find the maxima of a blob response that are bright among their neighbours.
 
     Parameters
@@ -23,10 +23,10 @@ def find_peaks(response, spacing, threshold, floor=None, least=0.0):
     threshold : float
         Faintest peak kept, as a share of the brightest within one spacing and a
         half.
-    floor : callable, default=None
-        Gives the height below which nothing is looked at, at pixels ``(row, col)``.
+    limit : callable, default=None
+        Returns the least height of peaks at pixels ``(row, col)``.
     least : float, default=0.0
-        Smallest height that `floor` gives anywhere: saves asking it.
+        Lower bound of `limit` anywhere, to skip lower maxima.
 
     Returns
     -------
@@ -36,8 +36,8 @@ def find_peaks(response, spacing, threshold, floor=None, least=0.0):
         Response at the maxima.
     """
     row, col = _maxima(response, least)
-    if floor is not None:
-        high = response[row, col] > floor(row, col)
+    if limit is not None:
+        high = response[row, col] > limit(row, col)
         row, col = row[high], col[high]
     height = response[row, col]
     positions = vertex(response, row, col)
@@ -52,7 +52,7 @@ def find_peaks(response, spacing, threshold, floor=None, least=0.0):
 
 
 def _maxima(response, least):
-    """Pixels above a height that no neighbour exceeds; of equal ones the last."""
+    """Return maxima above a height; of equal neighbours the last."""
     peak = response > least
     for axis in (0, 1):
         before = (slice(None),) * axis + (slice(None, -1),)

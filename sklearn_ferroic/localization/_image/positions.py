@@ -5,7 +5,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 
 
 def vertex(surface, row, col):
-    """Sub-pixel maxima of a surface by parabolas along the axes."""
+    """Compute sub-pixel maxima of a surface by parabolas along the axes."""
     middle = surface[row, col]
     last_row, last_col = np.array(surface.shape) - 1
     above, below = np.maximum(row - 1, 0), np.minimum(row + 1, last_row)
@@ -19,19 +19,19 @@ def vertex(surface, row, col):
         shift = np.where(
             curvature < 0, (low - high) / (2 * np.minimum(curvature, -1e-30)), 0
         )
-        # Half-way between two pixels, rounding errors would choose the window.
+        # At half a pixel, rounding errors would decide the nearest pixel.
         vertices.append(place + np.clip(shift, -0.49, 0.49))
     return np.stack(vertices, axis=1)
 
 
 def on_image(positions, shape, margin=0.0):
-    """Tell which positions lie on the area of the pixels, by a margin."""
+    """Check which positions lie on the area of the pixels, by a margin."""
     first, last = margin - 0.5, np.array(shape) - 0.5 - margin
     return ((positions >= first) & (positions <= last)).all(axis=1)
 
 
 def at_pixels(image, positions):
-    """Look up the pixels nearest to positions, the border's for those off the image.
+    """Return the pixels nearest to positions, those of the border off the image.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def at_pixels(image, positions):
 
 
 def clear_of_border(positions, shape, valid, margin):
-    """Tell which positions are a margin away from all that is not looked at.
+    """Check which positions are a margin away from the border and from bad pixels.
 
     Parameters
     ----------
@@ -59,10 +59,9 @@ def clear_of_border(positions, shape, valid, margin):
     shape : tuple of int
         Shape of the image.
     valid : ndarray of bool of that shape or None
-        Pixels that count; None for all.
+        Good pixels; None if all are good.
     margin : float
-        Distance from the border of the image and from the pixels that do not count,
-        px.
+        Distance from the border of the image and from bad pixels, px.
 
     Returns
     -------
@@ -71,7 +70,7 @@ def clear_of_border(positions, shape, valid, margin):
     """
     clear = on_image(positions, shape, margin)
     if valid is not None:
-        # It counts from the centres of pixels, the margin from their edges.
+        # Distances are to the centres of pixels, the margin is to their edges.
         distance = distance_transform_edt(valid)
         distance = map_coordinates(distance, positions.T, order=1, mode="nearest")
         clear &= distance - 0.5 >= margin

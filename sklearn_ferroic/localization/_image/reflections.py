@@ -77,15 +77,15 @@ def find_reflections(tiles):
         What was found.
     """
     shape = tiles[0].shape
-    logs, floor, frequency = _spectrum(tiles)
+    logs, limit, frequency = _spectrum(tiles)
     allowed = (frequency > 2.5 / min(shape)) & (frequency < 0.48)
-    excess = logs > floor
+    excess = logs > limit
     allowed = np.flatnonzero(allowed & excess)
     none = np.empty((0, 2))
     if not allowed.size:
         return Reflections(np.nan, none)
     # Weighted by the curvature they cause: layers and ramps are strong but slow.
-    merit = np.exp(logs.flat[allowed]) - np.exp(floor.flat[allowed])
+    merit = np.exp(logs.flat[allowed]) - np.exp(limit.flat[allowed])
     merit *= frequency.flat[allowed] ** 2
     strongest, merit = _select_apart(allowed, merit, logs.shape, shape)
     vectors = strongest / shape
@@ -125,20 +125,20 @@ def _spectrum(tiles):
     # The mean logarithm is that of noise, however strong the reflections.
     logs = np.log(power)
     mean = np.bincount(ring, logs.ravel()) / n_in_ring
-    floor = mean.astype(np.float32)[ring].reshape(power.shape)
+    limit = mean.astype(np.float32)[ring].reshape(power.shape)
     nearby = uniform_filter(logs, _SQUARE, mode="wrap")
-    np.maximum(floor, nearby, out=floor)
+    np.maximum(limit, nearby, out=limit)
     for axis in (0, 1):
         line = uniform_filter1d(logs, _LINE, axis=axis, mode="wrap")
-        np.maximum(floor, line, out=floor)
-    floor += np.float32(np.log(_MIN_EXCESS) - _MEAN_LOG)
-    return logs, floor, frequency
+        np.maximum(limit, line, out=limit)
+    limit += np.float32(np.log(_MIN_EXCESS) - _MEAN_LOG)
+    return logs, limit, frequency
 
 
 # Stacks are of one shape.
 @lru_cache(maxsize=1)
 def _rings(shape):
-    """Window for the power spectrum; |frequency|, number of its ring, size of rings."""
+    """Return the window, absolute frequencies, their rings, and the sizes of rings."""
     window = np.outer(*(np.hanning(length + 2)[1:-1] for length in shape))
     rows = fft.fftfreq(shape[0])[:, None].astype(np.float32)
     cols = fft.rfftfreq(shape[1]).astype(np.float32)

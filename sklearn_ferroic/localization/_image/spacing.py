@@ -1,4 +1,4 @@
-"""The spacing of the columns, read off the image itself."""
+"""Estimate of the nearest-neighbour spacing of an image."""
 
 import numpy as np
 from scipy import fft
@@ -15,15 +15,15 @@ from .reflections import find_reflections, remove_interference
 # follow where the smaller ones hold too few periods or show none.
 _TILE_SIDES = (512, 1024, 2048)
 _MIN_PERIODS = 10
-# Neighbours are looked for within so many periods. The strongest reflection of columns
-# narrow for their spacing is of a high order: where no lag within those brings so
-# large a share of the columns on others, lattices reach farther, or noise is strong.
+# Neighbours are detected within this number of periods. The strongest reflection of
+# columns narrow for their spacing is of a high order: if no lag within those maps this
+# share of the columns onto others, lattices reach farther, or noise is strong.
 _REACH = 2.1
 _LONG_REACH = 3.5
 _FEW = 0.8
-# A neighbour shows as a maximum of the autocorrelation that stands above the mean of
-# so many periods around by at least this share of what the steepest does. Between
-# narrow columns the hollows that the high-pass leaves around them enclose gentle ones.
+# A neighbour is a maximum of the autocorrelation that exceeds the mean over this number
+# of periods around by at least this share of the highest such excess. Between narrow
+# columns, the minima that the high-pass filter causes around them enclose weak maxima.
 _AROUND = 0.25
 _MIN_HEIGHT = 0.1
 # ... and noise makes ripples of this height over the root of the number of pixels.
@@ -31,8 +31,9 @@ _MAX_RIPPLE = 6
 _SMOOTHING = 0.07  # of the autocorrelation, in periods
 # Images are binned for it to periods no shorter than that, px.
 _MIN_PERIOD = 5.5
-# Of many lattices, no lag brings so large a share of columns on others: squares of so
-# many periods show one each, and half of them agree on the spacing to that share.
+# Where there are many lattices, no lag maps this share of the columns onto others:
+# squares of this number of periods show one lattice each, and half of them agree on the
+# spacing to that relative tolerance.
 _MIXED = 0.5
 _GRAIN = 8
 _AGREEMENT = 0.05
@@ -125,7 +126,7 @@ def _bin_mean(image, side):
 
 
 def _autocorrelation(tiles, period, reach):
-    """Autocorrelation of the high-passed image up to so many periods."""
+    """Compute the autocorrelation of high-passed images up to a number of periods."""
     total = 0
     for tile in tiles:
         flat = tile - smooth(tile, period / 2, wrap=True)
@@ -150,14 +151,14 @@ def _last_lag(period, reach):
 
 
 def _middle(correlation, period, reach):
-    """Crop an autocorrelation to so many periods."""
+    """Crop an autocorrelation to a number of periods."""
     beyond = len(correlation) // 2 - _last_lag(period, reach)
     inner = slice(beyond, len(correlation) - beyond)
     return correlation[inner, inner]
 
 
 def _local_scale(flat, period):
-    """Root mean square over two periods, the same for small squares of pixels."""
+    """Compute the root mean square over two periods, constant on small squares."""
     side = max(1, int(period / 3))
     power = gaussian_filter(_bin_mean(flat**2, side), 2 * period / side, mode="wrap")
     rows, cols = (
@@ -168,7 +169,7 @@ def _local_scale(flat, period):
 
 
 def _maxima(correlation, period, reach):
-    """Rows and cols of the maxima beside zero lag, up to so many periods from it."""
+    """Return rows and cols of the maxima around zero lag, up to a number of periods."""
     last = len(correlation) // 2
     lags = np.arange(-last, last + 1)
     distance = np.hypot(lags[:, None], lags)
@@ -181,7 +182,7 @@ def _maxima(correlation, period, reach):
 
 
 def _nearest(correlation, row, col, period, n_pixels):
-    """Distance of the nearest of the autocorrelation's maxima that are neighbours."""
+    """Return the distance of the nearest of the maxima that are neighbours."""
     if not row.size:
         return np.nan
     around = uniform_filter(correlation, 2 * round(_AROUND * period) + 1)
@@ -197,7 +198,7 @@ def _nearest(correlation, row, col, period, n_pixels):
 
 
 def _spacing_in_grains(tiles, period, reach, spacing):
-    """Spacing that squares of the size of grains agree on, where it is smaller.
+    """Return the spacing that squares of the size of grains agree on, if smaller.
 
     Peaks of many lattices run together between the first shell and the second.
     """

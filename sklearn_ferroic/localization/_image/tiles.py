@@ -1,4 +1,4 @@
-"""Large images in tiles that overlap, so that memory stays bounded."""
+"""Parts of large images: overlapping tiles, and squares that sample an image."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from .binning import bin_image
 _OVERLAP = 10
 # Columns this close to a tile's core may be its own: no rounding loses them, px.
 _SLACK = 0.5
-# Sides in spacings of each of so many squares that show all levels, of the gaps
-# between them, and of the blocks to choose by.
+# Side of the squares of a sample, in spacings, their number, the gaps between them, and
+# the side of the blocks that they are chosen by, in spacings.
 _SAMPLE_SIDE = 12
 _N_SQUARES = 4
 _GAP = 4
@@ -44,7 +44,7 @@ class Tile(NamedTuple):
         return np.array([part.start for part in self.window])
 
     def inner(self):
-        """Slices of the window that cut out the core's pixels."""
+        """Return the slices of the window that contain the core."""
         return tuple(
             slice(
                 int(max(first + 0.5, part.start)) - part.start,
@@ -54,7 +54,7 @@ class Tile(NamedTuple):
         )
 
     def owns(self, positions):
-        """Tell which positions in the image are in the core, or nearly."""
+        """Check which positions in the image are in the core, or nearly."""
         first, last = self.core.T
         return ((positions >= first - _SLACK) & (positions < last + _SLACK)).all(axis=1)
 
@@ -101,7 +101,7 @@ def cut_tiles(shape, tile_size, spacing, step=1):
 
 
 def not_twice(positions, tile, distance):
-    """Tell which columns are no other tile's as well.
+    """Check which columns have not been located in a previous tile.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class Blocks:
         image : ndarray of shape (n_rows, n_cols)
             The image.
         valid : ndarray of bool of shape (n_rows, n_cols) or None
-            Pixels that count; None for all.
+            Good pixels; None if all are good.
         n_spacings : float
             Side of the square, in spacings.
 
@@ -184,18 +184,18 @@ class Blocks:
         image : ndarray of shape (n_rows, n_cols)
             The image.
         valid : ndarray of bool of shape (n_rows, n_cols) or None
-            Pixels that count; None for all. Masks are not binned.
+            Good pixels; None if all are good. Masks are not binned.
         side_of_bins : int
             The squares are binned to this, px.
         transform : callable
-            What is to be made of each square before it is stacked.
+            Function that is applied to each square.
 
         Returns
         -------
         stack : ndarray of shape (n_stack_rows, n_stack_cols)
             The squares with gaps between them.
         valid : ndarray of bool of shape (n_stack_rows, n_stack_cols)
-            Pixels that are some square's and count.
+            Good pixels of the squares.
         transformed : ndarray of shape (n_stack_rows, n_stack_cols)
             The stack of the transforms.
         """
@@ -224,7 +224,7 @@ class Blocks:
         return tuple(np.concatenate(part)[:-gap] for part in stack)
 
     def _squares(self, n_spacings):
-        """Side in blocks; level and contrast of squares by their first block."""
+        """Return the side in blocks, and level and contrast by the first block."""
         side = [min(round(n_spacings / _BLOCK), n) for n in self.level.shape]
         place = tuple(
             slice(part // 2, n - part + part // 2 + 1)

@@ -22,7 +22,7 @@ class Crops(NamedTuple):
     contrast : ndarray of float16 of shape (n, side, side)
         What the network sees.
     classes : ndarray of uint8 of shape (n, side, side)
-        What it should say.
+        Expected classes.
     """
 
     contrast: np.ndarray
@@ -90,13 +90,13 @@ def window(image, row, col, side):
 
 
 def _starts(length, side):
-    """First pixels of squares that cover a side, spread evenly."""
+    """Return first pixels of squares that cover a side, spread evenly."""
     n_squares = max(1, round(length / side))
     return np.rint(np.linspace(0, length - side, n_squares)).astype(int)
 
 
 class CropBatches:
-    """Batches of a skorch dataset's subset of crops, changed anew in each pass.
+    """Batches of a skorch dataset's subset of crops, augmented for each pass.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class CropBatches:
     batch_size : int
         Largest number of crops in a batch.
     random_state : RandomState, default=None
-        Shuffles, turns, mirrors and changes the crops; None leaves them as they are.
+        Shuffles, rotates, mirrors and changes the crops; None leaves them as they are.
     """
 
     def __init__(self, subset, batch_size, random_state=None):
@@ -125,7 +125,7 @@ class CropBatches:
             yield contrast[:, None], classes
 
     def _change(self, contrast, classes):
-        """Turn and mirror a batch as one, change gain and noise crop by crop."""
+        """Rotate and mirror a batch as one, change gain and noise crop by crop."""
         draw = self.random_state
         turn, mirror = draw.randint(4), draw.randint(2)
         contrast, classes = (

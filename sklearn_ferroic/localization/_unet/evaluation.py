@@ -1,4 +1,4 @@
-"""Located columns against labels."""
+"""Scores of located columns against labels."""
 
 import numpy as np
 
@@ -14,9 +14,9 @@ def mean_f1(located, labels, scales):
     Parameters
     ----------
     located : list of Located
-        What was found in each image.
+        Columns located in each image.
     labels : list of Labels
-        What there is.
+        True columns of each image.
     scales : list of tuple of float
         Spacing and width of each, px.
 
@@ -43,7 +43,7 @@ def mean_merit(images, masks, located, scales, tile_size):
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     masks : list of (ndarray of bool or None)
-        Pixels of each that count; None for all.
+        Good pixels of each; None if all are good.
     located : list of Located
         What was found in each.
     scales : list of tuple of float
@@ -63,7 +63,7 @@ def mean_merit(images, masks, located, scales, tile_size):
         spacing, width = scales[number]
         tiles = cut_tiles(image.shape, tile_size, spacing)
         known = found.fit, tiles, found.calibration, width
-        # Columns that do not stand out of the noise explain nothing of it.
+        # Columns that do not exceed the noise explain nothing of the image.
         seen = found.calibration is not None
         scores.append(score_image(number, image, valid, *known) if seen else 0.0)
     return float(np.mean(scores))

@@ -1,4 +1,4 @@
-"""From probabilities to columns: where, of which class, and what speaks for it."""
+"""Columns and their evidence on maps of probabilities; probability of sites."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -15,25 +15,26 @@ from .network_image import NET_SPACING
 _SIGMA = 1.4
 # A disc of a column, sure in all its pixels, has this height once smoothed.
 _FULL = 1 - np.exp(-0.5 * (RADIUS / _SIGMA) ** 2)
-# Columns are at least so many pixels apart, rounded down.
+# Least distance of columns in pixels of the network, rounded down.
 _APART = 3
-# So many others are within so many spacings of a column, at the corners too.
+# Each column has this number of others within this number of spacings, also at the
+# corners.
 _MIN_NEIGHBORS, _NEIGHBOR_REACH = 2, 1.6
 # Where there is less evidence than this, more than half of the usual number of
-# neighbours is required: there may be amorphous matter where the crystal would go on.
+# neighbours is required: there may be amorphous matter next to the crystal.
 _DOUBTFUL, _SHARE = 0.7, 0.5
-# Pixels farther than this from a tile have no say in its columns.
+# Pixels farther than this from a tile do not affect its columns.
 REACH = int(np.ceil(4 * _SIGMA)) + _APART + 2
-# Evidence beyond this is not told apart.
+# Evidence is clipped to this distance from 0 and 1: logarithms remain finite.
 _LEAST = 1e-4
 # A site is right if a true column of its class is as near, in spacings.
 TOLERANCE = 0.25
-# Before any calibration: as the network has it.
+# Coefficients before calibration: the network's own probabilities.
 UNCALIBRATED = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 
 
 def has_neighbors(positions, evidence, shape):
-    """Tell which columns have others around them; bumps of noise stand alone.
+    """Check which columns have others around them; maxima of noise are isolated.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def has_neighbors(positions, evidence, shape):
     evidence : ndarray of shape (n, 2)
         Share of each column's disc that is A, and that is B.
     shape : tuple of int
-        Shape of the image, px of the network; beyond the border it may go on.
+        Shape of the image, px of the network; the crystal may continue beyond.
 
     Returns
     -------
@@ -138,7 +139,7 @@ def calibrate(evidence, is_right):
 
 
 def features(evidence):
-    """Logits of there being a column and of its class, their squares and product."""
+    """Compute logits of a column and of its class, their squares and product."""
     total = evidence.sum(axis=1)
     named = evidence.max(axis=1) / np.maximum(total, _LEAST)
     shares = np.stack([np.minimum(total, 1), named], axis=1)

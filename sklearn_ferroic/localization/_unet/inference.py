@@ -15,9 +15,9 @@ from .network_image import (
     resample,
 )
 
-# Tiles see the image so far beyond their cores: what is farther has no say.
+# Margin of tiles: pixels farther from the core do not affect it.
 _MARGIN = reach()
-# Turns by 90° and reflections over which probabilities are averaged, in this order.
+# Rotations by 90° and reflections over which probabilities are averaged, in this order.
 _VIEWS = ((0, False), (2, False), (1, False), (3, False)) + tuple(
     (turn, True) for turn in range(4)
 )
@@ -27,7 +27,7 @@ _MAX_SIDE = 768
 
 
 class NetImage(NamedTuple):
-    """An image as the network sees it, made part by part.
+    """An image at the scale of the network, computed part by part.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class NetImage(NamedTuple):
 
 
 def see(image, factor, tile_size):
-    """Make an image ready for the network.
+    """Prepare an image for the network.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def probabilities(network, seen, window, n_views):
     window : tuple of slice
         Rows and columns at the scale of the network.
     n_views : int
-        Over how many turned and mirrored views they are averaged.
+        Number of rotated and mirrored views that are averaged.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def probabilities(network, seen, window, n_views):
     device = next(network.parameters()).device
     part = torch.from_numpy(seen.part(wider)).to(device)[None, None]
     height, width = part.shape[-2:]
-    # Turned views have their coarse pixels where the first has them.
+    # Padded, so that coarse pixels are at the same places in all views.
     part = functional.pad(part, (0, -width % STRIDE, 0, -height % STRIDE))
     total = 0
     for turn, mirror in _VIEWS[:n_views]:
@@ -162,7 +162,7 @@ def grow(window, margin, shape):
 
 
 def inner(window, wider):
-    """Slices that cut a window out of a wider one."""
+    """Return the slices of a wider window that contain a window."""
     return tuple(
         slice(part.start - whole.start, part.stop - whole.start)
         for part, whole in zip(window, wider, strict=True)

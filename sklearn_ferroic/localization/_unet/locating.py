@@ -1,4 +1,4 @@
-"""From images to named columns: probabilities, peaks, fits."""
+"""Location of labelled columns: probabilities, peaks, fits."""
 
 from typing import NamedTuple
 
@@ -29,11 +29,12 @@ from .evidence import REACH, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
 from .network_image import NET_SPACING, from_net, resample
 
-# Fits that bring two columns nearer than this share of the spacing are not believed,
+# Fits that move two columns closer than this share of the spacing are rejected,
 _COLLIDED = 0.35
-# nor are those that end so far from where the network has the column, unless the border
-# is nearer than a spacing: it cuts what the network sees. A tighter limit would have
-# smaller errors at few counts, but the network knows displacements only in part.
+# nor are those that end this far (spacings) from the network's position, unless the
+# border is nearer than a spacing and cuts the input of the network. A tighter limit
+# would have smaller errors at few counts, but the network knows displacements only in
+# part.
 _ASTRAY = 0.2
 
 
@@ -58,11 +59,11 @@ class Located(NamedTuple):
     calibration: Calibration | None
 
     def labeled(self):
-        """Give the columns as they become AtomSites."""
+        """Return the columns with their labels."""
         return LabeledFit(self.fit, self.sublattice, nearest_columns(self.fit))
 
     def probability(self, coefficients):
-        """Compute how probably each is a column of its class."""
+        """Compute the probability that each is a column of its class."""
         return confidences(self.evidence, coefficients)
 
 
@@ -76,7 +77,7 @@ def locate_all(network, images, masks, scales, *, n_jobs, **options):
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     masks : list of (ndarray of bool or None)
-        Pixels of each that count; None for all.
+        Good pixels of each; None if all are good.
     scales : list of tuple of float
         Spacing and width of each, px.
     n_jobs : int or None
@@ -121,7 +122,7 @@ def locate_image(
     image : ndarray of shape (n_rows, n_cols)
         The image.
     valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
+        Good pixels; None if all are good.
     scale : tuple of float
         Nearest-neighbour spacing and typical sigma, px.
     network : UNet
@@ -226,7 +227,7 @@ def class_map(image, network, spacing, tile_size, n_views):
 
 
 def on_device(network, device):
-    """Put a network where it computes, in the layout that is fast there."""
+    """Move a network to a device, in a memory layout that is fast there."""
     return network.to(device, memory_format=torch.channels_last).eval()
 
 
@@ -240,7 +241,7 @@ def refine_columns(
     image : ndarray of shape (n_rows, n_cols)
         The image.
     valid : ndarray of bool of shape (n_rows, n_cols) or None
-        Pixels that count; None for all.
+        Good pixels; None if all are good.
     positions : ndarray of shape (n, 2)
         Where the network has found columns, px.
     spacing, width : float
@@ -255,10 +256,10 @@ def refine_columns(
     Returns
     -------
     fit : ColumnFit
-        The columns, in order. Where a fit tells nothing, the position is the
+        The columns, in order. Where a fit is not usable, the position is the
         network's.
     calibration : Calibration or None
-        Noise of the image; None if its columns do not stand out.
+        Noise of the image; None if its columns do not exceed the noise.
     """
     profile = PROFILES[shape]
     context = ImageContext(image, valid, spacing, width)

@@ -8,13 +8,13 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 
-# Nearest columns are so many pixels apart for the network.
+# Distance of nearest columns at the scale of the network, px.
 NET_SPACING = 8.0
 _CONTRAST_SIGMA_PX = 1.5 * NET_SPACING
 _TRUNCATE = 3.0
-# Pixels farther than this have no say in a pixel's contrast.
+# Pixels farther than this do not affect a pixel's contrast.
 CONTRAST_REACH = int(_TRUNCATE * _CONTRAST_SIGMA_PX + 0.5)
-# Where less is to be seen than this share of the usual contrast, noise stays low.
+# Least local deviation, as a share of the usual one: noise is not amplified further.
 _MIN_RELATIVE_CONTRAST = 0.25
 
 
@@ -73,13 +73,13 @@ def from_net(positions, factor):
 
 
 def _weights(part, factor, length):
-    """Weights of the pixels along one side: where they begin and end, and a matrix."""
+    """Return weights along one side: first and last pixel, and a matrix."""
     half = max(factor, 1.0)
     center = (np.arange(part.start, part.stop) + 0.5) * factor - 0.5
     steps = np.arange(int(np.ceil(2 * half)) + 1)
     pixel = np.ceil(center - half).astype(int)[:, None] + steps
     weight = np.maximum(1 - np.abs(pixel - center[:, None]) / half, 0)
-    # Beyond the border its pixels go on.
+    # The image is continued by its border pixels.
     pixel = np.clip(pixel, 0, length - 1)
     weight /= weight.sum(axis=1, keepdims=True)
     first, last = pixel.min(), pixel.max() + 1

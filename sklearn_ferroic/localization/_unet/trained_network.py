@@ -1,4 +1,4 @@
-"""The trained network of an estimator: from files, calibrated, to files."""
+"""Mixin for the weights of a trained network: files and calibration."""
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,16 +12,16 @@ from .weights import Weights, start_weights, write_weights
 
 
 class TrainedNetworkMixin:
-    """Mixin of estimators that hold the weights of a network as arrays."""
+    """Mixin of estimators that store the weights of a network as arrays."""
 
     @classmethod
     def from_pretrained(cls, path="pretrained", **parameters):
-        """Make a locator that is fitted already.
+        """Make a fitted locator from a file of weights.
 
         Parameters
         ----------
         path : str or path-like, default="pretrained"
-            A file of :meth:`save_weights`; the default is what comes with the package.
+            A file of :meth:`save_weights`; by default the one in the package.
         **parameters : dict
             Parameters of the estimator.
 
@@ -33,7 +33,7 @@ class TrainedNetworkMixin:
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no file, or it is damaged or holds other weights.
+            If the file does not exist, is damaged or has other weights.
         """
         locator = cls(weights=path, **parameters)
         locator._validate_params()
@@ -74,7 +74,7 @@ class TrainedNetworkMixin:
         path : str or path-like
             The file; it is overwritten.
         record : dict, default=None
-            What to note about where they are from; values become text.
+            Origin of the weights; values are converted to text.
         """
         check_is_fitted(self)
         record = self.record_ if record is None else record
