@@ -21,7 +21,7 @@ from ._quality_warning import (
 )
 
 # Columns at least this many sigmas from the border are completely on the image.
-_BORDER = 2
+_BORDER_SIGMA = 2
 # Labels less probable than this are doubtful: one in five of them is wrong.
 _MIN_PROBABILITY = 0.8
 
@@ -144,7 +144,7 @@ def _is_whole(sites, masks, scales):
         own = sites.frame == number
         width = scales[number][1]
         whole[own] = clear_of_border(
-            sites.positions[own], image.shape, valid, _BORDER * width
+            sites.positions[own], image.shape, valid, _BORDER_SIGMA * width
         )
     return whole
 

@@ -24,7 +24,7 @@ from ._image.tiles import cut_tiles, not_twice
 # The image must hold this many spacings along each side.
 _MIN_SPACINGS = 3
 # Nearer than this share of the spacing, two tiles' columns are the same.
-_SAME_COLUMN = 0.3
+_SAME_COLUMN_SPACINGS = 0.3
 # Columns contribute to tiles within this distance of their centres, in sigmas.
 _TAIL_SIGMA = 6
 
@@ -366,7 +366,7 @@ def merge_tiles(number, fits, shape, calibration, spacing):
         inflation = calibration.inflation
         whole = whole.scaled_std(error_scale(whole.amplitude, modes, inflation))
     tile = np.repeat(np.arange(len(fits)), [len(fit) for fit in fits])
-    order = np.flatnonzero(not_twice(positions, tile, _SAME_COLUMN * spacing))
+    order = np.flatnonzero(not_twice(positions, tile, _SAME_COLUMN_SPACINGS * spacing))
     row, col = np.rint(positions[order]).T
     whole = whole.take(order[np.lexsort((col, row))])
     return whole.scaled_values(calibration.unit)

@@ -9,9 +9,9 @@ from ._image.spacing import estimate_spacing
 # Images whose spacings differ by more are not of one magnification.
 _MAX_SCALE_RATIO = 1.25
 # A given spacing is at most this multiple of that which the image shows.
-_MAX_GIVEN = 1.25
+_MAX_GIVEN_RATIO = 1.25
 # Skewness of the blob filter's response: bright columns have 0.5 to 4.
-_DARK = -0.4
+_MAX_DARK_SKEWNESS = -0.4
 
 
 def warn_of_dark_columns(skewnesses):
@@ -22,7 +22,7 @@ def warn_of_dark_columns(skewnesses):
     skewnesses : ndarray of shape (n_images,)
         Skewness of each image's blob response.
     """
-    if skewnesses.min() < _DARK:
+    if skewnesses.min() < _MAX_DARK_SKEWNESS:
         warnings.warn(
             f"Image {skewnesses.argmin()} looks like dark columns on a bright "
             "background (bright field?). Columns must be bright: pass -image.",
@@ -42,7 +42,7 @@ def warn_of_wide_spacing(image, spacing):
         Nearest-neighbour spacing that was given, px.
     """
     shown = estimate_spacing(image)
-    if spacing > _MAX_GIVEN * shown:
+    if spacing > _MAX_GIVEN_RATIO * shown:
         warnings.warn(
             f"spacing={spacing:.4g} px was given, but the image shows columns "
             f"{shown:.1f} px apart: those in between are missed. Pass the distance "

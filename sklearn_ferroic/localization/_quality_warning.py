@@ -22,21 +22,21 @@ _MIN_SIGNIFICANCE = 3.0
 _MIN_PLAUSIBLE_SITES = 12
 # Sites with no other within this many spacings are isolated; neighbours closer than
 # that share of it are short pairs.
-_FAR = 1.6
-_SHORT = 0.6
+_ISOLATED_SPACINGS = 1.6
+_SHORT_SPACINGS = 0.6
 # Largest shares in an image that may be right. Edges and amorphous matter have some.
 _MAX_PLAUSIBLE_UNCONVERGED = 0.25
 _MAX_PLAUSIBLE_SHORT = 0.1
 _MAX_PLAUSIBLE_ISOLATED = 0.2
 # Typical distance of neighbours over the spacing. Where one sublattice of a perovskite
 # is missed, it is 1.41.
-_RATIOS = (0.6, 1.3)
+_DISTANCE_RANGE_SPACINGS = (0.6, 1.3)
 # Sites per area in the places where there are sites, of those of a square lattice.
 # Dumbbells fill 0.18 and more, scattered sites less than 0.1.
 _MIN_DENSITY = 0.12
-_RADIUS_OF_DENSITY = 3.0
+_DENSITY_RADIUS_SPACINGS = 3.0
 # Columns of smaller spacing, px, are barely sampled, and noise may look like them.
-_FINE_PX = 5.0
+_FINE_SPACING_PX = 5.0
 
 
 def warn_of_doubtful_sites(checks, implausible, alternative):
@@ -175,12 +175,12 @@ def check_sites(positions, converged, spacing):
     unconverged = np.mean(~np.asarray(converged, dtype=bool))
     typical = np.median(nearest)
     # A spacing that is somewhat too large makes no pairs short.
-    expected = np.clip(typical, _SHORT * spacing, spacing)
-    short = np.mean(nearest < _SHORT * expected)
-    isolated = np.mean(nearest > _FAR * spacing)
-    radius = _RADIUS_OF_DENSITY * spacing
+    expected = np.clip(typical, _SHORT_SPACINGS * spacing, spacing)
+    short = np.mean(nearest < _SHORT_SPACINGS * expected)
+    isolated = np.mean(nearest > _ISOLATED_SPACINGS * spacing)
+    radius = _DENSITY_RADIUS_SPACINGS * spacing
     around = tree.query_ball_point(positions, radius, return_length=True)
-    density = np.median(around) / (np.pi * _RADIUS_OF_DENSITY**2)
+    density = np.median(around) / (np.pi * _DENSITY_RADIUS_SPACINGS**2)
     findings = []
     if unconverged > _MAX_PLAUSIBLE_UNCONVERGED:
         findings.append(f"{unconverged:.0%} of the fits did not converge")
@@ -188,14 +188,18 @@ def check_sites(positions, converged, spacing):
         findings.append(f"{isolated:.0%} of the sites have no neighbour")
     if short > _MAX_PLAUSIBLE_SHORT:
         findings.append(f"{short:.0%} of the sites are too close to another")
-    if not _RATIOS[0] < typical / spacing < _RATIOS[1]:
+    if (
+        not _DISTANCE_RANGE_SPACINGS[0]
+        < typical / spacing
+        < _DISTANCE_RANGE_SPACINGS[1]
+    ):
         findings.append(
             f"neighbours are typically {typical:.1f} px apart, not {spacing:.1f} px"
         )
     elif density < _MIN_DENSITY:
         findings.append(f"there are {density:.0%} of the sites a lattice has")
-    if findings and spacing < _FINE_PX:
-        findings.append(f"the spacing is below {_FINE_PX:.0f} px")
+    if findings and spacing < _FINE_SPACING_PX:
+        findings.append(f"the spacing is below {_FINE_SPACING_PX:.0f} px")
     return findings
 
 

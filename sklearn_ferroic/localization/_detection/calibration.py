@@ -10,7 +10,13 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
-from .._fitting.column_fit import SIGMA_SCATTER, fit_columns, typical_sigma
+from .._fitting.column_fit import (
+    NOISE_TOLERANCE,
+    SIGMA_SCATTER,
+    fit_columns,
+    typical_sigma,
+)
+from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.windows import render_columns
@@ -18,16 +24,16 @@ from .._image.bad_pixels import value_span
 from .._image.binning import bin_image, binned_scale, choose_binning
 from .._image.context import ImageContext, ImageStatistics, image_unit
 from .._image.filters import blob_response, filter_sigma, noise_response, smooth
-from .._image.peaks import NEIGHBOR_REACH, find_peaks
+from .._image.peaks import NEIGHBOR_REACH_SPACINGS, find_peaks
 from .._image.positions import at_pixels, on_image
 from .._image.tiles import Blocks
 from .lattice_continuation import append_outer_columns
 from .selection import CLEAR_SIGNIFICANCE, Crowding, measure_crowding
 from .threshold import CANDIDATE_SHARE, DetectionThreshold, significance_of
 
-_FAINT = 3.0
-_FAINTEST_CLEAR = (5.0, 7.0)
-_MIN_CLEAR = 20
+_MIN_SIGNIFICANCE = 3.0
+_FAINTEST_CLEAR_SIGNIFICANCE = (5.0, 7.0)
+_MIN_CLEAR_COLUMNS = 20
 # Very clear columns are typical of the image if they are at least this share of the
 # clear ones.
 _TYPICAL_SHARE = 0.3
@@ -40,25 +46,22 @@ _STRETCH_TOLERANCE = 0.02
 _SLOW_RATIO, _MAX_RATIO = 0.4, 0.75
 # Images of up to this number of square spacings without a mask are calibrated as a
 # whole, ...
-_SMALL = 1600
+_MAX_WHOLE_SQUARE_SPACINGS = 1600
 # ... which is a first fit of all columns of this relative brightness, if no more than
 # this share of them is below the detection threshold.
 FIRST_THRESHOLD = 0.1
-_MAX_DROWNED = 0.02
-# Columns wider than this (spacings) overlap: the noise is estimated again after a
-# search for faint ones between bright ones, until its variance changes by less than
-# this share, in a few rounds.
-OVERLAP_SIGMA_SPACINGS = 0.22
-_NOISE_TOLERANCE = 0.1
+_MAX_HIDDEN_SHARE = 0.02
+# Most rounds of a search for faint columns between bright ones where columns overlap;
+# the noise is estimated again in each of them.
 _MAX_SEARCH_ROUNDS = 2
 # Noise is measured this many spacings from a border: where this share of the pixels up
 # to there is good.
-_MARGIN = 1.5
-_INNER = 0.9
+_MARGIN_SPACINGS = 1.5
+_MIN_GOOD_SHARE = 0.9
 # Squares of minima beyond this multiple of their median are clipped: there are hardly
 # any in white noise. This number of pixels is enough for the median.
-_WILD = 50
-_N_MEDIAN = 20_000
+_MAX_RELATIVE_SQUARE = 50
+_N_MEDIAN_PIXELS = 20_000
 
 
 class PreliminaryFit(NamedTuple):
@@ -199,7 +202,9 @@ class _Sample(NamedTuple):
 def _sample(context, unit):
     """Bin an image, or a sample of its blocks; detect its bright columns."""
     image, mask = context.image, context.mask
-    is_whole = mask is None and image.size <= _SMALL * context.spacing**2
+    is_whole = (
+        mask is None and image.size <= _MAX_WHOLE_SQUARE_SPACINGS * context.spacing**2
+    )
     # Bins that a mask cuts would displace the columns near it.
     side = choose_binning(context.spacing, context.sigma) if mask is None else 1
     spacing, sigma = binned_scale(context.spacing, context.sigma, side)
@@ -254,7 +259,7 @@ def _search_and_fit(sample, fit, calibration, profile, search, stretch):
         sample = sample._replace(context=context)
         fit = _fit_again(context, start.table, profile, stretch)
         calibration = _conclude(sample, fit, fit.table)
-        if fit.statistics.noise.log_ratio(before, levels) < _NOISE_TOLERANCE:
+        if fit.statistics.noise.log_ratio(before, levels) < NOISE_TOLERANCE:
             break
     return fit, calibration
 
@@ -294,7 +299,7 @@ def _conclude(sample, fit, start):
     if sample.is_whole:
         threshold = DetectionThreshold.of(context, inflation, blob_sigma=blob_sigma)
         is_seen = threshold.significance(start) > CANDIDATE_SHARE * limit
-        if is_seen.mean() >= 1 - _MAX_DROWNED:
+        if is_seen.mean() >= 1 - _MAX_HIDDEN_SHARE:
             preliminary = PreliminaryFit(
                 fit.take(is_seen), matched[is_seen], residual, response
             )
@@ -313,14 +318,16 @@ def _inflation(context, model, response, blob_sigma):
     # Columns that a border cuts, and their neighbours, may not be fitted well yet:
     # their residual is not noise.
     mask = context.mask
-    margin = math.ceil(min(_MARGIN * context.spacing, min(model.shape) / 4))
+    margin = math.ceil(min(_MARGIN_SPACINGS * context.spacing, min(model.shape) / 4))
     if mask is None:
         inner = (slice(margin, -margin),) * 2
     else:
         share = mask.astype(np.float32)
         inner = smooth(share, blob_sigma) > 0.999
         # Single bad pixels are no border.
-        inner &= uniform_filter(share, 2 * margin + 1, mode="constant") > _INNER
+        inner &= (
+            uniform_filter(share, 2 * margin + 1, mode="constant") > _MIN_GOOD_SHARE
+        )
     level = np.float32(context.statistics.level)
     variance = context.noise.variance(model + level)
     power = trough_power(response[inner], variance[inner])
@@ -333,19 +340,25 @@ def _limit_of_significance(significance, fit, spacing):
     Maxima of noise around a few bright columns, or far from all, are not among these.
     """
     clear, height = significance > CLEAR_SIGNIFICANCE, fit.amplitude
-    if np.count_nonzero(clear) < _MIN_CLEAR:
+    if np.count_nonzero(clear) < _MIN_CLEAR_COLUMNS:
         return CLEAR_SIGNIFICANCE
     clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
     very_clear = significance > 2 * CLEAR_SIGNIFICANCE
     n_typical = _TYPICAL_SHARE * np.count_nonzero(clear)
-    if np.count_nonzero(very_clear) >= max(_MIN_CLEAR, n_typical):
+    if np.count_nonzero(very_clear) >= max(_MIN_CLEAR_COLUMNS, n_typical):
         # The third nearest: the first may be the column itself.
         distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
-        clear &= distance[:, 2] < NEIGHBOR_REACH * spacing
-    if np.count_nonzero(clear) < _MIN_CLEAR:
+        clear &= distance[:, 2] < NEIGHBOR_REACH_SPACINGS * spacing
+    if np.count_nonzero(clear) < _MIN_CLEAR_COLUMNS:
         return CLEAR_SIGNIFICANCE
     faintest = np.quantile(significance[clear], 0.05, method="lower")
-    return float(np.interp(faintest, _FAINTEST_CLEAR, (_FAINT, CLEAR_SIGNIFICANCE)))
+    return float(
+        np.interp(
+            faintest,
+            _FAINTEST_CLEAR_SIGNIFICANCE,
+            (_MIN_SIGNIFICANCE, CLEAR_SIGNIFICANCE),
+        )
+    )
 
 
 def trough_power(response, variance=1.0):
@@ -371,5 +384,7 @@ def trough_power(response, variance=1.0):
     if not trough.any():
         return 0.0
     square = (np.square(response) / variance)[trough]
-    limit = _WILD * np.median(square[:: 1 + len(square) // _N_MEDIAN])
+    limit = _MAX_RELATIVE_SQUARE * np.median(
+        square[:: 1 + len(square) // _N_MEDIAN_PIXELS]
+    )
     return float(np.minimum(square, limit).mean())

@@ -35,7 +35,7 @@ _MIN_WIDTH_SPACINGS, _KNOWN_SPACINGS = 0.18, 0.6
 _FREE_SPACINGS = 0.6
 # If the columns found are farther apart than this (spacings), others are at the centres
 # of their cells, of about this share of their heights.
-_MIN_DISTANCE_SPACINGS, _CENTER_HEIGHT = 1.25, 0.3
+_MIN_DISTANCE_SPACINGS, _CENTER_HEIGHT_SHARE = 1.25, 0.3
 # Predictions within this distance are those of the same column (spacings).
 _SAME_SPACINGS = 0.5
 
@@ -104,7 +104,7 @@ def _cell_centers(table, area, spacing):
     # Unknown vectors are NaN.
     is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS
     places = (positions + 0.5 * diagonal)[is_cell]
-    heights = _CENTER_HEIGHT * table.amplitude[is_cell]
+    heights = _CENTER_HEIGHT_SHARE * table.amplitude[is_cell]
     is_inside = area.depth(places) > 0
     return places[is_inside], heights[is_inside]
 

@@ -8,13 +8,14 @@ lattice. The selected columns are fitted together.
 import numpy as np
 
 from .._fitting.column_fit import SIGMA_SCATTER, fit_columns
+from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.windows import center_of_mass, render_columns
 from .._image.binning import bin_image
 from .._image.filters import blob_response, filter_sigma, smooth
 from .._image.peaks import find_peaks
 from .._image.positions import at_pixels, on_image
-from .calibration import FIRST_THRESHOLD, OVERLAP_SIGMA_SPACINGS, PreliminaryFit
+from .calibration import FIRST_THRESHOLD, PreliminaryFit
 from .lattice_continuation import append_outer_columns, predict_inner_columns
 from .selection import (
     brightest_near,

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..._lattice.neighbors import neighbor_pairs
-from .._image.peaks import NEIGHBOR_REACH, order_by_height
+from .._image.peaks import NEIGHBOR_REACH_SPACINGS, order_by_height
 from .._image.positions import at_pixels, clear_of_border, on_image
 
 # A faint column has at least this number of neighbours within a spacing and a half.
@@ -14,26 +14,26 @@ _MIN_NEIGHBORS = 2
 # A place is surrounded if it has this number of neighbours within this distance
 # (spacings) on all sides: the mean of the unit vectors to them is no longer than this.
 _MIN_AROUND = 3
-_AROUND_REACH = 1.3
-_MAX_LOPSIDED = 0.5
+_AROUND_REACH_SPACINGS = 1.3
+_MAX_ASYMMETRY = 0.5
 # Least distance of weak columns from all others, in spacings, and least significance.
-_WEAK_DISTANCE = 0.7
-_WEAKEST = 1.0
+_WEAK_DISTANCE_SPACINGS = 0.7
+_MIN_WEAK_SIGNIFICANCE = 1.0
 # Surrounded columns between these significances count as weak columns if there are at
 # least this number and share of them and if their median significance is this high;
 # otherwise they are noise in vacancies.
-_WEAK_RANGE = (1.5, 6.0)
-_MIN_WEAK = 20
-_MIN_SHARE = 0.25
-_MIN_MEDIAN = 2.5
+_WEAK_SIGNIFICANCE_RANGE = (1.5, 6.0)
+_MIN_WEAK_COLUMNS = 20
+_MIN_WEAK_SHARE = 0.25
+_MIN_MEDIAN_SIGNIFICANCE = 2.5
 # A column is faint below this share of the brightest one near it. A candidate at an
 # expected place is a column if it is this significant and has this share of the height
 # of the lower quarter of the nearest few, of faint ones if there are enough.
 _FAINT_SHARE = 0.5
-_MIN_FAINT = 20
-_N_KIND = 8
+_MIN_FAINT_COLUMNS = 20
+_N_OF_KIND = 8
 _MIN_KIND_SHARE = 0.5
-_LEAST_SIGNIFICANCE = 2.0
+_MIN_EXPECTED_SIGNIFICANCE = 2.0
 # A fitted column is noise if its amplitude is below this multiple of its standard
 # error, below this share of the lower quarter of the nearest few columns, and lower
 # than that quarter by this number of standard errors.
@@ -44,18 +44,18 @@ _MIN_FITTED_DEFICIT = 3.0
 _MAX_BORDER_STD_SIGMA = 0.25
 # Least distance of two columns in spacings, and of a faint one from a bright one, where
 # the image does not show how close columns are.
-MIN_DISTANCE = 0.55
-_MIN_DISTANCE_FAINT = 0.75
+MIN_DISTANCE_SPACINGS = 0.55
+_MIN_FAINT_DISTANCE_SPACINGS = 0.75
 # Where it does, by this many columns: this share of the distance that all but a tenth
 # of them keep, within these ranges.
-_MIN_KNOWN = 30
+_MIN_KNOWN_COLUMNS = 30
 _USUAL_QUANTILE = 0.1
 _SHARE_OF_USUAL = 0.86
-_ALIKE_RANGE = (0.45, 0.7)
+_ALIKE_RANGE_SPACINGS = (0.45, 0.7)
 # Faint columns nearer to a bright one are not asked how close columns are.
-_LENIENT_DISTANCE = 0.6
-_FAINT_RANGE = (0.55, 0.75)
-_FAINT_HEIGHT = 0.35
+_LENIENT_DISTANCE_SPACINGS = 0.6
+_FAINT_RANGE_SPACINGS = (0.55, 0.75)
+_FAINT_PAIR_SHARE = 0.35
 # ... of which there are no more than that.
 _MAX_NEIGHBORS = 20
 # Signal to noise ratio of a clear column. In images with many columns near the limit of
@@ -81,10 +81,14 @@ def min_candidate_significance(calibration):
     significance : float
         Less than that of columns anywhere: at expected places less is sufficient.
     """
-    return _WEAKEST if is_noise_limited(calibration) else _LEAST_SIGNIFICANCE
+    return (
+        _MIN_WEAK_SIGNIFICANCE
+        if is_noise_limited(calibration)
+        else _MIN_EXPECTED_SIGNIFICANCE
+    )
 
 
-def is_free(places, height, positions, spacing, least=_WEAK_DISTANCE):
+def is_free(places, height, positions, spacing, least=_WEAK_DISTANCE_SPACINGS):
     """Check which places are far enough from all columns.
 
     Parameters
@@ -140,21 +144,23 @@ def select_columns(fit, significance, calibration, spacing):
         return clear
     places, known = fit.positions, fit.positions[clear]
     around = _surrounded(places, known, spacing)
-    weak = np.setdiff1d(np.flatnonzero(around & (significance > _WEAKEST)), clear)
+    weak = np.setdiff1d(
+        np.flatnonzero(around & (significance > _MIN_WEAK_SIGNIFICANCE)), clear
+    )
     height = fit.amplitude
-    least = max(_WEAK_DISTANCE, crowding.faint)
+    least = max(_WEAK_DISTANCE_SPACINGS, crowding.faint)
     weak = weak[is_free(places[weak], height[weak], known, spacing, least)]
     kind = clear[around[clear]]
     is_faint = _is_faint(fit, kind, spacing)
-    if np.count_nonzero(is_faint) >= _MIN_FAINT:
+    if np.count_nonzero(is_faint) >= _MIN_FAINT_COLUMNS:
         kind = kind[is_faint]
     least = np.full(len(weak), np.inf)
-    if len(kind) >= _MIN_FAINT:
+    if len(kind) >= _MIN_FAINT_COLUMNS:
         # An expected place, and as bright as its kind.
-        n_asked = min(_N_KIND, len(kind))
+        n_asked = min(_N_OF_KIND, len(kind))
         _, near = cKDTree(places[kind]).query(places[weak], k=[*range(1, n_asked + 1)])
         least = _MIN_KIND_SHARE * np.quantile(height[kind[near]], 0.25, axis=1)
-    chosen = (height[weak] > least) & (significance[weak] > _LEAST_SIGNIFICANCE)
+    chosen = (height[weak] > least) & (significance[weak] > _MIN_EXPECTED_SIGNIFICANCE)
     if is_noise_limited(calibration):
         limit = _weak_limit(significance[[*weak, *clear[around[clear]]]])
         chosen |= significance[weak] > limit
@@ -177,11 +183,11 @@ def is_noise(fit):
     """
     height, std = fit.amplitude, fit.std.amplitude
     noise = fit.converged & (height < _MIN_FITTED_SIGNIFICANCE * std)
-    if len(height) <= _N_KIND:
+    if len(height) <= _N_OF_KIND:
         return np.zeros_like(noise)
     doubtful = np.flatnonzero(noise)
     _, near = cKDTree(fit.positions).query(
-        fit.positions[doubtful], k=[*range(2, _N_KIND + 2)]
+        fit.positions[doubtful], k=[*range(2, _N_OF_KIND + 2)]
     )
     usual = np.quantile(height[near], 0.25, axis=1)
     height, std = height[doubtful], std[doubtful]
@@ -200,25 +206,25 @@ def _is_faint(fit, clear, spacing):
 
 def _weak_limit(significance):
     """Return half the median significance of weak columns, infinity without any."""
-    low, high = _WEAK_RANGE
+    low, high = _WEAK_SIGNIFICANCE_RANGE
     own = significance[(significance > low) & (significance < high)]
-    if len(own) < max(_MIN_WEAK, _MIN_SHARE * len(significance)):
+    if len(own) < max(_MIN_WEAK_COLUMNS, _MIN_WEAK_SHARE * len(significance)):
         return np.inf
     median = np.median(own)
-    return 0.5 * median if median > _MIN_MEDIAN else np.inf
+    return 0.5 * median if median > _MIN_MEDIAN_SIGNIFICANCE else np.inf
 
 
 def _surrounded(places, positions, spacing):
     """Check which places have columns on all sides."""
     # A column is no neighbour of itself.
     distance, index = cKDTree(positions).query(
-        places, k=[*range(1, 9)], distance_upper_bound=_AROUND_REACH * spacing
+        places, k=[*range(1, 9)], distance_upper_bound=_AROUND_REACH_SPACINGS * spacing
     )
     near = np.isfinite(distance) & (distance > 0)
     offset = positions[np.where(near, index, 0)] - places[:, None]
     offset /= np.where(near, distance, np.inf)[..., None]
     n_near = near.sum(axis=1)
-    lopsided = np.hypot(*offset.sum(axis=1).T) > _MAX_LOPSIDED * n_near
+    lopsided = np.hypot(*offset.sum(axis=1).T) > _MAX_ASYMMETRY * n_near
     return (n_near >= _MIN_AROUND) & ~lopsided
 
 
@@ -230,7 +236,7 @@ def _select_clear(fit, significance, calibration, spacing, crowding):
     seen = np.flatnonzero(is_seen)
     fit, significance = fit.take(seen), significance[seen]
     positions, height = fit.positions, fit.amplitude
-    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH * spacing)
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
     # Columns in noise may look closer than they are.
     error = np.nan_to_num(np.hypot(*fit.std.positions.T))
     distance += calibration.inflation * np.hypot(*error[pairs].T)
@@ -301,7 +307,7 @@ def brightest_near(positions, height, places, spacing):
     """
     # Missing neighbours have the index behind the last.
     _, near = cKDTree(positions).query(
-        places, _MAX_NEIGHBORS, distance_upper_bound=NEIGHBOR_REACH * spacing
+        places, _MAX_NEIGHBORS, distance_upper_bound=NEIGHBOR_REACH_SPACINGS * spacing
     )
     return np.append(height, 0)[near].max(axis=1)
 
@@ -317,8 +323,8 @@ class Crowding(NamedTuple):
         Of a faint column from a bright one.
     """
 
-    alike: float = MIN_DISTANCE
-    faint: float = _MIN_DISTANCE_FAINT
+    alike: float = MIN_DISTANCE_SPACINGS
+    faint: float = _MIN_FAINT_DISTANCE_SPACINGS
 
 
 def measure_crowding(positions, height, spacing):
@@ -341,21 +347,21 @@ def measure_crowding(positions, height, spacing):
     crowding : Crowding
         Least distances of columns of this image.
     """
-    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH * spacing)
-    lenient = Crowding(faint=_LENIENT_DISTANCE)
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
+    lenient = Crowding(faint=_LENIENT_DISTANCE_SPACINGS)
     keep = drop_crowded(positions, height, pairs, distance, spacing, lenient)
     kept = keep[pairs].all(axis=1)
     pairs, distance = pairs[kept], distance[kept]
     bright, dim = order_by_height(pairs, height)
-    is_faint = height[dim] < _FAINT_HEIGHT * height[bright]
+    is_faint = height[dim] < _FAINT_PAIR_SHARE * height[bright]
     limits, usual = list(Crowding()), None
     for number, (kind, reach) in enumerate(
-        ((~is_faint, _ALIKE_RANGE), (is_faint, _FAINT_RANGE))
+        ((~is_faint, _ALIKE_RANGE_SPACINGS), (is_faint, _FAINT_RANGE_SPACINGS))
     ):
         nearest = np.full(len(height), np.inf)
         np.minimum.at(nearest, dim[kind], distance[kind] / spacing)
         known = nearest[np.isfinite(nearest)]
-        if len(known) >= _MIN_KNOWN:
+        if len(known) >= _MIN_KNOWN_COLUMNS:
             usual = np.quantile(known, _USUAL_QUANTILE)
         # Where there is no faint kind, such columns are no closer than others.
         if usual is not None:
@@ -389,7 +395,7 @@ def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
     crowding = crowding or Crowding()
     keep = np.ones(len(positions), dtype=bool)
     bright, dim = order_by_height(pairs, height)
-    faint = height[dim] < _FAINT_HEIGHT * height[bright]
+    faint = height[dim] < _FAINT_PAIR_SHARE * height[bright]
     limit = np.where(faint, crowding.faint, crowding.alike) * spacing
     close = distance < limit
     # Brightest first: a column that goes itself removes no other.

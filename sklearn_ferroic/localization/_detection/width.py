@@ -3,6 +3,7 @@
 import numpy as np
 
 from .._fitting.column_fit import fit_columns, typical_sigma
+from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnTable
 from .._image.binning import bin_image, binned_scale, choose_binning, unbin_width
 from .._image.context import ImageContext, image_unit
@@ -12,18 +13,17 @@ from .._image.positions import at_pixels
 from .._image.tiles import Blocks
 
 # First guess of the sigma of a column, as a share of the spacing.
-_FIRST_WIDTH = 0.16
+_FIRST_SIGMA_SPACINGS = 0.16
 # The responses of two filters refine it: their widths, in units of that.
-_NARROW, _WIDE = 0.75, 1.25
+_NARROW_RATIO, _WIDE_RATIO = 0.75, 1.25
 # Side of the square from which the width is estimated, in spacings and in px, whichever
 # is larger; and range of the width relative to the first guess.
-_WIDTH_SIDE = 9
-_WIDTH_PIXELS = 96
-_WIDTH_LIMITS = (0.5, 1.6)
+_SIDE_SPACINGS = 9
+_MIN_SIDE_PX = 96
+_SIGMA_RANGE = (0.5, 1.6)
 # Fits until the width that columns are fitted with is that which they have, to within
 # this share.
 _MAX_ROUNDS = 4
-_WIDEST_SPACINGS = 0.22
 _MAX_CHANGE = 0.04
 
 
@@ -46,7 +46,7 @@ def estimate_width(image, valid, spacing):
     skewness : float
         Skewness of the blob response: negative where the columns are dark.
     """
-    side = max(_WIDTH_SIDE, _WIDTH_PIXELS / spacing)
+    side = max(_SIDE_SPACINGS, _MIN_SIDE_PX / spacing)
     square, mask = Blocks(image, spacing).busiest(image, valid, side)
     square = square / image_unit(square)
     positions, height, width, skewness = _find_blobs(square, mask, spacing)
@@ -63,7 +63,7 @@ def estimate_width(image, valid, spacing):
         # The windows of the fit depend on the width. Where columns overlap, the width
         # increases at the cost of the background.
         is_known = abs(width / before - 1) < _MAX_CHANGE
-        if is_known or not width < _WIDEST_SPACINGS * spacing:
+        if is_known or not width < OVERLAP_SIGMA_SPACINGS * spacing:
             break
         table = fit.table
     if np.isnan(width):
@@ -73,12 +73,12 @@ def estimate_width(image, valid, spacing):
 
 def _find_blobs(image, valid, spacing):
     """Find columns, their sigma by blob filters, and the skewness of the response."""
-    width = _FIRST_WIDTH * spacing
+    width = _FIRST_SIGMA_SPACINGS * spacing
     # Bins that a mask cuts would displace the columns near it.
-    side = choose_binning(spacing, _NARROW * width) if valid is None else 1
+    side = choose_binning(spacing, _NARROW_RATIO * width) if valid is None else 1
     spacing, width = binned_scale(spacing, width, side)
     response, narrow, wide = blob_responses(
-        bin_image(image, side), [width, _NARROW * width, _WIDE * width]
+        bin_image(image, side), [width, _NARROW_RATIO * width, _WIDE_RATIO * width]
     )
     positions, height = find_peaks(response, spacing, 0.15)
     if valid is not None:
@@ -94,11 +94,11 @@ def _width_of_blobs(narrow, wide, positions, height, guess):
     """Compute the sigma of bright blobs from the responses of two blob filters."""
     bright = positions[height > 0.5 * np.quantile(height, 0.9)]
     share = np.median(at_pixels(narrow, bright) / at_pixels(wide, bright))
-    narrow, wide = _NARROW * guess, _WIDE * guess
+    narrow, wide = _NARROW_RATIO * guess, _WIDE_RATIO * guess
     # To a Gaussian of unit height a filter of width w responds by
     # (2 w sigma / (w² + sigma²))².
     q = np.sqrt(max(share, 1e-6)) * wide / narrow
-    low, high = _WIDTH_LIMITS[0] * guess, _WIDTH_LIMITS[1] * guess
+    low, high = _SIGMA_RANGE[0] * guess, _SIGMA_RANGE[1] * guess
     if q <= 1:
         return high
     return float(np.sqrt(np.clip((wide**2 - q * narrow**2) / (q - 1), low**2, high**2)))

@@ -17,17 +17,17 @@ from .._image.binning import sum_blocks
 
 # The field averages over this many spacings (standard deviation): more where wide
 # columns leave few pixels of background between them.
-_SMOOTHING = (1.25, 2.5)
+_SMOOTHING_SPACINGS = (1.25, 2.5)
 # Columns overlap little up to the first share of sigma in the spacing, and strongly
 # from the second on.
-_OVERLAP = (0.235, 0.28)
+_OVERLAP_SIGMA_SPACINGS = (0.235, 0.28)
 # Pixels are binned to this many bins a spacing.
 _BINS_PER_SPACING = 2
 # A bin of the first, fine binning is at most sigma over this.
-_PIXELS_PER_BIN = 1.2
+_BINS_PER_SIGMA = 1.2
 _MAX_CORRECTION = 0.3
 # Columns of pixels that are interpolated or smoothed at a time.
-_STRIP = 64
+_STRIP_PX = 64
 _RIDGE = 1e-3
 
 
@@ -92,8 +92,8 @@ class Background(NamedTuple):
         if level.shape[1] == 1:
             return np.repeat(level, len(col), axis=1)
         fine = np.empty((len(row), len(col)), dtype=np.float32)
-        for first in range(0, len(col), _STRIP):
-            strip = slice(first, first + _STRIP)
+        for first in range(0, len(col), _STRIP_PX):
+            strip = slice(first, first + _STRIP_PX)
             start = col[strip][0]
             share = np.zeros((col[strip][-1] + 2 - start, len(col[strip])), np.float32)
             pixel = np.arange(share.shape[1])
@@ -132,7 +132,7 @@ def bin_sides(spacing, width):
     coarse : int
         Side of the coarse pixels, in fine bins.
     """
-    fine = max(1, int(width / _PIXELS_PER_BIN))
+    fine = max(1, int(width / _BINS_PER_SIGMA))
     return fine, max(1, round(spacing / _BINS_PER_SPACING / fine))
 
 
@@ -149,7 +149,7 @@ def strength_of_overlap(spacing, width):
     strength : float
         0 where they hardly do, 1 where they are barely resolved.
     """
-    return float(np.interp(width / spacing, _OVERLAP, (0, 1)))
+    return float(np.interp(width / spacing, _OVERLAP_SIGMA_SPACINGS, (0, 1)))
 
 
 class BackgroundRegression:
@@ -175,7 +175,7 @@ class BackgroundRegression:
         # Products of finely binned images, binned further: columns stay resolved.
         self.fine, self.coarse = bin_sides(spacing, width)
         strength = strength_of_overlap(spacing, width)
-        smoothing = np.interp(strength, (0, 1), _SMOOTHING)
+        smoothing = np.interp(strength, (0, 1), _SMOOTHING_SPACINGS)
         self.kernel = _gaussian(smoothing * spacing / (self.fine * self.coarse))
         self.valid = valid
         if valid is None:

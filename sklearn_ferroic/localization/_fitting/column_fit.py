@@ -43,7 +43,7 @@ _BACKGROUND_GAIN = (1.4, 1.0)
 # Pixels from which the noise is estimated, and relative change of the variance below
 # which the weights of the previous round are kept.
 _N_NOISE_PIXELS = 50_000
-_NOISE_TOLERANCE = 0.1
+NOISE_TOLERANCE = 0.1
 # Least noise of a pixel, in median amplitudes of the columns: no column is known better
 # than this, and steps that are small compared with it gain nothing.
 _MIN_NOISE_AMPLITUDES = 5e-3
@@ -127,8 +127,10 @@ def fit_columns(
 def _with_profile(table, profile, stretch):
     """Return the columns that a fit with a profile starts from."""
     if not profile.n_shape and any(stretch) and profile.stretched is not None:
-        shape = np.repeat(np.array([stretch]), len(table), axis=0)
-        return table.with_profile(profile.stretched, shape)
+        stretched = profile.stretched
+        # The stretch is that of the ellipse which the sites report.
+        shape = stretched.stretch(stretched.ellipse(np.array([stretch])))
+        return table.with_profile(stretched, np.repeat(shape, len(table), axis=0))
     return table if table.profile == profile else table.with_profile(profile)
 
 
@@ -345,9 +347,9 @@ def _learn_noise(windows, state, pixels, expected):
     state.statistics = state.statistics._replace(noise=noise)
     level = np.float32([noise.offset, np.quantile(expected[windows.crop], 0.99)])
     ratio = noise.variance(level) / before.variance(level)
-    if np.abs(np.log(ratio / ratio.mean())).max() > _NOISE_TOLERANCE:
+    if np.abs(np.log(ratio / ratio.mean())).max() > NOISE_TOLERANCE:
         state.step_size[:] = np.inf
-    if np.abs(np.log(ratio)).max() > _NOISE_TOLERANCE:
+    if np.abs(np.log(ratio)).max() > NOISE_TOLERANCE:
         pixels.update(expected, state.statistics)
 
 

@@ -11,7 +11,7 @@ from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
 # Narrowest column in typical sigmas, and in preliminary fits of columns whose sigma
 # exceeds this (spacings): where columns overlap, the background may replace
 # narrow columns.
-_MIN_SIGMA, _WIDE_SPACINGS = (0.45, 0.6), 0.22
+_MIN_SIGMA, OVERLAP_SIGMA_SPACINGS = (0.45, 0.6), 0.22
 # No column becomes higher than this multiple of the height that it starts from.
 _MAX_GROWTH = 10
 # Columns this many sigmas apart are isolated: their fits do not affect each other.
@@ -281,7 +281,7 @@ def _bounds(start, context, preliminary):
         at_end = start.positions[:, axis] > length - 1 - spacing
         low[:, 1 + axis] -= np.where(at_start, 1, 0.4) * spacing
         high[:, 1 + axis] += np.where(at_end, 1, 0.4) * spacing
-    is_wide = preliminary and sigma > _WIDE_SPACINGS * spacing
+    is_wide = preliminary and sigma > OVERLAP_SIGMA_SPACINGS * spacing
     narrowest = _MIN_SIGMA[int(is_wide)] * sigma
     low[:, SIGMA], high[:, SIGMA] = max(narrowest, 0.3), 2 * sigma
     return low, high

@@ -12,18 +12,18 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 # Columns whose residual is projected, at most: 600 determine the errors to 3 %.
-_N_COLUMNS = 600
+N_PROJECTED = 600
 # With fewer columns, the noise in the band of the columns is a better estimate.
 _MIN_COLUMNS = 20
 # Kinds of columns are calibrated separately if their heights differ by this factor
 # and their calibrations by this number of standard errors.
 _MIN_CONTRAST = 1.3
-_MIN_SIGNIFICANCE = 3.0
+MIN_SIGNIFICANCE = 3.0
 # Range of the calibration of variances.
 _RANGE = (0.02, 50.0)
 # Squares beyond this multiple of the median belong to defects: of a normal distribution
 # one in a million.
-_MAX_SQUARE = 50.0
+MAX_RELATIVE_SQUARE = 50.0
 
 
 def project_residual(windows, pixels, state):
@@ -47,7 +47,7 @@ def project_residual(windows, pixels, state):
     """
     good = windows.whole & ~state.is_rejected & np.isfinite(state.std).all(axis=1)
     rows = np.flatnonzero(good)
-    rows = rows[:: max(1, len(rows) // _N_COLUMNS)]
+    rows = rows[:: max(1, len(rows) // N_PROJECTED)]
     projections = np.empty((len(rows), 4))
     done = 0
     for part in windows.chunks(rows):
@@ -99,7 +99,7 @@ def error_scale(amplitude, modes, inflation):
     if min(map(len, kinds)) >= _MIN_COLUMNS:
         (faint, faint_std), (bright, bright_std) = map(_variance_ratio, kinds)
         difference = np.abs(np.log(faint / bright))
-        if difference > _MIN_SIGNIFICANCE * np.hypot(faint_std, bright_std):
+        if difference > MIN_SIGNIFICANCE * np.hypot(faint_std, bright_std):
             scale = np.where(amplitude > limit, bright, faint)
     return np.sqrt(scale)
 
@@ -133,12 +133,12 @@ def _variance_ratio(modes):
     std = 1 / np.sqrt(len(modes))
     step = np.log(quadrupole / hexapole)
     ratio = quadrupole
-    if np.abs(step) > _MIN_SIGNIFICANCE * np.sqrt(2) * std:
+    if np.abs(step) > MIN_SIGNIFICANCE * np.sqrt(2) * std:
         ratio = quadrupole * np.exp(step)
         std = std * np.sqrt(5)
     return float(np.clip(ratio, *_RANGE)), std
 
 
 def _clipped_mean(values):
-    limit = _MAX_SQUARE * max(float(np.median(values)), 1e-30)
+    limit = MAX_RELATIVE_SQUARE * max(float(np.median(values)), 1e-30)
     return max(float(np.minimum(values, limit).mean()), 1e-30)

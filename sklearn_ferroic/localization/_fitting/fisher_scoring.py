@@ -3,8 +3,6 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .profiles import SHAPE
-
 # Columns whose equations are solved at a time: their matrices stay in the cache.
 _BLOCK_COLUMNS = 4096
 # Residuals are clipped at this multiple of the pixel's standard deviation: beyond are
@@ -218,11 +216,11 @@ def common_stretch_step(windows, table, pixels):
         second = profile.information_moments(
             own, windows, part, values, windows.cut(pixels.weight, part)
         )
-        slope, normal = profile.normal_equations(
-            own, windows.anchor[part], windows.unit, first, second, None
+        slope, curvature = profile.shape_equations(
+            own, windows.anchor[part], windows.unit, first, second
         )
-        gradient.append(slope[:, SHAPE])
-        information.append(np.einsum("nii->ni", normal)[:, SHAPE])
+        gradient.append(slope)
+        information.append(curvature)
     gradient, information = np.concatenate(gradient), np.concatenate(information)
     known = (information > 0).all(axis=1)
     gradient, information = gradient[known], information[known]

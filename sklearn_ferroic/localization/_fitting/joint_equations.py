@@ -13,7 +13,12 @@ from scipy.sparse.linalg import LinearOperator, cg
 from ..._lattice.neighbors import neighbor_pairs
 from .._image.binning import sum_blocks
 from .background import bin_sides
-from .error_calibration import split_by_height
+from .error_calibration import (
+    MAX_RELATIVE_SQUARE,
+    MIN_SIGNIFICANCE,
+    N_PROJECTED,
+    split_by_height,
+)
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SIGMA
 
 # Columns couple up to this distance, in units of their typical sigma: the overlap of
@@ -37,12 +42,6 @@ _N_SPECTRUM_ROUNDS = 2
 _SPECTRUM_RATIO_RANGE = (0.1, 10.0)
 _MAX_RINGS = 16
 _N_SIMULATIONS = 2
-# Maximum number of columns of a kind whose residual is projected; squares beyond this
-# multiple of the median belong to defects; ratios that differ from 1 by fewer standard
-# errors than this are not significant.
-_N_PROJECTED = 600
-_MAX_SQUARE = 50.0
-_MIN_SIGNIFICANCE = 3.0
 # Distance of the nodes between which the background is linear, in spacings: the more
 # the columns overlap, the less background shows between them.
 _NODE_DISTANCES_SPACINGS = (2.5, 4.0)
@@ -182,7 +181,7 @@ class JointEquations:
             if not rows.size:
                 continue
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
-            rows = rows[:: max(1, len(rows) // _N_PROJECTED)]
+            rows = rows[:: max(1, len(rows) // N_PROJECTED)]
             # Elliptical columns have their quadrupoles fitted.
             modes = self.images.modes(table, rows)[int(state.fits_shape)]
             inflation[kind] = scatter.mean() * _projected_ratio(modes, weighted, left)
@@ -195,10 +194,10 @@ def _projected_ratio(modes, observed, simulated):
     # Deformations that all columns have in common displace none of them.
     seen = np.concatenate([part - np.median(part) for part in seen])
     expected = np.concatenate([mode @ rest for rest in simulated for mode in modes])
-    limit = _MAX_SQUARE * max(float(np.median(seen**2)), 1e-30)
+    limit = MAX_RELATIVE_SQUARE * max(float(np.median(seen**2)), 1e-30)
     ratio = np.minimum(seen**2, limit).mean() / max((expected**2).mean(), 1e-30)
     std = np.sqrt(2 / len(seen) + 2 / len(expected))
-    return ratio if abs(np.log(max(ratio, 1e-30))) > _MIN_SIGNIFICANCE * std else 1.0
+    return ratio if abs(np.log(max(ratio, 1e-30))) > MIN_SIGNIFICANCE * std else 1.0
 
 
 class _RadialSpectrum:

@@ -96,6 +96,8 @@ class JointFit:
                 self._linearize(learn_noise is not None)
                 if number == _PATIENCE_ROUNDS:
                     state.reject_misfits(reach, self.windows.whole)
+                    accepted = state.table, state.field
+                    tables[-1] = state.table
                 lowest = pixels.weighted_square(expected) + state.prior_penalty()
                 if number > 0:
                     kind = self._next(kind)

@@ -184,6 +184,16 @@ class ColumnProfile:
             information = information[:, :n_fitted, :n_fitted]
         return gradient, information
 
+    def shape_equations(self, table, anchor, unit, gradient, information):
+        """Return gradient and diagonal information of the shape parameters.
+
+        Parameters
+        ----------
+        table, anchor, unit, gradient, information
+            As in `normal_equations`.
+        """
+        return gradient[:, SHAPE], np.einsum("nii->ni", information)[:, SHAPE]
+
     def leverage(self, table, windows, rows, factor, values, disc):
         """Compute the squared norm of projected derivatives at pixels of windows.
 
@@ -252,16 +262,16 @@ class GaussianProfile(ColumnProfile):
         raise NotImplementedError
 
     def value(self, row, col, sigma, shape):
-        rows, cross, cols = self._whitening(sigma, shape)
+        rows, cross, cols = self._whitening(1 / sigma, shape)
         u, v = rows * row + cross * col, cross * row + cols * col
         return np.exp(-0.5 * (u * u + v * v))
 
-    def _whitening(self, sigma, shape):
-        """Return the elements of the root of the inverse covariance."""
-        return 1 / sigma, np.zeros_like(sigma), 1 / sigma
+    def _whitening(self, root, shape):
+        """Return the elements of the root of the inverse covariance for 1 / sigma."""
+        return root, np.zeros_like(root), root
 
     def derivatives(self, row, col, sigma, shape):
-        rows, cross, cols = self._whitening(sigma, shape)
+        rows, cross, cols = self._whitening(1 / sigma, shape)
         u, v = rows * row + cross * col, cross * row + cols * col
         slopes = [rows * u + cross * v, cross * u + cols * v, (u * u + v * v) / sigma]
         if self.n_shape:
@@ -290,6 +300,12 @@ class GaussianProfile(ColumnProfile):
         if information is not None:
             information = slope @ information[:, _PRODUCT] @ slope.transpose(0, 2, 1)
         return gradient, information
+
+    def shape_equations(self, table, anchor, unit, gradient, information):
+        slope = self.slopes(table, anchor, unit)[:, SHAPE]
+        gradient = (slope @ gradient[:, :, None])[:, :, 0]
+        moments = information[:, _PRODUCT]
+        return gradient, np.einsum("nai,nij,naj->na", slope, moments, slope)
 
     def leverage(self, table, windows, rows, factor, values, disc):
         slope = self.slopes(table, windows.anchor[rows], windows.unit)
@@ -373,6 +389,12 @@ class EllipticalGaussian(GaussianProfile):
         angle = np.where(angle >= np.pi / 2, -np.pi / 2, angle)
         return np.stack([np.exp(np.hypot(along_col, diagonal)), angle], axis=1)
 
+    def stretch(self, ellipse):
+        """Return the stretch of columns for axis ratios and angles."""
+        ratio, angle = ellipse.T
+        direction = np.stack([np.cos(2 * angle), np.sin(2 * angle)], axis=1)
+        return np.log(ratio)[:, None] * direction
+
     def exponents(self, table, anchor, unit):
         _, u, v = self._coordinates(table, anchor, unit)
         return -0.5 * (_product(u, u) + _product(v, v))
@@ -390,16 +412,17 @@ class EllipticalGaussian(GaussianProfile):
         slope[:, SIGMA + 2] = height * _product(u, v)
         return slope
 
-    def _whitening(self, sigma, shape):
+    def _whitening(self, root, shape):
         along_col, diagonal = shape.T[:, :, None]
         half = 0.5 * np.hypot(along_col, diagonal)
-        even = np.cosh(half) / sigma
-        odd = 0.5 * np.sinh(half) / np.maximum(half, 1e-12) / sigma
+        even = root * np.cosh(half)
+        odd = 0.5 * root * np.sinh(half) / np.maximum(half, 1e-12)
         return even + odd * along_col, -odd * diagonal, even - odd * along_col
 
     def _coordinates(self, table, anchor, unit):
         """Return the root of the inverse covariance, and coordinates of unit sigma."""
-        rows, cross, cols = self._whitening(table.sigma[:, None] / unit, table.shape)
+        root = 1 / table.sigma[:, None] * unit
+        rows, cross, cols = self._whitening(root, table.shape)
         offset = (table.positions - anchor) / unit
         row, col = offset[:, :1], offset[:, 1:]
         u = np.concatenate([-(rows * row + cross * col), rows, cross], axis=1)

@@ -7,11 +7,11 @@ matrix product. Many tiles are computed at once.
 import numpy as np
 
 # Side of a tile in units of the reach.
-_TILE = 4
+_TILE_REACHES = 4
 # Exponent beyond which a column is negligible.
-_FAR = 30
+_MAX_EXPONENT = 30
 # Columns that have moved less than this keep their tiles, in the same units.
-_SLACK = 0.2
+_SLACK_REACHES = 0.2
 # Least number of tiles at a time.
 _N_TILES = 32
 
@@ -48,9 +48,9 @@ class Renderer:
     """
 
     def __init__(self, shape, reach):
-        self.shape, self.slack = shape, _SLACK * reach
+        self.shape, self.slack = shape, _SLACK_REACHES * reach
         self.reach = reach + self.slack
-        self.side = int(np.ceil(max(_TILE * reach, 8)))
+        self.side = int(np.ceil(max(_TILE_REACHES * reach, 8)))
         self.n_tiles = [-(-length // self.side) for length in shape]
         self.positions, self.owner = np.full((1, 2), np.inf), None
 
@@ -129,7 +129,7 @@ def _paint(row, col, sigma, amplitude, side, tiles):
     square *= np.sqrt(np.float32(0.5)) / sigma
     square *= square
     # Subnormal numbers are slow.
-    np.minimum(square, np.float32(_FAR), out=square)
+    np.minimum(square, np.float32(_MAX_EXPONENT), out=square)
     down, along = 2 * square if len(tiles) > 1 else square
     np.negative(square, out=square)
     rise, run = np.exp(square, out=square)

@@ -5,17 +5,17 @@ from scipy.ndimage import uniform_filter
 
 # The range of an image is estimated from one pixel in this number, and from about the
 # second number of pixels at most.
-_SPARSE = 23
-_N_SPARSE = 50_000
+_SAMPLE_STEP_PX = 23
+_N_SAMPLED_PIXELS = 50_000
 # Hot pixels are this number of ranges beyond the range, and deviate from its middle by
 # this multiple of the deviation of their third neighbour: two of them may be hot too,
 # and the third has half the height of a column that is as narrow as a pixel.
-_BEYOND = 2
-_ABOVE_THIRD = 4
-_ABOVE_COLUMNS = 1.5
+_MIN_EXCESS_RANGES = 2
+_MIN_THIRD_RATIO = 4
+_MIN_COLUMN_RATIO = 1.5
 _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
 # A square is used if at least this share of its pixels is good.
-_MIN_SHARE = 0.2
+_MIN_GOOD_SHARE = 0.2
 
 
 def value_span(image, beyond=1):
@@ -35,7 +35,7 @@ def value_span(image, beyond=1):
         Lowest and highest value.
     """
     # Odd: an even step might sample a few columns of pixels only.
-    step = max(_SPARSE, image.size // _N_SPARSE | 1)
+    step = max(_SAMPLE_STEP_PX, image.size // _N_SAMPLED_PIXELS | 1)
     values = np.sort(image.flat[::step])
     n_hot = len(values) // 100
     low, high = float(values[n_hot]), float(values[-1 - n_hot])
@@ -56,7 +56,7 @@ def fill_hot_pixels(image):
     filled : ndarray of shape (n_rows, n_cols)
         A copy, or the image itself if no pixel is hot.
     """
-    low, high = value_span(image, _BEYOND)
+    low, high = value_span(image, _MIN_EXCESS_RANGES)
     if low <= image.min() and image.max() <= high:
         return image
     row, col = np.nonzero((image < low) | (image > high))
@@ -66,9 +66,9 @@ def fill_hot_pixels(image):
     middle = (low + high) / 2
     third = np.sort(np.abs(around - middle), axis=0)[-3]
     far = np.abs(image[row, col] - middle)
-    hot = far > _ABOVE_THIRD * third
+    hot = far > _MIN_THIRD_RATIO * third
     # In nearly empty images, columns are beyond the range, too.
-    hot &= far > _ABOVE_COLUMNS * far[~hot].max(initial=0)
+    hot &= far > _MIN_COLUMN_RATIO * far[~hot].max(initial=0)
     if not hot.any():
         return image
     filled = image.copy()
@@ -100,7 +100,7 @@ def fill_masked(image, valid):
     empty, side = ~valid, 3
     while empty.any() and side < 3 * max(image.shape):
         share = uniform_filter(weight, side, mode="constant")
-        fill = empty & (share > _MIN_SHARE)
+        fill = empty & (share > _MIN_GOOD_SHARE)
         if fill.any():
             total = uniform_filter(known, side, mode="constant")
             filled[fill] = total[fill] / share[fill] + mean

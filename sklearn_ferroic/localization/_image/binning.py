@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 # Binned images show columns of this sigma and spacing at least, in bins.
-_MIN_WIDTH = 1.0
-_MIN_SPACING = 4.5
+_MIN_SIGMA_BINS = 1.0
+_MIN_SPACING_BINS = 4.5
 
 
 def choose_binning(spacing, width):
@@ -27,7 +27,7 @@ def choose_binning(spacing, width):
     side : int
         Side of the blocks, px; 1 for images that are not finely sampled.
     """
-    return max(1, int(min(width / _MIN_WIDTH, spacing / _MIN_SPACING)))
+    return max(1, int(min(width / _MIN_SIGMA_BINS, spacing / _MIN_SPACING_BINS)))
 
 
 def sum_blocks(image, side):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import fft
 
 # Distance beyond which a Gaussian of unit sigma is negligible.
-_REACH = 4.5
+_REACH_SIGMA = 4.5
 # Wider filters merge a faint column with the bright ones around it.
 _MAX_FILTER_SIGMA_SPACINGS = 0.17
 
@@ -45,7 +45,9 @@ def blob_responses(image, widths):
     responses : list of ndarray of shape (n_rows, n_cols)
         Results of :func:`blob_response` for each width.
     """
-    return _filter(image, widths, _laplacian, int(np.ceil(_REACH * max(widths))) + 1)
+    return _filter(
+        image, widths, _laplacian, int(np.ceil(_REACH_SIGMA * max(widths))) + 1
+    )
 
 
 def smooth(image, sigma, *, wrap=False):
@@ -66,7 +68,7 @@ def smooth(image, sigma, *, wrap=False):
     smoothed : ndarray of shape (n_rows, n_cols)
         The smoothed image, float32.
     """
-    pad = 0 if wrap else int(np.ceil(_REACH * sigma)) + 1
+    pad = 0 if wrap else int(np.ceil(_REACH_SIGMA * sigma)) + 1
     return _filter(image, [sigma], _gaussian, pad)[0]
 
 

@@ -41,7 +41,7 @@ _MAX_COLUMNS = 400
 # Bright columns have this share of the height of the brightest fifth at least, and no
 # brighter one within this distance: of close pairs, one column is taken.
 _MIN_BRIGHT = 0.6
-_ALONE_PX = 6
+_ISOLATED_PX = 6
 # Maxima of the window this far from its centre and of this share of its height are
 # other columns; those of that share are of the same kind.
 _MIN_DISTANCE_PX = 3.8
@@ -67,14 +67,14 @@ _OWN_SIGMAS = np.array([0.07, 0.12, 0.2])
 _SYMMETRIC = (
     np.array([[1, 1], [1, -1], [1, 0], [0, 1], [2 / 3, 2 / 3], [2 / 3, -2 / 3]]) / 2
 )
-_BETTER = 0.04
+_MIN_IMPROVEMENT = 0.04
 # Bright columns may be ellipses of up to this ratio of the axes, ...
 _MAX_RATIO = 2.5
 # ... estimated within this distance from their centres, in distances of them.
-_CORE = 0.25
+_CORE_DISTANCES = 0.25
 # Columns in between are at least this far from the bright ones, in distances of them,
 # for elongated columns may be pairs and bridge the gap to the next ones; ...
-_MIN_HIDDEN_DISTANCE = 0.55
+_MIN_HIDDEN_DISTANCES = 0.55
 # ... have a share of the height of the bright ones between these, explain that share of
 # the sum of squares that the bright ones leave, and exceed this many standard errors.
 _MIN_SHARE = 0.06
@@ -87,9 +87,9 @@ _MIN_SIGNIFICANCE = 6
 _SMALL_MISFIT = 0.012
 _MOST_EXPLAINED = 0.8
 # They matter if they make the spacing smaller than this share of what it was.
-_SMALLER = 0.87
+_MAX_SPACING_RATIO = 0.87
 # Distances up to this ratio are of one shell of neighbours, ...
-_SHELL = 1.15
+_SHELL_RATIO = 1.15
 # ... and those found in several blocks agree to that share.
 _AGREEMENT = 0.08
 
@@ -148,7 +148,7 @@ def resolve_hidden_columns(tiles, spacing):
 
 def _agreeing(distances):
     """Return the distances that make the spacing smaller and agree with each other."""
-    closer = np.array([d for d in distances if d < _SMALLER])
+    closer = np.array([d for d in distances if d < _MAX_SPACING_RATIO])
     if not len(closer):
         return closer
     return closer[np.abs(closer / np.median(closer) - 1) < _AGREEMENT]
@@ -189,7 +189,7 @@ def _resample(block, scale):
 
 def _mean_window(block):
     """Average the surroundings of the bright columns of a block."""
-    size = 2 * _ALONE_PX + 1
+    size = 2 * _ISOLATED_PX + 1
     peak = block == maximum_filter(block, size)
     peak[:_REACH_PX] = peak[-_REACH_PX:] = False
     peak[:, :_REACH_PX] = peak[:, -_REACH_PX:] = False
@@ -235,15 +235,15 @@ def _nearest_distance(window):
     if not len(vectors):
         return np.inf
     length = np.hypot(*vectors.T)
-    shell = length[length < _SHELL * length[0]]
+    shell = length[length < _SHELL_RATIO * length[0]]
     if length[0] < _MAX_PAIR_PX or len(shell) >= _MIN_AROUND:
-        if length[0] < _SMALLER * _SPACING_PX:
+        if length[0] < _MAX_SPACING_RATIO * _SPACING_PX:
             return shell.mean()
-    far = length >= _SMALLER * _SPACING_PX
+    far = length >= _MAX_SPACING_RATIO * _SPACING_PX
     if not far.any():
         return np.inf
     vectors, length = vectors[far], length[far]
-    nearest = length < _SHELL * length[0]
+    nearest = length < _SHELL_RATIO * length[0]
     height = map_coordinates(window.brighter, vectors.T + _REACH_PX, order=1)
     if np.median(height[nearest]) < _OTHER_KIND * height[~nearest].max(initial=0):
         return length[nearest].mean()
@@ -300,18 +300,18 @@ def _unresolved_distance(window, basis):
     own = int(np.hypot(*lattice.T).argmin())
     cell = distance[..., own] <= distance.min(axis=-1) + 0.15 * shortest
     model = _OneKind(window.mean[cell], offset[cell], shortest, own)
-    between = cell & (distance.min(axis=-1) > _MIN_HIDDEN_DISTANCE * shortest)
+    between = cell & (distance.min(axis=-1) > _MIN_HIDDEN_DISTANCES * shortest)
     if not between.any():
         return np.inf
     hidden = model.find(
         _core_ellipse(window.mean, shortest), between, cell, basis, center
     )
-    closer = _shell(lattice, hidden) < _SMALLER * _SPACING_PX
+    closer = _shell(lattice, hidden) < _MAX_SPACING_RATIO * _SPACING_PX
     if closer and _is_candidate(hidden, window):
         # The shape of broad columns shows in the whole window only.
         hidden = model.refine(hidden)
         distance = np.hypot(*(lattice - hidden.position).T).min()
-        is_between = distance > _MIN_HIDDEN_DISTANCE * shortest
+        is_between = distance > _MIN_HIDDEN_DISTANCES * shortest
         # Higher ones would show as maxima.
         is_faint = hidden.share < _MAX_SHARE
         if is_between and is_faint and _is_column(hidden, window):
@@ -322,7 +322,7 @@ def _unresolved_distance(window, basis):
 def _shell(lattice, hidden):
     """Return the mean distance of a column from the nearest of a lattice."""
     length = np.hypot(*(lattice - hidden.position).T)
-    return float(length[length < _SHELL * length.min()].mean())
+    return float(length[length < _SHELL_RATIO * length.min()].mean())
 
 
 class Hidden(NamedTuple):
@@ -409,14 +409,14 @@ class _OneKind:
         order = np.argsort(-residual[row, col])[:3]
         places = list(_SYMMETRIC @ basis)
         places = [
-            p for p in places if np.hypot(*p) > _MIN_HIDDEN_DISTANCE * self.shortest
+            p for p in places if np.hypot(*p) > _MIN_HIDDEN_DISTANCES * self.shortest
         ]
         n_symmetric = len(places)
         places += list(vertex(residual, row[order], col[order]) - _REACH_PX - center)
         best = None
         for k, place in enumerate(places):
             hidden = self.with_column(ellipse, place, design, norm)
-            bonus = _BETTER if k >= n_symmetric else 0
+            bonus = _MIN_IMPROVEMENT if k >= n_symmetric else 0
             if best is None or hidden.explained > best.explained + bonus:
                 best = hidden
         return best
@@ -466,7 +466,7 @@ class _OneKind:
     def _core_sigma(self, ellipse):
         """Return the sigma of the bright columns' core, in distances of them."""
         own = self.radius(ellipse).min(axis=1)
-        core = own < _CORE
+        core = own < _CORE_DISTANCES
         logs = np.log(np.clip(self.values[core], 0.05, None))
         slope = np.polyfit(own[core] ** 2, logs, 1)[0]
         return np.clip(np.sqrt(0.5 / max(-slope, 1e-3)), 0.08, 0.3)
@@ -478,7 +478,7 @@ def _core_ellipse(mean, shortest):
     It is half the logarithm of the ratio of its axes, as a vector along twice the
     angle of the long axis.
     """
-    core = _distance() < max(_CORE * shortest, 2.5)
+    core = _distance() < max(_CORE_DISTANCES * shortest, 2.5)
     row, col = _offsets()[core].T.astype(float)
     design = np.stack([np.ones_like(row), row, col, row**2, row * col, col**2], axis=1)
     logs = np.log(np.clip(mean[core], 0.05, None))

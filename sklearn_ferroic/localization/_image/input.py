@@ -13,7 +13,7 @@ _EXPECTED = (
     "a list of 2-D images, or what load_image returns"
 )
 # Images with fewer pixels along a side show no lattice at any magnification.
-_MIN_SIDE = 12
+_MIN_SIDE_PX = 12
 
 
 def check_images(images):
@@ -166,10 +166,10 @@ def _check_image(array, name):
             f"{name} of shape {image.shape} is constant ({image.flat[0]}): it shows "
             "no atomic columns. Was the right channel or data set loaded?"
         )
-    if min(image.shape) < _MIN_SIDE:
+    if min(image.shape) < _MIN_SIDE_PX:
         raise ValueError(
-            f"{name} of shape {image.shape} is too small: at least {_MIN_SIDE} px and "
-            "three column spacings are needed along each side."
+            f"{name} of shape {image.shape} is too small: at least {_MIN_SIDE_PX} px "
+            "and three column spacings are needed along each side."
         )
     return image, valid
 

@@ -6,9 +6,9 @@ from ..._lattice.neighbors import neighbor_pairs
 from .spacing import vertex
 
 # Two maxima closer than this share of the spacing are one blob.
-_ONE_BLOB = 0.3
+_SAME_PEAK_SPACINGS = 0.3
 # Columns are compared with the brightest within this many spacings.
-NEIGHBOR_REACH = 1.5
+NEIGHBOR_REACH_SPACINGS = 1.5
 
 
 def find_peaks(response, spacing, threshold, limit=None, least=0.0):
@@ -41,10 +41,10 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0):
         row, col = row[high], col[high]
     height = response[row, col]
     positions = vertex(response, row, col)
-    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH * spacing)
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
     bright, dim = order_by_height(pairs, height)
     keep = np.ones(len(height), dtype=bool)
-    keep[dim[distance < _ONE_BLOB * spacing]] = False
+    keep[dim[distance < _SAME_PEAK_SPACINGS * spacing]] = False
     brightest = height.copy()
     np.maximum.at(brightest, dim, height[bright])
     keep &= height > threshold * brightest

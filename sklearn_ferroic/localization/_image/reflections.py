@@ -14,8 +14,8 @@ _MIN_EXCESS = 21
 # The mean of noise is taken over rings, over squares of this side and over lines of
 # this length, in samples of the spectrum: the detector's blur depends on the direction,
 # interference of random phase fills a line.
-_SQUARE = 15
-_LINE = 61
+_SQUARE_SAMPLES = 15
+_LINE_SAMPLES = 61
 # Mean of the logarithm of exponentially distributed numbers of mean one.
 _MEAN_LOG = -np.euler_gamma
 # The strongest reflections are compared with each other, ...
@@ -126,10 +126,10 @@ def _spectrum(tiles):
     logs = np.log(power)
     mean = np.bincount(ring, logs.ravel()) / n_in_ring
     limit = mean.astype(np.float32)[ring].reshape(power.shape)
-    nearby = uniform_filter(logs, _SQUARE, mode="wrap")
+    nearby = uniform_filter(logs, _SQUARE_SAMPLES, mode="wrap")
     np.maximum(limit, nearby, out=limit)
     for axis in (0, 1):
-        line = uniform_filter1d(logs, _LINE, axis=axis, mode="wrap")
+        line = uniform_filter1d(logs, _LINE_SAMPLES, axis=axis, mode="wrap")
         np.maximum(limit, line, out=limit)
     limit += np.float32(np.log(_MIN_EXCESS) - _MEAN_LOG)
     return logs, limit, frequency

@@ -13,29 +13,29 @@ from .reflections import find_reflections, remove_interference
 
 # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
 # follow where the smaller ones hold too few periods or show none.
-_TILE_SIDES = (512, 1024, 2048)
+_TILE_SIDES_PX = (512, 1024, 2048)
 _MIN_PERIODS = 10
 # Neighbours are detected within this number of periods. The strongest reflection of
 # columns narrow for their spacing is of a high order: if no lag within those maps this
 # share of the columns onto others, lattices reach farther, or noise is strong.
-_REACH = 2.1
-_LONG_REACH = 3.5
-_FEW = 0.8
+_REACH_PERIODS = 2.1
+_LONG_REACH_PERIODS = 3.5
+_MIN_NEAR_SHARE = 0.8
 # A neighbour is a maximum of the autocorrelation that exceeds the mean over this number
 # of periods around by at least this share of the highest such excess. Between narrow
 # columns, the minima that the high-pass filter causes around them enclose weak maxima.
-_AROUND = 0.25
+_AROUND_PERIODS = 0.25
 _MIN_HEIGHT = 0.1
 # ... and noise makes ripples of this height over the root of the number of pixels.
 _MAX_RIPPLE = 6
-_SMOOTHING = 0.07  # of the autocorrelation, in periods
+_SMOOTHING_PERIODS = 0.07  # of the autocorrelation, in periods
 # Images are binned for it to periods no shorter than that, px.
-_MIN_PERIOD = 5.5
+_MIN_PERIOD_PX = 5.5
 # Where there are many lattices, no lag maps this share of the columns onto others:
 # squares of this number of periods show one lattice each, and half of them agree on the
 # spacing to that relative tolerance.
-_MIXED = 0.5
-_GRAIN = 8
+_MAX_MIXED_SHARE = 0.5
+_GRAIN_PERIODS = 8
 _AGREEMENT = 0.05
 
 
@@ -61,25 +61,25 @@ def estimate_spacing(image):
         lattice.
     """
     spacing = np.nan
-    for side in _TILE_SIDES:
+    for side in _TILE_SIDES_PX:
         tiles = _tiles(image, side)
         period, interference = find_reflections(tiles)
         if np.isfinite(period):
             tiles = [remove_interference(tile, interference) for tile in tiles]
             n_pixels = len(tiles) * tiles[0].size
-            side_of_bin = max(1, int(period / _MIN_PERIOD))
+            side_of_bin = max(1, int(period / _MIN_PERIOD_PX))
             binned = [_bin_mean(tile, side_of_bin) for tile in tiles]
             period /= side_of_bin
-            whole = _autocorrelation(binned, period, _LONG_REACH)
-            for reach in (_REACH, _LONG_REACH):
+            whole = _autocorrelation(binned, period, _LONG_REACH_PERIODS)
+            for reach in (_REACH_PERIODS, _LONG_REACH_PERIODS):
                 correlation = _middle(whole, period, reach)
                 row, col = _maxima(correlation, period, reach)
                 share = correlation[row, col].max(initial=0) / correlation.max()
-                if share > _FEW:
+                if share > _MIN_NEAR_SHARE:
                     break
             spacing = _nearest(correlation, row, col, period, n_pixels)
-            if share < _MIXED:
-                reach = _REACH if spacing < _REACH * period else reach
+            if share < _MAX_MIXED_SHARE:
+                reach = _REACH_PERIODS if spacing < _REACH_PERIODS * period else reach
                 spacing = _spacing_in_grains(binned, period, reach, spacing)
             spacing *= side_of_bin
             if np.isfinite(spacing):
@@ -143,7 +143,9 @@ def _autocorrelation(tiles, period, reach):
     correlation /= correlation[last, last]
     overlap = [np.maximum(n - np.abs(lags), 1) / n for n in tiles[0].shape]
     # Narrower than any column: only noise is smoothed.
-    return gaussian_filter(correlation / np.outer(*overlap), _SMOOTHING * period)
+    return gaussian_filter(
+        correlation / np.outer(*overlap), _SMOOTHING_PERIODS * period
+    )
 
 
 def _last_lag(period, reach):
@@ -185,7 +187,7 @@ def _nearest(correlation, row, col, period, n_pixels):
     """Return the distance of the nearest of the maxima that are neighbours."""
     if not row.size:
         return np.nan
-    around = uniform_filter(correlation, 2 * round(_AROUND * period) + 1)
+    around = uniform_filter(correlation, 2 * round(_AROUND_PERIODS * period) + 1)
     height = (correlation - around)[row, col]
     ripple = min(_MAX_RIPPLE / np.sqrt(n_pixels), 0.5 * height.max())
     tall = height > max(_MIN_HEIGHT * height.max(), ripple)
@@ -202,7 +204,7 @@ def _spacing_in_grains(tiles, period, reach, spacing):
 
     Peaks of many lattices run together between the first shell and the second.
     """
-    side = int(_GRAIN * period)
+    side = int(_GRAIN_PERIODS * period)
     squares = [
         tile[row : row + side, col : col + side]
         for tile in tiles

@@ -10,15 +10,15 @@ from scipy.spatial import cKDTree
 from .binning import bin_image
 
 # What is done to a column depends on the image within this many spacings.
-_OVERLAP = 10
+_OVERLAP_SPACINGS = 10
 # Columns this close to a tile's core may be its own: no rounding loses them, px.
-_SLACK = 0.5
+_SLACK_PX = 0.5
 # Side of the squares of a sample, in spacings, their number, the gaps between them, and
 # the side of the blocks that they are chosen by, in spacings.
-_SAMPLE_SIDE = 12
+_SAMPLE_SIDE_SPACINGS = 12
 _N_SQUARES = 4
-_GAP = 4
-_BLOCK = 3
+_GAP_SPACINGS = 4
+_BLOCK_SPACINGS = 3
 # Squares with less than this share of the strongest contrast show no columns.
 _MIN_CONTRAST = 0.02
 
@@ -56,7 +56,9 @@ class Tile(NamedTuple):
     def owns(self, positions):
         """Check which positions in the image are in the core, or nearly."""
         first, last = self.core.T
-        return ((positions >= first - _SLACK) & (positions < last + _SLACK)).all(axis=1)
+        return ((positions >= first - _SLACK_PX) & (positions < last + _SLACK_PX)).all(
+            axis=1
+        )
 
 
 def cut_tiles(shape, tile_size, spacing, step=1):
@@ -78,7 +80,7 @@ def cut_tiles(shape, tile_size, spacing, step=1):
     tiles : list of Tile
         The tiles, row by row.
     """
-    overlap = int(np.ceil(_OVERLAP * spacing))
+    overlap = int(np.ceil(_OVERLAP_SPACINGS * spacing))
     axes = []
     for length in shape:
         n_tiles = 1 if tile_size is None else max(1, round(length / tile_size))
@@ -142,7 +144,9 @@ class Blocks:
     def __init__(self, image, spacing):
         self.spacing = spacing
         self.edges = [
-            np.linspace(0, n, max(1, int(n / (_BLOCK * spacing))) + 1).astype(int)
+            np.linspace(0, n, max(1, int(n / (_BLOCK_SPACINGS * spacing))) + 1).astype(
+                int
+            )
             for n in image.shape
         ]
         rows, cols = self.edges
@@ -199,7 +203,7 @@ class Blocks:
         transformed : ndarray of shape (n_stack_rows, n_stack_cols)
             The stack of the transforms.
         """
-        side, level, contrast = self._squares(_SAMPLE_SIDE)
+        side, level, contrast = self._squares(_SAMPLE_SIDE_SPACINGS)
         grid = np.zeros(level.shape, dtype=bool)
         grid[:: side[0], :: side[1]] = True
         shows = np.flatnonzero(
@@ -213,7 +217,7 @@ class Blocks:
         ]
         parts = [(bin_image(part, side_of_bins), mask) for part, mask in parts]
         n_cols = max(part.shape[1] for part, _ in parts)
-        gap = round(_GAP * self.spacing / side_of_bins)
+        gap = round(_GAP_SPACINGS * self.spacing / side_of_bins)
         stack = [[], [], []]
         for part, mask in parts:
             sides = ((0, gap), (0, n_cols - part.shape[1]))
@@ -225,7 +229,7 @@ class Blocks:
 
     def _squares(self, n_spacings):
         """Return the side in blocks, and level and contrast by the first block."""
-        side = [min(round(n_spacings / _BLOCK), n) for n in self.level.shape]
+        side = [min(round(n_spacings / _BLOCK_SPACINGS), n) for n in self.level.shape]
         place = tuple(
             slice(part // 2, n - part + part // 2 + 1)
             for part, n in zip(side, self.level.shape, strict=True)

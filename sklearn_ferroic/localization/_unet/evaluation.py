@@ -4,7 +4,7 @@ import numpy as np
 
 from .._batch import score_image
 from .._image.tiles import cut_tiles
-from .evidence import TOLERANCE, calibrate, pair
+from .evidence import TOLERANCE_SPACINGS, calibrate, pair
 from .locating import find_in_image
 
 
@@ -30,7 +30,7 @@ def mean_f1(located, labels, scales):
         for kind in np.union1d(found.sublattice, true.sublattice):
             own = found.fit.positions[found.sublattice == kind]
             wanted = true.positions[true.sublattice == kind]
-            n_right = np.sum(pair(own, wanted, TOLERANCE * spacing) >= 0)
+            n_right = np.sum(pair(own, wanted, TOLERANCE_SPACINGS * spacing) >= 0)
             scores.append(2 * n_right / (len(own) + len(wanted)))
     return float(np.mean(scores))
 
@@ -100,7 +100,9 @@ def calibrate_on(estimator, network, images, labels):
                 estimator.tile_size,
                 estimator.n_views,
             )
-            parts.append((found[1], _is_right(*found, true, TOLERANCE * spacing)))
+            parts.append(
+                (found[1], _is_right(*found, true, TOLERANCE_SPACINGS * spacing))
+            )
     if not parts:
         raise ValueError("The labels hold no columns to calibrate on.")
     evidence, is_right = (np.concatenate(part) for part in zip(*parts, strict=True))

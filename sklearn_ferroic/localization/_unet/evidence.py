@@ -9,26 +9,26 @@ from sklearn.linear_model import LogisticRegression
 
 from .._image.positions import on_image
 from .._image.spacing import vertex
-from .labels import RADIUS
+from .labels import RADIUS_PX
 from .network_image import NET_SPACING
 
-_SIGMA = 1.4
+_SIGMA_PX = 1.4
 # A disc of a column, sure in all its pixels, has this height once smoothed.
-_FULL = 1 - np.exp(-0.5 * (RADIUS / _SIGMA) ** 2)
+_FULL_HEIGHT = 1 - np.exp(-0.5 * (RADIUS_PX / _SIGMA_PX) ** 2)
 # Least distance of columns in pixels of the network, rounded down.
-_APART = 3
+_MIN_DISTANCE_PX = 3
 # Each column has this number of others within this number of spacings, also at the
 # corners.
-_MIN_NEIGHBORS, _NEIGHBOR_REACH = 2, 1.6
+_MIN_NEIGHBORS, _NEIGHBOR_REACH_SPACINGS = 2, 1.6
 # Where there is less evidence than this, more than half of the usual number of
 # neighbours is required: there may be amorphous matter next to the crystal.
-_DOUBTFUL, _SHARE = 0.7, 0.5
+_DOUBTFUL_EVIDENCE, _MIN_DOUBTFUL_SHARE = 0.7, 0.5
 # Pixels farther than this from a tile do not affect its columns.
-REACH = int(np.ceil(4 * _SIGMA)) + _APART + 2
+REACH_PX = int(np.ceil(4 * _SIGMA_PX)) + _MIN_DISTANCE_PX + 2
 # Evidence is clipped to this distance from 0 and 1: logarithms remain finite.
-_LEAST = 1e-4
+_MIN_PROBABILITY = 1e-4
 # A site is right if a true column of its class is as near, in spacings.
-TOLERANCE = 0.25
+TOLERANCE_SPACINGS = 0.25
 # Coefficients before calibration: the network's own probabilities.
 UNCALIBRATED = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 
@@ -52,13 +52,13 @@ def has_neighbors(positions, evidence, shape):
     """
     if not len(positions):
         return np.zeros(0, dtype=bool)
-    reach = _NEIGHBOR_REACH * NET_SPACING
+    reach = _NEIGHBOR_REACH_SPACINGS * NET_SPACING
     others = cKDTree(positions).query_ball_point(positions, reach, return_length=True)
     others = others - 1
     together = others >= _MIN_NEIGHBORS
-    doubtful = evidence.sum(axis=1) < _DOUBTFUL
+    doubtful = evidence.sum(axis=1) < _DOUBTFUL_EVIDENCE
     doubtful &= on_image(positions, shape, reach)
-    return together & ~(doubtful & (others <= _SHARE * np.median(others)))
+    return together & ~(doubtful & (others <= _MIN_DOUBTFUL_SHARE * np.median(others)))
 
 
 def find_columns(probability, threshold):
@@ -78,12 +78,12 @@ def find_columns(probability, threshold):
     evidence : ndarray of shape (n, 2)
         Share of the column's disc that is A, and that is B.
     """
-    smooth = np.stack([gaussian_filter(part, _SIGMA) for part in probability[1:]])
-    smooth /= np.float32(_FULL)
+    smooth = np.stack([gaussian_filter(part, _SIGMA_PX) for part in probability[1:]])
+    smooth /= np.float32(_FULL_HEIGHT)
     whole = smooth.sum(axis=0)
     peak = peak_local_max(
         whole,
-        min_distance=_APART - 1,
+        min_distance=_MIN_DISTANCE_PX - 1,
         threshold_abs=threshold,
         exclude_border=False,
         p_norm=2,
@@ -141,9 +141,9 @@ def calibrate(evidence, is_right):
 def features(evidence):
     """Compute logits of a column and of its class, their squares and product."""
     total = evidence.sum(axis=1)
-    named = evidence.max(axis=1) / np.maximum(total, _LEAST)
+    named = evidence.max(axis=1) / np.maximum(total, _MIN_PROBABILITY)
     shares = np.stack([np.minimum(total, 1), named], axis=1)
-    whole, name = logit(np.clip(shares, _LEAST, 1 - _LEAST)).T
+    whole, name = logit(np.clip(shares, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)).T
     return np.stack([whole, name, whole**2, name**2, whole * name], axis=1)
 
 

@@ -23,7 +23,7 @@ _VIEWS = ((0, False), (2, False), (1, False), (3, False)) + tuple(
 )
 MAX_VIEWS = len(_VIEWS)
 # Tiles are no larger, px of the network: their layers take 0.3 GB.
-_MAX_SIDE = 768
+_MAX_SIDE_PX = 768
 
 
 class NetImage(NamedTuple):
@@ -103,7 +103,7 @@ def tiles(shape, factor, tile_size):
         side = length
         if tile_size is not None:
             side = max(STRIDE, round(tile_size / factor / STRIDE) * STRIDE)
-            side = min(side, _MAX_SIDE)
+            side = min(side, _MAX_SIDE_PX)
         axes.append(
             [
                 slice(first, min(first + side, length))

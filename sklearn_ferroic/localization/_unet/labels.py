@@ -11,7 +11,7 @@ from .network import CLASSES, N_CLASSES
 from .network_image import from_net, net_length, to_net
 
 # A column of the classes A and B is a disc of this radius, px of the network.
-RADIUS = 2.1
+RADIUS_PX = 2.1
 # Neighbours up to this multiple of the nearest one's distance are of its shell.
 _SHELL = 1.35
 _EXPECTED = (
@@ -213,7 +213,7 @@ def _paint(positions, sublattice, shape):
     if not len(positions):
         return np.zeros(shape, dtype=np.uint8)
     pixel = np.indices(shape).reshape(2, -1).T
-    _, nearest = cKDTree(positions).query(pixel, distance_upper_bound=RADIUS)
+    _, nearest = cKDTree(positions).query(pixel, distance_upper_bound=RADIUS_PX)
     # Where no column is near, the index is the number of columns.
     kinds = np.append(sublattice + 1, 0).astype(np.uint8)
     return kinds[nearest].reshape(shape)

@@ -25,17 +25,17 @@ from .._image.context import ImageContext
 from .._image.filters import blob_response, filter_sigma
 from .._image.positions import at_pixels, on_image
 from .._image.tiles import cut_tiles
-from .evidence import REACH, confidences, find_columns, has_neighbors
+from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
 from .network_image import NET_SPACING, from_net, resample
 
 # Fits that move two columns closer than this share of the spacing are rejected,
-_COLLIDED = 0.35
+_MIN_DISTANCE_SPACINGS = 0.35
 # nor are those that end this far (spacings) from the network's position, unless the
 # border is nearer than a spacing and cuts the input of the network. A tighter limit
 # would have smaller errors at few counts, but the network knows displacements only in
 # part.
-_ASTRAY = 0.2
+_MAX_SHIFT_SPACINGS = 0.2
 
 
 class Located(NamedTuple):
@@ -189,7 +189,7 @@ def find_in_image(image, network, spacing, threshold, tile_size, n_views):
     seen = see(image, spacing / NET_SPACING, tile_size)
     positions, evidence = [np.empty((0, 2))], [np.empty((0, 2))]
     for core in tiles(seen.shape, seen.factor, tile_size):
-        wider = grow(core, REACH, seen.shape)
+        wider = grow(core, REACH_PX, seen.shape)
         map_ = probabilities(network, seen, wider, n_views)
         place, strength = find_columns(map_, threshold)
         # Peaks within half a pixel of a border are of the pixel that is highest.
@@ -307,7 +307,9 @@ def _refine_part(context, positions, refine, profile):
         fit, bad = fit_found(context, start, profile)
         refined, converged = fit.positions.copy(), fit.converged.copy()
         refined[bad] = positions[bad]
-        astray = np.hypot(*(refined - positions).T) > _ASTRAY * context.spacing
+        astray = (
+            np.hypot(*(refined - positions).T) > _MAX_SHIFT_SPACINGS * context.spacing
+        )
         astray &= on_image(positions, context.shape, context.spacing)
         refined[astray] = positions[astray]
         converged[astray] = False
@@ -333,7 +335,7 @@ def _undo_collisions(fit, positions, spacing):
     if len(positions) < 2:
         return fit
     pairs = cKDTree(fit.positions).query_pairs(
-        _COLLIDED * spacing, output_type="ndarray"
+        _MIN_DISTANCE_SPACINGS * spacing, output_type="ndarray"
     )
     refined, converged = fit.positions.copy(), fit.converged.copy()
     refined[pairs] = positions[pairs]
