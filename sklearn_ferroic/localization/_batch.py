@@ -1,6 +1,7 @@
 """Work on images and their tiles, with joblib."""
 
 import math
+from dataclasses import dataclass
 from functools import wraps
 
 import numpy as np
@@ -21,12 +22,20 @@ from ._image.positions import on_image
 from ._image.spacing import estimate_spacing
 from ._image.tiles import cut_tiles, not_twice
 
-# The image must hold this many spacings along each side.
-_MIN_SPACINGS = 3
-# Nearer than this share of the spacing, two tiles' columns are the same.
-_SAME_COLUMN_SPACINGS = 0.3
-# Columns contribute to tiles within this distance of their centres, in sigmas.
-_TAIL_SIGMA = 6
+
+@dataclass(frozen=True)
+class _BatchSettings:
+    """Settings of the work on images and tiles, with their reasons."""
+
+    # The image must hold this many spacings along each side.
+    min_spacings: int = 3
+    # Nearer than this share of the spacing, two tiles' columns are the same.
+    same_column_spacings: float = 0.3
+    # Columns contribute to tiles within this distance of their centres, in sigmas.
+    tail_sigma: int = 6
+
+
+_SETTINGS = _BatchSettings()
 
 
 def run(calls, n_jobs):
@@ -318,7 +327,9 @@ def locate_tile(
     if calibration.preliminary is not None:
         side = calibration.binning
         _, sigma = binned_scale(spacing, width, side)
-        part = calibration.preliminary.crop(tile.window, side, _TAIL_SIGMA * sigma)
+        part = calibration.preliminary.crop(
+            tile.window, side, _SETTINGS.tail_sigma * sigma
+        )
         calibration = calibration._replace(preliminary=part)
     context = calibration.context(image, valid, spacing, width)
     fit = locate_columns(
@@ -366,7 +377,9 @@ def merge_tiles(number, fits, shape, calibration, spacing):
         inflation = calibration.inflation
         whole = whole.scaled_std(error_scale(whole.amplitude, modes, inflation))
     tile = np.repeat(np.arange(len(fits)), [len(fit) for fit in fits])
-    order = np.flatnonzero(not_twice(positions, tile, _SAME_COLUMN_SPACINGS * spacing))
+    order = np.flatnonzero(
+        not_twice(positions, tile, _SETTINGS.same_column_spacings * spacing)
+    )
     row, col = np.rint(positions[order]).T
     whole = whole.take(order[np.lexsort((col, row))])
     return whole.scaled_values(calibration.unit)
@@ -403,8 +416,8 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
         part = image[tile.window] / calibration.unit
         mask = None if valid is None else valid[tile.window]
         place = fit.positions - tile.origin
-        near = (place > -_TAIL_SIGMA * width) & (
-            place < np.add(part.shape, _TAIL_SIGMA * width)
+        near = (place > -_SETTINGS.tail_sigma * width) & (
+            place < np.add(part.shape, _SETTINGS.tail_sigma * width)
         )
         own = fit.at(place).take(near.all(axis=1))
         sums = sums + power_sums(part, mask, own, tile.inner(), calibration, width)
@@ -412,9 +425,9 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
 
 
 def _check_size(number, image, spacing):
-    if min(image.shape) < _MIN_SPACINGS * spacing:
+    if min(image.shape) < _SETTINGS.min_spacings * spacing:
         raise ValueError(
-            f"Image {number} of shape {image.shape} is smaller than {_MIN_SPACINGS} "
+            f"Image {number} of shape {image.shape} is smaller than {_SETTINGS.min_spacings} "
             f"column spacings of {spacing:.1f} px. Give a larger image, or the right "
             "spacing in px."
         )

@@ -1,17 +1,26 @@
 """Checks of images and sublattices that go with a request, and their warnings."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
 from ._image.spacing import estimate_spacing
 
-# Images whose spacings differ by more are not of one magnification.
-_MAX_SCALE_RATIO = 1.25
-# A given spacing is at most this multiple of that which the image shows.
-_MAX_GIVEN_RATIO = 1.25
-# Skewness of the blob filter's response: bright columns have 0.5 to 4.
-_MAX_DARK_SKEWNESS = -0.4
+
+@dataclass(frozen=True)
+class _ChecksSettings:
+    """Settings of the checks of scales, with their reasons."""
+
+    # Images whose spacings differ by more are not of one magnification.
+    max_scale_ratio: float = 1.25
+    # A given spacing is at most this multiple of that which the image shows.
+    max_given_ratio: float = 1.25
+    # Skewness of the blob filter's response: bright columns have 0.5 to 4.
+    max_dark_skewness: float = -0.4
+
+
+_SETTINGS = _ChecksSettings()
 
 
 def warn_of_dark_columns(skewnesses):
@@ -22,7 +31,7 @@ def warn_of_dark_columns(skewnesses):
     skewnesses : ndarray of shape (n_images,)
         Skewness of each image's blob response.
     """
-    if skewnesses.min() < _MAX_DARK_SKEWNESS:
+    if skewnesses.min() < _SETTINGS.max_dark_skewness:
         warnings.warn(
             f"Image {skewnesses.argmin()} looks like dark columns on a bright "
             "background (bright field?). Columns must be bright: pass -image.",
@@ -42,7 +51,7 @@ def warn_of_wide_spacing(image, spacing):
         Nearest-neighbour spacing that was given, px.
     """
     shown = estimate_spacing(image)
-    if spacing > _MAX_GIVEN_RATIO * shown:
+    if spacing > _SETTINGS.max_given_ratio * shown:
         warnings.warn(
             f"spacing={spacing:.4g} px was given, but the image shows columns "
             f"{shown:.1f} px apart: those in between are missed. Pass the distance "
@@ -63,7 +72,7 @@ def warn_of_outliers(spacings, spacing):
         Their median.
     """
     ratio = np.maximum(spacings / spacing, spacing / spacings)
-    if ratio.max() > _MAX_SCALE_RATIO:
+    if ratio.max() > _SETTINGS.max_scale_ratio:
         warnings.warn(
             f"Image {ratio.argmax()} has a column spacing of "
             f"{spacings[ratio.argmax()]:.1f} px, the median image {spacing:.1f} px. "

@@ -4,6 +4,7 @@ A sample of a large image is enough: squares of it, stacked with gaps between th
 """
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -31,37 +32,49 @@ from .lattice_continuation import append_outer_columns
 from .selection import CLEAR_SIGNIFICANCE, Crowding, measure_crowding
 from .threshold import CANDIDATE_SHARE, DetectionThreshold, significance_of
 
-_MIN_SIGNIFICANCE = 3.0
-_FAINTEST_CLEAR_SIGNIFICANCE = (5.0, 7.0)
-_MIN_CLEAR_COLUMNS = 20
-# Very clear columns are typical of the image if they are at least this share of the
-# clear ones.
-_TYPICAL_SHARE = 0.3
 # Columns have at least this share of the height of the brightest ones of the image.
 LEAST_SHARE = 0.02
-# Fits until the common stretch of the columns is known, and what change counts as none.
-_MAX_STRETCH_ROUNDS = 6
-_STRETCH_TOLERANCE = 0.02
-# A stretch that grows by such a ratio is extrapolated, as if by this ratio at most.
-_SLOW_RATIO, _MAX_RATIO = 0.4, 0.75
-# Images of up to this number of square spacings without a mask are calibrated as a
-# whole, ...
-_MAX_WHOLE_SQUARE_SPACINGS = 1600
 # ... which is a first fit of all columns of this relative brightness, if no more than
 # this share of them is below the detection threshold.
 FIRST_THRESHOLD = 0.1
-_MAX_HIDDEN_SHARE = 0.02
-# Most rounds of a search for faint columns between bright ones where columns overlap;
-# the noise is estimated again in each of them.
-_MAX_SEARCH_ROUNDS = 2
-# Noise is measured this many spacings from a border: where this share of the pixels up
-# to there is good.
-_MARGIN_SPACINGS = 1.5
-_MIN_GOOD_SHARE = 0.9
-# Squares of minima beyond this multiple of their median are clipped: there are hardly
-# any in white noise. This number of pixels is enough for the median.
-_MAX_RELATIVE_SQUARE = 50
-_N_MEDIAN_PIXELS = 20_000
+
+
+@dataclass(frozen=True)
+class _CalibrationSettings:
+    """Settings of the calibration of an image, with their reasons."""
+
+    min_significance: float = 3.0
+    faintest_clear_significance: tuple = (5.0, 7.0)
+    min_clear_columns: int = 20
+    # Very clear columns are typical of the image if they are at least this share of
+    # the clear ones.
+    typical_share: float = 0.3
+    # Fits until the common stretch of the columns is known, and what change counts as
+    # none.
+    max_stretch_rounds: int = 6
+    stretch_tolerance: float = 0.02
+    # A stretch that grows by such a ratio is extrapolated, as if by this ratio at
+    # most.
+    slow_ratio: float = 0.4
+    max_ratio: float = 0.75
+    # Images of up to this number of square spacings without a mask are calibrated as
+    # a whole, ...
+    max_whole_square_spacings: int = 1600
+    max_hidden_share: float = 0.02
+    # Most rounds of a search for faint columns between bright ones where columns
+    # overlap; the noise is estimated again in each of them.
+    max_search_rounds: int = 2
+    # Noise is measured this many spacings from a border: where this share of the
+    # pixels up to there is good.
+    margin_spacings: float = 1.5
+    min_good_share: float = 0.9
+    # Squares of minima beyond this multiple of their median are clipped: there are
+    # hardly any in white noise. This number of pixels is enough for the median.
+    max_relative_square: int = 50
+    n_median_pixels: int = 20_000
+
+
+_SETTINGS = _CalibrationSettings()
 
 
 class PreliminaryFit(NamedTuple):
@@ -203,7 +216,8 @@ def _sample(context, unit):
     """Bin an image, or a sample of its blocks; detect its bright columns."""
     image, mask = context.image, context.mask
     is_whole = (
-        mask is None and image.size <= _MAX_WHOLE_SQUARE_SPACINGS * context.spacing**2
+        mask is None
+        and image.size <= _SETTINGS.max_whole_square_spacings * context.spacing**2
     )
     # Bins that a mask cuts would displace the columns near it.
     side = choose_binning(context.spacing, context.sigma) if mask is None else 1
@@ -228,19 +242,19 @@ def _sample(context, unit):
 def _fit_with_stretch(context, table, profile):
     """Fit columns until their common stretch has converged."""
     stretch, change = np.zeros(2), np.zeros(2)
-    for _ in range(_MAX_STRETCH_ROUNDS):
+    for _ in range(_SETTINGS.max_stretch_rounds):
         fit = fit_columns(
             context, table, profile=profile, preliminary=True, stretch=tuple(stretch)
         )
         before, change = change, fit.statistics.stretch - stretch
         table = fit.table.with_profile(ROUND_GAUSSIAN)
         stretch = np.array(fit.statistics.stretch)
-        if np.hypot(*change) < _STRETCH_TOLERANCE:
+        if np.hypot(*change) < _SETTINGS.stretch_tolerance:
             break
         # Each fit of overlapping columns shows a part of the stretch only.
         ratio = float(change @ before / max(before @ before, 1e-12))
-        if ratio > _SLOW_RATIO:
-            ratio = min(ratio, _MAX_RATIO)
+        if ratio > _SETTINGS.slow_ratio:
+            ratio = min(ratio, _SETTINGS.max_ratio)
             stretch = stretch + ratio / (1 - ratio) * change
     return fit, tuple(stretch)
 
@@ -248,7 +262,7 @@ def _fit_with_stretch(context, table, profile):
 def _search_and_fit(sample, fit, calibration, profile, search, stretch):
     """Detect faint columns and fit all again, until the noise has converged."""
     levels = np.quantile(sample.context.image, (0.01, 0.99))
-    for _ in range(_MAX_SEARCH_ROUNDS):
+    for _ in range(_SETTINGS.max_search_rounds):
         before = fit.statistics.noise
         context = sample.context.replace(statistics=fit.statistics)
         start = search(context, calibration, LEAST_SHARE, profile)
@@ -299,7 +313,7 @@ def _conclude(sample, fit, start):
     if sample.is_whole:
         threshold = DetectionThreshold.of(context, inflation, blob_sigma=blob_sigma)
         is_seen = threshold.significance(start) > CANDIDATE_SHARE * limit
-        if is_seen.mean() >= 1 - _MAX_HIDDEN_SHARE:
+        if is_seen.mean() >= 1 - _SETTINGS.max_hidden_share:
             preliminary = PreliminaryFit(
                 fit.take(is_seen), matched[is_seen], residual, response
             )
@@ -318,7 +332,9 @@ def _inflation(context, model, response, blob_sigma):
     # Columns that a border cuts, and their neighbours, may not be fitted well yet:
     # their residual is not noise.
     mask = context.mask
-    margin = math.ceil(min(_MARGIN_SPACINGS * context.spacing, min(model.shape) / 4))
+    margin = math.ceil(
+        min(_SETTINGS.margin_spacings * context.spacing, min(model.shape) / 4)
+    )
     if mask is None:
         inner = (slice(margin, -margin),) * 2
     else:
@@ -326,7 +342,8 @@ def _inflation(context, model, response, blob_sigma):
         inner = smooth(share, blob_sigma) > 0.999
         # Single bad pixels are no border.
         inner &= (
-            uniform_filter(share, 2 * margin + 1, mode="constant") > _MIN_GOOD_SHARE
+            uniform_filter(share, 2 * margin + 1, mode="constant")
+            > _SETTINGS.min_good_share
         )
     level = np.float32(context.statistics.level)
     variance = context.noise.variance(model + level)
@@ -340,23 +357,23 @@ def _limit_of_significance(significance, fit, spacing):
     Maxima of noise around a few bright columns, or far from all, are not among these.
     """
     clear, height = significance > CLEAR_SIGNIFICANCE, fit.amplitude
-    if np.count_nonzero(clear) < _MIN_CLEAR_COLUMNS:
+    if np.count_nonzero(clear) < _SETTINGS.min_clear_columns:
         return CLEAR_SIGNIFICANCE
     clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
     very_clear = significance > 2 * CLEAR_SIGNIFICANCE
-    n_typical = _TYPICAL_SHARE * np.count_nonzero(clear)
-    if np.count_nonzero(very_clear) >= max(_MIN_CLEAR_COLUMNS, n_typical):
+    n_typical = _SETTINGS.typical_share * np.count_nonzero(clear)
+    if np.count_nonzero(very_clear) >= max(_SETTINGS.min_clear_columns, n_typical):
         # The third nearest: the first may be the column itself.
         distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
         clear &= distance[:, 2] < NEIGHBOR_REACH_SPACINGS * spacing
-    if np.count_nonzero(clear) < _MIN_CLEAR_COLUMNS:
+    if np.count_nonzero(clear) < _SETTINGS.min_clear_columns:
         return CLEAR_SIGNIFICANCE
     faintest = np.quantile(significance[clear], 0.05, method="lower")
     return float(
         np.interp(
             faintest,
-            _FAINTEST_CLEAR_SIGNIFICANCE,
-            (_MIN_SIGNIFICANCE, CLEAR_SIGNIFICANCE),
+            _SETTINGS.faintest_clear_significance,
+            (_SETTINGS.min_significance, CLEAR_SIGNIFICANCE),
         )
     )
 
@@ -384,7 +401,7 @@ def trough_power(response, variance=1.0):
     if not trough.any():
         return 0.0
     square = (np.square(response) / variance)[trough]
-    limit = _MAX_RELATIVE_SQUARE * np.median(
-        square[:: 1 + len(square) // _N_MEDIAN_PIXELS]
+    limit = _SETTINGS.max_relative_square * np.median(
+        square[:: 1 + len(square) // _SETTINGS.n_median_pixels]
     )
     return float(np.minimum(square, limit).mean())

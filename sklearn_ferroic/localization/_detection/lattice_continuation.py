@@ -4,6 +4,8 @@ Columns off the image with tails that reach into it are predicted, and columns o
 that overlap with brighter ones so much that neither they nor the residual show a peak.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -12,32 +14,43 @@ from ..._lattice.neighbors import Nearest
 from .._fitting.columns import ColumnTable
 from .._image.positions import GoodArea
 
-# Tails of columns are negligible beyond this distance, in units of sigma: 1 % of the
-# amplitude.
-_TAIL_SIGMA = 3.0
-# Vectors of the lattice are considered up to this length, in spacings: the second
-# nearest neighbours of a honeycomb.
-_MAX_VECTOR_SPACINGS = 1.8
-# A vector from one column to another is a vector of the lattice if it leads from at
-# least this share of the nearest columns to another one, within this distance
-# (spacings); that number of columns is tested, and the vector must end on the image for
-# at least the minimum number of them.
-_MIN_OCCUPIED_SHARE = 0.65
-_MATCH_SPACINGS = 0.25
-_N_TESTED, _MIN_TESTED = 16, 4
-# Columns are hardly on the image up to this depth, in units of sigma.
-_HARDLY_INSIDE_SIGMA = 0.5
-# Tails of columns off the image matter above this width (spacings), with the next
-# column on the image up to a spacing away; a column this near to a predicted one is the
-# same (spacings).
-_MIN_WIDTH_SPACINGS, _KNOWN_SPACINGS = 0.18, 0.6
-# Places are free that are this far from all columns (spacings).
-_FREE_SPACINGS = 0.6
-# If the columns found are farther apart than this (spacings), others are at the centres
-# of their cells, of about this share of their heights.
-_MIN_DISTANCE_SPACINGS, _CENTER_HEIGHT_SHARE = 1.25, 0.3
-# Predictions within this distance are those of the same column (spacings).
-_SAME_SPACINGS = 0.5
+
+@dataclass(frozen=True)
+class _LatticeContinuationSettings:
+    """Settings of the continuation of the lattice, with their reasons."""
+
+    # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of
+    # the amplitude.
+    tail_sigma: float = 3.0
+    # Vectors of the lattice are considered up to this length, in spacings: the second
+    # nearest neighbours of a honeycomb.
+    max_vector_spacings: float = 1.8
+    # A vector from one column to another is a vector of the lattice if it leads from
+    # at least this share of the nearest columns to another one, within this distance
+    # (spacings); that number of columns is tested, and the vector must end on the
+    # image for at least the minimum number of them.
+    min_occupied_share: float = 0.65
+    match_spacings: float = 0.25
+    n_tested: int = 16
+    min_tested: int = 4
+    # Columns are hardly on the image up to this depth, in units of sigma.
+    hardly_inside_sigma: float = 0.5
+    # Tails of columns off the image matter above this width (spacings), with the next
+    # column on the image up to a spacing away; a column this near to a predicted one
+    # is the same (spacings).
+    min_width_spacings: float = 0.18
+    known_spacings: float = 0.6
+    # Places are free that are this far from all columns (spacings).
+    free_spacings: float = 0.6
+    # If the columns found are farther apart than this (spacings), others are at the
+    # centres of their cells, of about this share of their heights.
+    min_distance_spacings: float = 1.25
+    center_height_share: float = 0.3
+    # Predictions within this distance are those of the same column (spacings).
+    same_spacings: float = 0.5
+
+
+_SETTINGS = _LatticeContinuationSettings()
 
 
 def predict_outer_columns(context, table):
@@ -58,7 +71,10 @@ def predict_outer_columns(context, table):
     heights : ndarray of shape (n_outer,)
         Amplitudes of columns of the same kind.
     """
-    depths = -_TAIL_SIGMA * context.sigma, _HARDLY_INSIDE_SIGMA * context.sigma
+    depths = (
+        -_SETTINGS.tail_sigma * context.sigma,
+        _SETTINGS.hardly_inside_sigma * context.sigma,
+    )
     area = GoodArea(context.shape, context.mask)
     return _continue_lattice(table, area, depths, context.spacing)
 
@@ -80,13 +96,13 @@ def predict_inner_columns(context, table):
     """
     spacing = context.spacing
     area = GoodArea(context.shape, context.mask)
-    depths = _HARDLY_INSIDE_SIGMA * context.sigma, np.inf
+    depths = _SETTINGS.hardly_inside_sigma * context.sigma, np.inf
     positions, heights = _cell_centers(table, area, spacing)
     if not len(positions):
         positions, heights = _continue_lattice(table, area, depths, spacing)
     if len(positions):
         distance, _ = cKDTree(table.positions).query(positions)
-        is_free = distance > _FREE_SPACINGS * spacing
+        is_free = distance > _SETTINGS.free_spacings * spacing
         positions, heights = positions[is_free], heights[is_free]
     return positions, heights
 
@@ -95,16 +111,21 @@ def _cell_centers(table, area, spacing):
     """Return the centres of the unit cells if the spacing requires columns there."""
     positions = table.positions
     nothing = np.empty((0, 2)), np.empty(0)
-    if len(positions) <= _N_TESTED:
+    if len(positions) <= _SETTINGS.n_tested:
         return nothing
-    if Nearest(positions).typical_distance() < _MIN_DISTANCE_SPACINGS * spacing:
+    if (
+        Nearest(positions).typical_distance()
+        < _SETTINGS.min_distance_spacings * spacing
+    ):
         return nothing
     vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
     diagonal = vectors.sum(axis=1)
     # Unknown vectors are NaN.
-    is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS
+    is_cell = (
+        np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _SETTINGS.match_spacings
+    )
     places = (positions + 0.5 * diagonal)[is_cell]
-    heights = _CENTER_HEIGHT_SHARE * table.amplitude[is_cell]
+    heights = _SETTINGS.center_height_share * table.amplitude[is_cell]
     is_inside = area.depth(places) > 0
     return places[is_inside], heights[is_inside]
 
@@ -129,13 +150,13 @@ def append_outer_columns(context, start):
         Columns with predicted positions; None if there are none.
     """
     spacing = context.spacing
-    if context.sigma <= _MIN_WIDTH_SPACINGS * spacing:
+    if context.sigma <= _SETTINGS.min_width_spacings * spacing:
         return start, None
     positions, heights = predict_outer_columns(context, start)
     if not len(positions):
         return start, None
     distance, nearest = cKDTree(start.positions).query(positions)
-    is_known = distance < _KNOWN_SPACINGS * spacing
+    is_known = distance < _SETTINGS.known_spacings * spacing
     known, is_new = nearest[is_known], ~is_known
     amplitude, places = start.amplitude.copy(), start.positions.copy()
     amplitude[known], places[known] = heights[is_known], positions[is_known]
@@ -153,7 +174,7 @@ def _continue_lattice(table, area, depths, spacing):
     """
     positions, heights = table.positions, table.amplitude
     nothing = np.empty((0, 2)), np.empty(0)
-    if len(positions) <= _N_TESTED:
+    if len(positions) <= _SETTINGS.n_tested:
         return nothing
     is_inside = area.depth(positions) > 0
     first, second = _vectors(positions, spacing)
@@ -162,7 +183,7 @@ def _continue_lattice(table, area, depths, spacing):
     depth = area.depth(places)
     is_asked = is_inside[second] & (depth > depths[0]) & (depth < depths[1])
     distance, _ = cKDTree(positions).query(
-        places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
+        places[is_asked], distance_upper_bound=_SETTINGS.match_spacings * spacing
     )
     # Places on the image that hold a column need no prediction.
     is_asked[is_asked] = ~np.isfinite(distance) | (depths[0] < 0)
@@ -173,7 +194,7 @@ def _continue_lattice(table, area, depths, spacing):
     first, places = first[is_vector], places[is_vector]
     if not len(places):
         return nothing
-    groups = _group(places, _SAME_SPACINGS * spacing)
+    groups = _group(places, _SETTINGS.same_spacings * spacing)
     size = np.bincount(groups)
     means = [
         np.bincount(groups, values) / size for values in (*places.T, heights[first])
@@ -184,7 +205,7 @@ def _continue_lattice(table, area, depths, spacing):
 def _vectors(positions, spacing):
     """Return the pairs of columns nearby, in both orders."""
     pairs = cKDTree(positions).query_pairs(
-        _MAX_VECTOR_SPACINGS * spacing, output_type="ndarray"
+        _SETTINGS.max_vector_spacings * spacing, output_type="ndarray"
     )
     pairs = pairs[np.lexsort(pairs.T[::-1])]
     return np.concatenate([pairs, pairs[:, ::-1]]).T
@@ -194,16 +215,18 @@ def _leads_to_columns(positions, columns, vectors, area, spacing):
     """Check which vectors lead from the columns around a column to others."""
     tree = cKDTree(positions)
     near_columns = np.unique(columns)
-    _, near = tree.query(positions[near_columns], k=_N_TESTED)
+    _, near = tree.query(positions[near_columns], k=_SETTINGS.n_tested)
     near = near[np.searchsorted(near_columns, columns)]
     goal = positions[near] + vectors[:, None]
     # Columns could have been found on good pixels only.
     is_tested = area.depth(goal.reshape(-1, 2)).reshape(goal.shape[:2]) > 0
-    margin = _MATCH_SPACINGS * spacing
+    margin = _SETTINGS.match_spacings * spacing
     distance, _ = tree.query(goal, distance_upper_bound=margin)
     n_tested = is_tested.sum(axis=1)
     n_found = (np.isfinite(distance) & is_tested).sum(axis=1)
-    return (n_tested >= _MIN_TESTED) & (n_found >= _MIN_OCCUPIED_SHARE * n_tested)
+    return (n_tested >= _SETTINGS.min_tested) & (
+        n_found >= _SETTINGS.min_occupied_share * n_tested
+    )
 
 
 def _group(places, radius):

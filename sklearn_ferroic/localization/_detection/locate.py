@@ -5,6 +5,8 @@ in the residual of a preliminary fit. Where columns overlap, others follow from 
 lattice. The selected columns are fitted together.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .._fitting.column_fit import SIGMA_SCATTER, fit_columns
@@ -27,24 +29,35 @@ from .selection import (
 )
 from .threshold import CANDIDATE_SHARE, DetectionThreshold, significance_of
 
-# Narrower columns (spacings) are well separated: faint ones show in the residual.
-_SEPARATED_SIGMA_SPACINGS = 0.2
-# Factor by which the sigma of a fit grows per step, and maximum number of steps.
-_SIGMA_STEP, _MAX_SIGMA_STEPS = 1.1, 4
-# Columns at places where the lattice continues start from this share of the heights of
-# their kind at least. They end with this share of them at least, and no farther from
-# there than this (spacings).
-_MIN_START_SHARE = 0.1
-_MAX_FILL_ROUNDS = 4
-_MIN_FILLED_SHARE, _MAX_FILLED_SHIFT_SPACINGS = 0.5, 0.25
-# The background of a candidate is the mean around it, weighted by a Gaussian of this
-# sigma (spacings). The candidate's own pixel alone would underestimate the background
-# and with it the noise.
-_LEVEL_REACH_SPACINGS = 0.5
-# Least height of peaks in the residual, relative to the brightest peak nearby.
-_RESIDUAL_THRESHOLD = 0.3
 # Radius of the disc for the centre of mass, in typical sigmas: most of the column.
 MASS_RADIUS_SIGMA = 1.5
+
+
+@dataclass(frozen=True)
+class _LocateSettings:
+    """Settings of the detection and fit of columns, with their reasons."""
+
+    # Narrower columns (spacings) are well separated: faint ones show in the residual.
+    separated_sigma_spacings: float = 0.2
+    # Factor by which the sigma of a fit grows per step, and maximum number of steps.
+    sigma_step: float = 1.1
+    max_sigma_steps: int = 4
+    # Columns at places where the lattice continues start from this share of the
+    # heights of their kind at least. They end with this share of them at least, and
+    # no farther from there than this (spacings).
+    min_start_share: float = 0.1
+    max_fill_rounds: int = 4
+    min_filled_share: float = 0.5
+    max_filled_shift_spacings: float = 0.25
+    # The background of a candidate is the mean around it, weighted by a Gaussian of
+    # this sigma (spacings). The candidate's own pixel alone would underestimate the
+    # background and with it the noise.
+    level_reach_spacings: float = 0.5
+    # Least height of peaks in the residual, relative to the brightest peak nearby.
+    residual_threshold: float = 0.3
+
+
+_SETTINGS = _LocateSettings()
 
 
 def locate_columns(context, calibration, *, threshold, refine, profile):
@@ -94,7 +107,7 @@ def detect_columns(context, calibration, threshold, profile):
         The selected columns after a preliminary fit.
     """
     preliminary = calibration.preliminary
-    is_separated = context.sigma < _SEPARATED_SIGMA_SPACINGS * context.spacing
+    is_separated = context.sigma < _SETTINGS.separated_sigma_spacings * context.spacing
     first_threshold = max(threshold, FIRST_THRESHOLD) if is_separated else threshold
     if preliminary is None or first_threshold != FIRST_THRESHOLD:
         peaks = _detect_peaks(context, calibration, first_threshold)
@@ -137,7 +150,11 @@ def _detect_in_residual(context, calibration, preliminary, threshold):
     least = min_candidate_significance(calibration)
     limit = DetectionThreshold.of(context, calibration.inflation, least)
     positions, height = find_peaks(
-        preliminary.response, spacing, _RESIDUAL_THRESHOLD, limit, limit.minimum()
+        preliminary.response,
+        spacing,
+        _SETTINGS.residual_threshold,
+        limit,
+        limit.minimum(),
     )
     known = preliminary.fit.table
     brightest = brightest_near(known.positions, known.amplitude, positions, spacing)
@@ -158,7 +175,7 @@ def _detect_in_residual(context, calibration, preliminary, threshold):
 
 def _level_around(context, residual, positions, height):
     """Return the mean of the residual around candidates, without their own part."""
-    reach, sigma = _LEVEL_REACH_SPACINGS * context.spacing, context.sigma
+    reach, sigma = _SETTINGS.level_reach_spacings * context.spacing, context.sigma
     # Bins are fine enough for such a smooth mean.
     side = max(1, int(reach / 2))
     mean = smooth(bin_image(residual, side), reach / side) / side**2
@@ -178,7 +195,7 @@ def _select(context, calibration, fit, known=None):
 def _fill_lattice(context, calibration, columns, response, profile):
     """Add columns where the lattice continues, as long as any are found."""
     # Columns that have been added support others.
-    for _ in range(_MAX_FILL_ROUNDS):
+    for _ in range(_SETTINGS.max_fill_rounds):
         filled = _add_predicted(context, columns, response, profile)
         if filled is None:
             break
@@ -195,15 +212,17 @@ def _add_predicted(context, columns, response, profile):
     if not len(positions):
         return None
     # At vacancies, the fit starts from a small height.
-    seen = np.clip(at_pixels(response, positions), _MIN_START_SHARE * heights, heights)
+    seen = np.clip(
+        at_pixels(response, positions), _SETTINGS.min_start_share * heights, heights
+    )
     start = columns.table.append(ColumnTable.make(seen, positions, context.sigma))
     wider = context.replace(sigma=_sigma_of_fit(columns.table, context.sigma))
     both = fit_columns(wider, start, profile=profile, preliminary=True)
     # At vacancies, the tails of overlapping columns add up to their misfit only.
     added = both.table.take(slice(len(columns), None))
-    is_column = added.amplitude > _MIN_FILLED_SHARE * heights
+    is_column = added.amplitude > _SETTINGS.min_filled_share * heights
     shift = np.hypot(*(added.positions - positions).T)
-    is_column &= shift < _MAX_FILLED_SHIFT_SPACINGS * context.spacing
+    is_column &= shift < _SETTINGS.max_filled_shift_spacings * context.spacing
     keep = np.append(np.ones(len(columns), dtype=bool), is_column)
     return both.take(keep)
 
@@ -215,8 +234,10 @@ def _sigma_of_fit(table, sigma):
     """
     bright = table.amplitude > 0.5 * np.quantile(table.amplitude, 0.9)
     ratio = np.median(table.sigma[bright]) / sigma
-    n_steps = np.floor(np.log(ratio) / np.log(_SIGMA_STEP))
-    return sigma * _SIGMA_STEP ** float(np.clip(n_steps, 0, _MAX_SIGMA_STEPS))
+    n_steps = np.floor(np.log(ratio) / np.log(_SETTINGS.sigma_step))
+    return sigma * _SETTINGS.sigma_step ** float(
+        np.clip(n_steps, 0, _SETTINGS.max_sigma_steps)
+    )
 
 
 def _fit_detected(context, columns, profile):

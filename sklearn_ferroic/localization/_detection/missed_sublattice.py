@@ -4,6 +4,8 @@ A spacing that is too long hides columns: those of a faint sublattice between th
 that were found. They remain in the residual image.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
@@ -13,21 +15,33 @@ from .._fitting.windows import render_columns
 from .._image.context import image_unit
 from .._image.filters import blob_response, filter_sigma
 
-# Places in the unit cell of the columns located, in lattice vectors: the centre, and
-# those that the residual at the centre is compared with.
-_CENTER = (0.5, 0.5)
 _OTHER_PLACES = ((0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (2 / 3, 2 / 3))
-# The centres hold columns if the median response of the residual there is this share
-# of the columns' amplitude, this number of standard errors above zero, at least twice
-# that at any other place, and positive in this share of the cells. Missed sublattices
-# have at least 0.035, 20, 2.9 and 0.9 in generated images; columns of one kind have at
-# most 0.01 and negative values in experimental ones.
-_MIN_SHARE, _MIN_SIGNIFICANCE, _MIN_CONTRAST, _MIN_POSITIVE = 0.02, 10.0, 2.0, 0.85
-_MIN_CELLS = 9
-# Narrower columns than this (spacings) do not hide others between them.
-_MIN_WIDTH_SPACINGS = 0.11
-# Cells at least this far from the border are evaluated, in spacings.
-_MARGIN_SPACINGS = 1.0
+
+
+@dataclass(frozen=True)
+class _MissedSublatticeSettings:
+    """Settings of the search for a missed sublattice, with their reasons."""
+
+    # Places in the unit cell of the columns located, in lattice vectors: the centre,
+    # and those that the residual at the centre is compared with.
+    center: tuple = (0.5, 0.5)
+    # The centres hold columns if the median response of the residual there is this
+    # share of the columns' amplitude, this number of standard errors above zero, at
+    # least twice that at any other place, and positive in this share of the cells.
+    # Missed sublattices have at least 0.035, 20, 2.9 and 0.9 in generated images;
+    # columns of one kind have at most 0.01 and negative values in experimental ones.
+    min_share: float = 0.02
+    min_significance: float = 10.0
+    min_contrast: float = 2.0
+    min_positive: float = 0.85
+    min_cells: int = 9
+    # Narrower columns than this (spacings) do not hide others between them.
+    min_width_spacings: float = 0.11
+    # Cells at least this far from the border are evaluated, in spacings.
+    margin_spacings: float = 1.0
+
+
+_SETTINGS = _MissedSublatticeSettings()
 
 
 def find_closer_spacing(image, fit, is_one_kind, spacing, width):
@@ -50,28 +64,28 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
         Nearest-neighbour spacing, px; None if no sublattice has been missed.
     """
     positions = fit.positions
-    if len(positions) < _MIN_CELLS:
+    if len(positions) < _SETTINGS.min_cells:
         return None
-    if not is_one_kind or width < _MIN_WIDTH_SPACINGS * spacing:
+    if not is_one_kind or width < _SETTINGS.min_width_spacings * spacing:
         return None
     if not fit.table.is_known.any():
         return None
     vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
     response = _residual_response(image, fit, spacing, width)
     median, scatter, share, places = _at_places(
-        response, positions, vectors, _CENTER, spacing
+        response, positions, vectors, _SETTINGS.center, spacing
     )
-    if len(places) < _MIN_CELLS:
+    if len(places) < _SETTINGS.min_cells:
         return None
     others = [
         _at_places(response, positions, vectors, place, spacing)[0]
         for place in _OTHER_PLACES
     ]
     is_column = (
-        median > _MIN_SHARE * np.median(fit.amplitude)
-        and median > _MIN_SIGNIFICANCE * scatter / np.sqrt(len(places))
-        and median > _MIN_CONTRAST * max(others)
-        and share > _MIN_POSITIVE
+        median > _SETTINGS.min_share * np.median(fit.amplitude)
+        and median > _SETTINGS.min_significance * scatter / np.sqrt(len(places))
+        and median > _SETTINGS.min_contrast * max(others)
+        and share > _SETTINGS.min_positive
     )
     if not is_column:
         return None
@@ -90,7 +104,7 @@ def _residual_response(image, fit, spacing, width):
 def _at_places(response, positions, vectors, place, spacing):
     """Return median, scatter and share of positive values at places in the cells."""
     places = positions + place[0] * vectors[:, 0] + place[1] * vectors[:, 1]
-    margin = _MARGIN_SPACINGS * spacing
+    margin = _SETTINGS.margin_spacings * spacing
     last = np.array(response.shape) - 1 - margin
     # Vectors that are not known are NaN.
     places = places[((places > margin) & (places < last)).all(axis=1)]

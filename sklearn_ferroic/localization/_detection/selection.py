@@ -1,5 +1,6 @@
 """Selection of the candidates that are columns, by significance and neighbours."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,58 +10,71 @@ from ..._lattice.neighbors import neighbor_pairs
 from .._image.peaks import NEIGHBOR_REACH_SPACINGS, order_by_height
 from .._image.positions import at_pixels, clear_of_border, on_image
 
-# A faint column has at least this number of neighbours within a spacing and a half.
-_MIN_NEIGHBORS = 2
-# A place is surrounded if it has this number of neighbours within this distance
-# (spacings) on all sides: the mean of the unit vectors to them is no longer than this.
-_MIN_AROUND = 3
-_AROUND_REACH_SPACINGS = 1.3
-_MAX_ASYMMETRY = 0.5
-# Least distance of weak columns from all others, in spacings, and least significance.
-_WEAK_DISTANCE_SPACINGS = 0.7
-_MIN_WEAK_SIGNIFICANCE = 1.0
-# Surrounded columns between these significances count as weak columns if there are at
-# least this number and share of them and if their median significance is this high;
-# otherwise they are noise in vacancies.
-_WEAK_SIGNIFICANCE_RANGE = (1.5, 6.0)
-_MIN_WEAK_COLUMNS = 20
-_MIN_WEAK_SHARE = 0.25
-_MIN_MEDIAN_SIGNIFICANCE = 2.5
-# A column is faint below this share of the brightest one near it. A candidate at an
-# expected place is a column if it is this significant and has this share of the height
-# of the lower quarter of the nearest few, of faint ones if there are enough.
-_FAINT_SHARE = 0.5
-_MIN_FAINT_COLUMNS = 20
-_N_OF_KIND = 8
-_MIN_KIND_SHARE = 0.5
-_MIN_EXPECTED_SIGNIFICANCE = 2.0
-# A fitted column is noise if its amplitude is below this multiple of its standard
-# error, below this share of the lower quarter of the nearest few columns, and lower
-# than that quarter by this number of standard errors.
-_MIN_FITTED_SIGNIFICANCE = 5.0
-_MIN_FITTED_SHARE = 0.25
-_MIN_FITTED_DEFICIT = 3.0
-# Within a width of the border, a centre is known to this share of the width.
-_MAX_BORDER_STD_SIGMA = 0.25
-# Least distance of two columns in spacings, and of a faint one from a bright one, where
-# the image does not show how close columns are.
+# Least distance of two columns where the image does not show how close columns are.
 MIN_DISTANCE_SPACINGS = 0.55
-_MIN_FAINT_DISTANCE_SPACINGS = 0.75
-# Where it does, by this many columns: this share of the distance that all but a tenth
-# of them keep, within these ranges.
-_MIN_KNOWN_COLUMNS = 30
-_USUAL_QUANTILE = 0.1
-_SHARE_OF_USUAL = 0.86
-_ALIKE_RANGE_SPACINGS = (0.45, 0.7)
-# Faint columns nearer to a bright one are not asked how close columns are.
-_LENIENT_DISTANCE_SPACINGS = 0.6
-_FAINT_RANGE_SPACINGS = (0.55, 0.75)
-_FAINT_PAIR_SHARE = 0.35
-# ... of which there are no more than that.
-_MAX_NEIGHBORS = 20
 # Signal to noise ratio of a clear column. In images with many columns near the limit of
 # detection, a lower one is sufficient.
 CLEAR_SIGNIFICANCE = 4.0
+
+
+@dataclass(frozen=True)
+class _SelectionSettings:
+    """Settings of the selection of columns, with their reasons."""
+
+    # A faint column has at least this number of neighbours within a spacing and a
+    # half.
+    min_neighbors: int = 2
+    # A place is surrounded if it has this number of neighbours within this distance
+    # (spacings) on all sides: the mean of the unit vectors to them is no longer than
+    # this.
+    min_around: int = 3
+    around_reach_spacings: float = 1.3
+    max_asymmetry: float = 0.5
+    # Least distance of weak columns from all others, in spacings, and least
+    # significance.
+    weak_distance_spacings: float = 0.7
+    min_weak_significance: float = 1.0
+    # Surrounded columns between these significances count as weak columns if there
+    # are at least this number and share of them and if their median significance is
+    # this high; otherwise they are noise in vacancies.
+    weak_significance_range: tuple = (1.5, 6.0)
+    min_weak_columns: int = 20
+    min_weak_share: float = 0.25
+    min_median_significance: float = 2.5
+    # A column is faint below this share of the brightest one near it. A candidate at
+    # an expected place is a column if it is this significant and has this share of
+    # the height of the lower quarter of the nearest few, of faint ones if there are
+    # enough.
+    faint_share: float = 0.5
+    min_faint_columns: int = 20
+    n_of_kind: int = 8
+    min_kind_share: float = 0.5
+    min_expected_significance: float = 2.0
+    # A fitted column is noise if its amplitude is below this multiple of its standard
+    # error, below this share of the lower quarter of the nearest few columns, and
+    # lower than that quarter by this number of standard errors.
+    min_fitted_significance: float = 5.0
+    min_fitted_share: float = 0.25
+    min_fitted_deficit: float = 3.0
+    # Within a width of the border, a centre is known to this share of the width.
+    max_border_std_sigma: float = 0.25
+    # Least distance of a faint column from a bright one where the image does not show
+    # how close columns are. Where it does, by this many columns: this share of the
+    # distance that all but a tenth of them keep, within these ranges.
+    min_faint_distance_spacings: float = 0.75
+    min_known_columns: int = 30
+    usual_quantile: float = 0.1
+    share_of_usual: float = 0.86
+    alike_range_spacings: tuple = (0.45, 0.7)
+    # Faint columns nearer to a bright one do not contribute to these distances.
+    lenient_distance_spacings: float = 0.6
+    faint_range_spacings: tuple = (0.55, 0.75)
+    faint_pair_share: float = 0.35
+    # Most columns within that reach.
+    max_neighbors: int = 20
+
+
+_SETTINGS = _SelectionSettings()
 
 
 def is_noise_limited(calibration):
@@ -82,13 +96,13 @@ def min_candidate_significance(calibration):
         Less than that of columns anywhere: at expected places less is sufficient.
     """
     return (
-        _MIN_WEAK_SIGNIFICANCE
+        _SETTINGS.min_weak_significance
         if is_noise_limited(calibration)
-        else _MIN_EXPECTED_SIGNIFICANCE
+        else _SETTINGS.min_expected_significance
     )
 
 
-def is_free(places, height, positions, spacing, least=_WEAK_DISTANCE_SPACINGS):
+def is_free(places, height, positions, spacing, least=_SETTINGS.weak_distance_spacings):
     """Check which places are far enough from all columns.
 
     Parameters
@@ -145,22 +159,24 @@ def select_columns(fit, significance, calibration, spacing):
     places, known = fit.positions, fit.positions[clear]
     around = _surrounded(places, known, spacing)
     weak = np.setdiff1d(
-        np.flatnonzero(around & (significance > _MIN_WEAK_SIGNIFICANCE)), clear
+        np.flatnonzero(around & (significance > _SETTINGS.min_weak_significance)), clear
     )
     height = fit.amplitude
-    least = max(_WEAK_DISTANCE_SPACINGS, crowding.faint)
+    least = max(_SETTINGS.weak_distance_spacings, crowding.faint)
     weak = weak[is_free(places[weak], height[weak], known, spacing, least)]
     kind = clear[around[clear]]
     is_faint = _is_faint(fit, kind, spacing)
-    if np.count_nonzero(is_faint) >= _MIN_FAINT_COLUMNS:
+    if np.count_nonzero(is_faint) >= _SETTINGS.min_faint_columns:
         kind = kind[is_faint]
     least = np.full(len(weak), np.inf)
-    if len(kind) >= _MIN_FAINT_COLUMNS:
+    if len(kind) >= _SETTINGS.min_faint_columns:
         # An expected place, and as bright as its kind.
-        n_asked = min(_N_OF_KIND, len(kind))
+        n_asked = min(_SETTINGS.n_of_kind, len(kind))
         _, near = cKDTree(places[kind]).query(places[weak], k=[*range(1, n_asked + 1)])
-        least = _MIN_KIND_SHARE * np.quantile(height[kind[near]], 0.25, axis=1)
-    chosen = (height[weak] > least) & (significance[weak] > _MIN_EXPECTED_SIGNIFICANCE)
+        least = _SETTINGS.min_kind_share * np.quantile(height[kind[near]], 0.25, axis=1)
+    chosen = (height[weak] > least) & (
+        significance[weak] > _SETTINGS.min_expected_significance
+    )
     if is_noise_limited(calibration):
         limit = _weak_limit(significance[[*weak, *clear[around[clear]]]])
         chosen |= significance[weak] > limit
@@ -182,17 +198,17 @@ def is_noise(fit):
         amplitudes of the nearest columns.
     """
     height, std = fit.amplitude, fit.std.amplitude
-    noise = fit.converged & (height < _MIN_FITTED_SIGNIFICANCE * std)
-    if len(height) <= _N_OF_KIND:
+    noise = fit.converged & (height < _SETTINGS.min_fitted_significance * std)
+    if len(height) <= _SETTINGS.n_of_kind:
         return np.zeros_like(noise)
     doubtful = np.flatnonzero(noise)
     _, near = cKDTree(fit.positions).query(
-        fit.positions[doubtful], k=[*range(2, _N_OF_KIND + 2)]
+        fit.positions[doubtful], k=[*range(2, _SETTINGS.n_of_kind + 2)]
     )
     usual = np.quantile(height[near], 0.25, axis=1)
     height, std = height[doubtful], std[doubtful]
-    noise[doubtful] = (height < _MIN_FITTED_SHARE * usual) & (
-        usual - height > _MIN_FITTED_DEFICIT * std
+    noise[doubtful] = (height < _SETTINGS.min_fitted_share * usual) & (
+        usual - height > _SETTINGS.min_fitted_deficit * std
     )
     return noise
 
@@ -201,31 +217,35 @@ def _is_faint(fit, clear, spacing):
     """Check which columns are much fainter than the brightest near them."""
     positions, height = fit.positions[clear], fit.amplitude[clear]
     near = brightest_near(positions, height, positions, spacing)
-    return height < _FAINT_SHARE * near
+    return height < _SETTINGS.faint_share * near
 
 
 def _weak_limit(significance):
     """Return half the median significance of weak columns, infinity without any."""
-    low, high = _WEAK_SIGNIFICANCE_RANGE
+    low, high = _SETTINGS.weak_significance_range
     own = significance[(significance > low) & (significance < high)]
-    if len(own) < max(_MIN_WEAK_COLUMNS, _MIN_WEAK_SHARE * len(significance)):
+    if len(own) < max(
+        _SETTINGS.min_weak_columns, _SETTINGS.min_weak_share * len(significance)
+    ):
         return np.inf
     median = np.median(own)
-    return 0.5 * median if median > _MIN_MEDIAN_SIGNIFICANCE else np.inf
+    return 0.5 * median if median > _SETTINGS.min_median_significance else np.inf
 
 
 def _surrounded(places, positions, spacing):
     """Check which places have columns on all sides."""
     # A column is no neighbour of itself.
     distance, index = cKDTree(positions).query(
-        places, k=[*range(1, 9)], distance_upper_bound=_AROUND_REACH_SPACINGS * spacing
+        places,
+        k=[*range(1, 9)],
+        distance_upper_bound=_SETTINGS.around_reach_spacings * spacing,
     )
     near = np.isfinite(distance) & (distance > 0)
     offset = positions[np.where(near, index, 0)] - places[:, None]
     offset /= np.where(near, distance, np.inf)[..., None]
     n_near = near.sum(axis=1)
-    lopsided = np.hypot(*offset.sum(axis=1).T) > _MAX_ASYMMETRY * n_near
-    return (n_near >= _MIN_AROUND) & ~lopsided
+    lopsided = np.hypot(*offset.sum(axis=1).T) > _SETTINGS.max_asymmetry * n_near
+    return (n_near >= _SETTINGS.min_around) & ~lopsided
 
 
 def _select_clear(fit, significance, calibration, spacing, crowding):
@@ -249,8 +269,8 @@ def _select_clear(fit, significance, calibration, spacing, crowding):
         for of in (np.ones(together.shape), clear[together[:, ::-1]])
     )
     keep &= (
-        (clear & (n_near >= _MIN_NEIGHBORS))
-        | (np.maximum(n_near - 1, n_clear_near) >= _MIN_NEIGHBORS)
+        (clear & (n_near >= _SETTINGS.min_neighbors))
+        | (np.maximum(n_near - 1, n_clear_near) >= _SETTINGS.min_neighbors)
         | (significance > 2 * CLEAR_SIGNIFICANCE)
     )
     return seen[keep]
@@ -279,7 +299,7 @@ def has_center_inside(fit, context):
     positions = fit.positions
     # Columns without a fit, or with a doubtful one, have no usable standard error.
     std = np.where(fit.converged[:, None], np.nan_to_num(fit.std.positions), 0)
-    is_known = (std < _MAX_BORDER_STD_SIGMA * sigma).all(axis=1)
+    is_known = (std < _SETTINGS.max_border_std_sigma * sigma).all(axis=1)
     inside = on_image(positions, shape, std)
     if mask is not None:
         inside &= at_pixels(mask, positions)
@@ -307,7 +327,9 @@ def brightest_near(positions, height, places, spacing):
     """
     # Missing neighbours have the index behind the last.
     _, near = cKDTree(positions).query(
-        places, _MAX_NEIGHBORS, distance_upper_bound=NEIGHBOR_REACH_SPACINGS * spacing
+        places,
+        _SETTINGS.max_neighbors,
+        distance_upper_bound=NEIGHBOR_REACH_SPACINGS * spacing,
     )
     return np.append(height, 0)[near].max(axis=1)
 
@@ -324,7 +346,7 @@ class Crowding(NamedTuple):
     """
 
     alike: float = MIN_DISTANCE_SPACINGS
-    faint: float = _MIN_FAINT_DISTANCE_SPACINGS
+    faint: float = _SETTINGS.min_faint_distance_spacings
 
 
 def measure_crowding(positions, height, spacing):
@@ -348,24 +370,27 @@ def measure_crowding(positions, height, spacing):
         Least distances of columns of this image.
     """
     pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
-    lenient = Crowding(faint=_LENIENT_DISTANCE_SPACINGS)
+    lenient = Crowding(faint=_SETTINGS.lenient_distance_spacings)
     keep = drop_crowded(positions, height, pairs, distance, spacing, lenient)
     kept = keep[pairs].all(axis=1)
     pairs, distance = pairs[kept], distance[kept]
     bright, dim = order_by_height(pairs, height)
-    is_faint = height[dim] < _FAINT_PAIR_SHARE * height[bright]
+    is_faint = height[dim] < _SETTINGS.faint_pair_share * height[bright]
     limits, usual = list(Crowding()), None
     for number, (kind, reach) in enumerate(
-        ((~is_faint, _ALIKE_RANGE_SPACINGS), (is_faint, _FAINT_RANGE_SPACINGS))
+        (
+            (~is_faint, _SETTINGS.alike_range_spacings),
+            (is_faint, _SETTINGS.faint_range_spacings),
+        )
     ):
         nearest = np.full(len(height), np.inf)
         np.minimum.at(nearest, dim[kind], distance[kind] / spacing)
         known = nearest[np.isfinite(nearest)]
-        if len(known) >= _MIN_KNOWN_COLUMNS:
-            usual = np.quantile(known, _USUAL_QUANTILE)
+        if len(known) >= _SETTINGS.min_known_columns:
+            usual = np.quantile(known, _SETTINGS.usual_quantile)
         # Where there is no faint kind, such columns are no closer than others.
         if usual is not None:
-            limits[number] = float(np.clip(_SHARE_OF_USUAL * usual, *reach))
+            limits[number] = float(np.clip(_SETTINGS.share_of_usual * usual, *reach))
     return Crowding(*limits)
 
 
@@ -395,7 +420,7 @@ def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
     crowding = crowding or Crowding()
     keep = np.ones(len(positions), dtype=bool)
     bright, dim = order_by_height(pairs, height)
-    faint = height[dim] < _FAINT_PAIR_SHARE * height[bright]
+    faint = height[dim] < _SETTINGS.faint_pair_share * height[bright]
     limit = np.where(faint, crowding.faint, crowding.alike) * spacing
     close = distance < limit
     # Brightest first: a column that goes itself removes no other.

@@ -1,5 +1,6 @@
 """Detection threshold of peaks, and significance of fitted columns."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,16 +14,25 @@ from .selection import CLEAR_SIGNIFICANCE
 # Peaks are candidates from this share of the significance of columns on: a fit measures
 # them better than the filter.
 CANDIDATE_SHARE = 0.6
-# Amplitudes above this multiple of CLEAR_SIGNIFICANCE standard errors need no second
-# test, for columns whose sigma differs from the typical one by no more than the
-# tolerance below (natural logarithm).
-_SURE_MULTIPLE = 2.5
-_MAX_LOG_SIGMA_RATIO = 0.3
-# Sigmas of the filters that faint columns are matched with, in units of that of the
-# bright ones: columns of light atoms are narrower.
-_FILTER_SIGMA_RATIOS = (1.0, 0.7)
-# Columns this many sigmas apart do not overlap.
-_OVERLAP_SIGMA = 8
+
+
+@dataclass(frozen=True)
+class _ThresholdSettings:
+    """Settings of the detection threshold and significance, with their reasons."""
+
+    # Amplitudes above this multiple of CLEAR_SIGNIFICANCE standard errors need no
+    # second test, for columns whose sigma differs from the typical one by no more
+    # than the tolerance below (natural logarithm).
+    sure_multiple: float = 2.5
+    max_log_sigma_ratio: float = 0.3
+    # Sigmas of the filters that faint columns are matched with, in units of that of
+    # the bright ones: columns of light atoms are narrower.
+    filter_sigma_ratios: tuple = (1.0, 0.7)
+    # Columns this many sigmas apart do not overlap.
+    overlap_sigma: int = 8
+
+
+_SETTINGS = _ThresholdSettings()
 
 
 class DetectionThreshold(NamedTuple):
@@ -113,11 +123,11 @@ def significance_of(context, fit, inflation, known=None, model=None):
         others subtracted; infinite for clear columns.
     """
     table, sigma = fit.table, context.sigma
-    least = _SURE_MULTIPLE * CLEAR_SIGNIFICANCE * inflation * fit.std.amplitude
+    least = _SETTINGS.sure_multiple * CLEAR_SIGNIFICANCE * inflation * fit.std.amplitude
     is_sure = table.amplitude > least
     is_sure &= table.background >= context.noise.darkest
     # Maxima of noise between columns may be fitted as wide columns on deep backgrounds.
-    is_sure &= np.abs(np.log(table.sigma / sigma)) < _MAX_LOG_SIGMA_RATIO
+    is_sure &= np.abs(np.log(table.sigma / sigma)) < _SETTINGS.max_log_sigma_ratio
     significance = np.full(len(is_sure), np.inf)
     if known is not None:
         significance[: len(known)] = known
@@ -126,13 +136,13 @@ def significance_of(context, fit, inflation, known=None, model=None):
     if doubtful.size:
         # With all columns that may overlap them.
         distance, _ = cKDTree(table.positions[doubtful]).query(
-            table.positions, distance_upper_bound=_OVERLAP_SIGMA * sigma
+            table.positions, distance_upper_bound=_SETTINGS.overlap_sigma * sigma
         )
         near = np.flatnonzero(np.isfinite(distance))
         matched = np.max(
             [
                 matched_significance(context, table.take(near), ratio * sigma, model)
-                for ratio in _FILTER_SIGMA_RATIOS
+                for ratio in _SETTINGS.filter_sigma_ratios
             ],
             axis=0,
         )

@@ -8,6 +8,7 @@ grew or widened together; the last two are returned as corrections, because step
 of single columns converge to them slowly.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,20 +16,28 @@ from scipy.ndimage import correlate1d, map_coordinates
 
 from .._image.binning import sum_blocks
 
-# The field averages over this many spacings (standard deviation): more where wide
-# columns leave few pixels of background between them.
-_SMOOTHING_SPACINGS = (1.25, 2.5)
-# Columns overlap little up to the first share of sigma in the spacing, and strongly
-# from the second on.
-_OVERLAP_SIGMA_SPACINGS = (0.235, 0.28)
-# Pixels are binned to this many bins a spacing.
-_BINS_PER_SPACING = 2
-# A bin of the first, fine binning is at most sigma over this.
-_BINS_PER_SIGMA = 1.2
-_MAX_CORRECTION = 0.3
-# Columns of pixels that are interpolated or smoothed at a time.
-_STRIP_PX = 64
-_RIDGE = 1e-3
+
+@dataclass(frozen=True)
+class _BackgroundSettings:
+    """Settings of the background, with their reasons."""
+
+    # The field averages over this many spacings (standard deviation): more where wide
+    # columns leave few pixels of background between them.
+    smoothing_spacings: tuple = (1.25, 2.5)
+    # Columns overlap little up to the first share of sigma in the spacing, and
+    # strongly from the second on.
+    overlap_sigma_spacings: tuple = (0.235, 0.28)
+    # Pixels are binned to this many bins a spacing.
+    bins_per_spacing: int = 2
+    # A bin of the first, fine binning is at most sigma over this.
+    bins_per_sigma: float = 1.2
+    max_correction: float = 0.3
+    # Columns of pixels that are interpolated or smoothed at a time.
+    strip_px: int = 64
+    ridge: float = 1e-3
+
+
+_SETTINGS = _BackgroundSettings()
 
 
 class Background(NamedTuple):
@@ -92,8 +101,8 @@ class Background(NamedTuple):
         if level.shape[1] == 1:
             return np.repeat(level, len(col), axis=1)
         fine = np.empty((len(row), len(col)), dtype=np.float32)
-        for first in range(0, len(col), _STRIP_PX):
-            strip = slice(first, first + _STRIP_PX)
+        for first in range(0, len(col), _SETTINGS.strip_px):
+            strip = slice(first, first + _SETTINGS.strip_px)
             start = col[strip][0]
             share = np.zeros((col[strip][-1] + 2 - start, len(col[strip])), np.float32)
             pixel = np.arange(share.shape[1])
@@ -132,8 +141,8 @@ def bin_sides(spacing, width):
     coarse : int
         Side of the coarse pixels, in fine bins.
     """
-    fine = max(1, int(width / _BINS_PER_SIGMA))
-    return fine, max(1, round(spacing / _BINS_PER_SPACING / fine))
+    fine = max(1, int(width / _SETTINGS.bins_per_sigma))
+    return fine, max(1, round(spacing / _SETTINGS.bins_per_spacing / fine))
 
 
 def strength_of_overlap(spacing, width):
@@ -149,7 +158,7 @@ def strength_of_overlap(spacing, width):
     strength : float
         0 where they hardly do, 1 where they are barely resolved.
     """
-    return float(np.interp(width / spacing, _OVERLAP_SIGMA_SPACINGS, (0, 1)))
+    return float(np.interp(width / spacing, _SETTINGS.overlap_sigma_spacings, (0, 1)))
 
 
 class BackgroundRegression:
@@ -175,7 +184,7 @@ class BackgroundRegression:
         # Products of finely binned images, binned further: columns stay resolved.
         self.fine, self.coarse = bin_sides(spacing, width)
         strength = strength_of_overlap(spacing, width)
-        smoothing = np.interp(strength, (0, 1), _SMOOTHING_SPACINGS)
+        smoothing = np.interp(strength, (0, 1), _SETTINGS.smoothing_spacings)
         self.kernel = _gaussian(smoothing * spacing / (self.fine * self.coarse))
         self.valid = valid
         if valid is None:
@@ -209,7 +218,7 @@ class BackgroundRegression:
         )
         self.matrix = self._smooth(self.moments)
         for place in (3, 5):
-            self.matrix[place] *= 1 + _RIDGE
+            self.matrix[place] *= 1 + _SETTINGS.ridge
             self.matrix[place] += 1e-6 * self.matrix[place].max() + 1e-30
         self.matrix[0] += 1e-30
         self.factors = _eliminate(self.matrix)
@@ -256,8 +265,10 @@ class BackgroundRegression:
         """
         right = self._sums(*(part * residual for part in self.weighted))
         level, growth, widening = _substitute(self.factors, self._smooth(right))
-        growth = np.clip(growth, -_MAX_CORRECTION, _MAX_CORRECTION)
-        widening = np.clip(widening, -_MAX_CORRECTION, _MAX_CORRECTION)
+        growth = np.clip(growth, -_SETTINGS.max_correction, _SETTINGS.max_correction)
+        widening = np.clip(
+            widening, -_SETTINGS.max_correction, _SETTINGS.max_correction
+        )
         # Repeated on the residual: one average flattens slopes, most at the border.
         left = right[0] - self.moments[1] * growth - self.moments[2] * widening
         for _ in range(2):

@@ -9,6 +9,7 @@ The number of rounds for all columns, and whether a column continues to step, do
 depend on other columns far away: a part of the image gives the columns of the whole.
 """
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -29,44 +30,55 @@ from .windows import ColumnWindows
 # The centre of a column that the border cuts is determined only if its width is known:
 # its prior is the typical sigma with this relative standard deviation.
 SIGMA_SCATTER = 0.1
-# Rounds for all columns in preliminary and in final fits: for isolated columns, and for
-# overlapping ones, more the more they overlap; for ellipses, which converge slowly.
-_ROUNDS_ISOLATED = (2, 1)
-_ROUNDS_OVERLAPPING = ((3, 3), (3, 8))
-_ROUNDS_SHAPE = 5
-# Most rounds after these, for the columns that have not converged.
-_MAX_EXTRA_ROUNDS = 12
-# Factor of corrections of the background, for isolated and for overlapping columns:
-# corrections without those of the columns are too small, but where columns overlap,
-# they include in part what the columns are about to correct.
-_BACKGROUND_GAIN = (1.4, 1.0)
-# Pixels from which the noise is estimated, and relative change of the variance below
-# which the weights of the previous round are kept.
-_N_NOISE_PIXELS = 50_000
 NOISE_TOLERANCE = 0.1
-# Least noise of a pixel, in median amplitudes of the columns: no column is known better
-# than this, and steps that are small compared with it gain nothing.
-_MIN_NOISE_AMPLITUDES = 5e-3
-# Columns whose mean squared weighted residual exceeds this multiple of the median are
-# left out of the noise estimate: bright particles show no noise.
-_MAX_RELATIVE_MISFIT = 4
-# Least degrees of freedom of a pixel: the estimate stays finite.
-_MIN_FREEDOM = 0.3
-# Wider columns, in spacings, are fitted jointly, for steps of single columns converge
-# slowly or not at all: on square lattices, and where most columns have at least this
-# number of neighbours within this distance, as on hexagonal ones, or where each column
-# has an ellipse of its own.
-_MAX_SIGMA_SPACINGS = 0.225
-_MAX_SIGMA_SPACINGS_DENSE = 0.19
-_MIN_NEIGHBORS_DENSE, _NEIGHBOR_REACH_SPACINGS = 5, 1.25
-# Common stretch below which columns count as round: the logarithm of the ratio of the
-# axes, and that in standard errors.
-_MIN_STRETCH = 0.03
-_MIN_STRETCH_STD = 4
 # Columns within this distance (spacings) of rejected ones step again, for the pixels
 # above this share of the height of rejected columns no longer count as background.
 AROUND_REJECTED_SPACINGS = 3
-_REJECTED_HEIGHT = 0.01
+
+
+@dataclass(frozen=True)
+class _ColumnFitSettings:
+    """Settings of the fit of columns, with their reasons."""
+
+    # Rounds for all columns in preliminary and in final fits: for isolated columns,
+    # and for overlapping ones, more the more they overlap; for ellipses, which
+    # converge slowly.
+    rounds_isolated: tuple = (2, 1)
+    rounds_overlapping: tuple = ((3, 3), (3, 8))
+    rounds_shape: int = 5
+    # Most rounds after these, for the columns that have not converged.
+    max_extra_rounds: int = 12
+    # Factor of corrections of the background, for isolated and for overlapping
+    # columns: corrections without those of the columns are too small, but where
+    # columns overlap, they include in part what the columns are about to correct.
+    background_gain: tuple = (1.4, 1.0)
+    # Pixels from which the noise is estimated, and relative change of the variance
+    # below which the weights of the previous round are kept.
+    n_noise_pixels: int = 50_000
+    # Least noise of a pixel, in median amplitudes of the columns: no column is known
+    # better than this, and steps that are small compared with it gain nothing.
+    min_noise_amplitudes: float = 5e-3
+    # Columns whose mean squared weighted residual exceeds this multiple of the median
+    # are left out of the noise estimate: bright particles show no noise.
+    max_relative_misfit: int = 4
+    # Least degrees of freedom of a pixel: the estimate stays finite.
+    min_freedom: float = 0.3
+    # Wider columns, in spacings, are fitted jointly, for steps of single columns
+    # converge slowly or not at all: on square lattices, and where most columns have
+    # at least this number of neighbours within this distance, as on hexagonal ones,
+    # or where each column has an ellipse of its own.
+    max_sigma_spacings: float = 0.225
+    max_sigma_spacings_dense: float = 0.19
+    min_neighbors_dense: int = 5
+    neighbor_reach_spacings: float = 1.25
+    # Common stretch below which columns count as round: the logarithm of the ratio of
+    # the axes, and that in standard errors.
+    min_stretch: float = 0.03
+    min_stretch_std: int = 4
+    rejected_height: float = 0.01
+
+
+_SETTINGS = _ColumnFitSettings()
 
 
 def fit_columns(
@@ -139,7 +151,7 @@ def _fit_in_rounds(windows, state, pixels, learns, preliminary):
     n_rounds = _count_rounds(state, preliminary)
     expected = np.empty(windows.shape, dtype=np.float32)
     patience = max(1, n_rounds - 2)
-    for number in range(n_rounds + _MAX_EXTRA_ROUNDS):
+    for number in range(n_rounds + _SETTINGS.max_extra_rounds):
         for_all = number < n_rounds
         active = state.active(for_all)
         if (number > patience and not active.size) or (preliminary and not for_all):
@@ -200,15 +212,15 @@ def _learn_level_and_stretch(windows, state, pixels):
 def _overlap_strongly(start, context, fits_shape):
     """Check whether columns overlap so much that they are to be fitted jointly."""
     spacing, sigma = context.spacing, context.sigma
-    if fits_shape and sigma > _MAX_SIGMA_SPACINGS_DENSE * spacing:
+    if fits_shape and sigma > _SETTINGS.max_sigma_spacings_dense * spacing:
         return True
     ellipse = start.profile.ellipse(start.shape)
     if ellipse is not None:
         sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
-    if sigma <= _MAX_SIGMA_SPACINGS_DENSE * spacing:
+    if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
         return is_crowded(start)
     return (
-        sigma > _MAX_SIGMA_SPACINGS * spacing
+        sigma > _SETTINGS.max_sigma_spacings * spacing
         or is_crowded(start)
         or _is_dense(start.positions, spacing)
     )
@@ -216,9 +228,9 @@ def _overlap_strongly(start, context, fits_shape):
 
 def _is_dense(positions, spacing):
     """Check whether most columns have more neighbours than on a square lattice."""
-    pairs, _ = neighbor_pairs(positions, _NEIGHBOR_REACH_SPACINGS * spacing)
+    pairs, _ = neighbor_pairs(positions, _SETTINGS.neighbor_reach_spacings * spacing)
     n_neighbors = np.bincount(pairs.ravel(), minlength=len(positions))
-    return np.median(n_neighbors) >= _MIN_NEIGHBORS_DENSE
+    return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
 
 
 def typical_sigma(fit, sigma):
@@ -253,18 +265,18 @@ def _updated_stretch(windows, state, pixels):
         table = table.with_profile(table.profile.stretched)
     step, std = common_stretch_step(windows, table, pixels)
     stretch = np.add(state.statistics.stretch, step)
-    least = max(_MIN_STRETCH, _MIN_STRETCH_STD * std)
+    least = max(_SETTINGS.min_stretch, _SETTINGS.min_stretch_std * std)
     return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)
 
 
 def _count_rounds(state, preliminary):
     """Return the number of rounds for all columns."""
     if state.fits_shape:
-        return _ROUNDS_SHAPE
+        return _SETTINGS.rounds_shape
     number = 0 if preliminary else 1
     if state.is_isolated:
-        return _ROUNDS_ISOLATED[number]
-    few, many = _ROUNDS_OVERLAPPING
+        return _SETTINGS.rounds_isolated[number]
+    few, many = _SETTINGS.rounds_overlapping
     return round(np.interp(state.overlap, (0, 1), (few[number], many[number])))
 
 
@@ -285,7 +297,7 @@ def _exclude_rejected(windows, state):
     one = np.ones(len(rejected))
     rejected = rejected.replace(amplitude=one, sigma=windows.unit * one)
     image = windows.render(rejected)[windows.crop]
-    state.regression.exclude(image > _REJECTED_HEIGHT)
+    state.regression.exclude(image > _SETTINGS.rejected_height)
 
 
 def _regression(windows, state):
@@ -333,7 +345,7 @@ def _update_background(windows, state, pixels):
     (level,) = field.at(state.positions, "level")
     change = field.image(windows.image_shape, windows.pad)
     change -= state.background
-    gain = float(np.interp(state.overlap, (0, 1), _BACKGROUND_GAIN))
+    gain = float(np.interp(state.overlap, (0, 1), _SETTINGS.background_gain))
     change *= np.float32(gain)
     pixels.shift(change)
     state.background += change
@@ -356,20 +368,24 @@ def _learn_noise(windows, state, pixels, expected):
 def _residual_noise(windows, state, expected):
     """Estimate the noise from the residual in the windows of whole columns."""
     misfit = state.misfit[:, 0]
-    is_good = misfit < _MAX_RELATIVE_MISFIT * np.median(misfit[np.isfinite(misfit)])
+    is_good = misfit < _SETTINGS.max_relative_misfit * np.median(
+        misfit[np.isfinite(misfit)]
+    )
     rows = np.flatnonzero(windows.whole & is_good)
     rows = rows if rows.size else np.arange(len(windows.whole))
     disc = windows.disc > 0
-    n_columns = max(_N_NOISE_PIXELS // np.count_nonzero(disc), 16)
+    n_columns = max(_SETTINGS.n_noise_pixels // np.count_nonzero(disc), 16)
     rows = rows[:: max(1, len(rows) // n_columns)]
     on_image, values, mean = (
         windows.cut(image, rows)[:, disc]
         for image in (windows.on_image, windows.image, expected)
     )
     freedom = 1 - _leverage(windows, state, rows, mean, disc)
-    square = (values - mean) ** 2 / np.maximum(freedom, _MIN_FREEDOM)
+    square = (values - mean) ** 2 / np.maximum(freedom, _SETTINGS.min_freedom)
     noise = estimate_noise(mean[on_image], square[on_image])
-    least = _MIN_NOISE_AMPLITUDES * float(np.median(state.table.amplitude[rows]))
+    least = _SETTINGS.min_noise_amplitudes * float(
+        np.median(state.table.amplitude[rows])
+    )
     return noise._replace(constant=max(noise.constant, least**2))
 
 

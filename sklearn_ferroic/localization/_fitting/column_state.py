@@ -1,5 +1,7 @@
 """Parameters of columns during a fit, their bounds, priors and steps."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -12,29 +14,46 @@ from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
 # exceeds this (spacings): where columns overlap, the background may replace
 # narrow columns.
 _MIN_SIGMA, OVERLAP_SIGMA_SPACINGS = (0.45, 0.6), 0.22
-# No column becomes higher than this multiple of the height that it starts from.
-_MAX_GROWTH = 10
-# Columns this many sigmas apart are isolated: their fits do not affect each other.
-_ISOLATED_SIGMA = 6
-# Columns continue to step whose last step was longer than this, in standard errors: the
-# next step of an isolated column is several times shorter. Columns within twice of that
-# have converged.
-_TOLERANCE_ISOLATED_STD, _TOLERANCE_STD = 0.5, 0.1
-# Columns do not fit their profile if the mean squared residual exceeds this multiple of
-# that of the median column, and the root mean square this share of their height.
-_MAX_MISFIT = 12
-_MAX_DEVIATION = 0.15
-# Standard deviations of the predicted centres of columns off the image, and of their
-# heights relative to the predicted ones: those of the sites of strained crystals.
-_OUTER_POSITION_STD_SPACINGS, _OUTER_HEIGHT_SCATTER = 0.1, 0.5
-# Largest step of a position and of a sigma, in sigmas: the model stays nearly linear.
-_MAX_POSITION_STEP_SIGMA, _MAX_SIGMA_STEP_SIGMA = 0.4, 0.25
-# Widths and heights of overlapping columns change slowly together, without effect on
-# the positions: their steps count by this factor.
-_WIDTH_STEP_WEIGHT = 0.1
-# Farthest that a column may move from its start, and largest standard error of a
-# position of a converged column, spacings.
-_MAX_SHIFT_SPACINGS, _MAX_STD_SPACINGS = 0.35, 0.25
+
+
+@dataclass(frozen=True)
+class _ColumnStateSettings:
+    """Settings of the bounds, priors and steps of columns, with their reasons."""
+
+    # No column becomes higher than this multiple of the height that it starts from.
+    max_growth: int = 10
+    # Columns this many sigmas apart are isolated: their fits do not affect each
+    # other.
+    isolated_sigma: int = 6
+    # Columns continue to step whose last step was longer than this, in standard
+    # errors: the next step of an isolated column is several times shorter. Columns
+    # within twice of that have converged.
+    tolerance_isolated_std: float = 0.5
+    tolerance_std: float = 0.1
+    # Columns do not fit their profile if the mean squared residual exceeds this
+    # multiple of that of the median column, and the root mean square this share of
+    # their height.
+    max_misfit: int = 12
+    max_deviation: float = 0.15
+    # Standard deviations of the predicted centres of columns off the image, and of
+    # their heights relative to the predicted ones: those of the sites of strained
+    # crystals.
+    outer_position_std_spacings: float = 0.1
+    outer_height_scatter: float = 0.5
+    # Largest step of a position and of a sigma, in sigmas: the model stays nearly
+    # linear.
+    max_position_step_sigma: float = 0.4
+    max_sigma_step_sigma: float = 0.25
+    # Widths and heights of overlapping columns change slowly together, without effect
+    # on the positions: their steps count by this factor.
+    width_step_weight: float = 0.1
+    # Farthest that a column may move from its start, and largest standard error of a
+    # position of a converged column, spacings.
+    max_shift_spacings: float = 0.35
+    max_std_spacings: float = 0.25
+
+
+_SETTINGS = _ColumnStateSettings()
 
 
 class ColumnState:
@@ -58,10 +77,12 @@ class ColumnState:
         self.level, self.statistics = start.background, context.statistics
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing = spacing
-        self.is_isolated = spacing >= _ISOLATED_SIGMA * sigma and self.is_round
+        self.is_isolated = spacing >= _SETTINGS.isolated_sigma * sigma and self.is_round
         self.overlap = strength_of_overlap(spacing, sigma)
         isolated = self.is_isolated
-        self.tolerance = _TOLERANCE_ISOLATED_STD if isolated else _TOLERANCE_STD
+        self.tolerance = (
+            _SETTINGS.tolerance_isolated_std if isolated else _SETTINGS.tolerance_std
+        )
         self.clip()
         self.background = self.regression = self.field = None
         n = len(start)
@@ -115,9 +136,11 @@ class ColumnState:
         if outer is not None:
             mean[:, :SIGMA] = self.start.parameters[:, :SIGMA]
             height = np.maximum(self.start.amplitude[outer], 1e-30)
-            precision[outer, AMPLITUDE] = (_OUTER_HEIGHT_SCATTER * height) ** -2.0
+            precision[outer, AMPLITUDE] = (
+                _SETTINGS.outer_height_scatter * height
+            ) ** -2.0
             precision[outer, POSITION] = (
-                _OUTER_POSITION_STD_SPACINGS * self.spacing
+                _SETTINGS.outer_position_std_spacings * self.spacing
             ) ** -2.0
 
     def _deviation(self):
@@ -176,7 +199,9 @@ class ColumnState:
         self.set_parameters(after)
         change = self.table.parameters[rows] - before[rows]
         change = np.abs(change)[:, : self.n_parameters] / std
-        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= _WIDTH_STEP_WEIGHT
+        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
+            _SETTINGS.width_step_weight
+        )
         change = np.where(np.isfinite(change), change, np.inf)
         self.step_size[rows] = change.max(axis=1)
 
@@ -184,8 +209,8 @@ class ColumnState:
         """Return steps bounded such that the model stays nearly linear."""
         step, sigma = step.copy(), sigma[:, None]
         for places, limit in (
-            (POSITION, _MAX_POSITION_STEP_SIGMA * sigma),
-            (slice(SIGMA, SIGMA + 1), _MAX_SIGMA_STEP_SIGMA * sigma),
+            (POSITION, _SETTINGS.max_position_step_sigma * sigma),
+            (slice(SIGMA, SIGMA + 1), _SETTINGS.max_sigma_step_sigma * sigma),
             (SHAPE, self.start.profile.max_shape_step),
         ):
             step[:, places] = np.clip(step[:, places], -limit, limit)
@@ -209,7 +234,9 @@ class ColumnState:
         change = np.abs(self.table.parameters - before.parameters)
         change = change[:, : self.n_parameters]
         change /= np.where(self.std > 0, self.std, np.nan)
-        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= _WIDTH_STEP_WEIGHT
+        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
+            _SETTINGS.width_step_weight
+        )
         self.step_size = np.nan_to_num(change).max(axis=1)
 
     def reject_misfits(self, reach, whole):
@@ -232,8 +259,8 @@ class ColumnState:
 
     def _is_misfit(self):
         square, deviation = self.misfit.T
-        is_misfit = square > _MAX_MISFIT * max(self.statistics.misfit, 0.5)
-        is_misfit &= deviation > _MAX_DEVIATION
+        is_misfit = square > _SETTINGS.max_misfit * max(self.statistics.misfit, 0.5)
+        is_misfit &= deviation > _SETTINGS.max_deviation
         return is_misfit & (self.n_outliers >= MIN_OUTLIERS)
 
     def _is_plausible(self):
@@ -241,9 +268,9 @@ class ColumnState:
         good = (sigma > 1.01 * self.low[:, SIGMA]) & (sigma < 0.99 * high)
         good &= self.table.amplitude > 0
         moved = np.hypot(*(self.positions - self.start.positions).T)
-        good &= moved < _MAX_SHIFT_SPACINGS * self.spacing
+        good &= moved < _SETTINGS.max_shift_spacings * self.spacing
         std = self.std[:, POSITION]
-        good &= (std < _MAX_STD_SPACINGS * self.spacing).all(axis=1)
+        good &= (std < _SETTINGS.max_std_spacings * self.spacing).all(axis=1)
         return good & ~self._is_misfit()
 
     def finish(self):
@@ -273,7 +300,7 @@ def _bounds(start, context, preliminary):
     """Return the lowest and highest amplitude, row, col and sigma of each column."""
     low = start.parameters[:, :N_COMMON]
     high = low.copy()
-    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _MAX_GROWTH * start.amplitude
+    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _SETTINGS.max_growth * start.amplitude
     spacing, sigma = context.spacing, context.sigma
     for axis, length in enumerate(context.shape):
         # A column off the image may show as a maximum at the border.

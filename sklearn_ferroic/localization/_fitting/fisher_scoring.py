@@ -1,20 +1,31 @@
 """Fisher-scoring steps of many columns at once."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial import cKDTree
 
-# Columns whose equations are solved at a time: their matrices stay in the cache.
-_BLOCK_COLUMNS = 4096
-# Residuals are clipped at this multiple of the pixel's standard deviation: beyond are
-# hot pixels and features that are no columns.
-_MAX_RESIDUAL_STD = 6
 # This number of outliers in the core of a column, above this share of its height, is
 # more than chance: the column does not fit its profile.
 MIN_OUTLIERS = 3
-_CORE_HEIGHT = 0.2
-# The information on a column is computed again if its last step was longer than this,
-# in standard errors.
-_MAX_STALE_STEP_STD = 1.0
+
+
+@dataclass(frozen=True)
+class _FisherScoringSettings:
+    """Settings of the Fisher-scoring steps, with their reasons."""
+
+    # Columns whose equations are solved at a time: their matrices stay in the cache.
+    block_columns: int = 4096
+    # Residuals are clipped at this multiple of the pixel's standard deviation: beyond
+    # are hot pixels and features that are no columns.
+    max_residual_std: int = 6
+    core_height: float = 0.2
+    # The information on a column is computed again if its last step was longer than
+    # this, in standard errors.
+    max_stale_step_std: float = 1.0
+
+
+_SETTINGS = _FisherScoringSettings()
 
 
 class Pixels:
@@ -48,7 +59,7 @@ class Pixels:
             Pixel variance and misfit, which decides what is an outlier.
         """
         self.expected, self.noise = expected, statistics.noise
-        self.limit = _MAX_RESIDUAL_STD**2 * max(1, statistics.misfit)
+        self.limit = _SETTINGS.max_residual_std**2 * max(1, statistics.misfit)
         np.subtract(self.windows.image, expected, out=self.residual)
         self.noise.variance(expected, out=self.weight)
         np.divide(np.float32(1), self.weight, out=self.weight)
@@ -152,7 +163,9 @@ def scoring_steps(windows, state, active, pixels, *, measure=False):
     profile = state.table.profile
     prior_gradient = state.prior_gradient()
     # The information hardly changes with a short step of a whole, round column.
-    is_stale = (state.step_size[active] > _MAX_STALE_STEP_STD) | ~windows.whole[active]
+    is_stale = (
+        state.step_size[active] > _SETTINGS.max_stale_step_std
+    ) | ~windows.whole[active]
     is_stale |= not state.is_round
     for places in (np.flatnonzero(is_stale), np.flatnonzero(~is_stale)):
         if not places.size:
@@ -165,8 +178,8 @@ def scoring_steps(windows, state, active, pixels, *, measure=False):
         gradient, information = zip(*moments, strict=True)
         gradient = np.concatenate(gradient)
         information = None if is_recent else np.concatenate(information)
-        for first in range(0, len(places), _BLOCK_COLUMNS):
-            block = slice(first, first + _BLOCK_COLUMNS)
+        for first in range(0, len(places), _SETTINGS.block_columns):
+            block = slice(first, first + _SETTINGS.block_columns)
             rows = active[places[block]]
             right, normal = profile.normal_equations(
                 state.table.take(rows),
@@ -279,7 +292,7 @@ def _downweight_outliers(state, rows, square, values, weighted, limit):
     """Clip the weighted residual of outliers in place, and count those in the cores."""
     found = np.flatnonzero(square.max(axis=1) > limit)
     if found.size:
-        is_core = values[found] > _CORE_HEIGHT
+        is_core = values[found] > _SETTINGS.core_height
         n_outliers = ((square[found] > limit) & is_core).sum(axis=1)
         state.n_outliers[rows[found]] = n_outliers
         share = limit / np.maximum(square[found], limit)

@@ -6,6 +6,8 @@ the gradient is that of the pixels, so that the bins change how many rounds a fi
 not where it ends.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.sparse import csr_array, diags_array, kron
 from scipy.sparse.linalg import LinearOperator, cg
@@ -21,44 +23,53 @@ from .error_calibration import (
 )
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SIGMA
 
-# Columns couple up to this distance, in units of their typical sigma: the overlap of
-# two Gaussians has fallen to 1e-4.
-_COUPLING_REACH_SIGMA = 6.0
-# Derivatives are computed up to this distance from a column, in units of its sigma.
-_DERIVATIVE_REACH_SIGMA = 3.5
-# Columns are crowded if the normalized overlaps with all others add up to more than
-# this for the most crowded tenth of them. Of a square lattice with a sigma of 0.235
-# spacings they add up to 0.06.
-_MAX_CROWDING = 0.06
-_CROWDED_QUANTILE = 0.9
-# Relative accuracy of the solution, and most iterations.
-_RELATIVE_TOLERANCE = 3e-2
-_MAX_ITERATIONS = 40
-# Noise is propagated with next to no damping.
-_PROBE_DAMPING = 1e-3
-# Rounds that the spectrum of the noise takes, by what it may change in one, and rings
-# of frequency that it has at most; simulations for the errors.
-_N_SPECTRUM_ROUNDS = 2
-_SPECTRUM_RATIO_RANGE = (0.1, 10.0)
-_MAX_RINGS = 16
-_N_SIMULATIONS = 2
-# Distance of the nodes between which the background is linear, in spacings: the more
-# the columns overlap, the less background shows between them.
-_NODE_DISTANCES_SPACINGS = (2.5, 4.0)
-# Weight of differences between neighbouring nodes, relative to the mean weight of a
-# node: decides where no pixel counts.
-_SMOOTHNESS = 1e-3
+
+@dataclass(frozen=True)
+class _JointEquationsSettings:
+    """Settings of the joint equations, with their reasons."""
+
+    # Columns couple up to this distance, in units of their typical sigma: the overlap
+    # of two Gaussians has fallen to 1e-4.
+    coupling_reach_sigma: float = 6.0
+    # Derivatives are computed up to this distance from a column, in units of its
+    # sigma.
+    derivative_reach_sigma: float = 3.5
+    # Columns are crowded if the normalized overlaps with all others add up to more
+    # than this for the most crowded tenth of them. Of a square lattice with a sigma
+    # of 0.235 spacings they add up to 0.06.
+    max_crowding: float = 0.06
+    crowded_quantile: float = 0.9
+    # Relative accuracy of the solution, and most iterations.
+    relative_tolerance: float = 3e-2
+    max_iterations: int = 40
+    # Noise is propagated with next to no damping.
+    probe_damping: float = 1e-3
+    # Rounds that the spectrum of the noise takes, by what it may change in one, and
+    # rings of frequency that it has at most; simulations for the errors.
+    n_spectrum_rounds: int = 2
+    spectrum_ratio_range: tuple = (0.1, 10.0)
+    max_rings: int = 16
+    n_simulations: int = 2
+    # Distance of the nodes between which the background is linear, in spacings: the
+    # more the columns overlap, the less background shows between them.
+    node_distances_spacings: tuple = (2.5, 4.0)
+    # Weight of differences between neighbouring nodes, relative to the mean weight of
+    # a node: decides where no pixel counts.
+    smoothness: float = 1e-3
+
+
+_SETTINGS = _JointEquationsSettings()
 
 
 def is_crowded(table):
     """Check whether columns overlap so much that steps one by one may diverge."""
-    reach = _COUPLING_REACH_SIGMA * float(np.median(table.sigma))
+    reach = _SETTINGS.coupling_reach_sigma * float(np.median(table.sigma))
     pairs, _ = neighbor_pairs(table.positions, reach)
     first, second = (table.take(pairs[:, side]) for side in (0, 1))
     square = ((first.positions - second.positions) ** 2).sum(axis=1)
     overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
     crowding = np.bincount(pairs.ravel(), np.repeat(overlap, 2), minlength=len(table))
-    return np.quantile(crowding, _CROWDED_QUANTILE) > _MAX_CROWDING
+    return np.quantile(crowding, _SETTINGS.crowded_quantile) > _SETTINGS.max_crowding
 
 
 class JointEquations:
@@ -80,7 +91,9 @@ class JointEquations:
         self.windows = windows
         self.side, coarse = bin_sides(spacing, windows.unit)
         self.shape = [-(-length // self.side) for length in windows.image_shape]
-        distance = np.interp(overlap, (0, 1), _NODE_DISTANCES_SPACINGS) * spacing
+        distance = (
+            np.interp(overlap, (0, 1), _SETTINGS.node_distances_spacings) * spacing
+        )
         n_nodes = [max(2, round(n / distance) + 1) for n in windows.image_shape]
         self.images = _BinnedImages(self.shape, self.side, windows.unit)
         self.bins = self._basis(self.side, n_nodes)
@@ -149,7 +162,7 @@ class JointEquations:
             Variance of the positions over that of each column by itself.
         """
         table = state.table
-        system = _System(self, pixels, state, _PROBE_DAMPING)
+        system = _System(self, pixels, state, _SETTINGS.probe_damping)
         weighted = pixels.weighted.copy()
         pixels.clip_weighted(weighted)
         weighted = sum_blocks(weighted[self.windows.crop], self.side).ravel()
@@ -160,13 +173,13 @@ class JointEquations:
         power = np.ones_like(seen)
         rng = np.random.default_rng(0)
         squares, left = [], []
-        for number in range(_N_SPECTRUM_ROUNDS + _N_SIMULATIONS):
+        for number in range(_SETTINGS.n_spectrum_rounds + _SETTINGS.n_simulations):
             noise = spectrum.draw(power, rng).ravel() * unit
             own, below = system.solve(
                 (system.slope @ noise).reshape(len(table), -1), self.transposed @ noise
             )
             rest = noise - system.weight * system.image(own, below)
-            if number < _N_SPECTRUM_ROUNDS:
+            if number < _SETTINGS.n_spectrum_rounds:
                 remaining = spectrum.measure(rest / unit)
                 power = power * spectrum.smooth_ratio(seen, remaining, power)
             else:
@@ -207,7 +220,7 @@ class _RadialSpectrum:
         self.shape = tuple(shape)
         rows = np.fft.fftfreq(self.shape[0])[:, None]
         frequency = np.hypot(rows, np.fft.rfftfreq(self.shape[1]))
-        n_rings = int(np.clip(min(self.shape) // 8, 3, _MAX_RINGS))
+        n_rings = int(np.clip(min(self.shape) // 8, 3, _SETTINGS.max_rings))
         self.ring = np.minimum((2 * n_rings * frequency).astype(np.intp), n_rings)
         self.size = np.maximum(np.bincount(self.ring.ravel()), 1)
         self.window = np.outer(*(np.hanning(n + 2)[1:-1] for n in self.shape))
@@ -235,7 +248,7 @@ class _RadialSpectrum:
         design = np.stack([np.ones_like(ratio), square[known]], axis=1)
         slope, *_ = np.linalg.lstsq(design * weight[:, None], ratio * weight)
         log_ratio = slope[0] + slope[1] * square
-        return np.exp(np.clip(log_ratio, *np.log(_SPECTRUM_RATIO_RANGE)))
+        return np.exp(np.clip(log_ratio, *np.log(_SETTINGS.spectrum_ratio_range)))
 
     def draw(self, power, rng):
         """Draw noise of a spectrum."""
@@ -265,7 +278,7 @@ class _System:
         self.damping = damping
         power = equations.transposed @ diags_array(self.weight) @ equations.bins
         scale = power.diagonal()
-        extra = _SMOOTHNESS * scale.mean() * equations.differences
+        extra = _SETTINGS.smoothness * scale.mean() * equations.differences
         self.extra = (extra + diags_array(damping * scale + 1e-30)).tocsr()
         self.node_inverse = 1 / (scale + self.extra.diagonal())
 
@@ -294,8 +307,8 @@ class _System:
         solution, _ = cg(
             LinearOperator(shape, multiply, dtype=right.dtype),
             right,
-            rtol=_RELATIVE_TOLERANCE,
-            maxiter=_MAX_ITERATIONS,
+            rtol=_SETTINGS.relative_tolerance,
+            maxiter=_SETTINGS.max_iterations,
             M=LinearOperator(shape, precondition, dtype=right.dtype),
         )
         solution = np.where(np.isfinite(solution), solution, 0)
@@ -309,7 +322,7 @@ class _BinnedImages:
     def __init__(self, shape, side, unit):
         self.shape, self.side = shape, side
         width = np.sqrt(unit**2 + (side**2 - 1) / 12) / side
-        self.reach = int(np.ceil(_DERIVATIVE_REACH_SIGMA * width))
+        self.reach = int(np.ceil(_SETTINGS.derivative_reach_sigma * width))
 
     def derivatives(self, table, n_parameters, known):
         """Return the derivative of the image by every parameter."""

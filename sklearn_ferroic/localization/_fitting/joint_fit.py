@@ -7,28 +7,41 @@ step that increases the weighted squared residual is taken back, so that the fit
 diverges.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
 
-# Most rounds of a first fit and of the final one. A fit has converged when its
-# objective has decreased by less than this share, and by less than this share of what
-# is expected with the right noise, in each of three rounds.
-_MAX_ROUNDS = (14, 100)
-_MIN_DECREASE = 4e-4
-_N_STALLED_ROUNDS = 3
-# Rounds before columns may be rejected, and before a fit counts as converged.
-_PATIENCE_ROUNDS = 3
-# Damping of the Gauss-Newton steps, and factors by which it changes after good and bad
-# ones.
-_FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 0.03, 0.01, 10.0
-_LESS_DAMPING, _MORE_DAMPING = 3.0, 5.0
-# Columns have converged that changed by less than twice this in the last rounds, in
-# standard errors.
-_TOLERANCE_STD = 0.25
-# Farthest extrapolation, in units of the steps before.
-_MAX_EXTRAPOLATION = 10.0
+
+@dataclass(frozen=True)
+class _JointFitSettings:
+    """Settings of the joint fit, with their reasons."""
+
+    # Most rounds of a first fit and of the final one. A fit has converged when its
+    # objective has decreased by less than this share, and by less than this share of
+    # what is expected with the right noise, in each of three rounds.
+    max_rounds: tuple = (14, 100)
+    min_decrease: float = 4e-4
+    n_stalled_rounds: int = 3
+    # Rounds before columns may be rejected, and before a fit counts as converged.
+    patience_rounds: int = 3
+    # Damping of the Gauss-Newton steps, and factors by which it changes after good
+    # and bad ones.
+    first_damping: float = 0.03
+    min_damping: float = 0.01
+    max_damping: float = 10.0
+    less_damping: float = 3.0
+    more_damping: float = 5.0
+    # Columns have converged that changed by less than twice this in the last rounds,
+    # in standard errors.
+    tolerance_std: float = 0.25
+    # Farthest extrapolation, in units of the steps before.
+    max_extrapolation: float = 10.0
+
+
+_SETTINGS = _JointFitSettings()
 
 
 class JointFit:
@@ -51,7 +64,7 @@ class JointFit:
         self.make_regression = make_regression
         self.rows = np.arange(len(state.table))
         self.equations = JointEquations(windows, state.spacing, state.overlap)
-        self.damping = _FIRST_DAMPING
+        self.damping = _SETTINGS.first_damping
         # Steps of single columns, as long as they decrease the objective.
         self._first = self._one_by_one
         # Model at the beginning of the cycle of steps, and the image expected of it.
@@ -73,7 +86,7 @@ class JointFit:
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
         n_pixels = np.prod(self.windows.image_shape)
-        for number in range(_MAX_ROUNDS[not preliminary]):
+        for number in range(_SETTINGS.max_rounds[not preliminary]):
             expected = self._expected()
             objective = 0.0
             if number:
@@ -81,12 +94,16 @@ class JointFit:
             if objective > lowest:
                 state.table, state.field = accepted
                 if kind == self._newton:
-                    self.damping = min(self.damping * _MORE_DAMPING, _MAX_DAMPING)
+                    self.damping = min(
+                        self.damping * _SETTINGS.more_damping, _SETTINGS.max_damping
+                    )
                 if kind == self._one_by_one:
                     self._first = self._newton
                 kind = self._newton
             else:
-                is_small = lowest - objective < _MIN_DECREASE * max(lowest, n_pixels)
+                is_small = lowest - objective < _SETTINGS.min_decrease * max(
+                    lowest, n_pixels
+                )
                 n_stalled = n_stalled + 1 if is_small else 0
                 accepted = state.table, state.field
                 tables.append(state.table)
@@ -94,15 +111,18 @@ class JointFit:
                 if learn_noise is not None and number > 0:
                     learn_noise(expected)
                 self._linearize(learn_noise is not None)
-                if number == _PATIENCE_ROUNDS:
+                if number == _SETTINGS.patience_rounds:
                     state.reject_misfits(reach, self.windows.whole)
                     accepted = state.table, state.field
                     tables[-1] = state.table
                 lowest = pixels.weighted_square(expected) + state.prior_penalty()
                 if number > 0:
                     kind = self._next(kind)
-            is_done = n_stalled >= _N_STALLED_ROUNDS or self.damping == _MAX_DAMPING
-            if is_done and number > _PATIENCE_ROUNDS:
+            is_done = (
+                n_stalled >= _SETTINGS.n_stalled_rounds
+                or self.damping == _SETTINGS.max_damping
+            )
+            if is_done and number > _SETTINGS.patience_rounds:
                 break
             kind(pixels.expected)
         state.table, state.field = accepted
@@ -111,15 +131,19 @@ class JointFit:
             pixels.update(self._expected(), state.statistics)
             inflation = self.equations.errors(pixels, state)
             state.std *= np.sqrt(inflation)[:, None]
-        state.set_step_size(tables[max(0, len(tables) - 1 - _N_STALLED_ROUNDS)])
-        state.tolerance = _TOLERANCE_STD
+        state.set_step_size(
+            tables[max(0, len(tables) - 1 - _SETTINGS.n_stalled_rounds)]
+        )
+        state.tolerance = _SETTINGS.tolerance_std
 
     def _next(self, kind):
         """Choose the step after a good one."""
         if kind == self._one_by_one:
             return kind
         if kind == self._newton:
-            self.damping = max(self.damping / _LESS_DAMPING, _MIN_DAMPING)
+            self.damping = max(
+                self.damping / _SETTINGS.less_damping, _SETTINGS.min_damping
+            )
             return self._common
         return self._extrapolate if kind == self._common else self._first
 
@@ -181,7 +205,7 @@ class JointFit:
         change = expected - before
         curvature = float(np.vdot(self.pixels.weight * change, change))
         share = float(np.vdot(self.pixels.weighted, change)) / max(curvature, 1e-30)
-        share = float(np.clip(share, 0, _MAX_EXTRAPOLATION))
+        share = float(np.clip(share, 0, _SETTINGS.max_extrapolation))
         state = self.state
         parameters = state.table.parameters
         state.set_parameters(parameters + share * (parameters - table.parameters))

@@ -4,16 +4,26 @@ A round Gaussian is an outer product, and a sum of such on a tile of the image i
 matrix product. Many tiles are computed at once.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-# Side of a tile in units of the reach.
-_TILE_REACHES = 4
-# Exponent beyond which a column is negligible.
-_MAX_EXPONENT = 30
-# Columns that have moved less than this keep their tiles, in the same units.
-_SLACK_REACHES = 0.2
-# Least number of tiles at a time.
-_N_TILES = 32
+
+@dataclass(frozen=True)
+class _RenderSettings:
+    """Settings of the sums of columns, with their reasons."""
+
+    # Side of a tile in units of the reach.
+    tile_reaches: int = 4
+    # Exponent beyond which a column is negligible.
+    max_exponent: int = 30
+    # Columns that have moved less than this keep their tiles, in the same units.
+    slack_reaches: float = 0.2
+    # Least number of tiles at a time.
+    n_tiles: int = 32
+
+
+_SETTINGS = _RenderSettings()
 
 
 def render(shape, table, reach):
@@ -48,9 +58,9 @@ class Renderer:
     """
 
     def __init__(self, shape, reach):
-        self.shape, self.slack = shape, _SLACK_REACHES * reach
+        self.shape, self.slack = shape, _SETTINGS.slack_reaches * reach
         self.reach = reach + self.slack
-        self.side = int(np.ceil(max(_TILE_REACHES * reach, 8)))
+        self.side = int(np.ceil(max(_SETTINGS.tile_reaches * reach, 8)))
         self.n_tiles = [-(-length // self.side) for length in shape]
         self.positions, self.owner = np.full((1, 2), np.inf), None
 
@@ -79,7 +89,7 @@ class Renderer:
         amplitude = np.append(table.amplitude, 0)
         row, col = np.append(table.positions, [[0, 0]], axis=0).T
         sigma = np.append(table.sigma, 1)
-        step = max(1, _N_TILES // n_along)
+        step = max(1, _SETTINGS.n_tiles // n_along)
         for first in range(0, n_down, step):
             owner = self.owner[first : first + step]
             rows = side * np.arange(first, first + len(owner))
@@ -129,7 +139,7 @@ def _paint(row, col, sigma, amplitude, side, tiles):
     square *= np.sqrt(np.float32(0.5)) / sigma
     square *= square
     # Subnormal numbers are slow.
-    np.minimum(square, np.float32(_MAX_EXPONENT), out=square)
+    np.minimum(square, np.float32(_SETTINGS.max_exponent), out=square)
     down, along = 2 * square if len(tiles) > 1 else square
     np.negative(square, out=square)
     rise, run = np.exp(square, out=square)

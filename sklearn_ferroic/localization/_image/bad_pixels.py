@@ -1,21 +1,33 @@
 """Bad pixels: masked ones, and hot ones due to X-rays, defects and sentinel values."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-# The range of an image is estimated from one pixel in this number, and from about the
-# second number of pixels at most.
-_SAMPLE_STEP_PX = 23
-_N_SAMPLED_PIXELS = 50_000
-# Hot pixels are this number of ranges beyond the range, and deviate from its middle by
-# this multiple of the deviation of their third neighbour: two of them may be hot too,
-# and the third has half the height of a column that is as narrow as a pixel.
-_MIN_EXCESS_RANGES = 2
-_MIN_THIRD_RATIO = 4
-_MIN_COLUMN_RATIO = 1.5
 _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
-# A square is used if at least this share of its pixels is good.
-_MIN_GOOD_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class _BadPixelsSettings:
+    """Settings of the treatment of bad pixels, with their reasons."""
+
+    # The range of an image is estimated from one pixel in this number, and from about
+    # the second number of pixels at most.
+    sample_step_px: int = 23
+    n_sampled_pixels: int = 50_000
+    # Hot pixels are this number of ranges beyond the range, and deviate from its
+    # middle by this multiple of the deviation of their third neighbour: two of them
+    # may be hot too, and the third has half the height of a column that is as narrow
+    # as a pixel.
+    min_excess_ranges: int = 2
+    min_third_ratio: int = 4
+    min_column_ratio: float = 1.5
+    # A square is used if at least this share of its pixels is good.
+    min_good_share: float = 0.2
+
+
+_SETTINGS = _BadPixelsSettings()
 
 
 def value_span(image, beyond=1):
@@ -35,7 +47,7 @@ def value_span(image, beyond=1):
         Lowest and highest value.
     """
     # Odd: an even step might sample a few columns of pixels only.
-    step = max(_SAMPLE_STEP_PX, image.size // _N_SAMPLED_PIXELS | 1)
+    step = max(_SETTINGS.sample_step_px, image.size // _SETTINGS.n_sampled_pixels | 1)
     values = np.sort(image.flat[::step])
     n_hot = len(values) // 100
     low, high = float(values[n_hot]), float(values[-1 - n_hot])
@@ -56,7 +68,7 @@ def fill_hot_pixels(image):
     filled : ndarray of shape (n_rows, n_cols)
         A copy, or the image itself if no pixel is hot.
     """
-    low, high = value_span(image, _MIN_EXCESS_RANGES)
+    low, high = value_span(image, _SETTINGS.min_excess_ranges)
     if low <= image.min() and image.max() <= high:
         return image
     row, col = np.nonzero((image < low) | (image > high))
@@ -66,9 +78,9 @@ def fill_hot_pixels(image):
     middle = (low + high) / 2
     third = np.sort(np.abs(around - middle), axis=0)[-3]
     far = np.abs(image[row, col] - middle)
-    hot = far > _MIN_THIRD_RATIO * third
+    hot = far > _SETTINGS.min_third_ratio * third
     # In nearly empty images, columns are beyond the range, too.
-    hot &= far > _MIN_COLUMN_RATIO * far[~hot].max(initial=0)
+    hot &= far > _SETTINGS.min_column_ratio * far[~hot].max(initial=0)
     if not hot.any():
         return image
     filled = image.copy()
@@ -100,7 +112,7 @@ def fill_masked(image, valid):
     empty, side = ~valid, 3
     while empty.any() and side < 3 * max(image.shape):
         share = uniform_filter(weight, side, mode="constant")
-        fill = empty & (share > _MIN_GOOD_SHARE)
+        fill = empty & (share > _SETTINGS.min_good_share)
         if fill.any():
             total = uniform_filter(known, side, mode="constant")
             filled[fill] = total[fill] / share[fill] + mean

@@ -5,37 +5,48 @@ have a variance of ``constant + slope * mean``. Both terms are estimated, never 
 an image and the same image times a gain plus an offset have the same signal to noise.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.optimize import nnls
 
-# Bins of the mean in which the variance is measured, and least number of pixels in one.
-_N_BINS = 16
-_MIN_BIN_PIXELS = 100
-# Squared residuals are clipped at this multiple of the variance, five standard
-# deviations: pixels beyond are hot, or belong to a column that the model lacks. At
-# first, this share of the largest ones is left out.
-_CLIP_SQUARED_STD = 25
-_TRIMMED_SHARE = 0.01
-_N_CLIPPING_ROUNDS = 3
-# Rounds in which bins far off the line, with pixels of a particle, are downweighted,
-# and the relative error that bins have anyway.
-_N_REWEIGHTINGS = 4
-_MIN_RELATIVE_ERROR = 0.05
-# The variance is at least this share of its mean over the bins, or of that of the
-# darkest pixels: weights remain finite.
-_MIN_RELATIVE_VARIANCE = 1e-2
-# Relative error of pixels in float32: noise below is none.
-_ROUNDING = 1e-6
-# Second difference along both axes, normalized to unit noise: it removes structure that
-# is smooth over three pixels.
-_SECOND_DIFFERENCE_NORM = 6.0
-# Side of the square over which the mean of a pixel is taken for the first estimate, px.
-_MEAN_SIDE_PX = 3
-# About as many pixels are enough for the first estimate.
-_N_GUESS_PIXELS = 30_000
+
+@dataclass(frozen=True)
+class _NoiseSettings:
+    """Settings of the estimate of the noise, with their reasons."""
+
+    # Bins of the mean in which the variance is measured, and least number of pixels
+    # in one.
+    n_bins: int = 16
+    min_bin_pixels: int = 100
+    # Squared residuals are clipped at this multiple of the variance, five standard
+    # deviations: pixels beyond are hot, or belong to a column that the model lacks.
+    # At first, this share of the largest ones is left out.
+    clip_squared_std: int = 25
+    trimmed_share: float = 0.01
+    n_clipping_rounds: int = 3
+    # Rounds in which bins far off the line, with pixels of a particle, are
+    # downweighted, and the relative error that bins have anyway.
+    n_reweightings: int = 4
+    min_relative_error: float = 0.05
+    # The variance is at least this share of its mean over the bins, or of that of the
+    # darkest pixels: weights remain finite.
+    min_relative_variance: float = 1e-2
+    # Relative error of pixels in float32: noise below is none.
+    rounding: float = 1e-6
+    # Second difference along both axes, normalized to unit noise: it removes
+    # structure that is smooth over three pixels.
+    second_difference_norm: float = 6.0
+    # Side of the square over which the mean of a pixel is taken for the first
+    # estimate, px.
+    mean_side_px: int = 3
+    # About as many pixels are enough for the first estimate.
+    n_guess_pixels: int = 30_000
+
+
+_SETTINGS = _NoiseSettings()
 
 
 class NoiseModel(NamedTuple):
@@ -60,13 +71,16 @@ class NoiseModel(NamedTuple):
         """Least mean that a pixel can have: no electron, if all noise is theirs."""
         if self.slope == 0:
             return -np.inf
-        return self.offset - (1 - _MIN_RELATIVE_VARIANCE) * self.constant / self.slope
+        return (
+            self.offset
+            - (1 - _SETTINGS.min_relative_variance) * self.constant / self.slope
+        )
 
     def variance(self, mean, out=None):
         """Return the variance of pixels of given mean, written to `out` if given."""
         variance = np.multiply(mean, np.float32(self.slope), out=out)
         variance += np.float32(self.constant - self.slope * self.offset)
-        least = np.float32(_MIN_RELATIVE_VARIANCE * self.constant)
+        least = np.float32(_SETTINGS.min_relative_variance * self.constant)
         return np.maximum(variance, least, out=variance)
 
     def log_ratio(self, other, levels):
@@ -96,19 +110,21 @@ def guess_noise(image, valid=None):
         The estimate. Noise that is correlated between pixels is underestimated, bright
         and narrow columns raise the slope.
     """
-    n_rows = max(16, _N_GUESS_PIXELS // image.shape[1])
+    n_rows = max(16, _SETTINGS.n_guess_pixels // image.shape[1])
     first = max(0, (image.shape[0] - n_rows) // 2)
     strip = image[first : first + n_rows].astype(np.float64)
     if valid is not None:
         strip *= valid[first : first + n_rows]
-    mean = uniform_filter(strip, _MEAN_SIDE_PX)[1:-1, 1:-1]
+    mean = uniform_filter(strip, _SETTINGS.mean_side_px)[1:-1, 1:-1]
     difference = strip
     for _ in range(2):
         difference = difference[:-2] - 2 * difference[1:-1] + difference[2:]
         difference = difference.T
-    square = (difference / _SECOND_DIFFERENCE_NORM) ** 2
+    square = (difference / _SETTINGS.second_difference_norm) ** 2
     if valid is not None:
-        good = minimum_filter(valid[first : first + n_rows], _MEAN_SIDE_PX)[1:-1, 1:-1]
+        good = minimum_filter(valid[first : first + n_rows], _SETTINGS.mean_side_px)[
+            1:-1, 1:-1
+        ]
         mean, square = mean[good], square[good]
         if not mean.size:
             return NoiseModel(1.0, 0.0, 0.0)
@@ -130,15 +146,15 @@ def estimate_noise(mean, square):
     noise : NoiseModel
         The estimate, robust against a few outliers.
     """
-    n_bins = int(np.clip(len(mean) / _MIN_BIN_PIXELS, 2, _N_BINS))
+    n_bins = int(np.clip(len(mean) / _SETTINGS.min_bin_pixels, 2, _SETTINGS.n_bins))
     parts = np.array_split(np.argsort(mean, kind="stable"), n_bins)
     parts = [part for part in parts if part.size]
     level = np.array([mean[part].mean(dtype=np.float64) for part in parts])
     parts = [np.sort(square[part]).astype(np.float64) for part in parts]
     noise = _fit_line(level, [_trimmed_mean(part) for part in parts])
-    for _ in range(_N_CLIPPING_ROUNDS):
+    for _ in range(_SETTINGS.n_clipping_rounds):
         # A single count where hardly any is expected is no outlier.
-        limit = _CLIP_SQUARED_STD * (noise.variance(level) + noise.slope**2)
+        limit = _SETTINGS.clip_squared_std * (noise.variance(level) + noise.slope**2)
         noise = _fit_line(
             level,
             [
@@ -151,21 +167,21 @@ def estimate_noise(mean, square):
 
 def _trimmed_mean(values):
     """Return the mean of sorted values without the largest ones."""
-    return values[: max(1, int((1 - _TRIMMED_SHARE) * len(values)))].mean()
+    return values[: max(1, int((1 - _SETTINGS.trimmed_share) * len(values)))].mean()
 
 
 def _fit_line(level, power):
     """Fit variances at some levels by a line that does not fall."""
     power = np.asarray(power)
-    rounding = _ROUNDING * float(np.abs(level).max())
-    least = max(_MIN_RELATIVE_VARIANCE * power.mean(), rounding**2)
+    rounding = _SETTINGS.rounding * float(np.abs(level).max())
+    least = max(_SETTINGS.min_relative_variance * power.mean(), rounding**2)
     least = max(least, float(np.finfo(np.float32).tiny))
     power = np.maximum(power, least)
     offset = float(level[0])
     design = np.stack([np.ones_like(level), level - offset], axis=1) / power[:, None]
     weight = np.ones_like(level)
-    for _ in range(_N_REWEIGHTINGS):
+    for _ in range(_SETTINGS.n_reweightings):
         (constant, slope), _ = nnls(design * weight[:, None], weight)
         error = np.abs(design @ [constant, slope] - 1)
-        weight = 1 / np.sqrt(np.maximum(error, _MIN_RELATIVE_ERROR))
+        weight = 1 / np.sqrt(np.maximum(error, _SETTINGS.min_relative_error))
     return NoiseModel(float(max(constant, least)), float(slope), offset)

@@ -1,5 +1,6 @@
 """Reflections of the power spectrum: those of a lattice, and those of interference."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -8,41 +9,51 @@ from scipy import fft
 from scipy.ndimage import uniform_filter, uniform_filter1d
 from scipy.spatial import cKDTree
 
-# A reflection exceeds the mean power of noise at its frequency by this factor, which
-# one sample of noise in 10^9 does.
-_MIN_EXCESS = 21
-# The mean of noise is taken over rings, over squares of this side and over lines of
-# this length, in samples of the spectrum: the detector's blur depends on the direction,
-# interference of random phase fills a line.
-_SQUARE_SAMPLES = 15
-_LINE_SAMPLES = 61
 # Mean of the logarithm of exponentially distributed numbers of mean one.
 _MEAN_LOG = -np.euler_gamma
-# The strongest reflections are compared with each other, ...
-_N_COMPARED = 32
-# ... none within this many samples of a stronger one, whose flank it would be.
-_MIN_APART_SAMPLES = 4
-# A sum of two reflections is a third one to within this, for all are rounded.
-_MAX_OFF_SAMPLES = 1
-# Reflections whose directions differ by less than this, as a sine, are of one row.
-_MIN_SINE = 0.2
-# A reflection does not belong to the lattice if the number of its sums with others is
-# below this share of the largest such number, provided that the largest reaches the
-# minimum below.
-_MIN_SUPPORT = 0.25
-_MIN_SUMS = 2
-# Of three reflections that make up a sum, the weakest has this share of the next one's
-# power, or counts the less.
-_MIN_SUM = 0.1
-# ... unless that many others are as long to within that share, as those of many grains
-# are: a single crystal has three at the most.
-_MIN_ON_RING = 4
-_RING_WIDTH = 0.04
-# Of those, the ones that matter are no weaker than this share of the lattice's.
-_MIN_STRENGTH = 0.1
-# Interference is followed over this many of its periods, at least over these px.
-_N_PERIODS = 6
-_MIN_FOLLOWED_PX = 24
+
+
+@dataclass(frozen=True)
+class _ReflectionsSettings:
+    """Settings of the search for reflections, with their reasons."""
+
+    # A reflection exceeds the mean power of noise at its frequency by this factor,
+    # which one sample of noise in 10^9 does.
+    min_excess: int = 21
+    # The mean of noise is taken over rings, over squares of this side and over lines
+    # of this length, in samples of the spectrum: the detector's blur depends on the
+    # direction, interference of random phase fills a line.
+    square_samples: int = 15
+    line_samples: int = 61
+    # The strongest reflections are compared with each other, ...
+    n_compared: int = 32
+    # ... none within this many samples of a stronger one, whose flank it would be.
+    min_apart_samples: int = 4
+    # A sum of two reflections is a third one to within this, for all are rounded.
+    max_off_samples: int = 1
+    # Reflections whose directions differ by less than this, as a sine, are of one
+    # row.
+    min_sine: float = 0.2
+    # A reflection does not belong to the lattice if the number of its sums with
+    # others is below this share of the largest such number, provided that the largest
+    # reaches the minimum below.
+    min_support: float = 0.25
+    min_sums: int = 2
+    # Of three reflections that make up a sum, the weakest has this share of the next
+    # one's power, or counts the less.
+    min_sum: float = 0.1
+    # ... unless that many others are as long to within that share, as those of many
+    # grains are: a single crystal has three at the most.
+    min_on_ring: int = 4
+    ring_width: float = 0.04
+    # Of those, the ones that matter are no weaker than this share of the lattice's.
+    min_strength: float = 0.1
+    # Interference is followed over this many of its periods, at least over these px.
+    n_periods: int = 6
+    min_followed_px: int = 24
+
+
+_SETTINGS = _ReflectionsSettings()
 
 
 class Reflections(NamedTuple):
@@ -91,12 +102,12 @@ def find_reflections(tiles):
     vectors = strongest / shape
     length = np.hypot(*vectors.T)
     sine = _sines(vectors)
-    if not (np.abs(sine) > _MIN_SINE).any():
+    if not (np.abs(sine) > _SETTINGS.min_sine).any():
         return Reflections(np.nan, vectors)
     foreign = _without_sums(strongest, merit / length**2, sine)
     foreign &= ~_on_rings(length, merit)
     first = np.flatnonzero(~foreign)[0]
-    foreign &= merit > _MIN_STRENGTH * merit[first]
+    foreign &= merit > _SETTINGS.min_strength * merit[first]
     return Reflections(float(1 / length[first]), vectors[foreign])
 
 
@@ -108,9 +119,9 @@ def _sines(vectors):
 
 def _on_rings(length, merit):
     """Mark reflections among many that are as long and strong, of many grains."""
-    similar = np.abs(np.log(length / length[:, None])) < _RING_WIDTH
-    similar &= merit > _MIN_STRENGTH * merit[:, None]
-    return similar.sum(axis=1) > _MIN_ON_RING
+    similar = np.abs(np.log(length / length[:, None])) < _SETTINGS.ring_width
+    similar &= merit > _SETTINGS.min_strength * merit[:, None]
+    return similar.sum(axis=1) > _SETTINGS.min_on_ring
 
 
 def _spectrum(tiles):
@@ -126,12 +137,12 @@ def _spectrum(tiles):
     logs = np.log(power)
     mean = np.bincount(ring, logs.ravel()) / n_in_ring
     limit = mean.astype(np.float32)[ring].reshape(power.shape)
-    nearby = uniform_filter(logs, _SQUARE_SAMPLES, mode="wrap")
+    nearby = uniform_filter(logs, _SETTINGS.square_samples, mode="wrap")
     np.maximum(limit, nearby, out=limit)
     for axis in (0, 1):
-        line = uniform_filter1d(logs, _LINE_SAMPLES, axis=axis, mode="wrap")
+        line = uniform_filter1d(logs, _SETTINGS.line_samples, axis=axis, mode="wrap")
         np.maximum(limit, line, out=limit)
-    limit += np.float32(np.log(_MIN_EXCESS) - _MEAN_LOG)
+    limit += np.float32(np.log(_SETTINGS.min_excess) - _MEAN_LOG)
     return logs, limit, frequency
 
 
@@ -156,12 +167,12 @@ def _select_apart(allowed, merit, spectrum_shape, shape):
     row = (row + shape[0] // 2) % shape[0] - shape[0] // 2
     points = np.stack([row, col], axis=1)
     chosen, merits = [], []
-    while len(points) and len(chosen) < _N_COMPARED:
+    while len(points) and len(chosen) < _SETTINGS.n_compared:
         first = points[0]
         chosen.append(first)
         merits.append(merit[0])
         apart = [np.hypot(*(points - end * first).T) for end in (1, -1)]
-        far = np.minimum(*apart) > _MIN_APART_SAMPLES
+        far = np.minimum(*apart) > _SETTINGS.min_apart_samples
         points, merit = points[far], merit[far]
     return np.array(chosen), np.array(merits)
 
@@ -171,20 +182,22 @@ def _without_sums(strongest, power, sine):
     both = np.concatenate([strongest, -strongest])
     sums = (strongest[:, None] + both).reshape(-1, 2)
     distance, index = cKDTree(both).query(
-        sums, p=np.inf, distance_upper_bound=_MAX_OFF_SAMPLES + 0.5
+        sums, p=np.inf, distance_upper_bound=_SETTINGS.max_off_samples + 0.5
     )
-    found = (distance <= _MAX_OFF_SAMPLES).reshape(len(strongest), -1)
-    found &= np.tile(np.abs(sine) > _MIN_SINE, 2)
+    found = (distance <= _SETTINGS.max_off_samples).reshape(len(strongest), -1)
+    found &= np.tile(np.abs(sine) > _SETTINGS.min_sine, 2)
     # Clipped, interference and lattice form sums as well, but weak ones.
     both_powers = np.tile(power, 2)
     sum_power = both_powers[np.where(found, index.reshape(found.shape), 0)]
     three = np.broadcast_arrays(power[:, None], both_powers, sum_power)
     weakest, second = np.sort(three, axis=0)[:2]
-    weighted = (found * np.minimum(1, weakest / (_MIN_SUM * second))).sum(axis=1)
+    weighted = (found * np.minimum(1, weakest / (_SETTINGS.min_sum * second))).sum(
+        axis=1
+    )
     best = weighted.argmax()
-    if np.count_nonzero(found[best]) < _MIN_SUMS:
+    if np.count_nonzero(found[best]) < _SETTINGS.min_sums:
         return np.zeros(len(strongest), dtype=bool)
-    return weighted < _MIN_SUPPORT * weighted[best]
+    return weighted < _SETTINGS.min_support * weighted[best]
 
 
 def remove_interference(tile, frequencies):
@@ -203,7 +216,9 @@ def remove_interference(tile, frequencies):
         The part without them.
     """
     for frequency in frequencies:
-        side = int(max(_N_PERIODS / np.hypot(*frequency), _MIN_FOLLOWED_PX))
+        side = int(
+            max(_SETTINGS.n_periods / np.hypot(*frequency), _SETTINGS.min_followed_px)
+        )
         waves = [
             np.exp(-2j * np.pi * f * np.arange(n)).astype(np.complex64)
             for f, n in zip(frequency, tile.shape, strict=True)

@@ -1,5 +1,7 @@
 """Estimate of the nearest-neighbour spacing of an image."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import fft
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
@@ -11,32 +13,44 @@ from .hidden_columns import resolve_hidden_columns
 from .positions import vertex
 from .reflections import find_reflections, remove_interference
 
-# Tiles are analysed one by one and their autocorrelations averaged. Larger ones
-# follow where the smaller ones hold too few periods or show none.
-_TILE_SIDES_PX = (512, 1024, 2048)
-_MIN_PERIODS = 10
-# Neighbours are detected within this number of periods. The strongest reflection of
-# columns narrow for their spacing is of a high order: if no lag within those maps this
-# share of the columns onto others, lattices reach farther, or noise is strong.
-_REACH_PERIODS = 2.1
-_LONG_REACH_PERIODS = 3.5
-_MIN_NEAR_SHARE = 0.8
-# A neighbour is a maximum of the autocorrelation that exceeds the mean over this number
-# of periods around by at least this share of the highest such excess. Between narrow
-# columns, the minima that the high-pass filter causes around them enclose weak maxima.
-_AROUND_PERIODS = 0.25
-_MIN_HEIGHT = 0.1
-# ... and noise makes ripples of this height over the root of the number of pixels.
-_MAX_RIPPLE = 6
-_SMOOTHING_PERIODS = 0.07  # of the autocorrelation, in periods
-# Images are binned for it to periods no shorter than that, px.
-_MIN_PERIOD_PX = 5.5
-# Where there are many lattices, no lag maps this share of the columns onto others:
-# squares of this number of periods show one lattice each, and half of them agree on the
-# spacing to that relative tolerance.
-_MAX_MIXED_SHARE = 0.5
-_GRAIN_PERIODS = 8
-_AGREEMENT = 0.05
+
+@dataclass(frozen=True)
+class _SpacingSettings:
+    """Settings of the estimate of the spacing, with their reasons."""
+
+    # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
+    # follow where the smaller ones hold too few periods or show none.
+    tile_sides_px: tuple = (512, 1024, 2048)
+    min_periods: int = 10
+    # Neighbours are detected within this number of periods. The strongest reflection
+    # of columns narrow for their spacing is of a high order: if no lag within those
+    # maps this share of the columns onto others, lattices reach farther, or noise is
+    # strong.
+    reach_periods: float = 2.1
+    long_reach_periods: float = 3.5
+    min_near_share: float = 0.8
+    # A neighbour is a maximum of the autocorrelation that exceeds the mean over this
+    # number of periods around by at least this share of the highest such excess.
+    # Between narrow columns, the minima that the high-pass filter causes around them
+    # enclose weak maxima.
+    around_periods: float = 0.25
+    min_height: float = 0.1
+    # ... and noise makes ripples of this height over the root of the number of
+    # pixels.
+    max_ripple: int = 6
+    # of the autocorrelation, in periods
+    smoothing_periods: float = 0.07
+    # Images are binned for it to periods no shorter than that, px.
+    min_period_px: float = 5.5
+    # Where there are many lattices, no lag maps this share of the columns onto
+    # others: squares of this number of periods show one lattice each, and half of
+    # them agree on the spacing to that relative tolerance.
+    max_mixed_share: float = 0.5
+    grain_periods: int = 8
+    agreement: float = 0.05
+
+
+_SETTINGS = _SpacingSettings()
 
 
 def estimate_spacing(image):
@@ -61,30 +75,34 @@ def estimate_spacing(image):
         lattice.
     """
     spacing = np.nan
-    for side in _TILE_SIDES_PX:
+    for side in _SETTINGS.tile_sides_px:
         tiles = _tiles(image, side)
         period, interference = find_reflections(tiles)
         if np.isfinite(period):
             tiles = [remove_interference(tile, interference) for tile in tiles]
             n_pixels = len(tiles) * tiles[0].size
-            side_of_bin = max(1, int(period / _MIN_PERIOD_PX))
+            side_of_bin = max(1, int(period / _SETTINGS.min_period_px))
             binned = [_bin_mean(tile, side_of_bin) for tile in tiles]
             period /= side_of_bin
-            whole = _autocorrelation(binned, period, _LONG_REACH_PERIODS)
-            for reach in (_REACH_PERIODS, _LONG_REACH_PERIODS):
+            whole = _autocorrelation(binned, period, _SETTINGS.long_reach_periods)
+            for reach in (_SETTINGS.reach_periods, _SETTINGS.long_reach_periods):
                 correlation = _middle(whole, period, reach)
                 row, col = _maxima(correlation, period, reach)
                 share = correlation[row, col].max(initial=0) / correlation.max()
-                if share > _MIN_NEAR_SHARE:
+                if share > _SETTINGS.min_near_share:
                     break
             spacing = _nearest(correlation, row, col, period, n_pixels)
-            if share < _MAX_MIXED_SHARE:
-                reach = _REACH_PERIODS if spacing < _REACH_PERIODS * period else reach
+            if share < _SETTINGS.max_mixed_share:
+                reach = (
+                    _SETTINGS.reach_periods
+                    if spacing < _SETTINGS.reach_periods * period
+                    else reach
+                )
                 spacing = _spacing_in_grains(binned, period, reach, spacing)
             spacing *= side_of_bin
             if np.isfinite(spacing):
                 spacing = resolve_hidden_columns(tiles, spacing)
-        if spacing < side / _MIN_PERIODS or side >= max(image.shape):
+        if spacing < side / _SETTINGS.min_periods or side >= max(image.shape):
             break
     return spacing
 
@@ -144,7 +162,7 @@ def _autocorrelation(tiles, period, reach):
     overlap = [np.maximum(n - np.abs(lags), 1) / n for n in tiles[0].shape]
     # Narrower than any column: only noise is smoothed.
     return gaussian_filter(
-        correlation / np.outer(*overlap), _SMOOTHING_PERIODS * period
+        correlation / np.outer(*overlap), _SETTINGS.smoothing_periods * period
     )
 
 
@@ -187,10 +205,12 @@ def _nearest(correlation, row, col, period, n_pixels):
     """Return the distance of the nearest of the maxima that are neighbours."""
     if not row.size:
         return np.nan
-    around = uniform_filter(correlation, 2 * round(_AROUND_PERIODS * period) + 1)
+    around = uniform_filter(
+        correlation, 2 * round(_SETTINGS.around_periods * period) + 1
+    )
     height = (correlation - around)[row, col]
-    ripple = min(_MAX_RIPPLE / np.sqrt(n_pixels), 0.5 * height.max())
-    tall = height > max(_MIN_HEIGHT * height.max(), ripple)
+    ripple = min(_SETTINGS.max_ripple / np.sqrt(n_pixels), 0.5 * height.max())
+    tall = height > max(_SETTINGS.min_height * height.max(), ripple)
     row, col = row[tall], col[tall]
     middle = len(correlation) // 2
     distance = np.hypot(*(vertex(correlation, row, col) - middle).T)
@@ -204,7 +224,7 @@ def _spacing_in_grains(tiles, period, reach, spacing):
 
     Peaks of many lattices run together between the first shell and the second.
     """
-    side = int(_GRAIN_PERIODS * period)
+    side = int(_SETTINGS.grain_periods * period)
     squares = [
         tile[row : row + side, col : col + side]
         for tile in tiles
@@ -218,6 +238,8 @@ def _spacing_in_grains(tiles, period, reach, spacing):
         found.append(_nearest(correlation, *maxima, period, square.size))
     found = np.array(found)
     typical = np.median(found[np.isfinite(found)]) if len(found) > 3 else np.nan
-    agree = np.mean(np.abs(found / typical - 1) < _AGREEMENT) if len(found) else 0
-    smaller = typical < (1 - 2 * _AGREEMENT) * spacing
+    agree = (
+        np.mean(np.abs(found / typical - 1) < _SETTINGS.agreement) if len(found) else 0
+    )
+    smaller = typical < (1 - 2 * _SETTINGS.agreement) * spacing
     return typical if smaller and agree >= 0.5 else spacing

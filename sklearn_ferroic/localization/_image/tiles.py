@@ -1,5 +1,6 @@
 """Parts of large images: overlapping tiles, and squares that sample an image."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -9,18 +10,26 @@ from scipy.spatial import cKDTree
 
 from .binning import bin_image
 
-# What is done to a column depends on the image within this many spacings.
-_OVERLAP_SPACINGS = 10
-# Columns this close to a tile's core may be its own: no rounding loses them, px.
-_SLACK_PX = 0.5
-# Side of the squares of a sample, in spacings, their number, the gaps between them, and
-# the side of the blocks that they are chosen by, in spacings.
-_SAMPLE_SIDE_SPACINGS = 12
-_N_SQUARES = 4
-_GAP_SPACINGS = 4
-_BLOCK_SPACINGS = 3
-# Squares with less than this share of the strongest contrast show no columns.
-_MIN_CONTRAST = 0.02
+
+@dataclass(frozen=True)
+class _TilesSettings:
+    """Settings of the tiles and sample of an image, with their reasons."""
+
+    # What is done to a column depends on the image within this many spacings.
+    overlap_spacings: int = 10
+    # Columns this close to a tile's core may be its own: no rounding loses them, px.
+    slack_px: float = 0.5
+    # Side of the squares of a sample, in spacings, their number, the gaps between
+    # them, and the side of the blocks that they are chosen by, in spacings.
+    sample_side_spacings: int = 12
+    n_squares: int = 4
+    gap_spacings: int = 4
+    block_spacings: int = 3
+    # Squares with less than this share of the strongest contrast show no columns.
+    min_contrast: float = 0.02
+
+
+_SETTINGS = _TilesSettings()
 
 
 class Tile(NamedTuple):
@@ -56,9 +65,10 @@ class Tile(NamedTuple):
     def owns(self, positions):
         """Check which positions in the image are in the core, or nearly."""
         first, last = self.core.T
-        return ((positions >= first - _SLACK_PX) & (positions < last + _SLACK_PX)).all(
-            axis=1
-        )
+        return (
+            (positions >= first - _SETTINGS.slack_px)
+            & (positions < last + _SETTINGS.slack_px)
+        ).all(axis=1)
 
 
 def cut_tiles(shape, tile_size, spacing, step=1):
@@ -80,7 +90,7 @@ def cut_tiles(shape, tile_size, spacing, step=1):
     tiles : list of Tile
         The tiles, row by row.
     """
-    overlap = int(np.ceil(_OVERLAP_SPACINGS * spacing))
+    overlap = int(np.ceil(_SETTINGS.overlap_spacings * spacing))
     axes = []
     for length in shape:
         n_tiles = 1 if tile_size is None else max(1, round(length / tile_size))
@@ -144,9 +154,9 @@ class Blocks:
     def __init__(self, image, spacing):
         self.spacing = spacing
         self.edges = [
-            np.linspace(0, n, max(1, int(n / (_BLOCK_SPACINGS * spacing))) + 1).astype(
-                int
-            )
+            np.linspace(
+                0, n, max(1, int(n / (_SETTINGS.block_spacings * spacing))) + 1
+            ).astype(int)
             for n in image.shape
         ]
         rows, cols = self.edges
@@ -203,21 +213,21 @@ class Blocks:
         transformed : ndarray of shape (n_stack_rows, n_stack_cols)
             The stack of the transforms.
         """
-        side, level, contrast = self._squares(_SAMPLE_SIDE_SPACINGS)
+        side, level, contrast = self._squares(_SETTINGS.sample_side_spacings)
         grid = np.zeros(level.shape, dtype=bool)
         grid[:: side[0], :: side[1]] = True
         shows = np.flatnonzero(
-            grid & (contrast >= _MIN_CONTRAST * contrast[grid].max())
+            grid & (contrast >= _SETTINGS.min_contrast * contrast[grid].max())
         )
         shows = shows[np.argsort(level.flat[shows], kind="stable")]
-        rank = np.linspace(0, len(shows) - 1, min(_N_SQUARES, len(shows)))
+        rank = np.linspace(0, len(shows) - 1, min(_SETTINGS.n_squares, len(shows)))
         parts = [
             self._cut(image, valid, place, level.shape, side)
             for place in shows[np.rint(rank).astype(int)]
         ]
         parts = [(bin_image(part, side_of_bins), mask) for part, mask in parts]
         n_cols = max(part.shape[1] for part, _ in parts)
-        gap = round(_GAP_SPACINGS * self.spacing / side_of_bins)
+        gap = round(_SETTINGS.gap_spacings * self.spacing / side_of_bins)
         stack = [[], [], []]
         for part, mask in parts:
             sides = ((0, gap), (0, n_cols - part.shape[1]))
@@ -229,7 +239,10 @@ class Blocks:
 
     def _squares(self, n_spacings):
         """Return the side in blocks, and level and contrast by the first block."""
-        side = [min(round(n_spacings / _BLOCK_SPACINGS), n) for n in self.level.shape]
+        side = [
+            min(round(n_spacings / _SETTINGS.block_spacings), n)
+            for n in self.level.shape
+        ]
         place = tuple(
             slice(part // 2, n - part + part // 2 + 1)
             for part, n in zip(side, self.level.shape, strict=True)

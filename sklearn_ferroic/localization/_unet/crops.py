@@ -1,5 +1,6 @@
 """Crops of labelled images at the network's scale, and batches of them."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,20 @@ import torch
 from ..._torch.batches import IndexBatches
 from .network_image import NET_SPACING, local_deviation, net_length, normalize, resample
 
-# Spacings are seldom estimated right to the percent, and now and then those of the A
-# columns alone are: magnifications are drawn close to one, or from a wide range.
-_NEAR, _SHARE_NEAR = 0.04, 0.6
-_WIDE = (0.6, 1.25)
+
+@dataclass(frozen=True)
+class _CropsSettings:
+    """Settings of the crops for training, with their reasons."""
+
+    # Spacings are seldom estimated right to the percent, and now and then those of
+    # the A columns alone are: magnifications are drawn close to one, or from a wide
+    # range.
+    near: float = 0.04
+    share_near: float = 0.6
+    wide: tuple = (0.6, 1.25)
+
+
+_SETTINGS = _CropsSettings()
 
 
 class Crops(NamedTuple):
@@ -62,9 +73,11 @@ def cut_crops(images, labels, spacings, *, side, n_scales, random_state):
 
 
 def _draw_scales(n_scales, random_state):
-    near = random_state.uniform(size=n_scales) < _SHARE_NEAR
-    wide = random_state.uniform(*np.log(_WIDE), n_scales)
-    return np.exp(np.where(near, _NEAR * random_state.normal(size=n_scales), wide))
+    near = random_state.uniform(size=n_scales) < _SETTINGS.share_near
+    wide = random_state.uniform(*np.log(_SETTINGS.wide), n_scales)
+    return np.exp(
+        np.where(near, _SETTINGS.near * random_state.normal(size=n_scales), wide)
+    )
 
 
 def _cut(image, label, factor, side):

@@ -1,5 +1,7 @@
 """Columns and their evidence on maps of probabilities; probability of sites."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
@@ -12,25 +14,36 @@ from .._image.spacing import vertex
 from .labels import RADIUS_PX
 from .network_image import NET_SPACING
 
-_SIGMA_PX = 1.4
-# A disc of a column, sure in all its pixels, has this height once smoothed.
-_FULL_HEIGHT = 1 - np.exp(-0.5 * (RADIUS_PX / _SIGMA_PX) ** 2)
-# Least distance of columns in pixels of the network, rounded down.
-_MIN_DISTANCE_PX = 3
-# Each column has this number of others within this number of spacings, also at the
-# corners.
-_MIN_NEIGHBORS, _NEIGHBOR_REACH_SPACINGS = 2, 1.6
-# Where there is less evidence than this, more than half of the usual number of
-# neighbours is required: there may be amorphous matter next to the crystal.
-_DOUBTFUL_EVIDENCE, _MIN_DOUBTFUL_SHARE = 0.7, 0.5
-# Pixels farther than this from a tile do not affect its columns.
-REACH_PX = int(np.ceil(4 * _SIGMA_PX)) + _MIN_DISTANCE_PX + 2
-# Evidence is clipped to this distance from 0 and 1: logarithms remain finite.
-_MIN_PROBABILITY = 1e-4
 # A site is right if a true column of its class is as near, in spacings.
 TOLERANCE_SPACINGS = 0.25
 # Coefficients before calibration: the network's own probabilities.
 UNCALIBRATED = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class _EvidenceSettings:
+    """Settings of the evidence and probability of columns, with their reasons."""
+
+    sigma_px: float = 1.4
+    # Least distance of columns in pixels of the network, rounded down.
+    min_distance_px: int = 3
+    # Each column has this number of others within this number of spacings, also at
+    # the corners.
+    min_neighbors: int = 2
+    neighbor_reach_spacings: float = 1.6
+    # Where there is less evidence than this, more than half of the usual number of
+    # neighbours is required: there may be amorphous matter next to the crystal.
+    doubtful_evidence: float = 0.7
+    min_doubtful_share: float = 0.5
+    # Evidence is clipped to this distance from 0 and 1: logarithms remain finite.
+    min_probability: float = 1e-4
+
+
+_SETTINGS = _EvidenceSettings()
+# A disc of a column, sure in all its pixels, has this height once smoothed.
+_FULL_HEIGHT = 1 - np.exp(-0.5 * (RADIUS_PX / _SETTINGS.sigma_px) ** 2)
+# Pixels farther than this from a tile do not affect its columns.
+REACH_PX = int(np.ceil(4 * _SETTINGS.sigma_px)) + _SETTINGS.min_distance_px + 2
 
 
 def has_neighbors(positions, evidence, shape):
@@ -52,13 +65,15 @@ def has_neighbors(positions, evidence, shape):
     """
     if not len(positions):
         return np.zeros(0, dtype=bool)
-    reach = _NEIGHBOR_REACH_SPACINGS * NET_SPACING
+    reach = _SETTINGS.neighbor_reach_spacings * NET_SPACING
     others = cKDTree(positions).query_ball_point(positions, reach, return_length=True)
     others = others - 1
-    together = others >= _MIN_NEIGHBORS
-    doubtful = evidence.sum(axis=1) < _DOUBTFUL_EVIDENCE
+    together = others >= _SETTINGS.min_neighbors
+    doubtful = evidence.sum(axis=1) < _SETTINGS.doubtful_evidence
     doubtful &= on_image(positions, shape, reach)
-    return together & ~(doubtful & (others <= _MIN_DOUBTFUL_SHARE * np.median(others)))
+    return together & ~(
+        doubtful & (others <= _SETTINGS.min_doubtful_share * np.median(others))
+    )
 
 
 def find_columns(probability, threshold):
@@ -78,12 +93,14 @@ def find_columns(probability, threshold):
     evidence : ndarray of shape (n, 2)
         Share of the column's disc that is A, and that is B.
     """
-    smooth = np.stack([gaussian_filter(part, _SIGMA_PX) for part in probability[1:]])
+    smooth = np.stack(
+        [gaussian_filter(part, _SETTINGS.sigma_px) for part in probability[1:]]
+    )
     smooth /= np.float32(_FULL_HEIGHT)
     whole = smooth.sum(axis=0)
     peak = peak_local_max(
         whole,
-        min_distance=_MIN_DISTANCE_PX - 1,
+        min_distance=_SETTINGS.min_distance_px - 1,
         threshold_abs=threshold,
         exclude_border=False,
         p_norm=2,
@@ -141,9 +158,11 @@ def calibrate(evidence, is_right):
 def features(evidence):
     """Compute logits of a column and of its class, their squares and product."""
     total = evidence.sum(axis=1)
-    named = evidence.max(axis=1) / np.maximum(total, _MIN_PROBABILITY)
+    named = evidence.max(axis=1) / np.maximum(total, _SETTINGS.min_probability)
     shares = np.stack([np.minimum(total, 1), named], axis=1)
-    whole, name = logit(np.clip(shares, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)).T
+    whole, name = logit(
+        np.clip(shares, _SETTINGS.min_probability, 1 - _SETTINGS.min_probability)
+    ).T
     return np.stack([whole, name, whole**2, name**2, whole * name], axis=1)
 
 
