@@ -427,9 +427,9 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
 def _check_size(number, image, spacing):
     if min(image.shape) < _SETTINGS.min_spacings * spacing:
         raise ValueError(
-            f"Image {number} of shape {image.shape} is smaller than {_SETTINGS.min_spacings} "
-            f"column spacings of {spacing:.1f} px. Give a larger image, or the right "
-            "spacing in px."
+            f"Image {number} of shape {image.shape} is smaller than "
+            f"{_SETTINGS.min_spacings} column spacings of {spacing:.1f} px. Give a "
+            "larger image, or the right spacing in px."
         )
 
 
