@@ -101,6 +101,14 @@ def imports_of(name):
 IMPORTS = {name: imports_of(name) for name in MODULES if name}
 
 
+# The same within a layer: pixels, then columns, then their detection.
+INNER_LAYERS = [
+    "localization._image",
+    "localization._fitting",
+    "localization._detection",
+]
+
+
 def layer_of(name):
     return name.split(".")[0]
 
@@ -118,6 +126,18 @@ def test_imports_point_downwards(name):
         for imported in IMPORTS[name]
         if LAYERS.index(layer_of(imported)) > own
         and (name, layer_of(imported)) not in UPWARD
+    }
+    assert upward == set()
+
+
+@pytest.mark.parametrize("number", range(len(INNER_LAYERS) - 1))
+def test_imports_within_localization_point_downwards(number):
+    own, above = INNER_LAYERS[number], INNER_LAYERS[number + 1 :]
+    upward = {
+        (name, imported)
+        for name in IMPORTS
+        for imported in IMPORTS[name]
+        if name.startswith(f"{own}.") and imported.startswith(tuple(above))
     }
     assert upward == set()
 
