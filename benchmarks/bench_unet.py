@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter
 
 from sklearn_ferroic import AtomLocator, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._unet.confidence import TOLERANCE, pair
+from sklearn_ferroic.localization._unet.evidence import TOLERANCE_SPACINGS, pair
 
 DOCS = Path(__file__).parents[1] / "docs"
 PRESETS = ("film", "superlattice")
@@ -62,7 +62,7 @@ def counts(sites, data, kind):
     """Columns of a kind that were found, missed and invented."""
     found = sites.positions[sites.sublattice == kind]
     true = data.positions[data.sublattice == kind]
-    partner = pair(found, true, TOLERANCE * SPACING)
+    partner = pair(found, true, TOLERANCE_SPACINGS * SPACING)
     shape = data.image.shape
     hit = np.isin(np.arange(len(true)), partner)
     judged = interior(true, shape)
@@ -77,7 +77,7 @@ def f1(total):
 def shared_errors(first, second, data):
     """Errors (row, col) of both where both have the column."""
     partners = [
-        pair(sites.positions, data.positions, TOLERANCE * SPACING)
+        pair(sites.positions, data.positions, TOLERANCE_SPACINGS * SPACING)
         for sites in (first, second)
     ]
     both = np.intersect1d(*(part[part >= 0] for part in partners))
@@ -251,7 +251,9 @@ def reliability():
             sites = locator.transform(scene.image)
         except ValueError:
             continue
-        partner = pair(sites.positions, scene.positions, TOLERANCE * scene.spacing)
+        partner = pair(
+            sites.positions, scene.positions, TOLERANCE_SPACINGS * scene.spacing
+        )
         own = np.where(partner >= 0, scene.sublattice[partner], -1)
         stated.append(sites.probability)
         right.append(own == sites.sublattice)

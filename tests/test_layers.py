@@ -37,9 +37,9 @@ UPWARD = set()
 PRIVATE_IMPORTS = {
     ("domains._find_domains", "feature_extraction._pooled_polarization"),
     ("domains._find_walls", "feature_extraction._pooled_polarization"),
-    ("feature_extraction._continuation", "localization._filters"),
-    ("feature_extraction._continuation", "localization._scale"),
-    ("feature_extraction._continuation", "localization._vertex"),
+    ("feature_extraction._continuation", "localization._image.filters"),
+    ("feature_extraction._continuation", "localization._image.spacing"),
+    ("feature_extraction._continuation", "localization._image.positions"),
     ("inspection._data.features", "decomposition._patch_rows"),
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),
@@ -47,7 +47,7 @@ PRIVATE_IMPORTS = {
     ("inspection._plot.loading_map", "metrics._pipeline_output"),
     ("localization._assembly", "sites._quality.checks"),
     ("localization._assembly", "sites._quality.residual"),
-    ("localization._images", "datasets._carriers"),
+    ("localization._image.input", "datasets._carriers"),
     ("metrics._pipeline_output", "localization._images_to_sites"),
     ("preprocessing._pooled_rotation", "feature_extraction._pooled_polarization"),
 }
@@ -55,7 +55,7 @@ PRIVATE_IMPORTS = {
 MAX_LAYERS = 18
 MAX_CHILDREN = 12
 # Folders that are still to be divided.
-LARGE_FOLDERS = {"localization", "localization/_unet", "decomposition"}
+LARGE_FOLDERS = {"decomposition"}
 MAX_LINES = 700
 
 
@@ -106,6 +106,14 @@ def imports_of(name):
 IMPORTS = {name: imports_of(name) for name in MODULES if name}
 
 
+# The same within a layer: pixels, then columns, then their detection.
+INNER_LAYERS = [
+    "localization._image",
+    "localization._fitting",
+    "localization._detection",
+]
+
+
 def layer_of(name):
     return name.split(".")[0]
 
@@ -123,6 +131,18 @@ def test_imports_point_downwards(name):
         for imported in IMPORTS[name]
         if LAYERS.index(layer_of(imported)) > own
         and (name, layer_of(imported)) not in UPWARD
+    }
+    assert upward == set()
+
+
+@pytest.mark.parametrize("number", range(len(INNER_LAYERS) - 1))
+def test_imports_within_localization_point_downwards(number):
+    own, above = INNER_LAYERS[number], INNER_LAYERS[number + 1 :]
+    upward = {
+        (name, imported)
+        for name in IMPORTS
+        for imported in IMPORTS[name]
+        if name.startswith(f"{own}.") and imported.startswith(tuple(above))
     }
     assert upward == set()
 

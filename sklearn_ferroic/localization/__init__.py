@@ -1,4 +1,4 @@
-"""From images to atomic columns."""
+"""Location of atomic columns in images."""
 
 import lazy_loader as _lazy
 

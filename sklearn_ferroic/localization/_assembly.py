@@ -1,40 +1,48 @@
-"""From the fitted columns of images to AtomSites."""
+"""Assembly of AtomSites from the fitted columns of images."""
+
+from typing import NamedTuple
 
 import numpy as np
 
+from .._lattice.local_lattice import lattice_vectors
+from .._lattice.neighbors import Nearest, cage_displacement, sublattice_members
+from .._lattice.reference_lattice import lattice_positions
+from .._lattice.sublattices import label_sublattices
 from ..sites import AtomSites, SiteFlag
 from ..sites._quality.checks import check_image
 from ..sites._quality.residual import Columns
-from ._border import clear_of_border
-from ._columns import AMPLITUDE
-from ._plausibility import describe_implausible_sites
-from ._quality_warning import warn_of_doubtful_sites, warn_of_long_columns
-from ._site_columns import site_columns
-from ._sublattice_checks import no_such_sublattice
+from ._checks import no_such_sublattice
+from ._fitting.columns import ColumnFit
+from ._image.positions import clear_of_border
+from ._quality_warning import (
+    describe_implausible_sites,
+    warn_of_doubtful_sites,
+    warn_of_long_columns,
+)
 
-# Columns this many widths from the border and farther show whole.
-_BORDER = 2
-# Labels less probable than this are doubtful.
+# Columns at least this many sigmas from the border are completely on the image.
+_BORDER_SIGMA = 2
+# Labels less probable than this are doubtful: one in five of them is wrong.
 _MIN_PROBABILITY = 0.8
 
 
 def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilities=None):
-    """Make AtomSites of the columns of images.
+    """Assemble AtomSites from the columns of images.
 
     Parameters
     ----------
     carried : tuple of (list, list, list)
-        Images, masks and pixel sizes, as `check_images` gives them.
+        Images, masks and pixel sizes, as `check_images` returns them.
     labeled : list of LabeledFit
         Columns of each image, with their sublattices.
     scales : list of tuple of float
         Nearest-neighbour spacing and typical sigma of each image, px.
     sublattice : int, list of int or None
-        Which sublattices come out; None for all.
+        Sublattices that are returned; None for all.
     border : {"keep", "drop"}
-        What becomes of columns that the border cuts.
+        Treatment of columns that the border cuts.
     probabilities : list of ndarray, default=None
-        How probably each column is one of its sublattice.
+        Probability that each column is one of its sublattice.
 
     Returns
     -------
@@ -73,15 +81,13 @@ def assemble_sites(carried, labeled, scales, *, sublattice, border, probabilitie
 
 def _significance(labeled):
     """Compute the amplitudes over their standard errors; NaN without a fit."""
-    amplitude, std = (
-        part[:, AMPLITUDE] for part in (labeled.fit.table, labeled.fit.std)
-    )
+    amplitude, std = labeled.fit.amplitude, labeled.fit.std.amplitude
     known = np.isfinite(std) & (std > 0)
     return np.divide(amplitude, std, out=np.full(len(std), np.nan), where=known)
 
 
 def _flag_sites(sites, labeled, masks, scales):
-    """Check the sites of all images, and warn once of what cannot be right."""
+    """Check the sites of all images, and warn once of implausible ones."""
     doubtful = sites.probability < _MIN_PROBABILITY
     flags = np.where(doubtful, np.uint16(SiteFlag.LABEL_DOUBTFUL), np.uint16(0))
     flags[~_is_whole(sites, masks, scales)] |= np.uint16(SiteFlag.EDGE)
@@ -125,7 +131,7 @@ def _flag_sites(sites, labeled, masks, scales):
 def _common_ellipticity(ellipticity):
     """Return the ratio of the axes that all columns have in common, else 1.
 
-    Elliptical columns have been asked for and show themselves how long they are.
+    Columns with ellipses of their own report their ratios individually.
     """
     if not len(ellipticity) or np.isnan(ellipticity).any() or np.ptp(ellipticity) > 0:
         return 1.0
@@ -138,6 +144,125 @@ def _is_whole(sites, masks, scales):
         own = sites.frame == number
         width = scales[number][1]
         whole[own] = clear_of_border(
-            sites.positions[own], image.shape, valid, _BORDER * width
+            sites.positions[own], image.shape, valid, _BORDER_SIGMA * width
         )
     return whole
+
+
+class LabeledFit(NamedTuple):
+    """Columns of one image and their sublattices.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns.
+    sublattice : ndarray of int of shape (n,)
+        Labels, 0 = brightest.
+    nearest : Nearest or None
+        Neighbours of the columns; None for fewer than two columns.
+    label_doubtful : ndarray of bool of shape (n,) or None
+        Whether brightness and alternation do not support a label, or contradict each
+        other; None if labels were not checked.
+    equivalent : bool
+        Whether sublattices 0 and 1 are equally bright within the errors.
+    """
+
+    fit: ColumnFit
+    sublattice: np.ndarray
+    nearest: Nearest | None
+    label_doubtful: np.ndarray | None = None
+    equivalent: bool = False
+
+
+def label_columns(fit, spacing, n_sublattices):
+    """Label the columns of one image by sublattice.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns.
+    spacing : float
+        Nearest-neighbour spacing, px.
+    n_sublattices : int or "auto"
+        Number of sublattices; "auto" decides between one and two.
+
+    Returns
+    -------
+    labeled : LabeledFit
+        The columns with their labels.
+    """
+    nearest = nearest_columns(fit)
+    labels = label_sublattices(
+        fit.positions, fit.amplitude, spacing, n_sublattices, nearest
+    )
+    return LabeledFit(
+        fit, labels.sublattice, nearest, labels.doubtful, labels.equivalent
+    )
+
+
+def nearest_columns(fit):
+    """Return the neighbours of columns; None for fewer than two columns."""
+    return Nearest(fit.positions) if len(fit) > 1 else None
+
+
+def relative_brightness(labeled, n_sublattices):
+    """Compute the brightness of sublattices relative to the brightest one.
+
+    Parameters
+    ----------
+    labeled : list of LabeledFit
+        Columns of each image.
+    n_sublattices : int
+        Number of sublattices.
+
+    Returns
+    -------
+    brightness : ndarray of shape (n_sublattices,)
+        Median over the images that show a sublattice.
+    """
+    # Image by image: exposures differ.
+    level = np.full((len(labeled), n_sublattices), np.nan)
+    for row, part in zip(level, labeled, strict=True):
+        for number in np.unique(part.sublattice):
+            own = part.sublattice == number
+            row[number] = np.median(part.fit.amplitude[own])
+    known = level[level[:, 0] > 0]
+    if len(known) < 2:
+        return (known / known[:, :1]).ravel() if len(known) else level[0] * np.nan
+    return np.nanmedian(known / known[:, :1], axis=0)
+
+
+def site_columns(labeled, spacing):
+    """Compute the arrays of AtomSites for one image's columns.
+
+    Parameters
+    ----------
+    labeled : LabeledFit
+        The columns.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    columns : dict of ndarray
+        Arguments of AtomSites by name.
+    """
+    fit, sublattice, nearest = labeled.fit, labeled.sublattice, labeled.nearest
+    positions = fit.positions
+    members = sublattice_members(positions, sublattice, nearest)
+    unknown = np.full((len(positions), 2), np.nan)
+    ellipticity, ellipse_rotation = (unknown if fit.ellipse is None else fit.ellipse).T
+    return {
+        "positions": positions,
+        "sublattice": sublattice,
+        "amplitude": fit.amplitude,
+        "sigma": fit.table.sigma,
+        "background": fit.table.background,
+        "position_std": fit.std.positions,
+        "converged": fit.converged,
+        "polarization": cage_displacement(positions, sublattice, spacing, members),
+        "lattice_position": lattice_positions(positions, sublattice, members),
+        "lattice_vectors": lattice_vectors(positions, sublattice, members, nearest),
+        "ellipticity": ellipticity,
+        "ellipse_rotation": ellipse_rotation,
+    }

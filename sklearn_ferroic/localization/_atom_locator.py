@@ -1,4 +1,4 @@
-"""From images to fitted atomic columns."""
+"""Locator that detects peaks and fits them: AtomLocator."""
 
 from numbers import Integral, Real
 
@@ -8,17 +8,18 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._intervals import Interval
+from ._assembly import label_columns, relative_brightness
 from ._batch import estimate_scales, locate_images, score_images
-from ._images import check_images
-from ._images_to_sites import ImagesToSitesMixin
-from ._missed_sublattice import find_closer_spacing
-from ._scale_checks import (
+from ._checks import (
+    no_such_sublattice,
     warn_of_dark_columns,
+    warn_of_equivalent_sublattices,
     warn_of_outliers,
     warn_of_wide_spacing,
 )
-from ._site_columns import label_columns, relative_brightness
-from ._sublattice_checks import no_such_sublattice, warn_of_equivalent_sublattices
+from ._detection.missed_sublattice import find_closer_spacing
+from ._image.input import check_images
+from ._images_to_sites import ImagesToSitesMixin
 
 _MAX_SUBLATTICES = 4
 
@@ -36,8 +37,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     Parameters
     ----------
     sublattice : int, list of int or None, default=None
-        Which sublattices come out, 0 = brightest; None for all. All are located,
-        for they are each other's neighbours.
+        Sublattices that are returned, 0 = brightest; None for all. All are located,
+        because they are neighbours of each other.
 
     spacing : float, default=None
         Distance of nearest neighbours, px; for a perovskite along a cube axis
@@ -47,7 +48,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     threshold : float, default=0.03
         Faintest column kept, as a share of the brightest column within about one
-        and a half spacings. Columns must also stand out from the noise: by three to
+        and a half spacings. Columns must also exceed the noise: by three to
         four standard deviations, or by about two where other columns surround them
         and they are at least half as bright as the faint columns nearby.
 
@@ -57,9 +58,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         each crystal in it.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
-        How positions are refined: by the Gaussian fit; by the centre of mass; or
-        not at all beyond the sub-pixel maximum of the blob filter. Only with the fit
-        are faint columns searched for in the residual, and only the fit provides
+        Method for the positions: the Gaussian fit; the centre of mass; or none
+        beyond the sub-pixel maximum of the blob filter. Only the fit
+        detects faint columns in the residual, and only the fit provides
         `sigma`, `background`, `position_std` and a meaningful `converged`.
 
     shape : {"circular", "elliptical"}, default="circular"
@@ -71,18 +72,19 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         ellipse of its own. Only used with ``refine="gaussian"``.
 
     border : {"keep", "drop"}, default="keep"
-        What becomes of columns that the border of the image or of a masked region
+        Treatment of columns that the border of the image or of a masked region
         cuts: kept where their centres are on the image by the rule under Notes; or
-        dropped within two `width_` of the border. They are neighbours either way.
+        dropped within two `width_` of the border. In both cases, other columns have
+        them as neighbours.
 
     tile_size : int or None, default=2048
-        Images are worked on in tiles of about this side, px, at least 256, that
-        overlap by ten spacings; the columns are those of the image as a whole, which
-        None works on at once. Beside images and columns, a tile of the default size
-        takes about 0.5 GB, whatever the size of the image.
+        Images are processed in tiles of about this side, px, at least 256, that
+        overlap by ten spacings; the columns are the same as without tiles (None).
+        A tile of the default size needs about 0.5 GB for an image of any size, in
+        addition to images and columns.
 
     n_jobs : int, default=None
-        Number of images and tiles worked on at a time, through joblib. None means 1
+        Number of images and tiles processed at a time, through joblib. None means 1
         unless in a :func:`joblib.parallel_config` context.
 
     Attributes
@@ -106,8 +108,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     See Also
     --------
-    AtomSites : What comes out.
-    UNetAtomLocator : A trained network finds and names the columns.
+    AtomSites : The result.
+    UNetAtomLocator : Detects and labels columns with a trained network.
     PatchExtractor : Cuts a window of the image around every site.
     PolarizationVector : Displacements of the columns in their cages.
 
@@ -117,26 +119,26 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     sizes, ``(array, pixel_size)`` tuples or the objects that
     :func:`~sklearn_ferroic.datasets.load_image` and
     :func:`~sklearn_ferroic.datasets.make_ferroic_image` return. Signals of HyperSpy,
-    DataArrays of xarray and Datasets of sidpy are taken as they are, their last two
-    axes being rows and columns in the order of the array. Pixel sizes are handed on
-    to the sites.
+    DataArrays of xarray and Datasets of sidpy are accepted, with their last two
+    axes being rows and columns in the order of the array. Pixel sizes are passed to
+    the sites.
 
     *Masked* pixels of :class:`numpy.ma.MaskedArray` carry no weight, and no column
     has its centre on one. The sites' images hold the mean of the pixels around.
 
-    *Hot pixels*, one to three together that stand out from all around farther than
-    twice the range of the image, are given the median of those around them, in the
+    *Hot pixels*, groups of one to three that exceed their surroundings by more than
+    twice the range of the image, are replaced by the median around them, in the
     sites' images too. Larger splashes and bright particles are to be masked.
 
     *Bad lines*, up to three rows or columns of pixels next to each other that are
     bright, dark or of one value over most of their length, and rectangular *blocks* of
     such pixels away from the border are treated as masked.
 
-    *Border.* A column comes out if its fitted centre lies on the area of the
+    *Border.* A column is returned if its fitted centre lies on the area of the
     pixels, [−0.5, n − 0.5] along each axis, by its standard error; within one
     `width_` of the border also only if that error is below a quarter of `width_`.
-    Columns that the border cuts are fitted as about as wide as the others. Some
-    whose centre is within a pixel of the border are missed for it. Doubtful and
+    Columns that the border cuts are assumed to be about as wide as the others. Some
+    columns with a centre within a pixel of the border are missed. Doubtful and
     unfitted positions need only lie on the area of the pixels.
 
     *Noise.* The variance of a pixel is ``a + b * mean``, with a and b estimated for
@@ -166,12 +168,13 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     A crystal in which neither brightness nor displacement alternates is one
     sublattice.
 
-    *Checks.* One warning names the cause and the remedy if columns are missed, that is,
-    if the image shows a column at places where the lattice expects one and no site
+    *Checks.* One warning states the cause and the remedy if columns are missed, that
+    is, if the image shows a column at places where the lattice expects one and no site
     is; or if the sites cannot be the columns of a crystal, by the share of fits that
     did not converge, of isolated sites and of short pairs, or by the distance of
-    neighbours. Another one is about columns that are all so long, by 1.45 and more,
-    that they may be unresolved pairs. :meth:`AtomSites.quality` has the details.
+    neighbours. Another one is about images whose columns are all elongated by a factor
+    of 1.45 or more: they may be unresolved pairs. :meth:`AtomSites.quality` has the
+    details.
 
     *Polarization* is the column minus the centroid of its coordination shell of
     four columns of the other sublattice, or of three or six on hexagonal lattices;
@@ -180,9 +183,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     Images in one call should share one magnification: the scale learned in `fit` is
     used for all.
 
-    A pipeline that starts with this estimator has images as samples, and what
-    follows has columns. Tools that split samples (GridSearchCV over windows,
-    cross_val_predict) are given AtomSites instead.
+    The samples of a pipeline that starts with this estimator are images, those of
+    later steps are columns. Pass AtomSites to tools that split samples (GridSearchCV
+    over windows, cross_val_predict).
 
     References
     ----------
@@ -259,7 +262,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         Raises
         ------
         TypeError, ValueError
-            If images or parameters are of no use or no image shows the `sublattice`.
+            If images or parameters are invalid or no image shows the `sublattice`.
         """
         self._fit(X)
         return self
@@ -280,7 +283,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         Raises
         ------
         TypeError, ValueError
-            If the images are of no use or none shows the `sublattice`.
+            If the images are invalid or none shows the `sublattice`.
         """
         check_is_fitted(self)
         self._validate_params()
@@ -310,12 +313,12 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         return self._assemble(*self._fit(X))
 
     def score(self, X, y=None):
-        """Figure of merit of the located columns, without a truth.
+        """Rate the located columns, without ground truth.
 
         The share of the images' local variance above the noise that the columns
         explain, times the share of columns whose fits can be trusted. At most
         1; comparable between thresholds, spacings and shapes, but not between ways
-        to refine, for only fits can be found wanting.
+        to refine, because only fits can fail.
 
         Parameters
         ----------
@@ -371,11 +374,11 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
         warn_of_equivalent_sublattices(labeled)
-        # Nothing is set before all has gone well.
+        # Attributes are set after all steps have succeeded.
         self.spacing_, self.width_ = spacing, width
         self.threshold_ = float(self.threshold)
         self.n_sublattices_ = n_sublattices
-        # What to look for in an image: up to as many, or as many.
+        # Number of sublattices in each image: up to this number, or exactly this.
         by_image = self.n_sublattices == "auto" and n_sublattices > 1
         self._n_sublattices = "auto" if by_image else n_sublattices
         self.sublattice_brightness_ = relative_brightness(labeled, n_sublattices)

@@ -1,24 +1,46 @@
-"""Many images at a time: what joblib runs."""
+"""Work on images and their tiles, with joblib."""
 
 import math
+from dataclasses import dataclass
+from functools import wraps
 
+import numpy as np
 from joblib import Parallel, delayed
 
-from ._background import bin_sides
-from ._binning import choose_binning
 from ._dask_calls import get_dask_client, run_on_dask
-from ._single_image import (
-    calibrate_image,
-    estimate_scale,
-    locate_tile,
-    merge_tiles,
-    score_image,
-)
-from ._tiles import cut_tiles
+from ._detection.calibration import calibrate
+from ._detection.locate import detect_columns, locate_columns
+from ._detection.width import estimate_width
+from ._fitting.background import bin_sides
+from ._fitting.columns import ColumnFit
+from ._fitting.error_calibration import error_scale
+from ._fitting.profiles import PROFILES
+from ._fitting.windows import render_columns
+from ._image.binning import binned_scale, choose_binning
+from ._image.context import ImageContext
+from ._image.filters import blob_response, noise_response
+from ._image.positions import on_image
+from ._image.spacing import estimate_spacing
+from ._image.tiles import cut_tiles, not_twice
+
+
+@dataclass(frozen=True)
+class _BatchSettings:
+    """Settings of the work on images and tiles, with their reasons."""
+
+    # The image must hold this many spacings along each side.
+    min_spacings: int = 3
+    # Nearer than this share of the spacing, two tiles' columns are the same.
+    same_column_spacings: float = 0.3
+    # Columns contribute to tiles within this distance of their centres, in sigmas.
+    tail_sigma: int = 6
+
+
+_SETTINGS = _BatchSettings()
 
 
 def run(calls, n_jobs):
-    """Let joblib make the calls, unless there is but one."""
+    """Run the calls with joblib, unless there is only one."""
     calls = list(calls)
     if len(calls) == 1:
         ((function, args, kwargs),) = calls
@@ -37,7 +59,7 @@ def estimate_scales(images, masks, spacing, n_jobs):
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     masks : list of (ndarray of bool or None)
-        Pixels of each that count; None for all.
+        Good pixels of each; None if all are good.
     spacing : float or None
         Nearest-neighbour spacing if it is known, px.
     n_jobs : int or None
@@ -65,7 +87,7 @@ def locate_images(
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     masks : list of (ndarray of bool or None)
-        Pixels of each that count; None for all.
+        Good pixels of each; None if all are good.
     spacing, width : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     shape : {"circular", "elliptical"}
@@ -75,7 +97,7 @@ def locate_images(
     n_jobs : int or None
         Number of images or tiles at a time.
     **options
-        As :func:`~sklearn_ferroic.localization._locate.locate_columns` takes them.
+        As `locate_columns` takes them.
 
     Returns
     -------
@@ -122,7 +144,7 @@ def locate_images(
 
 
 def window_step(spacing, width):
-    """Tell where windows of tiles may begin, so that bins are the same in all.
+    """Return the step at which windows of tiles may begin: bins are the same in all.
 
     Parameters
     ----------
@@ -132,7 +154,7 @@ def window_step(spacing, width):
     Returns
     -------
     step : int
-        At multiples of this, px.
+        Multiples of this, px.
     """
     return math.lcm(
         math.prod(bin_sides(spacing, width)), choose_binning(spacing, width)
@@ -149,7 +171,7 @@ def score_images(
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     masks : list of (ndarray of bool or None)
-        Pixels of each that count; None for all.
+        Good pixels of each; None if all are good.
     fits : list of ColumnFit
         Their columns.
     calibrations : list of Calibration
@@ -181,3 +203,317 @@ def score_images(
         )
     )
     return run(calls, n_jobs)
+
+
+def naming_the_image(work):
+    """Add the number of the image to the messages of errors."""
+
+    @wraps(work)
+    def named(number, *args, **kwargs):
+        try:
+            return work(number, *args, **kwargs)
+        except Exception as error:
+            if f"image {number}" in str(error).lower():
+                raise
+            message = f"Image {number} could not be located: {error!r}"
+            raise RuntimeError(message) from error
+
+    return named
+
+
+@naming_the_image
+def estimate_scale(number, image, valid, spacing):
+    """Estimate spacing and width of the columns of an image.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Good pixels; None if all are good.
+    spacing : float or None
+        Nearest-neighbour spacing if it is known, px.
+
+    Returns
+    -------
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+    skewness : float
+        Negative where the columns are dark.
+    """
+    if spacing is None:
+        spacing = estimate_spacing(image)
+    if not np.isfinite(spacing):
+        raise ValueError(_nothing_found(number))
+    _check_size(number, image, spacing)
+    width, skewness = estimate_width(image, valid, float(spacing))
+    if not np.isfinite(width):
+        raise ValueError(_nothing_found(number))
+    return spacing, width, skewness
+
+
+@naming_the_image
+def calibrate_image(number, image, valid, *, spacing, width, shape):
+    """Estimate the noise of an image; raise an error if it shows no columns.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Good pixels; None if all are good.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+    shape : {"circular", "elliptical"}
+        Shape of the columns.
+
+    Returns
+    -------
+    calibration : Calibration
+        The noise.
+    """
+    _check_size(number, image, spacing)
+    context = ImageContext(image, valid, spacing, width)
+    calibration = calibrate(context, PROFILES[shape], detect_columns)
+    if calibration is None:
+        raise ValueError(_nothing_found(number))
+    return calibration
+
+
+@naming_the_image
+def locate_tile(
+    number,
+    image,
+    valid,
+    tile,
+    calibration,
+    *,
+    spacing,
+    width,
+    shape,
+    threshold,
+    refine,
+):
+    """Locate the columns of a tile.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    image : ndarray of shape (n_rows, n_cols)
+        The tile's window of the image.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Good pixels of the window; None if all are good.
+    tile : Tile
+        Window and core of the tile.
+    calibration : Calibration
+        Noise and detection limit of the image.
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+    shape : {"circular", "elliptical"}
+        Shape of the columns.
+    threshold : float
+        Faintest column kept, as a share of the brightest nearby.
+    refine : {"gaussian", "center_of_mass", None}
+        Method for the positions.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The tile's own columns, at their positions in the image.
+    """
+    if valid is not None and valid.all():
+        valid = None
+    if calibration.preliminary is not None:
+        side = calibration.binning
+        _, sigma = binned_scale(spacing, width, side)
+        part = calibration.preliminary.crop(
+            tile.window, side, _SETTINGS.tail_sigma * sigma
+        )
+        calibration = calibration._replace(preliminary=part)
+    context = calibration.context(image, valid, spacing, width)
+    fit = locate_columns(
+        context,
+        calibration,
+        threshold=threshold,
+        refine=refine,
+        profile=PROFILES[shape],
+    )
+    fit = fit.at(fit.positions + tile.origin)
+    return fit.take(tile.owns(fit.positions))
+
+
+@naming_the_image
+def merge_tiles(number, fits, shape, calibration, spacing):
+    """Merge the columns of an image's tiles.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    fits : list of ColumnFit
+        Columns of the tiles.
+    shape : tuple of int
+        Shape of the image.
+    calibration : Calibration
+        Holds the unit of the image.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The columns of the image, from top to bottom.
+    """
+    whole = ColumnFit.concatenate(fits)
+    positions = whole.positions
+    # A slope that ends at the border may look like columns along it.
+    is_inside = on_image(positions, shape, spacing)
+    if not is_inside.any() or not whole.converged.any():
+        raise ValueError(_nothing_found(number))
+    modes = [fit.modes for fit in fits if fit.modes is not None]
+    if modes:
+        modes = np.concatenate(modes)
+        inflation = calibration.inflation
+        whole = whole.scaled_std(error_scale(whole.amplitude, modes, inflation))
+    tile = np.repeat(np.arange(len(fits)), [len(fit) for fit in fits])
+    order = np.flatnonzero(
+        not_twice(positions, tile, _SETTINGS.same_column_spacings * spacing)
+    )
+    row, col = np.rint(positions[order]).T
+    whole = whole.take(order[np.lexsort((col, row))])
+    return whole.scaled_values(calibration.unit)
+
+
+@naming_the_image
+def score_image(number, image, valid, fit, tiles, calibration, width):
+    """Rate the columns of an image.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image, for messages.
+    image, valid : ndarray
+        The image and which of its pixels count; None for all.
+    fit : ColumnFit
+        Its columns.
+    tiles : list of Tile
+        Its tiles.
+    calibration : Calibration
+        Holds the unit of the image.
+    width : float
+        Typical sigma, px.
+
+    Returns
+    -------
+    score : float
+        Share of the structure above the noise that is explained, times the share of
+        columns that can be trusted.
+    """
+    fit = fit.scaled_values(1 / calibration.unit)
+    sums = 0
+    for tile in tiles:
+        part = image[tile.window] / calibration.unit
+        mask = None if valid is None else valid[tile.window]
+        place = fit.positions - tile.origin
+        near = (place > -_SETTINGS.tail_sigma * width) & (
+            place < np.add(part.shape, _SETTINGS.tail_sigma * width)
+        )
+        own = fit.at(place).take(near.all(axis=1))
+        sums = sums + power_sums(part, mask, own, tile.inner(), calibration, width)
+    return explained_variance(sums) * float(np.mean(fit.converged))
+
+
+def _check_size(number, image, spacing):
+    if min(image.shape) < _SETTINGS.min_spacings * spacing:
+        raise ValueError(
+            f"Image {number} of shape {image.shape} is smaller than "
+            f"{_SETTINGS.min_spacings} column spacings of {spacing:.1f} px. Give a "
+            "larger image, or the right spacing in px."
+        )
+
+
+def _nothing_found(number):
+    return (
+        f"No columns found in image {number}. Does it show resolved atomic columns, "
+        "bright on dark (invert a bright-field image)? If it does, give the locator "
+        "their spacing in px or a lower threshold."
+    )
+
+
+def power_sums(image, valid, fit, inner, calibration, width):
+    """Sum the squares of a tile's blob response, and of that of its residual.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The tile.
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
+        Good pixels; None if all are good.
+    fit : ColumnFit
+        Its columns.
+    inner : tuple of slice
+        The tile's own pixels.
+    calibration : Calibration
+        Noise of the image.
+    width : float
+        Typical sigma, px.
+
+    Returns
+    -------
+    sums : ndarray of shape (6,)
+        Squares of the blob response of the image, of the image less its columns, and
+        of the noise that was learned; squares of the second where it is below zero;
+        numbers of pixels of all and of those.
+    """
+    table = fit.table
+    table = table.replace(sigma=np.where(np.isnan(table.sigma), width, table.sigma))
+    rest = image - render_columns(image.shape, table, width)
+    if valid is not None:
+        # Masked pixels are filled in the image, and there is nothing to explain.
+        rest = np.where(valid, rest, image)
+    # Both through the blob filter: backgrounds leave, and most of the noise.
+    seen, left = (
+        blob_response(part, width)[inner].astype(np.float64) for part in (image, rest)
+    )
+    noise = calibration.noise.variance(image[inner]).astype(np.float64)
+    noise *= (noise_response(width) * calibration.inflation) ** 2
+    if valid is not None:
+        noise = noise[valid[inner]]
+        seen, left = seen[valid[inner]], left[valid[inner]]
+    trough = left[left < 0]
+    return np.array(
+        [
+            np.sum(seen**2),
+            np.sum(left**2),
+            np.sum(noise),
+            np.sum(trough**2),
+            seen.size,
+            trough.size,
+        ]
+    )
+
+
+def explained_variance(sums):
+    """Compute the share of the structure above the noise that the columns explain.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (6,)
+        Sums of :func:`power_sums` over all tiles.
+
+    Returns
+    -------
+    share : float
+        At most 1.
+    """
+    seen, left, noise, trough, n_pixels, n_trough = sums
+    # Crests of the rest may be columns missed; troughs are noise, or columns that are
+    # too bright.
+    noise = min(noise / n_pixels, trough / max(n_trough, 1))
+    structure = max(seen / n_pixels - noise, 1e-30)
+    return 1 - max(left / n_pixels - noise, 0) / structure

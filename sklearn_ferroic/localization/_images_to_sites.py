@@ -1,4 +1,4 @@
-"""What all locators share, however they find columns."""
+"""Parameters and methods that all locators share."""
 
 from numbers import Integral, Real
 
@@ -7,7 +7,8 @@ from sklearn.utils._param_validation import StrOptions
 
 from .._intervals import N_JOBS, Interval
 from ._assembly import assemble_sites
-from ._sublattice_checks import check_sublattice
+from ._checks import check_sublattice
+from ._fitting.profiles import PROFILES
 
 
 class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
@@ -17,14 +18,14 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
         "spacing": [Interval(Real, 1, None, closed="left"), None],
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
-        "shape": [StrOptions({"circular", "elliptical"})],
+        "shape": [StrOptions(set(PROFILES))],
         "border": [StrOptions({"keep", "drop"})],
         "tile_size": [Interval(Integral, 256, None, closed="left"), None],
         "n_jobs": N_JOBS,
     }
 
     def set_output(self, *, transform=None):
-        """Do nothing: AtomSites are a container of their own.
+        """Do nothing: AtomSites are not converted.
 
         It exists so that ``Pipeline.set_output`` can reach the later steps.
 

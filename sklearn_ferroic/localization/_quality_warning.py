@@ -1,23 +1,56 @@
-"""A warning of sites that cannot be all that the images show."""
+"""Warnings about missed columns and about sites that cannot be those of a crystal."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ..sites import SiteFlag
 
-# Shares that no good image has: columns missed, sites too close, fits given up.
-_MAX_MISSED, _MAX_SHORT, _MAX_UNCONVERGED = 0.01, 0.05, 0.3
-# Fewer columns than this may be a matter of one flaw in a small image.
-_MIN_MISSED = 3
-# Shares of fewer sites mean little, unless most fits are given up.
-_MIN_SITES = 20
-_MOST = 0.5
-# Astigmatism, drift and mistilt stretched the columns of the experimental images at
-# hand by up to 1.3; unresolved dumbbells are 1.5 to 2.6 times as long as wide.
-_MAX_ELLIPTICITY = 1.45
-# The columns missed must stand out from the noise of their sum.
-_MIN_SIGNIFICANCE = 3.0
+
+@dataclass(frozen=True)
+class _QualityWarningSettings:
+    """Settings of the warnings about sites, with their reasons."""
+
+    # Shares that no good image has: columns missed, sites too close, fits rejected.
+    max_missed: float = 0.01
+    max_short: float = 0.05
+    max_unconverged: float = 0.3
+    # Fewer columns than this may be a matter of one flaw in a small image.
+    min_missed: int = 3
+    # Shares of fewer sites mean little, unless this share of the fits is rejected.
+    min_sites: int = 20
+    max_unconverged_few: float = 0.5
+    # Astigmatism, drift and mistilt stretched the columns of the experimental images
+    # at hand by up to 1.3; unresolved dumbbells are 1.5 to 2.6 times as long as wide.
+    max_ellipticity: float = 1.45
+    # The columns missed must exceed the noise of their sum.
+    min_significance: float = 3.0
+    # Fewer sites show nothing about an image.
+    min_plausible_sites: int = 12
+    # Sites with no other within this many spacings are isolated; neighbours closer
+    # than that share of it are short pairs.
+    isolated_spacings: float = 1.6
+    short_spacings: float = 0.6
+    # Largest shares in an image that may be right. Edges and amorphous matter have
+    # some.
+    max_plausible_unconverged: float = 0.25
+    max_plausible_short: float = 0.1
+    max_plausible_isolated: float = 0.2
+    # Typical distance of neighbours over the spacing. Where one sublattice of a
+    # perovskite is missed, it is 1.41.
+    distance_range_spacings: tuple = (0.6, 1.3)
+    # Sites per area in the places where there are sites, of those of a square
+    # lattice. Dumbbells fill 0.18 and more, scattered sites less than 0.1.
+    min_density: float = 0.12
+    density_radius_spacings: float = 3.0
+    # Columns of smaller spacing, px, are barely sampled, and noise may look like
+    # them.
+    fine_spacing_px: float = 5.0
+
+
+_SETTINGS = _QualityWarningSettings()
 
 
 def warn_of_doubtful_sites(checks, implausible, alternative):
@@ -54,8 +87,8 @@ def warn_of_doubtful_sites(checks, implausible, alternative):
 def _describe_misses(check, alternative):
     """Describe columns that were missed, and what to do; "" if there are hardly any."""
     n_sites, n_missed = len(check.flags), number_missed(check)
-    most = max(_MAX_MISSED * (n_sites + n_missed), _MIN_MISSED)
-    if n_sites < _MIN_SITES or n_missed <= most:
+    most = max(_SETTINGS.max_missed * (n_sites + n_missed), _SETTINGS.min_missed)
+    if n_sites < _SETTINGS.min_sites or n_missed <= most:
         return ""
     return (
         f"about {n_missed:.0f} places inside the crystal where a column "
@@ -69,11 +102,13 @@ def _describe_doubts(check):
     """Describe sites that are hardly columns, and what to do; "" if there are few."""
     n_sites = len(check.flags)
     n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
-    most = _MAX_UNCONVERGED if n_sites >= _MIN_SITES else _MOST
-    if n_sites < _MIN_SITES and n_unconverged <= most * n_sites:
+    most = _SETTINGS.max_unconverged
+    if n_sites < _SETTINGS.min_sites:
+        most = _SETTINGS.max_unconverged_few
+    if n_sites < _SETTINGS.min_sites and n_unconverged <= most * n_sites:
         return ""
     n_short = np.count_nonzero(check.flags & SiteFlag.SHORT_PAIR)
-    if n_short > _MAX_SHORT * n_sites:
+    if n_short > _SETTINGS.max_short * n_sites:
         return (
             f"{n_short} of {n_sites} sites are closer to another one than "
             "the columns around: duplicates or noise. Give spacing= in px or a "
@@ -97,7 +132,7 @@ def warn_of_long_columns(ratios):
         Of each image, the ratio of the axes that its columns have in common.
     """
     number = int(np.argmax(ratios))
-    if ratios[number] > _MAX_ELLIPTICITY:
+    if ratios[number] > _SETTINGS.max_ellipticity:
         warnings.warn(
             f"All columns of image {number} are longer along one direction than "
             f"across, by a factor of about {ratios[number]:.1f}. If they are "
@@ -123,10 +158,90 @@ def number_missed(check):
     Returns
     -------
     n_missed : float
-        Number of columns; 0 if it does not stand out from the noise.
+        Number of columns; 0 if it does not exceed the noise.
     """
     share, std = check.central_amplitude, check.relative_std
     known = np.isfinite(share) & np.isfinite(std)
     total = np.clip(share[known], -1, 1).sum()
     error = np.sqrt(np.sum(std[known] ** 2))
-    return float(total) if total > _MIN_SIGNIFICANCE * error else 0.0
+    return float(total) if total > _SETTINGS.min_significance * error else 0.0
+
+
+def check_sites(positions, converged, spacing):
+    """List reasons why sites cannot be the columns of a crystal.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Sites of one image, px.
+    converged : ndarray of bool of shape (n,)
+        Whether the fit of each can be trusted.
+    spacing : float
+        Nearest-neighbour spacing that they were located with, px.
+
+    Returns
+    -------
+    findings : list of str
+        What is wrong, as clauses of a sentence; empty if nothing is.
+    """
+    n = len(positions)
+    if n < _SETTINGS.min_plausible_sites:
+        return []
+    tree = cKDTree(positions)
+    nearest = tree.query(positions, 2)[0][:, 1]
+    unconverged = np.mean(~np.asarray(converged, dtype=bool))
+    typical = np.median(nearest)
+    # A spacing that is somewhat too large makes no pairs short.
+    expected = np.clip(typical, _SETTINGS.short_spacings * spacing, spacing)
+    short = np.mean(nearest < _SETTINGS.short_spacings * expected)
+    isolated = np.mean(nearest > _SETTINGS.isolated_spacings * spacing)
+    radius = _SETTINGS.density_radius_spacings * spacing
+    around = tree.query_ball_point(positions, radius, return_length=True)
+    density = np.median(around) / (np.pi * _SETTINGS.density_radius_spacings**2)
+    findings = []
+    if unconverged > _SETTINGS.max_plausible_unconverged:
+        findings.append(f"{unconverged:.0%} of the fits did not converge")
+    if isolated > _SETTINGS.max_plausible_isolated:
+        findings.append(f"{isolated:.0%} of the sites have no neighbour")
+    if short > _SETTINGS.max_plausible_short:
+        findings.append(f"{short:.0%} of the sites are too close to another")
+    if (
+        not _SETTINGS.distance_range_spacings[0]
+        < typical / spacing
+        < _SETTINGS.distance_range_spacings[1]
+    ):
+        findings.append(
+            f"neighbours are typically {typical:.1f} px apart, not {spacing:.1f} px"
+        )
+    elif density < _SETTINGS.min_density:
+        findings.append(f"there are {density:.0%} of the sites a lattice has")
+    if findings and spacing < _SETTINGS.fine_spacing_px:
+        findings.append(f"the spacing is below {_SETTINGS.fine_spacing_px:.0f} px")
+    return findings
+
+
+def describe_implausible_sites(number, positions, converged, spacing):
+    """Describe what is wrong with the sites of an image, and what to do.
+
+    Parameters
+    ----------
+    number : int
+        Index of the image.
+    positions, converged, spacing
+        As `check_sites` takes them.
+
+    Returns
+    -------
+    message : str
+        The text of a warning; empty if nothing is wrong.
+    """
+    findings = check_sites(positions, converged, spacing)
+    if not findings:
+        return ""
+    return (
+        f"The sites of image {number} may not be its atomic columns: "
+        f"{', '.join(findings)}. The spacing used is {spacing:.1f} px. "
+        "Look at the sites over the image. If the spacing is wrong, pass "
+        "spacing= in px; if the image shows noise or vacuum, crop or mask it; if "
+        "columns are missing, lower threshold= or use UNetAtomLocator."
+    )

@@ -1,4 +1,4 @@
-"""A U-Net that finds and names atomic columns."""
+"""Locator with a segmentation network: UNetAtomLocator."""
 
 import os
 from numbers import Integral, Real
@@ -9,29 +9,29 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._intervals import Interval
 from ._batch import estimate_scales
-from ._images import check_images
+from ._checks import warn_of_dark_columns
+from ._image.input import check_images
 from ._images_to_sites import ImagesToSitesMixin
-from ._scale_checks import warn_of_dark_columns
-from ._trained_network import TrainedNetworkMixin
-from ._unet.confidence import UNCALIBRATED
+from ._unet.evaluation import mean_f1, mean_merit
+from ._unet.evidence import UNCALIBRATED
 from ._unet.fitting import TRAINING_CONSTRAINTS, fit_network
 from ._unet.inference import MAX_VIEWS
-from ._unet.judging import mean_f1, mean_merit
 from ._unet.labels import check_labels
 from ._unet.locating import class_map, locate_all
+from ._unet.trained_network import TrainedNetworkMixin
 from ._unet.weights import Weights, start_weights
 
 
 class UNetAtomLocator(
     TrainedNetworkMixin, ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
-    """Find and name atomic columns with a U-Net, and fit them.
+    """Detect and label atomic columns with a U-Net, and fit them.
 
-    The network [1]_ tells background, A and B columns apart at every pixel by what is
-    around it, without any assumption of long-range order, as in [2]_. Columns are the
-    maxima of what it says; they are fitted as :class:`AtomLocator` fits its own. It
-    earns its place where peaks are hard to find and to name: few counts, strong
-    mistilt, B columns that drown between bright A columns, amorphous matter.
+    The network [1]_ classifies every pixel as background, A or B column from its
+    surroundings, without any assumption of long-range order, as in [2]_. Columns are
+    the maxima of its probabilities; they are fitted in the same way as by
+    :class:`AtomLocator`. It is useful where peaks are hard to detect and to label: few
+    counts, strong mistilt, faint B columns between bright A columns, amorphous matter.
 
     ``UNetAtomLocator(weights="pretrained")`` locates without training, with weights
     that were trained on widely varied generated images.
@@ -44,7 +44,7 @@ class UNetAtomLocator(
         random ones.
 
     sublattice : int, list of int or None, default=None
-        Which sublattices come out, 0 = A, the brighter one, 1 = B; None for both.
+        Sublattices that are returned, 0 = A, the brighter one, 1 = B; None for both.
 
     spacing : float, default=None
         Distance of nearest neighbours, px, B columns being neighbours of A columns.
@@ -55,22 +55,22 @@ class UNetAtomLocator(
         its pixels.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
-        How positions are refined: by AtomLocator's fit; by the centre of mass; or not
-        beyond the sub-pixel maximum of what the network says.
+        Method for the positions: AtomLocator's fit; the centre of mass; or none beyond
+        the sub-pixel maximum of the network's probabilities.
 
     shape : {"circular", "elliptical"}, default="circular"
-        What the columns are fitted with, as in AtomLocator.
+        Shape of the fitted columns, as in AtomLocator.
 
     border : {"keep", "drop"}, default="keep"
-        What becomes of columns that the border cuts, as in AtomLocator.
+        Treatment of columns that the border cuts, as in AtomLocator.
 
     tile_size : int or None, default=2048
-        Images are worked on in tiles of about this side, px, at least 256, which
-        overlap so far that they leave no seams; None works on the whole at once.
+        Images are processed in tiles of about this side, px, at least 256, whose
+        overlap excludes seams; None processes the whole image at once.
 
     n_views : int, default=4
-        Over how many turns by 90° and reflections of the image the network's word is
-        averaged, 1 to 8.
+        Number of rotations by 90° and reflections of the image over which the
+        probabilities are averaged, 1 to 8.
 
     n_filters : int, default=16
         Filters of the first level; the further three have 2, 3 and 4 times as many.
@@ -81,7 +81,7 @@ class UNetAtomLocator(
         columns are 8 px apart; a multiple of 8.
 
     n_scales : int, default=3
-        At how many random magnifications each training image is shown.
+        Number of random magnifications of each training image.
 
     max_epochs : int, default=30
         Number of passes over the squares.
@@ -105,25 +105,25 @@ class UNetAtomLocator(
         `early_stopping`.
 
     tol : float, default=0.0
-        By how much the loss of the squares held out has to fall to count as improved.
+        Least decrease of the loss of the held-out squares that is an improvement.
 
     callbacks : list, default=None
         Callbacks of skorch, or tuples of a name and a callback, as in RotationalVAE.
 
     checkpoint : str or path-like, default=None
-        File in which `fit` keeps the state of the training after each epoch. If `fit`
-        finds it there, it goes on from it; a file from other data or other parameters
-        is refused.
+        File in which `fit` stores the state of the training after each epoch. If it
+        exists, the training continues from it; a file from other data or parameters is
+        refused.
 
     device : str, default="auto"
-        Where the network computes: ``"auto"`` takes CUDA, else MPS, else the CPU.
+        Device of the network: ``"auto"`` is CUDA, else MPS, else the CPU.
 
     random_state : int, RandomState instance or None, default=None
         Seeds the first weights, the magnifications, the order and the augmentation of
         the squares.
 
     n_jobs : int, default=None
-        Number of images located at a time, through joblib.
+        Number of images processed at a time, through joblib.
 
     verbose : int, default=0
         If positive, write a line an epoch to the standard output.
@@ -140,36 +140,36 @@ class UNetAtomLocator(
         Mean cross entropy of each epoch; empty without training.
 
     validation_loss_curve_ : list of float or None
-        The same of the squares held out; None without `early_stopping`.
+        The same for the held-out squares; None without `early_stopping`.
 
     n_iter_ : int
         Number of epochs run.
 
     record_ : dict of str
-        Where given weights are from: seed, data, versions.
+        Origin of the weights: seed, data, versions.
 
     See Also
     --------
-    AtomLocator : Finds peaks instead; faster, and as good on clear images.
-    AtomSites : What comes out.
+    AtomLocator : Detects peaks instead; faster, and as good on clear images.
+    AtomSites : The result.
 
     Notes
     -----
-    *Images* and what becomes of masked and hot pixels, of the border and of doubtful
-    fits are as in :class:`AtomLocator`, with two differences: a doubtful fit leaves the
-    column where the network has it, and every image has its own scale.
+    *Images*, masked and hot pixels, the border and doubtful fits are treated as in
+    :class:`AtomLocator`, with two differences: the position of a doubtful fit is that
+    of the network, and every image has its own scale.
 
-    *The scale.* The network sees images resampled such that nearest columns are 8 px
-    apart, and local contrast only. An estimate that is off by √2, that of the A columns
-    alone, does little harm; where no lattice shows, give `spacing`.
+    *Scale.* The input of the network is the local contrast of images resampled such
+    that nearest columns are 8 px apart. An estimate that is off by √2, that of the A
+    columns alone, has little effect; where no lattice is visible, pass `spacing`.
 
     *Probability.* `probability` of a site estimates how often such a site has a true
     column of its sublattice within a quarter of a spacing. It is calibrated for the
     weights that come with the package, on generated images; after training, call
     :meth:`calibrate` with labelled images that training has not seen.
 
-    A pipeline that starts with this estimator has images as samples, and what follows
-    has columns; see :class:`AtomLocator`.
+    The samples of a pipeline that starts with this estimator are images, those of later
+    steps are columns; see :class:`AtomLocator`.
 
     References
     ----------
@@ -260,7 +260,7 @@ class UNetAtomLocator(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Train the network, or take the given weights if there are no labels.
+        """Train the network, or use the given weights if there are no labels.
 
         Parameters
         ----------
@@ -280,7 +280,7 @@ class UNetAtomLocator(
         Raises
         ------
         TypeError, ValueError
-            If images, labels, weights or parameters are of no use.
+            If images, labels, weights or parameters are invalid.
         """
         images, _, _ = check_images(X)
         start = None if self.weights is None else start_weights(self.weights)
@@ -308,7 +308,7 @@ class UNetAtomLocator(
         Raises
         ------
         TypeError, ValueError
-            If the images are of no use, show no lattice or not the `sublattice`.
+            If the images are invalid, show no lattice or not the `sublattice`.
         """
         carried, scales, located = self._locate(X)
         return self._assemble(

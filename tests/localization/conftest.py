@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from sklearn_ferroic.localization._column_fit import fit_columns
+from sklearn_ferroic.localization._fitting.column_fit import fit_columns
+from sklearn_ferroic.localization._fitting.profiles import ROUND_GAUSSIAN
+from sklearn_ferroic.localization._image.context import ImageContext
 
 BASES = {
     "square": [[1, 0], [0, 1]],
@@ -26,12 +28,17 @@ def _lattice(shape, cell, angle, rng, displacement, kind):
 
 @pytest.fixture(scope="session")
 def fit_twice():
-    """Function that fits columns as the locator does: a first look, then a fit."""
+    """Function that fits columns as the locator does: preliminarily, then finally."""
 
-    def fit(image, table, **options):
-        first = fit_columns(image, table, first_look=True, **options)
-        known = {name: getattr(first, name) for name in ("ellipse", "typical")}
-        return fit_columns(image, first.table, **known, **options)
+    def fit(
+        image, table, *, spacing, sigma, mask=None, profile=ROUND_GAUSSIAN, **options
+    ):
+        context = ImageContext(image, mask, spacing, sigma)
+        first = fit_columns(
+            context, table, profile=profile, preliminary=True, **options
+        )
+        context = context.replace(statistics=first.statistics)
+        return fit_columns(context, first.table, profile=profile, **options)
 
     return fit
 

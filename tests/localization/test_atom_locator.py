@@ -14,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn_ferroic import AtomLocator, AtomSites
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.localization._batch import locate_images, score_images
-from sklearn_ferroic.localization._columns import AMPLITUDE, SIGMA
 from tests.localization._truth import cramer_rao_bound, match
 
 
@@ -437,10 +436,10 @@ def test_score_falls_if_columns_are_too_bright_dim_wide_or_narrow(columns):
     (fit,), calibrations = locate_images(*data, tile_size=None, **scale, **options)
 
     def score(amplitude=1.0, sigma=1.0):
-        table = fit.table.copy()
-        table[:, AMPLITUDE] *= amplitude
-        table[:, SIGMA] *= sigma
-        changed = [fit._replace(table=table)]
+        table = fit.table.replace(
+            amplitude=amplitude * fit.table.amplitude, sigma=sigma * fit.table.sigma
+        )
+        changed = [fit.replace(table=table)]
         return score_images(*data, changed, calibrations, tile_size=None, **scale)[0]
 
     assert score() > 0.98
@@ -509,3 +508,11 @@ def test_elliptical_columns(tile_size):
     assert np.ptp(alike.ellipticity) == np.ptp(alike.ellipse_rotation) == 0
     assert alike.ellipticity[0] == pytest.approx(ratio, abs=0.03)
     assert alike.ellipse_rotation[0] == pytest.approx(rotation, abs=0.03)
+
+
+def test_significance_does_not_depend_on_the_unit(columns):
+    image = columns().image
+    # In ampere, images are divided by a power of two.
+    plain, tiny = (AtomLocator().fit_transform(unit * image) for unit in (1, 1e-12))
+    assert len(plain) == len(tiny)
+    assert tiny.significance == pytest.approx(plain.significance, rel=0.1)

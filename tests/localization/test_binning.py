@@ -4,27 +4,24 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic import AtomLocator
-from sklearn_ferroic.localization._binning import (
-    bin_columns,
-    bin_image,
-    choose_binning,
-    unbin_fit,
-)
-from sklearn_ferroic.localization._columns import ColumnFit
-from sklearn_ferroic.localization._windows import render_columns
+from sklearn_ferroic.localization._fitting.columns import ColumnFit, ColumnTable
+from sklearn_ferroic.localization._fitting.windows import render_columns
+from sklearn_ferroic.localization._image.binning import bin_image, choose_binning
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5])
 def test_columns_of_a_binned_image_are_gaussians_too(side):
     # 61 and 74 px: the last bins are cut.
-    table = np.array([[100, 22.3, 25.1, 1.1 * side], [40, 40.7, 48.4, 1.2 * side]])
+    positions = np.array([[22.3, 25.1], [40.7, 48.4]])
+    sigma = side * np.array([1.1, 1.2])
+    table = ColumnTable.make([100, 40], positions, sigma)
     binned = bin_image(render_columns((61, 74), table, 1.2 * side), side)
-    columns = bin_columns(table, side)
+    columns = table.binned(side)
     model = side**2 * render_columns(binned.shape, columns, 1.2)
     assert np.abs(binned - model).max() < 0.01 * binned.max()
-    sums = np.column_stack([columns, [0, 0]]) * [side**2, 1, 1, 1, 1]
-    fit = unbin_fit(ColumnFit(sums, np.zeros_like(sums), np.ones(2, bool)), side)
-    assert fit.columns == pytest.approx(table)
+    sums = columns.replace(amplitude=side**2 * columns.amplitude)
+    fit = ColumnFit(sums, sums.unknown(), np.ones(2, bool)).unbinned(side)
+    assert fit.table.parameters == pytest.approx(table.parameters)
 
 
 def test_sums_of_counts_are_counts():
@@ -45,7 +42,7 @@ def test_only_finely_sampled_images_are_binned():
 def test_fits_are_as_good_as_without_bins(columns, monkeypatch, cell):
     truth = columns((10 * cell, 9 * cell + 1), cell=cell, seed=3)
     binned = AtomLocator().fit_transform(truth.image)
-    for module in ("_calibration", "_width", "_batch"):
+    for module in ("_detection.calibration", "_detection.width", "_batch"):
         monkeypatch.setattr(
             f"sklearn_ferroic.localization.{module}.choose_binning", lambda *scale: 1
         )

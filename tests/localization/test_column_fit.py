@@ -4,26 +4,24 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from sklearn_ferroic.localization._columns import AMPLITUDE, BACKGROUND, COL, ROW, SIGMA
-from sklearn_ferroic.localization._render import Renderer
-from sklearn_ferroic.localization._windows import (
+from sklearn_ferroic.localization._fitting.columns import ColumnTable
+from sklearn_ferroic.localization._fitting.profiles import ELLIPTICAL_GAUSSIAN
+from sklearn_ferroic.localization._fitting.render import Renderer
+from sklearn_ferroic.localization._fitting.windows import (
     center_of_mass,
     matched_significance,
     render_columns,
 )
-
-POSITION = slice(ROW, COL + 1)
+from sklearn_ferroic.localization._image.context import ImageContext
 
 
 def start_table(truth, rng, shift=0.3):
     n = len(truth.positions)
-    return np.column_stack(
-        [
-            truth.amplitude * rng.uniform(0.8, 1.2, n),
-            truth.positions + rng.uniform(-shift, shift, (n, 2)),
-            np.full(n, 1.05 * truth.sigma),
-            np.full(n, 0.9 * truth.background),
-        ]
+    return ColumnTable.make(
+        truth.amplitude * rng.uniform(0.8, 1.2, n),
+        truth.positions + rng.uniform(-shift, shift, (n, 2)),
+        1.05 * truth.sigma,
+        0.9 * truth.background,
     )
 
 
@@ -32,7 +30,7 @@ def fit(fit_twice):
     def run(truth, image=None, table=None, **options):
         image = truth.image if image is None else image
         table = start_table(truth, np.random.default_rng(0)) if table is None else table
-        scale = {"spacing": truth.spacing, "width": truth.sigma}
+        scale = {"spacing": truth.spacing, "sigma": truth.sigma}
         return fit_twice(image, table, **scale, **options)
 
     return run
@@ -63,15 +61,11 @@ def ellipses(truth, ratio, rotation):
 @pytest.mark.parametrize("cell", [6.0, 20.0, 50.0])
 def test_rendered_columns_are_the_sum_of_gaussians(columns, cell):
     truth = columns((150, 130), cell=cell, noisy=False)
-    n = len(truth.positions)
-    table = np.column_stack(
-        [truth.amplitude, truth.positions, np.full(n, truth.sigma), np.zeros(n)]
-    )
+    table = ColumnTable.make(truth.amplitude, truth.positions, truth.sigma)
     image = render_columns(truth.image.shape, table, truth.sigma)
     assert image == pytest.approx(truth.expected - truth.background, abs=0.02)
     _, spread = Renderer(image.shape, 5 * truth.sigma).render(table, spread=True)
-    wider = table.copy()
-    wider[:, SIGMA] *= 1.001
+    wider = table.replace(sigma=1.001 * table.sigma)
     change = render_columns(image.shape, wider, truth.sigma) - image
     assert spread == pytest.approx(change / 0.001, abs=float(0.005 * spread.max()))
 
@@ -88,14 +82,16 @@ def test_errors_are_calibrated_and_positions_unbiased(columns, noise, fit):
         table = start_table(truth, rng)
         if noise == "scaled":
             image = 0.031 * image + 3
-            table[:, [AMPLITUDE, BACKGROUND]] *= 0.031
+            table = table.replace(
+                amplitude=0.031 * table.amplitude, background=0.031 * table.background
+            )
         found = fit(truth, image.astype(np.float32), table)
         inner = interior(truth, 20)
         assert found.converged[inner].all()
         gain = {"counts": 1, "camera": 0, "scaled": 0.031}[noise]
-        assert found.typical.noise.slope == pytest.approx(gain, rel=0.1, abs=0.1)
-        error = found.table[inner, POSITION] - truth.positions[inner]
-        pulls.append(error / found.std[inner, POSITION])
+        assert found.statistics.noise.slope == pytest.approx(gain, rel=0.1, abs=0.1)
+        error = found.positions[inner] - truth.positions[inner]
+        pulls.append(error / found.std.positions[inner])
     pulls = np.concatenate(pulls)
     assert 0.95 < np.std(pulls) < 1.06
     assert np.abs(np.mean(pulls, axis=0)).max() < 0.1
@@ -107,7 +103,8 @@ def test_counts_are_fitted_by_maximum_likelihood(columns, fit):
     truth = columns((80, 76), cell=60, sigma=0.05, ratio=0, peak=60, background=4)
     found = fit(truth)
     number = np.argmin(np.hypot(*(truth.positions - [40, 38]).T))
-    amplitude, row, col, sigma, level = found.table[number]
+    lone = found.table.take([number])
+    ((amplitude, row, col, sigma),), (level,) = lone.parameters, lone.background
     y, x = np.indices(truth.image.shape)
     square = (y - row) ** 2 + (x - col) ** 2
     shape = np.exp(-square / (2 * sigma**2))
@@ -124,22 +121,22 @@ def test_elliptical_columns(columns, ratio, rotation, fit):
     truth = columns((200, 190), peak=400)
     expected = ellipses(truth, ratio, rotation)
     image = np.random.default_rng(0).poisson(expected).astype(np.float32)
-    found = fit(truth, image, elliptical=True)
+    found = fit(truth, image, profile=ELLIPTICAL_GAUSSIAN)
     inner = interior(truth, 20)
     assert found.converged[inner].all()
     ellipticity, angle = found.ellipse[inner].T
     assert np.median(ellipticity) == pytest.approx(ratio, rel=0.02)
     assert np.all((angle >= -np.pi / 2) & (angle < np.pi / 2))
     assert np.abs(np.angle(np.exp(2j * (angle - rotation)).mean()) / 2) < 0.02
-    assert np.median(found.table[inner, SIGMA]) == pytest.approx(truth.sigma, rel=0.03)
-    error = found.table[inner, POSITION] - truth.positions[inner]
-    assert 0.85 < np.std(error / found.std[inner, POSITION]) < 1.2
+    assert np.median(found.table.sigma[inner]) == pytest.approx(truth.sigma, rel=0.03)
+    error = found.positions[inner] - truth.positions[inner]
+    assert 0.85 < np.std(error / found.std.positions[inner]) < 1.2
 
 
 def test_round_columns_have_no_ellipse_to_speak_of(columns, fit):
     truth = columns((200, 190), peak=1000, ratio=0)
     assert fit(truth).ellipse is None
-    found = fit(truth, elliptical=True)
+    found = fit(truth, profile=ELLIPTICAL_GAUSSIAN)
     inner = interior(truth, 20)
     assert found.ellipse[inner, 0].min() >= 1
     assert np.median(found.ellipse[inner, 0]) < 1.03
@@ -156,10 +153,11 @@ def test_a_lone_column_is_fitted(background, gain, fit_twice):
         square = (row - place[0]) ** 2 + (col - place[1]) ** 2
         mean = background + 100 * np.exp(-square / (2 * 2.5**2))
         image = gain * rng.poisson(mean).astype(np.float32)
-        table = np.array([[90 * gain, *np.rint(place), 2.6, background * gain]])
-        found = fit_twice(image, table, spacing=14.0, width=2.6)
+        near = np.rint(place)[None]
+        table = ColumnTable.make(90 * gain, near, 2.6, background * gain)
+        found = fit_twice(image, table, spacing=14.0, sigma=2.6)
         assert found.converged.all()
-        pulls.append((found.table[0, POSITION] - place) / found.std[0, POSITION])
+        pulls.append((found.positions[0] - place) / found.std.positions[0])
     assert 0.8 < np.std(pulls) < 1.25
 
 
@@ -180,7 +178,7 @@ def burn_pixel_between(image, center, table, rng):
 def double(image, center, table, rng):
     place = center + [2, 1]
     image += rng.poisson(100 * np.exp(-(distances(image, place) ** 2) / (2 * 2.5**2)))
-    return np.concatenate([table, [[80, *(place + 0.3), 2.5, 20]]])
+    return table.append(ColumnTable.make(80, place[None] + 0.3, 2.5, 20))
 
 
 @pytest.mark.parametrize("peak", [100.0, 1000.0])
@@ -195,12 +193,12 @@ def test_neighbours_of_a_defect_stay_in_place(columns, spoil, peak, fit):
         image = truth.image.copy()
         spoilt = spoil(image, truth.positions[middle], table, rng)
         found = fit(truth, image, table if spoilt is None else spoilt)
-        assert np.isfinite(found.table).all()
+        assert found.table.is_known.all()
         std = fit(truth, table=table).std
         away = np.hypot(*(truth.positions - truth.positions[middle]).T)
         beside = (away > 0) & (away < 2.1 * truth.spacing)
-        error = found.table[: len(table), POSITION] - truth.positions
-        pulls.append((error / std[:, POSITION])[beside])
+        error = found.positions[: len(table)] - truth.positions
+        pulls.append((error / std.positions)[beside])
         if spoil is saturate:
             assert not found.converged[middle]
             # Nor does it run away.
@@ -215,13 +213,13 @@ def test_half_a_column_does_not_move_its_neighbours(columns, fit):
     row = np.rint(truth.positions[np.argmin(np.abs(truth.positions[:, 0] - 60)), 0])
     cut = int(row)
     table = start_table(truth, np.random.default_rng(0))
-    table[:, ROW] -= cut
-    kept = table[:, ROW] > -2
-    found = fit(truth, truth.image[cut:], table[kept], width_scatter=0.1)
+    table = table.replace(positions=table.positions - [cut, 0])
+    kept = table.positions[:, 0] > -2
+    found = fit(truth, truth.image[cut:], table.take(kept), sigma_scatter=0.1)
     place = truth.positions[kept] - [cut, 0]
     inner = (place[:, 0] > 4) & (place[:, 0] < 30)
     inner &= (place[:, 1] > 15) & (place[:, 1] < 134)
-    pull = ((found.table[:, POSITION] - place) / found.std[:, POSITION])[inner]
+    pull = ((found.positions - place) / found.std.positions)[inner]
     assert found.converged[inner].all()
     assert 0.75 < np.std(pull) < 1.25
 
@@ -233,32 +231,36 @@ def test_masked_pixels_count_nowhere(columns, fit):
     rubbish = truth.image.copy()
     rubbish[hole] = rng.uniform(0, 1e4, np.count_nonzero(hole))
     seen = np.hypot(*(truth.positions - [120, 112]).T) > 24
-    table = start_table(truth, rng)[seen]
-    results = [
-        fit(truth, image, table, valid=~hole) for image in (truth.image, rubbish)
-    ]
-    assert np.array_equal(results[0].table, results[1].table)
+    table = start_table(truth, rng).take(seen)
+    results = [fit(truth, image, table, mask=~hole) for image in (truth.image, rubbish)]
+    parameters = [found.table.parameters for found in results]
+    assert np.array_equal(*parameters)
     inner = interior(truth, 15)[seen]
-    error = results[0].table[:, POSITION] - truth.positions[seen]
-    pull = (error / results[0].std[:, POSITION])[inner]
+    error = results[0].positions - truth.positions[seen]
+    pull = (error / results[0].std.positions)[inner]
     assert 0.85 < np.std(pull) < 1.15
-    noise, positions = results[0].typical.noise, results[0].table[:, POSITION]
-    significance = [
-        matched_significance(image, results[0], noise, truth.sigma, valid=~hole)
+    statistics, positions = results[0].statistics, results[0].positions
+    contexts = [
+        ImageContext(image, ~hole, truth.spacing, truth.sigma, statistics)
         for image in (truth.image, rubbish)
+    ]
+    significance = [
+        matched_significance(context, results[0].table, truth.sigma)
+        for context in contexts
     ]
     assert np.isfinite(significance).all()
     assert np.array_equal(*significance)
     centers = [
-        center_of_mass(image, positions, 4, valid=~hole)
+        center_of_mass(image, positions, 4, mask=~hole)
         for image in (truth.image, rubbish)
     ]
     assert np.array_equal(*centers)
 
 
 def test_no_columns_no_fit(columns, fit):
-    found = fit(columns((60, 60)), table=np.empty((0, 5)))
-    assert found.table.shape == found.std.shape == (0, 5)
+    none = ColumnTable.make(0.0, np.empty((0, 2)), 2.0)
+    found = fit(columns((60, 60)), table=none)
+    assert len(found) == len(found.table) == len(found.std) == 0
     assert found.converged.shape == (0,)
 
 
@@ -266,11 +268,11 @@ def test_order_of_the_columns_does_not_matter(columns, fit):
     truth = columns()
     table = start_table(truth, np.random.default_rng(0))
     shuffled = np.random.default_rng(1).permutation(len(table))
-    one, other = fit(truth, table=table), fit(truth, table=table[shuffled])
-    change = np.abs(other.table - one.table[shuffled])[:, POSITION]
-    known = np.isfinite(one.std[shuffled, ROW])
+    one, other = fit(truth, table=table), fit(truth, table=table.take(shuffled))
+    change = np.abs(other.positions - one.positions[shuffled])
+    known = np.isfinite(one.std.positions[shuffled, 0])
     assert known.mean() > 0.95
-    assert (change < 0.01 * one.std[shuffled, POSITION])[known].all()
+    assert (change < 0.01 * one.std.positions[shuffled])[known].all()
 
 
 @pytest.mark.parametrize("cell", [6.0, 20.0, 50.0])
@@ -281,10 +283,10 @@ def test_poor_starts_arrive_at_the_same_place(columns, cell, fit):
     poor = fit(truth, table=start_table(truth, rng, shift=0.04 * cell))
     good = fit(truth, table=start_table(truth, rng, shift=0))
     inner = interior(truth, truth.spacing)
-    change = (poor.table - good.table)[inner, POSITION] / good.std[inner, POSITION]
+    change = ((poor.positions - good.positions) / good.std.positions)[inner]
     assert np.sqrt(np.mean(change**2)) < 0.15
-    distance, _ = cKDTree(truth.positions).query(poor.table[inner, POSITION])
+    distance, _ = cKDTree(truth.positions).query(poor.positions[inner])
     assert distance.max() < 0.15 * truth.spacing
-    assert np.median(
-        poor.table[inner, AMPLITUDE] / truth.amplitude[inner]
-    ) == pytest.approx(1, abs=0.02)
+    assert np.median(poor.amplitude[inner] / truth.amplitude[inner]) == pytest.approx(
+        1, abs=0.02
+    )

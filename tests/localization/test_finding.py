@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image, make_polycrystal
-from sklearn_ferroic.localization._scale import estimate_spacing
+from sklearn_ferroic.localization._image.spacing import estimate_spacing
 from tests.localization._truth import match
 
 

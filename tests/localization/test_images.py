@@ -7,9 +7,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomLocator, AtomSites
-from sklearn_ferroic.localization import _single_image
-from sklearn_ferroic.localization._calibration import calibrate
-from sklearn_ferroic.localization._images import check_images
+from sklearn_ferroic.localization import _batch
+from sklearn_ferroic.localization._detection.calibration import calibrate
+from sklearn_ferroic.localization._image.input import check_images
 
 
 def noise(*shape):
@@ -166,12 +166,12 @@ def test_jobs_keep_the_order_and_name_the_image_that_fails(columns, backend):
 
 
 def test_unforeseen_errors_name_the_image(columns, monkeypatch):
-    def fail(image, *args, **kwargs):
-        if len(image) == 90:
+    def fail(context, *args, **kwargs):
+        if len(context.image) == 90:
             raise MemoryError("out of memory")
-        return calibrate(image, *args, **kwargs)
+        return calibrate(context, *args, **kwargs)
 
-    monkeypatch.setattr(_single_image, "calibrate", fail)
+    monkeypatch.setattr(_batch, "calibrate", fail)
     image = columns().image
     with pytest.raises(RuntimeError, match="Image 1 could not be located: MemoryErr"):
         AtomLocator().fit([image, image[:90]])

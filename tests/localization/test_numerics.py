@@ -6,14 +6,17 @@ from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic._lattice.reference_lattice import lattice_positions
-from sklearn_ferroic.localization._calibration import calibrate
-from sklearn_ferroic.localization._columns import COL, ROW
-from sklearn_ferroic.localization._filters import blob_response
-from sklearn_ferroic.localization._locate import locate_columns
-from sklearn_ferroic.localization._noise import estimate_noise, guess_noise
-from sklearn_ferroic.localization._peaks import drop_crowded, find_peaks
-from sklearn_ferroic.localization._scale import estimate_spacing
-from sklearn_ferroic.localization._windows import center_of_mass
+from sklearn_ferroic.localization._detection.calibration import calibrate
+from sklearn_ferroic.localization._detection.locate import locate_columns
+from sklearn_ferroic.localization._detection.selection import drop_crowded
+from sklearn_ferroic.localization._fitting.columns import ColumnTable
+from sklearn_ferroic.localization._fitting.profiles import ROUND_GAUSSIAN
+from sklearn_ferroic.localization._fitting.windows import center_of_mass
+from sklearn_ferroic.localization._image.context import ImageContext
+from sklearn_ferroic.localization._image.filters import blob_response
+from sklearn_ferroic.localization._image.noise import estimate_noise, guess_noise
+from sklearn_ferroic.localization._image.peaks import find_peaks
+from sklearn_ferroic.localization._image.spacing import estimate_spacing
 from tests.localization._truth import match
 
 
@@ -75,21 +78,18 @@ def test_of_two_crowded_columns_the_brighter_stays():
 
 def start_table(truth, rng, shift=0.5):
     n = len(truth.positions)
-    table = np.column_stack(
-        [
-            truth.amplitude * rng.uniform(0.8, 1.2, n),
-            truth.positions + rng.uniform(-shift, shift, (n, 2)),
-            np.full(n, 1.1 * truth.sigma),
-            np.full(n, 0.5 * truth.background),
-        ]
+    return ColumnTable.make(
+        truth.amplitude * rng.uniform(0.8, 1.2, n),
+        truth.positions + rng.uniform(-shift, shift, (n, 2)),
+        1.1 * truth.sigma,
+        0.5 * truth.background,
     )
-    return table
 
 
 def test_one_bad_column_spoils_no_other(columns, fit_twice):
     truth = columns(peak=500)
     table = start_table(truth, np.random.default_rng(0))
-    options = {"spacing": truth.spacing, "width": truth.sigma}
+    options = {"spacing": truth.spacing, "sigma": truth.sigma}
     good = fit_twice(truth.image, table, **options)
     image = truth.image.copy()
     middle = np.argmin(np.hypot(*(truth.positions - [120, 112]).T))
@@ -100,22 +100,22 @@ def test_one_bad_column_spoils_no_other(columns, fit_twice):
     assert not spoiled.converged[middle]
     others = np.hypot(*(truth.positions - [120, 112]).T) > 2 * truth.spacing
     others &= ((truth.positions > 10) & (truth.positions < 210)).all(axis=1)
-    change = np.abs(spoiled.table - good.table)[others, ROW : COL + 1]
-    assert change.max() < 0.5 * good.std[others, ROW].min()
+    change = np.abs(spoiled.positions - good.positions)[others]
+    assert change.max() < 0.5 * good.std.positions[others, 0].min()
     far = np.hypot(*(truth.positions[others] - [120, 112]).T) > 5 * truth.spacing
-    assert change[far].max() < 0.05 * good.std[others, ROW].min()
+    assert change[far].max() < 0.05 * good.std.positions[others, 0].min()
 
 
 def test_fit_does_not_depend_on_chunks(columns, fit_twice, monkeypatch):
-    from sklearn_ferroic.localization import _windows
+    from sklearn_ferroic.localization._fitting import windows
 
     truth = columns()
     table = start_table(truth, np.random.default_rng(0))
-    options = {"spacing": truth.spacing, "width": truth.sigma}
+    options = {"spacing": truth.spacing, "sigma": truth.sigma}
     whole = fit_twice(truth.image, table, **options)
-    monkeypatch.setattr(_windows, "_CHUNK_ELEMENTS", 20_000)
+    monkeypatch.setattr(windows, "_CHUNK_ELEMENTS", 20_000)
     chunked = fit_twice(truth.image, table, **options)
-    assert np.abs(whole.table - chunked.table)[:, ROW : COL + 1].max() < 1e-3
+    assert np.abs(whole.positions - chunked.positions).max() < 1e-3
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -179,18 +179,12 @@ def test_gain_and_offset_change_no_site(columns, gain, offset):
 
 def test_a_fit_of_overlapping_columns_stays_at_the_truth(columns, fit_twice):
     truth = columns(sigma=0.2, ratio=0.5, noisy=False, background=10)
-    n = len(truth.positions)
-    table = np.column_stack(
-        [
-            truth.amplitude,
-            truth.positions,
-            np.full(n, truth.sigma),
-            np.full(n, truth.background),
-        ]
+    table = ColumnTable.make(
+        truth.amplitude, truth.positions, truth.sigma, truth.background
     )
-    fit = fit_twice(truth.image, table, spacing=truth.spacing, width=truth.sigma)
+    fit = fit_twice(truth.image, table, spacing=truth.spacing, sigma=truth.sigma)
     inner = ((truth.positions > 20) & (truth.positions < 200)).all(axis=1)
-    error = fit.table[inner, ROW : COL + 1] - truth.positions[inner]
+    error = fit.positions[inner] - truth.positions[inner]
     assert np.abs(error).max() < 0.01
 
 
@@ -239,20 +233,20 @@ def test_doubtful_fits_keep_their_centre_of_mass(columns):
     # A dead detector: the column's half is gone, its shape is no Gaussian.
     row, col = np.rint(truth.positions[middle]).astype(int)
     image[row - 1 : row + 2, col - 9 : col + 10] = image.max() * 3
+    scale = truth.spacing, truth.sigma
+    calibration = calibrate(ImageContext(image, None, *scale))
     fit = locate_columns(
-        image,
-        None,
-        calibrate(image, None, truth.spacing, truth.sigma),
-        spacing=truth.spacing,
-        width=truth.sigma,
+        calibration.context(image, None, *scale),
+        calibration,
         threshold=0.1,
         refine="gaussian",
+        profile=ROUND_GAUSSIAN,
     )
-    distance = np.hypot(*(fit.table[:, ROW : COL + 1] - truth.positions[middle]).T)
+    distance = np.hypot(*(fit.positions - truth.positions[middle]).T)
     near = distance < 0.5 * truth.spacing
     assert near.any()
     assert not fit.converged[near].any()
-    assert np.isfinite(fit.table[near, ROW : COL + 1]).all()
+    assert np.isfinite(fit.positions[near]).all()
     assert fit.converged[distance > 2 * truth.spacing].mean() > 0.99
 
 

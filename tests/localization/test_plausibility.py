@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_ferroic.localization._plausibility import (
+from sklearn_ferroic.localization._quality_warning import (
     check_sites,
     describe_implausible_sites,
 )

@@ -13,7 +13,7 @@ from skimage.io import imread
 
 from sklearn_ferroic import AtomLocator, UNetAtomLocator
 from sklearn_ferroic.datasets import load_image
-from sklearn_ferroic.localization._scale import estimate_spacing
+from sklearn_ferroic.localization._image.spacing import estimate_spacing
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 # Places where it was once wrong whether a column is there, or which one: judged by eye.

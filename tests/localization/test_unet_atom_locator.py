@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, PatchExtractor, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._unet.peaks import has_neighbors
+from sklearn_ferroic.localization._unet.evidence import has_neighbors
 
 SPACING = 14.0
 # Dose that makes one count at the peak of a Bi column.
@@ -338,3 +338,13 @@ def test_calibration_needs_right_and_wrong_sites(film):
     sites = locator.transform(hard.image)
     score = locator.score(hard.image, hard)
     assert sites.probability.mean() == pytest.approx(score, abs=0.1)
+
+
+def test_common_ellipse_of_stretched_columns_is_reported(locator):
+    # As with AtomLocator, where astigmatism stretches all columns alike.
+    data = make_ferroic_image(shape=(384, 400), random_state=0)
+    found, expected = (
+        other.fit_transform(data.image) for other in (locator, AtomLocator())
+    )
+    assert found.ellipticity == pytest.approx(expected.ellipticity[0], abs=0.02)
+    assert found.ellipticity[0] > 1.03

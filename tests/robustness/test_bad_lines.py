@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._bad_lines import find_bad_lines
+from sklearn_ferroic.localization._image.bad_pixels import find_bad_lines
 from sklearn_ferroic.localization._quality_warning import warn_of_doubtful_sites
 from sklearn_ferroic.sites import SiteFlag
 

@@ -1,1 +1,1 @@
-"""A small U-Net that tells background, A and B columns apart."""
+"""Segmentation network for background, A and B columns."""

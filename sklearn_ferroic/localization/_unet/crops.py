@@ -1,18 +1,28 @@
 """Crops of labelled images at the network's scale, and batches of them."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..._torch.batches import IndexBatches
-from .contrast import local_deviation, normalize
-from .scaling import NET_SPACING, net_length, resample
+from .network_image import NET_SPACING, local_deviation, net_length, normalize, resample
 
-# Spacings are seldom estimated right to the percent, and now and then those of the A
-# columns alone are: magnifications are drawn close to one, or from a wide range.
-_NEAR, _SHARE_NEAR = 0.04, 0.6
-_WIDE = (0.6, 1.25)
+
+@dataclass(frozen=True)
+class _CropsSettings:
+    """Settings of the crops for training, with their reasons."""
+
+    # Spacings are seldom estimated right to the percent, and now and then those of
+    # the A columns alone are: magnifications are drawn close to one, or from a wide
+    # range.
+    near: float = 0.04
+    share_near: float = 0.6
+    wide: tuple = (0.6, 1.25)
+
+
+_SETTINGS = _CropsSettings()
 
 
 class Crops(NamedTuple):
@@ -23,7 +33,7 @@ class Crops(NamedTuple):
     contrast : ndarray of float16 of shape (n, side, side)
         What the network sees.
     classes : ndarray of uint8 of shape (n, side, side)
-        What it should say.
+        Expected classes.
     """
 
     contrast: np.ndarray
@@ -63,9 +73,11 @@ def cut_crops(images, labels, spacings, *, side, n_scales, random_state):
 
 
 def _draw_scales(n_scales, random_state):
-    near = random_state.uniform(size=n_scales) < _SHARE_NEAR
-    wide = random_state.uniform(*np.log(_WIDE), n_scales)
-    return np.exp(np.where(near, _NEAR * random_state.normal(size=n_scales), wide))
+    near = random_state.uniform(size=n_scales) < _SETTINGS.share_near
+    wide = random_state.uniform(*np.log(_SETTINGS.wide), n_scales)
+    return np.exp(
+        np.where(near, _SETTINGS.near * random_state.normal(size=n_scales), wide)
+    )
 
 
 def _cut(image, label, factor, side):
@@ -91,13 +103,13 @@ def window(image, row, col, side):
 
 
 def _starts(length, side):
-    """First pixels of squares that cover a side, spread evenly."""
+    """Return first pixels of squares that cover a side, spread evenly."""
     n_squares = max(1, round(length / side))
     return np.rint(np.linspace(0, length - side, n_squares)).astype(int)
 
 
 class CropBatches:
-    """Batches of a skorch dataset's subset of crops, changed anew in each pass.
+    """Batches of a skorch dataset's subset of crops, augmented for each pass.
 
     Parameters
     ----------
@@ -106,7 +118,7 @@ class CropBatches:
     batch_size : int
         Largest number of crops in a batch.
     random_state : RandomState, default=None
-        Shuffles, turns, mirrors and changes the crops; None leaves them as they are.
+        Shuffles, rotates, mirrors and changes the crops; None leaves them as they are.
     """
 
     def __init__(self, subset, batch_size, random_state=None):
@@ -126,7 +138,7 @@ class CropBatches:
             yield contrast[:, None], classes
 
     def _change(self, contrast, classes):
-        """Turn and mirror a batch as one, change gain and noise crop by crop."""
+        """Rotate and mirror a batch as one, change gain and noise crop by crop."""
         draw = self.random_state
         turn, mirror = draw.randint(4), draw.randint(2)
         contrast, classes = (

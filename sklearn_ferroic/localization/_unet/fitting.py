@@ -1,4 +1,4 @@
-"""From the estimator's parameters to trained weights."""
+"""Training of an estimator's network: parameters, labels, crops and checkpoint."""
 
 from contextlib import nullcontext
 from numbers import Integral, Real
@@ -123,11 +123,11 @@ def _spacings(labels, spacing):
 
 def _origin(estimator, crops, device):
     """Collect what a checkpoint keeps of the fit that it belongs to."""
-    # How columns are located later has no say in the training.
+    # Parameters of the location of columns do not affect the training.
     parameters = {name: getattr(estimator, name) for name in _TRAINING_PARAMETERS}
     for name, value in parameters.items():
         if not isinstance(value, int | float | str | bool | None):
-            # What does not go into text is not told from others of its kind.
+            # Values that have no text form are not distinguished.
             parameters[name] = None
     return {
         "parameters": parameters,

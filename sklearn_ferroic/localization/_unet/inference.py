@@ -6,23 +6,28 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from . import contrast
 from .network import STRIDE, reach
-from .scaling import net_length, resample
+from .network_image import (
+    CONTRAST_REACH,
+    local_deviation,
+    net_length,
+    normalize,
+    resample,
+)
 
-# Tiles see the image so far beyond their cores: what is farther has no say.
+# Margin of tiles: pixels farther from the core do not affect it.
 _MARGIN = reach()
-# Turns by 90° and reflections over which probabilities are averaged, in this order.
+# Rotations by 90° and reflections over which probabilities are averaged, in this order.
 _VIEWS = ((0, False), (2, False), (1, False), (3, False)) + tuple(
     (turn, True) for turn in range(4)
 )
 MAX_VIEWS = len(_VIEWS)
 # Tiles are no larger, px of the network: their layers take 0.3 GB.
-_MAX_SIDE = 768
+_MAX_SIDE_PX = 768
 
 
 class NetImage(NamedTuple):
-    """An image as the network sees it, made part by part.
+    """An image at the scale of the network, computed part by part.
 
     Parameters
     ----------
@@ -45,13 +50,13 @@ class NetImage(NamedTuple):
 
     def part(self, window):
         """Cut a window out of the whole at the scale of the network."""
-        wider = grow(window, contrast.REACH, self.shape)
+        wider = grow(window, CONTRAST_REACH, self.shape)
         part = resample(self.image, self.factor, wider)
-        return contrast.normalize(part, self.usual)[inner(window, wider)]
+        return normalize(part, self.usual)[inner(window, wider)]
 
 
 def see(image, factor, tile_size):
-    """Make an image ready for the network.
+    """Prepare an image for the network.
 
     Parameters
     ----------
@@ -70,8 +75,8 @@ def see(image, factor, tile_size):
     seen = NetImage(image, factor, 0.0)
     total = 0.0
     for core in tiles(seen.shape, factor, tile_size):
-        wider = grow(core, contrast.REACH, seen.shape)
-        _, deviation = contrast.local_deviation(resample(image, factor, wider))
+        wider = grow(core, CONTRAST_REACH, seen.shape)
+        _, deviation = local_deviation(resample(image, factor, wider))
         total += np.sum(deviation[inner(core, wider)] ** 2, dtype=np.float64)
     return seen._replace(usual=float(np.sqrt(total / np.prod(seen.shape))))
 
@@ -98,7 +103,7 @@ def tiles(shape, factor, tile_size):
         side = length
         if tile_size is not None:
             side = max(STRIDE, round(tile_size / factor / STRIDE) * STRIDE)
-            side = min(side, _MAX_SIDE)
+            side = min(side, _MAX_SIDE_PX)
         axes.append(
             [
                 slice(first, min(first + side, length))
@@ -121,7 +126,7 @@ def probabilities(network, seen, window, n_views):
     window : tuple of slice
         Rows and columns at the scale of the network.
     n_views : int
-        Over how many turned and mirrored views they are averaged.
+        Number of rotated and mirrored views that are averaged.
 
     Returns
     -------
@@ -136,7 +141,7 @@ def probabilities(network, seen, window, n_views):
     device = next(network.parameters()).device
     part = torch.from_numpy(seen.part(wider)).to(device)[None, None]
     height, width = part.shape[-2:]
-    # Turned views have their coarse pixels where the first has them.
+    # Padded, so that coarse pixels are at the same places in all views.
     part = functional.pad(part, (0, -width % STRIDE, 0, -height % STRIDE))
     total = 0
     for turn, mirror in _VIEWS[:n_views]:
@@ -157,7 +162,7 @@ def grow(window, margin, shape):
 
 
 def inner(window, wider):
-    """Slices that cut a window out of a wider one."""
+    """Return the slices of a wider window that contain a window."""
     return tuple(
         slice(part.start - whole.start, part.stop - whole.start)
         for part, whole in zip(window, wider, strict=True)

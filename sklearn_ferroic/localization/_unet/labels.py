@@ -1,4 +1,4 @@
-"""What trains the network: columns or masks as the user gives them, checked."""
+"""Labels of training images: columns or masks, checked."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from scipy.spatial import cKDTree
 
 from ...sites import AtomSites
 from .network import CLASSES, N_CLASSES
-from .scaling import from_net, net_length, to_net
+from .network_image import from_net, net_length, to_net
 
 # A column of the classes A and B is a disc of this radius, px of the network.
-RADIUS = 2.1
-# Neighbours up to so many times the nearest one's distance are of its shell.
+RADIUS_PX = 2.1
+# Neighbours up to this multiple of the nearest one's distance are of its shell.
 _SHELL = 1.35
 _EXPECTED = (
     "Give, for each image, AtomSites, an object with `positions` and `sublattice`, a "
@@ -39,7 +39,7 @@ class Labels(NamedTuple):
     mask: np.ndarray | None = None
 
     def spacing(self):
-        """Typical distance of neighbours, px; NaN of less than two columns."""
+        """Return the typical distance of neighbours, px; NaN if there are none."""
         if len(self.positions) < 2:
             return np.nan
         n_near = min(len(self.positions), 5)
@@ -49,7 +49,7 @@ class Labels(NamedTuple):
         return float(np.median(distance[distance < _SHELL * nearest]))
 
     def classes(self, shape, factor):
-        """Paint the classes at the scale of the network.
+        """Render the classes at the scale of the network.
 
         Parameters
         ----------
@@ -196,7 +196,7 @@ def _check_mask(entry, shape, number):
 
 
 def _centroids(mask):
-    """Centroid and sublattice of every region of a mask."""
+    """Return centroid and sublattice of every region of a mask."""
     positions, sublattice = [np.empty((0, 2))], [np.empty(0, dtype=np.intp)]
     for kind in range(1, N_CLASSES):
         regions, n_regions = connected_regions(mask == kind)
@@ -209,11 +209,11 @@ def _centroids(mask):
 
 
 def _paint(positions, sublattice, shape):
-    """Paint a disc for each column; where two overlap, the nearer column's."""
+    """Render a disc for each column; where two overlap, that of the nearer column."""
     if not len(positions):
         return np.zeros(shape, dtype=np.uint8)
     pixel = np.indices(shape).reshape(2, -1).T
-    _, nearest = cKDTree(positions).query(pixel, distance_upper_bound=RADIUS)
-    # Where no column is near, the tree gives their number.
+    _, nearest = cKDTree(positions).query(pixel, distance_upper_bound=RADIUS_PX)
+    # Where no column is near, the index is the number of columns.
     kinds = np.append(sublattice + 1, 0).astype(np.uint8)
     return kinds[nearest].reshape(shape)

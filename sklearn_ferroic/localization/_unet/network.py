@@ -15,7 +15,7 @@ N_CLASSES = len(CLASSES)
 
 
 class UNet(nn.Module):
-    """From a normalised image to the logits of the classes at each pixel.
+    """U-Net that maps a normalised image to the logits of the classes at each pixel.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ class UNet(nn.Module):
 
 
 def reach():
-    """Tell how far a pixel of the input may have a say in the output, px."""
+    """Compute the largest distance at which an input pixel has an effect, px."""
     per_level = [2 * 2**level for level in range(N_LEVELS)]
-    # Two convolutions a block; pooling and enlarging look at one coarse pixel more.
+    # Two convolutions a block; pooling and enlarging include one more coarse pixel.
     total = 2 * sum(per_level[:-1]) + per_level[-1] + 2 * STRIDE
     return -(-total // STRIDE) * STRIDE
 
@@ -95,7 +95,7 @@ def new_network(n_filters, seed):
 
 
 def from_arrays(weights, n_filters):
-    """Rebuild a network from arrays, or tensors on the CPU."""
+    """Make a network from arrays, or tensors on the CPU."""
     limit_threads_after_fork()
     network = _without_weights(n_filters)
     network.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
@@ -103,7 +103,7 @@ def from_arrays(weights, n_filters):
 
 
 def state_shapes(n_filters):
-    """Tell the shapes of a network's weights by their names."""
+    """Return the shapes of a network's weights by their names."""
     with torch.device("meta"):
         state = UNet(n_filters).state_dict()
     return {name: tuple(value.shape) for name, value in state.items()}

@@ -19,7 +19,7 @@ _CLASS_WEIGHTS = (1.0, 2.0, 2.0)
 
 
 class TrainingOptions(NamedTuple):
-    """How to train; `callbacks` are skorch's, our own copies."""
+    """Options of a training; `callbacks` are copies of those of the user."""
 
     n_filters: int
     n_epochs: int
@@ -41,7 +41,7 @@ class Trained(NamedTuple):
 
 
 def train(crops, options, *, device, random_state, start=None, checkpoint=None):
-    """Train a network, or go on where a checkpoint was left.
+    """Train a network, or continue from a checkpoint.
 
     Parameters
     ----------

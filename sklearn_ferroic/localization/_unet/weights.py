@@ -1,4 +1,4 @@
-"""Weights in files: safetensors, which run no code, with a word on where they are from.
+"""Files of weights: safetensors, which run no code, with a record of their origin.
 
 The weights that are shipped are checked against their digest.
 """
@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..._files.writing import resolve_path, write_whole
-from .confidence import UNCALIBRATED
+from .evidence import UNCALIBRATED
 from .network import state_shapes
 
 _FORMAT = "sklearn_ferroic.UNetAtomLocator"
@@ -29,11 +29,11 @@ class Weights(NamedTuple):
     Parameters
     ----------
     arrays : dict of ndarray
-        Weights by the names of the network's state.
+        Weights by their names in the network's state.
     n_filters : int
         Filters of the first level.
     confidence : tuple of float
-        Coefficients that make a probability of what the network says of a site.
+        Coefficients for the probability of a site from the network's evidence.
     record : dict of str
         Where the weights are from.
     """
@@ -67,7 +67,7 @@ def write_weights(path, weights):
 
 
 def start_weights(weights):
-    """Read the weights that a user names: a path, or "pretrained"."""
+    """Read the weights of a path, or the pretrained ones."""
     if isinstance(weights, str) and weights == "pretrained":
         return read_shipped()
     return read_weights(weights)

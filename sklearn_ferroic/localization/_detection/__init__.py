@@ -1,0 +1,1 @@
+"""Detection of columns: noise, candidates, selection, fit."""

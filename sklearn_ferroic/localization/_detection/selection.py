@@ -1,0 +1,433 @@
+"""Selection of the candidates that are columns, by significance and neighbours."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..._lattice.neighbors import neighbor_pairs
+from .._image.peaks import NEIGHBOR_REACH_SPACINGS, order_by_height
+from .._image.positions import at_pixels, clear_of_border, on_image
+
+# Least distance of two columns where the image does not show how close columns are.
+MIN_DISTANCE_SPACINGS = 0.55
+# Signal to noise ratio of a clear column. In images with many columns near the limit of
+# detection, a lower one is sufficient.
+CLEAR_SIGNIFICANCE = 4.0
+
+
+@dataclass(frozen=True)
+class _SelectionSettings:
+    """Settings of the selection of columns, with their reasons."""
+
+    # A faint column has at least this number of neighbours within a spacing and a
+    # half.
+    min_neighbors: int = 2
+    # A place is surrounded if it has this number of neighbours within this distance
+    # (spacings) on all sides: the mean of the unit vectors to them is no longer than
+    # this.
+    min_around: int = 3
+    around_reach_spacings: float = 1.3
+    max_asymmetry: float = 0.5
+    # Least distance of weak columns from all others, in spacings, and least
+    # significance.
+    weak_distance_spacings: float = 0.7
+    min_weak_significance: float = 1.0
+    # Surrounded columns between these significances count as weak columns if there
+    # are at least this number and share of them and if their median significance is
+    # this high; otherwise they are noise in vacancies.
+    weak_significance_range: tuple = (1.5, 6.0)
+    min_weak_columns: int = 20
+    min_weak_share: float = 0.25
+    min_median_significance: float = 2.5
+    # A column is faint below this share of the brightest one near it. A candidate at
+    # an expected place is a column if it is this significant and has this share of
+    # the height of the lower quarter of the nearest few, of faint ones if there are
+    # enough.
+    faint_share: float = 0.5
+    min_faint_columns: int = 20
+    n_of_kind: int = 8
+    min_kind_share: float = 0.5
+    min_expected_significance: float = 2.0
+    # A fitted column is noise if its amplitude is below this multiple of its standard
+    # error, below this share of the lower quarter of the nearest few columns, and
+    # lower than that quarter by this number of standard errors.
+    min_fitted_significance: float = 5.0
+    min_fitted_share: float = 0.25
+    min_fitted_deficit: float = 3.0
+    # Within a width of the border, a centre is known to this share of the width.
+    max_border_std_sigma: float = 0.25
+    # Least distance of a faint column from a bright one where the image does not show
+    # how close columns are. Where it does, by this many columns: this share of the
+    # distance that all but a tenth of them keep, within these ranges.
+    min_faint_distance_spacings: float = 0.75
+    min_known_columns: int = 30
+    usual_quantile: float = 0.1
+    share_of_usual: float = 0.86
+    alike_range_spacings: tuple = (0.45, 0.7)
+    # Faint columns nearer to a bright one do not contribute to these distances.
+    lenient_distance_spacings: float = 0.6
+    faint_range_spacings: tuple = (0.55, 0.75)
+    faint_pair_share: float = 0.35
+    # Most columns within that reach.
+    max_neighbors: int = 20
+
+
+_SETTINGS = _SelectionSettings()
+
+
+def is_noise_limited(calibration):
+    """Check whether many columns are near the limit of detection."""
+    return calibration.min_significance < CLEAR_SIGNIFICANCE
+
+
+def min_candidate_significance(calibration):
+    """Return the least signal to noise ratio of candidates.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Noise of the image.
+
+    Returns
+    -------
+    significance : float
+        Less than that of columns anywhere: at expected places less is sufficient.
+    """
+    return (
+        _SETTINGS.min_weak_significance
+        if is_noise_limited(calibration)
+        else _SETTINGS.min_expected_significance
+    )
+
+
+def is_free(places, height, positions, spacing, least=_SETTINGS.weak_distance_spacings):
+    """Check which places are far enough from all columns.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n_places, 2)
+        Candidates, px.
+    height : ndarray of shape (n_places,)
+        Their brightness.
+    positions : ndarray of shape (n, 2)
+        Clear columns, px.
+    spacing : float
+        Nearest-neighbour spacing, px.
+    least : float
+        Least distance from these columns, in spacings.
+
+    Returns
+    -------
+    free : ndarray of bool of shape (n_places,)
+        Whether neither a column nor a brighter place is near.
+    """
+    free = cKDTree(positions).query(places)[0] > least * spacing
+    rows = np.flatnonzero(free)
+    pairs, distance = neighbor_pairs(places[rows], spacing)
+    free[rows] = drop_crowded(places[rows], height[rows], pairs, distance, spacing)
+    return free
+
+
+def select_columns(fit, significance, calibration, spacing):
+    """Select the candidates that are columns.
+
+    A candidate is a column if it is significant; or, at a lower significance, if
+    columns surround it and it is at least half as bright as the faint columns nearby.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        Candidates.
+    significance : ndarray of shape (n,)
+        Their signal to noise ratio.
+    calibration : Calibration
+        Noise of the image.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    rows : ndarray of int of shape (n_columns,)
+        Which candidates are columns, in order.
+    """
+    crowding = calibration.crowding
+    clear = _select_clear(fit, significance, calibration, spacing, crowding)
+    if not clear.size:
+        return clear
+    places, known = fit.positions, fit.positions[clear]
+    around = _surrounded(places, known, spacing)
+    weak = np.setdiff1d(
+        np.flatnonzero(around & (significance > _SETTINGS.min_weak_significance)), clear
+    )
+    height = fit.amplitude
+    least = max(_SETTINGS.weak_distance_spacings, crowding.faint)
+    weak = weak[is_free(places[weak], height[weak], known, spacing, least)]
+    kind = clear[around[clear]]
+    is_faint = _is_faint(fit, kind, spacing)
+    if np.count_nonzero(is_faint) >= _SETTINGS.min_faint_columns:
+        kind = kind[is_faint]
+    least = np.full(len(weak), np.inf)
+    if len(kind) >= _SETTINGS.min_faint_columns:
+        # An expected place, and as bright as its kind.
+        n_asked = min(_SETTINGS.n_of_kind, len(kind))
+        _, near = cKDTree(places[kind]).query(places[weak], k=[*range(1, n_asked + 1)])
+        least = _SETTINGS.min_kind_share * np.quantile(height[kind[near]], 0.25, axis=1)
+    chosen = (height[weak] > least) & (
+        significance[weak] > _SETTINGS.min_expected_significance
+    )
+    if is_noise_limited(calibration):
+        limit = _weak_limit(significance[[*weak, *clear[around[clear]]]])
+        chosen |= significance[weak] > limit
+    return np.sort([*clear, *weak[chosen]])
+
+
+def is_noise(fit):
+    """Check which fitted columns are noise.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        All columns of an image after the final fit.
+
+    Returns
+    -------
+    noise : ndarray of bool of shape (n,)
+        True where the amplitude is hardly above its standard error and far below the
+        amplitudes of the nearest columns.
+    """
+    height, std = fit.amplitude, fit.std.amplitude
+    noise = fit.converged & (height < _SETTINGS.min_fitted_significance * std)
+    if len(height) <= _SETTINGS.n_of_kind:
+        return np.zeros_like(noise)
+    doubtful = np.flatnonzero(noise)
+    _, near = cKDTree(fit.positions).query(
+        fit.positions[doubtful], k=[*range(2, _SETTINGS.n_of_kind + 2)]
+    )
+    usual = np.quantile(height[near], 0.25, axis=1)
+    height, std = height[doubtful], std[doubtful]
+    noise[doubtful] = (height < _SETTINGS.min_fitted_share * usual) & (
+        usual - height > _SETTINGS.min_fitted_deficit * std
+    )
+    return noise
+
+
+def _is_faint(fit, clear, spacing):
+    """Check which columns are much fainter than the brightest near them."""
+    positions, height = fit.positions[clear], fit.amplitude[clear]
+    near = brightest_near(positions, height, positions, spacing)
+    return height < _SETTINGS.faint_share * near
+
+
+def _weak_limit(significance):
+    """Return half the median significance of weak columns, infinity without any."""
+    low, high = _SETTINGS.weak_significance_range
+    own = significance[(significance > low) & (significance < high)]
+    if len(own) < max(
+        _SETTINGS.min_weak_columns, _SETTINGS.min_weak_share * len(significance)
+    ):
+        return np.inf
+    median = np.median(own)
+    return 0.5 * median if median > _SETTINGS.min_median_significance else np.inf
+
+
+def _surrounded(places, positions, spacing):
+    """Check which places have columns on all sides."""
+    # A column is no neighbour of itself.
+    distance, index = cKDTree(positions).query(
+        places,
+        k=[*range(1, 9)],
+        distance_upper_bound=_SETTINGS.around_reach_spacings * spacing,
+    )
+    near = np.isfinite(distance) & (distance > 0)
+    offset = positions[np.where(near, index, 0)] - places[:, None]
+    offset /= np.where(near, distance, np.inf)[..., None]
+    n_near = near.sum(axis=1)
+    lopsided = np.hypot(*offset.sum(axis=1).T) > _SETTINGS.max_asymmetry * n_near
+    return (n_near >= _SETTINGS.min_around) & ~lopsided
+
+
+def _select_clear(fit, significance, calibration, spacing, crowding):
+    """Select the columns that are significant anywhere."""
+    is_seen = significance > calibration.min_significance
+    # Less is left of bright columns, or noise around a few.
+    is_seen &= fit.amplitude > calibration.min_height
+    seen = np.flatnonzero(is_seen)
+    fit, significance = fit.take(seen), significance[seen]
+    positions, height = fit.positions, fit.amplitude
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
+    # Columns in noise may look closer than they are.
+    error = np.nan_to_num(np.hypot(*fit.std.positions.T))
+    distance += calibration.inflation * np.hypot(*error[pairs].T)
+    keep = drop_crowded(positions, height, pairs, distance, spacing, crowding)
+    # Maxima of noise are isolated; faint columns have clear neighbours.
+    clear = significance > CLEAR_SIGNIFICANCE
+    together = pairs[keep[pairs].all(axis=1)]
+    n_near, n_clear_near = (
+        np.bincount(together.ravel(), of.ravel(), minlength=len(height))
+        for of in (np.ones(together.shape), clear[together[:, ::-1]])
+    )
+    keep &= (
+        (clear & (n_near >= _SETTINGS.min_neighbors))
+        | (np.maximum(n_near - 1, n_clear_near) >= _SETTINGS.min_neighbors)
+        | (significance > 2 * CLEAR_SIGNIFICANCE)
+    )
+    return seen[keep]
+
+
+def has_center_inside(fit, context):
+    """Check which columns have their centres on the good pixels.
+
+    The half or the tail of a column can be fitted with a range of centres: a column
+    counts if its centre is inside by its standard error and, near the border, if that
+    error is small.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns.
+    context : ImageContext
+        The image.
+
+    Returns
+    -------
+    inside : ndarray of bool of shape (n,)
+        True for columns on the image.
+    """
+    shape, mask, sigma = context.shape, context.mask, context.sigma
+    positions = fit.positions
+    # Columns without a fit, or with a doubtful one, have no usable standard error.
+    std = np.where(fit.converged[:, None], np.nan_to_num(fit.std.positions), 0)
+    is_known = (std < _SETTINGS.max_border_std_sigma * sigma).all(axis=1)
+    inside = on_image(positions, shape, std)
+    if mask is not None:
+        inside &= at_pixels(mask, positions)
+    return inside & (is_known | clear_of_border(positions, shape, mask, sigma))
+
+
+def brightest_near(positions, height, places, spacing):
+    """Find the height of the brightest column within a spacing and a half.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    places : ndarray of shape (n_places, 2)
+        Places, px.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+
+    Returns
+    -------
+    brightest : ndarray of shape (n_places,)
+        Largest height; 0 where no column is near.
+    """
+    # Missing neighbours have the index behind the last.
+    _, near = cKDTree(positions).query(
+        places,
+        _SETTINGS.max_neighbors,
+        distance_upper_bound=NEIGHBOR_REACH_SPACINGS * spacing,
+    )
+    return np.append(height, 0)[near].max(axis=1)
+
+
+class Crowding(NamedTuple):
+    """Least distances between columns, in nearest-neighbour spacings.
+
+    Parameters
+    ----------
+    alike : float
+        Of columns of similar height.
+    faint : float
+        Of a faint column from a bright one.
+    """
+
+    alike: float = MIN_DISTANCE_SPACINGS
+    faint: float = _SETTINGS.min_faint_distance_spacings
+
+
+def measure_crowding(positions, height, spacing):
+    """Measure how close clear columns are to each other.
+
+    Structures with short distances have many of them, whereas maxima of noise between
+    columns and of residuals near them are rare.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Clear columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+
+    Returns
+    -------
+    crowding : Crowding
+        Least distances of columns of this image.
+    """
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
+    lenient = Crowding(faint=_SETTINGS.lenient_distance_spacings)
+    keep = drop_crowded(positions, height, pairs, distance, spacing, lenient)
+    kept = keep[pairs].all(axis=1)
+    pairs, distance = pairs[kept], distance[kept]
+    bright, dim = order_by_height(pairs, height)
+    is_faint = height[dim] < _SETTINGS.faint_pair_share * height[bright]
+    limits, usual = list(Crowding()), None
+    for number, (kind, reach) in enumerate(
+        (
+            (~is_faint, _SETTINGS.alike_range_spacings),
+            (is_faint, _SETTINGS.faint_range_spacings),
+        )
+    ):
+        nearest = np.full(len(height), np.inf)
+        np.minimum.at(nearest, dim[kind], distance[kind] / spacing)
+        known = nearest[np.isfinite(nearest)]
+        if len(known) >= _SETTINGS.min_known_columns:
+            usual = np.quantile(known, _SETTINGS.usual_quantile)
+        # Where there is no faint kind, such columns are no closer than others.
+        if usual is not None:
+            limits[number] = float(np.clip(_SETTINGS.share_of_usual * usual, *reach))
+    return Crowding(*limits)
+
+
+def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
+    """Select the columns that are not too close to a brighter one.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    pairs : ndarray of shape (n_pairs, 2)
+        Indices of neighbours.
+    distance : ndarray of shape (n_pairs,)
+        Their distances, px.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+    crowding : Crowding, default=None
+        Least distances; the usual ones if None.
+
+    Returns
+    -------
+    keep : ndarray of bool of shape (n,)
+        False for the fainter column of a pair that is too close.
+    """
+    crowding = crowding or Crowding()
+    keep = np.ones(len(positions), dtype=bool)
+    bright, dim = order_by_height(pairs, height)
+    faint = height[dim] < _SETTINGS.faint_pair_share * height[bright]
+    limit = np.where(faint, crowding.faint, crowding.alike) * spacing
+    close = distance < limit
+    # Brightest first: a column that goes itself removes no other.
+    order = np.argsort(-height[bright[close]], kind="stable")
+    for winner, loser in zip(
+        bright[close][order].tolist(), dim[close][order].tolist(), strict=True
+    ):
+        if keep[winner]:
+            keep[loser] = False
+    return keep

@@ -1,0 +1,1 @@
+"""Models of columns and their fit to an image."""

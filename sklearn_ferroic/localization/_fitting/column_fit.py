@@ -1,0 +1,402 @@
+"""Fit of all columns of an image together, on a smooth background.
+
+Each round sums all columns, and takes one damped Fisher-scoring step for every column
+at once on the image minus the other columns, weighted by the variance of each pixel.
+The fixed point is the joint weighted fit of all columns; with the variance of counts it
+is their Poisson maximum likelihood. Columns that overlap strongly are fitted jointly.
+
+The number of rounds for all columns, and whether a column continues to step, do not
+depend on other columns far away: a part of the image gives the columns of the whole.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..._lattice.neighbors import neighbor_pairs
+from .._image.bad_pixels import value_span
+from .._image.context import ImageStatistics
+from .._image.noise import estimate_noise, guess_noise
+from .background import BackgroundRegression, bin_sides
+from .column_state import ColumnState
+from .error_calibration import project_residual
+from .fisher_scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
+from .joint_equations import is_crowded
+from .joint_fit import JointFit
+from .profiles import ROUND_GAUSSIAN
+from .windows import ColumnWindows
+
+# The centre of a column that the border cuts is determined only if its width is known:
+# its prior is the typical sigma with this relative standard deviation.
+SIGMA_SCATTER = 0.1
+NOISE_TOLERANCE = 0.1
+# Columns within this distance (spacings) of rejected ones step again, for the pixels
+# above this share of the height of rejected columns no longer count as background.
+AROUND_REJECTED_SPACINGS = 3
+
+
+@dataclass(frozen=True)
+class _ColumnFitSettings:
+    """Settings of the fit of columns, with their reasons."""
+
+    # Rounds for all columns in preliminary and in final fits: for isolated columns,
+    # and for overlapping ones, more the more they overlap; for ellipses, which
+    # converge slowly.
+    rounds_isolated: tuple = (2, 1)
+    rounds_overlapping: tuple = ((3, 3), (3, 8))
+    rounds_shape: int = 5
+    # Most rounds after these, for the columns that have not converged.
+    max_extra_rounds: int = 12
+    # Factor of corrections of the background, for isolated and for overlapping
+    # columns: corrections without those of the columns are too small, but where
+    # columns overlap, they include in part what the columns are about to correct.
+    background_gain: tuple = (1.4, 1.0)
+    # Pixels from which the noise is estimated, and relative change of the variance
+    # below which the weights of the previous round are kept.
+    n_noise_pixels: int = 50_000
+    # Least noise of a pixel, in median amplitudes of the columns: no column is known
+    # better than this, and steps that are small compared with it gain nothing.
+    min_noise_amplitudes: float = 1e-2
+    # Columns whose mean squared weighted residual exceeds this multiple of the median
+    # are left out of the noise estimate: bright particles show no noise.
+    max_relative_misfit: int = 4
+    # Least degrees of freedom of a pixel: the estimate stays finite.
+    min_freedom: float = 0.3
+    # Wider columns, in spacings, are fitted jointly, for steps of single columns
+    # converge slowly or not at all: on square lattices, and where most columns have
+    # at least this number of neighbours within this distance, as on hexagonal ones,
+    # or where each column has an ellipse of its own.
+    max_sigma_spacings: float = 0.225
+    max_sigma_spacings_dense: float = 0.19
+    min_neighbors_dense: int = 5
+    neighbor_reach_spacings: float = 1.25
+    # Common stretch below which columns count as round: the logarithm of the ratio of
+    # the axes, and that in standard errors.
+    min_stretch: float = 0.03
+    min_stretch_std: int = 4
+    rejected_height: float = 0.01
+
+
+_SETTINGS = _ColumnFitSettings()
+
+
+def fit_columns(
+    context,
+    table,
+    *,
+    profile=ROUND_GAUSSIAN,
+    preliminary=False,
+    sigma_scatter=np.inf,
+    outer=None,
+    stretch=(0.0, 0.0),
+):
+    """Fit all columns of an image together.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image. Its statistics are those of the image that it is a part of; they are
+        estimated if they are None.
+    table : ColumnTable
+        Columns to start from. Their shape is used if they have the profile.
+    profile : ColumnProfile, default=ROUND_GAUSSIAN
+        Profile of the columns. Round columns share the stretch of the statistics.
+    preliminary : bool, default=False
+        Whether to stop after a few rounds, near the solution.
+    sigma_scatter : float, default=inf
+        Relative scatter of sigma around the typical one for columns that the border
+        cuts; their prior.
+    outer : ndarray of bool of shape (n,), default=None
+        Columns with predicted centres off the image; none if None.
+    stretch : tuple of float, default=(0.0, 0.0)
+        Common stretch of all columns, if the statistics are None; a new estimate of it
+        is returned.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The fitted columns, in order.
+    """
+    learns = context.statistics is None
+    if learns:
+        statistics = _guess_statistics(context, table)
+        context = context.replace(statistics=statistics._replace(stretch=stretch))
+    start = _with_profile(table, profile, context.statistics.stretch)
+    fits_shape = profile.n_shape > 0
+    windows = ColumnWindows(context.image, start, context.sigma, context.mask)
+    pixels = Pixels(windows)
+    state = ColumnState(start, context, fits_shape, preliminary)
+    state.set_prior(windows.whole, context.sigma, sigma_scatter, outer)
+    if len(start):
+        if _overlap_strongly(start, context, fits_shape):
+            _fit_jointly(windows, state, pixels, learns, preliminary)
+        else:
+            _fit_in_rounds(windows, state, pixels, learns, preliminary)
+    return state.finish()
+
+
+def _with_profile(table, profile, stretch):
+    """Return the columns that a fit with a profile starts from."""
+    if not profile.n_shape and any(stretch) and profile.stretched is not None:
+        stretched = profile.stretched
+        # The stretch is that of the ellipse which the sites report.
+        shape = stretched.stretch(stretched.ellipse(np.array([stretch])))
+        return table.with_profile(stretched, np.repeat(shape, len(table), axis=0))
+    return table if table.profile == profile else table.with_profile(profile)
+
+
+def _fit_in_rounds(windows, state, pixels, learns, preliminary):
+    """Fit columns by Fisher-scoring steps of single columns."""
+    n_rounds = _count_rounds(state, preliminary)
+    expected = np.empty(windows.shape, dtype=np.float32)
+    patience = max(1, n_rounds - 2)
+    for number in range(n_rounds + _SETTINGS.max_extra_rounds):
+        for_all = number < n_rounds
+        active = state.active(for_all)
+        if (number > patience and not active.size) or (preliminary and not for_all):
+            break
+        if number == 0:
+            _fit_background(windows, state)
+        np.add(windows.render(state.table), state.background, out=expected)
+        pixels.update(expected, state.statistics)
+        # A preliminary fit does not use the background after its last round.
+        if for_all and 0 < number < n_rounds - preliminary:
+            _update_background(windows, state, pixels)
+        if learns and number > 0:
+            _learn_noise(windows, state, pixels, expected)
+        measure = learns or number == patience or number >= n_rounds - 1
+        step = scoring_steps(windows, state, active, pixels, measure=measure)
+        if learns:
+            misfit = float(np.median(state.misfit[:, 0]))
+            state.statistics = state.statistics._replace(misfit=misfit)
+        state.take_steps(active, step)
+        if number == patience:
+            reach = AROUND_REJECTED_SPACINGS * state.spacing
+            state.reject_misfits(reach, windows.whole)
+            if state.is_rejected.any():
+                _exclude_rejected(windows, state)
+    if learns:
+        _learn_level_and_stretch(windows, state, pixels)
+    if not preliminary:
+        np.add(windows.render(state.table), state.background, out=expected)
+        pixels.update(expected, state.statistics)
+        _measure_modes(windows, state, pixels)
+
+
+def _fit_jointly(windows, state, pixels, learns, preliminary):
+    """Fit columns that overlap, all of them and the background jointly."""
+    _fit_background(windows, state)
+    fit = JointFit(windows, pixels, state, partial(_regression, windows, state))
+    learn_noise = partial(_learn_noise, windows, state, pixels) if learns else None
+    fit.run(learn_noise, preliminary, AROUND_REJECTED_SPACINGS * state.spacing)
+    if learns:
+        _learn_level_and_stretch(windows, state, pixels)
+
+
+def _measure_modes(windows, state, pixels):
+    """Project the residual on deformations of the columns, for the errors."""
+    rows, projections = project_residual(windows, pixels, state)
+    state.modes = np.column_stack([state.table.amplitude[rows], projections])
+
+
+def _learn_level_and_stretch(windows, state, pixels):
+    """Store the level under the columns, and their common stretch."""
+    stretch = (0.0, 0.0)
+    if not state.fits_shape and state.table.profile.stretched is not None:
+        stretch = _updated_stretch(windows, state, pixels)
+    level = float(np.median(state.level))
+    state.statistics = state.statistics._replace(level=level, stretch=stretch)
+
+
+def _overlap_strongly(start, context, fits_shape):
+    """Check whether columns overlap so much that they are to be fitted jointly."""
+    spacing, sigma = context.spacing, context.sigma
+    if fits_shape and sigma > _SETTINGS.max_sigma_spacings_dense * spacing:
+        return True
+    ellipse = start.profile.ellipse(start.shape)
+    if ellipse is not None:
+        sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
+    if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
+        return is_crowded(start)
+    return (
+        sigma > _SETTINGS.max_sigma_spacings * spacing
+        or is_crowded(start)
+        or _is_dense(start.positions, spacing)
+    )
+
+
+def _is_dense(positions, spacing):
+    """Check whether most columns have more neighbours than on a square lattice."""
+    pairs, _ = neighbor_pairs(positions, _SETTINGS.neighbor_reach_spacings * spacing)
+    n_neighbors = np.bincount(pairs.ravel(), minlength=len(positions))
+    return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
+
+
+def typical_sigma(fit, sigma):
+    """Compute the median sigma of the bright columns.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns.
+    sigma : float
+        Typical sigma that they were fitted with, px.
+
+    Returns
+    -------
+    sigma : float
+        Median weighted by the standard errors, px; NaN if no column could be fitted.
+    """
+    good = fit.converged | (fit.std.sigma < 0.2 * sigma)
+    if not good.any():
+        return np.nan
+    table, std = fit.table.take(good), fit.std.take(good)
+    bright = table.amplitude > 0.5 * np.quantile(table.amplitude, 0.9)
+    # Peaks of noise are narrow, with large errors.
+    weight = (table.sigma[bright] / std.sigma[bright]) ** 2
+    return weighted_median(table.sigma[bright], weight)
+
+
+def _updated_stretch(windows, state, pixels):
+    """Return the common stretch after another step, (0, 0) if it is not significant."""
+    table = state.table
+    if state.is_round:
+        table = table.with_profile(table.profile.stretched)
+    step, std = common_stretch_step(windows, table, pixels)
+    stretch = np.add(state.statistics.stretch, step)
+    least = max(_SETTINGS.min_stretch, _SETTINGS.min_stretch_std * std)
+    return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)
+
+
+def _count_rounds(state, preliminary):
+    """Return the number of rounds for all columns."""
+    if state.fits_shape:
+        return _SETTINGS.rounds_shape
+    number = 0 if preliminary else 1
+    if state.is_isolated:
+        return _SETTINGS.rounds_isolated[number]
+    few, many = _SETTINGS.rounds_overlapping
+    return round(np.interp(state.overlap, (0, 1), (few[number], many[number])))
+
+
+def _guess_statistics(context, table):
+    """Return statistics of an image before it has been fitted."""
+    image, mask = context.image, context.mask
+    return ImageStatistics(
+        noise=guess_noise(image, mask),
+        level=float(np.median(table.background)) if len(table) else 0.0,
+        misfit=np.inf,
+        span=value_span(image if mask is None else image[mask]),
+    )
+
+
+def _exclude_rejected(windows, state):
+    """Exclude pixels near rejected columns from the regression of the background."""
+    rejected = state.table.take(state.is_rejected).with_profile(ROUND_GAUSSIAN)
+    one = np.ones(len(rejected))
+    rejected = rejected.replace(amplitude=one, sigma=windows.unit * one)
+    image = windows.render(rejected)[windows.crop]
+    state.regression.exclude(image > _SETTINGS.rejected_height)
+
+
+def _regression(windows, state):
+    """Return the regression of the background for the columns as they are."""
+    total, spread = windows.render_binned(
+        state.table, bin_sides(state.spacing, windows.unit)[0]
+    )
+    noise, level = state.statistics.noise, np.float32(state.statistics.level)
+    weight = noise.variance(total + level)
+    np.divide(np.float32(1), weight, out=weight)
+    return BackgroundRegression(
+        total,
+        spread,
+        weight,
+        windows.image_shape,
+        windows.mask,
+        state.spacing,
+        windows.unit,
+    )
+
+
+def _fit_background(windows, state):
+    """Fit the background, with common changes of the columns nearby."""
+    state.regression = _regression(windows, state)
+    total = state.regression.total
+    if not state.is_round:
+        total = state.regression.mean(windows.render(state.table)[windows.crop])
+    residual = state.regression.mean(windows.image[windows.crop]) - total
+    # Hot pixels are not background.
+    np.clip(residual, *state.statistics.span, out=residual)
+    state.field = field = state.regression.fit(residual)
+    state.level, growth, widening = field.at(
+        state.positions, "level", "growth", "widening"
+    )
+    state.background = field.image(windows.image_shape, windows.pad)
+    state.scale(growth, widening)
+
+
+def _update_background(windows, state, pixels):
+    """Correct the background alone; the columns follow in the next steps."""
+    # The whole background is fitted: corrections of corrections would include noise.
+    residual = state.background + pixels.residual
+    pixels.clip(residual)
+    field = state.regression.fit(state.regression.mean(residual[windows.crop]))
+    (level,) = field.at(state.positions, "level")
+    change = field.image(windows.image_shape, windows.pad)
+    change -= state.background
+    gain = float(np.interp(state.overlap, (0, 1), _SETTINGS.background_gain))
+    change *= np.float32(gain)
+    pixels.shift(change)
+    state.background += change
+    state.level = state.level + gain * (level - state.level)
+
+
+def _learn_noise(windows, state, pixels, expected):
+    """Estimate the noise from the residual; restart where the weights change."""
+    before = state.statistics.noise
+    noise = _residual_noise(windows, state, expected)
+    state.statistics = state.statistics._replace(noise=noise)
+    level = np.float32([noise.offset, np.quantile(expected[windows.crop], 0.99)])
+    ratio = noise.variance(level) / before.variance(level)
+    if np.abs(np.log(ratio / ratio.mean())).max() > NOISE_TOLERANCE:
+        state.step_size[:] = np.inf
+    if np.abs(np.log(ratio)).max() > NOISE_TOLERANCE:
+        pixels.update(expected, state.statistics)
+
+
+def _residual_noise(windows, state, expected):
+    """Estimate the noise from the residual in the windows of whole columns."""
+    misfit = state.misfit[:, 0]
+    is_good = misfit < _SETTINGS.max_relative_misfit * np.median(
+        misfit[np.isfinite(misfit)]
+    )
+    rows = np.flatnonzero(windows.whole & is_good)
+    rows = rows if rows.size else np.arange(len(windows.whole))
+    disc = windows.disc > 0
+    n_columns = max(_SETTINGS.n_noise_pixels // np.count_nonzero(disc), 16)
+    rows = rows[:: max(1, len(rows) // n_columns)]
+    on_image, values, mean = (
+        windows.cut(image, rows)[:, disc]
+        for image in (windows.on_image, windows.image, expected)
+    )
+    freedom = 1 - _leverage(windows, state, rows, mean, disc)
+    square = (values - mean) ** 2 / np.maximum(freedom, _SETTINGS.min_freedom)
+    noise = estimate_noise(mean[on_image], square[on_image])
+    least = _SETTINGS.min_noise_amplitudes * float(
+        np.median(state.table.amplitude[rows])
+    )
+    return noise._replace(constant=max(noise.constant, least**2))
+
+
+def _leverage(windows, state, rows, mean, disc):
+    """Return by how much the fit of each column follows the pixels of its window."""
+    table = state.table.take(rows)
+    covariance = state.covariance[rows]
+    known = (covariance != 0).any(axis=(1, 2))[:, None, None]
+    factor = np.linalg.cholesky(np.where(known, covariance, np.eye(state.n_parameters)))
+    values = windows.values(state.table, rows)[:, disc]
+    leverage = table.profile.leverage(
+        table, windows, rows, known * factor, values, disc
+    )
+    return leverage / state.statistics.noise.variance(mean)

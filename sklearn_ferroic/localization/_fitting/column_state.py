@@ -1,0 +1,314 @@
+"""Parameters of columns during a fit, their bounds, priors and steps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .background import strength_of_overlap
+from .columns import ColumnFit
+from .fisher_scoring import MIN_OUTLIERS
+from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
+
+# Narrowest column in typical sigmas, and in preliminary fits of columns whose sigma
+# exceeds this (spacings): where columns overlap, the background may replace
+# narrow columns.
+_MIN_SIGMA, OVERLAP_SIGMA_SPACINGS = (0.45, 0.6), 0.22
+
+
+@dataclass(frozen=True)
+class _ColumnStateSettings:
+    """Settings of the bounds, priors and steps of columns, with their reasons."""
+
+    # No column becomes higher than this multiple of the height that it starts from.
+    max_growth: int = 10
+    # Columns this many sigmas apart are isolated: their fits do not affect each
+    # other.
+    isolated_sigma: int = 6
+    # Columns continue to step whose last step was longer than this, in standard
+    # errors: the next step of an isolated column is several times shorter. Columns
+    # within twice of that have converged.
+    tolerance_isolated_std: float = 0.5
+    tolerance_std: float = 0.1
+    # Columns do not fit their profile if the mean squared residual exceeds this
+    # multiple of that of the median column, and the root mean square this share of
+    # their height.
+    max_misfit: int = 12
+    max_deviation: float = 0.15
+    # Standard deviations of the predicted centres of columns off the image, and of
+    # their heights relative to the predicted ones: those of the sites of strained
+    # crystals.
+    outer_position_std_spacings: float = 0.1
+    outer_height_scatter: float = 0.5
+    # Largest step of a position and of a sigma, in sigmas: the model stays nearly
+    # linear.
+    max_position_step_sigma: float = 0.4
+    max_sigma_step_sigma: float = 0.25
+    # Widths and heights of overlapping columns change slowly together, without effect
+    # on the positions: their steps count by this factor.
+    width_step_weight: float = 0.1
+    # Farthest that a column may move from its start, and largest standard error of a
+    # position of a converged column, spacings.
+    max_shift_spacings: float = 0.35
+    max_std_spacings: float = 0.25
+
+
+_SETTINGS = _ColumnStateSettings()
+
+
+class ColumnState:
+    """Columns during a fit.
+
+    Parameters
+    ----------
+    start : ColumnTable
+        Columns that the fit starts from.
+    context : ImageContext
+        The image and its statistics.
+    fits_shape : bool, default=False
+        Whether the shape parameters of each column are fitted.
+    preliminary : bool, default=False
+        Whether this is a preliminary fit, with narrower bounds.
+    """
+
+    def __init__(self, start, context, fits_shape=False, preliminary=False):
+        spacing, sigma = context.spacing, context.sigma
+        self.start, self.table = start, start
+        self.level, self.statistics = start.background, context.statistics
+        self.low, self.high = _bounds(start, context, preliminary)
+        self.spacing = spacing
+        self.is_isolated = spacing >= _SETTINGS.isolated_sigma * sigma and self.is_round
+        self.overlap = strength_of_overlap(spacing, sigma)
+        isolated = self.is_isolated
+        self.tolerance = (
+            _SETTINGS.tolerance_isolated_std if isolated else _SETTINGS.tolerance_std
+        )
+        self.clip()
+        self.background = self.regression = self.field = None
+        n = len(start)
+        n_parameters = start.profile.n_parameters if fits_shape else N_COMMON
+        self.n_parameters, self.fits_shape = n_parameters, fits_shape
+        self.std = np.full((n, n_parameters), np.nan)
+        self.covariance = np.zeros((n, n_parameters, n_parameters))
+        self.last_step = np.zeros((n, n_parameters))
+        self.step_size = np.full(n, np.inf)
+        self.relaxation = np.ones(n)
+        # Mean squared residual in pixel variances; root mean square over the height.
+        self.misfit = np.full((n, 2), np.inf)
+        # Number of outliers among the pixels in the core of each column.
+        self.n_outliers = np.zeros(n)
+        self.modes = None
+        # Gaussian priors of the parameters: means and inverse variances.
+        self.prior_mean, self.prior_precision = np.zeros((2, n, n_parameters))
+        # Columns that do not fit their profile and no longer step.
+        self.is_rejected = np.zeros(n, dtype=bool)
+
+    @property
+    def positions(self):
+        """Centres of the columns, px."""
+        return self.table.positions
+
+    @property
+    def is_round(self):
+        """Whether all columns are round Gaussians."""
+        return self.start.profile.is_separable
+
+    def set_prior(self, whole, unit, sigma_scatter, outer=None):
+        """Set the prior of columns that are not completely on the image.
+
+        Parameters
+        ----------
+        whole : ndarray of bool of shape (n,)
+            Columns with their whole windows on the image; they have no prior.
+        unit : float
+            Typical sigma, px.
+        sigma_scatter : float
+            Relative scatter of the sigmas around it, and of the shape parameters.
+        outer : ndarray of bool of shape (n,), default=None
+            Columns with predicted centres off the image.
+        """
+        mean, precision = self.prior_mean, self.prior_precision
+        mean[:, SIGMA] = unit
+        precision[~whole, SIGMA] = (sigma_scatter * unit) ** -2.0
+        precision[~whole, SHAPE] = sigma_scatter**-2.0
+        if self.fits_shape:
+            mean[:, SHAPE] = self.start.profile.shape_start
+        if outer is not None:
+            mean[:, :SIGMA] = self.start.parameters[:, :SIGMA]
+            height = np.maximum(self.start.amplitude[outer], 1e-30)
+            precision[outer, AMPLITUDE] = (
+                _SETTINGS.outer_height_scatter * height
+            ) ** -2.0
+            precision[outer, POSITION] = (
+                _SETTINGS.outer_position_std_spacings * self.spacing
+            ) ** -2.0
+
+    def _deviation(self):
+        return self.prior_mean - self.table.parameters[:, : self.n_parameters]
+
+    def prior_gradient(self):
+        """Return the derivatives of the logarithm of the prior by the parameters."""
+        return self.prior_precision * self._deviation()
+
+    def prior_penalty(self):
+        """Return the squared deviations from the prior means in prior variances."""
+        return float(np.sum(self.prior_precision * self._deviation() ** 2))
+
+    def active(self, for_all=False):
+        """Return columns whose last step was long, or all that are not rejected."""
+        is_active = ~self.is_rejected
+        if not for_all:
+            is_active &= self.step_size > self.tolerance
+        return np.flatnonzero(is_active)
+
+    def clip(self):
+        """Clip all columns to their bounds."""
+        self.set_parameters(self.table.parameters)
+
+    def set_parameters(self, parameters):
+        """Set the parameters of all columns, clipped to their bounds."""
+        common = np.clip(parameters[:, :N_COMMON], self.low, self.high)
+        shape = parameters[:, SHAPE]
+        if shape.shape[1]:
+            shape = self.start.profile.clip_shape(shape)
+        self.table = self.table.with_parameters(np.hstack([common, shape]))
+
+    def take_steps(self, rows, step):
+        """Change columns by bounded steps; store their size in standard errors.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n_rows,)
+            The columns that step.
+        step : ndarray of shape (n_rows, n_parameters)
+            Steps before bounds.
+        """
+        std = self.std[rows]
+        # Overlapping neighbours overshoot together: steps that reverse are shortened.
+        is_reversed = np.nansum(step * self.last_step[rows] / std**2, axis=1) < 0
+        relaxation = self.relaxation[rows]
+        relaxation = np.where(
+            is_reversed, 0.7 * relaxation, np.minimum(1.2 * relaxation, 1)
+        )
+        self.relaxation[rows] = np.maximum(relaxation, 0.3)
+        self.last_step[rows] = step
+        before = self.table.parameters
+        step = self._bounded(step * self.relaxation[rows, None], before[rows, SIGMA])
+        after = before.copy()
+        after[rows, : self.n_parameters] += step
+        self.set_parameters(after)
+        change = self.table.parameters[rows] - before[rows]
+        change = np.abs(change)[:, : self.n_parameters] / std
+        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
+            _SETTINGS.width_step_weight
+        )
+        change = np.where(np.isfinite(change), change, np.inf)
+        self.step_size[rows] = change.max(axis=1)
+
+    def _bounded(self, step, sigma):
+        """Return steps bounded such that the model stays nearly linear."""
+        step, sigma = step.copy(), sigma[:, None]
+        for places, limit in (
+            (POSITION, _SETTINGS.max_position_step_sigma * sigma),
+            (slice(SIGMA, SIGMA + 1), _SETTINGS.max_sigma_step_sigma * sigma),
+            (SHAPE, self.start.profile.max_shape_step),
+        ):
+            step[:, places] = np.clip(step[:, places], -limit, limit)
+        return step
+
+    def step_all(self, step):
+        """Change all columns by bounded steps."""
+        parameters = self.table.parameters
+        parameters[:, : self.n_parameters] += self._bounded(step, parameters[:, SIGMA])
+        self.set_parameters(parameters)
+
+    def scale(self, growth, widening, rows=slice(None)):
+        """Change amplitudes and sigmas of columns by factors, as logarithms."""
+        parameters = self.table.parameters
+        parameters[rows, AMPLITUDE] *= np.exp(growth[rows])
+        parameters[rows, SIGMA] *= np.exp(widening[rows])
+        self.set_parameters(parameters)
+
+    def set_step_size(self, before):
+        """Compute the change of the columns since a table in standard errors."""
+        change = np.abs(self.table.parameters - before.parameters)
+        change = change[:, : self.n_parameters]
+        change /= np.where(self.std > 0, self.std, np.nan)
+        change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
+            _SETTINGS.width_step_weight
+        )
+        self.step_size = np.nan_to_num(change).max(axis=1)
+
+    def reject_misfits(self, reach, whole):
+        """Reset columns that do not fit their profile, and keep them from stepping.
+
+        Parameters
+        ----------
+        reach : float
+            Columns within this distance of them step again, px.
+        whole : ndarray of bool of shape (n,)
+            Columns completely on the image; others may be far from their fit yet.
+        """
+        rejected = self.is_rejected = self._is_misfit() & whole
+        parameters = self.table.parameters
+        parameters[rejected] = self.start.parameters[rejected]
+        self.set_parameters(parameters)
+        if rejected.any():
+            distance, _ = cKDTree(self.positions[rejected]).query(self.positions)
+            self.step_size[distance < reach] = np.inf
+
+    def _is_misfit(self):
+        square, deviation = self.misfit.T
+        is_misfit = square > _SETTINGS.max_misfit * max(self.statistics.misfit, 0.5)
+        is_misfit &= deviation > _SETTINGS.max_deviation
+        return is_misfit & (self.n_outliers >= MIN_OUTLIERS)
+
+    def _is_plausible(self):
+        sigma, high = self.table.sigma, self.high[:, SIGMA]
+        good = (sigma > 1.01 * self.low[:, SIGMA]) & (sigma < 0.99 * high)
+        good &= self.table.amplitude > 0
+        moved = np.hypot(*(self.positions - self.start.positions).T)
+        good &= moved < _SETTINGS.max_shift_spacings * self.spacing
+        std = self.std[:, POSITION]
+        good &= (std < _SETTINGS.max_std_spacings * self.spacing).all(axis=1)
+        return good & ~self._is_misfit()
+
+    def finish(self):
+        """Return the fit of the columns.
+
+        Returns
+        -------
+        fit : ColumnFit
+            The columns.
+        """
+        converged = self.step_size < 2 * self.tolerance
+        converged &= np.isfinite(self.std).all(axis=1)
+        converged &= ~self.is_rejected & self._is_plausible()
+        profile = self.start.profile
+        if profile.n_shape:
+            converged &= ~profile.is_at_bound(self.table.shape)
+        table = self.table.replace(background=self.level)
+        std = table.unknown().replace(
+            amplitude=self.std[:, AMPLITUDE],
+            positions=self.std[:, POSITION],
+            sigma=self.std[:, SIGMA],
+        )
+        return ColumnFit(table, std, converged, self.statistics, self.modes)
+
+
+def _bounds(start, context, preliminary):
+    """Return the lowest and highest amplitude, row, col and sigma of each column."""
+    low = start.parameters[:, :N_COMMON]
+    high = low.copy()
+    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _SETTINGS.max_growth * start.amplitude
+    spacing, sigma = context.spacing, context.sigma
+    for axis, length in enumerate(context.shape):
+        # A column off the image may show as a maximum at the border.
+        at_start = start.positions[:, axis] < spacing
+        at_end = start.positions[:, axis] > length - 1 - spacing
+        low[:, 1 + axis] -= np.where(at_start, 1, 0.4) * spacing
+        high[:, 1 + axis] += np.where(at_end, 1, 0.4) * spacing
+    is_wide = preliminary and sigma > OVERLAP_SIGMA_SPACINGS * spacing
+    narrowest = _MIN_SIGMA[int(is_wide)] * sigma
+    low[:, SIGMA], high[:, SIGMA] = max(narrowest, 0.3), 2 * sigma
+    return low, high

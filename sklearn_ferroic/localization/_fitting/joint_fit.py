@@ -1,0 +1,213 @@
+"""The fit of columns that overlap: all of them and the background jointly.
+
+Damped Gauss-Newton steps after Levenberg and Marquardt alternate with two cheap ones
+along directions in which those are slow: a common change of the background and of the
+heights and widths of the columns nearby, and an extrapolation of the steps before. A
+step that increases the weighted squared residual is taken back, so that the fit never
+diverges.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .fisher_scoring import scoring_steps
+from .joint_equations import JointEquations
+
+
+@dataclass(frozen=True)
+class _JointFitSettings:
+    """Settings of the joint fit, with their reasons."""
+
+    # Most rounds of a first fit and of the final one. A fit has converged when its
+    # objective, or this value a pixel if the image has hardly any noise, has decreased
+    # by less than this share in each of three rounds.
+    min_objective: float = 0.1
+    max_rounds: tuple = (14, 100)
+    min_decrease: float = 2e-4
+    n_stalled_rounds: int = 3
+    # Rounds before columns may be rejected, and before a fit counts as converged.
+    patience_rounds: int = 3
+    # Damping of the Gauss-Newton steps, and factors by which it changes after good
+    # and bad ones.
+    first_damping: float = 0.03
+    min_damping: float = 0.01
+    max_damping: float = 10.0
+    less_damping: float = 3.0
+    more_damping: float = 5.0
+    # Columns have converged that changed by less than twice this in the last rounds,
+    # in standard errors.
+    tolerance_std: float = 0.25
+    # Farthest extrapolation, in units of the steps before.
+    max_extrapolation: float = 10.0
+
+
+_SETTINGS = _JointFitSettings()
+
+
+class JointFit:
+    """A fit of overlapping columns.
+
+    Parameters
+    ----------
+    windows : ColumnWindows
+        The windows of all columns.
+    pixels : Pixels
+        Residual and weights of the pixels.
+    state : ColumnState
+        The columns, with a background field.
+    make_regression : callable
+        Returns the regression of the background for the columns as they are.
+    """
+
+    def __init__(self, windows, pixels, state, make_regression):
+        self.windows, self.pixels, self.state = windows, pixels, state
+        self.make_regression = make_regression
+        self.rows = np.arange(len(state.table))
+        self.equations = JointEquations(windows, state.spacing, state.overlap)
+        self.damping = _SETTINGS.first_damping
+        # Steps of single columns, as long as they decrease the objective.
+        self._first = self._one_by_one
+        # Model at the beginning of the cycle of steps, and the image expected of it.
+        self.origin = None
+
+    def run(self, learn_noise, preliminary, reach):
+        """Fit until the objective has converged; compute the errors in a final fit.
+
+        Parameters
+        ----------
+        learn_noise : callable or None
+            Estimates the noise from an expected image; the noise is known if None.
+        preliminary : bool
+            Whether to stop after a few rounds.
+        reach : float
+            Columns within this distance of rejected ones step again, px.
+        """
+        state, pixels = self.state, self.pixels
+        lowest, n_stalled, kind = np.inf, 0, self._first
+        accepted, tables = (state.table, state.field), []
+        least = _SETTINGS.min_objective * np.prod(self.windows.image_shape)
+        for number in range(_SETTINGS.max_rounds[not preliminary]):
+            expected = self._expected()
+            objective = 0.0
+            if number:
+                objective = pixels.weighted_square(expected) + state.prior_penalty()
+            if objective > lowest:
+                state.table, state.field = accepted
+                if kind == self._newton:
+                    self.damping = min(
+                        self.damping * _SETTINGS.more_damping, _SETTINGS.max_damping
+                    )
+                if kind == self._one_by_one:
+                    self._first = self._newton
+                kind = self._newton
+            else:
+                is_small = lowest - objective < _SETTINGS.min_decrease * max(
+                    lowest, least
+                )
+                n_stalled = n_stalled + 1 if is_small else 0
+                accepted = state.table, state.field
+                tables.append(state.table)
+                pixels.update(expected, state.statistics)
+                if learn_noise is not None and number > 0:
+                    learn_noise(expected)
+                self._linearize(learn_noise is not None)
+                if number == _SETTINGS.patience_rounds:
+                    state.reject_misfits(reach, self.windows.whole)
+                    accepted = state.table, state.field
+                    tables[-1] = state.table
+                lowest = pixels.weighted_square(expected) + state.prior_penalty()
+                if number > 0:
+                    kind = self._next(kind)
+            is_done = (
+                n_stalled >= _SETTINGS.n_stalled_rounds
+                or self.damping == _SETTINGS.max_damping
+            )
+            if is_done and number > _SETTINGS.patience_rounds:
+                break
+            kind(pixels.expected)
+        state.table, state.field = accepted
+        (state.level,) = state.field.at(state.positions, "level")
+        if not preliminary:
+            pixels.update(self._expected(), state.statistics)
+            inflation = self.equations.errors(pixels, state)
+            state.std *= np.sqrt(inflation)[:, None]
+        state.set_step_size(
+            tables[max(0, len(tables) - 1 - _SETTINGS.n_stalled_rounds)]
+        )
+        state.tolerance = _SETTINGS.tolerance_std
+
+    def _next(self, kind):
+        """Choose the step after a good one."""
+        if kind == self._one_by_one:
+            return kind
+        if kind == self._newton:
+            self.damping = max(
+                self.damping / _SETTINGS.less_damping, _SETTINGS.min_damping
+            )
+            return self._common
+        return self._extrapolate if kind == self._common else self._first
+
+    def _expected(self):
+        """Return the image that is expected of columns and background, padded."""
+        windows, state = self.windows, self.state
+        expected = state.field.image(windows.image_shape, windows.pad)
+        expected += windows.render(state.table)
+        return expected
+
+    def _linearize(self, learns):
+        """Compute the steps of single columns, and their covariances."""
+        state = self.state
+        self.single = scoring_steps(
+            self.windows, state, self.rows, self.pixels, measure=True
+        )
+        if learns:
+            misfit = float(np.median(state.misfit[:, 0]))
+            state.statistics = state.statistics._replace(misfit=misfit)
+
+    def _set_level(self, level):
+        self.state.field = self.state.field._replace(level=level)
+
+    def _newton(self, expected):
+        """Step all columns and the background by damped Gauss-Newton."""
+        pixels, state = self.pixels, self.state
+        self.origin = state.table, state.field.level, expected.copy()
+        step, change = self.equations.solve(pixels, state, self.single, self.damping)
+        level = state.field.level
+        level = level + self.equations.level(change, level.shape)
+        state.step_all(step)
+        state.field = state.field._replace(level=level)
+
+    def _common(self, expected):
+        """Change the background, and heights and widths of all columns nearby alike."""
+        state, windows = self.state, self.windows
+        state.regression = self.make_regression()
+        residual = self.pixels.residual.copy()
+        self.pixels.clip(residual)
+        change = state.regression.fit(state.regression.mean(residual[windows.crop]))
+        growth, widening = change.at(state.positions, "growth", "widening")
+        is_free = ~state.is_rejected
+        state.scale(growth, widening, is_free)
+        self._set_level(state.field.level + change.level)
+
+    def _one_by_one(self, expected):
+        """Step every column by itself, and the background by the residual."""
+        state, windows = self.state, self.windows
+        residual = self.pixels.residual.copy()
+        self.pixels.clip(residual)
+        change = state.regression.fit(state.regression.mean(residual[windows.crop]))
+        step = np.where(state.is_rejected[:, None], 0, self.single)
+        state.take_steps(self.rows, step)
+        state.field = state.field._replace(level=state.field.level + change.level)
+
+    def _extrapolate(self, expected):
+        """Extrapolate the steps since the last Gauss-Newton step to the minimum."""
+        table, level, before = self.origin
+        change = expected - before
+        curvature = float(np.vdot(self.pixels.weight * change, change))
+        share = float(np.vdot(self.pixels.weighted, change)) / max(curvature, 1e-30)
+        share = float(np.clip(share, 0, _SETTINGS.max_extrapolation))
+        state = self.state
+        parameters = state.table.parameters
+        state.set_parameters(parameters + share * (parameters - table.parameters))
+        self._set_level(state.field.level + share * (state.field.level - level))

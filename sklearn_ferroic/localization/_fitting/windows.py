@@ -1,0 +1,269 @@
+"""Windows of an image around columns, and sums of columns."""
+
+import numpy as np
+
+from .profiles import ROUND_GAUSSIAN, monomials
+from .render import Renderer, render
+
+# Tails of columns are cut at this distance in sums, in typical sigmas.
+_TAIL_SIGMA = 4.5
+# Pixels of the windows that are computed at a time: they fit in the cache.
+_CHUNK_ELEMENTS = 1 << 16
+
+
+class Windows:
+    """Square windows of an image around the pixels nearest to columns.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    positions : ndarray of shape (n, 2)
+        The columns.
+    radius : float
+        Radius of the discs within the windows that are evaluated, px.
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None.
+    """
+
+    def __init__(self, image, positions, radius, mask=None):
+        reach = int(radius)
+        self.side = 2 * reach + 1
+        steps = np.arange(-reach, reach + 1)
+        row, col = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
+        self.row_step, self.col_step = row, col
+        self.disc = (row**2 + col**2 <= radius**2).astype(np.float32)
+        # Windows far off the image hold padding only, which has no weight.
+        limit = np.array(image.shape)
+        self.anchor = np.clip(np.rint(positions).astype(np.intp), -1, limit)
+        self.pad = reach + 1
+        self.shape = tuple(limit + 2 * self.pad)
+        self.crop = (slice(self.pad, -self.pad),) * 2
+        self.corner = self.anchor + (self.pad - reach)
+        self.on_image = self.padded(True if mask is None else mask, bool)
+        if mask is not None:
+            image = np.where(mask, image, np.zeros_like(image))
+        self.image = self.padded(image, image.dtype)
+        self.image_shape, self.mask = image.shape, mask
+        # Columns whose whole disc lies on good pixels need no mask.
+        inside = ((self.anchor >= reach) & (self.anchor < limit - reach)).all(axis=1)
+        self.n_seen = np.full(len(inside), self.disc.sum())
+        for rows in self.chunks(np.flatnonzero(~inside | (mask is not None))):
+            self.n_seen[rows] = self.cut(self.on_image, rows) @ self.disc
+        self.whole = self.n_seen == self.disc.sum()
+        np.maximum(self.n_seen, 1, out=self.n_seen)
+
+    def padded(self, image, dtype):
+        """Pad an image with zeros so that no window leaves it."""
+        padded = np.zeros(self.shape, dtype=dtype)
+        padded[self.crop] = image
+        return padded
+
+    def chunks(self, rows):
+        """Split column indices so that a chunk's windows fit in the cache."""
+        step = max(1, _CHUNK_ELEMENTS // self.side**2)
+        return [rows[first : first + step] for first in range(0, len(rows), step)]
+
+    def cut(self, padded, rows):
+        """Copy windows of columns, as flat pixels, from a contiguous padded image."""
+        row, col = self.corner[rows].T
+        side, (n_rows, n_cols) = self.side, padded.shape
+        # A view of all windows; NumPy's own functions take longer to make it.
+        shape = (n_rows - side + 1, n_cols - side + 1, side, side)
+        windows = np.ndarray(shape, padded.dtype, padded, 0, 2 * padded.strides)
+        return windows[row, col].reshape(len(rows), -1)
+
+    def clear_masked(self, rows, weight):
+        """Set the weights of bad pixels on windows of columns to zero."""
+        cut = np.flatnonzero(~self.whole[rows])
+        if cut.size:
+            weight[cut] *= self.cut(self.on_image, rows[cut])
+
+    def clear(self, padded):
+        """Set bad pixels and the padding of a padded image to zero."""
+        if self.mask is not None:
+            padded *= self.on_image
+        else:
+            padded[: self.pad] = padded[-self.pad :] = 0
+            padded[:, : self.pad] = padded[:, -self.pad :] = 0
+
+    def add(self, padded, rows, values):
+        """Add windows of some columns to a contiguous padded image."""
+        row, col = self.corner[rows].T[:, :, None]
+        steps = np.arange(self.side)
+        offset = (steps[:, None] * padded.shape[1] + steps).ravel()
+        pixels = row * padded.shape[1] + col + offset
+        np.add.at(padded.reshape(-1), pixels.ravel(), values.ravel())
+
+
+class ColumnWindows(Windows):
+    """Windows in which columns of a typical sigma are fitted.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    table : ColumnTable
+        The columns.
+    sigma : float
+        Typical sigma, px.
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None.
+    """
+
+    def __init__(self, image, table, sigma, mask=None):
+        radius = max(table.profile.reach_sigma * sigma, 1.5)
+        super().__init__(image, table.positions, radius, mask)
+        self.unit = sigma
+        quadratic, quartic = monomials(self.row_step / sigma, self.col_step / sigma)
+        self.quadratic = np.ascontiguousarray(quadratic.T)
+        # Sums are over the disc: corners are closer to other columns.
+        self.quadratic_on_disc = quadratic * self.disc[:, None]
+        self.quartic_on_disc = quartic * self.disc[:, None]
+        self.renderer = Renderer(self.shape, _TAIL_SIGMA * sigma)
+
+    def values(self, table, rows):
+        """Compute columns of unit amplitude on the windows of some of them."""
+        return table.profile.on_windows(table.take(rows), self, rows)
+
+    def render(self, table):
+        """Sum all columns on the padded image."""
+        if table.profile.is_separable:
+            padded = table.replace(positions=table.positions + self.pad)
+            return self.renderer.render(padded)
+        total = np.zeros(self.shape, dtype=np.float32)
+        for rows in self.chunks(np.arange(len(table))):
+            values = self.values(table, rows)
+            values *= table.amplitude[rows, None].astype(np.float32)
+            self.add(total, rows, values)
+        return total
+
+    def render_binned(self, table, side):
+        """Average all columns, as if round Gaussians, over square blocks of pixels.
+
+        The derivative by the logarithm of all sigmas is returned, too.
+        """
+        if side == 1:
+            padded = table.replace(positions=table.positions + self.pad)
+            both = self.renderer.render(padded, spread=True)
+            return [image[self.crop] for image in both]
+        shape = [-(-length // side) for length in self.image_shape]
+        renderer = Renderer(shape, _TAIL_SIGMA * self.unit / side)
+        return renderer.render(table.binned(side), spread=True)
+
+
+def render_columns(shape, table, sigma):
+    """Sum columns on an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image.
+    table : ColumnTable
+        The columns.
+    sigma : float
+        Typical sigma, px; sets where the tails are cut.
+
+    Returns
+    -------
+    image : ndarray of shape (n_rows, n_cols)
+        The sum, without backgrounds, float32.
+    """
+    if table.profile.is_separable:
+        return render(shape, table, _TAIL_SIGMA * sigma)
+    windows = ColumnWindows(np.zeros(shape, dtype=np.float32), table, sigma)
+    return windows.render(table)[windows.crop]
+
+
+def matched_significance(context, table, sigma, model=None):
+    """Compute the signal to noise ratio of a filter matched to each column.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image and its noise.
+    table : ColumnTable
+        The columns.
+    sigma : float
+        Sigma of the filter, px.
+    model : ndarray of shape (n_rows, n_cols), default=None
+        Sum of these columns and of any others, if it is known.
+
+    Returns
+    -------
+    significance : ndarray of shape (n,)
+        Amplitude over its standard error, for columns of that sigma with all the
+        other columns subtracted.
+    """
+    noise = context.noise
+    # In the dark, a fit may explain single counts without background, and thus noise.
+    level = np.maximum(table.background, noise.darkest).astype(np.float32)
+    windows = ColumnWindows(context.image, table, sigma, context.mask)
+    if model is None:
+        total = np.ascontiguousarray(windows.render(table))
+    else:
+        total = windows.padded(model, np.float32)
+    typical = table.with_profile(ROUND_GAUSSIAN).replace(
+        sigma=np.full(len(table), float(sigma))
+    )
+    significance = np.empty(len(table))
+    for rows in windows.chunks(np.arange(len(table))):
+        mean = windows.cut(total, rows)
+        mean += level[rows, None]
+        weight = 1 / noise.variance(mean)
+        windows.clear_masked(rows, weight)
+        excess = windows.values(table, rows)
+        excess *= table.amplitude[rows, None].astype(np.float32)
+        excess -= mean
+        excess += windows.cut(windows.image, rows)
+        values = windows.values(typical, rows)
+        weight *= values
+        excess *= weight
+        weight *= values
+        information = np.maximum(weight @ windows.disc, 1e-30)
+        significance[rows] = (excess @ windows.disc) / np.sqrt(information)
+    return significance
+
+
+def center_of_mass(image, positions, radius, n_rounds=2, mask=None):
+    """Refine positions by the centre of mass above the darkest pixel nearby.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    positions : ndarray of shape (n, 2)
+        Positions to start from, px.
+    radius : float
+        Radius of the disc around a column, px.
+    n_rounds : int
+        How often the disc is centred again.
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None.
+
+    Returns
+    -------
+    positions : ndarray of shape (n, 2)
+        Centres of mass; unchanged where there is no good pixel.
+    """
+    positions = np.array(positions, dtype=np.float64)
+    for _ in range(n_rounds):
+        windows = Windows(image, positions, max(radius, 1), mask)
+        moments = windows.disc[:, None] * np.stack(
+            [np.ones(windows.side**2), windows.row_step, windows.col_step], axis=1
+        ).astype(np.float32)
+        outside = windows.disc == 0
+        for rows in windows.chunks(np.arange(len(positions))):
+            mass = windows.cut(windows.image, rows)
+            void = ~windows.cut(windows.on_image, rows)
+            void |= outside
+            mass[void] = np.inf
+            lowest = mass.min(axis=1, keepdims=True)
+            mass[void] = 0
+            mass -= np.where(np.isfinite(lowest), lowest, 0)
+            mass[void] = 0
+            total, down, along = (mass @ moments).astype(np.float64).T
+            shift = np.stack([down, along], axis=1) / np.maximum(total, 1e-300)[:, None]
+            seen = total > 0
+            positions[rows[seen]] = windows.anchor[rows[seen]] + shift[seen]
+    return positions

@@ -1,0 +1,1 @@
+"""Pixels of images, without columns: filters, noise, spacing, tiles."""

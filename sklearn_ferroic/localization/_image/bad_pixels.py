@@ -1,0 +1,283 @@
+"""Bad pixels: masked ones, hot ones, and bad lines and blocks of them.
+
+Hot pixels are due to X-rays, defects and sentinel values; bad lines and blocks are
+saturated, dead or repeated.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import find_objects, label, uniform_filter
+
+_AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
+
+
+@dataclass(frozen=True)
+class _BadPixelsSettings:
+    """Settings of the treatment of bad pixels, with their reasons."""
+
+    # The range of an image is estimated from one pixel in this number, and from about
+    # the second number of pixels at most.
+    sample_step_px: int = 23
+    n_sampled_pixels: int = 50_000
+    # Hot pixels are this number of ranges beyond the range, and deviate from its
+    # middle by this multiple of the deviation of their third neighbour: two of them
+    # may be hot too, and the third has half the height of a column that is as narrow
+    # as a pixel.
+    min_excess_ranges: int = 2
+    min_third_ratio: int = 4
+    min_column_ratio: float = 1.5
+    # A square is used if at least this share of its pixels is good.
+    min_good_share: float = 0.2
+
+
+_SETTINGS = _BadPixelsSettings()
+
+
+@dataclass(frozen=True)
+class _BadLinesSettings:
+    """Settings of the search for bad lines and blocks, with their reasons."""
+
+    # Lines are compared with the median of this number of lines on either side, so that
+    # up to that number of bad ones may be next to each other.
+    reach_px: int = 3
+    # Most pixels of a bad line, all but this share, differ from the lines around it ...
+    spared_share: float = 0.4
+    # ... by this share of the range of the image's values ...
+    min_difference_ranges: float = 0.5
+    # ... and by this factor more than nearly all lines differ, among them those through
+    # rows of columns, which are more than one in twenty.
+    min_factor: int = 3
+    usual_share: float = 0.95
+    # Shares of pixels of one value in a dead line, and in the lines around it.
+    dead_share: float = 0.99
+    alive_share: float = 0.5
+    # Number of pixels of a line that are sampled.
+    n_sampled: int = 256
+    # Fewer lines do not show what is usual.
+    min_lines: int = 24
+    # Sides of a bad block, the share of its rectangle that it fills, and the largest
+    # share of the image: what is larger may be vacuum, or the frame of a registration.
+    min_block_px: int = 8
+    min_filled_share: float = 0.95
+    max_block_share: float = 0.25
+    # Blocks are beyond the range of the values by this share of it.
+    beyond_ranges: float = 0.1
+
+
+_LINE_SETTINGS = _BadLinesSettings()
+
+
+def value_span(image, beyond=1):
+    """Estimate the range of an image's pixels that are not hot.
+
+    Parameters
+    ----------
+    image : ndarray
+        Pixels.
+    beyond : float, default=1
+        How far beyond the range between the first and the last per cent of the pixels
+        others may be, in units of it.
+
+    Returns
+    -------
+    span : tuple of float
+        Lowest and highest value.
+    """
+    # Odd: an even step might sample a few columns of pixels only.
+    step = max(_SETTINGS.sample_step_px, image.size // _SETTINGS.n_sampled_pixels | 1)
+    values = np.sort(image.flat[::step])
+    n_hot = len(values) // 100
+    low, high = float(values[n_hot]), float(values[-1 - n_hot])
+    margin = beyond * (high - low)
+    return low - margin, high + margin
+
+
+def fill_hot_pixels(image):
+    """Replace hot pixels by the upper median of those around them.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+
+    Returns
+    -------
+    filled : ndarray of shape (n_rows, n_cols)
+        A copy, or the image itself if no pixel is hot.
+    """
+    low, high = value_span(image, _SETTINGS.min_excess_ranges)
+    if low <= image.min() and image.max() <= high:
+        return image
+    row, col = np.nonzero((image < low) | (image > high))
+    padded = np.pad(image, 1, mode="reflect")
+    around = np.stack([padded[row + down, col + along] for down, along in _AROUND])
+    around = around.astype(np.float64)
+    middle = (low + high) / 2
+    third = np.sort(np.abs(around - middle), axis=0)[-3]
+    far = np.abs(image[row, col] - middle)
+    hot = far > _SETTINGS.min_third_ratio * third
+    # In nearly empty images, columns are beyond the range, too.
+    hot &= far > _SETTINGS.min_column_ratio * far[~hot].max(initial=0)
+    if not hot.any():
+        return image
+    filled = image.copy()
+    # One of the values rather than a mean: counts remain counts.
+    filled[row[hot], col[hot]] = np.sort(around[:, hot], axis=0)[len(_AROUND) // 2]
+    return filled
+
+
+def fill_masked(image, valid):
+    """Replace bad pixels by the mean of those around them.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image, float32.
+    valid : ndarray of bool of shape (n_rows, n_cols)
+        Good pixels.
+
+    Returns
+    -------
+    filled : ndarray of shape (n_rows, n_cols)
+        The image, with bad pixels replaced by the mean over the smallest square around
+        them, of sides 3, 9, 27, ..., in which enough pixels are good.
+    """
+    mean = image[valid].mean(dtype=np.float64).astype(np.float32)
+    known = np.where(valid, image - mean, np.float32(0))
+    weight = valid.astype(np.float32)
+    filled = known + mean
+    empty, side = ~valid, 3
+    while empty.any() and side < 3 * max(image.shape):
+        share = uniform_filter(weight, side, mode="constant")
+        fill = empty & (share > _SETTINGS.min_good_share)
+        if fill.any():
+            total = uniform_filter(known, side, mode="constant")
+            filled[fill] = total[fill] / share[fill] + mean
+        empty &= ~fill
+        side *= 3
+    return filled
+
+
+def find_bad_lines(image):
+    """Find rows, columns and rectangles of pixels that do not belong to the image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+
+    Returns
+    -------
+    bad : ndarray of bool of shape (n_rows, n_cols) or None
+        True for pixels of full lines or of rectangular blocks that are far brighter or
+        darker than what is around them, or have one value; None if there are none.
+    """
+    low, high = value_span(image, 0)
+    if not low < high:
+        return None
+    rows = _bad_rows(image, high - low)
+    cols = _bad_rows(image.T, high - low)
+    bad = rows[:, None] | cols[None, :]
+    bad |= _bad_blocks(image, low, high)
+    return bad if bad.any() and not bad.all() else None
+
+
+def _bad_rows(image, span):
+    """Return which rows of an image are bad."""
+    n_rows = len(image)
+    if n_rows < _LINE_SETTINGS.min_lines:
+        return np.zeros(n_rows, dtype=bool)
+    # An odd step, or it might go with the period of the lattice.
+    image = image[:, :: image.shape[1] // _LINE_SETTINGS.n_sampled | 1]
+    difference = np.empty((2, n_rows))
+    padded = np.pad(
+        image,
+        [(_LINE_SETTINGS.reach_px, _LINE_SETTINGS.reach_px), (0, 0)],
+        mode="reflect",
+    )
+    around = [
+        place
+        for place in range(2 * _LINE_SETTINGS.reach_px + 1)
+        if place != _LINE_SETTINGS.reach_px
+    ]
+    block = max(1, 2**20 // image.shape[1])  # bounds the memory
+    for first in range(0, n_rows, block):
+        part = image[first : first + block]
+        near = np.stack([padded[first + k : first + k + len(part)] for k in around])
+        rest = part - np.median(near, axis=0)
+        difference[0, first : first + block] = np.quantile(
+            rest, _LINE_SETTINGS.spared_share, axis=1
+        )
+        difference[1, first : first + block] = -np.quantile(
+            rest, 1 - _LINE_SETTINGS.spared_share, axis=1
+        )
+    usual = np.quantile(difference, _LINE_SETTINGS.usual_share, axis=1, keepdims=True)
+    least = np.maximum(
+        _LINE_SETTINGS.min_difference_ranges * span, _LINE_SETTINGS.min_factor * usual
+    )
+    return (difference > least).any(axis=0) | _dead_rows(image)
+
+
+def _dead_rows(image):
+    """Return which rows have one value although those around them have many."""
+    repeated = (image[:, 1:] == image[:, :-1]).mean(axis=1)
+    dead = repeated > _LINE_SETTINGS.dead_share
+    runs, _ = label(dead)
+    for (run,) in find_objects(runs):
+        # more of them, or at the border, are vacuum or the frame of a registration
+        is_short = run.stop - run.start <= _LINE_SETTINGS.reach_px
+        if run.start == 0 or run.stop == len(image) or not is_short:
+            dead[run] = False
+            continue
+        near = repeated[
+            max(0, run.start - _LINE_SETTINGS.reach_px) : run.stop
+            + _LINE_SETTINGS.reach_px
+        ]
+        alive = near[near <= _LINE_SETTINGS.dead_share]
+        dead[run] = alive.max() < _LINE_SETTINGS.alive_share
+    return dead
+
+
+def _bad_blocks(image, low, high):
+    """Return which pixels belong to rectangles beyond the range, or of one value."""
+    margin = _LINE_SETTINGS.beyond_ranges * (high - low)
+    beyond = (image > high + margin) | (image < low - margin)
+    bad = np.zeros(image.shape, dtype=bool)
+    for candidate in (beyond, _constant(image)):
+        if np.count_nonzero(candidate) < _LINE_SETTINGS.min_block_px**2:
+            continue
+        parts, _ = label(candidate)
+        size = np.bincount(parts.ravel())
+        for number, place in enumerate(find_objects(parts), start=1):
+            sides = [axis.stop - axis.start for axis in place]
+            if (
+                min(sides) >= _LINE_SETTINGS.min_block_px
+                and size[number] >= _LINE_SETTINGS.min_filled_share * np.prod(sides)
+                and size[number] <= _LINE_SETTINGS.max_block_share * image.size
+                and not _touches_border(place, image.shape)
+            ):
+                bad[place] |= parts[place] == number
+    return bad
+
+
+def _constant(image):
+    """Return which pixels are equal to their neighbours in a row and in a column."""
+    same_row = image[:, 1:] == image[:, :-1]
+    same_col = image[1:] == image[:-1]
+    constant = np.zeros(image.shape, dtype=bool)
+    corner = same_row[1:] & same_row[:-1] & same_col[:, 1:] & same_col[:, :-1]
+    for down in (0, 1):
+        for along in (0, 1):
+            rows = slice(down, len(image) - 1 + down)
+            cols = slice(along, image.shape[1] - 1 + along)
+            constant[rows, cols] |= corner
+    return constant
+
+
+def _touches_border(place, shape):
+    """Return whether a slice of an image reaches its border."""
+    return any(
+        axis.start == 0 or axis.stop == side
+        for axis, side in zip(place, shape, strict=True)
+    )

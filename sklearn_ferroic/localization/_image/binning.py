@@ -1,0 +1,124 @@
+"""Binning of finely sampled images, for all but the last fit.
+
+Columns with a sigma of one pixel are detected as well as wider ones: sums of square
+blocks of pixels are sufficient to detect columns and for preliminary fits. Sums of
+counts are counts.
+"""
+
+import math
+
+import numpy as np
+
+# Binned images show columns of this sigma and spacing at least, in bins.
+_MIN_SIGMA_BINS = 1.0
+_MIN_SPACING_BINS = 4.5
+
+
+def choose_binning(spacing, width):
+    """Choose the side of the blocks of pixels that are summed.
+
+    Parameters
+    ----------
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma of the columns, px.
+
+    Returns
+    -------
+    side : int
+        Side of the blocks, px; 1 for images that are not finely sampled.
+    """
+    return max(1, int(min(width / _MIN_SIGMA_BINS, spacing / _MIN_SPACING_BINS)))
+
+
+def sum_blocks(image, side):
+    """Sum square blocks of an image; the last ones may be cut.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    side : int
+        Side of the blocks, px.
+
+    Returns
+    -------
+    sums : ndarray of shape (n_binned_rows, n_binned_cols)
+        The sums.
+    """
+    if side == 1:
+        return image.copy()
+    for axis in (0, 1):
+        every = [
+            image[(slice(None),) * axis + (slice(first, None, side),)]
+            for first in range(side)
+        ]
+        image = every[0].copy()
+        for part in every[1:]:
+            image[: part.shape[0], : part.shape[1]] += part
+    return image
+
+
+def bin_image(image, side):
+    """Sum square blocks of an image that is mirrored at its end.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    side : int
+        Side of the blocks, px.
+
+    Returns
+    -------
+    binned : ndarray of shape (n_binned_rows, n_binned_cols)
+        The sums; the image itself if `side` is 1.
+    """
+    if side == 1:
+        return image
+    missing = [(0, -length % side) for length in image.shape]
+    if any(end for _, end in missing):
+        image = np.pad(image, missing, mode="symmetric")
+    return sum_blocks(image, side)
+
+
+def binned_scale(spacing, width, side):
+    """Compute spacing and width of columns in bins.
+
+    Parameters
+    ----------
+    spacing, width : float
+        Nearest-neighbour spacing and typical sigma, px.
+    side : int
+        Side of the bins, px.
+
+    Returns
+    -------
+    spacing, width : float
+        The same in bins, which blur.
+    """
+    return spacing / side, math.sqrt(width**2 + bin_variance(side)) / side
+
+
+def unbin_width(width, side):
+    """Compute the sigma of columns from that in a binned image.
+
+    Parameters
+    ----------
+    width : float or ndarray
+        Sigma, in bins.
+    side : int
+        Side of the bins, px.
+
+    Returns
+    -------
+    width : float or ndarray
+        Sigma without the blur of the bins, px.
+    """
+    square = (side * width) ** 2
+    # Spikes may be narrower than the blur.
+    return np.sqrt(np.maximum(square - bin_variance(side), 0.25 * square))
+
+
+def bin_variance(side):
+    """Compute the variance of the pixel positions in a block along an axis, px²."""
+    return (side**2 - 1) / 12

@@ -1,0 +1,194 @@
+"""Input images: accepted types, checks, and replacement of bad pixels."""
+
+from numbers import Real
+
+import numpy as np
+
+from ..._arrays import ForeignArrayError, to_numpy
+from ...datasets._carriers import unpack_foreign
+from ...sites import AtomSites
+from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines
+
+_EXPECTED = (
+    "Give a 2-D grey image (n_rows, n_cols), a 3-D stack (n_images, n_rows, n_cols), "
+    "a list of 2-D images, or what load_image returns"
+)
+# Images with fewer pixels along a side show no lattice at any magnification.
+_MIN_SIDE_PX = 12
+
+
+def check_images(images):
+    """Read images and pixel sizes from arrays and image containers.
+
+    Parameters
+    ----------
+    images : array-like, carrier, or list of these
+        A 2-D array, a 3-D stack, an ``(array, pixel_size)`` tuple, an object with
+        ``image`` and ``pixel_size``, an image of HyperSpy, xarray or sidpy, or a list
+        of 2-D arrays or carriers; arrays may be masked.
+
+    Returns
+    -------
+    arrays : list of ndarray of shape (n_rows, n_cols)
+        The images as float32, unmodified copies or the arrays themselves; masked and
+        hot pixels are filled from their surroundings.
+    masks : list of (ndarray of bool of shape (n_rows, n_cols) or None)
+        Good pixels; None where none is masked.
+    pixel_sizes : list of (float or None)
+        Pixel size of each image in nm, None where it is unknown.
+
+    Raises
+    ------
+    TypeError
+        If an input is not an array of real numbers.
+    ValueError
+        If an image is empty, constant, not finite, in colour, or too small.
+    """
+    if isinstance(images, AtomSites):
+        raise TypeError(
+            "Got AtomSites where images are expected: their columns are located "
+            f"already. Pass them to PatchExtractor, or pass the images. {_EXPECTED}."
+        )
+    arrays, masks, pixel_sizes = [], [], []
+    entries = [images] if _is_single(images) else list(images)
+    if not entries:
+        raise ValueError(f"Got an empty list of images. {_EXPECTED}.")
+    for entry in entries:
+        data, pixel_size = _unpack(entry)
+        data = _as_real_array(data, f"image {len(arrays)}")
+        if data.ndim == 3 and (_is_colour(data) or len(entries) == 1):
+            _refuse_colour(data)
+        stack = data if data.ndim == 3 and len(entries) == 1 else [data]
+        for array in stack:
+            name = f"image {len(arrays)}"
+            image, valid = _check_image(array, name)
+            arrays.append(image)
+            masks.append(valid)
+            pixel_sizes.append(_check_pixel_size(pixel_size, name))
+    if not arrays:
+        raise ValueError(f"Got an empty stack of images. {_EXPECTED}.")
+    return arrays, masks, pixel_sizes
+
+
+def _is_carrier_tuple(entry):
+    if not isinstance(entry, tuple) or len(entry) != 2 or _is_carrier(entry[1]):
+        return False
+    return entry[1] is None or np.ndim(entry[1]) == 0
+
+
+def _is_carrier(entry):
+    return hasattr(entry, "image") or unpack_foreign(entry) is not None
+
+
+def _is_single(images):
+    if hasattr(images, "image") or _is_carrier_tuple(images):
+        return True
+    if not isinstance(images, (list, tuple)):
+        return True
+    # A nested list of numbers is an array-like, not a list of images.
+    return bool(images) and np.ndim(_first_number(images)) == 0
+
+
+def _first_number(images):
+    first = images[0]
+    if isinstance(first, (list, tuple)) and first and not _is_carrier_tuple(first):
+        first = first[0]
+    return first if isinstance(first, (Real, str)) else np.empty(1)
+
+
+def _unpack(entry):
+    foreign = unpack_foreign(entry)
+    if foreign is not None:
+        return foreign
+    if hasattr(entry, "image"):
+        return entry.image, getattr(entry, "pixel_size", None)
+    if _is_carrier_tuple(entry):
+        return entry
+    return entry, None
+
+
+def _as_real_array(data, name):
+    try:
+        array = np.ma.asarray(data) if np.ma.isMA(data) else to_numpy(data, name)
+    except ForeignArrayError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise TypeError(f"{name} is not a regular array. {_EXPECTED}.") from error
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"{name} is complex ({array.dtype}). Complex data not supported: take its "
+            "magnitude, numpy.abs(image), or another real quantity first."
+        )
+    if array.dtype.kind not in "buif":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, expected real numbers. {_EXPECTED}; "
+            "read files with sklearn_ferroic.datasets.load_image."
+        )
+    return array
+
+
+def _is_colour(array):
+    return array.ndim == 3 and array.shape[-1] in (3, 4)
+
+
+def _refuse_colour(array):
+    if _is_colour(array):
+        raise ValueError(
+            f"Got an array of shape {array.shape}, which looks like an RGB(A) colour "
+            "image; a column's position needs one grey value a pixel. Convert it, for "
+            "instance with skimage.color.rgb2gray, or take image[..., 0]."
+        )
+
+
+def _check_image(array, name):
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}. {_EXPECTED}.")
+    if array.size == 0:
+        raise ValueError(f"{name} of shape {array.shape} is empty. {_EXPECTED}.")
+    # Counts beyond 2**24 and tiny physical units both survive the round to float32.
+    with np.errstate(over="ignore"):
+        image = np.ma.getdata(array).astype(np.float32, copy=False)
+    valid = None
+    if np.ma.getmask(array).any():
+        valid = ~np.ma.getmaskarray(array)
+        if not valid.any():
+            raise ValueError(f"{name} of shape {image.shape} is masked everywhere.")
+    bad = ~np.isfinite(image)
+    if valid is not None:
+        bad &= valid
+    if bad.any():
+        raise ValueError(
+            f"{name} has {np.count_nonzero(bad)} pixel(s) that are NaN or infinity (in "
+            "float32). Crop them away or mask them: numpy.ma.masked_invalid(image)."
+        )
+    lines = find_bad_lines(image if valid is None else fill_masked(image, valid))
+    if lines is not None:
+        valid = ~lines if valid is None else valid & ~lines
+    if valid is not None:
+        image = fill_masked(image, valid)
+    image = fill_hot_pixels(image)
+    if image.min() == image.max():
+        raise ValueError(
+            f"{name} of shape {image.shape} is constant ({image.flat[0]}): it shows "
+            "no atomic columns. Was the right channel or data set loaded?"
+        )
+    if min(image.shape) < _MIN_SIDE_PX:
+        raise ValueError(
+            f"{name} of shape {image.shape} is too small: at least {_MIN_SIDE_PX} px "
+            "and three column spacings are needed along each side."
+        )
+    return image, valid
+
+
+def _check_pixel_size(pixel_size, name):
+    if pixel_size is None:
+        return None
+    if isinstance(pixel_size, np.ndarray) and pixel_size.ndim == 0:
+        pixel_size = pixel_size.item()
+    is_number = isinstance(pixel_size, Real) and not isinstance(pixel_size, bool)
+    if not is_number or not 0 < pixel_size < np.inf:
+        raise ValueError(
+            f"The pixel size of {name} must be a positive length in nm or None, got "
+            f"{pixel_size!r}."
+        )
+    return float(pixel_size)

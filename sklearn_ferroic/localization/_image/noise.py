@@ -1,0 +1,187 @@
+"""Pixel noise: variance as an affine function of the mean, estimated from the image.
+
+Detectors that count electrons, and detectors with a gain, an offset and read noise, all
+have a variance of ``constant + slope * mean``. Both terms are estimated, never assumed:
+an image and the same image times a gain plus an offset have the same signal to noise.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import minimum_filter, uniform_filter
+from scipy.optimize import nnls
+
+
+@dataclass(frozen=True)
+class _NoiseSettings:
+    """Settings of the estimate of the noise, with their reasons."""
+
+    # Bins of the mean in which the variance is measured, and least number of pixels
+    # in one.
+    n_bins: int = 16
+    min_bin_pixels: int = 100
+    # Squared residuals are clipped at this multiple of the variance, five standard
+    # deviations: pixels beyond are hot, or belong to a column that the model lacks.
+    # At first, this share of the largest ones is left out.
+    clip_squared_std: int = 25
+    trimmed_share: float = 0.01
+    n_clipping_rounds: int = 3
+    # Rounds in which bins far off the line, with pixels of a particle, are
+    # downweighted, and the relative error that bins have anyway.
+    n_reweightings: int = 4
+    min_relative_error: float = 0.05
+    # The variance is at least this share of its mean over the bins, or of that of the
+    # darkest pixels: weights remain finite.
+    min_relative_variance: float = 1e-2
+    # Relative error of pixels in float32: noise below is none.
+    rounding: float = 1e-6
+    # Second difference along both axes, normalized to unit noise: it removes
+    # structure that is smooth over three pixels.
+    second_difference_norm: float = 6.0
+    # Side of the square over which the mean of a pixel is taken for the first
+    # estimate, px.
+    mean_side_px: int = 3
+    # About as many pixels are enough for the first estimate.
+    n_guess_pixels: int = 30_000
+
+
+_SETTINGS = _NoiseSettings()
+
+
+class NoiseModel(NamedTuple):
+    """Pixel variance ``constant + slope * (mean - offset)``, at least a small positive.
+
+    Parameters
+    ----------
+    constant : float
+        Variance of the pixels of the darkest regions that the noise was estimated in.
+    slope : float
+        Increase of the variance with the mean, at least 0: the gain of the detector.
+    offset : float
+        Mean of those pixels.
+    """
+
+    constant: float
+    slope: float
+    offset: float
+
+    @property
+    def darkest(self):
+        """Least mean that a pixel can have: no electron, if all noise is theirs."""
+        if self.slope == 0:
+            return -np.inf
+        return (
+            self.offset
+            - (1 - _SETTINGS.min_relative_variance) * self.constant / self.slope
+        )
+
+    def variance(self, mean, out=None):
+        """Return the variance of pixels of given mean, written to `out` if given."""
+        variance = np.multiply(mean, np.float32(self.slope), out=out)
+        variance += np.float32(self.constant - self.slope * self.offset)
+        least = np.float32(_SETTINGS.min_relative_variance * self.constant)
+        return np.maximum(variance, least, out=variance)
+
+    def log_ratio(self, other, levels):
+        """Return the largest absolute logarithm of the ratio of the variances."""
+        levels = np.asarray(levels, dtype=np.float32)
+        return float(
+            np.abs(np.log(self.variance(levels) / other.variance(levels))).max()
+        )
+
+
+def guess_noise(image, valid=None):
+    """Estimate the pixel noise before there is a model of the image.
+
+    The variance is that of second differences, which white noise dominates where the
+    columns are wider than about 1.5 px.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image; of large ones a central strip is used.
+    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None.
+
+    Returns
+    -------
+    noise : NoiseModel
+        The estimate. Noise that is correlated between pixels is underestimated, bright
+        and narrow columns raise the slope.
+    """
+    n_rows = max(16, _SETTINGS.n_guess_pixels // image.shape[1])
+    first = max(0, (image.shape[0] - n_rows) // 2)
+    strip = image[first : first + n_rows].astype(np.float64)
+    if valid is not None:
+        strip *= valid[first : first + n_rows]
+    mean = uniform_filter(strip, _SETTINGS.mean_side_px)[1:-1, 1:-1]
+    difference = strip
+    for _ in range(2):
+        difference = difference[:-2] - 2 * difference[1:-1] + difference[2:]
+        difference = difference.T
+    square = (difference / _SETTINGS.second_difference_norm) ** 2
+    if valid is not None:
+        good = minimum_filter(valid[first : first + n_rows], _SETTINGS.mean_side_px)[
+            1:-1, 1:-1
+        ]
+        mean, square = mean[good], square[good]
+        if not mean.size:
+            return NoiseModel(1.0, 0.0, 0.0)
+    return estimate_noise(mean.ravel(), square.ravel())
+
+
+def estimate_noise(mean, square):
+    """Estimate how the variance of pixels grows with their mean.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_pixels,)
+        Expected values of the pixels.
+    square : ndarray of shape (n_pixels,)
+        Squared residuals, one degree of freedom each.
+
+    Returns
+    -------
+    noise : NoiseModel
+        The estimate, robust against a few outliers.
+    """
+    n_bins = int(np.clip(len(mean) / _SETTINGS.min_bin_pixels, 2, _SETTINGS.n_bins))
+    parts = np.array_split(np.argsort(mean, kind="stable"), n_bins)
+    parts = [part for part in parts if part.size]
+    level = np.array([mean[part].mean(dtype=np.float64) for part in parts])
+    parts = [np.sort(square[part]).astype(np.float64) for part in parts]
+    noise = _fit_line(level, [_trimmed_mean(part) for part in parts])
+    for _ in range(_SETTINGS.n_clipping_rounds):
+        # A single count where hardly any is expected is no outlier.
+        limit = _SETTINGS.clip_squared_std * (noise.variance(level) + noise.slope**2)
+        noise = _fit_line(
+            level,
+            [
+                np.minimum(part, most).mean()
+                for part, most in zip(parts, limit, strict=True)
+            ],
+        )
+    return noise
+
+
+def _trimmed_mean(values):
+    """Return the mean of sorted values without the largest ones."""
+    return values[: max(1, int((1 - _SETTINGS.trimmed_share) * len(values)))].mean()
+
+
+def _fit_line(level, power):
+    """Fit variances at some levels by a line that does not fall."""
+    power = np.asarray(power)
+    rounding = _SETTINGS.rounding * float(np.abs(level).max())
+    least = max(_SETTINGS.min_relative_variance * power.mean(), rounding**2)
+    least = max(least, float(np.finfo(np.float32).tiny))
+    power = np.maximum(power, least)
+    offset = float(level[0])
+    design = np.stack([np.ones_like(level), level - offset], axis=1) / power[:, None]
+    weight = np.ones_like(level)
+    for _ in range(_SETTINGS.n_reweightings):
+        (constant, slope), _ = nnls(design * weight[:, None], weight)
+        error = np.abs(design @ [constant, slope] - 1)
+        weight = 1 / np.sqrt(np.maximum(error, _SETTINGS.min_relative_error))
+    return NoiseModel(float(max(constant, least)), float(slope), offset)
