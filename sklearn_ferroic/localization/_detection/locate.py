@@ -85,7 +85,7 @@ def locate_columns(context, calibration, *, threshold, refine, profile):
     if refine == "gaussian":
         columns = detect_columns(context.binned(), calibration, threshold, profile)
         fit = _fit_detected(context, columns.unbinned(context.binning), profile)
-        fit = fit.take(~is_noise(fit))
+        fit = fit.take(~is_noise(fit, context))
     else:
         fit = _select_peaks(context, calibration, threshold)
         if refine == "center_of_mass" and len(fit):

@@ -54,6 +54,8 @@ class _SelectionSettings:
     # error, below this share of the lower quarter of the nearest few columns, and
     # lower than that quarter by this number of standard errors.
     min_fitted_significance: float = 5.0
+    # The same for columns within a width of the border.
+    min_cut_significance: float = 10.0
     min_fitted_share: float = 0.25
     min_fitted_deficit: float = 3.0
     # Within a width of the border, a centre is known to this share of the width.
@@ -183,13 +185,15 @@ def select_columns(fit, significance, calibration, spacing):
     return np.sort([*clear, *weak[chosen]])
 
 
-def is_noise(fit):
+def is_noise(fit, context):
     """Check which fitted columns are noise.
 
     Parameters
     ----------
     fit : ColumnFit
         All columns of an image after the final fit.
+    context : ImageContext
+        The image.
 
     Returns
     -------
@@ -198,7 +202,13 @@ def is_noise(fit):
         amplitudes of the nearest columns.
     """
     height, std = fit.amplitude, fit.std.amplitude
-    noise = fit.converged & (height < _SETTINGS.min_fitted_significance * std)
+    least = np.full(len(height), _SETTINGS.min_fitted_significance)
+    # At the border, columns off the image leave more than noise.
+    is_whole = clear_of_border(
+        fit.positions, context.shape, context.mask, context.sigma
+    )
+    least[~is_whole] = _SETTINGS.min_cut_significance
+    noise = fit.converged & (height < least * std)
     if len(height) <= _SETTINGS.n_of_kind:
         return np.zeros_like(noise)
     doubtful = np.flatnonzero(noise)
