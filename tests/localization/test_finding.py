@@ -179,7 +179,7 @@ def test_finding_without_the_fit(columns, refine, ratio):
 def test_dark_columns_warn(columns):
     image = columns(ratio=0.0).image
     with (
-        pytest.warns(UserWarning, match=r"Image 1 looks like dark .* give -image"),
+        pytest.warns(UserWarning, match=r"Image 1 looks like dark .* pass -image"),
         contextlib.suppress(ValueError),  # there may be no bright column at all
     ):
         AtomLocator().fit([image, 255 - image])
