@@ -15,7 +15,8 @@ from ..feature_extraction._pooled_polarization import (
     neighbor_factor,
     pool_vectors,
 )
-from ._cell_graph import CellGraph, check_cells, check_one_sublattice
+from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
+from ._lattice_steps import with_vacancies
 from ._segmentation import segment_domains, split_members
 from ._wall_lines import trace_lines
 from ._wall_profile import fit_wall_profile
@@ -34,6 +35,9 @@ _PROFILE_CELLS = 6.0
 # A wall is neutral if the step of the normal component is at most this share of the
 # step of the vector: half of that of a wall 45 degrees off its neutral direction.
 _NEUTRAL_SHARE = 0.35
+# A wall of which more than this share of the length is head-to-head and as much is
+# tail-to-tail has no single charge.
+_MIXED_FRACTION = 0.15
 # An angle farther than this from all wall types is no such type.
 _TYPE_TOLERANCE_DEG = 25.0
 # Lengths of the mean vectors in standard errors from which an angle has a meaning.
@@ -123,14 +127,18 @@ def find_walls(
         charge : {"neutral", "head-to-head", "tail-to-tail", "undetermined"}
             Whether the step of the vectors points to the wall, away from it, or along
             it: neutral where `net_normal` is within ±0.35; undetermined where its error
-            is too large, or without vectors.
+            is too large, without vectors, or where the charge changes sign along the
+            wall, as it does around an island between opposite vectors.
         net_normal, net_normal_std : float
-            Step of the normal component, (a - b)·n with n from a to b, over the
-            length of a - b, in [-1, 1]: positive for head-to-head; and its standard
-            error.
+            Step of the normal component, (a - b)·n with n from a to b, averaged along
+            the wall over the length of a - b, in [-1, 1]: positive for head-to-head,
+            0 for a closed wall between uniform domains; and its standard error.
         normal_step, normal_step_std : float
-            The step (a - b)·n itself, in the unit of `vectors`: the bound charge per
-            area if these are polarizations.
+            The averaged step (a - b)·n itself, in the unit of `vectors`: the bound
+            charge per area if these are polarizations.
+        head_to_head_fraction, tail_to_tail_fraction : float
+            Shares of the length where the step of the normal component is above 0.35
+            and below -0.35 times the length of a - b. The rest is neutral.
         length_nm : float
             Length of the line.
         n_cells : int
@@ -212,16 +220,20 @@ def find_walls(
     # Standard errors are px, and vectors that are given may have another unit.
     std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
     classes, codes, vectors = check_cells(sites, labels, vectors)
+    vectors[~sites.converged] = np.nan
+    n_found = len(sites)
+    sites = with_vacancies(sites)
+    codes, vectors, std = pad_cells(codes, vectors, std, len(sites) - n_found)
     graph = CellGraph(sites)
     domain, cleaned = segment_domains(
         graph, codes, len(classes), min_cells=min_cells, significance=significance
     )
-    rank = _rank_by_size(domain)
+    rank = _rank_by_size(domain, n_found)
     context = _Context(sites, vectors, std, domain)
     lines = _all_lines(graph, sites, domain, min_length)
     nearest = _nearest_line(sites, lines)
     found = [
-        _measure(context, line, cells, wall_types)
+        _measure(context, graph, line, cells, wall_types)
         for line, cells in zip(lines, split_members(nearest, len(lines)), strict=True)
     ]
     kept = [
@@ -255,10 +267,11 @@ def find_walls(
     table.attrs["profiles"] = Polylines(
         {index: found[number][2] for index, number in enumerate(kept)}
     )
-    table.attrs["wall"] = _site_walls(
+    on_wall = _site_walls(
         sites, final, [lines[number].frame for number in kept], graph.spacing
     )
-    table.attrs["domain"] = np.where(domain >= 0, rank[domain], -1)
+    table.attrs["wall"] = on_wall[:n_found]
+    table.attrs["domain"] = np.where(domain >= 0, rank[domain], -1)[:n_found]
     return table
 
 
@@ -277,7 +290,7 @@ class _Context:
 
     def __init__(self, sites, vectors, std, domain):
         self.sites, self.vectors, self.std, self.domain = sites, vectors, std, domain
-        self.usable = np.isfinite(vectors).all(axis=1) & sites.converged
+        self.usable = np.isfinite(vectors).all(axis=1)
         self.place = Place(sites.positions, sites.frame, cell_size(sites))
         self.factor = neighbor_factor(
             vectors, domain, self.usable & (domain >= 0), self.place
@@ -319,6 +332,8 @@ def _columns(unit):
         "net_normal_std",
         "normal_step",
         "normal_step_std",
+        "head_to_head_fraction",
+        "tail_to_tail_fraction",
         f"length_{unit}",
         "n_cells",
         "orientation_deg",
@@ -332,8 +347,9 @@ def _columns(unit):
     ]
 
 
-def _rank_by_size(domain):
-    size = np.bincount(domain[domain >= 0], minlength=1)
+def _rank_by_size(domain, n_found):
+    known = domain[:n_found] >= 0
+    size = np.bincount(domain[:n_found][known], minlength=max(domain.max() + 1, 1))
     rank = np.empty(len(size), dtype=int)
     rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
     return rank
@@ -358,8 +374,10 @@ def _all_lines(graph, sites, domain, min_length):
         own = pairs[part]
         cell = own[0, 0]
         spacing = graph.spacing[cell]
-        for line, through in trace_lines(sites.positions, own, spacing):
-            if line.length >= min_length * spacing:
+        longest = graph.longest(sites.frame[cell])
+        for line, through in trace_lines(sites.positions, own, spacing, longest):
+            n_cells = graph.length_in_cells(_outline(line), sites.frame[cell])
+            if n_cells >= min_length:
                 lines.append(
                     _Line(
                         line,
@@ -385,10 +403,10 @@ def _nearest_line(sites, lines):
     return nearest
 
 
-def _measure(context, traced, cells, wall_types):
+def _measure(context, graph, traced, cells, wall_types):
     """Return the row of a wall, its line, and the fit of its profile."""
     a = traced.pair[0]
-    line, spacing = traced.line, traced.spacing
+    line = traced.line
     own = context.domain[cells]
     member = (own == traced.pair[0]) | (own == traced.pair[1])
     cells = cells[member & context.usable[cells]]
@@ -414,7 +432,7 @@ def _measure(context, traced, cells, wall_types):
         "frame": traced.frame,
         **_describe_sides(line, sides, whole, wall_types),
         f"length_{unit}": line.length * scale,
-        "n_cells": round(line.length / spacing),
+        "n_cells": round(graph.length_in_cells(_outline(line), traced.frame)),
         **_describe_course(line, scale, unit),
         f"width_{unit}": width * scale,
         f"width_std_{unit}": width_std * scale,
@@ -512,6 +530,8 @@ def _describe_sides(line, sides, whole, wall_types):
         "net_normal_std": np.nan,
         "normal_step": np.nan,
         "normal_step_std": np.nan,
+        "head_to_head_fraction": np.nan,
+        "tail_to_tail_fraction": np.nan,
         "p_value": np.nan,
     }
     if sides is None:
@@ -522,15 +542,18 @@ def _describe_sides(line, sides, whole, wall_types):
     size = np.hypot(*step)
     if not size > 0 or not np.isfinite(covariance).all():
         return unknown
-    normal = _mean_normal(line)
+    # Integrated along the line: a curved wall has a smaller net step than its steepest
+    # part, and a closed wall between two uniform domains has none.
+    normal = line.mean_normal()
     normal_step = float(step @ normal)
     normal_std = float(np.sqrt(normal @ covariance @ normal))
     share = normal_step / size
     # Both the step and its length have errors: that of the direction of the step.
     across = np.array([step[1], -step[0]]) / size
     share_std = float(
-        np.sqrt(max(across @ covariance @ across, 0)) / size * np.sqrt(1 - share**2)
+        np.sqrt(max(across @ covariance @ across, 0)) / size * abs(across @ normal)
     )
+    head, tail = _charged_fractions(line, step / size)
     p_value = min(_difference_p_value(a, b), _difference_p_value(*whole))
     polar = all(
         np.hypot(*side.mean) > _MIN_SIGMA * np.sqrt(np.trace(side.covariance))
@@ -541,18 +564,31 @@ def _describe_sides(line, sides, whole, wall_types):
         "angle_deg": angle,
         "angle_std_deg": angle_std,
         "wall_type": _wall_type(angle, wall_types) if polar else "undetermined",
-        "charge": _charge(share, share_std, p_value),
+        "charge": _charge(share, share_std, p_value, head, tail),
         "net_normal": share,
         "net_normal_std": share_std,
         "normal_step": normal_step,
         "normal_step_std": normal_std,
+        "head_to_head_fraction": head,
+        "tail_to_tail_fraction": tail,
         "p_value": p_value,
     }
 
 
-def _charge(share, std, p_value):
+def _charged_fractions(line, direction):
+    """Return the shares of the length where the step points to and from the wall."""
+    local = line.normal @ direction
+    weight = line.vertex_lengths()
+    weight = weight / weight.sum()
+    head, tail = local > _NEUTRAL_SHARE, local < -_NEUTRAL_SHARE
+    return float(weight[head].sum()), float(weight[tail].sum())
+
+
+def _charge(share, std, p_value, head, tail):
     """Return in words whether the normal component has a step."""
-    if not p_value < 0.01 or 2 * std > 2 * _NEUTRAL_SHARE:
+    if not (p_value < 0.01 and std <= _NEUTRAL_SHARE):
+        return "undetermined"
+    if min(head, tail) > _MIXED_FRACTION:
         return "undetermined"
     if abs(share) <= _NEUTRAL_SHARE:
         return "neutral"
@@ -598,13 +634,6 @@ def _difference_p_value(a, b):
     if dof < 2:
         return 1.0
     return float(f.sf((dof - 1) / (2 * dof) * square, 2, dof - 1))
-
-
-def _mean_normal(line):
-    """Return the mean unit normal of a line; the line of a closed wall has none."""
-    normal = line.normal.mean(axis=0)
-    length = np.hypot(*normal)
-    return normal / length if length > 0.2 else np.full(2, np.nan)
 
 
 def _describe_course(line, scale, unit):
