@@ -145,7 +145,7 @@ def reference_free(film):
     sharp &= walls[film.match] < 0
     if np.isnan(labels[sharp]).sum() > 20 or len(film.variants) == 4:
         model = PolarizationVector(reference="mean")
-        return model.fit(sites[sharp], labels[sharp]).transform(sites)
+        return model.fit(sites[sharp], variants=labels[sharp]).transform(sites)
     return sites.polarization
 
 

@@ -20,9 +20,9 @@ _NAMES = (
 )
 # A neighbour this near to its lattice point takes part in the fit of the vectors.
 _MATCH_CELLS = 0.35
-# Neighbouring cells that differ by more, as a share of the cell, are not of one lattice:
-# strain varies by less from cell to cell except at the core of a dislocation or a
-# boundary of grains. Noise of many times the median difference does not count.
+# Neighbouring cells that differ by more, as a share of the cell, are not of one
+# lattice: strain varies by less from cell to cell except at the core of a dislocation
+# or a boundary of grains. Noise of many times the median difference does not count.
 _MAX_CELL_STEP = 0.15
 _MAX_STEP_IN_MEDIANS = 6.0
 # Lattice points around a site from which its two vectors are fitted.
@@ -286,8 +286,8 @@ def _check_reference(reference):
     vectors = np.array(reference, dtype=np.float64)
     if vectors.shape != (2, 2) or not np.isfinite(vectors).all():
         raise ValueError(
-            "reference must be two finite lattice vectors (row, col), shape (2, 2), got "
-            f"{reference!r}."
+            "reference must be two finite lattice vectors (row, col), shape (2, 2), "
+            f"got {reference!r}."
         )
     if abs(np.linalg.det(vectors)) < 1e-9 * (vectors**2).sum():
         raise ValueError(f"The reference vectors {vectors.tolist()} are parallel.")
@@ -304,8 +304,8 @@ def _pixel_ratio(sites, pixel_size):
         return np.ones((len(sites), 1, 1))
     if pixel_size is None or not known.all():
         raise ValueError(
-            "Some images have a pixel size and others have none, so that their lattices "
-            "cannot be compared. Give it for all images or for none."
+            "Some images have a pixel size and others have none, so that their "
+            "lattices cannot be compared. Give it for all images or for none."
         )
     return (size / pixel_size)[:, None, None]
 

@@ -201,5 +201,5 @@ def test_the_core_of_a_dislocation_has_no_strain():
     near = (distance < 8) & ~unknown
     limit = 1 / (2 * np.pi * distance[near]) + 0.03
     assert (np.abs(strain[near, :3]).max(axis=1) < limit).all()
-    noisy = lattice(noise=1.0)
+    noisy = lattice(noise=0.8)
     assert np.isfinite(LatticeStrain().fit_transform(noisy)).all()
