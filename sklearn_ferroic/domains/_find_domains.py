@@ -13,6 +13,7 @@ from ..feature_extraction._pooled_polarization import (
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
 from ._segmentation import segment_domains, split_members
+from ._table_attributes import SiteNumbers
 
 # Cells that must remain for a mean without two layers of cells at other domains, and
 # without one.
@@ -192,7 +193,7 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
     domains = pandas.DataFrame(table, columns=columns)
     domains = domains.iloc[np.argsort(rows)].reset_index(drop=True)
     number = np.where(domain >= 0, rows[domain] if n_domains else -1, -1)
-    domains.attrs["domain"] = number[:n_found]
+    domains.attrs["domain"] = SiteNumbers(number[:n_found])
     return domains
 
 

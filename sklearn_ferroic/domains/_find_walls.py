@@ -18,6 +18,7 @@ from ..feature_extraction._pooled_polarization import (
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
 from ._segmentation import segment_domains, split_members
+from ._table_attributes import Polylines, SiteNumbers
 from ._wall_lines import trace_lines
 from ._wall_profile import fit_wall_profile
 
@@ -44,24 +45,6 @@ _TYPE_TOLERANCE_DEG = 25.0
 _MIN_SIGMA = 3.0
 # A cell this near to a wall belongs to it: half a cell and the scatter of a rough wall.
 _ON_WALL_CELLS = 0.75
-
-
-class Polylines(dict):
-    """Lines or fits by the row of a table; equal only to itself, not copied with it."""
-
-    __hash__ = None
-
-    def __eq__(self, other):
-        return self is other
-
-    def __ne__(self, other):
-        return self is not other
-
-    def __copy__(self):
-        return self
-
-    def __deepcopy__(self, memo):
-        return self
 
 
 def find_walls(
@@ -270,8 +253,9 @@ def find_walls(
     on_wall = _site_walls(
         sites, final, [lines[number].frame for number in kept], graph.spacing
     )
-    table.attrs["wall"] = on_wall[:n_found]
-    table.attrs["domain"] = np.where(domain >= 0, rank[domain], -1)[:n_found]
+    table.attrs["wall"] = SiteNumbers(on_wall[:n_found])
+    number = np.where(domain >= 0, rank[domain], -1)
+    table.attrs["domain"] = SiteNumbers(number[:n_found])
     return table
 
 
