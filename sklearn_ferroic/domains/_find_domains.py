@@ -32,7 +32,8 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
     labels : array-like of shape (n_sites,)
         Class of each cell, such as the variant or the cluster. Cells with the label
         -1 (also NaN, None or "") belong to no domain, unless they are a gap of one or
-        two cells between domains.
+        two cells between domains. A class of the cells of a wall, up to six cells wide
+        and with vectors between those of both sides, is divided among them.
     vectors : array-like of shape (n_sites, 2), default=None
         Vectors ``(row, col)`` to average, NaN where unknown; ``sites.polarization``,
         in px, by default. `PolarizationVector` gives them in other units.
@@ -146,7 +147,12 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
     codes, vectors, std = pad_cells(codes, vectors, std, n_vacant)
     graph = CellGraph(filled)
     domain, cleaned = segment_domains(
-        graph, codes, len(classes), min_cells=min_cells, significance=significance
+        graph,
+        codes,
+        len(classes),
+        vectors=vectors,
+        min_cells=min_cells,
+        significance=significance,
     )
     is_cell = np.arange(len(filled)) < n_found
     rows = _largest_first(np.where(is_cell, domain, -1), domain.max() + 1)

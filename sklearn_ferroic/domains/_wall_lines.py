@@ -74,6 +74,11 @@ class WallLine:
             distance = np.where(beyond, np.nan, distance)
         return distance, np.clip(arc, 0, self.length)
 
+    def axes_at(self, positions):
+        """Return the normal and the tangent of the line nearest to positions."""
+        nearest = self._tree.query(positions)[1]
+        return self.normal[nearest], self.tangent[nearest]
+
     def vertex_lengths(self):
         """Return the length of the line that belongs to each vertex, px."""
         step = np.diff(self.arc, append=self.length)

@@ -128,3 +128,61 @@ def test_net_normal_is_the_mean_along_a_curved_wall():
     assert across.charge[0] == "undetermined"
     assert across.head_to_head_fraction[0] == pytest.approx(0.385, abs=0.06)
     assert across.tail_to_tail_fraction[0] == pytest.approx(0.385, abs=0.06)
+
+
+@pytest.mark.parametrize("half_width", [1, 2, 3])
+def test_a_class_of_the_wall_is_divided_among_its_sides(half_width):
+    sites, index = rectangular(1.0)
+    x = index[:, 1] - 14.5
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        vectors = np.tanh(x)[:, None] * [1, 0] + rng.normal(0, 0.1, (900, 2))
+        labels = np.where(x < -half_width, 0, np.where(x > half_width, 2, 1))
+        walls = find_walls(sites, labels, vectors)
+        assert walls[["label_a", "label_b"]].to_numpy().tolist() == [[0, 2]]
+        assert walls.wall_type.tolist() == ["180"]
+        assert walls.n_cells.tolist() == [29]
+        assert walls.width_px[0] == pytest.approx(20, rel=0.2)
+        assert np.abs(walls.attrs["polylines"][0][:, 1] - 150).max() < 3
+        domains = find_domains(sites, labels, vectors=vectors)
+        assert domains.n_cells.sum() == 900
+        assert sorted(domains.label) == [0, 2]
+
+
+def test_a_narrow_layer_that_is_no_wall_stays():
+    sites, index = rectangular(1.0)
+    x = index[:, 1] - 14.5
+    labels = np.where(x < -2, 0, np.where(x > 2, 2, 1))
+    rng = np.random.default_rng(0)
+    for layer in ((0, 0), (0, 1)):
+        vectors = np.array([[-1, 0], layer, [1, 0]], float)[labels]
+        vectors += rng.normal(0, 0.1, (900, 2))
+        domains = find_domains(sites, labels, vectors=vectors, significance=None)
+        assert sorted(domains.label) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "charge"), [("radial", "head-to-head"), ("circulating", "neutral")]
+)
+def test_bubble_whose_vectors_turn_with_the_wall(kind, charge):
+    sites, index = rectangular(1.0, n=50)
+    offset = index - 24.5
+    distance = np.hypot(*offset.T)
+    out = offset / distance[:, None]
+    axis = out if kind == "radial" else np.column_stack([out[:, 1], -out[:, 0]])
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        # The outer vectors point inwards.
+        vectors = -axis * np.tanh(distance - 12)[:, None]
+        vectors += rng.normal(0, 0.1, vectors.shape)
+        walls = find_walls(sites, distance < 12, vectors)
+        assert walls.closed.tolist() == [True]
+        assert walls.wall_type.tolist() == ["180"]
+        assert walls.charge.tolist() == [charge]
+        assert abs(walls.net_normal[0]) == pytest.approx(
+            float(kind == "radial"), abs=0.1
+        )
+        assert walls.head_to_head_fraction[0] == float(kind == "radial")
+        assert walls.width_px[0] == pytest.approx(20, rel=0.2)
+        reverse = find_walls(sites, distance < 12, -vectors)
+        assert reverse.charge[0] == charge.replace("head-to-head", "tail-to-tail")
