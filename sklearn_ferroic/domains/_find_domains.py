@@ -1,8 +1,12 @@
 """Connected domains of cells with equal label, as a table."""
 
+from numbers import Integral, Real
+
 import numpy as np
+from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
+from .._intervals import Interval
 from .._optional import import_optional
 from ..feature_extraction._pooled_polarization import (
     Place,
@@ -22,6 +26,13 @@ _CORE_CELLS = (15, 8)
 _BORDER_CELLS = 1.0
 
 
+@validate_params(
+    {
+        "min_cells": [Interval(Integral, 1, None, closed="left")],
+        "significance": [Interval(Real, 0, 1, closed="both"), None],
+    },
+    prefer_skip_nested_validation=True,
+)
 def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3):
     """Find connected domains and measure them.
 

@@ -1,13 +1,16 @@
 """Domain walls as lines, with type, charge and width, as a table."""
 
 from copy import copy
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
+from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
+from .._intervals import Interval
 from .._optional import import_optional
 from ..feature_extraction._pooled_polarization import (
     Place,
@@ -21,7 +24,7 @@ from ._segmentation import segment_domains, split_members
 from ._table_attributes import Polylines, SiteNumbers
 from ._wall_lines import trace_lines
 from ._wall_profile import fit_wall_profile
-from ._wall_sides import describe_sides
+from ._wall_sides import check_wall_types, describe_sides
 
 # Cells that are averaged on each side, by their distance from the wall: from where a
 # wall of usual width has ended to where other walls may be.
@@ -43,6 +46,16 @@ _MIN_GAIN_OF_TURNING = 1.3
 _ON_WALL_CELLS = 0.75
 
 
+@validate_params(
+    {
+        "min_cells": [Interval(Integral, 1, None, closed="left")],
+        "min_length": [Interval(Real, 0, None, closed="left")],
+        "min_angle": [Interval(Real, 0, 180, closed="both")],
+        "significance": [Interval(Real, 0, 1, closed="both"), None],
+        "wall_types": ["array-like"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def find_walls(
     sites,
     labels,
@@ -203,6 +216,7 @@ def find_walls(
     """
     pandas = import_optional("pandas", "io")
     check_one_sublattice(sites)
+    wall_types = check_wall_types(wall_types)
     # Standard errors are px, and vectors that are given may have another unit.
     std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
     classes, codes, vectors = check_cells(sites, labels, vectors)

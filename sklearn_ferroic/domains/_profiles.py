@@ -324,6 +324,8 @@ def _values_of_one_sublattice(sites, values):
 
 def _select(sites, frame):
     """Return the image and the indices of the sites on it."""
+    if len(sites) == 0:
+        raise ValueError("There are no sites (0 samples).")
     occupied = np.unique(sites.frame)
     if frame is None:
         if len(occupied) != 1:

@@ -17,6 +17,18 @@ _TYPE_TOLERANCE_DEG = 25.0
 _MIN_SIGMA = 3.0
 
 
+def check_wall_types(wall_types):
+    """Return the angles that walls can have, degrees, as an array."""
+    types = np.asarray(wall_types)
+    valid = types.ndim == 1 and len(types) > 0 and types.dtype.kind in "iuf"
+    if not valid or not ((types > 0) & (types <= 180)).all():
+        raise ValueError(
+            "wall_types must be a sequence of angles above 0 and up to 180 degrees, "
+            f"such as (90, 180), got {wall_types!r}."
+        )
+    return types.astype(np.float64)
+
+
 def describe_sides(line, sides, whole, wall_types, *, along_line=False):
     """Describe type and charge of a wall between two mean vectors.
 
@@ -28,7 +40,7 @@ def describe_sides(line, sides, whole, wall_types, *, along_line=False):
         Mean vectors of sides a and b near the wall; None where there are too few.
     whole : list of PooledVector
         Mean vectors of the two domains.
-    wall_types : tuple of float
+    wall_types : ndarray of shape (n_types,)
         Angles that walls can have, degrees.
     along_line : bool, default=False
         Whether the vectors are the components along the normals of the line and along
@@ -135,8 +147,7 @@ def _angle_between(a, b):
 
 def _wall_type(angle, wall_types):
     """Return the name of the nearest wall type."""
-    types = np.asarray(wall_types, dtype=float)
-    nearest = types[np.argmin(np.abs(types - angle))]
+    nearest = wall_types[np.argmin(np.abs(wall_types - angle))]
     return f"{nearest:g}" if abs(nearest - angle) <= _TYPE_TOLERANCE_DEG else "other"
 
 

@@ -207,7 +207,7 @@ def born_charges(material):
     {
         "displacement_pm": ["array-like"],
         "material": [str, Mapping],
-        "cell_volume_nm3": [Interval(Real, 0, None, closed="neither"), None],
+        "cell_volume_nm3": [Interval(Real, 0, 1, closed="neither"), None],
         "column_factor": [Interval(Real, 0, None, closed="neither")],
     },
     prefer_skip_nested_validation=True,
@@ -224,7 +224,8 @@ def displacement_to_polarization(
     material : str or mapping
         As in :func:`born_charges`.
     cell_volume_nm3 : float, default=None
-        Volume of the cell of one formula unit, nm³; that of the material by default.
+        Volume of the cell of one formula unit, nm³, below 1; that of the material by
+        default.
     column_factor : float, default=1.0
         Displacement that a fit of the image measures, over that of the cation B. O in
         the same column displaces its maximum, too: simulated images have about 1.3 in
@@ -304,8 +305,9 @@ def _from_mapping(material):
         raise ValueError(
             f"b_sublattice must be 0 or 1, got {charges['b_sublattice']!r}."
         )
-    if not charges["cell_volume_nm3"] > 0:
+    if not 0 < charges["cell_volume_nm3"] < 1:
         raise ValueError(
-            f"cell_volume_nm3 must be positive, got {charges['cell_volume_nm3']!r}."
+            "cell_volume_nm3 must be the volume of one formula unit, between 0 and 1 "
+            f"nm³ (1000 Å³), got {charges['cell_volume_nm3']!r}."
         )
     return Bunch(**{key: charges[key] for key in _Material._fields})

@@ -207,8 +207,10 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         TypeError
             If `X` is not an AtomSites.
         """
-        strain = self.transform(X)
+        check_is_fitted(self)
+        check_sites(self, X)
         vectors = _lattice_vectors(X)
+        strain = self._strain(vectors, _pixel_ratio(X, self.pixel_size_))
         covariance = _vector_covariance(X, vectors)
         # All columns are smooth functions of the four components: numeric derivatives
         # with steps far above rounding and far below any curvature.

@@ -112,7 +112,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         "output": [StrOptions({"vector", "polar"})],
         "reference": [StrOptions({"mean", "plane", "layer"}), None],
         "material": [str, dict, None],
-        "cell_volume_nm3": [Interval(Real, 0, None, closed="neither"), None],
+        "cell_volume_nm3": [Interval(Real, 0, 1, closed="neither"), None],
         "column_factor": [Interval(Real, 0, None, closed="neither")],
     }
 
