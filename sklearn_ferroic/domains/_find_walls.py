@@ -22,9 +22,9 @@ from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
 from ._segmentation import segment_domains, split_members
 from ._table_attributes import Polylines, SiteNumbers
-from ._wall_lines import trace_lines
-from ._wall_profile import fit_wall_profile
-from ._wall_sides import check_wall_types, describe_sides
+from ._walls.lines import trace_lines
+from ._walls.profile import fit_wall_profile
+from ._walls.sides import check_wall_types, describe_sides
 
 # Cells that are averaged on each side, by their distance from the wall: from where a
 # wall of usual width has ended to where other walls may be.

@@ -12,7 +12,7 @@ from .._optional import import_optional
 from ..feature_extraction._check_sites import check_same_sublattice
 from ..sites import AtomSites
 from ._lattice_steps import cell_vectors, lattice_indices
-from ._wall_lines import WallLine
+from ._walls.lines import WallLine
 
 # Distance of the vertices with which a line is resampled.
 _STEP_CELLS = 0.25

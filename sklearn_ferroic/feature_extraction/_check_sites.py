@@ -54,7 +54,7 @@ def check_same_sublattice(sites, values):
     kinds = np.unique(sites.sublattice[known])
     if len(kinds) > 1:
         raise ValueError(
-            f"The sites are of the sublattices {kinds.tolist()}, which move against one "
+            f"The sites are of sublattices {kinds.tolist()}, which move against one "
             "another and must not be averaged. Use those of one, such as "
             "sites[sites.sublattice == 1]."
         )

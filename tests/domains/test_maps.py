@@ -1,5 +1,7 @@
 """Values of cells as features for tables and as maps on the lattice."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,3 +74,12 @@ def test_one_image_at_a_time():
     with pytest.raises(ValueError, match="2 images"):
         to_xarray(both, np.zeros(32))
     assert to_xarray(both, np.arange(32), frame=1).value.values[0, 0] == 16
+
+
+def test_unit_of_vectors_is_in_the_file(tmp_path):
+    sites = grid((3, 4), pixel_size=0.02)
+    table = cell_table(sites, vectors=np.ones((12, 2)), vector_unit="pm")
+    sites.to_csv(tmp_path / "cells.csv", features=table)
+    units = json.loads((tmp_path / "cells.csv.json").read_text())["units"]
+    assert units["vector_row"] == units["vector_magnitude"] == "pm"
+    assert units["vector_angle_deg"] == "deg"

@@ -370,3 +370,13 @@ class TestPolarizationMapDisplay:
         )
         display.figure_.canvas.draw()
         assert display.magnification_ == 1
+
+
+def test_lengths_begin_at_zero():
+    positions = 20.0 * np.indices((10, 10)).reshape(2, -1).T + 10
+    sites = AtomSites(np.zeros((200, 200)), positions)
+    vectors = np.random.default_rng(0).normal([5, 0], 0.3, (100, 2))
+    display = DomainMapDisplay.from_vectors(sites, vectors)
+    assert display.vmin == 0
+    spread = DomainMapDisplay.from_vectors(sites, vectors, percentiles=(5, 95))
+    assert spread.vmin is None

@@ -236,7 +236,8 @@ class DomainMapDisplay:
         magnitude_name : str, default=None
             What the key under the colour wheel calls the length, with the unit.
         **options : dict
-            Other arguments of :meth:`from_sites`.
+            Other arguments of :meth:`from_sites`; `vmin` is 0 unless it or
+            `percentiles` are given.
 
         Returns
         -------
@@ -256,6 +257,9 @@ class DomainMapDisplay:
             if magnitude_name is None:
                 magnitude_name = f"displacement ({'pm' if known else 'px'})"
         vectors = check_per_site("vectors", vectors, len(sites), (2,))
+        if "percentiles" not in options:
+            # Only a length of zero has no direction.
+            options.setdefault("vmin", 0.0)
         return cls.from_sites(
             sites,
             np.arctan2(vectors[:, 0], vectors[:, 1]),
