@@ -95,12 +95,25 @@ def cell_table(
                 f"{name}s must be the table of these {len(sites)} sites, with "
                 f"attrs[{name!r}]; got {number.shape}."
             )
+        if name == "domain":
+            _check_order(table, number)
         columns[name] = number
     table = pandas.DataFrame(columns)
     if vectors is not None and vector_unit is not None:
         names = ("vector_row", "vector_col", "vector_magnitude")
         table.attrs["units"] = dict.fromkeys(names, vector_unit)
     return table
+
+
+def _check_order(domains, number):
+    """Check that the rows of a table of domains have the numbers of the sites."""
+    size = np.bincount(number[number >= 0], minlength=len(domains))
+    known = domains.index.isin(np.arange(len(size)))
+    if not known.all() or (domains.n_cells != size[domains.index]).any():
+        raise ValueError(
+            "The index of domains is not that of find_domains, by which cells are "
+            "assigned to rows: keep it when rows are sorted or chosen."
+        )
 
 
 def to_xarray(sites, values, *, frame=None):

@@ -3,12 +3,14 @@
 import copy
 import pickle
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from sklearn_ferroic.domains import cell_table, find_domains, find_walls
-from tests.domains._scenes import tanh_wall
+from sklearn_ferroic.inspection import CellMapDisplay
+from tests.domains._scenes import grid, tanh_wall
 
 
 def tables(seed):
@@ -50,3 +52,27 @@ def test_numbers_of_sites_are_an_array():
     assert copy.deepcopy(number) is number
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(number)), number)
     assert cell_table(sites, domains=domains).domain.tolist() == number.tolist()
+
+
+def test_rows_that_lost_their_index_are_refused():
+    index = np.indices((20, 30)).reshape(2, -1).T
+    sites = grid((20, 30))
+    labels = np.array([0, 1, 0])[np.searchsorted([8, 20], index[:, 1], side="right")]
+    vectors = np.where(labels[:, None], 1.0, -1.0) * [1, 0]
+    vectors += np.random.default_rng(0).normal(0, 0.1, vectors.shape)
+    domains = find_domains(sites, labels, vectors=vectors)
+    walls = find_walls(sites, labels, vectors)
+    assert len(domains) == 3
+    assert len(walls) == 2
+    by_place = domains.sort_values("col", ascending=False)
+    numbers = cell_table(sites, domains=by_place).domain
+    np.testing.assert_array_equal(numbers, domains.attrs["domain"])
+    with pytest.raises(ValueError, match="keep it when rows are sorted"):
+        cell_table(sites, domains=by_place.reset_index(drop=True))
+    by_place = walls.sort_values("col", ascending=walls.col[0] > walls.col[1])
+    CellMapDisplay.from_sites(sites, vectors[:, 0], walls=by_place)
+    with pytest.raises(ValueError, match="keep the index of find_walls"):
+        CellMapDisplay.from_sites(
+            sites, vectors[:, 0], walls=by_place.reset_index(drop=True)
+        )
+    plt.close("all")

@@ -380,3 +380,10 @@ def test_lengths_begin_at_zero():
     assert display.vmin == 0
     spread = DomainMapDisplay.from_vectors(sites, vectors, percentiles=(5, 95))
     assert spread.vmin is None
+
+
+def test_degrees_are_refused():
+    positions = 20.0 * np.indices((4, 4)).reshape(2, -1).T + 10
+    sites = AtomSites(np.zeros((80, 80)), positions)
+    with pytest.raises(ValueError, match="must be in radians"):
+        DomainMapDisplay.from_sites(sites, np.linspace(-180, 180, 16))

@@ -11,6 +11,9 @@ from .._drawing.limits import check_percentiles, color_limits
 from .._drawing.texts import with_minus
 from .._drawing.wall_lines import add_walls, check_walls
 
+# Larger angles are degrees by mistake: two turns.
+_LARGEST_ANGLE_RAD = 4 * np.pi
+
 
 class DomainMapDisplay:
     """Cells around the sites, coloured by direction.
@@ -197,6 +200,12 @@ class DomainMapDisplay:
         if walls is not None:
             check_walls(walls)
         angle = check_per_site("angle", angle, n_sites).astype(np.float64)
+        largest = np.nanmax(np.abs(angle), initial=0.0)
+        if np.isfinite(largest) and largest > _LARGEST_ANGLE_RAD:
+            raise ValueError(
+                f"angle must be in radians, got values up to {largest:.4g}. Use "
+                "numpy.radians for degrees."
+            )
         if magnitude is not None:
             magnitude = check_per_site("magnitude", magnitude, n_sites)[rows]
         if labels is not None:
