@@ -77,7 +77,7 @@ def fit_wall_profile(
     if not used.any():
         return None
     hat, knots = hat[:, used], knots[used]
-    # In the unit of the scatter: small numbers of a large unit must not be lost beside
+    # In the unit of the scatter: small numbers of a large unit must not be lost next to
     # lengths in px.
     unit = float(np.std(values))
     if not unit > 0:
