@@ -44,6 +44,16 @@ def cell_vectors(sites):
     return vectors
 
 
+def check_lattice(sites, vectors):
+    """Check that lattice vectors of the sites are known, unless there is one site."""
+    if len(sites) > 1 and not np.isfinite(vectors).all():
+        raise ValueError(
+            f"The {len(sites)} sites have no lattice vectors and do not show a lattice "
+            "themselves, as a single row of cells does not. Give the sites of a larger "
+            "part of the image, or sites with lattice vectors."
+        )
+
+
 def lattice_neighbors(sites, vectors=None):
     """Return the cells at +a, +b, -a and -b of each cell.
 

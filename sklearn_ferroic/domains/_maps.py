@@ -7,7 +7,7 @@ from .._angles import wrap_angle
 from .._optional import import_optional
 from ..feature_extraction import LatticeStrain
 from ._cell_graph import check_one_sublattice, check_vectors
-from ._lattice_steps import cell_vectors, lattice_indices
+from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
 from ._profiles import _as_table
 
 
@@ -250,7 +250,10 @@ def _maps(sites, values, frame):
             )
         frame = occupied[0]
     rows = np.flatnonzero(sites.frame == frame)
-    index = lattice_indices(sites[rows])
+    part = sites[rows]
+    cells = cell_vectors(part)
+    check_lattice(part, cells)
+    index = lattice_indices(part, cells)
     shape = tuple(index.max(axis=0)[::-1] + 1)
 
     def on_lattice(column):

@@ -11,7 +11,7 @@ from .._intervals import Interval
 from .._optional import import_optional
 from ..feature_extraction._check_sites import check_same_sublattice
 from ..sites import AtomSites
-from ._lattice_steps import cell_vectors, lattice_indices
+from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
 from ._walls.lines import WallLine
 
 # Distance of the vertices with which a line is resampled.
@@ -90,9 +90,12 @@ def layer_profile(sites, values, *, axis="b", frame=None):
     part = sites[rows]
     table = _values_of_one_sublattice(sites, values)
     cells = cell_vectors(part)
+    check_lattice(part, cells)
     column = 1 if axis == "b" else 0
     index = lattice_indices(part, cells)[:, column]
     a, b = np.median(cells, axis=0)
+    if len(part) == 1:
+        a, b = np.array([[0.0, 1.0], [1.0, 0.0]])
     along = a if axis == "b" else b
     normal = np.array([along[1], -along[0]]) / np.hypot(*along)
     normal *= np.sign(normal @ (b if axis == "b" else a))

@@ -50,7 +50,8 @@ def check_same_sublattice(sites, values):
     ValueError
         If sites of several sublattices have values.
     """
-    known = np.isfinite(values).reshape(len(sites), -1).any(axis=1)
+    values = np.asarray(values)
+    known = np.isfinite(values if values.ndim == 2 else values[:, None]).any(axis=1)
     kinds = np.unique(sites.sublattice[known])
     if len(kinds) > 1:
         raise ValueError(

@@ -11,10 +11,11 @@ from sklearn_ferroic.domains import (
     cell_table,
     find_domains,
     find_walls,
+    layer_profile,
     to_hyperspy,
     to_xarray,
 )
-from sklearn_ferroic.feature_extraction import measure_lattice
+from sklearn_ferroic.feature_extraction import measure_lattice, pool_polarization
 from tests.domains._scenes import grid, tanh_wall
 
 
@@ -83,3 +84,14 @@ def test_unit_of_vectors_is_in_the_file(tmp_path):
     units = json.loads((tmp_path / "cells.csv.json").read_text())["units"]
     assert units["vector_row"] == units["vector_magnitude"] == "pm"
     assert units["vector_angle_deg"] == "deg"
+
+
+def test_a_single_row_has_no_lattice():
+    sites = grid((12, 12))
+    for function in (to_xarray, layer_profile):
+        with pytest.raises(ValueError, match="do not show a lattice"):
+            function(sites[:5], np.zeros(5))
+        with pytest.raises(ValueError, match="no sites"):
+            function(sites[:0], np.zeros(0))
+    assert layer_profile(sites[:1], [3.0]).position_px.tolist() == [0]
+    assert len(pool_polarization(sites[:0]).mean) == 0
