@@ -145,7 +145,7 @@ def reference_free(film):
     sharp &= walls[film.match] < 0
     if np.isnan(labels[sharp]).sum() > 20 or len(film.variants) == 4:
         model = PolarizationVector(reference="mean")
-        return model.fit(sites[sharp], labels[sharp]).transform(sites)
+        return model.fit(sites[sharp], variants=labels[sharp]).transform(sites)
     return sites.polarization
 
 
@@ -462,6 +462,60 @@ def bench_topology(_):
             "0, 0, < 1 cell",
         )
 
+    bench_vortices_at_walls()
+
+
+def bench_vortices_at_walls():
+    print(
+        "\n180 degree walls of 40 cells, sharp and tanh, noise 5 to 40 % of the vectors"
+    )
+    positions = 10.0 * np.indices((40, 40)).reshape(2, -1).T + 5
+    sites = AtomSites(np.zeros((400, 400), np.float32), positions)
+    x = positions[:, 1:] / 10 - 20
+    profiles = (np.sign(x), np.tanh(x), np.tanh(x - 0.5), np.tanh((x - 0.2) / 2))
+    n_found, n_images, highest = 0, 0, 0.0
+    for noise in (0.05, 0.1, 0.2, 0.4):
+        for profile in profiles:
+            for seed in range(20):
+                rng = np.random.default_rng(seed)
+                vectors = profile * [1, 0] + rng.normal(0, noise, (1600, 2))
+                for smoothing in (0, 2):
+                    found = find_vortices(
+                        sites, vectors, smoothing=smoothing, min_significance=0
+                    )
+                    n_images += 1
+                    n_found += (found.significance >= 3).sum()
+                    highest = max(highest, found.significance.max())
+    report(f"vortices in {n_images} images", f"{n_found}", "0")
+    report("highest significance of a winding number", f"{highest:.2f}", "< 3")
+
+
+def bench_lattices(_):
+    print("\nA wall of 29 cells on rectangular lattices with vacancies, six seeds each")
+    index = np.indices((30, 30)).reshape(2, -1).T
+    right = index[:, 1] > 14
+    for missing in (0.0, 0.05, 0.1, 0.15):
+        whole, n_cases, area = 0, 0, []
+        for ratio in (1.0, 1.2, np.sqrt(2), 2.0):
+            positions = index * [10 * ratio, 10.0] + 5
+            shape = int(300 * ratio) + 1, 300
+            for seed in range(6):
+                rng = np.random.default_rng(seed)
+                kept = rng.random(900) >= missing
+                sites = AtomSites(np.zeros(shape, np.float32), positions[kept])
+                vectors = np.where(right, 1.0, -1.0)[:, None] * [1, 0]
+                vectors = (vectors + rng.normal(0, 0.1, (900, 2)))[kept]
+                walls = find_walls(sites, right[kept], vectors)
+                domains = find_domains(sites, right[kept], vectors=vectors)
+                whole += walls.n_cells.tolist() == [29]
+                n_cases += 1
+                area.append(domains.area_px2.sum() / (90_000 * ratio))
+        report(
+            f"{missing:.0%} missing: one wall of 29 cells; area / truth",
+            f"{whole}/{n_cases}; {np.mean(area):.3f}",
+            "all; 1",
+        )
+
 
 def bench_antipolar(real):
     print("\nAntipolar period")
@@ -551,6 +605,7 @@ BENCHES = {
     "walls": bench_walls,
     "strain": bench_strain,
     "topology": bench_topology,
+    "lattices": bench_lattices,
     "antipolar": bench_antipolar,
     "speed": bench_speed,
 }

@@ -37,6 +37,7 @@ UPWARD = set()
 PRIVATE_IMPORTS = {
     ("domains._find_domains", "feature_extraction._pooled_polarization"),
     ("domains._find_walls", "feature_extraction._pooled_polarization"),
+    ("domains._profiles", "feature_extraction._check_sites"),
     ("feature_extraction._continuation", "localization._image.filters"),
     ("feature_extraction._continuation", "localization._image.spacing"),
     ("feature_extraction._continuation", "localization._image.positions"),

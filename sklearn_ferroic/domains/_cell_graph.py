@@ -7,11 +7,16 @@ from scipy.spatial import cKDTree
 from sklearn.utils import check_array
 
 from ..sites import AtomSites
-from ._lattice_steps import lattice_neighbors
+from ._lattice_steps import cell_vectors, cells_at, lattice_neighbors
 
-# Nearest neighbours on a square or hexagonal lattice; the diagonal of a square is 1.41
-# spacings long. The margin covers strain and steps of the lattice at a wall.
+# Distances are in lattice vectors, each of length 1, so that this holds for rectangular
+# lattices, too: nearest neighbours are those along a and b, and on a hexagonal lattice
+# along the short diagonal; the diagonal of a rectangle has length 1.41. The margin
+# covers strain and steps of the lattice at a wall.
 _NEIGHBOR_REACH_CELLS = 1.25
+# Cosine of the angle of the lattice vectors above which the short diagonal connects
+# neighbours: 0.5 on a hexagonal lattice.
+_MIN_HEXAGONAL_COSINE = 0.34
 # More labels than a clustering has; angles by mistake would fill the memory.
 _MOST_CLASSES = 500
 # Cells whose displacement shares no atomic column with the central one, the nearest
@@ -31,32 +36,51 @@ class CellGraph:
     ----------
     pairs : ndarray of shape (n_pairs, 2)
         Indices of neighbouring cells, each pair once.
+    vectors : ndarray of shape (n_sites, 2, 2)
+        Lattice vectors a and b of each site, px; NaN without a lattice.
     spacing : ndarray of shape (n_sites,)
-        Typical distance of nearest neighbours in the image of each site, px.
+        Typical size of a cell in the image of each site, the square root of its area,
+        px.
     """
 
     def __init__(self, sites):
         self.n_sites = len(sites)
         self._sites = sites
         self.spacing = np.full(self.n_sites, np.nan)
-        self._trees = {}
+        self.vectors = cell_vectors(sites)
+        self._metrics = {}
         found = []
         for frame in np.unique(sites.frame):
             rows = np.flatnonzero(sites.frame == frame)
-            positions = sites.positions[rows]
-            if len(rows) < 2:
-                self.spacing[rows] = 1.0
-                continue
-            tree = cKDTree(positions)
-            spacing = float(np.median(tree.query(positions, k=2)[0][:, 1]))
-            self.spacing[rows] = spacing
-            self._trees[frame] = rows, tree, spacing
-            pairs = tree.query_pairs(
-                _NEIGHBOR_REACH_CELLS * spacing, output_type="ndarray"
-            )
-            found.append(rows[pairs].reshape(-1, 2))
+            metric = _Metric(sites.positions[rows], self.vectors[rows])
+            self.spacing[rows] = metric.spacing
+            self._metrics[int(frame)] = rows, metric
+            if len(rows) > 1:
+                found.append(rows[metric.pairs(0, _NEIGHBOR_REACH_CELLS)])
         pairs = np.concatenate([np.empty((0, 2), dtype=np.intp), *found])
         self.pairs = pairs[np.lexsort(pairs.T[::-1])]
+
+    def longest(self, frame):
+        """Return the length of the longer lattice vector of an image, px."""
+        return self._metrics[int(frame)][1].longest
+
+    def length_in_cells(self, points, frame):
+        """Return the length of a line in lattice vectors."""
+        return self._metrics[int(frame)][1].length(points)
+
+    def sides(self):
+        """Return the neighbours across each side of the cells, and the side's length.
+
+        Returns
+        -------
+        neighbors : ndarray of int of shape (n_sites, 6)
+            Cells at +a, +b, -a, -b and at both ends of the short diagonal; n_sites
+            where there is none.
+        length : ndarray of shape (n_sites, 6)
+            Length of the sides, px: those of the parallelogram of a and b, or of the
+            hexagon around a site of a hexagonal lattice.
+        """
+        return _sides(self._sites, self.vectors, self.spacing)
 
     def regions(self, labels, kept):
         """Return the number of the region of equal label of each cell, -1 for none."""
@@ -111,14 +135,10 @@ class CellGraph:
     def ring_votes(self, codes, n_codes, voters):
         """Count the labels of the cells about two cells away, (n_sites, n_codes)."""
         total = csr_array((self.n_sites, n_codes))
-        for rows, tree, spacing in self._trees.values():
-            inner, outer = (
-                tree.query_pairs(reach * spacing, output_type="ndarray")
-                for reach in _RING_CELLS
-            )
-            n = len(rows)
-            near = np.isin(outer[:, 0] * n + outer[:, 1], inner[:, 0] * n + inner[:, 1])
-            first, second = rows[outer[~near]].reshape(-1, 2).T
+        for rows, metric in self._metrics.values():
+            if len(rows) < 2:
+                continue
+            first, second = rows[metric.pairs(*_RING_CELLS)].T
             total = total + _count(
                 np.concatenate([first, second]),
                 np.concatenate([second, first]),
@@ -128,6 +148,83 @@ class CellGraph:
                 self.n_sites,
             )
         return total
+
+
+class _Metric:
+    """Distances between the cells of one image in lattice vectors of length 1."""
+
+    def __init__(self, positions, vectors):
+        self._positions = positions
+        known = np.isfinite(vectors).all(axis=(1, 2))
+        if known.any():
+            self._cell = np.median(vectors[known], axis=0)
+            self._cells = np.where(known[:, None, None], vectors, self._cell)
+        else:
+            size = 1.0
+            if len(positions) > 1:
+                size = np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])
+            self._cell = size * np.array([[0.0, 1.0], [1.0, 0.0]])
+            self._cells = np.broadcast_to(self._cell, (len(positions), 2, 2))
+        self.spacing = float(np.sqrt(np.abs(np.linalg.det(self._cell))))
+        self.longest = float(np.hypot(*self._cell.T).max())
+
+    def pairs(self, inner, outer):
+        """Return the pairs of cells between two distances, (n_pairs, 2)."""
+        reach = outer * self.longest
+        pairs = cKDTree(self._positions).query_pairs(reach, output_type="ndarray")
+        offset = self._positions[pairs[:, 1]] - self._positions[pairs[:, 0]]
+        inverse = np.linalg.inv(self._cells)
+        squared = sum(
+            _norm_squared(
+                np.einsum("nx,nxk->nk", offset, inverse[end]), self._cells[end]
+            )
+            for end in pairs.T
+        )
+        distance = np.sqrt(squared / 2)
+        return pairs[(distance > inner) & (distance <= outer)]
+
+    def length(self, points):
+        """Return the length of a line in lattice vectors."""
+        step = np.diff(points, axis=0) @ np.linalg.inv(self._cell)
+        return float(np.sqrt(_norm_squared(step, self._cell[None])).sum())
+
+
+def _norm_squared(coordinate, cells):
+    """Return squared lengths where the lattice vectors have length 1."""
+    a, b = cells[:, 0], cells[:, 1]
+    cosine = (a * b).sum(axis=1) / (np.hypot(*a.T) * np.hypot(*b.T))
+    i, j = coordinate.T
+    return np.maximum(i**2 + j**2 + 2 * i * j * cosine, 0)
+
+
+def _sides(sites, vectors, spacing):
+    """Return the neighbours across the sides of each cell and their lengths."""
+    n = len(sites)
+    known = np.isfinite(vectors).all(axis=(1, 2))
+    square = spacing[:, None, None] * np.array([[0.0, 1.0], [1.0, 0.0]])
+    cells = np.where(known[:, None, None], vectors, square)
+    a, b = cells[:, 0], cells[:, 1]
+    aa, bb, ab = (a * a).sum(axis=1), (b * b).sum(axis=1), (a * b).sum(axis=1)
+    length = np.zeros((n, 6))
+    length[:, [0, 2]] = np.sqrt(bb)[:, None]
+    length[:, [1, 3]] = np.sqrt(aa)[:, None]
+    # Around a site of an oblique lattice: the sides of its Voronoi cell, from the
+    # products of a, of b towards the obtuse side, and of minus their sum.
+    hexagonal = np.abs(ab) > _MIN_HEXAGONAL_COSINE * np.sqrt(aa * bb)
+    area = np.abs(np.linalg.det(cells))
+    acute = np.abs(ab)
+    diagonal = np.sqrt(np.maximum(aa + bb - 2 * acute, 0))
+    around = np.stack(
+        [
+            np.sqrt(aa) * (bb - acute) / area,
+            np.sqrt(bb) * (aa - acute) / area,
+            diagonal * acute / area,
+        ],
+        axis=1,
+    )
+    length[hexagonal] = np.maximum(around[hexagonal][:, [0, 1, 0, 1, 2, 2]], 0)
+    short = np.where((ab > 0)[:, None], a - b, a + b)
+    return cells_at(sites, [a, b, -a, -b, short, -short]), length
 
 
 def compress(numbers):
@@ -181,6 +278,18 @@ def check_cells(sites, labels, vectors=None):
             "as variants or clusters, not continuous values."
         )
     return classes, codes, check_vectors(sites, vectors)
+
+
+def pad_cells(codes, vectors, std, n_vacant):
+    """Return labels, vectors and errors with those of vacancies, which are unknown."""
+    if not n_vacant:
+        return codes, vectors, std
+    unknown = np.full((n_vacant, 2), np.nan)
+    return (
+        np.concatenate([codes, np.full(n_vacant, -1)]),
+        np.concatenate([vectors, unknown]),
+        np.concatenate([std, unknown]),
+    )
 
 
 def check_one_sublattice(sites):

@@ -1,8 +1,12 @@
 """Connected domains of cells with equal label, as a table."""
 
+from numbers import Integral, Real
+
 import numpy as np
+from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
+from .._intervals import Interval
 from .._optional import import_optional
 from ..feature_extraction._pooled_polarization import (
     Place,
@@ -10,8 +14,10 @@ from ..feature_extraction._pooled_polarization import (
     neighbor_factor,
     pool_vectors,
 )
-from ._cell_graph import CellGraph, check_cells, check_one_sublattice
+from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
+from ._lattice_steps import with_vacancies
 from ._segmentation import segment_domains, split_members
+from ._table_attributes import SiteNumbers
 
 # Cells that must remain for a mean without two layers of cells at other domains, and
 # without one.
@@ -20,6 +26,13 @@ _CORE_CELLS = (15, 8)
 _BORDER_CELLS = 1.0
 
 
+@validate_params(
+    {
+        "min_cells": [Interval(Integral, 1, None, closed="left")],
+        "significance": [Interval(Real, 0, 1, closed="both"), None],
+    },
+    prefer_skip_nested_validation=True,
+)
 def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3):
     """Find connected domains and measure them.
 
@@ -30,7 +43,8 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
     labels : array-like of shape (n_sites,)
         Class of each cell, such as the variant or the cluster. Cells with the label
         -1 (also NaN, None or "") belong to no domain, unless they are a gap of one or
-        two cells between domains.
+        two cells between domains. A class of the cells of a wall, up to six cells wide
+        and with vectors between those of both sides, is divided among them.
     vectors : array-like of shape (n_sites, 2), default=None
         Vectors ``(row, col)`` to average, NaN where unknown; ``sites.polarization``,
         in px, by default. `PolarizationVector` gives them in other units.
@@ -53,8 +67,8 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
         n_cells : int
             Number of cells.
         area_nm2 : float
-            Sum of the areas of the cells, nm²; ``area_px2`` where no pixel size is
-            known.
+            Sum of the areas of the cells, nm², that of single missing cells included;
+            ``area_px2`` where no pixel size is known.
         perimeter_nm : float
             Length of the boundary along the edges of the cells, that at the border of
             the image included, nm; ``perimeter_px`` where no pixel size is known.
@@ -101,7 +115,10 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
 
     Notes
     -----
-    Neighbours are cells up to 1.25 typical distances apart: four on a square lattice.
+    Neighbours are cells up to 1.25 apart where the lattice vectors around them have
+    length 1: four on square and rectangular lattices, six on hexagonal ones. A missing
+    cell between two others along a or b counts as a cell without label and vector, so
+    that vacancies divide no domain.
 
     A clustering divides a uniform region, too, and sorts its cells by noise. Such
     labels are independent of those of the cells two cells away, which share no atomic
@@ -136,25 +153,35 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
     # Standard errors are px, and vectors that are given may have another unit.
     std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
     classes, codes, vectors = check_cells(sites, labels, vectors)
-    graph = CellGraph(sites)
+    filled = with_vacancies(sites)
+    n_found, n_vacant = len(sites), len(filled) - len(sites)
+    codes, vectors, std = pad_cells(codes, vectors, std, n_vacant)
+    graph = CellGraph(filled)
     domain, cleaned = segment_domains(
-        graph, codes, len(classes), min_cells=min_cells, significance=significance
+        graph,
+        codes,
+        len(classes),
+        vectors=vectors,
+        min_cells=min_cells,
+        significance=significance,
     )
-    rows = _largest_first(domain)
+    is_cell = np.arange(len(filled)) < n_found
+    rows = _largest_first(np.where(is_cell, domain, -1), domain.max() + 1)
     n_domains = domain.max() + 1
     members = split_members(domain, n_domains)
     averaged = _cores(graph, domain, members)
-    means = pooled_means(sites, vectors, std, averaged)
-    touching = _near_border(sites, graph.spacing)
-    sides = _free_sides(graph, domain)
-    areas = cell_areas(sites, graph.spacing)
-    nm = sites.pixel_size_per_site()
+    means = pooled_means(filled, vectors, std, averaged)
+    touching = _near_border(filled, graph.spacing)
+    boundary = _boundary(graph, domain)
+    areas = cell_areas(graph)
+    nm = filled.pixel_size_per_site()
     calibrated = bool(np.isfinite(nm).any())
-    scale = nm if calibrated else np.ones(len(sites))
+    scale = nm if calibrated else np.ones(len(filled))
     unit = "nm" if calibrated else "px"
     table = []
     for number, cells in enumerate(members):
-        position = sites.positions[cells]
+        own = cells[is_cell[cells]]
+        position = filled.positions[own if len(own) else cells]
         (row, col), low, high = (
             position.mean(axis=0),
             position.min(axis=0),
@@ -162,13 +189,11 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
         )
         table.append(
             {
-                "frame": sites.frame[cells[0]],
+                "frame": filled.frame[cells[0]],
                 "label": classes[cleaned[cells[0]]],
-                "n_cells": len(cells),
+                "n_cells": len(own),
                 f"area_{unit}2": (areas[cells] * scale[cells] ** 2).sum(),
-                f"perimeter_{unit}": (
-                    sides[cells] * np.sqrt(areas[cells]) * scale[cells]
-                ).sum(),
+                f"perimeter_{unit}": (boundary[cells] * scale[cells]).sum(),
                 "row": row,
                 "col": col,
                 "row_min": low[0],
@@ -184,9 +209,8 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
     columns = None if table else ["frame", "label", "n_cells", f"area_{unit}2"]
     domains = pandas.DataFrame(table, columns=columns)
     domains = domains.iloc[np.argsort(rows)].reset_index(drop=True)
-    domains.attrs["domain"] = np.where(
-        domain >= 0, rows[domain] if n_domains else -1, -1
-    )
+    number = np.where(domain >= 0, rows[domain] if n_domains else -1, -1)
+    domains.attrs["domain"] = SiteNumbers(number[:n_found])
     return domains
 
 
@@ -272,17 +296,16 @@ def describe_mean(pooled):
         }
 
 
-def cell_areas(sites, spacing):
+def cell_areas(graph):
     """Return the area of each cell, px²; the square of the spacing where unknown."""
-    area = np.abs(sites.unit_cell_area)
-    known = np.isfinite(area)
-    typical = np.median(area[known] / spacing[known] ** 2) if known.any() else 1.0
-    return np.where(known, area, typical * spacing**2)
+    a, b = graph.vectors[:, 0], graph.vectors[:, 1]
+    area = np.abs(a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1])
+    return np.where(np.isfinite(area), area, graph.spacing**2)
 
 
-def _largest_first(domain):
+def _largest_first(domain, n_domains):
     """Return the rank by size of each domain."""
-    size = np.bincount(domain[domain >= 0])
+    size = np.bincount(domain[domain >= 0], minlength=n_domains)
     rank = np.empty(len(size), dtype=int)
     rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
     return rank
@@ -295,12 +318,8 @@ def _near_border(sites, spacing):
     return depth < _BORDER_CELLS * spacing
 
 
-def _free_sides(graph, domain):
-    """Count the sides of each cell that do not face a cell of its domain."""
-    first, second = graph.pairs.T
-    n = graph.n_sites
-    n_neighbors = np.bincount(graph.pairs.ravel(), minlength=n)
-    coordination = np.bincount(n_neighbors).argmax() if n else 0
-    same = domain[first] == domain[second]
-    n_same = np.bincount(graph.pairs[same].ravel(), minlength=n)
-    return np.maximum(coordination - n_same, 0)
+def _boundary(graph, domain):
+    """Return the length of the sides of each cell that face no cell of its domain."""
+    neighbors, length = graph.sides()
+    padded = np.append(domain, -2)
+    return np.where(padded[neighbors] != domain[:, None], length, 0.0).sum(axis=1)

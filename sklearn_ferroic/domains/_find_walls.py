@@ -1,13 +1,16 @@
 """Domain walls as lines, with type, charge and width, as a table."""
 
+from copy import copy
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.stats import chi2, f
 from sklearn.utils import Bunch
+from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
+from .._intervals import Interval
 from .._optional import import_optional
 from ..feature_extraction._pooled_polarization import (
     Place,
@@ -15,10 +18,13 @@ from ..feature_extraction._pooled_polarization import (
     neighbor_factor,
     pool_vectors,
 )
-from ._cell_graph import CellGraph, check_cells, check_one_sublattice
+from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
+from ._lattice_steps import with_vacancies
 from ._segmentation import segment_domains, split_members
-from ._wall_lines import trace_lines
-from ._wall_profile import fit_wall_profile
+from ._table_attributes import Polylines, SiteNumbers
+from ._walls.lines import trace_lines
+from ._walls.profile import fit_wall_profile
+from ._walls.sides import check_wall_types, describe_sides
 
 # Cells that are averaged on each side, by their distance from the wall: from where a
 # wall of usual width has ended to where other walls may be.
@@ -31,35 +37,25 @@ _MAX_HEIGHT_ERROR = 0.2
 _MIN_SHARE_OF_HEIGHT = 0.5
 # Cells whose profile is fitted.
 _PROFILE_CELLS = 6.0
-# A wall is neutral if the step of the normal component is at most this share of the
-# step of the vector: half of that of a wall 45 degrees off its neutral direction.
-_NEUTRAL_SHARE = 0.35
-# An angle farther than this from all wall types is no such type.
-_TYPE_TOLERANCE_DEG = 25.0
-# Lengths of the mean vectors in standard errors from which an angle has a meaning.
-_MIN_SIGMA = 3.0
+# A line whose mean normal is shorter bends: there the vectors may turn with the line,
+# as around a bubble with radial vectors, and are taken along its normals and along it
+# where that makes the step longer by this factor.
+_CURVED_NORMAL = 0.8
+_MIN_GAIN_OF_TURNING = 1.3
 # A cell this near to a wall belongs to it: half a cell and the scatter of a rough wall.
 _ON_WALL_CELLS = 0.75
 
 
-class Polylines(dict):
-    """Lines or fits by the row of a table; equal only to itself, not copied with it."""
-
-    __hash__ = None
-
-    def __eq__(self, other):
-        return self is other
-
-    def __ne__(self, other):
-        return self is not other
-
-    def __copy__(self):
-        return self
-
-    def __deepcopy__(self, memo):
-        return self
-
-
+@validate_params(
+    {
+        "min_cells": [Interval(Integral, 1, None, closed="left")],
+        "min_length": [Interval(Real, 0, None, closed="left")],
+        "min_angle": [Interval(Real, 0, 180, closed="both")],
+        "significance": [Interval(Real, 0, 1, closed="both"), None],
+        "wall_types": ["array-like"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def find_walls(
     sites,
     labels,
@@ -80,7 +76,9 @@ def find_walls(
     labels : array-like of shape (n_sites,)
         Class of each cell, such as the variant or the cluster. Cells with the label
         -1 (also NaN, None or "") belong to no domain and have no walls, unless they are
-        a gap of one or two cells between domains.
+        a gap of one or two cells between domains. A class of the cells of a wall, up to
+        six cells wide and with vectors between those of both sides, is divided among
+        them.
     vectors : array-like of shape (n_sites, 2), default=None
         Polarization ``(row, col)`` of each cell, NaN where unknown;
         ``sites.polarization`` by default. Remove the common shift of a mistilt before,
@@ -112,7 +110,8 @@ def find_walls(
         label_a, label_b : object
             Labels of the two sides.
         domain_a, domain_b : int
-            Rows of the two sides in the table of :func:`find_domains`.
+            Rows of the two sides in the table of :func:`find_domains` of the same
+            labels and vectors.
         angle_deg, angle_std_deg : float
             Angle between the mean vectors of the two sides, in [0, 180], and its
             standard error; NaN without a significant vector on both sides, as at an
@@ -123,14 +122,18 @@ def find_walls(
         charge : {"neutral", "head-to-head", "tail-to-tail", "undetermined"}
             Whether the step of the vectors points to the wall, away from it, or along
             it: neutral where `net_normal` is within ±0.35; undetermined where its error
-            is too large, or without vectors.
+            is too large, without vectors, or where the charge changes sign along the
+            wall, as it does around an island between opposite vectors.
         net_normal, net_normal_std : float
-            Step of the normal component, (a - b)·n with n from a to b, over the
-            length of a - b, in [-1, 1]: positive for head-to-head; and its standard
-            error.
+            Step of the normal component, (a - b)·n with n from a to b, averaged along
+            the wall over the length of a - b, in [-1, 1]: positive for head-to-head,
+            0 for a closed wall between uniform domains; and its standard error.
         normal_step, normal_step_std : float
-            The step (a - b)·n itself, in the unit of `vectors`: the bound charge per
-            area if these are polarizations.
+            The averaged step (a - b)·n itself, in the unit of `vectors`: the bound
+            charge per area if these are polarizations.
+        head_to_head_fraction, tail_to_tail_fraction : float
+            Shares of the length where the step of the normal component is above 0.35
+            and below -0.35 times the length of a - b. The rest is neutral.
         length_nm : float
             Length of the line.
         n_cells : int
@@ -183,6 +186,10 @@ def find_walls(
     corrected for the slope of the fitted profile, which reaches into them in narrow
     domains.
 
+    Where a line bends and the vectors turn with it, as those of a bubble that point to
+    its centre, both sides are averaged as components along the normals of the line and
+    along the line; angle and charge are then local ones.
+
     A step ΔP·n of the normal component of the polarization is a bound charge per area.
     **Charge is that of the vectors given.** Where the polarization is opposite to the
     displacement of the B columns, as in PbTiO3 and BiFeO3, give the polarization
@@ -209,19 +216,29 @@ def find_walls(
     """
     pandas = import_optional("pandas", "io")
     check_one_sublattice(sites)
+    wall_types = check_wall_types(wall_types)
     # Standard errors are px, and vectors that are given may have another unit.
     std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
     classes, codes, vectors = check_cells(sites, labels, vectors)
+    vectors = np.where(sites.converged[:, None], vectors, np.nan)
+    n_found = len(sites)
+    sites = with_vacancies(sites)
+    codes, vectors, std = pad_cells(codes, vectors, std, len(sites) - n_found)
     graph = CellGraph(sites)
     domain, cleaned = segment_domains(
-        graph, codes, len(classes), min_cells=min_cells, significance=significance
+        graph,
+        codes,
+        len(classes),
+        vectors=vectors,
+        min_cells=min_cells,
+        significance=significance,
     )
-    rank = _rank_by_size(domain)
+    rank = _rank_by_size(domain, n_found)
     context = _Context(sites, vectors, std, domain)
     lines = _all_lines(graph, sites, domain, min_length)
     nearest = _nearest_line(sites, lines)
     found = [
-        _measure(context, line, cells, wall_types)
+        _measure(context, graph, line, cells, wall_types)
         for line, cells in zip(lines, split_members(nearest, len(lines)), strict=True)
     ]
     kept = [
@@ -255,10 +272,12 @@ def find_walls(
     table.attrs["profiles"] = Polylines(
         {index: found[number][2] for index, number in enumerate(kept)}
     )
-    table.attrs["wall"] = _site_walls(
+    on_wall = _site_walls(
         sites, final, [lines[number].frame for number in kept], graph.spacing
     )
-    table.attrs["domain"] = np.where(domain >= 0, rank[domain], -1)
+    table.attrs["wall"] = SiteNumbers(on_wall[:n_found])
+    number = np.where(domain >= 0, rank[domain], -1)
+    table.attrs["domain"] = SiteNumbers(number[:n_found])
     return table
 
 
@@ -277,7 +296,7 @@ class _Context:
 
     def __init__(self, sites, vectors, std, domain):
         self.sites, self.vectors, self.std, self.domain = sites, vectors, std, domain
-        self.usable = np.isfinite(vectors).all(axis=1) & sites.converged
+        self.usable = np.isfinite(vectors).all(axis=1)
         self.place = Place(sites.positions, sites.frame, cell_size(sites))
         self.factor = neighbor_factor(
             vectors, domain, self.usable & (domain >= 0), self.place
@@ -286,6 +305,19 @@ class _Context:
         self.scale = sites.pixel_size_per_site()
         if not np.isfinite(self.scale).any():
             self.scale = np.ones(len(sites))
+
+    def along_line(self, line, cells):
+        """Return the same for vectors as components along the normal and the line."""
+        turned = copy(self)
+        normal, tangent = line.axes_at(self.sites.positions[cells])
+        turned.vectors = np.full_like(self.vectors, np.nan)
+        turned.std = np.full_like(self.std, np.nan)
+        for column, axis in enumerate((normal, tangent)):
+            turned.vectors[cells, column] = (self.vectors[cells] * axis).sum(axis=1)
+            turned.std[cells, column] = np.sqrt(
+                (self.std[cells] ** 2 * axis**2).sum(axis=1)
+            )
+        return turned
 
     def domain_mean(self, number):
         """Return the pooled mean vector of a domain."""
@@ -319,6 +351,8 @@ def _columns(unit):
         "net_normal_std",
         "normal_step",
         "normal_step_std",
+        "head_to_head_fraction",
+        "tail_to_tail_fraction",
         f"length_{unit}",
         "n_cells",
         "orientation_deg",
@@ -332,8 +366,9 @@ def _columns(unit):
     ]
 
 
-def _rank_by_size(domain):
-    size = np.bincount(domain[domain >= 0], minlength=1)
+def _rank_by_size(domain, n_found):
+    known = domain[:n_found] >= 0
+    size = np.bincount(domain[:n_found][known], minlength=max(domain.max() + 1, 1))
     rank = np.empty(len(size), dtype=int)
     rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
     return rank
@@ -358,8 +393,10 @@ def _all_lines(graph, sites, domain, min_length):
         own = pairs[part]
         cell = own[0, 0]
         spacing = graph.spacing[cell]
-        for line, through in trace_lines(sites.positions, own, spacing):
-            if line.length >= min_length * spacing:
+        longest = graph.longest(sites.frame[cell])
+        for line, through in trace_lines(sites.positions, own, spacing, longest):
+            n_cells = graph.length_in_cells(_outline(line), sites.frame[cell])
+            if n_cells >= min_length:
                 lines.append(
                     _Line(
                         line,
@@ -385,14 +422,22 @@ def _nearest_line(sites, lines):
     return nearest
 
 
-def _measure(context, traced, cells, wall_types):
+def _measure(context, graph, traced, cells, wall_types):
     """Return the row of a wall, its line, and the fit of its profile."""
     a = traced.pair[0]
-    line, spacing = traced.line, traced.spacing
+    line = traced.line
     own = context.domain[cells]
     member = (own == traced.pair[0]) | (own == traced.pair[1])
     cells = cells[member & context.usable[cells]]
+    whole = [context.domain_mean(number) for number in traced.pair]
     sides = _sides(context, traced, line, cells)
+    along_line = False
+    if np.hypot(*line.mean_normal()) < _CURVED_NORMAL:
+        turned = context.along_line(line, cells)
+        turned_sides = _sides(turned, traced, line, cells)
+        along_line = _step(turned_sides) > _MIN_GAIN_OF_TURNING * _step(sides)
+        if along_line:
+            context, sides, whole = turned, turned_sides, turned_sides
     profile = None
     if sides is not None:
         for _ in range(2):
@@ -401,7 +446,6 @@ def _measure(context, traced, cells, wall_types):
         if profile is not None:
             step = previous[1].mean - previous[0].mean
             sides = _without_slope(context, traced, line, cells, sides, profile, step)
-    whole = [context.domain_mean(number) for number in traced.pair]
     middle = line.points[len(line.points) // 2]
     scale = context.scale[np.argmax(context.domain == a)]
     calibrated = np.isfinite(context.sites.pixel_size_per_site()).any()
@@ -412,9 +456,9 @@ def _measure(context, traced, cells, wall_types):
         width_std = 2 * np.sqrt(profile.covariance[2, 2])
     row = {
         "frame": traced.frame,
-        **_describe_sides(line, sides, whole, wall_types),
+        **describe_sides(line, sides, whole, wall_types, along_line=along_line),
         f"length_{unit}": line.length * scale,
-        "n_cells": round(line.length / spacing),
+        "n_cells": round(graph.length_in_cells(_outline(line), traced.frame)),
         **_describe_course(line, scale, unit),
         f"width_{unit}": width * scale,
         f"width_std_{unit}": width_std * scale,
@@ -431,6 +475,11 @@ def _measure(context, traced, cells, wall_types):
             offset_std=profile.offset_std,
         )
     return row, line, fitted
+
+
+def _step(sides):
+    """Return the length of the difference of the mean vectors of the two sides."""
+    return 0.0 if sides is None else float(np.hypot(*(sides[1].mean - sides[0].mean)))
 
 
 def _sides(context, traced, line, cells):
@@ -499,112 +548,6 @@ def _fit(context, traced, line, cells, sides, previous):
         return line, None
     offset = np.interp(line.arc, profile.knots, profile.offsets)
     return line.shifted(offset), profile
-
-
-def _describe_sides(line, sides, whole, wall_types):
-    """Return type and charge of a wall between two mean vectors."""
-    unknown = {
-        "angle_deg": np.nan,
-        "angle_std_deg": np.nan,
-        "wall_type": "undetermined",
-        "charge": "undetermined",
-        "net_normal": np.nan,
-        "net_normal_std": np.nan,
-        "normal_step": np.nan,
-        "normal_step_std": np.nan,
-        "p_value": np.nan,
-    }
-    if sides is None:
-        return unknown
-    a, b = sides
-    step = a.mean - b.mean
-    covariance = a.covariance + b.covariance
-    size = np.hypot(*step)
-    if not size > 0 or not np.isfinite(covariance).all():
-        return unknown
-    normal = _mean_normal(line)
-    normal_step = float(step @ normal)
-    normal_std = float(np.sqrt(normal @ covariance @ normal))
-    share = normal_step / size
-    # Both the step and its length have errors: that of the direction of the step.
-    across = np.array([step[1], -step[0]]) / size
-    share_std = float(
-        np.sqrt(max(across @ covariance @ across, 0)) / size * np.sqrt(1 - share**2)
-    )
-    p_value = min(_difference_p_value(a, b), _difference_p_value(*whole))
-    polar = all(
-        np.hypot(*side.mean) > _MIN_SIGMA * np.sqrt(np.trace(side.covariance))
-        for side in sides
-    )
-    angle, angle_std = _angle_between(a, b) if polar else (np.nan, np.nan)
-    return {
-        "angle_deg": angle,
-        "angle_std_deg": angle_std,
-        "wall_type": _wall_type(angle, wall_types) if polar else "undetermined",
-        "charge": _charge(share, share_std, p_value),
-        "net_normal": share,
-        "net_normal_std": share_std,
-        "normal_step": normal_step,
-        "normal_step_std": normal_std,
-        "p_value": p_value,
-    }
-
-
-def _charge(share, std, p_value):
-    """Return in words whether the normal component has a step."""
-    if not p_value < 0.01 or 2 * std > 2 * _NEUTRAL_SHARE:
-        return "undetermined"
-    if abs(share) <= _NEUTRAL_SHARE:
-        return "neutral"
-    if abs(share) < 2 * std:
-        return "undetermined"
-    return "head-to-head" if share > 0 else "tail-to-tail"
-
-
-def _angle_between(a, b):
-    """Return the angle between two mean vectors and its standard error, degrees."""
-    variance = 0.0
-    angles = []
-    for side in (a, b):
-        length = np.hypot(*side.mean)
-        across = np.array([side.mean[1], -side.mean[0]]) / length
-        variance += across @ side.covariance @ across / length**2
-        angles.append(np.arctan2(side.mean[0], side.mean[1]))
-    return (
-        float(np.degrees(abs(wrap_angle(angles[1] - angles[0])))),
-        float(np.degrees(np.sqrt(variance))),
-    )
-
-
-def _wall_type(angle, wall_types):
-    """Return the name of the nearest wall type."""
-    types = np.asarray(wall_types, dtype=float)
-    nearest = types[np.argmin(np.abs(types - angle))]
-    return f"{nearest:g}" if abs(nearest - angle) <= _TYPE_TOLERANCE_DEG else "other"
-
-
-def _difference_p_value(a, b):
-    """Return the probability of two such means if their expectations were equal."""
-    step, covariance = a.mean - b.mean, a.covariance + b.covariance
-    dof = min(a.n_sites, b.n_sites) - 1
-    if not np.isfinite(covariance).all():
-        return 1.0
-    scale = np.trace(covariance)
-    if scale == 0:
-        return float(not step.any())
-    square = step @ np.linalg.solve(covariance + 1e-12 * scale * np.eye(2), step)
-    if dof > 60:
-        return float(chi2.sf(square, 2))
-    if dof < 2:
-        return 1.0
-    return float(f.sf((dof - 1) / (2 * dof) * square, 2, dof - 1))
-
-
-def _mean_normal(line):
-    """Return the mean unit normal of a line; the line of a closed wall has none."""
-    normal = line.normal.mean(axis=0)
-    length = np.hypot(*normal)
-    return normal / length if length > 0.2 else np.full(2, np.nan)
 
 
 def _describe_course(line, scale, unit):

@@ -98,7 +98,9 @@ def label_smoothing(
     smoothed = _iterate(graph, codes, cost, strength, max_iter)
     result = np.array(labels, copy=True)
     known = codes >= 0
-    result[known] = classes[smoothed[known]]
+    # A label of the input for each class, of whatever type it is there.
+    first = np.unique(codes[known], return_index=True)[1]
+    result[known] = result[known][first][smoothed[known]]
     return result
 
 
@@ -118,6 +120,10 @@ def _label_cost(classes, codes, probabilities, error_rate):
         raise ValueError(
             f"probabilities must have one row a site, {len(codes)}, got "
             f"{len(probabilities)}."
+        )
+    if (probabilities < 0).any() or not (probabilities.sum(axis=1) > 0).all():
+        raise ValueError(
+            "probabilities must not be negative, and each row needs a positive one."
         )
     n_columns = probabilities.shape[1]
     if n_columns != n_classes:

@@ -5,9 +5,15 @@ from scipy.spatial import cKDTree
 
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.spanning_forest import accumulate, spanning_forest
+from ..sites import AtomSites
 
 # A cell this near to a lattice point is the cell of that point, in lattice vectors.
 _MATCH_CELLS = 0.35
+# Missing cells are found from the cells on both sides of them; each round finds those
+# that the cells found before complete.
+_VACANCY_ROUNDS = 2
+# Vacancies predicted by several neighbours lie within this of one another, in cells.
+_SAME_VACANCY_CELLS = 0.4
 
 
 def cell_vectors(sites):
@@ -38,6 +44,16 @@ def cell_vectors(sites):
     return vectors
 
 
+def check_lattice(sites, vectors):
+    """Check that lattice vectors of the sites are known, unless there is one site."""
+    if len(sites) > 1 and not np.isfinite(vectors).all():
+        raise ValueError(
+            f"The {len(sites)} sites have no lattice vectors and do not show a lattice "
+            "themselves, as a single row of cells does not. Give the sites of a larger "
+            "part of the image, or sites with lattice vectors."
+        )
+
+
 def lattice_neighbors(sites, vectors=None):
     """Return the cells at +a, +b, -a and -b of each cell.
 
@@ -53,19 +69,38 @@ def lattice_neighbors(sites, vectors=None):
     neighbors : ndarray of int of shape (n_sites, 4)
         Indices; n_sites where there is no cell.
     """
-    n = len(sites)
     vectors = cell_vectors(sites) if vectors is None else vectors
-    neighbors = np.full((n, 4), n)
+    a, b = vectors[:, 0], vectors[:, 1]
+    return cells_at(sites, [a, b, -a, -b])
+
+
+def cells_at(sites, steps):
+    """Return the cell at each of some steps from each cell.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Cells of one sublattice.
+    steps : list of ndarray of shape (n_sites, 2)
+        Steps ``(row, col)``, px, NaN where unknown.
+
+    Returns
+    -------
+    neighbors : ndarray of int of shape (n_sites, n_steps)
+        Indices; n_sites where there is no cell.
+    """
+    n = len(sites)
+    neighbors = np.full((n, len(steps)), n)
+    known = np.isfinite(np.hstack(steps)).all(axis=1)
     for frame in np.unique(sites.frame):
         rows = np.flatnonzero(sites.frame == frame)
-        rows = rows[np.isfinite(vectors[rows]).all(axis=(1, 2))]
+        rows = rows[known[rows]]
         if len(rows) < 2:
             continue
         tree = cKDTree(sites.positions[rows])
-        for column, (axis, sign) in enumerate([(0, 1), (1, 1), (0, -1), (1, -1)]):
-            step = sign * vectors[rows, axis]
-            distance, nearest = tree.query(sites.positions[rows] + step)
-            found = distance < _MATCH_CELLS * np.hypot(*step.T)
+        for column, step in enumerate(steps):
+            distance, nearest = tree.query(sites.positions[rows] + step[rows])
+            found = distance < _MATCH_CELLS * np.hypot(*step[rows].T)
             neighbors[rows[found], column] = rows[nearest[found]]
     return neighbors
 
@@ -127,3 +162,74 @@ def _align_parts(indices, positions, vectors, part, rows):
         shift = np.median(coordinate[members] - indices[rows[members]], axis=0)
         indices[rows[members]] += np.rint(shift - origin).astype(int)
     indices[rows] -= indices[rows].min(axis=0)
+
+
+def with_vacancies(sites):
+    """Return the sites with the missing cells of the lattice appended.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        Cells of one sublattice.
+
+    Returns
+    -------
+    filled : AtomSites of length n_sites + n_vacancies
+        The sites, then a site at each lattice point without a cell that lies between
+        two cells along a or b. They have lattice vectors and nothing else.
+    """
+    n = len(sites)
+    vectors = cell_vectors(sites)
+    place, frame = np.array(sites.positions, dtype=np.float64), np.array(sites.frame)
+    for _ in range(_VACANCY_ROUNDS):
+        found = [
+            _vacancies(place, vectors, np.flatnonzero(frame == number))
+            for number in np.unique(frame)
+        ]
+        new, cells, near = (np.concatenate(part) for part in zip(*found, strict=True))
+        if not len(new):
+            break
+        place = np.concatenate([place, new])
+        vectors = np.concatenate([vectors, cells])
+        frame = np.concatenate([frame, frame[near]])
+    if len(place) == n:
+        return sites
+    return AtomSites(
+        sites.images,
+        place,
+        frame=frame,
+        lattice_vectors=vectors,
+        pixel_size=sites.pixel_size,
+    )
+
+
+def _vacancies(place, vectors, rows):
+    """Return position, lattice vectors and a neighbour of each vacancy."""
+    nothing = np.empty((0, 2)), np.empty((0, 2, 2)), np.empty(0, int)
+    rows = rows[np.isfinite(vectors[rows]).all(axis=(1, 2))]
+    if len(rows) < 4:
+        return nothing
+    tree = cKDTree(place[rows])
+    spacing = np.sqrt(np.abs(np.linalg.det(vectors[rows])))
+    points, origin = [], []
+    for axis in range(2):
+        step = vectors[rows, axis]
+        reach = _MATCH_CELLS * np.hypot(*step.T)
+        one = tree.query(place[rows] + step)[0]
+        two, end = tree.query(place[rows] + 2 * step)
+        # A cell two steps ahead, and none one step ahead.
+        missing = (one > reach) & (two < reach)
+        points.append((place[rows[missing]] + place[rows[end[missing]]]) / 2)
+        origin.append(rows[missing])
+    points, origin = np.concatenate(points), np.concatenate(origin)
+    if not len(points):
+        return nothing
+    pairs = cKDTree(points).query_pairs(
+        _SAME_VACANCY_CELLS * np.median(spacing), output_type="ndarray"
+    )
+    repeated = np.zeros(len(points), dtype=bool)
+    repeated[pairs.max(axis=1)] = True
+    # No room between cells where the lattice is distorted.
+    free = tree.query(points)[0] > _SAME_VACANCY_CELLS * np.median(spacing)
+    kept = free & ~repeated
+    return points[kept], vectors[origin[kept]], origin[kept]

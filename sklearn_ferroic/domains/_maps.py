@@ -1,16 +1,23 @@
 """Values of cells as tables and as maps on the lattice."""
 
 import numpy as np
+from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
 from .._optional import import_optional
 from ..feature_extraction import LatticeStrain
 from ._cell_graph import check_one_sublattice, check_vectors
-from ._lattice_steps import cell_vectors, lattice_indices
+from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
 from ._profiles import _as_table
 
 
-def cell_table(sites, *, vectors=None, strain=None, domains=None, walls=None):
+@validate_params(
+    {"vector_unit": [str, None]},
+    prefer_skip_nested_validation=True,
+)
+def cell_table(
+    sites, *, vectors=None, vector_unit=None, strain=None, domains=None, walls=None
+):
     """Collect what is known of each cell, as features for a table or a file.
 
     Parameters
@@ -19,6 +26,8 @@ def cell_table(sites, *, vectors=None, strain=None, domains=None, walls=None):
         Cells of one sublattice, such as ``sites[sites.sublattice == 1]``.
     vectors : array-like of shape (n_sites, 2), default=None
         Vectors ``(row, col)``, such as those of `PolarizationVector`; left out if None.
+    vector_unit : str, default=None
+        Unit of the vectors, such as "pm", for the JSON file of `AtomSites.to_csv`.
     strain : LatticeStrain or array-like of shape (n_sites, 6), default=None
         A fitted transformer or its output; left out if None.
     domains, walls : DataFrame, default=None
@@ -29,7 +38,8 @@ def cell_table(sites, *, vectors=None, strain=None, domains=None, walls=None):
     table : pandas.DataFrame
         One row a site: ``vector_row, vector_col, vector_magnitude,
         vector_angle_deg``, the columns of `LatticeStrain`, ``domain`` and ``wall``, the
-        rows of their tables or -1, as far as they are given.
+        rows of their tables or -1, as far as they are given. ``table.attrs["units"]``
+        maps names to units where `vector_unit` is given.
 
     Raises
     ------
@@ -85,8 +95,25 @@ def cell_table(sites, *, vectors=None, strain=None, domains=None, walls=None):
                 f"{name}s must be the table of these {len(sites)} sites, with "
                 f"attrs[{name!r}]; got {number.shape}."
             )
+        if name == "domain":
+            _check_order(table, number)
         columns[name] = number
-    return pandas.DataFrame(columns)
+    table = pandas.DataFrame(columns)
+    if vectors is not None and vector_unit is not None:
+        names = ("vector_row", "vector_col", "vector_magnitude")
+        table.attrs["units"] = dict.fromkeys(names, vector_unit)
+    return table
+
+
+def _check_order(domains, number):
+    """Check that the rows of a table of domains have the numbers of the sites."""
+    size = np.bincount(number[number >= 0], minlength=len(domains))
+    known = domains.index.isin(np.arange(len(size)))
+    if not known.all() or (domains.n_cells != size[domains.index]).any():
+        raise ValueError(
+            "The index of domains is not that of find_domains, by which cells are "
+            "assigned to rows: keep it when rows are sorted or chosen."
+        )
 
 
 def to_xarray(sites, values, *, frame=None):
@@ -223,7 +250,10 @@ def _maps(sites, values, frame):
             )
         frame = occupied[0]
     rows = np.flatnonzero(sites.frame == frame)
-    index = lattice_indices(sites[rows])
+    part = sites[rows]
+    cells = cell_vectors(part)
+    check_lattice(part, cells)
+    index = lattice_indices(part, cells)
     shape = tuple(index.max(axis=0)[::-1] + 1)
 
     def on_lattice(column):

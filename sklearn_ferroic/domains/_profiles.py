@@ -9,9 +9,10 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from .._intervals import Interval
 from .._optional import import_optional
+from ..feature_extraction._check_sites import check_same_sublattice
 from ..sites import AtomSites
-from ._lattice_steps import cell_vectors, lattice_indices
-from ._wall_lines import WallLine
+from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
+from ._walls.lines import WallLine
 
 # Distance of the vertices with which a line is resampled.
 _STEP_CELLS = 0.25
@@ -55,7 +56,8 @@ def layer_profile(sites, values, *, axis="b", frame=None):
     Raises
     ------
     ValueError
-        If shapes do not fit or the frame is not clear.
+        If shapes do not fit, the frame is not clear, or sites of several sublattices
+        have values.
     ImportError
         If pandas is not installed.
 
@@ -86,11 +88,14 @@ def layer_profile(sites, values, *, axis="b", frame=None):
     """
     frame, rows = _select(sites, frame)
     part = sites[rows]
-    table = _as_table(values, len(sites))
+    table = _values_of_one_sublattice(sites, values)
     cells = cell_vectors(part)
+    check_lattice(part, cells)
     column = 1 if axis == "b" else 0
     index = lattice_indices(part, cells)[:, column]
     a, b = np.median(cells, axis=0)
+    if len(part) == 1:
+        a, b = np.array([[0.0, 1.0], [1.0, 0.0]])
     along = a if axis == "b" else b
     normal = np.array([along[1], -along[0]]) / np.hypot(*along)
     normal *= np.sign(normal @ (b if axis == "b" else a))
@@ -179,7 +184,7 @@ def profile_across(sites, values, line, *, reach_cells=8.0, bin_cells=1.0, frame
     3          0.6       12    1.0        0.0
     """
     frame, rows = _select(sites, frame)
-    table = _as_table(values, len(sites))
+    table = _values_of_one_sublattice(sites, values)
     spacing = _spacing(sites.positions[rows])
     line = _resample(line, spacing)
     distance, _ = line.locate(sites.positions[rows], spacing / 2)
@@ -253,7 +258,7 @@ def profile_along(
     3         35.0        6   55.0
     """
     frame, rows = _select(sites, frame)
-    table = _as_table(values, len(sites))
+    table = _values_of_one_sublattice(sites, values)
     spacing = _spacing(sites.positions[rows])
     line = _resample(line, spacing)
     distance, arc = line.locate(sites.positions[rows], 0.0)
@@ -312,8 +317,18 @@ def _as_table(values, n_sites):
     return {name: column.astype(np.float64) for name, column in table.items()}
 
 
+def _values_of_one_sublattice(sites, values):
+    """Return the values as columns by name, if one sublattice has them."""
+    table = _as_table(values, len(sites))
+    if table:
+        check_same_sublattice(sites, np.column_stack(list(table.values())))
+    return table
+
+
 def _select(sites, frame):
     """Return the image and the indices of the sites on it."""
+    if len(sites) == 0:
+        raise ValueError("There are no sites (0 samples).")
     occupied = np.unique(sites.frame)
     if frame is None:
         if len(occupied) != 1:

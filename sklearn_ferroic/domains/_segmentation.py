@@ -9,11 +9,19 @@ from scipy.stats import hypergeom
 # from which a border counts as real. Labels sorted by noise have about 0, labels of
 # which one in five is wrong have about 0.6.
 _MIN_AGREEMENT = 0.3
+# A region of its own class is a wall if it has at most this many layers of cells at
+# other regions (six cells across, the full width of a wall of this class), its mean
+# vector lies between those of both sides, and it changes from side to side by at least
+# this share of the step.
+_MAX_WALL_LAYERS = 3
+_MAX_WALL_PLACE = 0.35
+_MAX_WALL_ACROSS = 0.25
+_MIN_WALL_SLOPE = 0.2
 # Rounds of merging; each round merges all regions that it can.
 _MAX_ROUNDS = 30
 
 
-def segment_domains(graph, codes, n_classes, *, min_cells, significance):
+def segment_domains(graph, codes, n_classes, *, min_cells, significance, vectors=None):
     """Find domains: connected cells of one label that noise does not explain.
 
     Parameters
@@ -28,6 +36,9 @@ def segment_domains(graph, codes, n_classes, *, min_cells, significance):
         Smaller regions are given to their surroundings.
     significance : float or None
         Largest p value at which a border between two regions is kept; None keeps all.
+    vectors : ndarray of shape (n_sites, 2), default=None
+        Vectors, NaN where unknown: narrow regions whose vectors lie between those of
+        their neighbours are walls and are divided among these.
 
     Returns
     -------
@@ -37,6 +48,8 @@ def segment_domains(graph, codes, n_classes, *, min_cells, significance):
         Index of the label of the cell's domain, -1 for none.
     """
     cleaned = _dissolve_small(graph, graph.bridge(codes), n_classes, min_cells)
+    if vectors is not None:
+        cleaned = _divide_walls(graph, cleaned, n_classes, vectors)
     known = cleaned >= 0
     domain = graph.regions(cleaned, known)
     if significance is None or not known.any():
@@ -72,6 +85,99 @@ def _dissolve_small(graph, codes, n_classes, min_cells):
             break
         cleaned[voted] = np.asarray(votes[voted].argmax(axis=1)).ravel()
     return cleaned
+
+
+def _divide_walls(graph, codes, n_classes, vectors):
+    """Assign the cells of regions that are walls to the regions on both sides."""
+    known = codes >= 0
+    region = graph.regions(codes, known)
+    n_regions = region.max() + 1
+    if n_regions < 3:
+        return codes
+    depth = _depth(graph, region)
+    deepest = np.zeros(n_regions, dtype=int)
+    np.maximum.at(deepest, region[known], depth[known])
+    narrow = deepest <= _MAX_WALL_LAYERS
+    measured = known & np.isfinite(vectors).all(axis=1)
+    first, second = np.concatenate([graph.pairs, graph.pairs[:, ::-1]]).T
+    border = (region[first] != region[second]) & known[first] & known[second]
+    first, second = first[border], second[border]
+    by_region = split_members(region[first], n_regions)
+    code_of = np.zeros(n_regions, dtype=int)
+    code_of[region[known]] = codes[known]
+    # The mean of a side is that of its cells beyond the reach of the wall.
+    inner = measured & (depth > 2)
+    means = _region_means(vectors, region, inner, n_regions)
+    divided = codes.copy()
+    wall = np.zeros(len(codes), dtype=bool)
+    for number in np.flatnonzero(narrow):
+        contacts = by_region[number]
+        others, count = np.unique(region[second[contacts]], return_counts=True)
+        wide = ~narrow[others]
+        others = others[wide][np.argsort(-count[wide], kind="stable")][:2]
+        if len(others) < 2 or code_of[others[0]] == code_of[others[1]]:
+            continue
+        step = means[others[1]] - means[others[0]]
+        square = step @ step
+        if not square > 0:
+            continue
+        own = np.flatnonzero((region == number) & measured)
+        if len(own) == 0:
+            continue
+        offset = vectors[own].mean(axis=0) - means[others[0]]
+        place = offset @ step / square
+        across = (offset @ [step[1], -step[0]]) / square
+        if abs(place - 0.5) > _MAX_WALL_PLACE or abs(across) > _MAX_WALL_ACROSS:
+            continue
+        near = [
+            np.unique(first[contacts[region[second[contacts]] == k]]) for k in others
+        ]
+        only = [np.setdiff1d(near[0], near[1]), np.setdiff1d(near[1], near[0])]
+        only = [cells[measured[cells]] for cells in only]
+        if all(len(cells) for cells in only):
+            # A nonpolar layer between two domains has no slope.
+            low, high = (vectors[cells].mean(axis=0) @ step / square for cells in only)
+            if high - low < _MIN_WALL_SLOPE:
+                continue
+        wall[region == number] = True
+    if not wall.any():
+        return codes
+    # Layer by layer from both sides.
+    settled = known & ~wall
+    while True:
+        votes = graph.votes(divided, n_classes, settled)
+        voted = wall & ~settled & (np.asarray(votes.sum(axis=1)).ravel() > 0)
+        if not voted.any():
+            return divided
+        divided[voted] = np.asarray(votes[voted].argmax(axis=1)).ravel()
+        settled |= voted
+
+
+def _depth(graph, region):
+    """Return the layer of each cell, counted from 1 at other regions, up to four."""
+    first, second = graph.pairs.T
+    known = region >= 0
+    depth = np.full(len(region), _MAX_WALL_LAYERS + 1)
+    foreign = (region[first] != region[second]) & known[first] & known[second]
+    depth[graph.pairs[foreign].ravel()] = 1
+    same = graph.pairs[region[first] == region[second]]
+    for layer in range(2, _MAX_WALL_LAYERS + 1):
+        for near, cell in (same.T, same[:, ::-1].T):
+            reached = cell[(depth[near] == layer - 1) & (depth[cell] > layer)]
+            depth[reached] = layer
+    return depth
+
+
+def _region_means(vectors, region, chosen, n_regions):
+    """Return the mean vector of the chosen cells of each region, NaN for none."""
+    count = np.bincount(region[chosen], minlength=n_regions)
+    with np.errstate(invalid="ignore"):
+        return np.column_stack(
+            [
+                np.bincount(region[chosen], column[chosen], minlength=n_regions) / count
+                for column in vectors.T
+            ]
+        )
 
 
 def _merge_unsupported(graph, domain, cleaned, codes, ring, significance):

@@ -1,6 +1,6 @@
 """Curl, divergence and winding of vector fields; vortices and Burgers vectors."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -13,13 +13,19 @@ from .._angles import wrap_angle
 from .._intervals import Interval
 from .._optional import import_optional
 from ._cell_graph import check_one_sublattice, check_vectors
-from ._lattice_steps import cell_vectors, lattice_neighbors
+from ._lattice_steps import cell_vectors, lattice_neighbors, with_vacancies
 
 # Cells around a core, within this distance, to which the vectors are fitted.
 _CORE_REACH_CELLS = 2.6
 _CORE_ROUNDS = 5
-# A change of direction between neighbours this near to 180 degrees has no sign.
-_AMBIGUOUS_RAD = np.radians(5)
+# Half-widths, in cells, of the loops around a core on which its winding must be
+# certain, and times of further smoothing with which it may be.
+_LOOP_HALF_WIDTHS_CELLS = (1, 2, 3, 4)
+_LOOP_SMOOTHING = (0, 2, 5)
+# Ratio of the standard deviation to the median of absolute values of a normal
+# distribution, and variance of a value less the mean of its four neighbours.
+_STD_PER_MEDIAN = 1.4826
+_DIFFERENCE_VARIANCE = 1.25
 
 
 def vector_topology(sites, vectors=None):
@@ -96,7 +102,12 @@ def vector_topology(sites, vectors=None):
     """
     check_one_sublattice(sites)
     vectors = check_vectors(sites, vectors)
-    corners = _plaquettes(sites)
+    return _topology(sites, lattice_neighbors(sites), vectors)
+
+
+def _topology(sites, neighbors, vectors):
+    """Compute the quantities of `vector_topology` with known neighbours."""
+    corners = _plaquettes(neighbors)
     corners = corners[np.isfinite(vectors[corners]).all(axis=(1, 2))]
     place, v = sites.positions[corners], vectors[corners]
     side = np.roll(place, -1, axis=1) - place
@@ -125,7 +136,17 @@ def vector_topology(sites, vectors=None):
     )
 
 
-def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
+@validate_params(
+    {
+        "smoothing": [Interval(Integral, 0, None, closed="left")],
+        "min_separation": [Interval(Real, 0, None, closed="neither")],
+        "min_significance": [Interval(Real, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def find_vortices(
+    sites, vectors=None, *, smoothing=0, min_separation=3.0, min_significance=3.0
+):
     """Find the cores of vortices and antivortices.
 
     Parameters
@@ -140,6 +161,8 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
     min_separation : float, default=3.0
         Plaquettes with a winding number that are nearer to one another than this many
         cells are one core.
+    min_significance : float, default=3.0
+        Cores of less `significance` are left out; 0 keeps all.
 
     Returns
     -------
@@ -158,6 +181,10 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
             Curl of the linear fit over √2 times the norm of its gradient, in [-1, 1]: 1
             for a vortex that circulates from +col towards +row (clockwise for the eye),
             -1 for the other sense, 0 for a hedgehog or a symmetric antivortex.
+        significance : float
+            Shortest vector on a loop around the core, interpolated between its cells,
+            over the noise: the number of standard deviations by which the winding of
+            the loop is certain. The best of loops up to eight cells wide.
 
     Raises
     ------
@@ -179,6 +206,13 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
     vectors are short, is none. The core's position is the zero of a linear fit to the
     vectors within 2.6 cells.
 
+    Between opposite vectors, as across a 180° wall, the sense of the rotation is that
+    of the noise, and so winding numbers are found along every such wall. They are no
+    cores: every loop crosses the wall, where the interpolated vector is as short as
+    its noise. The noise is estimated from the differences of the vectors and the mean
+    of their neighbours. A single cell that is missing or has no vector, as the
+    core's, gets the mean of its neighbours.
+
     Examples
     --------
     >>> import numpy as np
@@ -189,13 +223,25 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
     >>> circulating = np.column_stack([d_col, -d_row])
     >>> sites = AtomSites(np.zeros((80, 80)), positions)
     >>> find_vortices(sites, circulating).round(2)
-       frame  winding   row   col  circulation
-    0      0        1  42.0  38.0          1.0
+       frame  winding   row   col  circulation  significance
+    0      0        1  42.0  38.0          1.0           inf
     """
     pandas = import_optional("pandas", "io")
     check_one_sublattice(sites)
-    vectors = smooth_vectors(sites, check_vectors(sites, vectors), smoothing)
-    topology = vector_topology(sites, vectors)
+    vectors = check_vectors(sites, vectors)
+    filled = with_vacancies(sites)
+    n_vacant = len(filled) - len(sites)
+    raw = np.concatenate([vectors, np.full((n_vacant, 2), np.nan)])
+    neighbors = lattice_neighbors(filled)
+    vectors = _smooth(neighbors, raw, smoothing)
+    topology = _topology(filled, neighbors, _fill_unknown(neighbors, vectors))
+    noise = _noise(neighbors, raw)
+    tested = []
+    for more in _LOOP_SMOOTHING:
+        times = int(smoothing) + more
+        field = _fill_unknown(neighbors, _smooth(neighbors, raw, times))
+        tested.append((field, noise * _noise_gain(times)))
+    sites = filled
     defect = np.flatnonzero(topology.winding)
     rows = []
     spacing = _spacing(sites)
@@ -206,6 +252,9 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
             winding = int(topology.winding[members].sum())
             if winding == 0:
                 continue
+            significance = _significance(neighbors, tested, topology, members, winding)
+            if significance < min_significance:
+                continue
             (row, col), circulation = _core(sites, vectors, topology, members, spacing)
             rows.append(
                 {
@@ -215,9 +264,10 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
                     "col": col,
                     **_in_nm(sites, frame, row, col),
                     "circulation": circulation,
+                    "significance": significance,
                 }
             )
-    columns = ["frame", "winding", "row", "col", "circulation"]
+    columns = ["frame", "winding", "row", "col", "circulation", "significance"]
     if any(size is not None for size in sites.pixel_size):
         columns[4:4] = ["x_nm", "y_nm"]
     return pandas.DataFrame(rows, columns=columns)
@@ -225,9 +275,11 @@ def find_vortices(sites, vectors=None, *, smoothing=0, min_separation=3.0):
 
 def smooth_vectors(sites, vectors, times):
     """Return vectors averaged with those of their neighbours, NaN left out."""
-    if times < 0 or times != int(times):
-        raise ValueError(f"smoothing must be a whole number, 0 or more, got {times!r}.")
-    neighbors = lattice_neighbors(sites)
+    return _smooth(lattice_neighbors(sites), vectors, times)
+
+
+def _smooth(neighbors, vectors, times):
+    """Return vectors averaged with those of their neighbours, NaN left out."""
     for _ in range(int(times)):
         padded = np.concatenate([vectors, np.full((1, 2), np.nan)])
         near = padded[neighbors]
@@ -237,10 +289,98 @@ def smooth_vectors(sites, vectors, times):
     return vectors
 
 
-def _plaquettes(sites):
+def _fill_unknown(neighbors, vectors):
+    """Return vectors with single unknown ones replaced by the mean around them."""
+    vectors = vectors.copy()
+    # The second round completes pairs of unknown vectors.
+    for _ in range(2):
+        near = np.concatenate([vectors, np.full((1, 2), np.nan)])[neighbors]
+        known = np.isfinite(near).all(axis=2)
+        empty = ~np.isfinite(vectors).all(axis=1) & (known.sum(axis=1) >= 3)
+        near, known = near[empty], known[empty]
+        total = np.where(known[..., None], near, 0).sum(axis=1)
+        vectors[empty] = total / known.sum(axis=1)[:, None]
+    return vectors
+
+
+def _noise(neighbors, vectors):
+    """Return the standard deviation of the noise of a component."""
+    near = np.concatenate([vectors, np.full((1, 2), np.nan)])[neighbors]
+    difference = vectors - near.mean(axis=1)
+    difference = difference[np.isfinite(difference).all(axis=1)]
+    if not len(difference):
+        return 0.0
+    median = np.median(np.abs(difference))
+    # Differences of exact vectors are rounding errors.
+    if median < 1e-9 * np.nanmax(np.abs(vectors)):
+        return 0.0
+    return float(_STD_PER_MEDIAN * median / np.sqrt(_DIFFERENCE_VARIANCE))
+
+
+def _noise_gain(times):
+    """Return the factor by which smoothing changes the noise of a vector."""
+    kernel = np.zeros((2 * times + 1, 2 * times + 1))
+    kernel[times, times] = 1
+    for _ in range(times):
+        around = sum(np.roll(kernel, step, axis) for step in (-1, 1) for axis in (0, 1))
+        kernel = 0.5 * kernel + 0.125 * around
+    return float(np.sqrt((kernel**2).sum()))
+
+
+def _significance(neighbors, tested, topology, members, winding):
+    """Return by how many standard deviations the winding around a core is certain."""
+    place = topology.positions[members]
+    nearest = np.hypot(*(place - place.mean(axis=0)).T).argmin()
+    corner = topology.corners[members[nearest]][0]
+    best = 0.0
+    for half_width in _LOOP_HALF_WIDTHS_CELLS:
+        loop = _loop(neighbors, corner, half_width)
+        if loop is None:
+            continue
+        for vectors, noise in tested:
+            v = vectors[loop]
+            if not np.isfinite(v).all() or _winding(v) != winding:
+                continue
+            shortest = _shortest(v)
+            if shortest > 0:
+                best = max(best, shortest / noise if noise > 0 else np.inf)
+    return float(best)
+
+
+def _loop(neighbors, corner, half_width):
+    """Return the cells around a plaquette in order, None if one is missing."""
+    n = len(neighbors)
+    cell = corner
+    for direction in [2] * (half_width - 1) + [3] * (half_width - 1):
+        cell = neighbors[cell, direction] if cell < n else n
+    loop = []
+    for direction in np.repeat(range(4), 2 * half_width - 1):
+        if cell == n:
+            return None
+        loop.append(cell)
+        cell = neighbors[cell, direction]
+    # The loop does not close around a dislocation.
+    return np.array(loop) if cell == loop[0] else None
+
+
+def _winding(vectors):
+    """Return the turns of the vectors on a loop."""
+    angle = np.arctan2(vectors[:, 0], vectors[:, 1])
+    turn = wrap_angle(np.roll(angle, -1) - angle)
+    return round(turn.sum() / (2 * np.pi))
+
+
+def _shortest(vectors):
+    """Return the shortest vector on a loop, linear between its cells."""
+    step = np.roll(vectors, -1, axis=0) - vectors
+    squared = np.maximum((step**2).sum(axis=1), np.finfo(float).tiny)
+    share = np.clip(-(vectors * step).sum(axis=1) / squared, 0, 1)
+    return np.hypot(*(vectors + share[:, None] * step).T).min()
+
+
+def _plaquettes(neighbors):
     """Return the cells of each plaquette in the order r, r + a, r + a + b, r + b."""
-    neighbors = lattice_neighbors(sites)
-    n = len(sites)
+    n = len(neighbors)
     start = np.arange(n)
     neighbors = np.concatenate([neighbors, np.full((1, 4), n)])
     along_a, along_b = neighbors[start, 0], neighbors[start, 1]

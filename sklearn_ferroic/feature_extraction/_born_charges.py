@@ -23,6 +23,8 @@ class _Material(NamedTuple):
     ratio_o2: float
     cell_volume_nm3: float
     reference: str
+    # The brighter columns are sublattice 0: A in all of these but KNbO3.
+    b_sublattice: int = 1
 
 
 _CUBIC = (
@@ -62,6 +64,7 @@ _MATERIALS = {
         -1.33,
         0.0649,
         _CUBIC + "tetragonal structure: A. W. Hewat, J. Phys. C 6, 2559 (1973)",
+        b_sublattice=0,
     ),
     "BiFeO3": _Material(
         4.37,
@@ -98,7 +101,7 @@ _MATERIALS = {
         "(Slater mode): J. D. Axe, Phys. Rev. 157, 429 (1967)",
     ),
 }
-_KEYS = _Material._fields[:-1]
+_KEYS = _Material._fields[:-2]
 
 
 def born_charges(material):
@@ -107,8 +110,8 @@ def born_charges(material):
     Parameters
     ----------
     material : {"BaTiO3", "PbTiO3", "KNbO3", "BiFeO3", "PbZrO3", "SrTiO3"} or mapping
-        A preset, or a mapping with the keys below; `charge_a` and `reference` may be
-        left out.
+        A preset, or a mapping with the keys below; `charge_a`, `reference` and
+        `b_sublattice` may be left out.
 
     Returns
     -------
@@ -128,6 +131,9 @@ def born_charges(material):
             the polarization is opposite to the displacement.
         reference : str
             Where the numbers are from.
+        b_sublattice : int
+            Sublattice of the B columns in an image whose brighter columns are
+            sublattice 0: 1, and 0 in KNbO3.
 
     Raises
     ------
@@ -201,7 +207,7 @@ def born_charges(material):
     {
         "displacement_pm": ["array-like"],
         "material": [str, Mapping],
-        "cell_volume_nm3": [Interval(Real, 0, None, closed="neither"), None],
+        "cell_volume_nm3": [Interval(Real, 0, 1, closed="neither"), None],
         "column_factor": [Interval(Real, 0, None, closed="neither")],
     },
     prefer_skip_nested_validation=True,
@@ -218,7 +224,8 @@ def displacement_to_polarization(
     material : str or mapping
         As in :func:`born_charges`.
     cell_volume_nm3 : float, default=None
-        Volume of the cell of one formula unit, nm³; that of the material by default.
+        Volume of the cell of one formula unit, nm³, below 1; that of the material by
+        default.
     column_factor : float, default=1.0
         Displacement that a fit of the image measures, over that of the cation B. O in
         the same column displaces its maximum, too: simulated images have about 1.3 in
@@ -282,6 +289,7 @@ def _from_mapping(material):
     charges = {k: v for k, v in material.items() if k != "charge_per_displacement"}
     charges.setdefault("charge_a", np.nan)
     charges.setdefault("reference", "given by the user")
+    charges.setdefault("b_sublattice", 1)
     missing = [key for key in _KEYS if key not in charges]
     unknown = sorted(set(charges) - set(_Material._fields))
     if missing or unknown:
@@ -293,8 +301,13 @@ def _from_mapping(material):
         value = charges[key]
         if not isinstance(value, Real) or isinstance(value, bool):
             raise TypeError(f"{key} must be a number, got {value!r}.")
-    if not charges["cell_volume_nm3"] > 0:
+    if charges["b_sublattice"] not in (0, 1):
         raise ValueError(
-            f"cell_volume_nm3 must be positive, got {charges['cell_volume_nm3']!r}."
+            f"b_sublattice must be 0 or 1, got {charges['b_sublattice']!r}."
+        )
+    if not 0 < charges["cell_volume_nm3"] < 1:
+        raise ValueError(
+            "cell_volume_nm3 must be the volume of one formula unit, between 0 and 1 "
+            f"nm³ (1000 Å³), got {charges['cell_volume_nm3']!r}."
         )
     return Bunch(**{key: charges[key] for key in _Material._fields})

@@ -1,4 +1,6 @@
-"""Check of the input of estimators that accept AtomSites."""
+"""Checks of the input of functions and estimators that accept AtomSites."""
+
+import numpy as np
 
 from ..sites import AtomSites
 
@@ -30,4 +32,30 @@ def check_sites(estimator, sites):
         raise ValueError(
             "Found no sites (0 samples). Was a sublattice chosen that the image does "
             "not show?"
+        )
+
+
+def check_same_sublattice(sites, values):
+    """Check that the sites with values are of one sublattice.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        The sites.
+    values : ndarray of shape (n_sites,) or (n_sites, n_columns)
+        What is averaged over them; sites with NaN do not count.
+
+    Raises
+    ------
+    ValueError
+        If sites of several sublattices have values.
+    """
+    values = np.asarray(values)
+    known = np.isfinite(values if values.ndim == 2 else values[:, None]).any(axis=1)
+    kinds = np.unique(sites.sublattice[known])
+    if len(kinds) > 1:
+        raise ValueError(
+            f"The sites are of sublattices {kinds.tolist()}, which move against one "
+            "another and must not be averaged. Use those of one, such as "
+            "sites[sites.sublattice == 1]."
         )

@@ -4,6 +4,10 @@ import numpy as np
 
 # Parameters of a plane, and fewest vectors for one.
 _MIN_PLANE = 6
+# A site belongs to a layer within this share of the distance of layers, and layers up
+# to this many distances apart follow one another.
+_LAYER_REACH = 0.6
+_ADJACENT_LAYERS = 1.5
 
 
 def fit_reference(sites, vectors, kind, labels=None):
@@ -25,7 +29,7 @@ def fit_reference(sites, vectors, kind, labels=None):
     reference : dict of int to ndarray
         By image: the mean, shape (1, 2); constant and slopes along row and col of a
         plane, shape (3, 2); or for each layer its coordinate and its mean, shape
-        (n_layers, 3), after a first row with the normal of the layers.
+        (n_layers, 3), after a first row with the normal and the distance of the layers.
     """
     known = np.isfinite(vectors).all(axis=1) & sites.converged
     if labels is not None:
@@ -91,20 +95,42 @@ def subtract_reference(sites, vectors, reference, kind):
             common[rows] = fitted[0] + row * fitted[1] + col * fitted[2]
         else:
             coordinate = place[:, 0] * fitted[0, 0] + place[:, 1] * fitted[0, 1]
-            common[rows] = np.column_stack(
-                [np.interp(coordinate, fitted[1:, 0], fitted[1:, k]) for k in (1, 2)]
-            )
+            common[rows] = _at_layers(coordinate, fitted)
     return vectors - common
+
+
+def _at_layers(coordinate, fitted):
+    """Return the means of layers at coordinates, NaN away from all layers."""
+    layers, thickness = fitted[1:], fitted[0, 2]
+    after = np.searchsorted(layers[:, 0], coordinate)
+    before = np.maximum(after - 1, 0)
+    after = np.minimum(after, len(layers) - 1)
+    distance = np.minimum(
+        np.abs(coordinate - layers[before, 0]), np.abs(layers[after, 0] - coordinate)
+    )
+    # Between neighbouring layers linearly, next to a layer without sites the nearest.
+    adjacent = layers[after, 0] - layers[before, 0] < _ADJACENT_LAYERS * thickness
+    nearest = np.where(
+        np.abs(coordinate - layers[before, 0]) <= np.abs(layers[after, 0] - coordinate),
+        before,
+        after,
+    )
+    linear = np.column_stack(
+        [np.interp(coordinate, layers[:, 0], layers[:, k]) for k in (1, 2)]
+    )
+    values = np.where(adjacent[:, None], linear, layers[nearest, 1:])
+    values[distance > _LAYER_REACH * thickness] = np.nan
+    return values
 
 
 def _check_labels(labels, n_sites, kind):
     """Return the number of each site's variant, -1 for none."""
     if kind == "layer":
-        raise ValueError('reference="layer" takes no labels; use "mean" or "plane".')
+        raise ValueError('reference="layer" takes no variants; use "mean" or "plane".')
     labels = np.asarray(labels)
     if labels.shape != (n_sites,):
         raise ValueError(
-            f"y must hold the variant of each site, shape ({n_sites},), got shape "
+            f"variants must have one entry a site, shape ({n_sites},), got shape "
             f"{labels.shape}."
         )
     known = labels != -1
@@ -160,4 +186,4 @@ def _fit_layers(sites, rows, vectors):
         for column in (coordinate * thickness, *vectors.T)
     ]
     table = np.column_stack(means)
-    return np.concatenate([[[*normal, 0.0]], table[np.argsort(table[:, 0])]])
+    return np.concatenate([[[*normal, thickness]], table[np.argsort(table[:, 0])]])

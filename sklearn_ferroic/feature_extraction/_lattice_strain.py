@@ -20,6 +20,11 @@ _NAMES = (
 )
 # A neighbour this near to its lattice point takes part in the fit of the vectors.
 _MATCH_CELLS = 0.35
+# Neighbouring cells that differ by more, as a share of the cell, are not of one
+# lattice: strain varies by less from cell to cell except at the core of a dislocation
+# or a boundary of grains. Noise of many times the median difference does not count.
+_MAX_CELL_STEP = 0.15
+_MAX_STEP_IN_MEDIANS = 6.0
 # Lattice points around a site from which its two vectors are fitted.
 _STENCIL = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])
 
@@ -34,7 +39,9 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
     ----------
     reference : array-like of shape (2, 2), default=None
         Lattice vectors a and b of the unstrained lattice in the rows, ``(row, col)`` in
-        px. By default they are learned: the median over the sites of `fit`.
+        px of the first image of `fit`. b is replaced by its opposite unless it is
+        rotated from a from +col towards +row, as b of `AtomLocator`. By default they
+        are learned: the median over the sites of `fit`.
 
     axes : {"image", "lattice"}, default="image"
         Axes x and y of the components. "image": x along +col and y along +row.
@@ -44,6 +51,9 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
     ----------
     reference_vectors_ : ndarray of shape (2, 2)
         Reference vectors a and b in the rows, px.
+    pixel_size_ : float or None
+        Pixel size of these px, nm; None if unknown. Images with another pixel size are
+        compared in nm.
 
     See Also
     --------
@@ -69,15 +79,19 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
     ========================  ===================================================
 
     With the vectors of :class:`AtomLocator`, a is the nearest to +col and b to +row, so
-    `tetragonality` is c/a where c is vertical, and a/c where it is horizontal.
+    `tetragonality` is c/a where c is vertical, and a/c where it is horizontal. Of the
+    vectors ±a and ±b of a site those are compared that are nearest to the reference, so
+    that the crystal may be rotated by up to 45° against it.
 
     **Use the A columns** (sublattice 0) for the strain of a ferroelectric perovskite:
     the lattice of the B columns is displaced by the polarization, too, and its strain
     is then dominated by the step of the polarization at walls.
 
     Where no site has lattice vectors, they are computed from the positions, of which
-    all must then be in the one call. A site without lattice vectors, as those next to
-    a dislocation, has NaN. Drift and scan distortion strain the image like a crystal: a
+    all must then be in the one call. A site without lattice vectors has NaN, and so has
+    one whose vectors differ from those of a neighbour by more than 15 % of the cell, as
+    within about two cells of the core of a dislocation. Drift and scan distortion
+    strain the image like a crystal: a
     reference in the same image removes what is uniform.
 
     Examples
@@ -128,16 +142,8 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         """
         check_sites(self, X)
         if self.reference is not None:
-            vectors = np.array(self.reference, dtype=np.float64)
-            if vectors.shape != (2, 2) or not np.isfinite(vectors).all():
-                raise ValueError(
-                    "reference must be two finite lattice vectors (row, col), shape "
-                    f"(2, 2), got {self.reference!r}."
-                )
-            if abs(np.linalg.det(vectors)) < 1e-9 * (vectors**2).sum():
-                raise ValueError(
-                    f"The reference vectors {vectors.tolist()} are parallel."
-                )
+            vectors = _check_reference(self.reference)
+            self.pixel_size_ = X.pixel_size[X.frame[0]]
         else:
             cells = _lattice_vectors(X)
             known = np.isfinite(cells).all(axis=(1, 2)) & X.converged
@@ -146,7 +152,12 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
                     "No site has lattice vectors: there are too few neighbours of one "
                     "sublattice. Give reference=, or fit to more sites."
                 )
-            vectors = np.median(cells[known], axis=0)
+            self.pixel_size_ = X.pixel_size[X.frame[known.argmax()]]
+            cells = cells * _pixel_ratio(X, self.pixel_size_)
+            cells = cells[known]
+            vectors = np.median(_nearest_setting(cells, cells[0]), axis=0)
+            # Those of the sites themselves where all have the same setting.
+            vectors = _nearest_setting(vectors[None], np.median(cells, axis=0))[0]
         self.reference_vectors_ = vectors
         return self
 
@@ -171,7 +182,7 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_sites(self, X)
-        return self._strain(_lattice_vectors(X))
+        return self._strain(_lattice_vectors(X), _pixel_ratio(X, self.pixel_size_))
 
     def transform_with_std(self, X):
         """Compute the same with standard errors, propagated from the positions.
@@ -196,18 +207,22 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         TypeError
             If `X` is not an AtomSites.
         """
-        strain = self.transform(X)
+        check_is_fitted(self)
+        check_sites(self, X)
         vectors = _lattice_vectors(X)
+        strain = self._strain(vectors, _pixel_ratio(X, self.pixel_size_))
         covariance = _vector_covariance(X, vectors)
         # All columns are smooth functions of the four components: numeric derivatives
         # with steps far above rounding and far below any curvature.
+        ratio = _pixel_ratio(X, self.pixel_size_)
         step = 1e-4 * np.sqrt(np.abs(np.linalg.det(self.reference_vectors_)))
         jacobian = np.empty((len(X), 6, 4))
         for index in range(4):
             shift = np.zeros(4)
             shift[index] = step
             shift = shift.reshape(2, 2)
-            high, low = self._strain(vectors + shift), self._strain(vectors - shift)
+            high = self._strain(vectors + shift, ratio)
+            low = self._strain(vectors - shift, ratio)
             jacobian[:, :, index] = (high - low) / (2 * step)
         variance = np.einsum("nki,nij,nkj->nk", jacobian, covariance, jacobian)
         return strain, np.sqrt(variance)
@@ -228,8 +243,10 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return np.asarray(_NAMES, dtype=object)
 
-    def _strain(self, vectors):
-        """Compute the six columns from lattice vectors."""
+    def _strain(self, vectors, ratio):
+        """Compute the six columns from lattice vectors and a scale of each site."""
+        own = vectors
+        vectors = _nearest_setting(vectors * ratio, self.reference_vectors_)
         # As (x, y) in columns: cell[:, :, 0] is a.
         cell = vectors[:, :, ::-1].swapaxes(1, 2)
         reference = self.reference_vectors_[:, ::-1].T
@@ -248,6 +265,7 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         back = np.stack([cos, sin, -sin, cos], axis=1).reshape(-1, 2, 2)
         strain = axes.T @ (back @ gradient - np.eye(2)) @ axes
         a, b = vectors[:, 0], vectors[:, 1]
+        area = np.abs(own[:, 0, 1] * own[:, 1, 0] - own[:, 0, 0] * own[:, 1, 1])
         return np.column_stack(
             [
                 strain[:, 0, 0],
@@ -255,7 +273,7 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
                 (strain[:, 0, 1] + strain[:, 1, 0]) / 2,
                 wrap_angle(rotation),
                 np.hypot(*b.T) / np.hypot(*a.T),
-                np.abs(a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1]),
+                area,
             ]
         )
 
@@ -265,12 +283,77 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
         return tags
 
 
+def _check_reference(reference):
+    """Return reference vectors with b on the side of a on which the locator has it."""
+    vectors = np.array(reference, dtype=np.float64)
+    if vectors.shape != (2, 2) or not np.isfinite(vectors).all():
+        raise ValueError(
+            "reference must be two finite lattice vectors (row, col), shape (2, 2), "
+            f"got {reference!r}."
+        )
+    if abs(np.linalg.det(vectors)) < 1e-9 * (vectors**2).sum():
+        raise ValueError(f"The reference vectors {vectors.tolist()} are parallel.")
+    if np.linalg.det(vectors) > 0:
+        vectors[1] = -vectors[1]
+    return vectors
+
+
+def _pixel_ratio(sites, pixel_size):
+    """Return the pixel size of each site over that of the reference."""
+    size = sites.pixel_size_per_site()
+    known = np.isfinite(size)
+    if pixel_size is None and not known.any():
+        return np.ones((len(sites), 1, 1))
+    if pixel_size is None or not known.all():
+        raise ValueError(
+            "Some images have a pixel size and others have none, so that their "
+            "lattices cannot be compared. Give it for all images or for none."
+        )
+    return (size / pixel_size)[:, None, None]
+
+
+def _nearest_setting(cells, reference):
+    """Return each cell in the setting (a, b), (b, -a), ... nearest to the reference."""
+    a, b = cells[:, 0], cells[:, 1]
+    # A turn by 90 degrees keeps the handedness; the locator's cells all have the same.
+    settings = np.stack(
+        [np.stack(pair, axis=1) for pair in ((a, b), (b, -a), (-a, -b), (-b, a))]
+    )
+    distance = ((settings - reference) ** 2).sum(axis=(2, 3))
+    best = np.where(np.isfinite(distance).all(axis=0), distance.argmin(axis=0), 0)
+    return settings[best, np.arange(len(cells))]
+
+
 def _lattice_vectors(sites):
-    """Return the lattice vectors, computed from the positions if no site has any."""
+    """Return the lattice vectors, computed from the positions if no site has any.
+
+    They are NaN where the neighbours have another lattice.
+    """
     vectors = np.array(sites.lattice_vectors)
     if not np.isfinite(vectors).any() and len(sites) > 1:
         vectors = np.array(measure_lattice(sites).lattice_vectors)
+    vectors[_at_defects(sites, vectors)] = np.nan
     return vectors
+
+
+def _at_defects(sites, vectors):
+    """Return which sites have vectors that change abruptly to a neighbour."""
+    step = np.zeros(len(sites))
+    for frame in np.unique(sites.frame):
+        for kind in np.unique(sites.sublattice[sites.frame == frame]):
+            rows = np.flatnonzero((sites.frame == frame) & (sites.sublattice == kind))
+            rows = rows[np.isfinite(vectors[rows]).all(axis=(1, 2))]
+            if len(rows) < 2:
+                continue
+            cells, place = vectors[rows], sites.positions[rows]
+            size = np.sqrt(np.abs(np.linalg.det(cells)))
+            target = place[:, None] + np.einsum("sk,nkx->nsx", _STENCIL, cells)
+            distance, near = cKDTree(place).query(target)
+            change = np.sqrt(((cells[near] - cells[:, None]) ** 2).sum(axis=(2, 3)))
+            change = np.where(distance < _MATCH_CELLS * size[:, None], change, 0)
+            step[rows] = change.max(axis=1) / size
+    usual = np.median(step[step > 0]) if (step > 0).any() else 0.0
+    return step > max(_MAX_CELL_STEP, _MAX_STEP_IN_MEDIANS * usual)
 
 
 def _vector_covariance(sites, vectors):

@@ -35,7 +35,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         Unit of the displacement; "pm" and "uC/cm2" need the pixel size of every image.
         "uC/cm2" makes it a polarization by Born effective charges, see
         :func:`~sklearn_ferroic.feature_extraction.displacement_to_polarization` and
-        what can go wrong there.
+        what can go wrong there. It is that of the B columns: the A columns, whose
+        displacement from their neighbours has the opposite sign, have NaN.
 
     output : {"vector", "polar"}, default="vector"
         ``(row, col)`` components, or magnitude and angle. The angle is in
@@ -45,8 +46,9 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         Displacement that is learned from the sites of `fit` and subtracted, because
         mistilt and coma displace all A columns against B: their mean, a plane through
         them, or the mean of each layer of cells along the lattice vector a. Fit on a
-        part that is not polar, such as a substrate, or give the variants to `fit`; a
-        mean over polar cells removes their net polarization, too.
+        part that is not polar, such as a substrate, or give `variants` to `fit`; a
+        mean over polar cells removes their net polarization, too. A layer without
+        sites of the reference has NaN.
 
     material : str or dict, default=None
         With ``unit="uC/cm2"``, the material: "BaTiO3", "PbTiO3", "KNbO3", "BiFeO3",
@@ -110,7 +112,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         "output": [StrOptions({"vector", "polar"})],
         "reference": [StrOptions({"mean", "plane", "layer"}), None],
         "material": [str, dict, None],
-        "cell_volume_nm3": [Interval(Real, 0, None, closed="neither"), None],
+        "cell_volume_nm3": [Interval(Real, 0, 1, closed="neither"), None],
         "column_factor": [Interval(Real, 0, None, closed="neither")],
     }
 
@@ -132,14 +134,16 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         self.column_factor = column_factor
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, variants=None):
         """Check the parameters and the sites, and learn the reference if there is one.
 
         Parameters
         ----------
         X : AtomSites of length n_sites
             The sites, those of the reference if there is one.
-        y : array-like of shape (n_sites,), default=None
+        y : None
+            Ignored, so that the labels of a supervised pipeline have no influence.
+        variants : array-like of shape (n_sites,), default=None
             With ``reference="mean"`` or ``"plane"``, the variant of each site, -1 for
             nonpolar ones. Then a mean for each variant is fitted together with the
             reference, which is the displacement of the nonpolar sites or, without
@@ -160,7 +164,9 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         self._check_sites(X)
         _check_sublattices(X)
         if self.reference is not None:
-            self.reference_ = fit_reference(X, _displacement(X), self.reference, y)
+            self.reference_ = fit_reference(
+                X, _displacement(X), self.reference, variants
+            )
         return self
 
     def transform(self, X):
@@ -268,6 +274,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         pm = 1000 * sites.pixel_size_per_site()
         if self.unit == "pm":
             return pm
+        # A columns move against their neighbours in the opposite direction.
+        pm[sites.sublattice != born_charges(self.material).b_sublattice] = np.nan
         return displacement_to_polarization(
             pm,
             self.material,
@@ -284,7 +292,14 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
                     "effective charges; see "
                     "sklearn_ferroic.feature_extraction.born_charges."
                 )
-            born_charges(self.material)
+            b_sublattice = born_charges(self.material).b_sublattice
+            if not (sites.sublattice == b_sublattice).any():
+                raise ValueError(
+                    f'unit="uC/cm2" is the polarization at the B columns, sublattice '
+                    f"{b_sublattice} with this material, and the sites are of "
+                    f"sublattice {np.unique(sites.sublattice).tolist()}. Use the sites "
+                    "of the B columns, or give b_sublattice in a dict of the material."
+                )
         if self.unit != "px" and np.isnan(sites.pixel_size_per_site()).any():
             raise ValueError(
                 f'unit="{self.unit}" needs the pixel size of every image, and some are '

@@ -1,13 +1,18 @@
 """Mean displacement of groups of cells, with its standard error and significance."""
 
+import warnings
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.stats import chi2, f
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
+from sklearn.utils._param_validation import validate_params
 
+from .._intervals import Interval
 from ..sites import AtomSites
+from ._check_sites import check_same_sublattice
 
 # Distance, in robust standard deviations from the median, beyond which a vector is a
 # misfit of a column: of Gaussian errors one in 10^7 lies there.
@@ -22,6 +27,10 @@ _MANY_CELLS = 30
 _NEIGHBOR_REACH_CELLS = 1.55
 # With fewer vectors the correlation of neighbours is not estimated.
 _MIN_CORRELATED = 12
+# Error that all cells of an image share, and correlation from which vectors are the
+# displacements in another unit (of the opposite sign where the charge is negative).
+_SYSTEMATIC_STD_PX = 0.02
+_SAME_VECTORS = 0.9
 # Side of the blocks within which errors may be common (mistilt, drift).
 _BLOCK_SIDE_CELLS = 5
 # With fewer clusters than this a covariance of two components has no meaning.
@@ -34,6 +43,13 @@ _FAR_LAGS_CELLS = (3, 4)
 _MATCH_CELLS = 0.3
 
 
+@validate_params(
+    {
+        "significance": [Interval(Real, 0, 1, closed="both")],
+        "systematic_std": [Interval(Real, 0, None, closed="left"), None],
+    },
+    prefer_skip_nested_validation=True,
+)
 def pool_polarization(
     sites,
     labels=None,
@@ -41,7 +57,7 @@ def pool_polarization(
     vectors=None,
     reference=None,
     significance=0.01,
-    systematic_std=0.02,
+    systematic_std=None,
 ):
     """Pool measured displacements by label and test their means against zero.
 
@@ -63,11 +79,13 @@ def pool_polarization(
         sample, which removes a displacement that all cells share, as with mistilt.
     significance : float, default=0.01
         Largest p value at which a group is called ordered.
-    systematic_std : float, default=0.02
+    systematic_std : float, default=None
         Standard deviation of an error that all cells share and that the scatter does
-        not show, in the unit of the vectors; for the verdict only. Interference in the
-        scan and tails of neighbouring columns make about 0.02 px: give another value
-        with vectors in another unit.
+        not show, in the unit of the vectors; for the verdict only. By default 0.02 px,
+        as interference in the scan and tails of neighbouring columns make. For vectors
+        in another unit it is scaled by their scatter over that of
+        ``sites.polarization``; without a polarization to compare, the vectors are taken
+        as px, with a warning where the verdict depends on it.
 
     Returns
     -------
@@ -161,7 +179,9 @@ def pool_polarization(
         raise TypeError(
             f"pool_polarization needs AtomSites, got {type(sites).__name__}."
         )
+    systematic_std, is_known = _systematic_std(sites, vectors, systematic_std)
     vectors = _check_vectors(sites, vectors)
+    check_same_sublattice(sites, vectors)
     labels = np.zeros(len(sites), int) if labels is None else column_or_1d(labels)
     check_consistent_length(sites, labels)
     usable = np.isfinite(vectors).all(axis=1) & sites.converged
@@ -196,6 +216,15 @@ def pool_polarization(
     p_shared = [_p_value(one.mean, one.covariance + shared, np.inf) for one in pooled]
     # A comparison with NaN is False.
     is_ordered = (p_value <= significance) & (np.array(p_shared) <= significance)
+    if not is_known and (p_value <= significance).any():
+        warnings.warn(
+            "The unit of the vectors is unknown, because the sites have no "
+            "polarization to compare them with: systematic_std=0.02 is taken in this "
+            "unit, as if it were px. Give systematic_std.",
+            UserWarning,
+            # One more for the validation of the parameters.
+            stacklevel=3,
+        )
     verdict = np.where(is_ordered, "ordered", "no significant order")
     return Bunch(
         labels=groups,
@@ -310,6 +339,24 @@ def _check_vectors(sites, vectors):
             f"got {vectors.shape}."
         )
     return vectors
+
+
+def _systematic_std(sites, vectors, given):
+    """Return the systematic error in the unit of the vectors, and if that is known."""
+    if given is not None:
+        return given, True
+    if vectors is None:
+        return _SYSTEMATIC_STD_PX, True
+    vectors, displacement = _check_vectors(sites, vectors), sites.polarization
+    known = np.isfinite(vectors).all(axis=1) & np.isfinite(displacement).all(axis=1)
+    if known.sum() < _MIN_CORRELATED:
+        return _SYSTEMATIC_STD_PX, False
+    # Differences from the mean, so that a reference that was subtracted has no effect.
+    v, d = (part[known] - part[known].mean(axis=0) for part in (vectors, displacement))
+    product, square, own = (v * d).sum(), (d**2).sum(), (v**2).sum()
+    if not product**2 > _SAME_VECTORS**2 * square * own:
+        return _SYSTEMATIC_STD_PX, False
+    return float(_SYSTEMATIC_STD_PX * np.sqrt(own / square)), True
 
 
 def _reference_vector(reference, vectors):

@@ -269,3 +269,39 @@ def test_bad_input_is_refused():
         find_walls(sites, np.linspace(0, 1, 900))
     with pytest.raises(ValueError, match="one sublattice"):
         find_walls(perovskite(0), np.zeros(841))
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e-3, 1e-6, 1e-9])
+def test_width_and_errors_do_not_depend_on_the_unit(scale):
+    sites, labels = tanh_wall(0)
+    walls = find_walls(sites, labels)
+    scaled = find_walls(sites, labels, scale * sites.polarization)
+    lengths = ["width_px", "width_std_px", "net_normal", "net_normal_std", "angle_deg"]
+    np.testing.assert_allclose(scaled[lengths], walls[lengths], rtol=1e-6)
+    np.testing.assert_allclose(scaled.normal_step, scale * walls.normal_step)
+    one, other = walls.attrs["profiles"][0], scaled.attrs["profiles"][0]
+    unit = np.array([scale, scale, 1])
+    np.testing.assert_allclose(other.parameters, one.parameters * unit, rtol=1e-6)
+    np.testing.assert_allclose(
+        other.covariance, one.covariance * np.outer(unit, unit), rtol=1e-5
+    )
+    np.testing.assert_allclose(other.offset_std, one.offset_std, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("wall_types", ()),
+        ("wall_types", 180),
+        ("wall_types", (900,)),
+        ("min_cells", "a"),
+        ("min_cells", -3),
+        ("significance", 2),
+        ("min_length", np.nan),
+        ("min_angle", -1),
+    ],
+)
+def test_parameters_are_checked(name, value):
+    sites, labels = tanh_wall(0)
+    with pytest.raises(ValueError, match=name):
+        find_walls(sites, labels, **{name: value})

@@ -1,5 +1,7 @@
 """Values of cells as features for tables and as maps on the lattice."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,11 @@ from sklearn_ferroic.domains import (
     cell_table,
     find_domains,
     find_walls,
+    layer_profile,
     to_hyperspy,
     to_xarray,
 )
-from sklearn_ferroic.feature_extraction import measure_lattice
+from sklearn_ferroic.feature_extraction import measure_lattice, pool_polarization
 from tests.domains._scenes import grid, tanh_wall
 
 
@@ -72,3 +75,23 @@ def test_one_image_at_a_time():
     with pytest.raises(ValueError, match="2 images"):
         to_xarray(both, np.zeros(32))
     assert to_xarray(both, np.arange(32), frame=1).value.values[0, 0] == 16
+
+
+def test_unit_of_vectors_is_in_the_file(tmp_path):
+    sites = grid((3, 4), pixel_size=0.02)
+    table = cell_table(sites, vectors=np.ones((12, 2)), vector_unit="pm")
+    sites.to_csv(tmp_path / "cells.csv", features=table)
+    units = json.loads((tmp_path / "cells.csv.json").read_text())["units"]
+    assert units["vector_row"] == units["vector_magnitude"] == "pm"
+    assert units["vector_angle_deg"] == "deg"
+
+
+def test_a_single_row_has_no_lattice():
+    sites = grid((12, 12))
+    for function in (to_xarray, layer_profile):
+        with pytest.raises(ValueError, match="do not show a lattice"):
+            function(sites[:5], np.zeros(5))
+        with pytest.raises(ValueError, match="no sites"):
+            function(sites[:0], np.zeros(0))
+    assert layer_profile(sites[:1], [3.0]).position_px.tolist() == [0]
+    assert len(pool_polarization(sites[:0]).mean) == 0

@@ -171,3 +171,44 @@ def test_burgers_vector_of_a_located_dislocation():
 def test_circuit_must_stay_in_the_crystal():
     with pytest.raises(ValueError, match="leaves the crystal"):
         burgers_vector(grid((10, 10)), [5, 5])
+
+
+@pytest.mark.parametrize("smoothing", [0, 2])
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.3])
+def test_walls_between_opposite_vectors_have_no_vortices(noise, smoothing):
+    sites = grid((30, 40), cell=10.0)
+    for center in (200.0, 205.0):
+        x = (sites.positions[:, 1:] - center) / 10
+        for profile in (np.sign, np.tanh):
+            for seed in range(3):
+                rng = np.random.default_rng(seed)
+                vectors = profile(x) * [1, 0] + rng.normal(0, noise, (1200, 2))
+                assert len(find_vortices(sites, vectors, smoothing=smoothing)) == 0
+    # They are there with all winding numbers, and not significant.
+    found = find_vortices(sites, vectors, smoothing=smoothing, min_significance=0)
+    assert len(found) > 0
+    assert (found.significance < 3).all()
+
+
+def test_noise_without_vectors_has_no_vortices():
+    sites = grid((40, 40), cell=10.0)
+    for seed in range(3):
+        vectors = np.random.default_rng(seed).normal(0, 1, (1600, 2))
+        assert len(find_vortices(sites, vectors)) == 0
+
+
+@pytest.mark.parametrize("cell", [(15, 15), (15, 14), (16, 15), (17, 15)])
+def test_core_with_a_missing_cell(cell):
+    sites = grid((30, 30), cell=10.0)
+    index = np.indices((30, 30)).reshape(2, -1).T
+    offset = index - [15.2, 14.6]
+    vectors = np.column_stack([offset[:, 1], -offset[:, 0]])
+    vectors /= np.hypot(*offset.T)[:, None]
+    kept = (index != cell).any(axis=1)
+    unknown = np.where(kept[:, None], vectors, np.nan)
+    for found in (
+        find_vortices(sites[kept], vectors[kept]),
+        find_vortices(sites, unknown),
+    ):
+        assert found.winding.tolist() == [1]
+        assert np.hypot(*(found[["row", "col"]] - [157, 151]).to_numpy()[0]) < 10

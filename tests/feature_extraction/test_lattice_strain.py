@@ -145,3 +145,61 @@ def test_sites_without_vectors_are_refused():
         LatticeStrain(reference=[1, 2]).fit(lattice())
     with pytest.raises(ValueError, match="parallel"):
         LatticeStrain(reference=[[1, 2], [2, 4]]).fit(lattice())
+
+
+def test_left_handed_reference_is_no_strain():
+    values = LatticeStrain(reference=20 * np.eye(2)).fit_transform(lattice())
+    np.testing.assert_allclose(values[:, :4], 0, atol=1e-9)
+    np.testing.assert_allclose(values[:, 4:], [[1, 400]] * 1600)
+    model = LatticeStrain(reference=[[0, 20], [-20, 0]], axes="lattice").fit(lattice())
+    strained = lattice(np.diag([1.03, 1.0]))
+    np.testing.assert_allclose(model.transform(strained)[:, 0], 0.03, atol=1e-9)
+    np.testing.assert_allclose(model.transform(strained)[:, 1:4], 0, atol=1e-9)
+
+
+def test_rotation_beyond_the_choice_of_vectors():
+    # From 42 to 48 degrees the vectors nearest to the axes are other ones.
+    reference, film = lattice(turn(42)), lattice(turn(48) @ np.diag([1.03, 1.0]))
+    values = LatticeStrain(axes="lattice").fit(reference).transform(film)
+    np.testing.assert_allclose(values[:, :3], [[0.03, 0, 0]] * 1600, atol=1e-9)
+    np.testing.assert_allclose(np.degrees(values[:, 3]), 6, atol=1e-9)
+
+
+def test_images_with_different_pixel_sizes_are_compared_in_nm():
+    coarse, fine = (
+        AtomSites(
+            np.zeros((1800, 1800), np.float32),
+            lattice().positions * scale,
+            pixel_size=0.02 / scale,
+        )
+        for scale in (1, 2)
+    )
+    both = measure_lattice(AtomSites.concatenate([coarse, fine]))
+    first = both[both.frame == 0]
+    for model in (LatticeStrain().fit(first), LatticeStrain().fit(both)):
+        values = model.transform(both)
+        np.testing.assert_allclose(values[:, :4], 0, atol=1e-9)
+        np.testing.assert_allclose(values[both.frame == 1, 5], 1600)
+        np.testing.assert_allclose(
+            model.reference_vectors_, [[0, 20], [20, 0]], atol=1e-9
+        )
+    bare = AtomSites(coarse.images, coarse.positions)
+    with pytest.raises(ValueError, match="have a pixel size and others have none"):
+        LatticeStrain().fit(first).transform(measure_lattice(bare))
+
+
+def test_the_core_of_a_dislocation_has_no_strain():
+    data = make_ferroic_image("film", dislocation=True, random_state=0)
+    sites = AtomSites(data.image, data.positions, sublattice=data.sublattice)
+    sites = sites[sites.sublattice == 0]
+    strain = LatticeStrain().fit_transform(sites)
+    distance = np.hypot(*(sites.positions - [400, 410]).T) / 20
+    unknown = np.isnan(strain[:, 0])
+    assert unknown[distance < 1].all()
+    assert not unknown[distance > 4].any()
+    # Not more than the elastic strain b / 2πr of the dislocation, and its noise.
+    near = (distance < 8) & ~unknown
+    limit = 1 / (2 * np.pi * distance[near]) + 0.03
+    assert (np.abs(strain[near, :3]).max(axis=1) < limit).all()
+    noisy = lattice(noise=0.8)
+    assert np.isfinite(LatticeStrain().fit_transform(noisy)).all()

@@ -128,12 +128,12 @@ def test_variants_are_fitted_with_the_reference():
     cells.polarization = (
         np.random.default_rng(0).normal(0, 0.1, base.shape) + common + vectors
     )
-    model = PolarizationVector(reference="plane").fit(cells, quadrant)
+    model = PolarizationVector(reference="plane").fit(cells, variants=quadrant)
     error = model.transform(cells) - vectors
     for k in range(4):
         assert np.abs(error[quadrant == k].mean(axis=0)).max() < 0.05
-    with pytest.raises(ValueError, match="takes no labels"):
-        PolarizationVector(reference="layer").fit(cells, quadrant)
+    with pytest.raises(ValueError, match="takes no variants"):
+        PolarizationVector(reference="layer").fit(cells, variants=quadrant)
 
 
 def test_reference_by_image():
@@ -198,3 +198,47 @@ def test_pooled_errors_are_calibrated():
         pooled = pool_polarization(sites[sites.sublattice == 1])
         pulls.append((pooled.mean[0] - [0.4, 0.3]) / pooled.std[0])
     assert 0.85 < np.std(pulls) < 1.15
+
+
+def test_a_columns_have_no_polarization_of_their_own():
+    sites = measure_lattice(perovskite(0, shift=(1.0, 0.0)))
+    b = sites.sublattice == 1
+    model = PolarizationVector(unit="uC/cm2", material="BaTiO3")
+    vector, std = model.fit(sites).transform_with_std(sites)
+    assert np.isnan(vector[~b]).all()
+    assert np.isnan(std[~b]).all()
+    expected = displacement_to_polarization([20.0], "BaTiO3")[0]
+    assert np.nanmean(vector[b, 0]) == pytest.approx(expected, rel=0.05)
+    with pytest.raises(ValueError, match="polarization at the B columns"):
+        model.transform(sites[~b])
+    # Nb is brighter than K.
+    niobate = PolarizationVector(unit="uC/cm2", material="KNbO3").fit(sites)
+    assert np.isnan(niobate.transform(sites)[b]).all()
+    assert np.nanmean(niobate.transform(sites)[~b, 0]) < 0
+
+
+def test_labels_of_a_pipeline_are_no_variants():
+    cells, _, polar = tilted(0, "mean")
+    labels = polar.astype(int)
+    alone = PolarizationVector(reference="mean").fit(cells).reference_
+    with_labels = PolarizationVector(reference="mean").fit(cells, labels).reference_
+    np.testing.assert_array_equal(alone[0], with_labels[0])
+    PolarizationVector(reference="layer").fit(cells, labels)
+    variants = PolarizationVector(reference="mean").fit(cells, variants=labels - 1)
+    assert np.abs(variants.reference_[0] - alone[0]).max() > 0.05
+
+
+def test_layers_without_reference_are_nan():
+    cells, _, _ = tilted(0, "mean")
+    row = np.rint((cells.positions[:, 0] - cells.positions[:, 0].min()) / 20).astype(
+        int
+    )
+    col = cells.positions[:, 1]
+    base = cells.polarization
+    cells.polarization = np.column_stack([0.05 * row, 0 * row]) + 0 * base
+    for chosen in (row < 5, row % 2 == 0, (row % 2 == 0) & (col < 100)):
+        model = PolarizationVector(reference="layer").fit(cells[chosen])
+        corrected = model.transform(cells)
+        within = np.isin(row, row[chosen])
+        np.testing.assert_allclose(corrected[within], 0, atol=1e-3)
+        assert np.isnan(corrected[~within]).all()

@@ -1,9 +1,12 @@
 """Means of measured displacements, their errors and their significance."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from sklearn_ferroic import AtomSites
+from sklearn_ferroic.domains import layer_profile, profile_across
 from sklearn_ferroic.feature_extraction import pool_polarization
 
 CELL = 20.0
@@ -117,3 +120,51 @@ def test_refused_input():
         pool_polarization(sites, vectors=np.zeros((3, 2)))
     with pytest.raises(ValueError, match="reference must be"):
         pool_polarization(sites, reference="median")
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0, 0.04, -30.0, 4e-6])
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [(0.02, "no significant order"), (0.2, "ordered")]
+)
+def test_verdict_does_not_depend_on_the_unit(scale, shift, verdict):
+    positions = 10.0 * np.indices((15, 20)).reshape(2, -1).T + 5
+    vectors = np.random.default_rng(0).normal([shift, 0], 0.02, (300, 2))
+    sites = AtomSites(np.zeros((150, 200)), positions, polarization=vectors)
+    assert pool_polarization(sites).verdict[0] == verdict
+    assert pool_polarization(sites, vectors=scale * vectors).verdict[0] == verdict
+    assert (
+        pool_polarization(sites, vectors=scale * (vectors - [0.01, 0.3])).verdict[0]
+        == "ordered"
+    )
+
+
+def test_unit_that_cannot_be_known():
+    positions = 10.0 * np.indices((15, 20)).reshape(2, -1).T + 5
+    vectors = np.random.default_rng(0).normal([8, 0], 0.8, (300, 2))
+    sites = AtomSites(np.zeros((150, 200)), positions)
+    with pytest.warns(UserWarning, match="Give systematic_std"):
+        pool_polarization(sites, vectors=vectors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pooled = pool_polarization(sites, vectors=vectors, systematic_std=0.8)
+        assert pooled.verdict[0] == "ordered"
+        pool_polarization(sites, vectors=vectors - vectors.mean(axis=0))
+
+
+def test_sublattices_are_not_averaged():
+    sites = AtomSites(
+        np.zeros((20, 20)),
+        [[5, 5], [5, 15], [10, 10]],
+        sublattice=[0, 0, 1],
+        polarization=np.ones((3, 2)),
+    )
+    with pytest.raises(ValueError, match="must not be averaged"):
+        pool_polarization(sites)
+    with pytest.raises(ValueError, match="must not be averaged"):
+        profile_across(sites, np.ones(3), [[0, 0], [20, 20]])
+    with pytest.raises(ValueError, match="must not be averaged"):
+        layer_profile(sites, np.ones(3))
+    with pytest.raises(ValueError, match="significance"):
+        pool_polarization(sites[:2], significance=5)
+    with pytest.raises(ValueError, match="systematic_std"):
+        pool_polarization(sites[:2], systematic_std=-1)

@@ -298,6 +298,29 @@ class TestPolarizationMapDisplay:
         assert display.magnification_ * long == pytest.approx(19.8, rel=0.05)
 
     @pytest.mark.parametrize(
+        ("length", "unit", "text", "caption"),
+        [
+            (0.4, "px", "20 pm", "arrows × 50"),
+            (16.0, "pm", "20 pm", "arrows × 50"),
+            (0.016, "nm", "0.02 nm", "arrows × 50"),
+            (30.0, "uC/cm2", "50 µC/cm²", ""),
+            (30.0, None, "50", ""),
+        ],
+    )
+    def test_unit_of_the_arrow(self, length, unit, text, caption):
+        positions = 20.0 * np.indices((4, 4)).reshape(2, -1).T + 10
+        sites = AtomSites(np.zeros((80, 80)), positions, pixel_size=0.04)
+        display = PolarizationMapDisplay.from_sites(
+            sites, vectors=np.full((16, 2), [length, 0.0]), unit=unit
+        )
+        label, _ = display.arrow_key_.get_child().get_children()
+        assert label.get_text() == text
+        texts = [item.get_text() for item in display.wheel_.texts]
+        assert [item for item in texts if item.startswith("arrows")] == (
+            [caption] if caption else []
+        )
+
+    @pytest.mark.parametrize(
         ("pixel_size", "text", "magnification"),
         [(0.01, "50 pm", 8), (None, "5 px", 8), (None, "5 px", 1)],
     )
@@ -306,7 +329,7 @@ class TestPolarizationMapDisplay:
         sites = AtomSites(np.zeros((60, 60)), positions, pixel_size=pixel_size)
         vectors = np.tile([1.8, -2.4], (9, 1))
         display = PolarizationMapDisplay.from_sites(
-            sites, vectors=vectors, magnification=magnification
+            sites, vectors=vectors, unit="px", magnification=magnification
         )
         label, drawing = display.arrow_key_.get_child().get_children()
         assert label.get_text() == text
@@ -347,3 +370,20 @@ class TestPolarizationMapDisplay:
         )
         display.figure_.canvas.draw()
         assert display.magnification_ == 1
+
+
+def test_lengths_begin_at_zero():
+    positions = 20.0 * np.indices((10, 10)).reshape(2, -1).T + 10
+    sites = AtomSites(np.zeros((200, 200)), positions)
+    vectors = np.random.default_rng(0).normal([5, 0], 0.3, (100, 2))
+    display = DomainMapDisplay.from_vectors(sites, vectors)
+    assert display.vmin == 0
+    spread = DomainMapDisplay.from_vectors(sites, vectors, percentiles=(5, 95))
+    assert spread.vmin is None
+
+
+def test_degrees_are_refused():
+    positions = 20.0 * np.indices((4, 4)).reshape(2, -1).T + 10
+    sites = AtomSites(np.zeros((80, 80)), positions)
+    with pytest.raises(ValueError, match="must be in radians"):
+        DomainMapDisplay.from_sites(sites, np.linspace(-180, 180, 16))

@@ -98,7 +98,7 @@ def add_scale_bar(ax, pixel_size):
     return bar
 
 
-def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head):
+def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head, unit="px"):
     """Draw an arrow of a round length into the lower right corner of axes in px.
 
     Parameters
@@ -106,7 +106,7 @@ def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head):
     ax : matplotlib Axes
         Axes with data in px.
     longest : float
-        Upper limit of the length, px.
+        Upper limit of the length, in `unit`.
     magnification : float
         Length of an arrow in the figure over the length that it represents.
     pixel_size : float or None
@@ -115,6 +115,9 @@ def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head):
         Width of the arrow's shaft, px.
     head : dict of str to float
         `headwidth` and `headlength` in units of `width`.
+    unit : str, default="px"
+        Unit of the vectors; px are stated in pm where the pixel size is known. "" for
+        an unknown one.
 
     Returns
     -------
@@ -123,7 +126,9 @@ def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head):
     """
     boxes = import_optional("matplotlib.offsetbox", "plot")
     arrow = import_optional("matplotlib.patches", "plot").FancyArrow
-    unit, scale = ("px", 1.0) if pixel_size is None else ("pm", 1000 * pixel_size)
+    scale = 1.0
+    if unit == "px" and pixel_size is not None:
+        unit, scale = "pm", 1000 * pixel_size
     length = round_length(longest * scale)
     drawn = length / scale * magnification
     # A head longer than the arrow would lengthen it.
@@ -144,7 +149,7 @@ def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head):
             linewidth=0,
         )
     )
-    text = boxes.TextArea(f"{length:g} {unit}", textprops={"color": "white"})
+    text = boxes.TextArea(f"{length:g} {unit}".strip(), textprops={"color": "white"})
     key = boxes.AnchoredOffsetbox(
         loc="lower right",
         child=boxes.VPacker(children=[text, drawing], align="center", pad=0, sep=3),

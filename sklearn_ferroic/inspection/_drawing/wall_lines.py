@@ -1,5 +1,7 @@
 """Domain walls as lines: colour for charge, dashes for type."""
 
+import numpy as np
+
 from .room import make_room
 
 # Okabe and Ito; black and white show on any colour, too.
@@ -85,13 +87,20 @@ def add_walls(ax, walls, frame, *, legend=True):
 
 def check_walls(walls):
     """Return the polylines of a table of walls."""
-    needed = {"frame", "wall_type", "charge"}
+    needed = {"frame", "wall_type", "charge", "row", "col"}
     polylines = getattr(walls, "attrs", {}).get("polylines")
     if polylines is None or not needed <= set(walls.columns):
         raise TypeError(
             "walls must be a table made by sklearn_ferroic.domains.find_walls, or some "
             f"of its rows, got {type(walls).__name__}."
         )
+    for index, wall in walls.iterrows():
+        points = polylines.get(index)
+        if points is None or not np.isclose(points, [wall.row, wall.col]).all(1).any():
+            raise ValueError(
+                f"Row {index!r} of walls is not that of its line: keep the index of "
+                "find_walls, by which lines are found, when rows are sorted or chosen."
+            )
     return polylines
 
 

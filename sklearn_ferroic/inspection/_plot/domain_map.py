@@ -11,6 +11,9 @@ from .._drawing.limits import check_percentiles, color_limits
 from .._drawing.texts import with_minus
 from .._drawing.wall_lines import add_walls, check_walls
 
+# Larger angles are degrees by mistake: two turns.
+_LARGEST_ANGLE_RAD = 4 * np.pi
+
 
 class DomainMapDisplay:
     """Cells around the sites, coloured by direction.
@@ -197,6 +200,12 @@ class DomainMapDisplay:
         if walls is not None:
             check_walls(walls)
         angle = check_per_site("angle", angle, n_sites).astype(np.float64)
+        largest = np.nanmax(np.abs(angle), initial=0.0)
+        if np.isfinite(largest) and largest > _LARGEST_ANGLE_RAD:
+            raise ValueError(
+                f"angle must be in radians, got values up to {largest:.4g}. Use "
+                "numpy.radians for degrees."
+            )
         if magnitude is not None:
             magnitude = check_per_site("magnitude", magnitude, n_sites)[rows]
         if labels is not None:
@@ -236,7 +245,8 @@ class DomainMapDisplay:
         magnitude_name : str, default=None
             What the key under the colour wheel calls the length, with the unit.
         **options : dict
-            Other arguments of :meth:`from_sites`.
+            Other arguments of :meth:`from_sites`; `vmin` is 0 unless it or
+            `percentiles` are given.
 
         Returns
         -------
@@ -256,6 +266,9 @@ class DomainMapDisplay:
             if magnitude_name is None:
                 magnitude_name = f"displacement ({'pm' if known else 'px'})"
         vectors = check_per_site("vectors", vectors, len(sites), (2,))
+        if "percentiles" not in options:
+            # Only a length of zero has no direction.
+            options.setdefault("vmin", 0.0)
         return cls.from_sites(
             sites,
             np.arctan2(vectors[:, 0], vectors[:, 1]),

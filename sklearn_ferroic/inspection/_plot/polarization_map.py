@@ -10,6 +10,7 @@ from .._drawing.keys import add_arrow_key, add_color_wheel
 
 # Automatic arrows: this percentile of the lengths becomes one spacing long.
 _LONG = 95
+_UNIT_TEXTS = {"uC/cm2": "µC/cm²"}
 # Shape of the arrows: width in spacings, head in widths.
 _WIDTH = 0.17
 _HEAD = {"headwidth": 3.2, "headlength": 3, "headaxislength": 2.7}
@@ -31,6 +32,9 @@ class PolarizationMapDisplay:
         Vectors ``(d_row, d_col)``; NaN where there is none.
     pixel_size : float, default=None
         Pixel size, nm; None if unknown.
+    unit : str, default="px"
+        Unit of the vectors for the arrow of a stated length: "px", "pm", "nm",
+        "uC/cm2" or any text; "" if unknown.
 
     Attributes
     ----------
@@ -45,7 +49,7 @@ class PolarizationMapDisplay:
     arrow_key_ : AnchoredOffsetbox or None
         The arrow of a round length in the lower right corner.
     magnification_ : float
-        Length of an arrow in px over that of its vector.
+        Length of an arrow in px over that of its vector, in its unit.
     ax_ : matplotlib Axes
         The axes.
     figure_ : matplotlib Figure
@@ -73,11 +77,12 @@ class PolarizationMapDisplay:
     True
     """
 
-    def __init__(self, image, positions, vectors, *, pixel_size=None):
+    def __init__(self, image, positions, vectors, *, pixel_size=None, unit="px"):
         self.image = image
         self.positions = positions
         self.vectors = vectors
         self.pixel_size = pixel_size
+        self.unit = unit
 
     @classmethod
     def from_sites(
@@ -85,6 +90,7 @@ class PolarizationMapDisplay:
         sites,
         *,
         vectors=None,
+        unit=None,
         frame=None,
         ax=None,
         magnification=None,
@@ -104,6 +110,10 @@ class PolarizationMapDisplay:
         vectors : array-like of shape (n_sites, 2), default=None
             Vectors ``(d_row, d_col)``, NaN where there is none; the sites'
             polarization by default.
+        unit : str, default=None
+            Unit of `vectors`, "px", "pm", "nm", "uC/cm2" or any text, which the arrow
+            of a stated length shows. By default that of the sites' polarization, px,
+            without `vectors`, and none with them.
         frame : int, default=None
             Index of the image to show; needed if the sites lie on several.
         ax : matplotlib Axes, default=None
@@ -132,6 +142,10 @@ class PolarizationMapDisplay:
         """
         frame, rows = select_frame(sites, frame)
         why = "Was vectors= computed for these sites?"
+        if unit is not None and not isinstance(unit, str):
+            raise TypeError(f"unit must be a text such as 'pm', got {unit!r}.")
+        if unit is None:
+            unit = "px" if vectors is None else ""
         if vectors is None:
             vectors, why = sites.polarization, _why_no_polarization(sites)
         vectors = check_per_site("vectors", vectors, len(sites), (2,))[rows]
@@ -142,6 +156,7 @@ class PolarizationMapDisplay:
             sites.positions[rows],
             vectors,
             pixel_size=sites.pixel_size[frame],
+            unit=unit,
         )
         return display.plot(
             ax,
@@ -227,14 +242,24 @@ class PolarizationMapDisplay:
                 pixel_size=self.pixel_size,
                 width=_WIDTH * spacing,
                 head=_HEAD,
+                unit=_UNIT_TEXTS.get(self.unit, self.unit),
             )
         self.wheel_ = None
         if color_wheel:
-            caption = f"arrows × {self.magnification_:.2g}"
+            caption = _caption(self.magnification_, self.unit, self.pixel_size)
             self.wheel_ = add_color_wheel(ax, caption=caption)
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
+
+
+def _caption(magnification, unit, pixel_size):
+    """Return by how much arrows are magnified, if the vectors are lengths."""
+    if unit in ("pm", "nm") and pixel_size is not None:
+        magnification *= pixel_size * (1000 if unit == "pm" else 1)
+    elif unit != "px":
+        return ""
+    return f"arrows × {magnification:.2g}"
 
 
 def _why_no_polarization(sites):

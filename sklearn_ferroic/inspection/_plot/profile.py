@@ -91,8 +91,8 @@ class ProfileDisplay:
         columns : list of str, default=None
             Values to draw; all that have a standard error by default.
         values_name : str, default=None
-            Label of the vertical axis, with the unit; the name of the values if there
-            is one only.
+            Label of the vertical axis, with the unit; by default the name of the values
+            if there is one only, and "value" for several.
         marks : sequence of float, default=None
             Coordinates of interfaces or walls, drawn as vertical lines.
         colors : sequence of matplotlib colours, default=None
@@ -182,7 +182,8 @@ class ProfileDisplay:
             )
         values_name = self.values_name
         if values_name is None:
-            values_name = names[0] if len(names) == 1 else ""
+            # Several values without a common name are in the legend.
+            values_name = names[0] if len(names) == 1 else "value"
         ax.set(xlabel=self.coordinate_name, ylabel=values_name)
         self.legend_ = ax.legend(frameon=False) if len(names) > 1 else None
         self.ax_ = ax

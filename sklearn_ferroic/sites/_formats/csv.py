@@ -49,7 +49,9 @@ def write_csv(sites, path, *, features, labels, parameters):
         )
     for name, values in columns.items():
         table[name] = values
-    units = {name: unit_of(name, sites.fields) for name in table}
+    # Units of features whose names do not imply one, as those of cell_table.
+    given = getattr(features, "attrs", {}).get("units", {})
+    units = {name: given.get(name) or unit_of(name, sites.fields) for name in table}
     units = {name: unit for name, unit in units.items() if unit}
     header = [
         f"AtomSites, sklearn_ferroic {__version__}",

@@ -53,7 +53,12 @@ def read_csv(path, *, images, columns, pixel_size):
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    head = _read_head(path)
+    try:
+        head = _read_head(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(path)!r} is no text in UTF-8 and so no table ({error})."
+        ) from error
     try:
         table = pandas.read_csv(path, comment="#")
     except Exception as error:
@@ -62,6 +67,12 @@ def read_csv(path, *, images, columns, pixel_size):
             f"{error})."
         ) from error
     columns = {} if columns is None else dict(columns)
+    unknown = sorted(set(columns) - set(_names()))
+    if unknown:
+        raise ValueError(
+            f"columns has names that tables of sites do not have, {unknown}; known are "
+            f"{_names()}."
+        )
     missing = sorted(set(columns.values()) - set(table))
     if missing:
         raise ValueError(
@@ -73,6 +84,7 @@ def read_csv(path, *, images, columns, pixel_size):
             f"{str(path)!r} needs the columns row and col, px; it has {list(table)}. "
             'Name them: columns={"row": "y", "col": "x"}.'
         )
+    _check_numbers(path, renamed)
     arguments = _arguments(renamed, len(table))
     if images is None:
         images = _blank_images(arguments, head.get("image_shapes"))
@@ -160,11 +172,35 @@ def _read_head(path):
     return head
 
 
+def _names():
+    """Return the names of the columns that AtomSites are made of."""
+    names = ["frame", "sublattice", "converged", "flags", *_SINGLE, *_LATTICE]
+    return names + [name for pair in _PAIRS.values() for name in pair]
+
+
 def _known(table, columns):
     """Return the names of AtomSites' columns that the table has."""
-    names = ["frame", "sublattice", "converged", "flags", *_SINGLE, *_LATTICE]
-    names += [name for pair in _PAIRS.values() for name in pair]
-    return [name for name in names if columns.get(name, name) in table]
+    return [name for name in _names() if columns.get(name, name) in table]
+
+
+def _check_numbers(path, columns):
+    """Check that columns are numbers and that positions are known."""
+    for name, column in columns.items():
+        if name in ("flags", "converged"):
+            continue
+        try:
+            values = column.to_numpy(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"The column {name} of {str(path)!r} is not all numbers ({error})."
+            ) from error
+        needed = name in ("row", "col", "frame", "sublattice")
+        if needed and not np.isfinite(values).all():
+            line = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+            raise ValueError(
+                f"The column {name} of {str(path)!r} has no finite value in row {line} "
+                "of the table. Remove such rows."
+            )
 
 
 def _arguments(columns, n_sites):

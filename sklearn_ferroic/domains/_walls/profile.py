@@ -77,6 +77,12 @@ def fit_wall_profile(
     if not used.any():
         return None
     hat, knots = hat[:, used], knots[used]
+    # In the unit of the scatter: small numbers of a large unit must not be lost next to
+    # lengths in px.
+    unit = float(np.std(values))
+    if not unit > 0:
+        return None
+    values = values / unit
     xi = spacing if half_width is None else half_width
     xi = np.clip(xi, *np.multiply(_HALF_WIDTH_CELLS, spacing * np.array([1.1, 0.9])))
     low, high = (np.median(values[side]) for side in (distance < 0, distance > 0))
@@ -124,9 +130,10 @@ def fit_wall_profile(
     covariance = factor * variance * np.linalg.pinv(normal, hermitian=True)
     if p[2] < _UNRESOLVED_CELLS * spacing:
         covariance[2, 2] = max(covariance[2, 2], (_UNRESOLVED_CELLS * spacing) ** 2)
+    to_unit = np.array([unit, unit, 1.0])
     return WallProfile(
-        p[:3],
-        covariance[:3, :3],
+        p[:3] * to_unit,
+        covariance[:3, :3] * np.outer(to_unit, to_unit),
         knots,
         p[3:],
         np.sqrt(np.diagonal(covariance)[3:]),

@@ -74,6 +74,25 @@ class WallLine:
             distance = np.where(beyond, np.nan, distance)
         return distance, np.clip(arc, 0, self.length)
 
+    def axes_at(self, positions):
+        """Return the normal and the tangent of the line nearest to positions."""
+        nearest = self._tree.query(positions)[1]
+        return self.normal[nearest], self.tangent[nearest]
+
+    def vertex_lengths(self):
+        """Return the length of the line that belongs to each vertex, px."""
+        step = np.diff(self.arc, append=self.length)
+        if self.closed:
+            return (step + np.roll(step, 1)) / 2
+        return (step + np.concatenate([[0.0], step[:-1]])) / 2
+
+    def mean_normal(self):
+        """Return the normal averaged along the line; zero for a closed line."""
+        if self.closed:
+            return np.zeros(2)
+        weight = self.vertex_lengths()
+        return weight @ self.normal / weight.sum()
+
     def shifted(self, offset):
         """Return the line moved along its normals by an offset at each vertex, px."""
         points = self.points + offset[:, None] * self.normal
@@ -81,7 +100,7 @@ class WallLine:
         return WallLine(points, self.normal[anchor], anchor, self.closed)
 
 
-def trace_lines(positions, pairs, spacing):
+def trace_lines(positions, pairs, spacing, longest=None):
     """Trace lines between two domains.
 
     Parameters
@@ -91,7 +110,9 @@ def trace_lines(positions, pairs, spacing):
     pairs : ndarray of shape (n_pairs, 2)
         Neighbouring cells of domain a (first) and b (second).
     spacing : float
-        Distance of nearest neighbours, px.
+        Size of a cell, px.
+    longest : float, default=None
+        Length of the longer lattice vector, px; `spacing` by default.
 
     Returns
     -------
@@ -101,7 +122,8 @@ def trace_lines(positions, pairs, spacing):
     crossing = positions[pairs].mean(axis=1)
     step = np.diff(positions[pairs], axis=1)[:, 0]
     n = len(crossing)
-    links = cKDTree(crossing).query_pairs(_LINK_CELLS * spacing, output_type="ndarray")
+    reach = _LINK_CELLS * (spacing if longest is None else max(longest, spacing))
+    links = cKDTree(crossing).query_pairs(reach, output_type="ndarray")
     distance = np.hypot(*(crossing[links[:, 0]] - crossing[links[:, 1]]).T)
     # Zero would be no link in a sparse matrix.
     graph = coo_array(
@@ -116,7 +138,7 @@ def trace_lines(positions, pairs, spacing):
             continue
         path = members[_longest_path(tree[members][:, members])]
         gap = np.hypot(*(crossing[path[0]] - crossing[path[-1]]))
-        closed = len(path) > 6 and gap < _LINK_CELLS * spacing
+        closed = len(path) > 6 and gap < reach
         parts = _split_at_corners(crossing[path], spacing, closed)
         # Crossings off the path go with the nearest one on it.
         on_path = cKDTree(crossing[path]).query(crossing[members])[1]

@@ -1,0 +1,1 @@
+"""Parts of the measurement of walls: lines, profiles across them, and sides."""
