@@ -55,7 +55,7 @@ PRIVATE_IMPORTS = {
 MAX_LAYERS = 18
 MAX_CHILDREN = 12
 # Folders that are still to be divided.
-LARGE_FOLDERS = {"localization", "localization/_unet", "decomposition"}
+LARGE_FOLDERS = {"localization", "localization/_unet"}
 MAX_LINES = 700
 
 

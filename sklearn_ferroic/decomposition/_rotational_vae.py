@@ -10,15 +10,6 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._intervals import Interval
-from . import _fitting
-from ._inference import (
-    draw_canonical_patches,
-    draw_patches,
-    infer_evidence,
-    infer_lattice_angle,
-    infer_posterior,
-    warn_of_magnification,
-)
 from ._latent_grid import make_latent_grid
 from ._patch_rows import count_pixels
 from ._posed_columns import (
@@ -27,6 +18,15 @@ from ._posed_columns import (
     check_fitted_patches,
     check_posed_columns,
     warn_of_degrees,
+)
+from ._rvae import fitting
+from ._rvae.inference import (
+    draw_canonical_patches,
+    draw_patches,
+    infer_evidence,
+    infer_lattice_angle,
+    infer_posterior,
+    warn_of_magnification,
 )
 
 
@@ -350,7 +350,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         ValueError
             If the file is not a checkpoint, or damaged.
         """
-        return _fitting.load(cls, path)
+        return fitting.load(cls, path)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -368,7 +368,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        return _fitting.fit(self, X)
+        return fitting.fit(self, X)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -389,7 +389,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        return _fitting.fit_one_pass(self, X)
+        return fitting.fit_one_pass(self, X)
 
     def transform(self, X):
         """Infer angle, offset and latents.
@@ -580,7 +580,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 
     def _load_model_for_inference(self):
         # In double precision a patch's result does not hang on its batch.
-        model = _fitting.load_model(self)
+        model = fitting.load_model(self)
         return model if model.pixel_mean.device.type == "mps" else model.double()
 
     def _posterior(self, X):

@@ -8,12 +8,12 @@ from scipy.stats import vonmises
 from sklearn.base import clone
 
 from sklearn_ferroic import RotationalVAE
-from sklearn_ferroic.decomposition import _circular_normal
-from sklearn_ferroic.decomposition._amortized_model import AmortizedModel
-from sklearn_ferroic.decomposition._coordinate_decoder import CoordinateDecoder
-from sklearn_ferroic.decomposition._decoders import CanonicalDecoder
-from sklearn_ferroic.decomposition._geometry import pose
-from sklearn_ferroic.decomposition._patch_model import PatchModel, cubature_points
+from sklearn_ferroic.decomposition._pose import circular_normal
+from sklearn_ferroic.decomposition._pose.geometry import pose
+from sklearn_ferroic.decomposition._rvae.amortized_model import AmortizedModel
+from sklearn_ferroic.decomposition._rvae.coordinate_decoder import CoordinateDecoder
+from sklearn_ferroic.decomposition._rvae.decoders import CanonicalDecoder
+from sklearn_ferroic.decomposition._rvae.patch_model import PatchModel, cubature_points
 from sklearn_ferroic.metrics import angular_error
 from tests.decomposition._cells import NOISE, make_patches
 
@@ -283,7 +283,7 @@ def test_cubature_is_exact_for_quadratics():
 @pytest.mark.parametrize("std", [0.05, 0.5, 0.79, 0.81, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("prior", [0.1, 0.7, 3.0, None])
 def test_divergence_on_the_circle(std, prior):
-    kappa = 0.0 if prior is None else _circular_normal.concentration(prior)
+    kappa = 0.0 if prior is None else circular_normal.concentration(prior)
     mean = 0.4
     grid = np.linspace(-np.pi, np.pi, 40_001)[:-1]
     turns = 2 * np.pi * np.arange(-8, 9)[:, None]
@@ -292,7 +292,7 @@ def test_divergence_on_the_circle(std, prior):
     log_prior = vonmises(kappa).logpdf(grid) if kappa else -np.log(2 * np.pi)
     log_ratio = np.log(np.maximum(density, 1e-300)) - log_prior
     expected = (density * log_ratio).sum() * (grid[1] - grid[0])
-    found = _circular_normal.divergence(
+    found = circular_normal.divergence(
         *torch.tensor([[mean], [std]], dtype=torch.float64), kappa
     )
     assert found.item() == pytest.approx(expected, abs=5e-4, rel=1e-4)
@@ -300,7 +300,7 @@ def test_divergence_on_the_circle(std, prior):
 
 @pytest.mark.parametrize("std", [0.005, 0.1, 1.0, 4.0])
 def test_concentration_has_the_circular_standard_deviation(std):
-    kappa = _circular_normal.concentration(std)
+    kappa = circular_normal.concentration(std)
     length = abs(vonmises(kappa).expect(lambda t: np.cos(t), lb=-np.pi, ub=np.pi))
     if std < 0.01:
         length = 1 - 0.5 / kappa

@@ -9,21 +9,21 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
-from .._torch import training_state
-from .._torch.checkpoint import reading_checkpoint
-from .._torch.epochs import check_weights, draw_seed, run_epochs
-from .._torch.fork import limit_threads_after_fork
-from .._torch.net import make_net
-from .._torch.split import Split
-from .._torch.training_state import AtEpochEnd
-from ._alignment import align
-from ._amortized_model import AmortizedModel
-from ._batches import Batches
-from ._convergence import AnnealWhenConverged
-from ._geometry import pose
-from ._model import PosedImageModel
-from ._patch_rows import check_float32, load_rows
-from ._precision import mixed_precision
+from ..._torch import training_state
+from ..._torch.checkpoint import reading_checkpoint
+from ..._torch.epochs import check_weights, draw_seed, run_epochs
+from ..._torch.fork import limit_threads_after_fork
+from ..._torch.net import make_net
+from ..._torch.split import Split
+from ..._torch.training_state import AtEpochEnd
+from .._patch_rows import check_float32, load_rows
+from .._pose.alignment import align
+from .._pose.geometry import pose
+from .amortized_model import AmortizedModel
+from .batches import Batches
+from .convergence import AnnealWhenConverged
+from .invariant_model import PosedImageModel
+from .precision import mixed_precision
 
 # Patches drawn for the common template; more change it little.
 _N_STARTED_WITH = 2048

@@ -8,20 +8,20 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
-from .._torch.callbacks import copy_callbacks
-from .._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
-from .._torch.device import choose_device, warn_if_shared
-from .._torch.epochs import to_arrays
-from .._torch.training_state import get_random_state, stored_losses
-from ._patch_rows import (
+from ..._torch.callbacks import copy_callbacks
+from ..._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
+from ..._torch.device import choose_device, warn_if_shared
+from ..._torch.epochs import to_arrays
+from ..._torch.training_state import get_random_state, stored_losses
+from .._patch_rows import (
     check_features,
     check_patches,
     count_pixels,
     fingerprint,
     resolve_patch_shape,
 )
-from ._posed_columns import check_fitted_patches
-from ._training import (
+from .._posed_columns import check_fitted_patches
+from .training import (
     Trained,
     TrainingOptions,
     fit_anew,

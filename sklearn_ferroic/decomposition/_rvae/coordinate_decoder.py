@@ -9,7 +9,7 @@ the layer changes by per row, per column, and at the centre.
 import torch
 from torch import nn
 
-from ._geometry import canonical_side, centered_grid
+from .._pose.geometry import canonical_side, centered_grid
 
 # Pixels that go through the layers together on a CPU: their activations stay in
 # the cache of the core.

@@ -9,8 +9,8 @@ import math
 import torch
 from torch import nn
 
-from ._decoders import make_decoder
-from ._networks import initialize
+from .decoders import make_decoder
+from .encoders import initialize
 
 # Charge per nat away from the capacity; the value of the public implementations.
 CAPACITY_WEIGHT = 30.0

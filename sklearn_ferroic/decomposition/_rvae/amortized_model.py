@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import torch
 
-from . import _circular_normal
-from ._networks import ConvolutionalEncoder, DenseEncoder
-from ._patch_model import PatchModel, cubature_points, latent_divergence
+from .._pose import circular_normal
+from .encoders import ConvolutionalEncoder, DenseEncoder
+from .patch_model import PatchModel, cubature_points, latent_divergence
 
 _ENCODERS = {"convolutional": ConvolutionalEncoder, "dense": DenseEncoder}
 # Bounds on the logarithms of posterior widths relative to their priors.
@@ -60,7 +60,7 @@ class AmortizedModel(PatchModel):
         self.concentration = (
             0.0
             if rotation_prior is None
-            else _circular_normal.concentration(rotation_prior)
+            else circular_normal.concentration(rotation_prior)
         )
         # a direction, the means of offset and latents, and the widths of all three
         n_outputs = 7 + 2 * latent_dim
@@ -91,7 +91,7 @@ class AmortizedModel(PatchModel):
         """Divergence of the posterior of each patch from the prior, nats, (n,)."""
         mean, std = posterior
         rest = latent_divergence(mean[:, 1:], 2 * std[:, 1:].log())
-        angle = _circular_normal.divergence(mean[:, 0], std[:, 0], self.concentration)
+        angle = circular_normal.divergence(mean[:, 0], std[:, 0], self.concentration)
         return angle + rest
 
     def forward(self, rows):

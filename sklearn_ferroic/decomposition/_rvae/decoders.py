@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from ._coordinate_decoder import CoordinateDecoder
-from ._geometry import canonical_side, pose
+from .._pose.geometry import canonical_side, pose
+from .coordinate_decoder import CoordinateDecoder
 
 # Factor on the first weights of an image that is to begin as a template.
 _FIRST_VARIETY = 0.02
