@@ -18,6 +18,7 @@ def make_net(
     random_state,
     anneal=True,
     schedule=None,
+    adam_eps=1e-8,
     first_callbacks=(),
     last_callbacks=(),
 ):
@@ -43,6 +44,8 @@ def make_net(
     schedule : skorch.callbacks.Callback, default=None
         Sets the learning rate instead of the cosine over all epochs; has the
         interface of `LRScheduler` towards checkpoints.
+    adam_eps : float, default=1e-8
+        What Adam adds to the root mean square of each gradient.
     first_callbacks, last_callbacks : list of tuple, default=()
         Names and callbacks that come before and after all others.
 
@@ -75,6 +78,7 @@ def make_net(
         FiniteLoss(criterion, options.learning_rate),
         optimizer=torch.optim.Adam,
         optimizer__fused=device.type in ("cpu", "cuda"),
+        optimizer__eps=adam_eps,
         lr=options.learning_rate,
         max_epochs=options.n_epochs,
         batch_size=options.batch_size,

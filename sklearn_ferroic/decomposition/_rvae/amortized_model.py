@@ -1,10 +1,10 @@
 """The model of the paper: one network gives the posterior of pose and latents.
 
-As in the spatial-VAE (Bepler et al., NeurIPS 2019), but with the angle on the
-circle: its posterior is a wrapped normal whose direction the network gives as a
-vector, its prior a von Mises distribution around 0 or uniform.
+As in the spatial-VAE (Bepler et al., NeurIPS 2019). The angle is an unbounded number,
+and its prior acts on the width of its posterior only: all rotations cost the same.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -14,18 +14,20 @@ from .encoders import ConvolutionalEncoder, DenseEncoder
 from .patch_model import PatchModel, cubature_points, latent_divergence
 
 _ENCODERS = {"convolutional": ConvolutionalEncoder, "dense": DenseEncoder}
-# Bounds on the logarithms of posterior widths relative to their priors.
-_NARROWEST, _WIDEST = -6.0, 1.5
-# Their first value: draws as wide as the prior blur every patch into the mean patch,
-# and training from there often ends with a posterior that is the prior.
-_FIRST_LOG_STD = -2.0
+# Width of the angle's posterior before training with a uniform prior, rad. It has to be
+# narrow from the first steps on, for an angle drawn from a wide posterior says nothing,
+# and the latents separate the variants instead.
+_FIRST_ANGLE_STD_RAD = 0.1
+# Patches that the encoder takes at once without gradients; bounds the memory, 2.4 MB
+# per patch and layer for 128 channels of 48 x 48 px in double precision.
+_PATCHES_AT_ONCE = 32
 
 
 class _Posterior(NamedTuple):
     """Independent Gaussians: mean and standard deviation of ``(n, 3 + latent_dim)``.
 
-    The columns are the angle, unwrapped, the offset over its prior's width, and
-    the latents.
+    The columns are the angle in radians, unwrapped, the offset relative to the width
+    of its prior, and the latents.
     """
 
     mean: torch.Tensor
@@ -40,8 +42,9 @@ class AmortizedModel(PatchModel):
     encoder : {"convolutional", "dense"}
         The network.
     rotation_prior : float or None
-        Circular standard deviation of the angle's prior, radians; None is uniform.
-    patch_shape, latent_dim, n_hidden, offset_scale, decoder, noise_std, kl_capacity
+        Standard deviation that the prior prefers for the posterior of the angle,
+        whatever its mean, radians; None is the uniform prior on the circle.
+    patch_shape, latent_dim, n_hidden, offset_scale, **common
         See `PatchModel`; `n_hidden` is the width of the encoder, too.
     """
 
@@ -57,42 +60,44 @@ class AmortizedModel(PatchModel):
         **common,
     ):
         super().__init__(patch_shape, latent_dim, n_hidden, offset_scale, **common)
-        self.concentration = (
-            0.0
-            if rotation_prior is None
-            else circular_normal.concentration(rotation_prior)
-        )
-        # a direction, the means of offset and latents, and the widths of all three
-        n_outputs = 7 + 2 * latent_dim
-        self._widths = slice(4 + latent_dim, n_outputs)
-        self.encoder = _ENCODERS[encoder](patch_shape, n_hidden, n_outputs)
-
-    def initialize(self, generator):
-        """Draw the first weights; posteriors begin narrow."""
-        super().initialize(generator)
-        with torch.no_grad():
-            self.encoder.layers[-1].bias[self._widths].fill_(_FIRST_LOG_STD)
+        self.rotation_prior = rotation_prior
+        # as if the loss were that of a whole patch, as in the public code. The read-out
+        # of all convolved pixels has gradients near 1e-8 in the loss of a pixel: the
+        # usual value changes the second step of the training by 1 %.
+        self.adam_eps = PatchModel.adam_eps / math.prod(patch_shape)
+        # means of angle, offset and latents, and logarithms of their widths
+        self.encoder = _ENCODERS[encoder](patch_shape, n_hidden, 2 * (3 + latent_dim))
 
     def posterior(self, patches):
-        """Posterior of patches ``(n, h, w)``."""
-        outputs = self.encoder(patches)
-        direction, means = outputs[:, :2], outputs[:, 2 : self._widths.start]
-        angle = torch.atan2(direction[:, 1], direction[:, 0])
-        mean = torch.cat([angle[:, None], means], dim=1)
-        std = outputs[:, self._widths].clamp(_NARROWEST, _WIDEST).exp()
+        """Return the posterior of patches ``(n, h, w)``.
+
+        All widths begin at those of the priors, because the first outputs are near 0.
+        """
+        at_once = len(patches) if torch.is_grad_enabled() else _PATCHES_AT_ONCE
+        outputs = torch.cat([self.encoder(part) for part in patches.split(at_once)])
+        mean, log_std = outputs.chunk(2, dim=1)
+        first = torch.ones_like(mean[:1])
+        first[:, 0] = self.rotation_prior or _FIRST_ANGLE_STD_RAD
+        std = log_std.exp() * first
         if self.offset_scale > 0:
             return _Posterior(mean, std)
-        # an offset without width is as its prior has it, and drawn at 0
+        # a fixed offset is drawn at 0, with the posterior equal to the prior
         is_free = torch.ones_like(mean[:1])
         is_free[:, 1:3] = 0
         return _Posterior(mean * is_free, std * is_free + (1 - is_free))
 
-    def divergence(self, posterior):
-        """Divergence of the posterior of each patch from the prior, nats, (n,)."""
+    def divergence(self, posterior, *, is_bound=False):
+        """Return the divergence of each patch's posterior from the prior, nats, (n,).
+
+        A prior on the width alone is not a distribution of the angle: `is_bound` takes
+        the uniform one, so that the evidence bound holds.
+        """
         mean, std = posterior
         rest = latent_divergence(mean[:, 1:], 2 * std[:, 1:].log())
-        angle = circular_normal.divergence(mean[:, 0], std[:, 0], self.concentration)
-        return angle + rest
+        if self.rotation_prior is None or is_bound:
+            return math.log(2 * math.pi) - circular_normal.entropy(std[:, 0]) + rest
+        ratio = std[:, 0] / self.rotation_prior
+        return 0.5 * (ratio**2 - 1) - ratio.log() + rest
 
     def forward(self, rows):
         """Objective per pixel of rows ``(n, h * w)``, for training."""
@@ -127,5 +132,5 @@ class AmortizedModel(PatchModel):
             self.log_likelihood(patches, self.reconstruct(*self._split(points)))
             for points in cubature_points(*posterior)
         ]
-        bound = torch.stack(expected).mean(dim=0) - self.divergence(posterior)
-        return bound - self.log_jacobian()
+        divergence = self.divergence(posterior, is_bound=True)
+        return torch.stack(expected).mean(dim=0) - divergence - self.log_jacobian()

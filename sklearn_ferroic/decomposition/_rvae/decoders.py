@@ -65,7 +65,8 @@ class CanonicalDecoder(nn.Module):
         return mse_loss(posed, patches.flatten(1))
 
 
-def make_decoder(kind, patch_shape, latent_dim, n_hidden):
+def make_decoder(kind, patch_shape, latent_dim, n_hidden, coordinate_length):
     """Build the decoder that `RotationalVAE` calls by this name."""
-    kinds = {"canonical": CanonicalDecoder, "coordinate": CoordinateDecoder}
-    return kinds[kind](patch_shape, latent_dim, n_hidden)
+    if kind == "canonical":
+        return CanonicalDecoder(patch_shape, latent_dim, n_hidden)
+    return CoordinateDecoder(patch_shape, latent_dim, n_hidden, coordinate_length)

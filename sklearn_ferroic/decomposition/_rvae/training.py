@@ -45,6 +45,7 @@ class TrainingOptions(NamedTuple):
     batch_size: int
     learning_rate: float
     anneal: bool
+    calibrate_anew: bool
     n_before: int
     n_planned: int
     n_init: int
@@ -285,6 +286,7 @@ def train(
         random_state=random_state,
         anneal=options.anneal,
         schedule=schedule,
+        adam_eps=model.adam_eps,
         first_callbacks=first,
         last_callbacks=last,
     )
@@ -312,7 +314,7 @@ def train(
             ConvergenceWarning,
             stacklevel=2,
         )
-    calibrate(model, patches, random_state, anew=options.anneal)
+    calibrate(model, patches, random_state, anew=options.calibrate_anew)
     return Trained(
         model,
         training_state.loss_curve(net, "train_loss"),
