@@ -4,7 +4,13 @@ import skorch
 import torch
 from skorch.callbacks import LRScheduler
 
-from .callbacks import FiniteLoss, Progress, early_stopping
+from .callbacks import (
+    FiniteLoss,
+    Progress,
+    ProgressLine,
+    early_stopping,
+    is_interactive,
+)
 
 
 def make_net(
@@ -54,11 +60,11 @@ def make_net(
     net : skorch.NeuralNet
         The net, initialized.
     """
+    n_batches = -(-len(split.training) // options.batch_size)
     callbacks = list(first_callbacks)
     if schedule is not None:
         callbacks.append(("learning_rate", schedule))
     elif anneal:
-        n_batches = -(-len(split.training) // options.batch_size)
         schedule = LRScheduler(
             policy=torch.optim.lr_scheduler.CosineAnnealingLR,
             T_max=max(1, options.n_epochs * n_batches),
@@ -67,6 +73,8 @@ def make_net(
         callbacks.append(("learning_rate", schedule))
     if options.verbose:
         callbacks.append(("progress", Progress()))
+    elif is_interactive():
+        callbacks.append(("progress", ProgressLine(options.n_epochs * n_batches)))
     callbacks += options.callbacks
     if options.validation_fraction is not None:
         stopping = early_stopping(

@@ -165,7 +165,9 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Where to compute: ``"auto"`` takes CUDA, else MPS, else the CPU.
 
     verbose : int, default=0
-        If positive, write a line an epoch to the standard output.
+        If positive, write a line an epoch to the standard output. With 0, a fit that
+        is expected to take over 10 s shows its progress on the standard error if that
+        is a terminal or a notebook.
 
     random_state : int, RandomState instance or None, default=None
         Seeds the initial weights, the order of the patches and the draws from the
