@@ -38,23 +38,19 @@ def ours(X, seed, device, report, epochs=OUR_EPOCHS, **parameters):
 
 
 def paper(encoder):
-    """The paper's model in our package, as docs/paper_model.md sets it."""
+    """Return the paper's model in our package, as docs/paper_model.md describes it."""
 
     def fit(X, seed, device, report):
-        ours(
-            _to_unit_range(X),
-            seed,
-            device,
-            report,
-            epochs=(1, 5),
-            encoder=encoder,
-            decoder="coordinate",
-            rotation_prior=ROTATION_PRIOR,
-            offset_scale=2.4,
-            noise_std=1.0,
-            batch_size=32,
-            learning_rate=1e-4,
-        )
+        for n_epochs in (1, 5):
+            report.restart()
+            model = RotationalVAE.paper(
+                encoder=encoder,
+                rotation_prior=ROTATION_PRIOR,
+                max_epochs=n_epochs,
+                random_state=seed,
+                device=device,
+            ).fit(X)
+            report(n_epochs, lambda model=model: model.transform(X)[:, 0])
 
     return fit
 
@@ -156,14 +152,14 @@ class Tool(NamedTuple):
 
 
 def _peer(fit):
-    # in which sense their angles grow is not documented
+    # Networks that predict the angle may learn either sense of rotation.
     return Tool(fit, "angle of either sense", slow=True)
 
 
 TOOLS = {
     "RotationalVAE": Tool(ours),
-    "paper's model, dense": Tool(paper("dense"), slow=True),
-    "paper's model, convolutional": Tool(paper("convolutional"), slow=True),
+    "paper's model, dense": _peer(paper("dense")),
+    "paper's model, convolutional": _peer(paper("convolutional")),
     "MultiReferenceAlignment": Tool(alignment),
     "AngularMoments": Tool(moments),
     "PCA + GaussianMixture": Tool(clustering, "cluster"),

@@ -56,7 +56,7 @@ PRIVATE_IMPORTS = {
 MAX_LAYERS = 18
 MAX_CHILDREN = 12
 # Folders that are still to be divided.
-LARGE_FOLDERS = {"decomposition"}
+LARGE_FOLDERS = set()
 MAX_LINES = 700
 
 

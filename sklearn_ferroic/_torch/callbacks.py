@@ -1,7 +1,9 @@
 """Callbacks of skorch, and copies of those that users supply."""
 
 import copy
+import multiprocessing
 import sys
+import time
 
 import torch
 from skorch.callbacks import Callback, EarlyStopping
@@ -51,6 +53,78 @@ class Progress(Callback):
             parts.append(f"validation loss {row['valid_loss']:.5f}")
         count = f"{row['epoch']:{len(str(net.max_epochs))}}/{net.max_epochs}"
         _write_line(f"epoch {count}: {', '.join(parts)}, {row['dur']:.2f} s")
+
+
+# Shorter trainings show no progress line.
+_SHORTEST_SHOWN_S = 10.0
+# The duration is first estimated after this time, and the line is rewritten as often.
+_REFRESH_S = 1.0
+
+
+class ProgressLine(Callback):
+    """Show the share of the steps done and the time left if a training takes long.
+
+    The line is written to the standard error, rewritten in place, and then removed.
+
+    Parameters
+    ----------
+    n_steps : int
+        Largest number of gradient steps.
+    clock : callable, default=time.monotonic
+        Returns the time, s.
+    """
+
+    def __init__(self, n_steps, clock=time.monotonic):
+        self.n_steps = n_steps
+        self.clock = clock
+
+    def on_train_begin(self, net, **kwargs):
+        """Start the clock."""
+        self.n_done = 0
+        self.width = 0
+        self.started = self.written = self.clock()
+
+    def on_batch_end(self, net, training=True, **kwargs):
+        """Count a step and rewrite the line."""
+        if not training:
+            return
+        self.n_done += 1
+        now = self.clock()
+        if now - self.written < _REFRESH_S:
+            return
+        self.written = now
+        elapsed = now - self.started
+        left = elapsed * max(0.0, self.n_steps / self.n_done - 1)
+        if not self.width and elapsed + left < _SHORTEST_SHOWN_S:
+            return
+        share = min(1.0, self.n_done / self.n_steps)
+        bar = f"{'#' * round(20 * share):20}"
+        self._write(f"[{bar}] {share:4.0%}, at most {left:.0f} s left")
+
+    def on_train_end(self, net, **kwargs):
+        """Remove the line."""
+        if self.width:
+            self._write("")
+            sys.stderr.write("\r")
+            sys.stderr.flush()
+
+    def _write(self, text):
+        sys.stderr.write("\r" + text.ljust(self.width))
+        sys.stderr.flush()
+        self.width = len(text)
+
+
+def is_interactive():
+    """Return whether the standard error is a terminal or a notebook, in the main process.
+
+    Lines of several workers would overwrite one another.
+    """
+    stream = sys.stderr
+    if multiprocessing.current_process().name != "MainProcess":
+        return False
+    if type(stream).__module__.startswith("ipykernel"):
+        return True
+    return stream is not None and stream.isatty()
 
 
 def early_stopping(n_iter_no_change, tol, verbose):

@@ -4,7 +4,13 @@ import skorch
 import torch
 from skorch.callbacks import LRScheduler
 
-from .callbacks import FiniteLoss, Progress, early_stopping
+from .callbacks import (
+    FiniteLoss,
+    Progress,
+    ProgressLine,
+    early_stopping,
+    is_interactive,
+)
 
 
 def make_net(
@@ -18,6 +24,7 @@ def make_net(
     random_state,
     anneal=True,
     schedule=None,
+    adam_eps=1e-8,
     first_callbacks=(),
     last_callbacks=(),
 ):
@@ -43,6 +50,8 @@ def make_net(
     schedule : skorch.callbacks.Callback, default=None
         Sets the learning rate instead of the cosine over all epochs; has the
         interface of `LRScheduler` towards checkpoints.
+    adam_eps : float, default=1e-8
+        What Adam adds to the root mean square of each gradient.
     first_callbacks, last_callbacks : list of tuple, default=()
         Names and callbacks that come before and after all others.
 
@@ -51,11 +60,11 @@ def make_net(
     net : skorch.NeuralNet
         The net, initialized.
     """
+    n_batches = -(-len(split.training) // options.batch_size)
     callbacks = list(first_callbacks)
     if schedule is not None:
         callbacks.append(("learning_rate", schedule))
     elif anneal:
-        n_batches = -(-len(split.training) // options.batch_size)
         schedule = LRScheduler(
             policy=torch.optim.lr_scheduler.CosineAnnealingLR,
             T_max=max(1, options.n_epochs * n_batches),
@@ -64,6 +73,8 @@ def make_net(
         callbacks.append(("learning_rate", schedule))
     if options.verbose:
         callbacks.append(("progress", Progress()))
+    elif is_interactive():
+        callbacks.append(("progress", ProgressLine(options.n_epochs * n_batches)))
     callbacks += options.callbacks
     if options.validation_fraction is not None:
         stopping = early_stopping(
@@ -75,6 +86,7 @@ def make_net(
         FiniteLoss(criterion, options.learning_rate),
         optimizer=torch.optim.Adam,
         optimizer__fused=device.type in ("cpu", "cuda"),
+        optimizer__eps=adam_eps,
         lr=options.learning_rate,
         max_epochs=options.n_epochs,
         batch_size=options.batch_size,

@@ -10,21 +10,21 @@ from sklearn.utils import check_random_state, gen_batches
 
 from .._angles import wrap_angle
 from .._intervals import Interval
-from . import _aligned_patches as aligned
-from ._alignment import align
-from ._geometry import PolarGrid
 from ._patch_rows import (
     check_features,
     check_patches,
     load_rows,
     resolve_patch_shape,
 )
+from ._pose import aligned_patches as aligned
+from ._pose.alignment import align
+from ._pose.geometry import PolarGrid
 from ._posed_columns import (
     PosedColumnsMixin,
     check_fitted_patches,
     check_posed_columns,
 )
-from ._training import draw_rows
+from ._rvae.training import draw_rows
 
 # Patches aligned at a time; bounds the scratch memory.
 _BATCH = 256

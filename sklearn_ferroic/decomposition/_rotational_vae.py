@@ -10,15 +10,6 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._intervals import Interval
-from . import _fitting
-from ._inference import (
-    draw_canonical_patches,
-    draw_patches,
-    infer_evidence,
-    infer_lattice_angle,
-    infer_posterior,
-    warn_of_magnification,
-)
 from ._latent_grid import make_latent_grid
 from ._patch_rows import count_pixels
 from ._posed_columns import (
@@ -27,6 +18,15 @@ from ._posed_columns import (
     check_fitted_patches,
     check_posed_columns,
     warn_of_degrees,
+)
+from ._rvae import fitting
+from ._rvae.inference import (
+    draw_canonical_patches,
+    draw_patches,
+    infer_evidence,
+    infer_lattice_angle,
+    infer_posterior,
+    warn_of_magnification,
 )
 
 
@@ -72,23 +72,32 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     encoder : {"invariant", "convolutional", "dense"}, default="invariant"
         How pose and latents are inferred. ``"invariant"`` is described above. With
         the other two, a network of that kind gives the posterior of angle, offset
-        and latents at once, as in [1]_; they are there for comparison, for their
-        angle hangs on the seed and often collapses to a constant.
+        and latents at once, as in [1]_: two 3 x 3 convolutions at full resolution,
+        or two layers over all pixels. They are there for comparison; see `paper`.
 
     decoder : {"canonical", "coordinate"}, default="canonical"
         How patches are drawn. ``"canonical"`` makes one image of the latents and
-        resamples it; ``"coordinate"`` evaluates a network at the turned, shifted
+        resamples it; ``"coordinate"`` evaluates a network at the rotated, shifted
         coordinates of every pixel, as in [1]_ and [2]_, which costs some twenty
         times as much.
 
+    coordinate_length : float or None, default=1.5
+        Length over which units of the first layer of the coordinate decoder vary
+        before training, px. None leaves the usual initial weights, which vary over
+        half the patch, as in [1]_.
+
     rotation_prior : float, default=None
-        Circular standard deviation of the angle's prior around 0, radians; None is
-        uniform on the circle. Not with the invariant encoder, which integrates
-        over all turns.
+        Standard deviation that the prior of the convolutional and the dense encoder
+        prefers for the posterior of each angle, radians. As in [1]_, it does not act on
+        the angle itself. None is the uniform prior on the circle.
 
     noise_std : float, default=None
-        Standard deviation of the noise in the likelihood, in units of `X`. None
-        fits it.
+        Standard deviation of the noise in the likelihood, in units of `X`, or of its
+        maximum with ``scaling="max"``. None fits it.
+
+    scaling : {"standard", "max"}, default="standard"
+        Whether the networks see pixels of mean 0 and variance 1, or divided by their
+        maximum, as in [1]_; with negative pixels their minimum is subtracted before.
 
     kl_capacity : float, default=None
         Divergence of the posterior from the prior, in nats a patch, near which
@@ -102,8 +111,12 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Patches a gradient step.
 
     learning_rate : float, default=0.003
-        First learning rate of Adam; it falls to zero along a cosine, once the loss has
-        settled or otherwise from the first epoch on.
+        First learning rate of Adam.
+
+    learning_rate_schedule : {"cosine", "constant"}, default="cosine"
+        Whether the learning rate falls to zero along a cosine, once the loss has
+        settled or otherwise from the first epoch on, or remains as it is, for
+        `max_epochs` epochs.
 
     convergence_tol : float or None, default=0.012
         The loss, in nats per pixel, has settled when 50 gradient steps improve it by
@@ -152,7 +165,9 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Where to compute: ``"auto"`` takes CUDA, else MPS, else the CPU.
 
     verbose : int, default=0
-        If positive, write a line an epoch to the standard output.
+        If positive, write a line an epoch to the standard output. With 0, a fit that
+        is expected to take over 10 s shows its progress on the standard error if that
+        is a terminal or a notebook.
 
     random_state : int, RandomState instance or None, default=None
         Seeds the initial weights, the order of the patches and the draws from the
@@ -248,12 +263,15 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "encoder": [StrOptions({"invariant", "convolutional", "dense"})],
         "decoder": [StrOptions({"canonical", "coordinate"})],
+        "coordinate_length": [Interval(Real, 0, None, closed="neither"), None],
         "rotation_prior": [Interval(Real, 0, None, closed="neither"), None],
         "noise_std": [Interval(Real, 0, None, closed="neither"), None],
+        "scaling": [StrOptions({"standard", "max"})],
         "kl_capacity": [Interval(Real, 0, None, closed="left"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_schedule": [StrOptions({"cosine", "constant"})],
         "convergence_tol": [Interval(Real, 0, None, closed="left"), None],
         "warm_start": ["boolean"],
         "early_stopping": ["boolean"],
@@ -279,12 +297,15 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         n_init=3,
         encoder="invariant",
         decoder="canonical",
+        coordinate_length=1.5,
         rotation_prior=None,
         noise_std=None,
+        scaling="standard",
         kl_capacity=None,
         max_epochs=20,
         batch_size=64,
         learning_rate=3e-3,
+        learning_rate_schedule="cosine",
         convergence_tol=0.012,
         warm_start=False,
         early_stopping=False,
@@ -306,12 +327,15 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self.n_init = n_init
         self.encoder = encoder
         self.decoder = decoder
+        self.coordinate_length = coordinate_length
         self.rotation_prior = rotation_prior
         self.noise_std = noise_std
+        self.scaling = scaling
         self.kl_capacity = kl_capacity
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.convergence_tol = convergence_tol
         self.warm_start = warm_start
         self.early_stopping = early_stopping
@@ -324,6 +348,64 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self.device = device
         self.verbose = verbose
         self.random_state = random_state
+
+    @classmethod
+    def paper(
+        cls,
+        *,
+        encoder="convolutional",
+        translation=True,
+        window_size=48,
+        **parameters,
+    ):
+        """Make an estimator with the network and the training of the paper [1]_.
+
+        Its angle may have either sense of rotation and any origin, and whether it is
+        found depends on the seed and the number of epochs; the default estimator is
+        more accurate and much faster.
+
+        Parameters
+        ----------
+        encoder : {"convolutional", "dense"}, default="convolutional"
+            Kind of encoder.
+        translation : bool, default=True
+            Whether patches may be shifted.
+        window_size : int, default=48
+            Side of the patches, px; the offset's prior is 0.05 of it.
+        **parameters
+            Other parameters of the estimator, in place of those of the paper.
+
+        Returns
+        -------
+        estimator : RotationalVAE
+            The estimator, not fitted. Apart from the arguments, its parameters are
+            ``decoder="coordinate"``, ``coordinate_length=None``,
+            ``rotation_prior=0.1``, ``noise_std=1.0``, ``scaling="max"``,
+            ``batch_size=32``, ``max_epochs=100``, ``learning_rate=1e-4``,
+            ``learning_rate_schedule="constant"`` and ``convergence_tol=None``.
+
+        Examples
+        --------
+        >>> from sklearn_ferroic import RotationalVAE
+        >>> vae = RotationalVAE.paper(encoder="dense", window_size=36, random_state=0)
+        >>> vae.offset_scale, vae.learning_rate, vae.max_epochs
+        (1.8, 0.0001, 100)
+        """
+        published = {
+            # a tenth of half the window, the unit of length of the public code
+            "offset_scale": 0.05 * window_size,
+            "decoder": "coordinate",
+            "coordinate_length": None,
+            "rotation_prior": 0.1,
+            "noise_std": 1.0,
+            "scaling": "max",
+            "batch_size": 32,
+            "max_epochs": 100,
+            "learning_rate": 1e-4,
+            "learning_rate_schedule": "constant",
+            "convergence_tol": None,
+        }
+        return cls(encoder=encoder, translation=translation, **(published | parameters))
 
     @classmethod
     def from_checkpoint(cls, path):
@@ -350,7 +432,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         ValueError
             If the file is not a checkpoint, or damaged.
         """
-        return _fitting.load(cls, path)
+        return fitting.load(cls, path)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -368,7 +450,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        return _fitting.fit(self, X)
+        return fitting.fit(self, X)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -389,7 +471,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        return _fitting.fit_one_pass(self, X)
+        return fitting.fit_one_pass(self, X)
 
     def transform(self, X):
         """Infer angle, offset and latents.
@@ -580,7 +662,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 
     def _load_model_for_inference(self):
         # In double precision a patch's result does not hang on its batch.
-        model = _fitting.load_model(self)
+        model = fitting.load_model(self)
         return model if model.pixel_mean.device.type == "mps" else model.double()
 
     def _posterior(self, X):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ferroic.decomposition._alignment import align
+from sklearn_ferroic.decomposition._pose.alignment import align
 
 
 @pytest.mark.parametrize("seed", range(3))

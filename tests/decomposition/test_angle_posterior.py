@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ferroic.decomposition._angle_posterior import (
+from sklearn_ferroic.decomposition._pose.angle_posterior import (
     grid_angles,
     mean_angle,
     noise_inflation,
     quarter_peaks,
     sample_angle,
 )
-from sklearn_ferroic.decomposition._turn_tables import (
+from sklearn_ferroic.decomposition._pose.rotation_likelihood import (
     N_ANGLES,
     radial_functions,
     turn_tables,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ferroic.decomposition._geometry import PolarGrid, canonical_side, pose
+from sklearn_ferroic.decomposition._pose.geometry import PolarGrid, canonical_side, pose
 
 
 def _spot(shape, row, col):

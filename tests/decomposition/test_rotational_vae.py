@@ -247,7 +247,7 @@ def test_read_only_memory_map(patches, tmp_path):
 def test_an_interrupt_is_passed_on_and_leaves_the_estimator_as_it_was(
     monkeypatch, patches
 ):
-    from sklearn_ferroic.decomposition._model import PosedImageModel
+    from sklearn_ferroic.decomposition._rvae.invariant_model import PosedImageModel
 
     X = patches[0]
     fitted = RotationalVAE(max_epochs=1, random_state=0).fit(X)

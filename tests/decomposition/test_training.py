@@ -1,7 +1,9 @@
 """Stopping, watching and steering a fit of RotationalVAE."""
 
+import io
 import re
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 
 from sklearn_ferroic import RotationalVAE
+from sklearn_ferroic._torch import callbacks
 from sklearn_ferroic._torch.split import Split
-from sklearn_ferroic.decomposition._batches import Batches
+from sklearn_ferroic.decomposition._rvae.batches import Batches
 from sklearn_ferroic.inspection import LatentManifoldDisplay
 from sklearn_ferroic.metrics import angular_error
 from tests.decomposition._cells import SIDE, make_patches
@@ -308,3 +311,57 @@ def test_latent_grid_of_one_latent_and_refusals(patches, fitted):
         fitted.latent_grid(n=0)
     with pytest.raises(NotFittedError):
         make_vae().latent_grid()
+
+
+# --- progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def steps_of(seconds, n_steps, monkeypatch):
+    """Return what is written while a training of equal steps takes some time."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    now = [0.0]
+    line = callbacks.ProgressLine(n_steps, clock=lambda: now[0])
+    line.on_train_begin(None)
+    for _ in range(n_steps):
+        now[0] += seconds / n_steps
+        line.on_batch_end(None)
+        line.on_batch_end(None, training=False)
+    shown = sys.stderr.getvalue()
+    line.on_train_end(None)
+    return shown, sys.stderr.getvalue()[len(shown) :]
+
+
+def test_progress_of_a_long_fit(monkeypatch):
+    shown, removed = steps_of(100.0, 1000, monkeypatch)
+    assert shown.startswith("\r[")
+    assert "\n" not in shown
+    assert " 50%, at most 50 s left" in shown
+    assert " 99%, at most 1 s left" in shown
+    assert removed.strip() == ""
+    # about once a second
+    assert 90 <= shown.count("\r") <= 101
+
+
+def test_a_short_fit_shows_no_progress(monkeypatch):
+    assert steps_of(9.0, 1000, monkeypatch) == ("", "")
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_progress_is_shown_in_a_terminal_and_not_in_a_log(
+    patches, monkeypatch, capsys, stream
+):
+    monkeypatch.setattr(callbacks, "_SHORTEST_SHOWN_S", 0.0)
+    monkeypatch.setattr(callbacks, "_REFRESH_S", 0.0)
+    monkeypatch.setattr(sys, "stderr", stream())
+    make_vae(max_epochs=2).fit(patches[0])
+    assert ("100%" in sys.stderr.getvalue()) == (stream is Terminal)
+    # one line an epoch instead, if asked for
+    monkeypatch.setattr(sys, "stderr", stream())
+    make_vae(max_epochs=2, verbose=1).fit(patches[0])
+    assert sys.stderr.getvalue() == ""
+    assert capsys.readouterr().out.count("epoch") == 2

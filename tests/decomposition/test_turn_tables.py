@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_ferroic.decomposition._angle_posterior import most_likely_angle
-from sklearn_ferroic.decomposition._geometry import PolarGrid
-from sklearn_ferroic.decomposition._turn_tables import (
+from sklearn_ferroic.decomposition._pose.angle_posterior import most_likely_angle
+from sklearn_ferroic.decomposition._pose.geometry import PolarGrid
+from sklearn_ferroic.decomposition._pose.rotation_likelihood import (
     N_ANGLES,
     order_strength,
     radial_functions,

@@ -8,7 +8,7 @@ import torch
 
 from sklearn_ferroic import RotationalVAE
 from sklearn_ferroic._torch.callbacks import FiniteLoss
-from sklearn_ferroic.decomposition._geometry import pose, sample
+from sklearn_ferroic.decomposition._pose.geometry import pose, sample
 
 FAST = dict(latent_dim=1, n_hidden=8, max_epochs=3, random_state=0, device="cpu")
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
-from ._angle_posterior import N_ANGLES
+from .angle_posterior import N_ANGLES
 
 
 def canonical_side(patch_shape):

@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from ._turn_tables import N_ANGLES
+from .rotation_likelihood import N_ANGLES
 
 # Share of the patches for which the posterior is to be wide enough.
 _COUNTED = 0.9

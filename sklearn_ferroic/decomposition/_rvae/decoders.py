@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from ._coordinate_decoder import CoordinateDecoder
-from ._geometry import canonical_side, pose
+from .._pose.geometry import canonical_side, pose
+from .coordinate_decoder import CoordinateDecoder
 
 # Factor on the first weights of an image that is to begin as a template.
 _FIRST_VARIETY = 0.02
@@ -65,7 +65,8 @@ class CanonicalDecoder(nn.Module):
         return mse_loss(posed, patches.flatten(1))
 
 
-def make_decoder(kind, patch_shape, latent_dim, n_hidden):
+def make_decoder(kind, patch_shape, latent_dim, n_hidden, coordinate_length):
     """Build the decoder that `RotationalVAE` calls by this name."""
-    kinds = {"canonical": CanonicalDecoder, "coordinate": CoordinateDecoder}
-    return kinds[kind](patch_shape, latent_dim, n_hidden)
+    if kind == "canonical":
+        return CanonicalDecoder(patch_shape, latent_dim, n_hidden)
+    return CoordinateDecoder(patch_shape, latent_dim, n_hidden, coordinate_length)

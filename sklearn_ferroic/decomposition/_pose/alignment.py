@@ -10,8 +10,8 @@ from operator import itemgetter
 
 import torch
 
-from ._angle_posterior import most_likely_angle
-from ._turn_tables import radial_functions, turn_tables
+from .angle_posterior import most_likely_angle
+from .rotation_likelihood import radial_functions, turn_tables
 
 
 def align(rings, weights, *, n_starts, n_iterations, radii=None, offset_scale=0.0):

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ._angle_posterior import most_likely_angle
-from ._geometry import canonical_side, centered_grid, pose, sample, turn
-from ._turn_tables import radial_functions, turn_tables
+from .angle_posterior import most_likely_angle
+from .geometry import canonical_side, centered_grid, pose, sample, turn
+from .rotation_likelihood import radial_functions, turn_tables
 
 
 class CanonicalImages(NamedTuple):

@@ -9,21 +9,21 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
-from .._torch import training_state
-from .._torch.checkpoint import reading_checkpoint
-from .._torch.epochs import check_weights, draw_seed, run_epochs
-from .._torch.fork import limit_threads_after_fork
-from .._torch.net import make_net
-from .._torch.split import Split
-from .._torch.training_state import AtEpochEnd
-from ._alignment import align
-from ._amortized_model import AmortizedModel
-from ._batches import Batches
-from ._convergence import AnnealWhenConverged
-from ._geometry import pose
-from ._model import PosedImageModel
-from ._patch_rows import check_float32, load_rows
-from ._precision import mixed_precision
+from ..._torch import training_state
+from ..._torch.checkpoint import reading_checkpoint
+from ..._torch.epochs import check_weights, draw_seed, run_epochs
+from ..._torch.fork import limit_threads_after_fork
+from ..._torch.net import make_net
+from ..._torch.split import Split
+from ..._torch.training_state import AtEpochEnd
+from .._patch_rows import check_float32, load_rows
+from .._pose.alignment import align
+from .._pose.geometry import pose
+from .amortized_model import AmortizedModel
+from .batches import Batches
+from .convergence import AnnealWhenConverged
+from .invariant_model import PosedImageModel
+from .precision import mixed_precision
 
 # Patches drawn for the common template; more change it little.
 _N_STARTED_WITH = 2048
@@ -45,6 +45,7 @@ class TrainingOptions(NamedTuple):
     batch_size: int
     learning_rate: float
     anneal: bool
+    calibrate_anew: bool
     n_before: int
     n_planned: int
     n_init: int
@@ -285,6 +286,7 @@ def train(
         random_state=random_state,
         anneal=options.anneal,
         schedule=schedule,
+        adam_eps=model.adam_eps,
         first_callbacks=first,
         last_callbacks=last,
     )
@@ -312,7 +314,7 @@ def train(
             ConvergenceWarning,
             stacklevel=2,
         )
-    calibrate(model, patches, random_state, anew=options.anneal)
+    calibrate(model, patches, random_state, anew=options.calibrate_anew)
     return Trained(
         model,
         training_state.loss_curve(net, "train_loss"),

@@ -9,13 +9,11 @@ the layer changes by per row, per column, and at the centre.
 import torch
 from torch import nn
 
-from ._geometry import canonical_side, centered_grid
+from .._pose.geometry import canonical_side, centered_grid
 
 # Pixels that go through the layers together on a CPU: their activations stay in
 # the cache of the core.
 _BLOCK = 1024
-# Length over which units of the first layer turn at first, px.
-_FIRST_LENGTH = 1.5
 # Patches that an accelerator takes at once; bounds its memory.
 _PATCHES_AT_ONCE = 64
 
@@ -31,11 +29,15 @@ class CoordinateDecoder(nn.Module):
         Number of latents.
     n_hidden : int
         Width of the hidden layers.
+    length : float or None, default=1.5
+        Length over which units of the first layer vary at first, px; None is the unit
+        of length, half the longer side.
     """
 
-    def __init__(self, patch_shape, latent_dim, n_hidden):
+    def __init__(self, patch_shape, latent_dim, n_hidden, length=1.5):
         super().__init__()
         self.patch_shape = patch_shape
+        self.length = length
         self.side = canonical_side(patch_shape)
         self.unit = max(patch_shape) / 2
         self.coordinate = nn.Linear(2, n_hidden)
@@ -44,14 +46,16 @@ class CoordinateDecoder(nn.Module):
         self.intensity = nn.Linear(n_hidden, 1)
 
     def initialize(self):
-        """Let each first unit turn within the width of a column, at its own place.
+        """Let each unit of the first layer vary within `length`, at its own place.
 
-        From weights of the usual size, which leave the intensity smooth over the
-        whole patch, training takes some ten times as long to form columns.
+        With 1.5 px, the half-width of a column, columns form within an epoch; from
+        weights of the usual size it takes some ten times as long.
         """
+        if self.length is None:
+            return
         with torch.no_grad():
             for part in self.coordinate.parameters():
-                part.mul_(self.unit / _FIRST_LENGTH)
+                part.mul_(self.unit / self.length)
 
     def start_at(self, template):
         """Leave the template to the training, which forms it within an epoch."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ._polarization_fit import N_MODES, N_RADII, fit_polarization
+from .polarization_fit import N_MODES, N_RADII, fit_polarization
 
 # Rotations tried within one period of the lattice; 0.7 degrees apart in 90 degrees.
 _N_LATTICE_ANGLES = 128

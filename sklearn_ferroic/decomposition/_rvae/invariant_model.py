@@ -14,18 +14,18 @@ of brightness fits, for that is stronger than the polarization.
 
 import torch
 
-from ._angle_posterior import (
+from .._pose.angle_posterior import (
     mean_angle,
     most_likely_angle,
     noise_inflation,
     quarter_peaks,
     sample_angle,
 )
-from ._geometry import PolarGrid, canonical_side, pose
-from ._networks import InvariantEncoder
-from ._patch_model import PatchModel, cubature_points, latent_divergence
-from ._polarization_model import PolarizationModel
-from ._turn_tables import order_strength, radial_functions, turn_tables
+from .._pose.geometry import PolarGrid, canonical_side, pose
+from .._pose.polarization_model import PolarizationModel
+from .._pose.rotation_likelihood import order_strength, radial_functions, turn_tables
+from .encoders import InvariantEncoder
+from .patch_model import PatchModel, cubature_points, latent_divergence
 
 # Calibrations remember this many patches.
 _MEMORY = 4096

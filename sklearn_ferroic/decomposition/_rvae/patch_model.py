@@ -9,8 +9,8 @@ import math
 import torch
 from torch import nn
 
-from ._decoders import make_decoder
-from ._networks import initialize
+from .decoders import make_decoder
+from .encoders import initialize
 
 # Charge per nat away from the capacity; the value of the public implementations.
 CAPACITY_WEIGHT = 30.0
@@ -32,9 +32,14 @@ class PatchModel(nn.Module):
     decoder : {"canonical", "coordinate"}
         How a patch is drawn.
     noise_std : float or None
-        Standard deviation of the noise in units of the input; None fits it.
+        Standard deviation of the noise in units of the input, or of its maximum with
+        ``scaling="max"``; None fits it.
     kl_capacity : float or None
         Divergence at the end of the training, nats; None leaves it free.
+    scaling : {"standard", "max"}
+        Whether pixels are brought to mean 0 and variance 1, or to a maximum of 1.
+    coordinate_length : float or None
+        Length over which the first layer of the coordinate decoder varies at first.
 
     Attributes
     ----------
@@ -46,6 +51,8 @@ class PatchModel(nn.Module):
         Share of the training that is done, for the capacity.
     """
 
+    # Adam adds this to the root mean square of each gradient.
+    adam_eps = 1e-8
     # scalars of the state and their first values
     scalars = {"noise_variance": 1.0, "pixel_mean": 0.0, "pixel_scale": 1.0}
 
@@ -58,16 +65,21 @@ class PatchModel(nn.Module):
         decoder="canonical",
         noise_std=None,
         kl_capacity=None,
+        scaling="standard",
+        coordinate_length=1.5,
     ):
         super().__init__()
         self.patch_shape = patch_shape
         self.offset_scale = offset_scale
         self.noise_std = noise_std
         self.kl_capacity = kl_capacity
+        self.scaling = scaling
         self.generator = None
         self.offset_is_free = True
         self.progress = 1.0
-        self.decoder = make_decoder(decoder, patch_shape, latent_dim, n_hidden)
+        self.decoder = make_decoder(
+            decoder, patch_shape, latent_dim, n_hidden, coordinate_length
+        )
         for name in self.scalars:
             self.register_buffer(name, torch.empty(()))
 
@@ -82,11 +94,16 @@ class PatchModel(nn.Module):
         """Take the scale of the pixels from rows ``(n, h * w)``."""
         # in double precision, in which sums of float32 values cannot overflow
         rows = rows.cpu().double()
-        self.pixel_mean.copy_(rows.mean())
-        scale = rows.std(correction=0)
+        if self.scaling == "standard":
+            origin, scale = rows.mean(), rows.std(correction=0)
+        else:
+            origin = rows.min().clamp(max=0)
+            scale = rows.max() - origin
+        self.pixel_mean.copy_(origin)
         self.pixel_scale.copy_(scale if scale > 0 else torch.ones(()))
         if self.noise_std is not None:
-            self.noise_variance.copy_((self.noise_std / self.pixel_scale) ** 2)
+            unit = self.pixel_scale if self.scaling == "standard" else 1.0
+            self.noise_variance.copy_(torch.as_tensor((self.noise_std / unit) ** 2))
 
     def standardize(self, rows):
         """Bring rows ``(n, h * w)`` to patches ``(n, h, w)`` of order one."""

@@ -2,8 +2,8 @@
 
 import torch
 
-from .._torch.batches import IndexBatches
-from ._patch_rows import load_rows
+from ..._torch.batches import IndexBatches
+from .._patch_rows import load_rows
 
 
 class Batches:

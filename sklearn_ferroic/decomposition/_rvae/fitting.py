@@ -8,20 +8,20 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
-from .._torch.callbacks import copy_callbacks
-from .._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
-from .._torch.device import choose_device, warn_if_shared
-from .._torch.epochs import to_arrays
-from .._torch.training_state import get_random_state, stored_losses
-from ._patch_rows import (
+from ..._torch.callbacks import copy_callbacks
+from ..._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
+from ..._torch.device import choose_device, warn_if_shared
+from ..._torch.epochs import to_arrays
+from ..._torch.training_state import get_random_state, stored_losses
+from .._patch_rows import (
     check_features,
     check_patches,
     count_pixels,
     fingerprint,
     resolve_patch_shape,
 )
-from ._posed_columns import check_fitted_patches
-from ._training import (
+from .._posed_columns import check_fitted_patches
+from .training import (
     Trained,
     TrainingOptions,
     fit_anew,
@@ -35,7 +35,8 @@ def fit(estimator, X):
     options = _training_options(
         estimator,
         n_epochs=estimator.max_epochs,
-        anneal=True,
+        anneal=estimator.learning_rate_schedule == "cosine",
+        calibrate_anew=True,
         n_before=0,
         validation_fraction=(
             estimator.validation_fraction if estimator.early_stopping else None
@@ -67,6 +68,7 @@ def fit_one_pass(estimator, X):
         estimator,
         n_epochs=1,
         anneal=False,
+        calibrate_anew=False,
         n_before=estimator.n_iter_ if is_fitted else 0,
         validation_fraction=None,
         convergence_tol=None,
@@ -167,9 +169,12 @@ def _convergence_tol(estimator):
     """Return the tolerance where the losses tell when the training is done.
 
     The networks that infer the angle may stay on a plateau and leave it again; with
-    early stopping, patches held out decide; a capacity rises until the last epoch.
+    early stopping, patches held out decide; a capacity rises until the last epoch; a
+    constant learning rate never settles.
     """
     if estimator.encoder != "invariant" or estimator.early_stopping:
+        return None
+    if estimator.learning_rate_schedule == "constant":
         return None
     return None if estimator.kl_capacity is not None else estimator.convergence_tol
 
@@ -208,10 +213,9 @@ def _origin(estimator, X, patches, architecture, device):
 def _architecture(estimator, patch_shape):
     if estimator.encoder == "invariant" and estimator.rotation_prior is not None:
         raise ValueError(
-            f"rotation_prior={estimator.rotation_prior} cannot be had with "
-            "encoder='invariant': its latents cannot take up the turns that the "
-            "prior forbids. Set rotation_prior=None, or encoder='convolutional' "
-            "or 'dense'."
+            f"rotation_prior={estimator.rotation_prior} does not apply to "
+            "encoder='invariant', which computes the posterior of the angle. Set "
+            "rotation_prior=None, or encoder='convolutional' or 'dense'."
         )
     return {
         "patch_shape": patch_shape,
@@ -223,6 +227,8 @@ def _architecture(estimator, patch_shape):
         "rotation_prior": estimator.rotation_prior,
         "noise_std": estimator.noise_std,
         "kl_capacity": estimator.kl_capacity,
+        "scaling": estimator.scaling,
+        "coordinate_length": estimator.coordinate_length,
     }
 
 

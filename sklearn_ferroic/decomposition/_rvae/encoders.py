@@ -77,7 +77,7 @@ class DenseEncoder(nn.Module):
 
 
 class ConvolutionalEncoder(nn.Module):
-    """Two 3 x 3 convolutions, each halving the resolution, and a linear read-out.
+    """Two 3 x 3 convolutions at full resolution and a linear read-out of all pixels.
 
     Parameters
     ----------
@@ -91,14 +91,13 @@ class ConvolutionalEncoder(nn.Module):
 
     def __init__(self, patch_shape, n_hidden, n_outputs):
         super().__init__()
-        n_places = math.prod(-(-side // 4) for side in patch_shape)
         self.layers = nn.Sequential(
-            nn.Conv2d(1, n_hidden, 3, stride=2, padding=1),
+            nn.Conv2d(1, n_hidden, 3, padding=1),
             nn.LeakyReLU(0.1),
-            nn.Conv2d(n_hidden, n_hidden, 3, stride=2, padding=1),
+            nn.Conv2d(n_hidden, n_hidden, 3, padding=1),
             nn.LeakyReLU(0.1),
             nn.Flatten(),
-            nn.Linear(n_hidden * n_places, n_outputs),
+            nn.Linear(n_hidden * math.prod(patch_shape), n_outputs),
         )
 
     def forward(self, patches):

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from sklearn.utils import gen_batches
 
-from .._angles import wrap_angle
-from ._patch_rows import load_rows
+from ..._angles import wrap_angle
+from .._patch_rows import load_rows
 
 # Patches inferred at a time; bounds the scratch memory.
 _BATCH = 256

@@ -1,0 +1,1 @@
+"""Pose of a patch: geometry, likelihood of rotations, alignment, polarization."""

@@ -1,0 +1,1 @@
+"""The networks of RotationalVAE, their objective and their training."""
