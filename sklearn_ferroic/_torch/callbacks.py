@@ -115,7 +115,7 @@ class ProgressLine(Callback):
 
 
 def is_interactive():
-    """Return whether the standard error is a terminal or a notebook, in the main process.
+    """Check whether standard error is a terminal or notebook of the main process.
 
     Lines of several workers would overwrite one another.
     """
