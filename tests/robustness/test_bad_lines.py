@@ -92,7 +92,7 @@ def test_frames_and_vacuum_are_no_blocks(truth):
 
 def test_given_masks_are_kept(truth):
     """A bad line in a masked image is left out besides what the mask says."""
-    from sklearn_ferroic.localization._images import check_images
+    from sklearn_ferroic.localization._image.input import check_images
 
     image = truth.image.copy()
     image[97] = 2 * image.max()

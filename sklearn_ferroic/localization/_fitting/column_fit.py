@@ -55,9 +55,11 @@ class _ColumnFitSettings:
     # Pixels from which the noise is estimated, and relative change of the variance
     # below which the weights of the previous round are kept.
     n_noise_pixels: int = 50_000
-    # Least noise of a pixel, in median amplitudes of the columns: no column is known
-    # better than this, and steps that are small compared with it gain nothing.
+    # Least noise of the brightest pixels, in median amplitudes of the columns: no
+    # column is known better than this, and smaller steps gain nothing.
     min_noise_amplitudes: float = 1e-2
+    # The same for the darkest pixels: the tails of columns are not quite Gaussian.
+    min_dark_noise_amplitudes: float = 5e-3
     # Columns whose mean squared weighted residual exceeds this multiple of the median
     # are left out of the noise estimate: bright particles show no noise.
     max_relative_misfit: int = 4
@@ -383,10 +385,14 @@ def _residual_noise(windows, state, expected):
     freedom = 1 - _leverage(windows, state, rows, mean, disc)
     square = (values - mean) ** 2 / np.maximum(freedom, _SETTINGS.min_freedom)
     noise = estimate_noise(mean[on_image], square[on_image])
-    least = _SETTINGS.min_noise_amplitudes * float(
-        np.median(state.table.amplitude[rows])
+    amplitude = float(np.median(state.table.amplitude[rows]))
+    least = (_SETTINGS.min_noise_amplitudes * amplitude) ** 2
+    brightest = np.array([np.quantile(mean, 0.99)])
+    scale = max(1.0, least / float(noise.variance(brightest)[0]))
+    darkest = (_SETTINGS.min_dark_noise_amplitudes * amplitude) ** 2
+    return noise._replace(
+        constant=max(scale * noise.constant, darkest), slope=scale * noise.slope
     )
-    return noise._replace(constant=max(noise.constant, least**2))
 
 
 def _leverage(windows, state, rows, mean, disc):
