@@ -29,7 +29,7 @@ PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PYTHON) -m pytest
 SPHINX := DOCS_JOBS=$(JOBS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) -m sphinx -W --keep-going
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs docs-fast test test-oldest test-newest test-robustness test-slow coverage bench-localization bench-images bench-rvae bench-pose bench-angle bench-search bench-scale train-unet bench-unet lint format clean
+.PHONY: help demo docs docs-fast test test-oldest test-newest test-robustness test-slow coverage bench-localization bench-images bench-rvae bench-paper bench-gpu bench-pose bench-angle bench-search bench-scale train-unet bench-unet lint format clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,12 @@ bench-images: $(VENV)/.installed-demo ## locators on generated, multislice and r
 
 bench-rvae: $(PEERS)/.installed ## compare RotationalVAE with its peers, into docs/ [BENCH_ARGS]
 	$(PEERS)/bin/python benchmarks/bench_rvae.py $(BENCH_ARGS)
+
+bench-paper: $(PEERS)/.installed ## compare the paper's network with the public code, about two hours of one core [BENCH_ARGS]
+	$(PEERS)/bin/python benchmarks/bench_paper.py $(BENCH_ARGS)
+
+bench-gpu: $(VENV)/.installed-demo ## measure throughput on a GPU [BENCH_ARGS]
+	$(PYTHON) benchmarks/bench_gpu.py $(BENCH_ARGS)
 
 bench-pose: $(VENV)/.installed-demo ## judge the angle seed by seed, into docs/ [BENCH_ARGS]
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) benchmarks/bench_pose.py $(BENCH_ARGS)

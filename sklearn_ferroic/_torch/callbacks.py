@@ -115,9 +115,9 @@ class ProgressLine(Callback):
 
 
 def is_interactive():
-    """Check whether standard error is a terminal or notebook of the main process.
+    """Return whether the standard error of this process is a terminal or a notebook.
 
-    Lines of several workers would overwrite one another.
+    Not in workers, whose lines would overwrite one another.
     """
     stream = sys.stderr
     if multiprocessing.current_process().name != "MainProcess":
