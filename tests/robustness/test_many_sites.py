@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 import pytest
-from sklearn_ferroic.inspection._cells import site_cells
 
 from benchmarks.bench_sites import CALLS, make_sites
 from sklearn_ferroic.inspection import DomainMapDisplay, LoadingMapDisplay
+from sklearn_ferroic.inspection._drawing.cells import site_cells
 
 
 def test_cells_of_a_large_map():

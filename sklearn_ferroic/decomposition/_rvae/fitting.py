@@ -155,7 +155,7 @@ def _set_fitted(estimator, architecture, trained):
     estimator.weights_ = weights
     estimator.patch_shape_ = architecture["patch_shape"]
     estimator.noise_std_ = float(
-        weights["noise_variance"] ** 0.5 * weights["pixel_scale"]
+        np.sqrt(np.maximum(weights["noise_variance"], 0)) * weights["pixel_scale"]
     )
     estimator.loss_curve_ = trained.losses
     estimator.validation_loss_curve_ = trained.validation_losses

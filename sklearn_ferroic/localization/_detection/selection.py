@@ -208,7 +208,10 @@ def is_noise(fit, context):
         fit.positions, context.shape, context.mask, context.sigma
     )
     least[~is_whole] = _SETTINGS.min_cut_significance
-    noise = fit.converged & (height < least * std)
+    noise = height < least * std
+    # Where columns overlap, the error of the position alone includes that of others.
+    noise |= fit.table.sigma < least * fit.std.positions.max(axis=1)
+    noise &= fit.converged
     if len(height) <= _SETTINGS.n_of_kind:
         return np.zeros_like(noise)
     doubtful = np.flatnonzero(noise)

@@ -22,9 +22,9 @@ class _JointFitSettings:
     # Most rounds of a first fit and of the final one. A fit has converged when its
     # objective, or this value a pixel if the image has hardly any noise, has decreased
     # by less than this share in each of three rounds.
-    min_objective: float = 0.1
+    min_objective: float = 0.3
     max_rounds: tuple = (14, 100)
-    min_decrease: float = 2e-4
+    min_decrease: float = 4e-4
     n_stalled_rounds: int = 3
     # Rounds before columns may be rejected, and before a fit counts as converged.
     patience_rounds: int = 3
@@ -37,7 +37,7 @@ class _JointFitSettings:
     more_damping: float = 5.0
     # Columns have converged that changed by less than twice this in the last rounds,
     # in standard errors.
-    tolerance_std: float = 0.25
+    tolerance_std: float = 0.5
     # Farthest extrapolation, in units of the steps before.
     max_extrapolation: float = 10.0
 
