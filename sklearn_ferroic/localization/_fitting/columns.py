@@ -282,6 +282,11 @@ class ColumnFit:
             usable=np.append(self.usable, unfitted),
         )
 
+    def binned(self, side):
+        """Return the columns in the means over square blocks, without errors."""
+        table = self.table.binned(side)
+        return self.replace(table=table, std=table.unknown())
+
     def unbinned(self, side):
         """Return the columns of an image of binned sums in pixels, without errors."""
         if side == 1:
