@@ -23,15 +23,15 @@ def zernike_basis(patch_shape, orders):
     -------
     basis : ndarray of shape (h * w, n_orders), complex
         ``R_nm(r) exp(i m theta)`` with ``theta = arctan2(row, col)``, of unit norm
-        on the disc. A patch turned by an angle has its moment ``rows @ basis``
-        multiplied by ``exp(i m angle)``.
+        on the disc. Rotating a patch by an angle multiplies its moment
+        ``rows @ basis`` by ``exp(i m angle)``.
     """
     row, col = np.indices(patch_shape).reshape(2, -1) - (
         (np.array(patch_shape)[:, None] - 1) / 2
     )
     distance, theta = np.hypot(row, col), np.arctan2(row, col)
     radius = max(min(patch_shape), 2) / 2
-    # pixels on the rim count by their share: a jagged rim is not isotropic
+    # pixels on the rim have partial weights: a jagged rim is not isotropic
     area = np.clip(radius - distance + 0.5, 0, 1)
     r = np.minimum(distance / radius, 1)
     columns = [

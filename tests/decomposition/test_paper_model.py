@@ -79,7 +79,7 @@ def test_weights_are_arrays_and_pickles_hold_no_torch(encoder, decoder, tmp_path
     loaded = joblib.load(tmp_path / "vae.joblib")
     np.testing.assert_array_equal(loaded.transform(X), vae.transform(X))
     vae.partial_fit(X)
-    with pytest.raises(ValueError, match=r"cannot go on with decoder=canonical"):
+    with pytest.raises(ValueError, match=r"cannot continue with decoder=canonical"):
         vae.set_params(decoder="canonical").partial_fit(X)
 
 

@@ -1,4 +1,4 @@
-"""Patches turned back to one pose: their components, and the images they span."""
+"""Patches in a common pose, and canonical images that are linear in the latents."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from .angle_posterior import most_likely_angle
-from .geometry import canonical_side, centered_grid, pose, sample, turn
-from .rotation_likelihood import radial_functions, turn_tables
+from .geometry import canonical_side, centered_grid, pose, rotate_points, sample
+from .rotation_likelihood import correlate_rotations, radial_functions
 
 
 class CanonicalImages(NamedTuple):
@@ -21,24 +21,24 @@ class CanonicalImages(NamedTuple):
 
 
 def find_angle(patches, polar, template):
-    """Find the turn of patches against a template.
+    """Estimate the rotation of patches relative to a template.
 
     Parameters
     ----------
     patches : tensor of shape (n, h, w)
-        The patches; their brightness and contrast have no say.
+        The patches; the result does not depend on their brightness and contrast.
     polar : PolarGrid
-        Where they are sampled.
+        Sampling points.
     template : tensor of shape (n_rings * n_angles,)
-        As `turned_back_rings` returns it.
+        Mean of the patches from `canonical_rings`.
 
     Returns
     -------
     angle : tensor of shape (n,)
-        Turn of the highest correlation, radians.
+        Rotation of the highest correlation, radians.
     """
     rings = (template / _root_area(polar, template)).reshape(1, -1, polar.n_angles)
-    found = turn_tables(
+    found = correlate_rotations(
         torch.fft.rfft(polar(patches)),
         radial_functions(torch.fft.rfft(rings)),
         polar.weights.to(template),
@@ -46,16 +46,16 @@ def find_angle(patches, polar, template):
     return most_likely_angle(found.similarity)
 
 
-def turned_back_rings(patches, polar, angle, offset):
-    """Rings of patches turned back by an angle, about a shifted centre.
+def canonical_rings(patches, polar, angle, offset):
+    """Sample patches on rings, rotated back by an angle about a shifted centre.
 
     Returns
     -------
     rings : tensor of shape (n, n_rings * n_angles)
-        Values times the root of the area that they stand for, so that sums of
-        squares are those over pixels.
+        Values times the square root of the area of their points, so that sums of
+        squares correspond to sums over pixels.
     """
-    points = turn(polar.points.to(patches), angle) + offset[:, None]
+    points = rotate_points(polar.points.to(patches), angle) + offset[:, None]
     return sample(patches, points) * _root_area(polar, patches)
 
 
@@ -64,7 +64,7 @@ def _root_area(polar, like):
 
 
 def find_offset(patches, template, angle, scale):
-    """Offset of patches from a turned template, to first order.
+    """Estimate the offset of patches from a rotated template, to first order.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def find_offset(patches, template, angle, scale):
     template : tensor of shape (side, side)
         Image in canonical pose.
     angle : tensor of shape (n,)
-        Turn of each patch.
+        Rotation of each patch, radians.
     scale : float
         Standard deviation of the offset's Gaussian prior, px.
 
@@ -83,11 +83,11 @@ def find_offset(patches, template, angle, scale):
         Most likely offset ``(row, col)``, px.
     """
     shape = patches.shape[1:]
-    none = patches.new_zeros(len(patches), 2)
+    zero = patches.new_zeros(len(patches), 2)
     if scale == 0 or min(shape) < 3:
-        return none
-    posed = pose(template.expand(len(patches), -1, -1), angle, none, shape)
-    # each patch has a brightness and a contrast of its own
+        return zero
+    posed = pose(template.expand(len(patches), -1, -1), angle, zero, shape)
+    # brightness and contrast are fitted to each patch
     posed = posed - posed.mean(dim=1, keepdim=True)
     residual = patches.flatten(1) - patches.mean(dim=(1, 2))[:, None]
     tiny = torch.finfo(posed.dtype).tiny
@@ -98,24 +98,24 @@ def find_offset(patches, template, angle, scale):
     # shifting an image by d changes it by -slope . d
     slopes = -torch.stack(slopes, dim=1).flatten(2)
     noise = (residual**2).mean(dim=1)[:, None, None] / scale**2
-    floor = torch.finfo(posed.dtype).eps
-    precision = slopes @ slopes.mT + (noise + floor) * torch.eye(2).to(posed)
-    pull = slopes @ residual[:, :, None]
-    return torch.linalg.solve(precision, pull)[:, :, 0]
+    rounding = torch.finfo(posed.dtype).eps
+    precision = slopes @ slopes.mT + (noise + rounding) * torch.eye(2).to(posed)
+    gradient = slopes @ residual[:, :, None]
+    return torch.linalg.solve(precision, gradient)[:, :, 0]
 
 
 def draw_canonical_images(patches, angle, offset, latents):
     """Fit images in canonical pose that are linear in the latents.
 
-    A pixel of the canonical image is regressed on the latents of those patches
-    that reach over it, so that the corners are drawn from patches that have them.
+    Each pixel of the canonical image is regressed on the latents of the patches that
+    cover it, so that the corners come from patches that contain them.
 
     Parameters
     ----------
     patches : tensor of shape (n, h, w)
         The patches.
     angle : tensor of shape (n,)
-        Turn of each patch.
+        Rotation of each patch, radians.
     offset : tensor of shape (n, 2)
         Offset of each patch, px.
     latents : tensor of shape (n, latent_dim)
@@ -124,10 +124,12 @@ def draw_canonical_images(patches, angle, offset, latents):
     Returns
     -------
     images : CanonicalImages
-        Pixels that no patch reaches have the mean of all.
+        The images; pixels that no patch covers have the mean of all patches.
     """
     side = canonical_side(patches.shape[1:])
-    points = turn(centered_grid((side, side), patches), angle) + offset[:, None]
+    points = (
+        rotate_points(centered_grid((side, side), patches), angle) + offset[:, None]
+    )
     half = (points.new_tensor(patches.shape[1:]) - 1) / 2
     seen = (points.abs() <= half).all(dim=-1).to(patches)
     level = patches.mean()
@@ -136,7 +138,7 @@ def draw_canonical_images(patches, angle, offset, latents):
     n_regressors = regressors.shape[1]
     squares = (regressors[:, :, None] * regressors[:, None]).flatten(1)
     gram = (squares.T @ seen).T.reshape(-1, n_regressors, n_regressors)
-    # one patch's worth of doubt keeps unseen pixels at the mean
+    # a prior with the weight of one patch keeps uncovered pixels at the mean
     gram = gram + torch.eye(n_regressors).to(gram)
     fitted = torch.linalg.solve(gram, (regressors.T @ values).T[:, :, None])
     images = fitted[:, :, 0].T.reshape(n_regressors, side, side)
@@ -147,7 +149,7 @@ def draw_canonical_images(patches, angle, offset, latents):
 
 
 def draw_posed(images, columns, patch_shape):
-    """Posed patches ``(n, h * w)`` from columns angle, offset (2) and latents."""
+    """Draw patches ``(n, h * w)`` from columns angle, offset (2) and latents."""
     columns = torch.from_numpy(columns)
     components = torch.from_numpy(images.components)
     canonical = torch.from_numpy(images.mean) + torch.einsum(

@@ -4,23 +4,24 @@ import math
 
 import torch
 
-# Narrower than this, the wrapped normal is a normal to one part in 10,000.
-_NARROW = 0.8
+# Below this width the wrapped normal equals a normal to one part in 10,000.
+_NARROW_STD_RAD = 0.8
+# Terms of the series, enough for double precision above that width.
 _N_TERMS = 16
 
 
 def entropy(std):
-    """Differential entropy of wrapped normals, nats.
+    """Compute the differential entropy of wrapped normals, nats.
 
     Parameters
     ----------
     std : tensor
-        Standard deviations before wrapping, radians, which are the circular ones.
+        Standard deviations before wrapping, radians; equal to the circular ones.
 
     Returns
     -------
     entropy : tensor
-        From that of the normal, where narrow, to ``log(2 pi)``.
+        Entropy, between that of the normal and ``log(2 pi)``.
 
     Notes
     -----
@@ -28,7 +29,7 @@ def entropy(std):
     ``(1 - q^k) |1 + q^(k - 1/2) exp(i t)|^2`` with ``q = exp(-std^2)``; its
     logarithm expands into cosines, whose means under the density are powers of q.
     """
-    narrow = std < _NARROW
+    narrow = std < _NARROW_STD_RAD
     wide = torch.where(narrow, torch.ones_like(std), std)[..., None]
     q = (-(wide**2)).exp()
     k = torch.arange(1, _N_TERMS + 1, dtype=std.dtype, device=std.device)

@@ -7,16 +7,16 @@ from .._patch_rows import load_rows
 
 
 class Batches:
-    """Batches of a skorch dataset's subset, cut from the patches in one piece each.
+    """Iterable of the batches of a subset of a skorch dataset.
 
     Parameters
     ----------
     subset : torch.utils.data.Subset
-        Of a dataset whose `X` holds the patches.
+        Subset of a dataset whose `X` contains the patches.
     batch_size : int
-        Largest number of patches in a batch.
+        Largest number of patches per batch.
     random_state : RandomState, default=None
-        Shuffles the patches anew in each pass; None keeps their order.
+        Shuffles the patches before each pass; None keeps their order.
     """
 
     def __init__(self, subset, batch_size, random_state=None):

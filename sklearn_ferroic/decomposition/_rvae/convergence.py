@@ -1,30 +1,30 @@
-"""When a training has converged, and how its learning rate falls then."""
+"""Test of convergence and learning rate schedule of the training."""
 
 import math
 
 from skorch.callbacks import Callback
 
-# Gradient steps over which an improvement of the loss is judged: one epoch of a large
-# image, two of 1,600 windows. Over fewer the loss of the batches scatters too much.
-_N_JUDGED_STEPS = 50
-# Epochs at a falling learning rate for each epoch before.
-_ANNEALED_SHARE = 0.4
+# Gradient steps over which the decrease of the loss is measured: one epoch of a large
+# image, two of 1,600 windows. Over fewer steps the loss of the batches is too noisy.
+_N_COMPARED_STEPS = 50
+# Epochs with decreasing learning rate per epoch before.
+_ANNEALED_FRACTION = 0.4
 
 
 class AnnealWhenConverged(Callback):
-    """Hold the learning rate until the loss settles, lower it along a cosine, and stop.
+    """Keep the learning rate until the loss converges, anneal it, and stop.
 
-    All is derived from the losses of the epochs so far, so that a training resumed from
-    a checkpoint goes on in the same way.
+    The schedule is a function of the losses of the previous epochs only, so that a
+    training resumed from a checkpoint continues identically.
 
     Parameters
     ----------
     max_epochs : int
-        Largest number of epochs, those at a falling learning rate included.
+        Largest number of epochs, including those with decreasing learning rate.
     n_batches : int
-        Gradient steps in an epoch.
+        Gradient steps per epoch.
     tol : float
-        Improvement of the loss over 50 steps below which it has settled.
+        Decrease of the loss over 50 steps below which it has converged.
     """
 
     def __init__(self, max_epochs, n_batches, tol):
@@ -34,18 +34,18 @@ class AnnealWhenConverged(Callback):
 
     @property
     def lr_scheduler_(self):
-        """The object whose state a checkpoint keeps; it has none but the losses."""
+        """Object whose state is part of a checkpoint; the losses determine it."""
         return self
 
     def state_dict(self):
-        """Return no state."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state):
-        """Accept no state."""
+        """Ignore the empty state."""
 
     def on_epoch_begin(self, net, **kwargs):
-        """Note how far the learning rate has fallen, and free the offset then."""
+        """Update the schedule, and free the offset during annealing."""
         start, end = self._plan(_losses(net))
         epoch = len(_losses(net))
         self._step = None if start is None else (epoch - start) * self.n_batches
@@ -65,23 +65,23 @@ class AnnealWhenConverged(Callback):
             group["lr"] = rate
 
     def is_done(self, net):
-        """Return whether the last epoch of the plan has been run."""
+        """Return whether the last planned epoch has been run."""
         losses = _losses(net)
         _, end = self._plan(losses)
         return end is not None and len(losses) >= end
 
     def _plan(self, losses):
-        """Epochs after which the learning rate falls and the training stops."""
-        lag = math.ceil(_N_JUDGED_STEPS / self.n_batches)
-        tol = self.tol * lag * self.n_batches / _N_JUDGED_STEPS
+        """Return the epochs at which annealing starts and training ends."""
+        lag = math.ceil(_N_COMPARED_STEPS / self.n_batches)
+        tol = self.tol * lag * self.n_batches / _N_COMPARED_STEPS
         for epoch in range(1, len(losses) + 1):
-            n_annealed = math.ceil(_ANNEALED_SHARE * epoch)
-            has_settled = (
+            n_annealed = math.ceil(_ANNEALED_FRACTION * epoch)
+            has_converged = (
                 epoch > lag and losses[epoch - 1 - lag] - losses[epoch - 1] < tol
             )
-            if has_settled or epoch + n_annealed >= self.max_epochs:
+            if has_converged or epoch + n_annealed >= self.max_epochs:
                 return epoch, min(epoch + n_annealed, self.max_epochs)
-        # a single epoch leaves no time to hold the rate
+        # a single epoch is annealed from its start
         return (0, 1) if self.max_epochs == 1 else (None, None)
 
 

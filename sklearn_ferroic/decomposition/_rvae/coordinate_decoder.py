@@ -1,9 +1,9 @@
-"""A decoder that gives the intensity at any point, and its fast squared error.
+"""Decoder from coordinates and latents to intensity, with a fast squared error.
 
-A perceptron takes the coordinates of a point in canonical pose and the latents to
-one intensity (Bepler et al., NeurIPS 2019). Its first layer is linear in the
-coordinates, so that pose and latents of a patch come down to three vectors: what
-the layer changes by per row, per column, and at the centre.
+A multilayer perceptron maps the coordinates of a point in canonical pose and the
+latents to one intensity (Bepler et al., NeurIPS 2019). Its first layer is linear in the
+coordinates, so that pose and latents of a patch reduce to three vectors: the change of
+the layer per row and per column, and its value at the centre.
 """
 
 import torch
@@ -11,10 +11,9 @@ from torch import nn
 
 from .._pose.geometry import canonical_side, centered_grid
 
-# Pixels that go through the layers together on a CPU: their activations stay in
-# the cache of the core.
+# Pixels per block on a CPU, whose activations fit into the cache of a core.
 _BLOCK = 1024
-# Patches that an accelerator takes at once; bounds its memory.
+# Patches per batch on an accelerator; bounds its memory.
 _PATCHES_AT_ONCE = 64
 
 
@@ -28,10 +27,10 @@ class CoordinateDecoder(nn.Module):
     latent_dim : int
         Number of latents.
     n_hidden : int
-        Width of the hidden layers.
+        Number of units per hidden layer.
     length : float or None, default=1.5
-        Length over which units of the first layer vary at first, px; None is the unit
-        of length, half the longer side.
+        Initial length scale of the units in the first layer, px; None is the unit of
+        length, half the longer side.
     """
 
     def __init__(self, patch_shape, latent_dim, n_hidden, length=1.5):
@@ -46,10 +45,10 @@ class CoordinateDecoder(nn.Module):
         self.intensity = nn.Linear(n_hidden, 1)
 
     def initialize(self):
-        """Let each unit of the first layer vary within `length`, at its own place.
+        """Scale the first layer to the length scale `length`.
 
-        With 1.5 px, the half-width of a column, columns form within an epoch; from
-        weights of the usual size it takes some ten times as long.
+        With 1.5 px, the half-width of a column, columns appear within one epoch; with
+        default weights it takes about ten times as long.
         """
         if self.length is None:
             return
@@ -58,23 +57,23 @@ class CoordinateDecoder(nn.Module):
                 part.mul_(self.unit / self.length)
 
     def start_at(self, template):
-        """Leave the template to the training, which forms it within an epoch."""
+        """Ignore the template, which training reproduces within one epoch."""
 
     @torch.no_grad()
     def forward(self, latents):
-        """Images ``(n, side, side)`` in canonical pose; carries no gradient."""
-        still = latents.new_zeros(len(latents), 2)
-        lines = self._lines(latents, still[:, 0], still)
+        """Draw images ``(n, side, side)`` in canonical pose, without gradient."""
+        zero = latents.new_zeros(len(latents), 2)
+        lines = self._lines(latents, zero[:, 0], zero)
         values = self._evaluate(self._grid((self.side,) * 2, latents), lines)
         return values.reshape(-1, self.side, self.side)
 
     def draw(self, latents, angle, offset):
-        """Posed patches ``(n, h * w)``."""
+        """Draw posed patches ``(n, h * w)``."""
         lines = self._lines(latents, angle, offset)
         return self._evaluate(self._grid(self.patch_shape, latents), lines)
 
     def mean_squared_error(self, patches, latents, angle, offset, canonical=None):
-        """Mean squared error of the posed patches; `canonical` is not needed."""
+        """Compute the mean squared error of the posed patches; ignores `canonical`."""
         lines = self._lines(latents, angle, offset)
         grid = self._grid(self.patch_shape, latents)
         targets = patches.flatten(1)
@@ -85,14 +84,14 @@ class CoordinateDecoder(nn.Module):
         return _SquaredError.apply(grid, targets, lines, *parts) / targets.numel()
 
     def _grid(self, shape, like):
-        # a row (row, col, 1) a pixel
+        # one row (row, col, 1) per pixel
         grid = centered_grid(shape, like) / self.unit
         return torch.cat([grid, torch.ones_like(grid[:, :1])], dim=1)
 
     def _lines(self, latents, angle, offset):
-        """First layer as a map ``(n, 3, n_hidden)`` from (row, col, 1).
+        """Return the first layer as a linear map ``(n, 3, n_hidden)`` of (row, col, 1).
 
-        The canonical point of a pixel is its place less the offset, turned back.
+        The canonical point of a pixel is its position minus the offset, rotated back.
         """
         along_row, along_col = self.coordinate.weight.unbind(dim=1)
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]
@@ -104,7 +103,7 @@ class CoordinateDecoder(nn.Module):
         return torch.stack([per_row, per_col, center], dim=1)
 
     def _evaluate(self, grid, lines):
-        """Intensities ``(n, n_points)`` at the points of a grid ``(n_points, 3)``."""
+        """Compute intensities ``(n, n_points)`` on a grid ``(n_points, 3)``."""
         at_once = 1 if lines.device.type == "cpu" else _PATCHES_AT_ONCE
         values = []
         for part in lines.split(at_once):
@@ -116,11 +115,11 @@ class CoordinateDecoder(nn.Module):
 
 
 class _SquaredError(torch.autograd.Function):
-    """Sum of squared errors, with the gradient taken on the way.
+    """Sum of squared errors with a gradient computed in the forward pass.
 
-    A block of pixels goes forth and back through the layers before the next one,
-    so that its activations never leave the cache; a pass over whole batches spends
-    half of its time on moving them.
+    Forward and backward pass are run block by block, so that the activations of a block
+    stay in the cache; passes over whole batches spend half of their time on memory
+    transfers.
     """
 
     @staticmethod
@@ -135,7 +134,7 @@ class _SquaredError(torch.autograd.Function):
 
 
 def _propagate(grid, targets, lines, layers):
-    """Sum of squared errors and its gradient by `lines` and each of `layers`."""
+    """Compute the sum of squared errors and its gradients by `lines` and `layers`."""
     *hidden, weight, bias = layers
     weights, biases = hidden[::2], hidden[1::2]
     gradients = [torch.zeros_like(part) for part in (lines, *layers)]

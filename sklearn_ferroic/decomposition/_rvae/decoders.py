@@ -1,7 +1,7 @@
-"""The decoders: from latents and pose to patches.
+"""Decoders from latents and pose to patches.
 
-Either draws posed patches with ``draw``, gives their squared error against given
-patches with ``mean_squared_error``, and makes canonical images when called.
+A decoder has the methods ``draw``, for posed patches, and ``mean_squared_error``, for
+their error against given patches; calling it returns images in canonical pose.
 """
 
 import torch
@@ -11,12 +11,12 @@ from torch.nn.functional import mse_loss
 from .._pose.geometry import canonical_side, pose
 from .coordinate_decoder import CoordinateDecoder
 
-# Factor on the first weights of an image that is to begin as a template.
-_FIRST_VARIETY = 0.02
+# Factor on the initial weights of an image that starts as the template.
+_INITIAL_WEIGHT_FACTOR = 0.02
 
 
 class CanonicalDecoder(nn.Module):
-    """One image in canonical pose for each point of the latent space.
+    """Decoder from latents to an image in canonical pose, which is resampled.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class CanonicalDecoder(nn.Module):
     latent_dim : int
         Number of latents.
     n_hidden : int
-        Width of the hidden layers.
+        Number of units per hidden layer.
     """
 
     def __init__(self, patch_shape, latent_dim, n_hidden):
@@ -41,32 +41,32 @@ class CanonicalDecoder(nn.Module):
         self.image = nn.Linear(n_hidden, self.side**2)
 
     def initialize(self):
-        """Leave the first weights as they are drawn."""
+        """Keep the initial weights."""
 
     def start_at(self, template):
-        """Begin with an image ``(side, side)``, or a row of it, for all latents."""
+        """Set the initial image ``(side, side)`` of all latents."""
         with torch.no_grad():
             self.image.bias.copy_(template.flatten())
-            self.image.weight.mul_(_FIRST_VARIETY)
+            self.image.weight.mul_(_INITIAL_WEIGHT_FACTOR)
 
     def forward(self, latents):
-        """Images ``(n, side, side)`` from latents ``(n, latent_dim)``."""
+        """Compute images ``(n, side, side)`` from latents ``(n, latent_dim)``."""
         image = self.image(self.hidden(latents))
         return image.reshape(-1, self.side, self.side)
 
     def draw(self, latents, angle, offset):
-        """Posed patches ``(n, h * w)``."""
+        """Draw posed patches ``(n, h * w)``."""
         return pose(self(latents), angle, offset, self.patch_shape)
 
     def mean_squared_error(self, patches, latents, angle, offset, canonical=None):
-        """Mean squared error of the posed patches; `canonical` saves decoding."""
+        """Compute the mean squared error of posed patches; `canonical` is optional."""
         canonical = self(latents) if canonical is None else canonical
         posed = pose(canonical, angle, offset, self.patch_shape)
         return mse_loss(posed, patches.flatten(1))
 
 
 def make_decoder(kind, patch_shape, latent_dim, n_hidden, coordinate_length):
-    """Build the decoder that `RotationalVAE` calls by this name."""
+    """Build the decoder of a value of the parameter `decoder`."""
     if kind == "canonical":
         return CanonicalDecoder(patch_shape, latent_dim, n_hidden)
     return CoordinateDecoder(patch_shape, latent_dim, n_hidden, coordinate_length)

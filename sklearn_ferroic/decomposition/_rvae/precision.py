@@ -1,4 +1,4 @@
-"""Mixed precision: the layers in half of the bits, all else in single precision."""
+"""Mixed precision: layers in bfloat16, other operations in single precision."""
 
 from contextlib import ExitStack, contextmanager
 
@@ -8,17 +8,17 @@ from torch import nn
 
 @contextmanager
 def mixed_precision(model, device_type):
-    """Let a model's layers compute in bfloat16 within this context.
+    """Run the layers of a model in bfloat16 within this context.
 
-    Weights, gradients and what lies between the layers stay in single precision:
-    coordinates and Fourier transforms need it.
+    Weights, gradients and operations between the layers remain in single precision,
+    which coordinates and Fourier transforms require.
 
     Parameters
     ----------
     model : torch.nn.Module
-        The model; changed in place and restored.
+        The model; modified in place and restored afterwards.
     device_type : str
-        Type of the device where it computes.
+        Type of the device of the model.
     """
     with ExitStack() as stack:
         for layer in model.modules():
