@@ -19,7 +19,7 @@ B_WIDTH_RATIO = 0.92
 DEPTH_SEEN_NM = 8.0
 DEPTH_DIFFERENCE_NM = 1.0
 
-# Width of the tails in widths of the column's core.
+# Sigma of the tails in sigmas of the column core.
 TAIL_WIDTH_RATIO = 2.0
 # Scan lines in one period of the interference. A mains period of 20 ms is three to ten
 # lines of 800 px at 2.5 to 8 us a pixel.

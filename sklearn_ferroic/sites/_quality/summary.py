@@ -214,7 +214,7 @@ class SiteQuality:
         Raises
         ------
         ValueError
-            If the image has no sites with a fitted amplitude and width.
+            If the image has no sites with a fitted amplitude and sigma.
         """
         if frame not in self._residuals:
             columns = self._columns(frame)
