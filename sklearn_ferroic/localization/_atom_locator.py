@@ -157,7 +157,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     tails of columns centred off the image are not part of the model. Jitter of the
     scan lines is not in `position_std`.
 
-    *Doubtful fits* (no convergence, implausible sigma, no information) have
+    *Doubtful fits* (no convergence, implausible width, no information) have
     ``converged=False`` and their centre of mass for a position. They are kept.
 
     *Sublattices.* Nearest neighbours have different labels, and brightness decides

@@ -79,7 +79,7 @@ def locate_all(network, images, masks, scales, *, n_jobs, **options):
     masks : list of (ndarray of bool or None)
         Good pixels of each; None if all are good.
     scales : list of tuple of float
-        Spacing and sigma of each, px.
+        Spacing and width of each, px.
     n_jobs : int or None
         Number of images at a time.
     **options
@@ -103,7 +103,7 @@ def locate_all(network, images, masks, scales, *, n_jobs, **options):
 def locate_image(
     number,
     image,
-    mask,
+    valid,
     scale,
     network,
     *,
@@ -121,7 +121,7 @@ def locate_image(
         Index of the image, for messages.
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    mask : ndarray of bool of shape (n_rows, n_cols) or None
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
         Good pixels; None if all are good.
     scale : tuple of float
         Nearest-neighbour spacing and typical sigma, px.
@@ -143,21 +143,21 @@ def locate_image(
     located : Located
         The columns.
     """
-    spacing, sigma = scale
+    spacing, width = scale
     positions, evidence = find_in_image(
         image, network, spacing, threshold, tile_size, n_views
     )
     fit, calibration = refine_columns(
         image,
-        mask,
+        valid,
         positions,
         spacing=spacing,
-        sigma=sigma,
+        width=width,
         refine=refine,
         shape=shape,
         tile_size=tile_size,
     )
-    context = ImageContext(image, mask, spacing, sigma)
+    context = ImageContext(image, valid, spacing, width)
     inside = np.flatnonzero(has_center_inside(fit, context))
     if not inside.size:
         raise ValueError(
@@ -231,18 +231,20 @@ def on_device(network, device):
     return network.to(device, memory_format=torch.channels_last).eval()
 
 
-def refine_columns(image, mask, positions, *, spacing, sigma, refine, shape, tile_size):
+def refine_columns(
+    image, valid, positions, *, spacing, width, refine, shape, tile_size
+):
     """Refine the positions of columns.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    mask : ndarray of bool of shape (n_rows, n_cols) or None
+    valid : ndarray of bool of shape (n_rows, n_cols) or None
         Good pixels; None if all are good.
     positions : ndarray of shape (n, 2)
         Where the network has found columns, px.
-    spacing, sigma : float
+    spacing, width : float
         Nearest-neighbour spacing and typical sigma, px.
     refine : {"gaussian", "center_of_mass", None}
         How.
@@ -260,25 +262,25 @@ def refine_columns(image, mask, positions, *, spacing, sigma, refine, shape, til
         Noise of the image; None if its columns do not exceed the noise.
     """
     profile = PROFILES[shape]
-    context = ImageContext(image, mask, spacing, sigma)
+    context = ImageContext(image, valid, spacing, width)
     calibration = calibrate(context, profile, detect_columns)
     fits, rows, modes = [], [], []
-    step = window_step(spacing, sigma)
+    step = window_step(spacing, width)
     for tile in cut_tiles(image.shape, tile_size, spacing, step):
         first, last = tile.core.T
         own = np.all((positions >= first) & (positions < last), axis=1)
         if not own.any():
             continue
         part = image[tile.window]
-        tile_mask = None if mask is None else mask[tile.window]
-        tile_mask = None if tile_mask is None or tile_mask.all() else tile_mask
+        mask = None if valid is None else valid[tile.window]
+        mask = None if mask is None or mask.all() else mask
         place = positions - tile.origin
         seen = np.all((place >= -0.5) & (place <= np.array(part.shape) - 0.5), axis=1)
         seen |= own
         if calibration is None:
-            context = ImageContext(part, tile_mask, spacing, sigma)
+            context = ImageContext(part, mask, spacing, width)
         else:
-            context = calibration.context(part, tile_mask, spacing, sigma)
+            context = calibration.context(part, mask, spacing, width)
         found = _refine_part(context, place[seen], refine, profile)
         if found.modes is not None:
             modes.append(found.modes)
