@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .._files.writing import locked, resolve_path, write_whole
+from .._utils.writing import locked, resolve_path, write_whole
 
 _VERSION = 1
 _DAMAGED = (

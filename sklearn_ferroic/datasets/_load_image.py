@@ -7,7 +7,7 @@ from pathlib import Path
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._child import load_in_child
 from ._files.calibration import are_equal, pixel_sides, square_pixel
 from ._files.microscope import read_microscope, suffixes

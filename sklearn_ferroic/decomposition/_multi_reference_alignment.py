@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, gen_batches
 
 from .._angles import wrap_angle
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._patch_rows import (
     check_features,
     check_patches,

@@ -9,9 +9,9 @@ import torch
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
-from .._arrays import refuse_mask, to_numpy
 from .._torch.checkpoint import digest_arrays
 from .._torch.fork import limit_threads_after_fork
+from .._utils.validation import refuse_mask, to_numpy
 
 # Below this number of float32 rounding steps, a standard deviation is rounding noise.
 _MIN_ROUNDING_STEPS = 30

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._cell_graph import CellGraph, check_cells
 
 # Probabilities below this count as this, so that no label is forbidden by rounding.

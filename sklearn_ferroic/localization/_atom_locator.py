@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._assembly import label_columns, relative_brightness
 from ._batch import estimate_scales, locate_images, score_images
 from ._checks import (

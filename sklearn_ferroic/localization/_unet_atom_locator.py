@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._batch import estimate_scales
 from ._checks import warn_of_dark_columns
 from ._image.input import check_images

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import _num_samples
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ..sites import AtomSites
 
 # What the splitters' constructors have in common.

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._blocks import cut_into_blocks, draw, guarded_splits
 from ._coordinates import CONSTRAINTS, find_coordinates
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .keys import add_scale_bar, round_length
 from .texts import with_minus
 

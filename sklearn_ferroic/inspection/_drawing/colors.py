@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..._angles import wrap_angle
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 
 # A grey as light as the cyclic map is on average (CIE L* 59).
 NEUTRAL = (0.56, 0.56, 0.56)

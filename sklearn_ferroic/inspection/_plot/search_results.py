@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._data.search_table import best_by_cell, choose_parameters, score_columns
 from .._drawing.axes import get_axes
 from .._drawing.colors import get_colormap

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from ...sites import SiteFlag
 from .._data.selection import select_frame
 from .._drawing.axes import get_axes, show_image

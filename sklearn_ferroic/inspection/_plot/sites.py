@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._data.selection import check_per_site, select_frame
 from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing

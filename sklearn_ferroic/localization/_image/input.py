@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..._arrays import ForeignArrayError, to_numpy
+from ..._utils.validation import ForeignArrayError, to_numpy
 from ...datasets._carriers import unpack_foreign
 from ...sites import AtomSites
 from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines

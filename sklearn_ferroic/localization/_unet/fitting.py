@@ -6,10 +6,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..._intervals import Interval
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import Checkpoint, digest_arrays
 from ..._torch.device import choose_device, warn_if_shared
+from ..._utils.validation import Interval
 from .crops import cut_crops
 from .labels import check_labels
 from .network import STRIDE

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..._files.writing import resolve_path, write_whole
+from ..._utils.writing import resolve_path, write_whole
 from .evidence import UNCALIBRATED
 from .network import state_shapes
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._flags import SiteFlag
 from .checks import check_image
 from .residual import (
