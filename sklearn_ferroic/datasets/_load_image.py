@@ -19,8 +19,7 @@ from ._files.readers import (
     read_picture,
     read_tiff,
 )
-from ._files.resample import to_square_pixels
-from ._files.signals import to_grey
+from ._files.signals import to_grey, to_square_pixels
 
 _READERS = {
     ".tif": read_tiff,

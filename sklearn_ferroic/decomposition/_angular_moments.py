@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from scipy.special import eval_jacobi
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
@@ -11,7 +12,6 @@ from .._angles import wrap_angle
 from .._utils.validation import Interval
 from ._patch_rows import check_features, check_patches, resolve_patch_shape
 from ._posed_columns import PosedColumnsMixin, check_fitted_patches
-from ._zernike import zernike_basis, zernike_orders
 
 # Number of patches per batch; bounds the scratch memory.
 _BATCH = 4096
@@ -212,3 +212,46 @@ def _moments(patches, basis):
     batches = (patches[part] for part in gen_batches(len(patches), _BATCH))
     rows = (np.asarray(part, np.float64).reshape(len(part), -1) for part in batches)
     return np.vstack([part @ basis.real + 1j * (part @ basis.imag) for part in rows])
+
+
+def zernike_orders(max_order):
+    """List all ``(n, m)`` with ``0 <= m <= n <= max_order`` and n - m even."""
+    return [(n, m) for n in range(max_order + 1) for m in range(n % 2, n + 1, 2)]
+
+
+def zernike_basis(patch_shape, orders):
+    """Sample Zernike polynomials on the circle inscribed in a patch.
+
+    Parameters
+    ----------
+    patch_shape : tuple of (int, int)
+        Height and width of the patch, px.
+    orders : list of (int, int)
+        Radial order n and angular order m of each polynomial.
+
+    Returns
+    -------
+    basis : ndarray of shape (h * w, n_orders), complex
+        ``R_nm(r) exp(i m theta)`` with ``theta = arctan2(row, col)``, of unit norm
+        on the disc. Rotating a patch by an angle multiplies its moment
+        ``rows @ basis`` by ``exp(i m angle)``.
+    """
+    row, col = np.indices(patch_shape).reshape(2, -1) - (
+        (np.array(patch_shape)[:, None] - 1) / 2
+    )
+    distance, theta = np.hypot(row, col), np.arctan2(row, col)
+    radius = max(min(patch_shape), 2) / 2
+    # pixels on the rim have partial weights: a jagged rim is not isotropic
+    area = np.clip(radius - distance + 0.5, 0, 1)
+    r = np.minimum(distance / radius, 1)
+    columns = [
+        # the radial polynomials are Jacobi polynomials, up to a sign
+        ((n + 1) * (1 if m == 0 else 2) / np.pi) ** 0.5
+        / radius
+        * area
+        * r**m
+        * eval_jacobi((n - m) // 2, 0, m, 2 * r**2 - 1)
+        * np.exp(1j * m * theta)
+        for n, m in orders
+    ]
+    return np.stack(columns, axis=1)

@@ -16,7 +16,7 @@ from ._patch_rows import (
     load_rows,
     resolve_patch_shape,
 )
-from ._pose import aligned_patches as aligned
+from ._pose import alignment as aligned
 from ._pose.alignment import align
 from ._pose.geometry import PolarGrid
 from ._posed_columns import (

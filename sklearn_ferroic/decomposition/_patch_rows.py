@@ -10,7 +10,7 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
 from .._torch.checkpoint import digest_arrays
-from .._torch.fork import limit_threads_after_fork
+from .._torch.device import limit_threads_after_fork
 from .._utils.validation import refuse_mask, to_numpy
 
 # Below this number of float32 rounding steps, a standard deviation is rounding noise.

@@ -14,8 +14,8 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 
 from sklearn_ferroic import RotationalVAE
 from sklearn_ferroic._torch import callbacks
-from sklearn_ferroic._torch.split import Split
-from sklearn_ferroic.decomposition._rvae.batches import Batches
+from sklearn_ferroic._torch.batches import Split
+from sklearn_ferroic.decomposition._rvae.training import Batches
 from sklearn_ferroic.inspection import LatentManifoldDisplay
 from sklearn_ferroic.metrics import angular_error
 from tests.decomposition._cells import SIDE, make_patches

@@ -5,7 +5,7 @@ import numpy as np
 from .columns import inside, select
 from .domains import material_fractions
 from .lattice import drift_at
-from .presets import (
+from .options import (
     A_BRIGHTNESS,
     B_BRIGHTNESS,
     B_WIDTH_RATIO,

@@ -9,10 +9,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
 from ..._torch.callbacks import copy_callbacks
-from ..._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
+from ..._torch.checkpoint import (
+    Checkpoint,
+    get_random_state,
+    read_checkpoint,
+    reading_checkpoint,
+    stored_losses,
+)
 from ..._torch.device import choose_device, warn_if_shared
-from ..._torch.epochs import to_arrays
-from ..._torch.training_state import get_random_state, stored_losses
+from ..._torch.training import to_arrays
 from .._patch_rows import (
     check_features,
     check_patches,

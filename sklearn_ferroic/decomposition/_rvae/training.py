@@ -1,29 +1,33 @@
 """Construction, initialisation and training of models with skorch."""
 
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
+from torch import nn
 
-from ..._torch import training_state
-from ..._torch.checkpoint import reading_checkpoint
-from ..._torch.epochs import check_weights, draw_seed, run_epochs
-from ..._torch.fork import limit_threads_after_fork
-from ..._torch.net import make_net
-from ..._torch.split import Split
-from ..._torch.training_state import AtEpochEnd
+from ..._torch.batches import IndexBatches, Split
+from ..._torch.checkpoint import (
+    AtEpochEnd,
+    capture_training_state,
+    get_random_state,
+    loss_curve,
+    reading_checkpoint,
+    restore_training_state,
+    stored_losses,
+)
+from ..._torch.device import limit_threads_after_fork
+from ..._torch.training import check_weights, draw_seed, make_net, run_epochs
 from .._patch_rows import check_float32, load_rows
 from .._pose.alignment import align
 from .._pose.geometry import pose
 from .amortized_model import AmortizedModel
-from .batches import Batches
 from .convergence import AnnealWhenConverged
 from .invariant_model import PosedImageModel
-from .precision import mixed_precision
 
 # Patches for the initial template; more change it little.
 _N_TEMPLATE_PATCHES = 2048
@@ -198,9 +202,9 @@ def fit_from_scratch(
     else:
         with reading_checkpoint(checkpoint.path):
             model = from_arrays(state["model"], "cpu", **architecture)
-            random_state = training_state.get_random_state(state)
+            random_state = get_random_state(state)
             if state["is_finished"]:
-                losses, validation_losses = training_state.stored_losses(state)
+                losses, validation_losses = stored_losses(state)
                 return Trained(model, losses, validation_losses, random_state)
     trained = train(
         model,
@@ -269,7 +273,7 @@ def train(
             from_scratch=True,
             n_drawn=_N_CHECKPOINT_PATCHES,
         )
-        captured = training_state.capture(net, random_state)
+        captured = capture_training_state(net, random_state)
         captured.update(is_finished=False, held_out_from=held_out_from)
         checkpoint.save(captured)
 
@@ -309,7 +313,7 @@ def train(
         net.notify("on_train_begin", X=patches, y=None)
         if state is not None:
             with reading_checkpoint(checkpoint.path):
-                training_state.restore(net, state)
+                restore_training_state(net, state)
         elif checkpoint is not None:
             save(net)
         n_left = options.n_epochs - len(net.history)
@@ -328,7 +332,62 @@ def train(
     calibrate(model, patches, random_state, from_scratch=options.calibrate_from_scratch)
     return Trained(
         model,
-        training_state.loss_curve(net, "train_loss"),
-        training_state.loss_curve(net, "valid_loss"),
+        loss_curve(net, "train_loss"),
+        loss_curve(net, "valid_loss"),
         random_state,
     )
+
+
+class Batches:
+    """Iterable of the batches of a subset of a skorch dataset.
+
+    Parameters
+    ----------
+    subset : torch.utils.data.Subset
+        Subset of a dataset whose `X` contains the patches.
+    batch_size : int
+        Largest number of patches per batch.
+    random_state : RandomState, default=None
+        Shuffles the patches before each pass; None keeps their order.
+    """
+
+    def __init__(self, subset, batch_size, random_state=None):
+        self.patches = subset.dataset.X
+        self.rows = IndexBatches(subset, batch_size, random_state)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        for rows in self.rows:
+            yield load_rows(self.patches, rows), torch.zeros(len(rows))
+
+
+@contextmanager
+def mixed_precision(model, device_type):
+    """Run the layers of a model in bfloat16 within this context.
+
+    Weights, gradients and operations between the layers remain in single precision,
+    which coordinates and Fourier transforms require.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model; modified in place and restored afterwards.
+    device_type : str
+        Type of the device of the model.
+    """
+    with ExitStack() as stack:
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+                layer.forward = _in_bfloat16(layer.forward, device_type)
+                stack.callback(delattr, layer, "forward")
+        yield
+
+
+def _in_bfloat16(forward, device_type):
+    def compute(inputs):
+        with torch.autocast(device_type, dtype=torch.bfloat16):
+            return forward(inputs).float()
+
+    return compute

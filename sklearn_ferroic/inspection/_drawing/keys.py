@@ -4,7 +4,7 @@ import numpy as np
 
 from ..._utils.optional import import_optional
 from .colors import angle_colors
-from .room import make_room
+from .layout import make_room
 
 
 def round_length(longest):

@@ -6,9 +6,8 @@ from ..._utils.optional import import_optional
 from .._data.selection import check_per_site, select_frame
 from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import add_cells, draw_outlines, site_cells
-from .._drawing.colors import get_colormap
+from .._drawing.colors import color_limits, get_colormap
 from .._drawing.keys import add_side_colorbar
-from .._drawing.limits import color_limits
 from .._drawing.wall_lines import add_walls, check_walls
 
 

@@ -5,10 +5,14 @@ import numpy as np
 from .._data.selection import check_per_site, select_frame
 from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import add_cells, draw_outlines, site_cells
-from .._drawing.colors import angle_colors, clip_to_unit
+from .._drawing.colors import (
+    angle_colors,
+    check_percentiles,
+    clip_to_unit,
+    color_limits,
+)
 from .._drawing.keys import add_color_wheel
-from .._drawing.limits import check_percentiles, color_limits
-from .._drawing.texts import with_minus
+from .._drawing.layout import with_minus
 from .._drawing.wall_lines import add_walls, check_walls
 
 # Larger angles are degrees by mistake: two turns.

@@ -8,7 +8,7 @@ from .._data.selection import select_frame
 from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing
 from .._drawing.keys import add_side_colorbar
-from .._drawing.room import make_room
+from .._drawing.layout import make_room
 
 # Shape, colour (Okabe and Ito) and size in spacings of the markers: each of them can be
 # distinguished from the others without its colour.

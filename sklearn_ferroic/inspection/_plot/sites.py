@@ -6,9 +6,8 @@ from ..._utils.optional import import_optional
 from .._data.selection import check_per_site, select_frame
 from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing
-from .._drawing.colors import class_colors, get_colormap
+from .._drawing.colors import class_colors, color_limits, get_colormap
 from .._drawing.keys import add_class_legend, add_side_colorbar
-from .._drawing.limits import color_limits
 
 # Diameter of a marker in units of the distance of nearest neighbours.
 _MARKER = 0.45

@@ -5,12 +5,16 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..._torch import training_state
-from ..._torch.checkpoint import reading_checkpoint
-from ..._torch.epochs import draw_seed, run_epochs, to_arrays
-from ..._torch.net import make_net
-from ..._torch.split import Split
-from ..._torch.training_state import AtEpochEnd
+from ..._torch.batches import Split
+from ..._torch.checkpoint import (
+    AtEpochEnd,
+    capture_training_state,
+    get_random_state,
+    loss_curve,
+    reading_checkpoint,
+    restore_training_state,
+)
+from ..._torch.training import draw_seed, make_net, run_epochs, to_arrays
 from .crops import CropBatches
 from .network import from_arrays, new_network
 
@@ -74,12 +78,12 @@ def train(crops, options, *, device, random_state, start=None, checkpoint=None):
         first = random_state.randint(len(crops.contrast))
     if state is not None:
         with reading_checkpoint(checkpoint.path):
-            random_state = training_state.get_random_state(state)
+            random_state = get_random_state(state)
             first = state["first"]
     split = Split(len(crops.contrast), options.validation_fraction, first)
 
     def save(net):
-        captured = training_state.capture(net, random_state)
+        captured = capture_training_state(net, random_state)
         checkpoint.save(captured | {"first": first})
 
     last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
@@ -100,11 +104,11 @@ def train(crops, options, *, device, random_state, start=None, checkpoint=None):
     net.notify("on_train_begin", **data)
     if state is not None:
         with reading_checkpoint(checkpoint.path):
-            training_state.restore(net, state)
+            restore_training_state(net, state)
     run_epochs(net, data["X"], options.n_epochs - len(net.history), data["y"])
     net.notify("on_train_end", **data)
     return Trained(
         to_arrays(net.module_),
-        training_state.loss_curve(net, "train_loss"),
-        training_state.loss_curve(net, "valid_loss"),
+        loss_curve(net, "train_loss"),
+        loss_curve(net, "valid_loss"),
     )
