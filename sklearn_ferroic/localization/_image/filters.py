@@ -126,6 +126,37 @@ def _laplacian(rows, cols, sigma):
     return np.hstack([2 * rows * down, down]) @ np.stack([along, 2 * cols * along])
 
 
+def autocorrelation(images, last_lag, pad):
+    """Compute the autocorrelation of images of one shape, corrected for their overlap.
+
+    Parameters
+    ----------
+    images : iterable of ndarray of shape (n_rows, n_cols)
+        High-passed images.
+    last_lag : int
+        Largest lag along each axis, px.
+    pad : int
+        Zeros added along each axis against wrapping, px; at least `last_lag`.
+
+    Returns
+    -------
+    correlation : ndarray of shape (2 * last_lag + 1, 2 * last_lag + 1)
+        The correlation, 1 in the middle, where the lag is 0.
+    """
+    total = 0
+    for image in images:
+        sides = image.shape
+        shape = [fft.next_fast_len(side + pad, real=True) for side in sides]
+        total = total + np.abs(fft.rfft2(image, shape)) ** 2
+    lags = np.arange(-last_lag, last_lag + 1)
+    # Of the inverse transform only the rows of short lags are needed.
+    rows = fft.ifft(total, axis=0)[lags % shape[0]]
+    correlation = fft.irfft(rows, shape[1], axis=1)[:, lags % shape[1]]
+    correlation /= correlation[last_lag, last_lag]
+    overlap = [np.maximum(side - np.abs(lags), 1) / side for side in sides]
+    return correlation / np.outer(*overlap)
+
+
 def filter_sigma(spacing, sigma):
     """Choose the sigma of the blob filter.
 
