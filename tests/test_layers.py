@@ -47,7 +47,7 @@ PRIVATE_IMPORTS = {
     ("localization._assembly", "sites._quality.residual"),
     ("localization._image.input", "datasets._carriers"),
     ("metrics._pipeline_output", "localization._images_to_sites"),
-    ("preprocessing._pooled_rotation", "feature_extraction._pooled_polarization"),
+    ("preprocessing._rotation", "feature_extraction._pooled_polarization"),
 }
 MAX_LAYERS = 16
 MAX_CHILDREN = 12

@@ -7,8 +7,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from .._utils.validation import Interval
-from ._blocks import cut_into_blocks, deal, guarded_splits
-from ._coordinates import CONSTRAINTS, find_coordinates
+from ._blocks import (
+    CONSTRAINTS,
+    cut_into_blocks,
+    deal,
+    find_coordinates,
+    guarded_splits,
+)
 
 
 class SpatialBlockKFold(BaseCrossValidator):

@@ -17,9 +17,7 @@ from sklearn.utils.validation import (
 
 from .._angles import warn_if_degrees, wrap_angle
 from .._pose_columns import find_pose_columns
-from ._pooled_rotation import fit_pooled_rotation
-from ._reference import read_reference
-from ._rotation import fit_rotation
+from ._rotation import fit_pooled_rotation, fit_rotation, read_reference
 
 _FLOATS = [np.float64, np.float32]
 # Where fewer of the measured vectors than this exceed three standard errors, most of

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback
 from torch import nn
 
 from ..._torch.batches import IndexBatches, Split
@@ -26,8 +25,8 @@ from .._patch_rows import check_float32, load_rows
 from .._pose.alignment import align
 from .._pose.geometry import pose
 from .amortized_model import AmortizedModel
-from .convergence import AnnealWhenConverged
 from .invariant_model import PosedImageModel
+from .schedule import AnnealWhenConverged, FreeOffsetHalfway
 
 # Patches for the initial template; more change it little.
 _N_TEMPLATE_PATCHES = 2048
@@ -76,22 +75,6 @@ class _BatchBound(torch.nn.Module):
 
     def forward(self, bound, _):
         return bound
-
-
-class _Schedule(Callback):
-    """Fix the offset at 0 in the first half of the training, and update the progress.
-
-    An offset that is free from the start would absorb part of the polarization.
-    """
-
-    def __init__(self, n_before, n_planned):
-        self.n_before = n_before
-        self.n_planned = n_planned
-
-    def on_epoch_begin(self, net, **kwargs):
-        epoch = self.n_before + len(net.history)
-        net.module_.offset_is_free = epoch > self.n_planned // 2
-        net.module_.progress = min(1.0, epoch / self.n_planned)
 
 
 def new_model(random_state, **architecture):
@@ -282,7 +265,7 @@ def train(
             raise KeyboardInterrupt
 
     last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
-    first = [("schedule", _Schedule(options.n_before, options.n_planned))]
+    first = [("schedule", FreeOffsetHalfway(options.n_before, options.n_planned))]
     schedule = None
     if options.convergence_tol is not None:
         n_batches = -(-len(split.training) // options.batch_size)

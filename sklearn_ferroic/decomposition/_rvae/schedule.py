@@ -1,4 +1,4 @@
-"""Test of convergence and learning rate schedule of the training."""
+"""Schedules of the training: convergence, learning rate, release of the offset."""
 
 import math
 
@@ -83,6 +83,23 @@ class AnnealWhenConverged(Callback):
                 return epoch, min(epoch + n_annealed, self.max_epochs)
         # a single epoch is annealed from its start
         return (0, 1) if self.max_epochs == 1 else (None, None)
+
+
+class FreeOffsetHalfway(Callback):
+    """Fix the offset at 0 in the first half of the training, and update the progress.
+
+    An offset that is free from the start would absorb part of the polarization.
+    """
+
+    def __init__(self, n_before, n_planned):
+        self.n_before = n_before
+        self.n_planned = n_planned
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Update the state of the offset and the progress."""
+        epoch = self.n_before + len(net.history)
+        net.module_.offset_is_free = epoch > self.n_planned // 2
+        net.module_.progress = min(1.0, epoch / self.n_planned)
 
 
 def _losses(net):
