@@ -155,8 +155,8 @@ def _iterate(graph, codes, cost, strength, max_iter):
             break
         # Of two neighbours that would change, the one that gains more does.
         priority = np.lexsort([rows, gain]).argsort()
-        rival = changes[first] & changes[second]
-        lower = np.where(priority[first] < priority[second], first, second)[rival]
+        in_conflict = changes[first] & changes[second]
+        lower = np.where(priority[first] < priority[second], first, second)[in_conflict]
         changes[lower] = False
         codes[changes] = best[changes]
     return codes

@@ -118,11 +118,11 @@ def _topology(sites, neighbors, vectors):
     normal = np.stack([-side[..., 1], side[..., 0]], axis=-1)
     divergence = (middle * normal).sum(axis=(1, 2)) / area
     angle = np.arctan2(v[..., 0], v[..., 1])
-    turn = wrap_angle(np.roll(angle, -1, axis=1) - angle)
-    winding = np.rint(turn.sum(axis=1) / (2 * np.pi)).astype(int)
+    step = wrap_angle(np.roll(angle, -1, axis=1) - angle)
+    winding = np.rint(step.sum(axis=1) / (2 * np.pi)).astype(int)
     length = np.hypot(side[..., 0], side[..., 1])
     along_a, along_b = (
-        np.abs(turn[:, [k, k + 2]]).mean(axis=1) / length[:, [k, k + 2]].mean(axis=1)
+        np.abs(step[:, [k, k + 2]]).mean(axis=1) / length[:, [k, k + 2]].mean(axis=1)
         for k in (0, 1)
     )
     return Bunch(
@@ -366,8 +366,8 @@ def _loop(neighbors, corner, half_width):
 def _winding(vectors):
     """Return the turns of the vectors on a loop."""
     angle = np.arctan2(vectors[:, 0], vectors[:, 1])
-    turn = wrap_angle(np.roll(angle, -1) - angle)
-    return round(turn.sum() / (2 * np.pi))
+    step = wrap_angle(np.roll(angle, -1) - angle)
+    return round(step.sum() / (2 * np.pi))
 
 
 def _shortest(vectors):

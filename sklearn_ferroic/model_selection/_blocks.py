@@ -164,7 +164,7 @@ def draw(block, frame, share, rng):
     share : float
         Share of the sites to draw, between 0 and 1.
     rng : RandomState
-        Draws the blocks, image after image in turn.
+        Draws the blocks, one image after another.
 
     Returns
     -------
@@ -172,13 +172,13 @@ def draw(block, frame, share, rng):
         The sites of the drawn blocks, some but not all.
     """
     size = np.bincount(block)
-    turn = np.empty(len(size), dtype=np.intp)
+    order = np.empty(len(size), dtype=np.intp)
     for image in np.unique(frame):
         members = np.unique(block[frame == image])
-        turn[members] = rng.permutation(len(members))
+        order[members] = rng.permutation(len(members))
     drawn = np.zeros(len(size), dtype=bool)
     total, wanted = 0, share * len(block)
-    for candidate in np.lexsort([rng.permutation(len(size)), turn]):
+    for candidate in np.lexsort([rng.permutation(len(size)), order]):
         larger = total + size[candidate]
         if larger < len(block) and abs(larger - wanted) < abs(total - wanted):
             drawn[candidate] = True

@@ -220,9 +220,9 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return
         mirrored = fit_rotation(-angle, vectors, block).is_determined
         why = (
-            "turned the other way they would. Was the image mirrored?"
+            "mirrored angles do agree. Was the image mirrored?"
             if mirrored
-            else "the image may not be polar, or the angle not tell its variants"
+            else "the image may not be polar, or the angle separates no variants"
         )
         _warn(
             f"of {self.n_sites_} sites with a trusted polarization, "
@@ -242,7 +242,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X_new : ndarray of shape (n_samples, n_features)
             The same, the angle in [−π, π); as it was, if the offset is undetermined.
         """
-        return self._turned(X, 1)
+        return self._rotate(X, 1)
 
     def inverse_transform(self, X):
         """Subtract the rotation from the angle.
@@ -257,9 +257,9 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X_original : ndarray of shape (n_samples, n_features)
             The same with the angle of the model, in [−π, π).
         """
-        return self._turned(X, -1)
+        return self._rotate(X, -1)
 
-    def _turned(self, X, sign):
+    def _rotate(self, X, sign):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=_FLOATS, reset=False, copy=True)
         if self.is_determined_:

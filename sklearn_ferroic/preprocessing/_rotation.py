@@ -67,12 +67,12 @@ def fit_rotation(angle, vectors, block):
         previous, offset = offset, mean_direction(lead[near], weight=length[near])
         if offset == previous:
             break
-    aside = np.where(near, length * np.sin(lead - offset), 0.0)
+    across = np.where(near, length * np.sin(lead - offset), 0.0)
     along = np.where(near, length * np.cos(lead - offset), 0.0)
     share = length[near].sum() / length.sum()
     return Rotation(
         offset=offset,
-        std=float(np.sqrt((np.bincount(block, aside) ** 2).sum()) / along.sum()),
+        std=float(np.sqrt((np.bincount(block, across) ** 2).sum()) / along.sum()),
         resultant_length=float(abs(length @ np.exp(1j * lead)) / length.sum()),
         share=float(share),
         is_determined=bool(share >= _LEAST_SHARE and _chance(near) < _MOST_CHANCE),

@@ -131,12 +131,14 @@ def noise_inflation(observed, simulated, expected):
     distance = torch.minimum(lag, N_ANGLES - lag)
     # close to the best rotation or its opposite, both sides coincide
     margin = N_ANGLES // 16
-    aside = (distance >= margin) & (distance <= N_ANGLES // 2 - margin)
-    rival = expected.masked_fill(~aside, -math.inf).argmax(dim=1, keepdim=True)
-    mirrored = (2 * best - rival) % N_ANGLES
+    is_lateral = (distance >= margin) & (distance <= N_ANGLES // 2 - margin)
+    competitor = expected.masked_fill(~is_lateral, -math.inf).argmax(
+        dim=1, keepdim=True
+    )
+    mirrored = (2 * best - competitor) % N_ANGLES
 
     def difference(table):
-        return table.gather(1, rival) - table.gather(1, mirrored)
+        return table.gather(1, competitor) - table.gather(1, mirrored)
 
     rest = difference(expected)
     found = (difference(observed) - rest).square().quantile(_INFLATION_QUANTILE)
