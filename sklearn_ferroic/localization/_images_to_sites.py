@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
-from .._intervals import N_JOBS, Interval
+from .._utils.validation import N_JOBS, Interval
 from ._assembly import assemble_sites
 from ._checks import check_sublattice
 from ._fitting.profiles import PROFILES

@@ -42,7 +42,7 @@ def test_only_finely_sampled_images_are_binned():
 def test_fits_are_as_good_as_without_bins(columns, monkeypatch, cell):
     truth = columns((10 * cell, 9 * cell + 1), cell=cell, seed=3)
     binned = AtomLocator().fit_transform(truth.image)
-    for module in ("_detection.calibration", "_detection.width", "_batch"):
+    for module in ("_detection.calibration", "_detection.column_sigma", "_batch"):
         monkeypatch.setattr(
             f"sklearn_ferroic.localization.{module}.choose_binning", lambda *scale: 1
         )

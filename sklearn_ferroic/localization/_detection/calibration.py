@@ -22,7 +22,7 @@ from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.windows import render_columns
 from .._image.bad_pixels import value_span
-from .._image.binning import bin_image, binned_scale, choose_binning, unbin_width
+from .._image.binning import bin_image, binned_scale, choose_binning, unbin_sigma
 from .._image.context import ImageContext, ImageStatistics, image_unit
 from .._image.filters import blob_response, filter_sigma, noise_response, smooth
 from .._image.peaks import NEIGHBOR_REACH_SPACINGS, find_peaks
@@ -200,7 +200,7 @@ def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
         fit, calibration, found = _search_and_fit(
             sample, fit, calibration, profile, search, stretch
         )
-        widening = unbin_width(found, sample.binning) / context.sigma
+        widening = unbin_sigma(found, sample.binning) / context.sigma
         calibration = calibration._replace(widening=float(np.fmax(1, widening)))
     statistics = fit.statistics.summed(1 / sample.binning**2)
     statistics = statistics._replace(span=(span[0] / unit, span[1] / unit))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._image.binning import bin_variance, unbin_width
+from .._image.binning import bin_variance, unbin_sigma
 from .._image.context import ImageStatistics
 from .._image.positions import at_pixels
 from .profiles import AMPLITUDE, POSITION, ROUND_GAUSSIAN, SHAPE, SIGMA, ColumnProfile
@@ -175,7 +175,7 @@ class ColumnTable:
         """
         if side == 1:
             return self
-        sigma = unbin_width(self.sigma, side)
+        sigma = unbin_sigma(self.sigma, side)
         return self.replace(
             amplitude=self.amplitude * (self.sigma / sigma) ** 2,
             positions=side * (self.positions + 0.5) - 0.5,

@@ -127,14 +127,14 @@ def fill_hot_pixels(image):
     return filled
 
 
-def fill_masked(image, valid):
+def fill_masked(image, mask):
     """Replace bad pixels by the mean of those around them.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image, float32.
-    valid : ndarray of bool of shape (n_rows, n_cols)
+    mask : ndarray of bool of shape (n_rows, n_cols)
         Good pixels.
 
     Returns
@@ -143,11 +143,11 @@ def fill_masked(image, valid):
         The image, with bad pixels replaced by the mean over the smallest square around
         them, of sides 3, 9, 27, ..., in which enough pixels are good.
     """
-    mean = image[valid].mean(dtype=np.float64).astype(np.float32)
-    known = np.where(valid, image - mean, np.float32(0))
-    weight = valid.astype(np.float32)
+    mean = image[mask].mean(dtype=np.float64).astype(np.float32)
+    known = np.where(mask, image - mean, np.float32(0))
+    weight = mask.astype(np.float32)
     filled = known + mean
-    empty, side = ~valid, 3
+    empty, side = ~mask, 3
     while empty.any() and side < 3 * max(image.shape):
         share = uniform_filter(weight, side, mode="constant")
         fill = empty & (share > _SETTINGS.min_good_share)
