@@ -8,6 +8,7 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
+from ..._offset import find_patch_offset, without_offset
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
 from ..._torch.device import choose_device, warn_if_shared
@@ -100,6 +101,7 @@ def load(cls, path):
         if origin["feature_names"] is not None:
             names = np.asarray(origin["feature_names"], dtype=object)
             estimator.feature_names_in_ = names
+        estimator._pixel_offset = origin.get("pixel_offset", 0.0)
         return _set_fitted(estimator, architecture, trained)
 
 
@@ -114,9 +116,12 @@ def _begin(estimator, X, options, random_state):
     patches = check_patches(estimator, X, min_samples=2)
     patch_shape = resolve_patch_shape(patches, estimator.patch_shape)
     architecture = _architecture(estimator, patch_shape)
+    offset = find_patch_offset(patches)
+    features, patches = patches, without_offset(patches, offset)
     checkpoint = None
     if estimator.checkpoint is not None:
         origin = _origin(estimator, X, patches, architecture, device)
+        origin["pixel_offset"] = offset
         checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
     with nullcontext() if checkpoint is None else checkpoint.locked():
@@ -129,7 +134,8 @@ def _begin(estimator, X, options, random_state):
             checkpoint=checkpoint,
         )
     # nothing is set before all has gone well
-    check_features(estimator, X, patches, reset=True)
+    check_features(estimator, X, features, reset=True)
+    estimator._pixel_offset = offset
     return _set_fitted(estimator, architecture, trained)
 
 
