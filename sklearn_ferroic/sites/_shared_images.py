@@ -50,7 +50,8 @@ def _as_constant(array):
     if array.dtype == np.float32 and is_constant(array):
         return array.astype(np.float32, copy=False)
     converted = subtract_offset(array, find_image_offset(array))
-    constant = np.array(converted, order="C", copy=converted is array or None)
+    is_ours = converted is not array
+    constant = np.ascontiguousarray(converted) if is_ours else array.copy("C")
     constant.setflags(write=False)
     return constant
 

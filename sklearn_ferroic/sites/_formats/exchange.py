@@ -1,10 +1,10 @@
 """Sites from text tables and from atomap."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
+from ..._files.writing import resolve_path
 from ..._optional import import_optional
 from .._flags import SiteFlag
 
@@ -50,7 +50,7 @@ def read_csv(path, *, images, columns, pixel_size):
         The table as it was read.
     """
     pandas = import_optional("pandas", "io")
-    path = Path(path)
+    path = resolve_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     try:
@@ -142,7 +142,7 @@ def from_atomap(lattice):
 
 def sidecar_of(path):
     """Return the path of the JSON file that goes with a text table."""
-    path = Path(path)
+    path = resolve_path(path)
     return path.with_name(path.name + ".json")
 
 
