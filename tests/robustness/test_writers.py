@@ -211,7 +211,7 @@ def test_names_of_255_bytes_and_home(tmp_path, monkeypatch):
     np.save(tmp_path / "image.npy", sites.images[0])
     assert load_image("~/image.npy").image.shape == (64, 64)
     write_weights("~/weights", Weights({"a": np.zeros(3)}, 1, (0.0,), {}))
-    with pytest.raises(ValueError, match="weights' is damaged"):  # no whole network
+    with pytest.raises(ValueError, match="weights' does not fit a network"):
         UNetAtomLocator(weights="~/weights").fit(np.eye(64))
     write_checkpoint("~/state", {"value": np.zeros(1)})
     assert list(read_checkpoint("~/state")) == ["value"]
