@@ -16,6 +16,7 @@ LAYERS = [
     "_pose_columns",
     "_intervals",
     "_arrays",
+    "_offset",
     "_files",
     "_lattice",
     "sites",

@@ -34,7 +34,8 @@ class AtomSites:
     ----------
     images : ndarray of shape (n_rows, n_cols) or list of such arrays
         The images that contain the columns; stored as float32. A read-only float32
-        array is used without a copy, any other is copied.
+        array is used without a copy, any other is copied. A level of more than 1,000
+        times the contrast, which float32 cannot represent, is subtracted first.
 
     {positions}
 
