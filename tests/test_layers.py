@@ -16,7 +16,6 @@ LAYERS = [
     "_pose_columns",
     "_intervals",
     "_arrays",
-    "_offset",
     "_files",
     "_lattice",
     "sites",

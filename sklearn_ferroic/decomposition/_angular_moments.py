@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from .._angles import wrap_angle
+from .._arrays.offset import find_patch_offset, without_offset
 from .._intervals import Interval
-from .._offset import find_patch_offset, without_offset
 from ._patch_rows import check_features, check_patches, resolve_patch_shape
 from ._posed_columns import PosedColumnsMixin, check_fitted_patches
 from ._zernike import zernike_basis, zernike_orders

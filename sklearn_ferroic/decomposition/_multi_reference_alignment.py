@@ -9,8 +9,8 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, gen_batches
 
 from .._angles import wrap_angle
+from .._arrays.offset import add_offset, find_patch_offset, without_offset
 from .._intervals import Interval
-from .._offset import add_offset, find_patch_offset, without_offset
 from ._patch_rows import (
     check_features,
     check_patches,

@@ -9,7 +9,7 @@ import torch
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
-from .._arrays import refuse_mask, to_numpy
+from .._arrays.foreign import refuse_mask, to_numpy
 from .._torch.checkpoint import digest_arrays
 from .._torch.fork import limit_threads_after_fork
 

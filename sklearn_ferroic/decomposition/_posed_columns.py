@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from .._offset import without_offset
+from .._arrays.offset import without_offset
 from .._pose_columns import pose_names
 from ._patch_rows import check_features, check_patches
 

@@ -9,8 +9,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._arrays.offset import add_offset
 from .._intervals import Interval
-from .._offset import add_offset
 from ._latent_grid import make_latent_grid
 from ._patch_rows import count_pixels
 from ._posed_columns import (

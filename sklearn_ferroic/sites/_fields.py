@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .._angles import wrap_angle
-from .._arrays import refuse_mask, to_numpy
+from .._arrays.foreign import refuse_mask, to_numpy
 from .._pose_columns import POSE_UNITS
 from ._flags import FLAG_ATTRIBUTES, flags_as_text
 

@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 
-from .._offset import find_image_offset, subtract_offset
+from .._arrays.offset import find_image_offset, subtract_offset
 
 # id of an image -> (weak reference to it, digest of its content)
 _DIGESTS = {}

@@ -17,7 +17,7 @@ from sklearn_ferroic import (
     UNetAtomLocator,
 )
 from sklearn_ferroic._angles import wrap_angle
-from sklearn_ferroic._offset import find_image_offset, find_patch_offset
+from sklearn_ferroic._arrays.offset import find_image_offset, find_patch_offset
 from sklearn_ferroic._torch.callbacks import FiniteLoss
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.decomposition import AngularMoments

@@ -8,7 +8,7 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
-from ..._offset import find_patch_offset, without_offset
+from ..._arrays.offset import find_patch_offset, without_offset
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
 from ..._torch.device import choose_device, warn_if_shared

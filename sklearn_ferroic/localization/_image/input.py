@@ -4,8 +4,8 @@ from numbers import Real
 
 import numpy as np
 
-from ..._arrays import ForeignArrayError, to_numpy
-from ..._offset import find_image_offset, subtract_offset
+from ..._arrays.foreign import ForeignArrayError, to_numpy
+from ..._arrays.offset import find_image_offset, subtract_offset
 from ...datasets._carriers import unpack_foreign
 from ...sites import AtomSites
 from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines

@@ -1,0 +1,1 @@
+"""Arrays of other libraries, and conversion to float32."""
