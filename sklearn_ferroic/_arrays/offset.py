@@ -13,7 +13,7 @@ import numpy as np
 _MAX_OFFSET_PER_CONTRAST = 1024
 # Percentiles between which the contrast is measured: single hot, dead or saturated
 # pixels and lines lie outside.
-_LOWER_PERCENTILE, _UPPER_PERCENTILE = 0.1, 99.9
+_LOWER_PERCENTILE, _UPPER_PERCENTILE = 2, 98
 # About as many pixels of an image, and patches of a set, are enough to find it.
 _N_SAMPLED_PIXELS = 2**18
 _N_SAMPLED_PATCHES = 256
