@@ -11,8 +11,8 @@ import numpy as np
 # Multiple of the contrast above which an offset is subtracted. Below, float32 resolves
 # 1/16,000 of the contrast, less than the noise of any detector.
 _MAX_OFFSET_PER_CONTRAST = 1024
-# Percentiles between which the contrast is measured: single hot, dead or saturated
-# pixels and lines lie outside.
+# Percentiles between which the contrast is measured: hot, dead and saturated pixels and
+# single lines of them lie outside.
 _LOWER_PERCENTILE, _UPPER_PERCENTILE = 2, 98
 # About as many pixels of an image, and patches of a set, are enough to find it.
 _N_SAMPLED_PIXELS = 2**18
