@@ -60,7 +60,7 @@ def read_csv(path, *, images, columns, pixel_size):
             f"{str(path)!r} is no text in UTF-8 and so no table ({error})."
         ) from error
     try:
-        table = pandas.read_csv(path, comment="#")
+        table = pandas.read_csv(path, comment="#", float_precision="round_trip")
     except Exception as error:
         raise ValueError(
             f"{str(path)!r} could not be read as a table ({type(error).__name__}: "
