@@ -148,17 +148,18 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     *Fit.* Where columns overlap, from a `width_` of about 0.22 `spacing_` on, all of
     them and the background are fitted jointly by damped Gauss-Newton steps; a step
-    that increases the weighted squared residual is undone. Columns farther apart are
+    that increases the deviance is undone. Columns farther apart are
     fitted by Fisher scoring [1]_, each on the image minus all others. `position_std`
     is the Cramér–Rao bound at the fitted values, overlap included, times how much the
     residual in the band of the columns exceeds white noise. Errors are up to 1.5 times
-    as large at high dose where `width_` exceeds 0.24 `spacing_`, and several times as
-    large within two spacings of a border beyond which the lattice continues: the
-    tails of columns centred off the image are not part of the model. Jitter of the
-    scan lines is not in `position_std`.
+    as large at high dose where `width_` exceeds 0.24 `spacing_`. Columns centred off
+    the image, and their tails on it, are predicted from the lattice; errors within two
+    spacings of the border are up to 1.3 times as large, and more where `width_` is a
+    third of `spacing_`. Jitter of the scan lines is not in `position_std`.
 
-    *Doubtful fits* (no convergence, implausible width, no information) have
-    ``converged=False`` and their centre of mass for a position. They are kept.
+    *Doubtful fits* have ``converged=False`` and are kept. Their position is the centre
+    of mass if the fit is implausible (width, distance from the peak) or the image holds
+    no information on the column, and that of the last step if the fit still moves.
 
     *Sublattices.* Nearest neighbours have different labels, and brightness decides
     which of the two is 0, crystal by crystal: labels are carried into another

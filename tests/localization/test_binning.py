@@ -20,7 +20,7 @@ def test_columns_of_a_binned_image_are_gaussians_too(side):
     model = side**2 * render_columns(binned.shape, columns, 1.2)
     assert np.abs(binned - model).max() < 0.01 * binned.max()
     sums = columns.replace(amplitude=side**2 * columns.amplitude)
-    fit = ColumnFit(sums, sums.unknown(), np.ones(2, bool)).unbinned(side)
+    fit = ColumnFit(sums, sums.unknown(), *np.ones((2, 2), bool)).unbinned(side)
     assert fit.table.parameters == pytest.approx(table.parameters)
 
 

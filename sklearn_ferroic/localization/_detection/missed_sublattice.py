@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from ..._lattice.local_lattice import lattice_vectors
 from .._fitting.windows import render_columns
+from .._image.binning import bin_image, binned_scale, choose_binning
 from .._image.context import image_unit
 from .._image.filters import blob_response, filter_sigma
 
@@ -71,6 +72,10 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
     if not fit.table.is_known.any():
         return None
     vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
+    side = choose_binning(spacing, width)
+    image, fit = bin_image(image, side) / side**2, fit.binned(side)
+    spacing, width = binned_scale(spacing, width, side)
+    positions, vectors = fit.positions, vectors / side
     response = _residual_response(image, fit, spacing, width)
     median, scatter, share, places = _at_places(
         response, positions, vectors, _SETTINGS.center, spacing
@@ -90,7 +95,7 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
     if not is_column:
         return None
     distance, _ = cKDTree(positions).query(places)
-    return float(np.median(distance))
+    return side * float(np.median(distance))
 
 
 def _residual_response(image, fit, spacing, width):

@@ -25,6 +25,7 @@ from .._image.context import ImageContext
 from .._image.filters import blob_response, filter_sigma
 from .._image.positions import at_pixels, on_image
 from .._image.tiles import cut_tiles
+from .absent_columns import find_absent
 from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
 from .network_image import NET_SPACING, from_net, resample
@@ -147,6 +148,17 @@ def locate_image(
     positions, evidence = find_in_image(
         image, network, spacing, threshold, tile_size, n_views
     )
+    absent = find_absent(
+        image,
+        valid,
+        positions,
+        evidence.argmax(axis=1),
+        spacing=spacing,
+        width=width,
+        profile=PROFILES[shape],
+        tile_size=tile_size,
+    )
+    positions, evidence = positions[~absent], evidence[~absent]
     fit, calibration = refine_columns(
         image,
         valid,
