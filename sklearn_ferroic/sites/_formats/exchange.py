@@ -60,7 +60,7 @@ def read_csv(path, *, images, columns, pixel_size):
             f"{str(path)!r} is no text in UTF-8 and so no table ({error})."
         ) from error
     try:
-        table = pandas.read_csv(path, comment="#", float_precision="round_trip")
+        table = pandas.read_csv(path, comment="#", **_exact_floats(pandas))
     except Exception as error:
         raise ValueError(
             f"{str(path)!r} could not be read as a table ({type(error).__name__}: "
@@ -138,6 +138,13 @@ def from_atomap(lattice):
     unit = str(getattr(sublattices[0], "units", "pixel"))
     pixel_size = size * _UNITS_NM[unit] if unit in _UNITS_NM else None
     return rows | {"images": image, "pixel_size": pixel_size}
+
+
+def _exact_floats(pandas):
+    """Return the options with which all bits of a float are read."""
+    # pandas 3.1 reads them by default and deprecates the option.
+    release = tuple(int(part) for part in pandas.__version__.split(".")[:2])
+    return {} if release >= (3, 1) else {"float_precision": "round_trip"}
 
 
 def sidecar_of(path):
