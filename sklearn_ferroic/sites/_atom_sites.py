@@ -1,7 +1,7 @@
 """AtomSites, the sample set of all stages: one row is one atomic column."""
 
 import textwrap
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, cleandoc
 
 import numpy as np
 
@@ -502,7 +502,8 @@ class AtomSites:
         return cls(images, pixel_size=pixel_size, **values)
 
 
-_CLASS_DOCSTRING = AtomSites.__doc__
+# Without indentation, as Python 3.13 stores docstrings.
+_CLASS_DOCSTRING = cleandoc(AtomSites.__doc__) + "\n"
 
 
 def _apply_schema(cls):
@@ -517,20 +518,19 @@ def _apply_schema(cls):
     if cls is AtomSites or cls.__doc__ is None:
         entries = [field.parameter_entry() for field in optional]
         cls.__doc__ = _CLASS_DOCSTRING.replace(
-            "    {positions}",
-            textwrap.indent(required[0].parameter_entry(is_optional=False), "    "),
-        ).replace("    {fields}", textwrap.indent("\n\n".join(entries), "    "))
+            "{positions}", required[0].parameter_entry(is_optional=False)
+        ).replace("{fields}", "\n\n".join(entries))
     register_hash(cls)
 
 
 _apply_schema(AtomSites)
-AtomSites.to_frame.__doc__ = AtomSites.to_frame.__doc__.replace(
-    "            {columns}",
+AtomSites.to_frame.__doc__ = f"{cleandoc(AtomSites.to_frame.__doc__)}\n".replace(
+    "    {columns}",
     textwrap.fill(
         f"Columns {describe_columns(SITE_FIELDS)}.",
         width=88,
-        initial_indent=" " * 12,
-        subsequent_indent=" " * 12,
+        initial_indent=" " * 4,
+        subsequent_indent=" " * 4,
         break_on_hyphens=False,
     ),
 )
