@@ -1,7 +1,7 @@
 """AtomSites, the sample set of all stages: one row is one atomic column."""
 
 import textwrap
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, cleandoc
 
 import numpy as np
 
@@ -34,7 +34,8 @@ class AtomSites:
     ----------
     images : ndarray of shape (n_rows, n_cols) or list of such arrays
         The images that contain the columns; stored as float32. A read-only float32
-        array is used without a copy, any other is copied.
+        array is used without a copy, any other is copied. A level of more than 1,000
+        times the contrast, which float32 cannot represent, is subtracted first.
 
     {positions}
 
@@ -501,7 +502,8 @@ class AtomSites:
         return cls(images, pixel_size=pixel_size, **values)
 
 
-_CLASS_DOCSTRING = AtomSites.__doc__
+# Without indentation, as Python 3.13 stores docstrings.
+_CLASS_DOCSTRING = cleandoc(AtomSites.__doc__) + "\n"
 
 
 def _apply_schema(cls):
@@ -516,20 +518,19 @@ def _apply_schema(cls):
     if cls is AtomSites or cls.__doc__ is None:
         entries = [field.parameter_entry() for field in optional]
         cls.__doc__ = _CLASS_DOCSTRING.replace(
-            "    {positions}",
-            textwrap.indent(required[0].parameter_entry(is_optional=False), "    "),
-        ).replace("    {fields}", textwrap.indent("\n\n".join(entries), "    "))
+            "{positions}", required[0].parameter_entry(is_optional=False)
+        ).replace("{fields}", "\n\n".join(entries))
     register_hash(cls)
 
 
 _apply_schema(AtomSites)
-AtomSites.to_frame.__doc__ = AtomSites.to_frame.__doc__.replace(
-    "            {columns}",
+AtomSites.to_frame.__doc__ = f"{cleandoc(AtomSites.to_frame.__doc__)}\n".replace(
+    "    {columns}",
     textwrap.fill(
         f"Columns {describe_columns(SITE_FIELDS)}.",
         width=88,
-        initial_indent=" " * 12,
-        subsequent_indent=" " * 12,
+        initial_indent=" " * 4,
+        subsequent_indent=" " * 4,
         break_on_hyphens=False,
     ),
 )
