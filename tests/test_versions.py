@@ -58,4 +58,4 @@ def test_spanning_trees_are_computed_in_one_place():
     users = [
         path.stem for path in modules if "minimum_spanning_tree" in path.read_text()
     ]
-    assert users == ["spanning_forest"]
+    assert users == ["neighbor_graph"]
