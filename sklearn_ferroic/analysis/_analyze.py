@@ -31,7 +31,10 @@ _INDEX = Interval(Integral, 0, None, closed="left")
         "spacing": [Interval(Real, 1, None, closed="left"), None],
         "locator": [StrOptions({"peaks", "unet"})],
         "sublattice": [_INDEX, StrOptions({"auto"})],
-        "window_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
+        "window_size": [
+            Interval(Integral, 2, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "n_clusters": [_COUNT, StrOptions({"auto"})],
         "reference": ["array-like", None],
         "vae": ["boolean"],
@@ -124,7 +127,7 @@ def analyze(
         Number of clusters. "auto" is one for each frequent direction and one for
         cells without, at least five.
 
-    reference : sequence of 4 numbers or array-like of shape (n_vertices, 2), default=None
+    reference : array-like of shape (4,) or (n_vertices, 2), default=None
         Region that is not polar, such as a substrate: first row, last row, first
         column and last column, or corners ``(row, col)`` of a polygon, px, after
         cropping. Its mean displacement, that of a mistilt, is subtracted from all
@@ -207,7 +210,7 @@ def analyze(
     )
     if reference is not None:
         region_polygon(reference)
-    with _collecting_warnings() as caught:
+    with collecting_warnings([]) as caught:
         source = read_input(image, options)
         LOGGER.info("%s", source.description)
         for remark in source.remarks:
@@ -259,9 +262,19 @@ def map_sites(sites, source, options, caught, stages="all"):
 
 
 @contextmanager
-def _collecting_warnings():
-    """Collect the texts of warnings for users, each once."""
-    texts = []
+def collecting_warnings(texts):
+    """Collect the texts of warnings for users, each once.
+
+    Parameters
+    ----------
+    texts : list of str
+        Texts so far, to which others are appended.
+
+    Yields
+    ------
+    texts : list of str
+        The same list.
+    """
 
     def collect(message, category, *_, **__):
         text = str(message)

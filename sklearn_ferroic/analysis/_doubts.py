@@ -218,7 +218,8 @@ def doubts_of_result(pose, groups, cells, cell, has_reference):
     for first, second in find_alternating(groups, cells):
         findings.append(
             f"{groups.names[first].capitalize()} and {groups.names[second]} point in "
-            "opposite directions and alternate from row to row: antipolar order."
+            "opposite directions and alternate from one or two rows to the next: "
+            "antipolar order."
         )
     is_polar = bool(groups.significant.any())
     if not (is_polar or is_common or n_displaced):
@@ -270,8 +271,8 @@ def _common_displacement(groups, cells, whole):
         differs = bool((p_value * len(relative.labels) < SIGNIFICANCE_LEVEL).any())
     start = f"the mean displacement of all cells is {length} along {direction}. "
     remedy = (
-        " --reference with a region that is not polar, such as the substrate, "
-        "subtracts it."
+        " The option --reference, with a region that is not polar, such as the "
+        "substrate, subtracts it."
     )
     if differs:
         return (

@@ -108,12 +108,12 @@ _CAPTIONS = {
     "overview": "All stages at a glance.",
     "columns": "Left: the columns that were found, by sublattice. Right: flags of "
     "columns that need a look, and places where a column is missing.",
-    "displacements": "Measured displacement of each column from the centre of its cage "
-    "of columns of the other kind. The colour is the direction, as in the wheel; arrows "
-    "are magnified as stated.",
+    "displacements": "Measured displacement of each column from the centre of its "
+    "cage of columns of the other kind. The colour is the direction, as in the wheel; "
+    "arrows are magnified as stated.",
     "domains": "Direction in each cell (colour, as in the wheel; grey: no certain "
-    "direction), and the walls between domains with their charge. Charge is that of the "
-    "displacements; where the polarization is opposite to the displacement of the B "
+    "direction), and the walls between domains with their charge. Charge is that of "
+    "the displacements; where the polarization is opposite to the displacement of the B "
     "columns, as in PbTiO3 and BiFeO3, head-to-head and tail-to-tail are exchanged.",
     "latents": "Latents of the model: what distinguishes windows besides their "
     "rotation, such as composition, thickness or strain.",

@@ -30,8 +30,8 @@ _CELLS_PER_CLUSTER = 10
 # Images of crystals have lattice vectors at more of their sites, also where half of
 # the image is a grain in another orientation.
 _MIN_SHARE_ON_LATTICE = 0.3
-# Windows are decoded on a grid of this number of latents along each axis, which reaches this
-# many standard deviations of their prior.
+# Windows are decoded on a grid of this number of latents along each axis, which
+# reaches this number of standard deviations of their prior.
 DECODED_SIDE = 5
 DECODED_EXTENT = 2.0
 # Cells of a reference region whose mean displacement has a meaning.
@@ -106,8 +106,8 @@ def locate(source, options):
     on_lattice = np.isfinite(sites.lattice_vectors).all(axis=(1, 2)).mean()
     if on_lattice < _MIN_SHARE_ON_LATTICE:
         raise ValueError(
-            f"{len(sites)} spots were found, and only {on_lattice:.0%} of them lie on a "
-            "lattice. The image does not seem to show a crystal at atomic resolution. "
+            f"{len(sites)} spots were found, and only {on_lattice:.0%} of them lie on "
+            "a lattice. The image does not seem to show a crystal at atomic resolution. "
             "Dark columns need invert=True, and spacing= sets the distance of nearest "
             "columns in px."
         )

@@ -44,8 +44,8 @@ class Analysis:
     clusters : ndarray of int of shape (n_cells,) or None
         Cluster of each cell, as found; -1 for none.
     labels : ndarray of int of shape (n_cells,) or None
-        Group of each cell: clusters of one direction are one group, the largest is 0,
-        and cells without a certain direction have -1.
+        Group of each cell: clusters of one direction are one group. Variants come
+        first, the largest is 0; cells without a certain direction have -1.
     groups_table : list of dict
         A row for each group: label, name, is_variant, share, angle_deg, magnitude,
         magnitude_std, unit and others.
@@ -85,7 +85,16 @@ class Analysis:
     """
 
     def __init__(
-        self, sites, rows, pose, options, source, *, caught=(), truth=None, versions=None
+        self,
+        sites,
+        rows,
+        pose,
+        options,
+        source,
+        *,
+        caught=(),
+        truth=None,
+        versions=None,
     ):
         self.sites = sites
         self.rows = rows
@@ -232,17 +241,22 @@ class Analysis:
     @cached_property
     def antipolar(self):
         """Period of an antipolar order in rows and px, None if there is none."""
-        if not np.isfinite(self.cells.polarization).all(axis=1).any():
-            return None
-        order = antipolar_order(self.cells)
-        if not np.isfinite(order.period):
-            return None
-        return {
-            "period_rows": as_number(order.period),
-            "period_px": as_number(order.period_px),
-            "antipolar_share": as_number(order.antipolar_share),
-            "significance": as_number(order.significance),
-        }
+        for label in dict.fromkeys([int(self.cells.sublattice[0]), 1, 0]):
+            columns = self.cells
+            if label != columns.sublattice[0]:
+                columns = self.sites[self.sites.sublattice == label]
+            if not np.isfinite(columns.polarization).all(axis=1).any():
+                continue
+            order = antipolar_order(columns)
+            if np.isfinite(order.period):
+                return {
+                    "sublattice": label,
+                    "period_rows": as_number(order.period),
+                    "period_px": as_number(order.period_px),
+                    "antipolar_share": as_number(order.antipolar_share),
+                    "significance": as_number(order.significance),
+                }
+        return None
 
     @cached_property
     def strain(self):
@@ -274,10 +288,12 @@ class Analysis:
             self._region is not None,
         )
         if self.antipolar is not None:
+            label = self.antipolar["sublattice"]
+            kind = "AB"[label] if label < 2 else f"sublattice {label}"
             findings.append(
-                "The displacements are modulated with a period of "
-                f"{self.antipolar['period_rows']:.1f} rows of cells, as in an "
-                "antiferroelectric."
+                f"The displacements of the {kind} columns are modulated with a period "
+                f"of {self.antipolar['period_rows']:.1f} rows, as in an "
+                "antiferroelectric or an orthorhombic perovskite."
             )
         return of_result + doubts, findings, caveat
 

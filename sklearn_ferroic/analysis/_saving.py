@@ -149,14 +149,16 @@ def write_files(analysis, folder, *, figures=True):
         table = getattr(analysis, name)
         if table is not None and len(table):
             text = table.to_csv(index=False)
-            write_whole(folder / f"{name}.csv", lambda file, text=text: _put(file, text))
+            write_whole(
+                folder / f"{name}.csv", lambda file, text=text: _put(file, text)
+            )
     if analysis.pipeline is not None:
         write_whole(
             folder / MODEL_FILE, lambda file: joblib.dump(analysis.pipeline, file)
         )
     write_whole(folder / STATE_FILE, lambda file: _write_state(analysis, file))
     text = json.dumps(analysis.summary, indent=1, ensure_ascii=False) + "\n"
-    write_whole(folder / SUMMARY_FILE, lambda file: _put(file, text))
+    write_whole(folder / SUMMARY_FILE, lambda file: file.write(text.encode("utf-8")))
     if figures:
         LOGGER.info("Drawing the figures ...")
         draw_files(analysis, folder)
@@ -186,11 +188,6 @@ def draw_files(analysis, folder):
         )
     LOGGER.info("Writing the report ...")
     write_report(analysis, folder / REPORT_FILE)
-
-
-def _put(file, text):
-    """Write text as UTF-8."""
-    file.write(text.encode("utf-8"))
 
 
 def _write_state(analysis, file):
@@ -245,17 +242,17 @@ def load(folder):
     """
     folder = Path(folder).expanduser()
     state, arrays = _read_state(folder)
-    sites = AtomSites.from_hdf5(folder / SITES_FILE)
-    source = InputImage(None, sites.pixel_size[0], **state["source"])
-    known = AnalysisOptions.__dataclass_fields__
-    options = AnalysisOptions(
-        **{name: value for name, value in state["parameters"].items() if name in known}
-    )
+    sites, source, options, caught = _located(folder, state)
+    rows = arrays["rows"]
+    if len(rows) and not (0 <= rows.min() and rows.max() < len(sites)):
+        raise ValueError(
+            f"{str(folder / STATE_FILE)!r} does not belong to {SITES_FILE}. If columns "
+            "were added or removed, find the variants again: sklearn-ferroic map."
+        )
     pose = None
     if "pose" in state:
-        n_cells = len(arrays["rows"])
-        if {len(arrays[name]) for name in _OF_CELLS} != {n_cells}:
-            raise ValueError(f"{folder / STATE_FILE} is damaged: lengths differ.")
+        if {len(arrays[name]) for name in _OF_CELLS} != {len(rows)}:
+            raise ValueError(f"{str(folder / STATE_FILE)!r} is damaged.")
         pose = Pose(
             values=arrays["values"],
             angle_std=arrays["angle_std"],
@@ -264,19 +261,51 @@ def load(folder):
             decoded=arrays.get("decoded"),
             **state["pose"],
         )
-    rows = arrays["rows"]
-    if len(rows) and not (0 <= rows.min() and rows.max() < len(sites)):
-        raise ValueError(f"{folder / STATE_FILE} does not belong to {SITES_FILE}.")
     return Analysis(
         sites,
         rows,
         pose,
         options,
         source,
-        caught=state["caught"],
+        caught=caught,
         truth=state["truth"],
         versions=state["versions"],
     )
+
+
+def load_located(folder):
+    """Read the columns of an analysis, and what is known of their image.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder.
+
+    Returns
+    -------
+    sites : AtomSites
+        All columns.
+    source : InputImage
+        Description of the image, without pixels.
+    options : AnalysisOptions
+        Options of the analysis.
+    caught : list of str
+        Warnings of the analysis.
+    """
+    folder = Path(folder).expanduser()
+    state, _ = _read_state(folder)
+    return _located(folder, state)
+
+
+def _located(folder, state):
+    """Return columns, description of the image, options and warnings."""
+    sites = AtomSites.from_hdf5(folder / SITES_FILE)
+    source = InputImage(None, sites.pixel_size[0], **state["source"])
+    known = AnalysisOptions.__dataclass_fields__
+    options = AnalysisOptions(
+        **{name: value for name, value in state["parameters"].items() if name in known}
+    )
+    return sites, source, options, list(state["caught"])
 
 
 _OF_CELLS = ("values", "angle_std", "clusters")

@@ -191,7 +191,7 @@ def compare_with_truth(truth, cells, label, angle):
     matched = distance < _MATCH_PX
     comparison = {
         "n_true": int(own.sum()),
-        "n_found": int(len(np.unique(nearest[matched]))),
+        "n_found": len(np.unique(nearest[matched])),
         "n_invented": int((~matched).sum()),
         "n_compared": 0,
     }

@@ -30,7 +30,7 @@ class Groups:
     Parameters
     ----------
     number : ndarray of int of shape (n_cells,)
-        Group of each cell, the largest group is 0; -1 for none.
+        Group of each cell: variants first, the largest of them is 0; -1 for none.
     pooled : Bunch
         Result of `pool_polarization` for the groups, px.
     significant : ndarray of bool of shape (n_groups,)
@@ -81,7 +81,7 @@ def find_groups(angle, angle_std, clusters, cells, is_registered):
     Returns
     -------
     groups : Groups
-        The groups, the largest first.
+        The groups, variants first.
     """
     number = np.full(len(clusters), -1)
     directions, undirected = [], []
@@ -108,19 +108,29 @@ def find_groups(angle, angle_std, clusters, cells, is_registered):
             n_directions += 1
     for extra, cluster in enumerate(undirected):
         number[cluster] = n_directions + extra
-    order = np.argsort(-np.bincount(number[number >= 0]), kind="stable")
-    rank = np.argsort(order)
-    has_angle = (np.arange(len(order)) < n_directions)[order]
-    number = np.where(number >= 0, rank[number], -1)
-    pooled = pool_polarization(cells[number >= 0], number[number >= 0])
-    p_value = np.fmax(pooled.p_value, pooled.p_value_far)
-    significant = p_value * len(order) < SIGNIFICANCE_LEVEL
+    has_angle = np.arange(n_directions + len(undirected)) < n_directions
+    pooled, significant = _test(number, cells)
     is_variant = significant & has_angle if is_registered else significant
+    # Variants come first, and the larger ones first among them.
+    size = np.bincount(number[number >= 0], minlength=len(has_angle))
+    order = np.lexsort((-size, ~is_variant))
+    rank = np.argsort(order)
+    number = np.where(number >= 0, rank[number], -1)
+    pooled, significant = _test(number, cells)
+    has_angle, is_variant = has_angle[order], is_variant[order]
     names = [
         f"{'variant' if is_registered and variant else 'group'} {n}"
         for n, variant in enumerate(is_variant)
     ]
     return Groups(number, pooled, significant, has_angle, is_variant, names)
+
+
+def _test(number, cells):
+    """Return the mean displacement of each group and whether it is significant."""
+    inside = number >= 0
+    pooled = pool_polarization(cells[inside], number[inside])
+    p_value = np.fmax(pooled.p_value, pooled.p_value_far)
+    return pooled, p_value * len(p_value) < SIGNIFICANCE_LEVEL
 
 
 def _split_by_displacement(chosen, clusters, cells):

@@ -116,10 +116,19 @@ def verdict(analysis):
     digits = 0 if variants[0]["unit"] == "pm" else 2
     low, high = f"{min(lengths):.{digits}f}", f"{max(lengths):.{digits}f}"
     span = low if low == high else f"{low} to {high}"
-    text += (
-        f"{number.capitalize()} {kind}{'' if n == 1 else 's'} of displaced cells; mean "
-        f"displacement {span} {variants[0]['unit']}."
-    )
+    if analysis.caveat.startswith("one displacement for all"):
+        text += (
+            f"All cells are displaced alike, by {span} {variants[0]['unit']}, as by a "
+            "mistilt: this alone does not prove a polar material."
+        )
+    else:
+        text += (
+            f"{number.capitalize()} {kind}{'' if n == 1 else 's'} of displaced cells; "
+            f"mean displacement {span} {variants[0]['unit']}."
+        )
+    if analysis.antipolar is not None:
+        period = analysis.antipolar["period_rows"]
+        text += f" Antipolar order with a period of {period:.1f} rows."
     if not analysis.is_registered:
         text += " The angles of the model do not follow the displacements."
     return text
@@ -168,9 +177,11 @@ def _variants(analysis):
         digits = 1 if unit == "pm" else 2
         length, angle = "not measured", ""
         if row["magnitude"] is not None and row["magnitude_std"] is not None:
-            length = f"{row['magnitude']:.{digits}f} ± {row['magnitude_std']:.{digits}f}"
+            length = (
+                f"{row['magnitude']:.{digits}f} ± {row['magnitude_std']:.{digits}f}"
+            )
             if row["is_significant"]:
-                angle = f"{row['angle_deg']:.0f}° ± {row['angle_std_deg']:.0f}°"
+                angle = f"{_degrees(row['angle_deg'])} ± {row['angle_std_deg']:.0f}°"
             else:
                 angle = "not significant"
         model = row["model_angle_deg"]
@@ -182,7 +193,7 @@ def _variants(analysis):
                 f"{row['share']:.1%}",
                 length,
                 angle,
-                "" if model is None else f"{model:.0f}°",
+                "" if model is None else _degrees(model),
             ]
         )
     head = [
@@ -200,7 +211,7 @@ def _variants(analysis):
     )
     return (
         "<h2>Variants</h2>"
-        f'<section class="card">{_table(head, body, numbers=range(1, 6))}'
+        f'<section class="card named">{_table(head, body, numbers=range(1, 6))}'
         f'<p class="soft">{note}</p></section>'
     )
 
@@ -261,6 +272,7 @@ def _domains_and_walls(analysis):
     ):
         if table is None or not len(table):
             continue
+        table = _in_pm(table, analysis)
         shown = [name for name in columns if name in table.columns]
         rows = [
             [_cell(value) for value in row]
@@ -277,11 +289,26 @@ def _domains_and_walls(analysis):
     return "".join(parts)
 
 
+def _in_pm(table, analysis):
+    """Return a table of domains or walls with variants by name and lengths in pm."""
+    table = table.copy()
+    size = analysis.cells.pixel_size[0]
+    for name in ("label", "label_a", "label_b"):
+        if name in table:
+            table[name] = [analysis.groups.names[int(n)] for n in table[name]]
+    for name in ("magnitude", "magnitude_std"):
+        if name in table and size is not None:
+            table[f"{name}_pm"] = 1000 * size * table.pop(name)
+    return table
+
+
 _DOMAIN_COLUMNS = {
     "label": "variant",
     "n_cells": "cells",
     "area_nm2": "area (nm²)",
     "area_px2": "area (px²)",
+    "magnitude_pm": "displacement (pm)",
+    "magnitude_std_pm": "± (pm)",
     "magnitude": "displacement (px)",
     "magnitude_std": "± (px)",
     "angle_deg": "direction (°)",
@@ -348,9 +375,9 @@ def _quality(analysis):
                 f"{_length(col, size)} to the right, {_length(row, size)} downwards",
             ]
         )
-    rows = [[escape(name), escape(value)] for name, value in rows]
+    rows = [[escape(name), escape(value.replace("-", "−"))] for name, value in rows]
     return (
-        f"<h2>Quality of the columns</h2><section class='card'>{_table([], rows)}"
+        f"<h2>Quality of the columns</h2><section class='card named'>{_table([], rows)}"
         "</section>"
     )
 
@@ -409,7 +436,10 @@ def _table(head, rows, numbers=()):
 
 def _pairs(mapping):
     """Return the entries of a mapping as rows of a table."""
-    return [[escape(str(k)), escape(str(v))] for k, v in mapping.items()]
+    return [
+        [escape(str(name)), "not set" if value is None else escape(str(value))]
+        for name, value in mapping.items()
+    ]
 
 
 def _cell(value):
@@ -417,6 +447,11 @@ def _cell(value):
     if isinstance(value, float | np.floating):
         return f"{value:.4g}" if np.isfinite(value) else ""
     return escape(str(value))
+
+
+def _degrees(angle):
+    """Return an angle in degrees as text with a minus sign."""
+    return f"{angle:.0f}°".replace("-", "−")
 
 
 def _length(length, size):

@@ -97,9 +97,25 @@
     pen.fill();
   }
 
-  function square(x, y, side, color) {
-    pen.fillStyle = color;
-    pen.fillRect(x - side / 2, y - side / 2, side, side);
+  // Squares overlap a little, so that no gaps remain; drawn together, they are
+  // equally transparent everywhere.
+  const sheet = document.createElement("canvas");
+  function drawSquares(rows, colorOf, opacity) {
+    sheet.width = canvas.width;
+    sheet.height = canvas.height;
+    const ratio = window.devicePixelRatio || 1;
+    const brush = sheet.getContext("2d");
+    brush.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const side = 1.06 * data.cell * view.zoom;
+    rows.forEach((site, n) => {
+      const [x, y] = toScreen(sites.row[site], sites.col[site]);
+      if (!isVisible(x, y, side)) return;
+      brush.fillStyle = colorOf(n);
+      brush.fillRect(x - side / 2, y - side / 2, side, side);
+    });
+    pen.globalAlpha = opacity;
+    pen.drawImage(sheet, 0, 0, box.clientWidth, box.clientHeight);
+    pen.globalAlpha = 1;
   }
 
   function drawScaleBar() {
@@ -177,16 +193,8 @@
   }
 
   function drawDomains() {
-    const side = 0.98 * data.cell * view.zoom;
-    pen.globalAlpha = data.registered ? 0.85 : 0.3;
-    for (let n = 0; n < cells.site.length; n++) {
-      const site = cells.site[n];
-      const [x, y] = toScreen(sites.row[site], sites.col[site]);
-      if (!isVisible(x, y, side)) continue;
-      const directed = cells.polar[n] && cells.angle[n] !== null;
-      square(x, y, side, directed ? directionColor(cells.angle[n]) : NEUTRAL);
-    }
-    pen.globalAlpha = 1;
+    drawSquares(cells.site, (n) => cells.polar[n] && cells.angle[n] !== null
+      ? directionColor(cells.angle[n]) : NEUTRAL, data.registered ? 0.85 : 0.3);
     for (const wall of data.walls) {
       pen.beginPath();
       wall.points.forEach(([row, col], n) => {
@@ -204,19 +212,13 @@
   }
 
   function drawScalar(map) {
-    const side = 0.98 * data.cell * view.zoom;
     const n = map.colors.length;
-    pen.globalAlpha = 0.85;
-    map.site.forEach((site, k) => {
-      const [x, y] = toScreen(sites.row[site], sites.col[site]);
-      if (!isVisible(x, y, side)) return;
+    drawSquares(map.site, (k) => {
       const value = map.value[k];
       const share = (value - map.low) / (map.high - map.low || 1);
-      const color = value === null ? NEUTRAL
+      return value === null ? NEUTRAL
         : map.colors[Math.min(n - 1, Math.max(0, Math.floor(share * n)))];
-      square(x, y, side, color);
-    });
-    pen.globalAlpha = 1;
+    }, 0.85);
   }
 
   function wheel() {
@@ -227,10 +229,10 @@
       return `<path fill="${color}" d="M${at(14, a)} L${at(30, a)} L${at(30, b)} ` +
         `L${at(14, b)} Z"/>`;
     }).join("");
-    return `<svg viewBox="-52 -40 104 80" width="130" height="100" role="img" ` +
+    return `<svg viewBox="-60 -42 120 84" width="150" height="105" role="img" ` +
       `aria-label="Colours of directions">${parts}` +
       `<text x="33" y="4">0°</text><text x="0" y="39" text-anchor="middle">90°</text>` +
-      `<text x="-33" y="4" text-anchor="end">180°</text>` +
+      `<text x="-33" y="4" text-anchor="end">±180°</text>` +
       `<text x="0" y="-32" text-anchor="middle">−90°</text></svg>`;
   }
 
@@ -304,6 +306,10 @@
     return best;
   }
 
+  function minus(value) {
+    return String(value).replace("-", "−");
+  }
+
   function describe(n) {
     const label = sites.sublattice[n];
     const lines = [
@@ -319,13 +325,14 @@
         const error = cells.error[k] === null ? "" : ` ± ${cells.error[k]}`;
         const digits = cells.unit === "pm" ? 1 : 2;
         lines.push(`displacement ${length.toFixed(digits)}${error} ${cells.unit} ` +
-          `at ${angle.toFixed(0)}°`);
+          `at ${minus(angle.toFixed(0))}°`);
       }
       if (cells.angle) {
         const group = cells.group[k];
         lines.push(group < 0 ? "no certain direction" : data.groups[group].name);
         if (cells.angle[k] !== null) {
-          lines.push(`angle of the model ${cells.angle[k]}° ± ${cells.angleError[k]}°`);
+          lines.push(`angle of the model ${minus(cells.angle[k])}° ± ` +
+            `${Math.max(1, cells.angleError[k])}°`);
         }
         if (cells.domain && cells.domain[k] >= 0) lines.push(`domain ${cells.domain[k]}`);
       }
@@ -333,7 +340,7 @@
     data.scalars.forEach((map, m) => {
       const value = scalarAt[m].get(n);
       if (value !== undefined && value !== null) {
-        lines.push(`${map.name.replace("latent", "latent ")} ${value}`);
+        lines.push(`${map.name.replace("latent", "latent ")}: ${minus(value)}`);
       }
     });
     const flag = data.flags[sites.flag[n]];

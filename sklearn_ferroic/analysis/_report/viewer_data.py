@@ -6,6 +6,7 @@ import io
 import numpy as np
 
 from ..._optional import import_optional
+from ...feature_extraction import PolarizationVector
 from ...inspection._drawing.colors import angle_colors, get_colormap
 from ...sites._flags import NO_FLAG, flags_as_text
 from .._figures import group_colors
@@ -35,7 +36,9 @@ def viewer_data(analysis):
     sites = analysis.sites
     image = sites.images[0]
     quality = analysis.quality
-    texts, flag = np.unique(flags_as_text(quality.flags).astype(str), return_inverse=True)
+    texts, flag = np.unique(
+        flags_as_text(quality.flags).astype(str), return_inverse=True
+    )
     data = {
         "image": embed_image(image),
         "height": image.shape[0],
@@ -113,7 +116,8 @@ def _cells(analysis):
     cells = analysis.cells
     size = cells.pixel_size[0]
     scale, digits = (1.0, 2) if size is None else (1000 * size, 1)
-    std = np.sqrt((cells.position_std**2).mean(axis=1))
+    _, std = PolarizationVector().fit(cells).transform_with_std(cells)
+    std = np.sqrt((std**2).mean(axis=1))
     data = {
         "site": analysis.rows.tolist(),
         "dRow": _rounded(scale * cells.polarization[:, 0], digits),
