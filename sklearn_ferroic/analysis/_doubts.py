@@ -341,6 +341,13 @@ def in_terms_of_options(text):
         "Try --locator unet or --spacing, and look",
     )
     text = text.replace("lower threshold= or use UNetAtomLocator", "use --locator unet")
+    text = text.replace(
+        "bright on dark (invert a bright-field image)? If it does, give the locator "
+        "their spacing in px or a lower threshold.",
+        "bright on dark? Dark columns need --invert, faint ones --locator unet, and "
+        "--spacing sets the distance of nearest columns in px.",
+    )
+    text = text.replace("in image 0. Does it", "in the image. Does it")
     text = text.replace("UNetAtomLocator", "--locator unet")
     text = re.sub(r"^Image 0: ", "", text)
     names = "dataset|signal|spacing|window_size|pixel_size|frame|crop|mask|sublattice|"

@@ -113,8 +113,8 @@ _CAPTIONS = {
     "arrows are magnified as stated.",
     "domains": "Direction in each cell (colour, as in the wheel; grey: no certain "
     "direction), and the walls between domains with their charge. Charge is that of "
-    "the displacements; where the polarization is opposite to the displacement of the B "
-    "columns, as in PbTiO3 and BiFeO3, head-to-head and tail-to-tail are exchanged.",
+    "the displacements; where the polarization is opposite to the displacement of the "
+    "B columns, as in PbTiO3 and BiFeO3, head-to-head and tail-to-tail are exchanged.",
     "latents": "Latents of the model: what distinguishes windows besides their "
     "rotation, such as composition, thickness or strain.",
     "decoded": "Windows that the model draws for values of its latents. They show what "

@@ -107,9 +107,9 @@ def locate(source, options):
     if on_lattice < _MIN_SHARE_ON_LATTICE:
         raise ValueError(
             f"{len(sites)} spots were found, and only {on_lattice:.0%} of them lie on "
-            "a lattice. The image does not seem to show a crystal at atomic resolution. "
-            "Dark columns need invert=True, and spacing= sets the distance of nearest "
-            "columns in px."
+            "a lattice. The image does not seem to show a crystal at atomic "
+            "resolution. Dark columns need invert=True, and spacing= sets the distance "
+            "of nearest columns in px."
         )
     return sites
 

@@ -148,9 +148,9 @@ def write_files(analysis, folder, *, figures=True):
     for name in ("domains", "walls"):
         table = getattr(analysis, name)
         if table is not None and len(table):
-            text = table.to_csv(index=False)
+            data = table.to_csv(index=False).encode("utf-8")
             write_whole(
-                folder / f"{name}.csv", lambda file, text=text: _put(file, text)
+                folder / f"{name}.csv", lambda file, data=data: file.write(data)
             )
     if analysis.pipeline is not None:
         write_whole(
