@@ -240,7 +240,7 @@ def map_sites(sites, source, options, caught, stages="all"):
     analysis : Analysis
         The result.
     """
-    rows = choose_cells(sites, options)
+    rows = choose_cells(sites, options, for_model=stages == "all")
     analysis = Analysis(
         sites, rows, None, options, source, caught=caught, versions=collect_versions()
     )

@@ -25,6 +25,20 @@ _PALE_SHARE = 0.3
 _CHI_SQUARE_95 = 5.99
 
 
+FIGURE_NAMES = (
+    "overview",
+    "columns",
+    "displacements",
+    "domains",
+    "latents",
+    "decoded",
+    "strain",
+    "angles",
+    "means",
+    "profiles",
+)
+
+
 def figure_names(analysis):
     """Return the names of the figures of an analysis.
 
@@ -52,7 +66,7 @@ def figure_names(analysis):
         "means": has_pose and is_measured,
         "profiles": is_measured and _has_lattice(analysis),
     }
-    return [name for name, is_there in available.items() if is_there]
+    return [name for name in FIGURE_NAMES if available[name]]
 
 
 def draw_figure(analysis, name):

@@ -114,7 +114,7 @@ def locate(source, options):
     return sites
 
 
-def choose_cells(sites, options):
+def choose_cells(sites, options, for_model=True):
     """Return the rows of the columns that windows are centred on.
 
     Parameters
@@ -123,6 +123,8 @@ def choose_cells(sites, options):
         All columns.
     options : AnalysisOptions
         Sublattice and number of clusters.
+    for_model : bool, default=True
+        Whether there must be enough of them to train on.
 
     Returns
     -------
@@ -141,7 +143,7 @@ def choose_cells(sites, options):
         )
     n_clusters = 0 if options.n_clusters == "auto" else options.n_clusters
     needed = max(FEWEST_CELLS, 2 * n_clusters)
-    if len(rows) < needed:
+    if for_model and len(rows) < needed:
         raise ValueError(
             f"{len(sites)} columns were found, of which {len(rows)} at the centre of a "
             f"cell; at least {needed} cells are needed. Does the image show a crystal "

@@ -16,6 +16,7 @@ import numpy as np
 
 from .._files.writing import write_whole
 from ..sites import AtomSites
+from ._figures import FIGURE_NAMES
 from ._images import InputImage
 from ._model import LOGGER, Pose
 from ._options import AnalysisOptions
@@ -30,6 +31,11 @@ STATE_FILE = "analysis.npz"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 MODEL_FILE = "model.joblib"
+# Files that only some results have.
+_OPTIONAL_FILES = (
+    *(MODEL_FILE, "domains.csv", "walls.csv", REPORT_FILE),
+    *(f"figures/{name}.png" for name in FIGURE_NAMES),
+)
 
 
 def save(analysis, folder, *, figures=True):
@@ -101,12 +107,18 @@ def _move(partial, folder):
     if not folder.exists():
         os.replace(partial, folder)
         return
+    written = {path.relative_to(partial) for path in partial.rglob("*")}
     for path in sorted(partial.rglob("*")):
         target = folder / path.relative_to(partial)
         if path.is_dir():
             target.mkdir(exist_ok=True)
         else:
             os.replace(path, target)
+    if Path(SUMMARY_FILE) in written:
+        # Files of an earlier result that this one does not have.
+        for name in _OPTIONAL_FILES:
+            if Path(name) not in written:
+                (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -340,7 +352,7 @@ def _read_state(folder):
             f"{str(folder)!r} holds no analysis: there is no file {STATE_FILE}."
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         state = json.loads(str(arrays.pop("state")))
         version = state["format"]
