@@ -23,17 +23,32 @@ from ._variants import NON_POLAR_RAD, as_number, describe_variants, find_groups
 class Analysis:
     """Result of :func:`analyze`: columns, variants, domains, figures and a report.
 
-    Only `analyze` and :meth:`load` make one.
+    `analyze` and :meth:`load` make one.
 
-    Attributes
+    Parameters
     ----------
     sites : AtomSites of length n_sites
         All columns of the image.
+    rows : ndarray of int of shape (n_cells,)
+        Rows of the cells in `sites`.
+    pose : object
+        Fitted angles and latents; None if columns were only located.
+    options : object
+        Options of the analysis.
+    source : object
+        Description of the image.
+    caught : list of str, default=()
+        Warnings of the stages.
+    truth : dict, default=None
+        Comparison with the truth of a generated image.
+    versions : dict, default=None
+        Versions of the packages.
+
+    Attributes
+    ----------
     cells : AtomSites of length n_cells
         The columns on which windows are centred, those of B by default; their
         displacement is relative to the reference region, if there is one.
-    rows : ndarray of int of shape (n_cells,)
-        Rows of the cells in `sites`.
     pose : ndarray of shape (n_cells, n_features) or None
         Angle (radians), offsets (px) and latents of each cell; the measured angle
         alone without a network; None if columns were only located.
@@ -218,7 +233,7 @@ class Analysis:
 
     @cached_property
     def is_shown_polar(self):
-        """Which cells are drawn with a direction."""
+        """Mask of the cells that are drawn with a direction."""
         if self.is_registered:
             return self.groups.variant >= 0
         with np.errstate(invalid="ignore"):
@@ -498,9 +513,9 @@ class Analysis:
         ValueError
             If a file is damaged.
         """
-        from ._saving import load
+        from ._saving import read_files
 
-        return load(Path(path))
+        return cls(**read_files(Path(path)))
 
     def __repr__(self):
         parts = [f"{len(self.sites)} columns", f"{len(self.rows)} cells"]

@@ -20,7 +20,6 @@ from ._figures import FIGURE_NAMES
 from ._images import InputImage
 from ._model import LOGGER, Pose
 from ._options import AnalysisOptions
-from ._result import Analysis
 
 # Resolution of the figures for print, dots per inch.
 _FIGURE_DPI = 300
@@ -103,7 +102,7 @@ def _make_parents(folder):
 
 
 def _move(partial, folder):
-    """Give a complete folder its name, or move its files into the existing one."""
+    """Rename a complete folder, or move its files into the existing one."""
     if not folder.exists():
         os.replace(partial, folder)
         return
@@ -239,7 +238,7 @@ def _write_state(analysis, file):
     np.savez_compressed(file, state=np.array(text), **arrays)
 
 
-def load(folder):
+def read_files(folder):
     """Read the files of an analysis.
 
     Parameters
@@ -249,8 +248,8 @@ def load(folder):
 
     Returns
     -------
-    analysis : Analysis
-        The analysis.
+    parts : dict
+        Arguments of `Analysis`, by name.
     """
     folder = Path(folder).expanduser()
     state, arrays = _read_state(folder)
@@ -273,16 +272,16 @@ def load(folder):
             decoded=arrays.get("decoded"),
             **state["pose"],
         )
-    return Analysis(
-        sites,
-        rows,
-        pose,
-        options,
-        source,
-        caught=caught,
-        truth=state["truth"],
-        versions=state["versions"],
-    )
+    return {
+        "sites": sites,
+        "rows": rows,
+        "pose": pose,
+        "options": options,
+        "source": source,
+        "caught": caught,
+        "truth": state["truth"],
+        "versions": state["versions"],
+    }
 
 
 def load_located(folder):

@@ -12,13 +12,18 @@ from ..sites import AtomSites
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
 from ._batch import estimate_scales
 from ._checks import check_sublattice
+from ._detection.locate import MASS_RADIUS_SIGMA
 from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
+from ._fitting.windows import center_of_mass
 from ._image.input import check_images
 
 # Fits that end farther from the given position, in spacings, are those of another
 # column: half the way to the nearest one.
 _MAX_SHIFT_SPACINGS = 0.5
+# Centres of mass are taken again around the centre of mass, to reach the peak from
+# half a column's width away.
+_CENTERING_ROUNDS = 8
 
 
 class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
@@ -89,10 +94,13 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
             positions = sites.positions[own]
             spacing = self.spacing or _nearest_spacing(positions)
             ((spacing, width, _),) = estimate_scales([image], [mask], spacing, None)
+            start = _centered(
+                image, mask, positions, sites.converged[own], spacing, width
+            )
             fit, _ = refine_columns(
                 image,
                 mask,
-                positions,
+                start,
                 spacing=spacing,
                 width=width,
                 refine=self.refine,
@@ -138,6 +146,25 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _centered(image, mask, positions, converged, spacing, width):
+    """Return positions of which those that were not fitted are moved to the peak.
+
+    They may have been set by hand: the fit starts from the centre of mass around them.
+    """
+    moved = positions.copy()
+    rough = np.flatnonzero(~converged)
+    if not len(rough):
+        return moved
+    last = np.array(image.shape) - 1
+    radius = MASS_RADIUS_SIGMA * width
+    moved[rough] = center_of_mass(
+        image, np.clip(moved[rough], 0, last), radius, _CENTERING_ROUNDS, mask
+    )
+    lost = np.hypot(*(moved - positions).T) > _MAX_SHIFT_SPACINGS * spacing
+    moved[lost] = positions[lost]
+    return moved
 
 
 def _nearest_spacing(positions):
