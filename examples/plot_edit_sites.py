@@ -124,9 +124,7 @@ substrate = np.array([[205.0, 0.0], [205.0, 259.0], [239.0, 259.0], [239.0, 0.0]
 editor.on_polygon(substrate[:, ::-1])
 inside = editor.selected & (editor.sites.sublattice == 1)
 mean = np.nanmean(editor.sites.polarization[inside], axis=0)
-print(
-    f"{inside.sum()} B columns in the region, displaced by {mean.round(2)} px on average"
-)
+print(f"{inside.sum()} B columns in the region, mean displacement {mean.round(2)} px")
 
 # %%
 # With napari
