@@ -25,7 +25,7 @@ class InputImage:
     pixel_size : float or None
         Pixel size, nm.
     name : str
-        Name of the file, or "array".
+        Name of the file, "array" for an array without one.
     description : str
         Size, type and calibration of the image in words.
     metadata : dict, default={}
@@ -83,7 +83,7 @@ def read_input(image, options):
                 raise ValueError(f"{choice}= applies to a file, and an array is given.")
         array, pixel_size = _unpack(image)
         pixel_size = options.pixel_size or pixel_size
-        name, metadata = "array", {}
+        name, metadata = Path(getattr(image, "path", "array")).name, {}
         truth = image if getattr(image, "variant", None) is not None else None
         size = " x ".join(map(str, np.shape(array)))
         unit = "no pixel size" if pixel_size is None else f"{pixel_size:.6g} nm a pixel"

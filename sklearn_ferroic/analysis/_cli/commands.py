@@ -138,9 +138,14 @@ def _analyze_into(folder, image, options, log):
 def _generate(name, seed):
     """Return a generated image with its truth."""
     LOGGER.info("Generating the image '%s' ...", name)
-    if name == "multislice":
-        return load_multislice()
-    return make_ferroic_image(name, random_state=seed)
+    is_simulated = name == "multislice"
+    data = (
+        load_multislice()
+        if is_simulated
+        else make_ferroic_image(name, random_state=seed)
+    )
+    data.path = f"example {name}"
+    return data
 
 
 def _run_map(options, log):
