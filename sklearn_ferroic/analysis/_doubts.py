@@ -16,6 +16,8 @@ from ._variants import (
 
 # Distances of nearest columns of crystals seen along a zone axis, nm.
 _PLAUSIBLE_SPACING_NM = (0.1, 0.6)
+# Columns nearer than this, px, are sampled too coarsely for their width to be fitted.
+_FINE_SPACING_PX = 6.0
 # Median significance of the columns below which single displacements mean little: the
 # standard error of a position is then more than an eighth of the column's width.
 _LOW_SIGNIFICANCE = 8.0
@@ -69,6 +71,16 @@ def doubts_of_image(source, quality, cells, caught):
         In the order of the stages.
     """
     doubts = [*_of_grey_values(source), *_of_calibration(quality, cells)]
+    if quality.spacing[0] < _FINE_SPACING_PX:
+        doubts.append(
+            Doubt(
+                "sampling",
+                "Coarse sampling",
+                f"nearest columns are {quality.spacing[0]:.1f} px apart. Below "
+                f"{_FINE_SPACING_PX:.0f} px, positions have errors that the table does "
+                "not show; a higher magnification is needed.",
+            )
+        )
     n_sites = len(quality.sites)
     n_missed = len(quality.suspected_misses)
     if n_missed > max(2, _MISSING_SHARE * n_sites):

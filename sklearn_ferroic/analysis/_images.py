@@ -10,6 +10,9 @@ import numpy as np
 from ..datasets import load_image
 from ..datasets._carriers import unpack_foreign
 
+# A stack whose last axis is shorter than this share of the others has its images along
+# the last axis: no image is so narrow.
+_THIN_SHARE = 0.2
 # Above this share of pixels at the highest value, the image is saturated.
 _SATURATED_SHARE = 1e-3
 
@@ -99,10 +102,11 @@ def read_input(image, options):
     if options.crop is not None:
         array = _crop(array, options.crop, remarks)
         truth = None
+    array = _mask_unknown(array, remarks)
     _check_contrast(array)
     saturated = _saturated_share(array)
     if options.invert:
-        array = np.nanmax(array) - array.astype(np.float64)
+        array = array.max() - array.astype(np.float64)
         remarks.append("Inverted: dark columns are analysed as bright ones.")
     return InputImage(
         array,
@@ -142,6 +146,11 @@ def _choose_frame(array, frame, remarks):
             "or three for a stack of images."
         )
     n_frames = len(array)
+    if array.shape[-1] > 4 and array.shape[-1] < _THIN_SHARE * min(array.shape[:2]):
+        raise ValueError(
+            f"An array of shape {array.shape} seems to hold its images along the last "
+            "axis; they are expected along the first: numpy.moveaxis(image, -1, 0)."
+        )
     if array.shape[-1] in (3, 4) and n_frames > 4:
         raise ValueError(
             f"An array of shape {array.shape} looks like a colour image. Export the "
@@ -208,6 +217,17 @@ def _crop(array, crop, remarks):
         "of the image; positions are counted from this corner."
     )
     return array[first_row:last_row, first_col:last_col]
+
+
+def _mask_unknown(array, remarks):
+    """Return an image whose pixels without a finite value are masked."""
+    if array.dtype.kind != "f":
+        return array
+    unknown = ~np.isfinite(np.ma.getdata(array)) & ~np.ma.getmaskarray(array)
+    if not unknown.any() or unknown.all():
+        return array
+    remarks.append(f"{unknown.sum()} pixels without a value are masked.")
+    return np.ma.masked_invalid(array)
 
 
 def _check_contrast(array):

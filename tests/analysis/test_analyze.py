@@ -115,6 +115,12 @@ def test_image_options_select_pixels():
     mask[:2] = 0
     masked = read(stack[0], mask=mask, crop=(1, 6, 0, 8)).image
     np.testing.assert_array_equal(np.ma.getmaskarray(masked)[:, 0], [1, 0, 0, 0, 0])
+    holes = stack[0].copy()
+    holes[2, 3] = np.nan
+    for options in ({}, {"invert": True}, {"mask": mask}):
+        found = read(holes, **options)
+        assert np.ma.getmaskarray(found.image)[2, 3]
+        assert "1 pixels without a value" in " ".join(found.remarks)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +130,7 @@ def test_image_options_select_pixels():
         ((3, 40, 40), {"frame": 3}, "frame=3 is out of range"),
         ((40, 40), {"frame": 1}, "one image only"),
         ((40, 40, 3), {}, "colour image"),
+        ((40, 50, 6), {}, "along the last axis"),
         ((40,), {}, "no image"),
         ((40, 40), {"crop": (0, 50, 0, 40)}, "does not fit the image"),
         ((40, 40), {"crop": (0, 50)}, "four whole numbers"),

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 from sklearn_ferroic import Analysis
 from sklearn_ferroic.__main__ import main
+from sklearn_ferroic.analysis._cli.arguments import make_parser
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--no-vae", "--quiet"]
@@ -82,7 +85,7 @@ def test_every_error_is_a_sentence(image, capsys, arguments, message):
     np.save("spectrum.npy", np.arange(100.0))
     np.save("noise.npy", np.random.default_rng(0).normal(size=(100, 100)))
     before = set(Path().rglob("*"))
-    assert main(["analyze", *arguments, *QUICK]) == 1
+    assert main(["analyze", *arguments, "--quiet"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
@@ -98,6 +101,20 @@ def test_wrong_arguments_end_with_2(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["analyze", "film.npy", *arguments])
     assert "usage: sklearn-ferroic analyze" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/analyze.md"])
+def test_documented_commands_and_options_exist(page, capsys):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    commands = re.findall(r"^sklearn-ferroic (.*?)(?:  #.*)?$", text, re.MULTILINE)
+    assert commands
+    for command in commands:
+        make_parser().parse_args(shlex.split(command))
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["analyze", "--help"])
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    if page.startswith("docs"):  # README has options of other commands, too
+        assert set(re.findall(r"`(--[a-z-]+)", text)) <= known
 
 
 def run(arguments, cwd, **options):
