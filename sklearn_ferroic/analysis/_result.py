@@ -17,7 +17,16 @@ from ._summary import (
     flatten_metadata,
     summarize,
 )
-from ._variants import NON_POLAR_RAD, as_number, describe_variants, find_groups
+from ._variants import (
+    NON_POLAR_RAD,
+    as_number,
+    describe_variants,
+    find_alternating,
+    find_groups,
+)
+
+# Variants that alternate in stripes of fewer cells are antipolar order, no domains.
+_STRIPE_CELLS = 3.0
 
 
 class Analysis:
@@ -248,10 +257,14 @@ class Analysis:
 
     @cached_property
     def walls(self):
-        """Walls between the domains; None without variants."""
+        """Walls between domains, not antipolar stripes; None without variants."""
         if self._pose is None or not self.groups.is_variant.any():
             return None
-        return find_walls(self.cells, self.groups.variant)
+        walls = find_walls(self.cells, self.groups.variant)
+        pairs = {frozenset(pair) for pair in find_alternating(self.groups, self.cells)}
+        if not len(walls) or not pairs:
+            return walls
+        return walls[~_between_stripes(walls, self.domains, pairs)]
 
     @cached_property
     def antipolar(self):
@@ -523,3 +536,13 @@ class Analysis:
             n_variants = int(self.groups.is_variant.sum())
             parts.append(f"{n_variants} variants")
         return f"<Analysis of {self.name}: {', '.join(parts)}>"
+
+
+def _between_stripes(walls, domains, pairs):
+    """Return which walls lie between narrow stripes of variants that alternate."""
+    number = domains["n_cells"].to_numpy()
+    length = walls["n_cells"].to_numpy()
+    width = [number[walls[f"domain_{side}"]] / length for side in "ab"]
+    labels = zip(walls["label_a"], walls["label_b"], strict=True)
+    alternate = np.array([frozenset(map(int, pair)) in pairs for pair in labels])
+    return alternate & (np.minimum(*width) < _STRIPE_CELLS)

@@ -73,6 +73,17 @@ def test_multislice_image():
     assert (analysis.groups.variant[substrate] == -1).mean() > 0.95
 
 
+@pytest.mark.slow
+def test_antipolar_layers_of_a_superlattice_have_no_walls():
+    analysis = analyze(make_ferroic_image("superlattice", random_state=0))
+    assert analysis.truth["share_right_variant"] > 0.99
+    assert analysis.antipolar["period_rows"] == pytest.approx(2, abs=0.1)
+    assert any("antipolar order" in text for text in analysis.findings)
+    # four walls of 90° in the polar layers
+    assert len(analysis.walls) == 4
+    assert set(analysis.walls["wall_type"]) == {"90"}
+
+
 def test_without_a_network(film):
     analysis = analyze(film, vae=False)
     assert analysis.feature_names == ["angle"]
