@@ -11,12 +11,13 @@ import numpy as np
 from _data_rvae import LEVELS, generate
 from scipy.spatial import cKDTree
 from sklearn.utils import Bunch, check_random_state
-from sklearn_ferroic.datasets._image import take_image
-from sklearn_ferroic.datasets._lattice import ideal_lattice
-from sklearn_ferroic.datasets._options import resolve_options, streams_of
 
 from sklearn_ferroic import AtomLocator, PatchExtractor
-from sklearn_ferroic.datasets import _columns, load_multislice
+from sklearn_ferroic.datasets import load_multislice
+from sklearn_ferroic.datasets._generator import columns as generator_columns
+from sklearn_ferroic.datasets._generator.image import take_image
+from sklearn_ferroic.datasets._generator.lattice import ideal_lattice
+from sklearn_ferroic.datasets._generator.options import resolve_options, streams_of
 
 # A located column belongs to the true one if they are no farther apart.
 MATCHED_PX = 2.5
@@ -165,7 +166,7 @@ def make_field(name, seed, **options):
     options = resolve_options("film", given)
     rng = check_random_state(seed)
     streams = streams_of(rng)
-    crystal = _columns.lay_out(options, streams)
+    crystal = generator_columns.lay_out(options, streams)
     margin = 3 * crystal.cell + options.drift
     ideal, _, sublattice = ideal_lattice(
         options.shape, crystal.cell, crystal.origin, margin
@@ -174,7 +175,7 @@ def make_field(name, seed, **options):
         ideal, options.shape, crystal.cell, np.random.RandomState(seed)
     )
     fractions = np.tile([1.0, 0.0, 0.0], (len(ideal), 1))
-    columns = _columns.displace(
+    columns = generator_columns.displace(
         ideal, sublattice, order, fractions, options, crystal, streams
     )
     columns |= {"order": order, "judged": judged, "group": group}

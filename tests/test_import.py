@@ -1,8 +1,11 @@
 """What an import costs, and that every public name is there."""
 
+import ast
 import json
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,8 @@ import sklearn_ferroic
 
 HEAVY = {"torch", "skorch", "matplotlib", "sklearn", "scipy", "skimage", "pandas"}
 HEAVY |= {"rsciio", "h5py", "dask", "cmcrameri"}
+ROOT = Path(__file__).parents[1]
+SCRIPTS = [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("examples/*.py")]
 
 
 def heavy_modules_after(statement):
@@ -56,3 +61,14 @@ def test_every_public_name_exists():
 def test_unknown_name_is_refused():
     with pytest.raises(AttributeError, match="no_such_name"):
         sklearn_ferroic.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_names_that_scripts_import_exist(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        module = getattr(node, "module", None) or ""
+        if isinstance(node, ast.ImportFrom) and module.startswith("sklearn_ferroic"):
+            found = import_module(module)
+            for alias in node.names:
+                if not hasattr(found, alias.name):
+                    import_module(f"{module}.{alias.name}")

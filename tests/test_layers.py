@@ -11,12 +11,9 @@ import sklearn_ferroic
 PACKAGE = Path(sklearn_ferroic.__file__).parent
 # From the bottom to the top: each may import what is before it.
 LAYERS = [
-    "_optional",
+    "_utils",
     "_angles",
     "_pose_columns",
-    "_intervals",
-    "_arrays",
-    "_files",
     "_lattice",
     "sites",
     "_torch",
@@ -56,10 +53,9 @@ PRIVATE_IMPORTS = {
     ("localization._assembly", "sites._quality.residual"),
     ("localization._image.input", "datasets._carriers"),
     ("metrics._pipeline_output", "localization._images_to_sites"),
-    ("preprocessing._pooled_rotation", "feature_extraction._pooled_polarization"),
+    ("preprocessing._rotation", "feature_extraction._pooled_polarization"),
 }
-# To become 16: the checks of arguments and files are to be joined in one folder.
-MAX_LAYERS = 19
+MAX_LAYERS = 16
 MAX_CHILDREN = 12
 # Folders that are still to be divided.
 LARGE_FOLDERS = set()

@@ -12,22 +12,11 @@ import sklearn_ferroic
 
 PACKAGE = Path(sklearn_ferroic.__file__).parent
 ROOT = Path(__file__).parents[1]
-# Packages whose prose is still to be rewritten.
-EXEMPT = {"decomposition"}
-# Pages that tools write from EXEMPT code or that list measured results.
-EXEMPT_PAGES = {"rotational_vae.md", "unet_model_card.md"}
-
-MODULES = [
-    path
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if path.relative_to(PACKAGE).parts[0] not in EXEMPT
-]
+MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = [
     path
     for path in sorted((ROOT / "docs").rglob("*.md"))
-    if "_build" not in path.parts
-    and "auto_examples" not in path.parts
-    and path.name not in EXEMPT_PAGES
+    if "_build" not in path.parts and "auto_examples" not in path.parts
 ]
 PAGES += [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")]
 
@@ -95,8 +84,3 @@ def test_pages_avoid_private_words(path):
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     assert sorted({match[0] for match in WORDS.finditer(NAME.sub("", text))}) == []
-
-
-def test_exemptions_are_needed():
-    for name in EXEMPT:
-        assert any(WORDS.search(prose(path)) for path in (PACKAGE / name).rglob("*.py"))

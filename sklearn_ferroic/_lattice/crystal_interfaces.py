@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from .spanning_forest import accumulate, spanning_forest
+from .neighbor_graph import accumulate, spanning_forest
 from .two_coloring import is_decisive
 
 # Bonds determine the relation of two crystals if this share of them agree. Crystals are

@@ -8,8 +8,8 @@ best agreement, and one convention is applied to each connected crystal.
 
 import numpy as np
 
+from .neighbor_graph import accumulate, spanning_forest
 from .neighbors import Nearest, sublattice_members
-from .spanning_forest import accumulate, spanning_forest
 
 # Two steps span a cell if the sine of their angle exceeds this.
 _MIN_SINE = 0.5

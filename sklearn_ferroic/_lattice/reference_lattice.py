@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from .neighbor_graph import accumulate, spanning_forest
 from .neighbors import sublattice_members
-from .spanning_forest import accumulate, spanning_forest
 
 # A step to a neighbour is a lattice vector if it deviates by less than this share.
 _STEP_TOLERANCE = 0.25

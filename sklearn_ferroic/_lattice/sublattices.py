@@ -402,7 +402,33 @@ def _contrast_evidence(contrast, crystal, place, pairs, weight, same, nearest):
         known = np.flatnonzero(large)
         _, index = cKDTree(nearest.positions[known]).query(nearest.positions[~large])
         distinct[~large] = distinct[known[index]]
+    distinct &= large | ~_are_enclosed(contrast, crystal, large & ~distinct, pairs)
     return _ContrastEvidence(overall, separation, bipartite, distinct, median)
+
+
+def _are_enclosed(contrast, crystal, of_one_kind, pairs):
+    """Find crystals with most bonds to one sublattice that do not clearly alternate.
+
+    In noise, the alternation is not continued by a few columns of a large crystal.
+    """
+    size = np.bincount(crystal)
+    mean, square = (
+        np.bincount(crystal, part) / size for part in (contrast, contrast**2)
+    )
+    scatter = np.sqrt(np.maximum(square - mean**2, 0))
+    # The scatter within a few columns is hardly known.
+    least = contrast[of_one_kind].std() if of_one_kind.any() else np.inf
+    error = _standard_error(np.maximum(scatter, least), size)
+    unclear = mean < _MIN_STANDARD_ERRORS * error
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    first, second = both[np.diff(crystal[both], axis=1)[:, 0] != 0].T
+    outward = np.bincount(crystal[first], minlength=len(size))
+    n_before, enclosed = -1, of_one_kind
+    while np.count_nonzero(enclosed) > n_before:
+        n_before = np.count_nonzero(enclosed)
+        enclosing = np.bincount(crystal[first], enclosed[second], len(size))
+        enclosed = of_one_kind | (unclear & (enclosing > 0.5 * outward))[crystal]
+    return enclosed & ~of_one_kind
 
 
 def _flat_parts(contrast, evidence, graph, pairs):
@@ -525,10 +551,15 @@ def _alternates(sign, crystal, place, displacement, spacing):
 
 def _differ_in_brightness(contrast):
     """Check that the mean contrast is beyond its standard error."""
+    error = _standard_error(contrast.std(), len(contrast))
+    return contrast.mean() > _MIN_STANDARD_ERRORS * error
+
+
+def _standard_error(scatter, size):
+    """Return the standard error of the mean contrast of crystals."""
     # A column contributes itself and as a neighbour: errors of contrasts have variance
     # 1.25, their mean is twice that of as many independent errors.
-    error = 2 / np.sqrt(1.25) * contrast.std() / np.sqrt(len(contrast))
-    return contrast.mean() > _MIN_STANDARD_ERRORS * error
+    return 2 / np.sqrt(1.25) * scatter / np.sqrt(size)
 
 
 def _places(positions, region):

@@ -1,15 +1,55 @@
-"""Batches of row numbers."""
+"""Split into training and validation sets, and batches of row numbers."""
 
 import numpy as np
+from sklearn.model_selection import train_test_split
+from torch.utils.data import Subset
+
+
+class Split:
+    """Split a dataset of skorch with a block of consecutive rows for validation.
+
+    Neighbouring samples overlap or are similar, so that individually drawn rows would
+    share pixels with the training set. Rows are ordered by image and from top to
+    bottom, so that a block is a stripe of an image.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    validation_fraction : float or None
+        Fraction of the rows in the block; None for no validation set.
+    first : int or None
+        First row after the block, which may continue from the last row to the first.
+
+    Attributes
+    ----------
+    training, validation : ndarray of int
+        Indices of the rows; `validation` is None without a validation set.
+    """
+
+    def __init__(self, n_rows, validation_fraction=None, first=None):
+        self.training, self.validation = np.arange(n_rows), None
+        if validation_fraction is not None:
+            order = np.roll(self.training, -first)
+            self.training, self.validation = train_test_split(
+                order, test_size=validation_fraction, shuffle=False
+            )
+
+    def __call__(self, dataset, y=None):
+        """Return the two subsets of a dataset."""
+        held_out = self.validation
+        return Subset(dataset, self.training), (
+            None if held_out is None else Subset(dataset, held_out)
+        )
 
 
 class IndexBatches:
-    """Row numbers of a skorch dataset's subset, batch by batch.
+    """Iterable of the batches of row numbers of a subset of a skorch dataset.
 
     Parameters
     ----------
     subset : torch.utils.data.Subset
-        Of any dataset.
+        Subset of any dataset.
     batch_size : int
         Largest number of rows in a batch.
     random_state : RandomState, default=None

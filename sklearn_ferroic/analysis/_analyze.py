@@ -7,7 +7,7 @@ from os import PathLike
 
 from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
-from .._intervals import N_JOBS, Interval
+from .._utils.validation import N_JOBS, Interval
 from ._images import read_input
 from ._model import LOGGER, choose_cells, cluster_displacements, fit_windows, locate
 from ._options import AnalysisOptions, region_polygon

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._optional import import_optional
+from .._utils.optional import import_optional
 from ..domains import layer_profile
 from ..inspection import (
     AngleHistogramDisplay,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._optional import import_optional
+from .._utils.optional import import_optional
 from ..domains import antipolar_order, find_domains, find_walls
 from ..feature_extraction import LatticeStrain, suggest_window_size
 from ._doubts import doubts_of_image, doubts_of_result

@@ -14,7 +14,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from .._files.writing import write_whole
+from .._utils.writing import write_whole
 from ..sites import AtomSites
 from ._figures import FIGURE_NAMES
 from ._images import InputImage

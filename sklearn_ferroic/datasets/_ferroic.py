@@ -5,11 +5,10 @@ from numbers import Integral, Real
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._generator.columns import lay_out, make_columns
 from ._generator.image import take_image
-from ._generator.options import resolve_options, streams_of
-from ._generator.presets import PRESETS
+from ._generator.options import PRESETS, resolve_options, streams_of
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]

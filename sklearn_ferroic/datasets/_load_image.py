@@ -7,7 +7,7 @@ from pathlib import Path
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._child import load_in_child
 from ._files.calibration import are_equal, pixel_sides, square_pixel
 from ._files.microscope import read_microscope, suffixes
@@ -19,8 +19,7 @@ from ._files.readers import (
     read_picture,
     read_tiff,
 )
-from ._files.resample import to_square_pixels
-from ._files.signals import to_grey
+from ._files.signals import to_grey, to_square_pixels
 
 _READERS = {
     ".tif": read_tiff,

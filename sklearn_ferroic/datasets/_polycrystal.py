@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._generator.columns import displace, lay_out
 from ._generator.image import take_image
 from ._generator.lattice import ideal_lattice

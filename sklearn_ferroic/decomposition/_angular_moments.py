@@ -3,27 +3,27 @@
 from numbers import Integral
 
 import numpy as np
+from scipy.special import eval_jacobi
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from .._angles import wrap_angle
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._patch_rows import check_features, check_patches, resolve_patch_shape
 from ._posed_columns import PosedColumnsMixin, check_fitted_patches
-from ._zernike import zernike_basis, zernike_orders
 
-# Patches whose moments are taken at a time; bounds the scratch memory.
+# Number of patches per batch; bounds the scratch memory.
 _BATCH = 4096
 
 
 class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
-    """Read an angle and invariants off the Zernike moments of image patches.
+    """Compute an angle and rotation invariants from Zernike moments of image patches.
 
-    The phase of a moment of first angular order is the angle, and the magnitudes of
-    all moments, which no turn of the patch changes, are what is left. Nothing but
-    principal components is learned, in milliseconds: a baseline of the same shape
-    as :class:`RotationalVAE`.
+    The angle is the phase of a moment of first angular order. The latents are
+    principal components of the magnitudes of all moments, which do not change when the
+    patch is rotated. A fit computes only these components, in milliseconds. The output
+    has the same columns as that of :class:`RotationalVAE`, as a baseline for it.
 
     Parameters
     ----------
@@ -32,19 +32,20 @@ class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 
     translation : bool, default=True
         Whether the output has the columns of the offset, as that of RotationalVAE
-        has. They are 0: moments are taken about the centre of the patch, on which
-        its column must stand.
+        does. They are 0: moments are computed about the centre of the patch, where its
+        column must be.
 
     patch_shape : tuple of (int, int), default=None
-        Height and width of the patches when `X` holds them as rows. None reads a
-        row as the most nearly square patch.
+        Height and width of the patches if `X` holds them as rows. None selects the
+        most nearly square shape.
 
     moment : tuple of (int, int), default=None
         Radial order n and angular order m of the moment whose phase is the angle.
-        None takes the leading principal component of the moments of all radial
-        orders with m = 1, which is the first steerable component [3]_: which of
-        them tells most hangs on how many cells the window holds. With m > 1 the
-        angle is the phase over m and known up to turns by 2π / m.
+        None uses the leading principal component of the moments of all radial
+        orders with m = 1, which is the first steerable component [3]_; the most
+        informative radial order depends on the number of cells in the window. With
+        m > 1 the angle is the phase divided by m, determined up to multiples of
+        2π / m.
 
     max_order : int, default=12
         Highest radial order of the moments.
@@ -55,7 +56,7 @@ class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Radial and angular order of each moment.
 
     pose_ : ndarray of shape (n_orders,), complex
-        Weight of each moment in the one whose phase is the angle.
+        Weights of the linear combination of moments whose phase is the angle.
 
     pca_ : :class:`~sklearn.decomposition.PCA`
         Principal components of the magnitudes, of unit variance.
@@ -72,14 +73,14 @@ class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     See Also
     --------
     MultiReferenceAlignment : Aligns patches to a common template.
-    RotationalVAE : Has latents, offsets and posterior widths of a model.
+    RotationalVAE : Generative model with latents, offsets and posterior widths.
 
     Notes
     -----
     Angles are in radians in [-pi, pi) from the +col axis towards the +row axis, up
-    to one constant for the whole fit. Turning the image by ``numpy.rot90(patch, 1)``
-    changes the angle by -pi/2. Moments are taken on the circle inscribed in the
-    patch. A patch without structure of the angular order has a meaningless angle.
+    to one constant for the whole fit. Rotating the image by ``numpy.rot90(patch, 1)``
+    changes the angle by -pi/2. Moments are computed on the circle inscribed in the
+    patch. The angle of a patch without structure of the angular order is arbitrary.
 
     References
     ----------
@@ -150,7 +151,7 @@ class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         pca = PCA(self.latent_dim, whiten=True, svd_solver="full")
         pca.set_output(transform="default")
         pca.fit(np.abs(moments))
-        # nothing is set before all has gone well
+        # attributes are set only after the fit has succeeded
         check_features(self, X, patches, reset=True)
         self.orders_ = orders
         self.pose_ = _pose_weights(moments, np.array(orders), self.moment)
@@ -191,9 +192,8 @@ class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 def _check_moment(moment, orders):
     if tuple(moment) not in orders or moment[1] == 0:
         raise ValueError(
-            f"moment={moment} is not the order (n, m) of a moment that turns, up to "
-            f"max_order={orders[-1][0]}: 1 <= m <= n <= max_order and n - m even, "
-            "such as (3, 1)."
+            f"moment={moment} is not a valid order (n, m) of a moment with a phase: "
+            f"1 <= m <= n <= max_order={orders[-1][0]} and n - m even, such as (3, 1)."
         )
 
 
@@ -201,10 +201,10 @@ def _pose_weights(moments, orders, moment):
     if moment is not None:
         return (orders == moment).all(axis=1).astype(complex)
     weights = np.zeros(len(orders), dtype=complex)
-    turning = orders[:, 1] == 1
-    leading = np.linalg.svd(moments[:, turning], full_matrices=False)[2][0].conj()
-    # a singular vector has no phase of its own
-    weights[turning] = leading * np.exp(-1j * np.angle(leading[0]))
+    is_first = orders[:, 1] == 1
+    leading = np.linalg.svd(moments[:, is_first], full_matrices=False)[2][0].conj()
+    # the phase of a singular vector is arbitrary
+    weights[is_first] = leading * np.exp(-1j * np.angle(leading[0]))
     return weights
 
 
@@ -212,3 +212,46 @@ def _moments(patches, basis):
     batches = (patches[part] for part in gen_batches(len(patches), _BATCH))
     rows = (np.asarray(part, np.float64).reshape(len(part), -1) for part in batches)
     return np.vstack([part @ basis.real + 1j * (part @ basis.imag) for part in rows])
+
+
+def zernike_orders(max_order):
+    """List all ``(n, m)`` with ``0 <= m <= n <= max_order`` and n - m even."""
+    return [(n, m) for n in range(max_order + 1) for m in range(n % 2, n + 1, 2)]
+
+
+def zernike_basis(patch_shape, orders):
+    """Sample Zernike polynomials on the circle inscribed in a patch.
+
+    Parameters
+    ----------
+    patch_shape : tuple of (int, int)
+        Height and width of the patch, px.
+    orders : list of (int, int)
+        Radial order n and angular order m of each polynomial.
+
+    Returns
+    -------
+    basis : ndarray of shape (h * w, n_orders), complex
+        ``R_nm(r) exp(i m theta)`` with ``theta = arctan2(row, col)``, of unit norm
+        on the disc. Rotating a patch by an angle multiplies its moment
+        ``rows @ basis`` by ``exp(i m angle)``.
+    """
+    row, col = np.indices(patch_shape).reshape(2, -1) - (
+        (np.array(patch_shape)[:, None] - 1) / 2
+    )
+    distance, theta = np.hypot(row, col), np.arctan2(row, col)
+    radius = max(min(patch_shape), 2) / 2
+    # pixels on the rim have partial weights: a jagged rim is not isotropic
+    area = np.clip(radius - distance + 0.5, 0, 1)
+    r = np.minimum(distance / radius, 1)
+    columns = [
+        # the radial polynomials are Jacobi polynomials, up to a sign
+        ((n + 1) * (1 if m == 0 else 2) / np.pi) ** 0.5
+        / radius
+        * area
+        * r**m
+        * eval_jacobi((n - m) // 2, 0, m, 2 * r**2 - 1)
+        * np.exp(1j * m * theta)
+        for n, m in orders
+    ]
+    return np.stack(columns, axis=1)

@@ -1,10 +1,10 @@
-"""A regular grid in one or two of the latents."""
+"""Regular grids in one or two latents."""
 
 import numpy as np
 
 
 def make_latent_grid(n_latents, *, n, extent, features):
-    """Make a grid of latents, 0 in all but one or two.
+    """Create a grid of latents in which all but one or two are 0.
 
     Parameters
     ----------
@@ -15,8 +15,8 @@ def make_latent_grid(n_latents, *, n, extent, features):
     extent : float
         The grid reaches from -extent to extent.
     features : int or tuple of int
-        Latent that grows along the second axis of the grid and, if there are two,
-        along the first. ``(0, 1)`` is read as ``(0,)`` where there is one latent.
+        Latent that varies along the second axis of the grid and, if two are given, the
+        one along the first. ``(0, 1)`` means ``(0,)`` if there is only one latent.
 
     Returns
     -------
@@ -39,8 +39,8 @@ def make_latent_grid(n_latents, *, n, extent, features):
     known = all(0 <= feature < n_latents for feature in features)
     if not known or len(features) not in (1, 2) or len(set(features)) < len(features):
         raise ValueError(
-            f"features must be one or two different latents of the {n_latents} that "
-            f"the estimator has, numbered from 0; got {features}."
+            "features must be one or two different indices of the "
+            f"{n_latents} latents, counted from 0; got {features}."
         )
     values = np.linspace(-extent, extent, n)
     latents = np.zeros((n if len(features) == 2 else 1, n, n_latents), np.float32)

@@ -9,14 +9,14 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, gen_batches
 
 from .._angles import wrap_angle
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._patch_rows import (
     check_features,
     check_patches,
     load_rows,
     resolve_patch_shape,
 )
-from ._pose import aligned_patches as aligned
+from ._pose import alignment as aligned
 from ._pose.alignment import align
 from ._pose.geometry import PolarGrid
 from ._posed_columns import (
@@ -26,19 +26,20 @@ from ._posed_columns import (
 )
 from ._rvae.training import draw_rows
 
-# Patches aligned at a time; bounds the scratch memory.
+# Number of patches per batch; bounds the scratch memory.
 _BATCH = 256
 
 
 class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     """Align image patches to their common template.
 
-    The template is found together with the turns of the patches, by
-    expectation–maximisation: it is the mean of the patches turned back by the
-    posterior of their turns. The angle of a patch is the turn at which it fits the
-    template best, and the latents are the leading principal components of the
-    patches turned back. A baseline of the same shape as :class:`RotationalVAE`:
-    one template has to serve all materials.
+    The template and the rotations of the patches are estimated together by
+    expectation–maximisation: the template is the mean of the patches, rotated back and
+    weighted by the posterior of their rotations. The angle of a patch is the rotation
+    that fits the template best, and the latents are the leading principal components
+    of the patches after rotation to the canonical pose. The output has the same columns
+    as that of :class:`RotationalVAE`, as a baseline for it; a single template
+    represents all materials.
 
     Parameters
     ----------
@@ -49,31 +50,31 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
         Whether patches may be shifted; then `transform` returns the offsets.
 
     patch_shape : tuple of (int, int), default=None
-        Height and width of the patches when `X` holds them as rows. None reads a
-        row as the most nearly square patch.
+        Height and width of the patches if `X` holds them as rows. None selects the
+        most nearly square shape.
 
     offset_scale : float, default=0.25
-        Standard deviation of the offset's Gaussian prior, px. The offset is found
-        after the angle and has no influence on it.
+        Standard deviation of the offset's Gaussian prior, px. The offset is estimated
+        after the angle and does not affect it.
 
     n_init : int, default=3
-        Number of patches tried as the first template.
+        Number of patches that are tried as the initial template.
 
     n_iter : int, default=15
         Number of steps of expectation and maximisation.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the patches that the template and the components are learned from,
-        at most 2048, and seeds the solver of the components.
+        Selects the patches, at most 2048, from which the template and the components
+        are learned, and seeds the solver of the components.
 
     Attributes
     ----------
     template_ : ndarray of shape (h, w)
-        The template: the mean of the patches turned back.
+        The template: the mean of the patches in canonical pose.
 
     pca_ : :class:`~sklearn.decomposition.PCA`
-        Principal components of unit variance of the patches turned back, on the
-        rings of a polar grid within the circle inscribed in the patch.
+        Principal components of unit variance of the patches in canonical pose, on
+        the rings of a polar grid within the circle inscribed in the patch.
 
     patch_shape_ : tuple of (int, int)
         Height and width of the patches.
@@ -86,17 +87,17 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
 
     See Also
     --------
-    RotationalVAE : Has canonical images that are not linear in the latents, and
-        posterior widths.
-    AngularMoments : The phase of a moment for the angle; needs no template.
+    RotationalVAE : Canonical images that are nonlinear in the latents, and posterior
+        widths.
+    AngularMoments : Angle from the phase of a moment, without a template.
 
     Notes
     -----
     Angles are in radians in [-pi, pi) from the +col axis towards the +row axis, up
     to one constant for the whole fit: the pose of the template is arbitrary.
-    Turning the image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. All
-    turns are tried at once by the fast Fourier transform along the rings, and the
-    best is refined between them.
+    Rotating the image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. The fast
+    Fourier transform along the rings evaluates all tabulated rotations at once, and the
+    best is refined by interpolation.
 
     References
     ----------
@@ -115,8 +116,8 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
     >>> X += np.random.RandomState(0).normal(0, 0.05, X.shape)
     >>> alignment = MultiReferenceAlignment(latent_dim=1, random_state=0).fit(X)
     >>> angle = alignment.transform(X)[:, 0]
-    >>> quarter_turns = (angle[1:5] - angle[:4]) / (np.pi / 2)
-    >>> np.mod(np.round(quarter_turns), 4)  # np.rot90 turns by -pi / 2
+    >>> steps = (angle[1:5] - angle[:4]) / (np.pi / 2)
+    >>> np.mod(np.round(steps), 4)  # np.rot90 rotates by -pi / 2
     array([3., 3., 3., 3.], dtype=float32)
     """
 
@@ -151,7 +152,7 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Find the template and the components.
+        """Estimate the template and the components.
 
         Parameters
         ----------
@@ -178,18 +179,18 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
             n_starts=self.n_init,
             n_iterations=self.n_iter,
         )
-        # nothing is set before all has gone well
+        # attributes are set only after the fit has succeeded
         check_features(self, X, patches, reset=True)
         self.patch_shape_ = shape
         self.pca_ = pca
         self._images = images
         self._offset_scale = scale
-        unturned = np.zeros((1, 3 + pca.n_components_), dtype=np.float32)
-        self.template_ = aligned.draw_posed(images, unturned, shape).reshape(shape)
+        at_origin = np.zeros((1, 3 + pca.n_components_), dtype=np.float32)
+        self.template_ = aligned.draw_posed(images, at_origin, shape).reshape(shape)
         return self
 
     def transform(self, X):
-        """Find angle, offset and latents.
+        """Estimate angle, offset and latents.
 
         Parameters
         ----------
@@ -213,17 +214,17 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
         return columns if self._has_offsets else np.delete(columns, [1, 2], axis=1)
 
     def inverse_transform(self, X):
-        """Draw the patches that given angles, offsets and latents stand for.
+        """Reconstruct patches from angles, offsets and latents.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features_out)
-            Columns as `transform` returns them.
+            Columns in the format of `transform`.
 
         Returns
         -------
         patches : ndarray of shape (n_samples, h * w)
-            The patches as posed, without noise, in units of the training data.
+            The reconstructed patches, without noise, in units of the training data.
         """
         columns = check_posed_columns(self, X)
         drawn = [
@@ -241,29 +242,29 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
         return self.pca_.n_components_
 
     def _align(self, patches):
-        # in double precision a patch's result does not hang on its batch
+        # in double precision the result of a patch does not depend on its batch
         patches = patches.double()
         polar = PolarGrid(self.patch_shape_)
         mean = torch.from_numpy(self.pca_.mean_).to(patches)
         angle = aligned.find_angle(patches, polar, mean)
         template = torch.from_numpy(self._images.mean).to(patches)
         offset = aligned.find_offset(patches, template, angle, self._offset_scale)
-        rings = aligned.turned_back_rings(patches, polar, angle, offset)
+        rings = aligned.canonical_rings(patches, polar, angle, offset)
         latents = self.pca_.transform(rings.numpy())
         return np.column_stack([angle.numpy(), offset.numpy(), latents])
 
 
 def _fit_template(patches, pca, *, offset_scale, n_starts, n_iterations):
-    """Fit the components to aligned patches and draw canonical images of them."""
+    """Fit the components to aligned patches and compute their canonical images."""
     polar = PolarGrid(patches.shape[1:])
     angle = align(
         polar(patches), polar.weights, n_starts=n_starts, n_iterations=n_iterations
     )
     centered = patches.new_zeros(len(patches), 2)
-    nothing = patches.new_zeros(len(patches), 0)
-    first = aligned.draw_canonical_images(patches, angle, centered, nothing)
-    template = torch.from_numpy(first.mean)
+    no_latents = patches.new_zeros(len(patches), 0)
+    initial = aligned.draw_canonical_images(patches, angle, centered, no_latents)
+    template = torch.from_numpy(initial.mean)
     offset = aligned.find_offset(patches, template, angle, offset_scale)
-    rings = aligned.turned_back_rings(patches, polar, angle, offset)
+    rings = aligned.canonical_rings(patches, polar, angle, offset)
     latents = torch.from_numpy(pca.fit_transform(rings.numpy())).to(patches)
     return aligned.draw_canonical_images(patches, angle, offset, latents)

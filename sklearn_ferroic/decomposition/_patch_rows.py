@@ -9,11 +9,11 @@ import torch
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
-from .._arrays import refuse_mask, to_numpy
 from .._torch.checkpoint import digest_arrays
-from .._torch.fork import limit_threads_after_fork
+from .._torch.device import limit_threads_after_fork
+from .._utils.validation import refuse_mask, to_numpy
 
-# A standard deviation of fewer rounding steps of float32 is noise of the rounding.
+# Below this number of float32 rounding steps, a standard deviation is rounding noise.
 _MIN_ROUNDING_STEPS = 30
 
 # Rows of fewer values are tables rather than windows.
@@ -30,7 +30,7 @@ def check_patches(estimator, X, *, min_samples=1):
     X : array-like of shape (n, h * w) or (n, h, w)
         The patches, of any real dtype.
     min_samples : int, default=1
-        How many there must be.
+        Smallest number of patches.
 
     Returns
     -------
@@ -63,9 +63,9 @@ def _is_foreign(X):
 
 
 def check_features(estimator, X, patches, *, reset):
-    """Note the number and names of the features, or compare them with the noted."""
+    """Store the number and names of the features, or compare them with the stored."""
     if patches.ndim == 3:
-        # scikit-learn looks at the shape only
+        # scikit-learn reads only the shape
         X = np.broadcast_to(np.float32(0), (len(patches), count_pixels(patches)))
     validate_data(estimator, X, reset=reset, skip_check_array=True)
 
@@ -108,7 +108,7 @@ def check_float32(patches, index):
 
 
 def fingerprint(patches):
-    """Digest the values of patches as training sees them, a part at a time."""
+    """Compute a digest of the float32 values of patches, in batches."""
     return digest_arrays(
         load_rows(patches, part).numpy() for part in gen_batches(len(patches), 1024)
     )
@@ -122,7 +122,7 @@ def resolve_patch_shape(patches, patch_shape):
     patches : ndarray of shape (n, h * w) or (n, h, w)
         The patches.
     patch_shape : tuple of (int, int) or None
-        What the user says.
+        Value of the parameter.
 
     Returns
     -------
@@ -144,10 +144,10 @@ def resolve_patch_shape(patches, patch_shape):
         shape = _most_nearly_square(n_pixels)
         if shape[0] != shape[1] and n_pixels >= _FEWEST_WINDOW_PIXELS:
             warnings.warn(
-                f"X has rows of {n_pixels} values, which are no square windows; each "
-                f"is read as {shape[0]} x {shape[1]} pixels. Give patch_shape=(height, "
-                "width) if that is right. An image has to be cut into windows first, "
-                "see PatchExtractor.",
+                f"X has rows of {n_pixels} values, which are not square windows; each "
+                f"is read as {shape[0]} x {shape[1]} pixels. If this is correct, pass "
+                "patch_shape=(height, width). Cut images into windows first, see "
+                "PatchExtractor.",
                 UserWarning,
                 stacklevel=5,
             )
@@ -155,7 +155,7 @@ def resolve_patch_shape(patches, patch_shape):
     if math.prod(given) != n_pixels:
         raise ValueError(
             f"patch_shape={given} does not hold the {n_pixels} features of X. "
-            "Give (height, width) with height * width equal to that."
+            "Pass (height, width) with height * width equal to that."
         )
     return tuple(int(side) for side in given)
 

@@ -1,4 +1,4 @@
-"""What goes into a decomposition of posed patches, and the columns that come out."""
+"""Input checks and output columns of the estimators of pose and latents."""
 
 import warnings
 
@@ -13,8 +13,8 @@ from ._patch_rows import check_features, check_patches
 class PosedColumnsMixin:
     """Names, number and tags of the columns: angle, offset and latents.
 
-    An estimator says, once it is fitted, whether there are columns of the offset,
-    `_has_offsets`, and how many latents there are, `_n_latents`.
+    A fitted estimator has the attributes `_has_offsets`, whether there are columns of
+    the offset, and `_n_latents`, the number of latents.
     """
 
     def get_feature_names_out(self, input_features=None):
@@ -62,12 +62,12 @@ def check_fitted_patches(estimator, X):
 
 
 def check_posed_columns(estimator, X):
-    """Validate columns as `transform` returns them, and put in offsets of 0.
+    """Validate columns in the format of `transform`, and insert missing offsets as 0.
 
     Parameters
     ----------
     estimator : PosedColumnsMixin
-        Has to be fitted.
+        The fitted estimator.
     X : array-like of shape (n, n_features_out)
         The columns.
 
@@ -85,7 +85,7 @@ def check_posed_columns(estimator, X):
 
 
 def check_columns(estimator, X, n_columns, reason):
-    """Validate so many columns; float32 ndarray."""
+    """Validate an array with a given number of columns, and return it as float32."""
     columns = check_array(X, dtype=np.float32, estimator=estimator)
     if columns.shape[1] != n_columns:
         raise ValueError(
@@ -95,13 +95,13 @@ def check_columns(estimator, X, n_columns, reason):
     return columns
 
 
-def warn_of_degrees(angle):
-    """Warn if angles reach beyond a turn, to the caller of the caller's caller."""
+def warn_about_degrees(angle):
+    """Warn if angles exceed 2 pi, at the third caller in the stack."""
     largest = np.abs(angle).max()
     if largest > 2 * np.pi:
         warnings.warn(
-            f"Angles of up to {largest:.4g} are taken as radians. If they are "
-            "degrees, use numpy.radians.",
+            f"Angles of up to {largest:.4g} are interpreted as radians. Convert "
+            "degrees with numpy.radians.",
             UserWarning,
             stacklevel=3,
         )

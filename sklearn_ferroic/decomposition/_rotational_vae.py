@@ -9,7 +9,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._latent_grid import make_latent_grid
 from ._patch_rows import count_pixels
 from ._posed_columns import (
@@ -17,7 +17,7 @@ from ._posed_columns import (
     check_columns,
     check_fitted_patches,
     check_posed_columns,
-    warn_of_degrees,
+    warn_about_degrees,
 )
 from ._rvae import fitting
 from ._rvae.inference import (
@@ -26,25 +26,25 @@ from ._rvae.inference import (
     infer_evidence,
     infer_lattice_angle,
     infer_posterior,
-    warn_of_magnification,
+    warn_about_magnification,
 )
 
 
 class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
-    """Read angle, offset and latents off image patches.
+    """Infer angle, offset and latents of image patches.
 
-    A patch is modelled as one of a family of images in canonical pose, named by a
-    few latent variables, that has been turned by an angle and shifted by a small
-    offset. In a ferroic the angle tells the variant, and the latents hold what is
-    left: chemistry, strain, thickness, imaging.
+    A patch is modelled as an image in canonical pose, parametrised by a few latent
+    variables, that is rotated by an angle and shifted by a small offset. In a ferroic
+    the angle identifies the variant, and the latents describe the remaining variation:
+    chemistry, strain, thickness, imaging conditions.
 
-    The latents come from an encoder that no rotation of the patch can reach: the patch
-    is sampled on rings around its centre, convolved along them and pooled over
-    them. Where patches show a lattice, the angle is the direction of the polarization:
-    that in which the central column is displaced against the columns around it,
-    which need not be tied to the lattice. Otherwise the angle is found by trying all
-    rotations of the patch against the canonical image, which gives its whole
-    posterior on the circle. The offset is solved for.
+    The latents come from a rotation-invariant encoder: the patch is sampled on rings
+    around its centre, convolved along the rings and pooled over them. If the patches
+    show a lattice, the angle is the direction of the polarization: the direction in
+    which the central column is displaced relative to its neighbours, independent of the
+    orientation of the lattice. Otherwise the likelihood of all rotations of the
+    patch against the canonical image is computed, which gives the full posterior of the
+    angle on the circle. The offset has a closed-form solution.
 
     Parameters
     ----------
@@ -55,142 +55,143 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Whether patches may be shifted; then `transform` returns the offsets.
 
     patch_shape : tuple of (int, int), default=None
-        Height and width of the patches when `X` holds them as rows. None reads a
-        row as the most nearly square patch.
+        Height and width of the patches if `X` holds them as rows. None selects the
+        most nearly square shape.
 
     offset_scale : float, default=0.25
-        Standard deviation of the offset's Gaussian prior, px. The default fits
-        windows centred on fitted columns; for windows cut at whole pixels take
-        0.5. Offsets much wider than the centring error take up polarization.
+        Standard deviation of the offset's Gaussian prior, px. The default suits
+        windows centred on fitted columns; use 0.5 for windows cut at whole pixels. A
+        prior much wider than the centring error lets offsets absorb polarization.
 
     n_hidden : int, default=128
-        Width of the layers; the invariant encoder's are a quarter as wide.
+        Number of units per hidden layer; the invariant encoder uses a quarter of it.
 
     n_init : int, default=3
-        Number of patches tried as the first template, with the invariant encoder.
+        Number of patches that are tried as the initial template by the invariant
+        encoder.
 
     encoder : {"invariant", "convolutional", "dense"}, default="invariant"
         How pose and latents are inferred. ``"invariant"`` is described above. With
-        the other two, a network of that kind gives the posterior of angle, offset
-        and latents at once, as in [1]_: two 3 x 3 convolutions at full resolution,
-        or two layers over all pixels. They are there for comparison; see `paper`.
+        the other two, one network predicts the posterior of angle, offset and
+        latents, as in [1]_: two 3 x 3 convolutions at full resolution, or two layers
+        over all pixels. They are provided for comparison; see `paper`.
 
     decoder : {"canonical", "coordinate"}, default="canonical"
-        How patches are drawn. ``"canonical"`` makes one image of the latents and
-        resamples it; ``"coordinate"`` evaluates a network at the rotated, shifted
-        coordinates of every pixel, as in [1]_ and [2]_, which costs some twenty
-        times as much.
+        How patches are generated. ``"canonical"`` decodes the latents to one image
+        and resamples it; ``"coordinate"`` evaluates a network at the rotated, shifted
+        coordinates of every pixel, as in [1]_ and [2]_, which takes about twenty
+        times as long.
 
     coordinate_length : float or None, default=1.5
-        Length over which units of the first layer of the coordinate decoder vary
-        before training, px. None leaves the usual initial weights, which vary over
-        half the patch, as in [1]_.
+        Initial length scale of the units in the first layer of the coordinate decoder,
+        px. None keeps the default initial weights, with a length scale of half the
+        patch, as in [1]_.
 
     rotation_prior : float, default=None
-        Standard deviation that the prior of the convolutional and the dense encoder
-        prefers for the posterior of each angle, radians. As in [1]_, it does not act on
-        the angle itself. None is the uniform prior on the circle.
+        Preferred standard deviation of the posterior of each angle in the prior of the
+        convolutional and the dense encoder, radians. As in [1]_, this prior does not
+        constrain the angle itself. None selects the uniform prior on the circle.
 
     noise_std : float, default=None
-        Standard deviation of the noise in the likelihood, in units of `X`, or of its
-        maximum with ``scaling="max"``. None fits it.
+        Standard deviation of the noise in the likelihood, in units of `X`, or of the
+        maximum of `X` with ``scaling="max"``. None fits it.
 
     scaling : {"standard", "max"}, default="standard"
-        Whether the networks see pixels of mean 0 and variance 1, or divided by their
-        maximum, as in [1]_; with negative pixels their minimum is subtracted before.
+        Whether pixels are scaled to mean 0 and variance 1, or divided by their maximum,
+        as in [1]_. If there are negative pixels, ``"max"`` first subtracts the minimum.
 
     kl_capacity : float, default=None
-        Divergence of the posterior from the prior, in nats a patch, near which
-        training holds it; it rises to this value from epoch to epoch [3]_. With the
-        invariant encoder it is that of the latents alone. None leaves it free.
+        Target for the divergence of the posterior from the prior, nats per patch,
+        which rises to this value during training [3]_. With the invariant encoder it
+        applies to the latents only. None imposes no target.
 
     max_epochs : int, default=20
         Largest number of passes over the patches; see `convergence_tol`.
 
     batch_size : int, default=64
-        Patches a gradient step.
+        Number of patches per gradient step.
 
     learning_rate : float, default=0.003
-        First learning rate of Adam.
+        Initial learning rate of Adam.
 
     learning_rate_schedule : {"cosine", "constant"}, default="cosine"
-        Whether the learning rate falls to zero along a cosine, once the loss has
-        settled or otherwise from the first epoch on, or remains as it is, for
-        `max_epochs` epochs.
+        Whether the learning rate decreases to zero along a cosine or stays constant for
+        `max_epochs` epochs. With `convergence_tol` the decrease begins when the loss
+        has converged, otherwise with the first epoch.
 
     convergence_tol : float or None, default=0.012
-        The loss, in nats per pixel, has settled when 50 gradient steps improve it by
-        less than this. The learning rate then falls over two epochs for every five
-        before, and the training ends. None runs `max_epochs`, and so do the
+        The loss has converged when 50 gradient steps improve it by less than this
+        value, nats per pixel. The learning rate is then annealed over two epochs for
+        every five epochs run, and training ends. None runs all `max_epochs`, as do the
         convolutional and the dense encoder, `early_stopping` and `kl_capacity`.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the fit before.
+        Whether `fit` continues from the weights of the previous fit.
 
     early_stopping : bool, default=False
-        Whether to hold a part of the patches out of the training, to stop when
-        their loss no longer improves, and to restore the best weights. The learning
-        rate falls as if all epochs were run.
+        Whether to hold out part of the patches for validation, to stop when their
+        loss no longer improves, and to restore the best weights. The learning rate
+        schedule is that of all epochs.
 
     validation_fraction : float, default=0.1
-        Share of the patches to hold out. They are neighbouring rows, from a random
-        one on: patches of the same image overlap, so that rows drawn from
-        everywhere would be known in part. Only used with `early_stopping`.
+        Fraction of the patches to hold out. They are consecutive rows from a random
+        start: patches of the same image overlap, so that individually drawn rows would
+        share pixels with the training set. Only used with `early_stopping`.
 
     n_iter_no_change : int, default=5
         Epochs without improvement after which training stops. Only used with
         `early_stopping`.
 
     tol : float, default=1e-4
-        By how much the loss of the patches held out has to fall to count as
-        improved. Only used with `early_stopping`.
+        Smallest decrease of the validation loss that counts as an improvement. Only
+        used with `early_stopping`.
 
     callbacks : list, default=None
-        Callbacks of skorch, or tuples of a name and a callback. A fit works on
-        shallow copies: what a callback sets on itself is not seen on the object that
-        was passed, what it writes to is. A callback that raises KeyboardInterrupt at
-        the end of an epoch ends the training there.
+        Callbacks of skorch, or tuples of a name and a callback. A fit uses shallow
+        copies: attributes that a callback sets on itself are not visible on the object
+        that was passed, but changes of objects to which it refers are. A callback that
+        raises KeyboardInterrupt at the end of an epoch ends the training.
 
     checkpoint : str or path-like, default=None
-        File in which `fit` keeps the state of the training, from before the first
-        epoch to after the last. If `fit` finds it there, it goes on from it, or has
-        nothing left to do; a file from other data or other parameters is refused.
-        See `from_checkpoint`.
+        File to which `fit` writes the state of the training before the first epoch,
+        after each epoch and at the end. If the file exists, `fit` resumes from it; a
+        file of other data or parameters raises an error. See `from_checkpoint`.
 
     mixed_precision : bool, default=False
         Whether the networks' layers are trained in bfloat16, which is faster on
-        recent GPUs. All else, and inference, is not affected.
+        recent GPUs. The other operations and inference are not affected.
 
     device : str, default="auto"
-        Where to compute: ``"auto"`` takes CUDA, else MPS, else the CPU.
+        Device for computations: ``"auto"`` selects CUDA if available, else MPS, else
+        the CPU.
 
     verbose : int, default=0
-        If positive, write a line an epoch to the standard output. With 0, a fit that
-        is expected to take over 10 s shows its progress on the standard error if that
-        is a terminal or a notebook.
+        If positive, write one line per epoch to standard output. With 0, a fit that is
+        expected to take more than 10 s shows its progress on standard error if that is
+        a terminal or a notebook.
 
     random_state : int, RandomState instance or None, default=None
-        Seeds the initial weights, the order of the patches and the draws from the
-        posterior. With an int, results repeat to the bit on one machine's CPU
-        with the same number of threads.
+        Seeds the initial weights, the order of the patches and the samples from the
+        posterior. With an int, results are identical to the bit on the same CPU with
+        the same number of threads.
 
     Attributes
     ----------
     weights_ : dict of ndarray
-        The trained weights by name, free of device and library objects.
+        The trained weights by name, as NumPy arrays.
 
     patch_shape_ : tuple of (int, int)
         Height and width of the patches.
 
     noise_std_ : float
-        Standard deviation of the noise that the model leaves, in units of `X`.
+        Standard deviation of the noise in the model, in units of `X`.
 
     loss_curve_ : list of float
         Mean negative evidence bound per standardised pixel at each epoch, up to a
         constant.
 
     validation_loss_curve_ : list of float or None
-        The same for the patches held out; None without `early_stopping`.
+        The same for the validation patches; None without `early_stopping`.
 
     n_iter_ : int
         Number of epochs run.
@@ -204,30 +205,30 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     See Also
     --------
     PatchExtractor : Cuts the patches, centred as this estimator needs them.
-    AngleAwareScaler : Makes the output fit for clustering.
-    sklearn.decomposition.PCA : Linear components; they mix angle and chemistry.
+    AngleAwareScaler : Scales the output for clustering.
+    sklearn.decomposition.PCA : Linear components, which mix angle and chemistry.
 
     Notes
     -----
     Angles are in radians in [-pi, pi) from the +col axis towards the +row axis.
     Rotating the image by ``numpy.rot90(patch, 1)`` changes the angle by -pi/2. The
-    returned angle is the mean direction of its posterior. Where a patch has no polarity
-    it is not determined, and the width returned by `transform_with_std` is large.
+    returned angle is the mean direction of its posterior. The angle of a patch without
+    polarization is undetermined, and `transform_with_std` returns a large width.
 
-    In a lattice of three-, four- or six-fold symmetry the displacement is read from the
-    angular orders next to those of the lattice, with the covariance of the noise and
-    the distribution of the displacements learned from the patches: directions are
-    pulled to those of the domains as far as the data support it. At least two unit
+    In a lattice of three-, four- or six-fold symmetry the displacement is computed from
+    the angular orders next to those of the lattice, with the covariance of the noise
+    and the distribution of the displacements learned from the patches: directions are
+    shrunk towards those of the domains as far as the data support it. At least two unit
     cells should fit in a patch. In other patches, or if the image is not polar, the
-    angle is the rotation of the whole patch, up to one constant for the whole fit, and
-    the likelihood is tempered by how much the residuals of the training patches exceed
-    white noise in telling one rotation from another.
+    angle is the rotation of the whole patch, up to one constant for the whole fit. The
+    likelihood is then tempered: it is divided by the ratio of the variance of
+    log-likelihood differences between rotations to that under white noise.
 
-    The offset is integrated out where rotations of the whole patch are compared.
-    Otherwise the disorder of the one column on which a patch is centred would count as
-    if all other columns had moved. ``translation=False`` omits this integration, with
-    large errors where the polarization is small. Patches should be centred on their
-    column to a fraction of a pixel.
+    The offset is marginalised where rotations of the whole patch are compared.
+    Otherwise the displacement of the column on which a patch is centred would appear as
+    an opposite shift of all other columns. ``translation=False`` omits this, with large
+    errors at small polarization. Patches should be centred on their column to a
+    fraction of a pixel.
 
     References
     ----------
@@ -249,8 +250,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     >>> X += np.random.RandomState(0).normal(0, 0.05, X.shape)
     >>> vae = RotationalVAE(latent_dim=1, max_epochs=3, random_state=0).fit(X)
     >>> angle = vae.transform(X)[:, 0]
-    >>> quarter_turns = (angle[1:5] - angle[:4]) / (np.pi / 2)
-    >>> np.mod(np.round(quarter_turns), 4)  # np.rot90 turns by -pi / 2
+    >>> steps = (angle[1:5] - angle[:4]) / (np.pi / 2)
+    >>> np.mod(np.round(steps), 4)  # np.rot90 rotates by -pi / 2
     array([3., 3., 3., 3.], dtype=float32)
     """
 
@@ -358,10 +359,10 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         window_size=48,
         **parameters,
     ):
-        """Make an estimator with the network and the training of the paper [1]_.
+        """Create an estimator with the network and the training of the paper [1]_.
 
-        Its angle may have either sense of rotation and any origin, and whether it is
-        found depends on the seed and the number of epochs; the default estimator is
+        Its angle may have either sense of rotation and any origin, and training
+        succeeds only for some seeds and numbers of epochs; the default estimator is
         more accurate and much faster.
 
         Parameters
@@ -371,14 +372,14 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         translation : bool, default=True
             Whether patches may be shifted.
         window_size : int, default=48
-            Side of the patches, px; the offset's prior is 0.05 of it.
+            Side of the patches, px; `offset_scale` is 0.05 times this.
         **parameters
-            Other parameters of the estimator, in place of those of the paper.
+            Parameters of the estimator that replace those of the paper.
 
         Returns
         -------
         estimator : RotationalVAE
-            The estimator, not fitted. Apart from the arguments, its parameters are
+            The unfitted estimator. Apart from the arguments, its parameters are
             ``decoder="coordinate"``, ``coordinate_length=None``,
             ``rotation_prior=0.1``, ``noise_std=1.0``, ``scaling="max"``,
             ``batch_size=32``, ``max_epochs=100``, ``learning_rate=1e-4``,
@@ -409,28 +410,28 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_checkpoint(cls, path):
-        """Make an estimator that is fitted as far as a checkpoint is.
+        """Create a fitted estimator from a checkpoint.
 
-        To train on instead, call `fit` of an estimator that has the parameters, the
-        data and the `checkpoint` of the interrupted fit.
+        To resume training instead, call `fit` with the parameters, the data and the
+        `checkpoint` of the interrupted fit.
 
         Parameters
         ----------
         path : str or path-like
-            The file that a fit with `checkpoint` has left.
+            File written by a fit with `checkpoint`.
 
         Returns
         -------
         estimator : RotationalVAE
-            With the parameters of that fit, without its `callbacks` and
-            `checkpoint`. The angle's widths of an unfinished fit are provisional.
+            Estimator with the parameters of that fit except `callbacks` and
+            `checkpoint`. The angular widths of an unfinished fit are provisional.
 
         Raises
         ------
         FileNotFoundError
-            If there is no file.
+            If the file does not exist.
         ValueError
-            If the file is not a checkpoint, or damaged.
+            If the file is not a checkpoint or is damaged.
         """
         return fitting.load(cls, path)
 
@@ -456,8 +457,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     def partial_fit(self, X, y=None):
         """Train for one pass over a batch of patches, at a constant learning rate.
 
-        The first call takes the scale of the pixels and the template to start
-        from out of its batch, which should therefore be a fair sample.
+        The first call estimates the scale of the pixels and the initial template from
+        its batch, which should therefore be a representative sample.
 
         Parameters
         ----------
@@ -501,11 +502,12 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features_out)
-            As `transform` returns them.
+            Columns in the format of `transform`.
         X_std : ndarray of shape (n_samples, n_features_out)
-            Standard deviations of the same; for the angle the circular one,
-            ``sqrt(-2 log R)`` with R the resultant length of the posterior over
-            the whole circle. Those of the pose hold for the latents' means.
+            Standard deviations of these columns; for the angle the circular standard
+            deviation ``sqrt(-2 log R)``, where R is the resultant length of the
+            posterior on the circle. Those of the pose are conditional on the mean
+            latents.
         """
         return self._posterior(X)
 
@@ -513,8 +515,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         """Infer the rotation of the crystal lattice.
 
         The angle that `transform` returns is the direction of the polarization, which
-        may change inside one lattice, as in vortices; this is the rotation of the
-        lattice itself.
+        may vary within one lattice, as in vortices; this method returns the rotation of
+        the lattice itself.
 
         Parameters
         ----------
@@ -525,33 +527,33 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         -------
         angle : ndarray of shape (n_samples,)
             Radians, within half a period of 0: in [-pi/4, pi/4) for a square lattice,
-            where it is that of the cell edge if the nearest columns lie on the
-            diagonals of the cell. Where the patches show no lattice of three-, four-
-            or six-fold symmetry, the angle of `transform`. float32.
+            where it is the direction of the cell edge if the nearest columns lie on
+            the diagonals of the cell. The angle of `transform` if the patches show
+            no lattice of three-, four- or six-fold symmetry. float32.
         """
         patches = check_fitted_patches(self, X)
         return infer_lattice_angle(self._load_model_for_inference(), patches)
 
     def inverse_transform(self, X, lattice_angle=None):
-        """Draw the patches that given angles, offsets and latents stand for.
+        """Reconstruct patches from angles, offsets and latents.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features_out)
-            Columns as `transform` returns them; the angle in radians, on any turn.
+            Columns in the format of `transform`; the angle in radians, not necessarily
+            wrapped.
         lattice_angle : array-like of shape (n_samples,), default=None
-            Rotation of the lattice of each patch, radians, as the method
-            `lattice_angle` returns it. None draws the lattice of the training patches
-            if these are of one crystal, and otherwise lets it rotate with the
-            polarization.
+            Rotation of the lattice of each patch, radians, as returned by the method
+            `lattice_angle`. None uses the lattice of the training patches if they are
+            from one crystal; otherwise the lattice rotates with the polarization.
 
         Returns
         -------
         patches : ndarray of shape (n_samples, h * w)
-            The patches as posed, without noise, in units of the training data.
+            The reconstructed patches, without noise, in units of the training data.
         """
         columns = check_posed_columns(self, X)
-        warn_of_degrees(columns[:, 0])
+        warn_about_degrees(columns[:, 0])
         if lattice_angle is not None:
             lattice_angle = column_or_1d(lattice_angle, dtype=np.float32)
             check_consistent_length(columns, lattice_angle)
@@ -561,7 +563,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         return drawn.reshape(len(columns), -1)
 
     def decode(self, latents):
-        """Draw images in canonical pose.
+        """Decode latents to images in canonical pose.
 
         Parameters
         ----------
@@ -571,15 +573,14 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         images : ndarray of shape (n_samples, h, w)
-            The images at angle 0 and without offset, in units of the training
-            data.
+            The images at angle 0 and without offset, in units of the training data.
         """
         check_is_fitted(self)
         latents = check_columns(self, latents, self._n_latents, "latent_dim says")
         return draw_canonical_patches(self._load_model_for_inference(), latents)
 
     def latent_grid(self, *, n=7, extent=2.0, features=(0, 1)):
-        """Draw images in canonical pose over a grid of one or two latents.
+        """Decode images in canonical pose on a grid of one or two latents.
 
         Parameters
         ----------
@@ -589,16 +590,16 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
             The grid reaches from -extent to extent, in standard deviations of the
             latents' prior.
         features : int or tuple of int, default=(0, 1)
-            Latent that grows along the second axis of the grid and, if there are
-            two, along the first. The others are zero. With one latent in all the
-            grid is a single row.
+            Latent that varies along the second axis of the grid and, if two are given,
+            the one along the first. The others are zero. With a single latent the
+            grid has one row.
 
         Returns
         -------
         latents : ndarray of shape (n or 1, n, latent_dim)
             The points of the grid.
         images : ndarray of shape (n or 1, n, h, w)
-            The images there, as `decode` draws them.
+            The images at these points, as returned by `decode`.
 
         Raises
         ------
@@ -614,12 +615,12 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         return latents, images.reshape(*latents.shape[:2], *images.shape[1:])
 
     def score_samples(self, X):
-        """Evidence lower bound of each patch, per pixel.
+        """Compute the evidence lower bound of each patch, per pixel.
 
-        The logarithm of the probability density of the pixels, in units of `X`,
-        with the angle and the offset integrated out and the latents bounded,
-        divided by the number of pixels. That makes it comparable across latent
-        dimensions and, as long as the pixels keep their units, window sizes.
+        A lower bound on the log-density of the pixels, in units of `X`, with angle
+        and offset marginalised, divided by the number of pixels. Values are comparable
+        between latent dimensions and, for pixels in the same units, between window
+        sizes.
 
         Parameters
         ----------
@@ -629,14 +630,14 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         bound : ndarray of shape (n_samples,)
-            In nats per pixel; higher is better.
+            Bound, nats per pixel; higher is better.
         """
         patches = check_fitted_patches(self, X)
         bound = infer_evidence(self._load_model_for_inference(), patches)
         return bound / count_pixels(patches)
 
     def score(self, X, y=None):
-        """Mean evidence lower bound per pixel.
+        """Compute the mean evidence lower bound per pixel.
 
         Parameters
         ----------
@@ -661,14 +662,14 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         return self._fitted_architecture["latent_dim"]
 
     def _load_model_for_inference(self):
-        # In double precision a patch's result does not hang on its batch.
+        # In double precision the result of a patch does not depend on its batch.
         model = fitting.load_model(self)
         return model if model.pixel_mean.device.type == "mps" else model.double()
 
     def _posterior(self, X):
         patches = check_fitted_patches(self, X)
         model = self._load_model_for_inference()
-        warn_of_magnification(model, patches, stacklevel=4)
+        warn_about_magnification(model, patches, stacklevel=4)
         columns = infer_posterior(model, patches)
         if self._has_offsets:
             return columns

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._cell_graph import check_one_sublattice, check_vectors
 from ._lattice_steps import cell_vectors, lattice_neighbors
 

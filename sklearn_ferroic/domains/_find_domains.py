@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
-from .._intervals import Interval
-from .._optional import import_optional
+from .._utils.optional import import_optional
+from .._utils.validation import Interval
 from ..feature_extraction._pooled_polarization import (
     Place,
     cell_size,

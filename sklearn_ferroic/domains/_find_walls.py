@@ -10,8 +10,8 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
-from .._intervals import Interval
-from .._optional import import_optional
+from .._utils.optional import import_optional
+from .._utils.validation import Interval
 from ..feature_extraction._pooled_polarization import (
     Place,
     cell_size,
@@ -37,11 +37,11 @@ _MAX_HEIGHT_ERROR = 0.2
 _MIN_SHARE_OF_HEIGHT = 0.5
 # Cells whose profile is fitted.
 _PROFILE_CELLS = 6.0
-# A line whose mean normal is shorter bends: there the vectors may turn with the line,
+# A line whose mean normal is shorter bends: there the vectors may rotate with the line,
 # as around a bubble with radial vectors, and are taken along its normals and along it
 # where that makes the step longer by this factor.
 _CURVED_NORMAL = 0.8
-_MIN_GAIN_OF_TURNING = 1.3
+_MIN_GAIN_OF_ROTATION = 1.3
 # A cell this near to a wall belongs to it: half a cell and the scatter of a rough wall.
 _ON_WALL_CELLS = 0.75
 
@@ -186,9 +186,9 @@ def find_walls(
     corrected for the slope of the fitted profile, which reaches into them in narrow
     domains.
 
-    Where a line bends and the vectors turn with it, as those of a bubble that point to
-    its centre, both sides are averaged as components along the normals of the line and
-    along the line; angle and charge are then local ones.
+    Where a line bends and the vectors rotate with it, as those of a bubble that point
+    to its centre, both sides are averaged as components along the normals of the line
+    and along the line; angle and charge are then local ones.
 
     A step ΔP·n of the normal component of the polarization is a bound charge per area.
     **Charge is that of the vectors given.** Where the polarization is opposite to the
@@ -308,16 +308,16 @@ class _Context:
 
     def along_line(self, line, cells):
         """Return the same for vectors as components along the normal and the line."""
-        turned = copy(self)
+        rotated = copy(self)
         normal, tangent = line.axes_at(self.sites.positions[cells])
-        turned.vectors = np.full_like(self.vectors, np.nan)
-        turned.std = np.full_like(self.std, np.nan)
+        rotated.vectors = np.full_like(self.vectors, np.nan)
+        rotated.std = np.full_like(self.std, np.nan)
         for column, axis in enumerate((normal, tangent)):
-            turned.vectors[cells, column] = (self.vectors[cells] * axis).sum(axis=1)
-            turned.std[cells, column] = np.sqrt(
+            rotated.vectors[cells, column] = (self.vectors[cells] * axis).sum(axis=1)
+            rotated.std[cells, column] = np.sqrt(
                 (self.std[cells] ** 2 * axis**2).sum(axis=1)
             )
-        return turned
+        return rotated
 
     def domain_mean(self, number):
         """Return the pooled mean vector of a domain."""
@@ -433,11 +433,11 @@ def _measure(context, graph, traced, cells, wall_types):
     sides = _sides(context, traced, line, cells)
     along_line = False
     if np.hypot(*line.mean_normal()) < _CURVED_NORMAL:
-        turned = context.along_line(line, cells)
-        turned_sides = _sides(turned, traced, line, cells)
-        along_line = _step(turned_sides) > _MIN_GAIN_OF_TURNING * _step(sides)
+        rotated = context.along_line(line, cells)
+        rotated_sides = _sides(rotated, traced, line, cells)
+        along_line = _step(rotated_sides) > _MIN_GAIN_OF_ROTATION * _step(sides)
         if along_line:
-            context, sides, whole = turned, turned_sides, turned_sides
+            context, sides, whole = rotated, rotated_sides, rotated_sides
     profile = None
     if sides is not None:
         for _ in range(2):

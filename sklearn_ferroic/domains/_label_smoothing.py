@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._cell_graph import CellGraph, check_cells
 
 # Probabilities below this count as this, so that no label is forbidden by rounding.
@@ -155,8 +155,8 @@ def _iterate(graph, codes, cost, strength, max_iter):
             break
         # Of two neighbours that would change, the one that gains more does.
         priority = np.lexsort([rows, gain]).argsort()
-        rival = changes[first] & changes[second]
-        lower = np.where(priority[first] < priority[second], first, second)[rival]
+        in_conflict = changes[first] & changes[second]
+        lower = np.where(priority[first] < priority[second], first, second)[in_conflict]
         changes[lower] = False
         codes[changes] = best[changes]
     return codes

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .._lattice.local_lattice import lattice_vectors
-from .._lattice.spanning_forest import accumulate, spanning_forest
+from .._lattice.neighbor_graph import accumulate, spanning_forest
 from ..sites import AtomSites
 
 # A cell this near to a lattice point is the cell of that point, in lattice vectors.

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
-from .._optional import import_optional
+from .._utils.optional import import_optional
 from ..feature_extraction import LatticeStrain
 from ._cell_graph import check_one_sublattice, check_vectors
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices

@@ -7,8 +7,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.utils._param_validation import StrOptions, validate_params
 
-from .._intervals import Interval
-from .._optional import import_optional
+from .._utils.optional import import_optional
+from .._utils.validation import Interval
 from ..feature_extraction._check_sites import check_same_sublattice
 from ..sites import AtomSites
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices

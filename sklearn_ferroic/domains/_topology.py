@@ -10,8 +10,8 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
 from .._angles import wrap_angle
-from .._intervals import Interval
-from .._optional import import_optional
+from .._utils.optional import import_optional
+from .._utils.validation import Interval
 from ._cell_graph import check_one_sublattice, check_vectors
 from ._lattice_steps import cell_vectors, lattice_neighbors, with_vacancies
 
@@ -118,11 +118,11 @@ def _topology(sites, neighbors, vectors):
     normal = np.stack([-side[..., 1], side[..., 0]], axis=-1)
     divergence = (middle * normal).sum(axis=(1, 2)) / area
     angle = np.arctan2(v[..., 0], v[..., 1])
-    turn = wrap_angle(np.roll(angle, -1, axis=1) - angle)
-    winding = np.rint(turn.sum(axis=1) / (2 * np.pi)).astype(int)
+    step = wrap_angle(np.roll(angle, -1, axis=1) - angle)
+    winding = np.rint(step.sum(axis=1) / (2 * np.pi)).astype(int)
     length = np.hypot(side[..., 0], side[..., 1])
     along_a, along_b = (
-        np.abs(turn[:, [k, k + 2]]).mean(axis=1) / length[:, [k, k + 2]].mean(axis=1)
+        np.abs(step[:, [k, k + 2]]).mean(axis=1) / length[:, [k, k + 2]].mean(axis=1)
         for k in (0, 1)
     )
     return Bunch(
@@ -366,8 +366,8 @@ def _loop(neighbors, corner, half_width):
 def _winding(vectors):
     """Return the turns of the vectors on a loop."""
     angle = np.arctan2(vectors[:, 0], vectors[:, 1])
-    turn = wrap_angle(np.roll(angle, -1) - angle)
-    return round(turn.sum() / (2 * np.pi))
+    step = wrap_angle(np.roll(angle, -1) - angle)
+    return round(step.sum() / (2 * np.pi))
 
 
 def _shortest(vectors):

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 
 # Elementary charge over square nanometre, in microcoulomb per square centimetre.
 _UC_CM2_PER_E_NM2 = 16.02176634

@@ -1,10 +1,9 @@
 """Continuation of an image beyond its border."""
 
 import numpy as np
-from scipy import fft
 from scipy.ndimage import map_coordinates, maximum_filter
 
-from ..localization._image.filters import smooth
+from ..localization._image.filters import autocorrelation, smooth
 from ..localization._image.positions import vertex
 from ..localization._image.spacing import estimate_spacing
 
@@ -62,7 +61,8 @@ def lattice_periods(image):
     if not np.isfinite(spacing):
         return None
     reach = int(2.3 * spacing) + 2
-    correlation = _autocorrelation(image, 2 * spacing, reach)
+    flat = image - smooth(image, 2 * spacing)
+    correlation = autocorrelation([flat], reach, reach)
     size = 2 * max(1, int(0.3 * spacing)) + 1
     is_peak = correlation == maximum_filter(correlation, size)
     is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
@@ -71,7 +71,7 @@ def lattice_periods(image):
     # Half a cell, which maps one sublattice on the other, is nearly a period but
     # lower; of whole periods, which are equally high, the shortest is selected.
     length = np.hypot(*vectors.T) / spacing
-    merit = correlation[row, col] / correlation[reach, reach] - 0.02 * length
+    merit = correlation[row, col] - 0.02 * length
     steep = np.abs(vectors[:, 0]) >= np.abs(vectors[:, 1])
     periods = []
     for axis, along in ((0, steep), (1, ~steep)):
@@ -85,16 +85,6 @@ def lattice_periods(image):
 def _center(image):
     start = [max(0, (side - _MAX_SIDE) // 2) for side in image.shape]
     return image[tuple(slice(first, first + _MAX_SIDE) for first in start)]
-
-
-def _autocorrelation(image, period, reach):
-    flat = image - smooth(image, period)
-    shape = [fft.next_fast_len(side + reach, real=True) for side in flat.shape]
-    power = np.abs(fft.rfft2(flat, shape)) ** 2
-    lags = np.arange(-reach, reach + 1)
-    correlation = fft.irfft2(power, shape)[np.ix_(lags % shape[0], lags % shape[1])]
-    overlap = [1 - np.abs(lags) / side for side in flat.shape]
-    return correlation / np.outer(*overlap)
 
 
 def _fill_by_translation(extended, image, pad, periods):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import check_memory
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ..sites import AtomSites
 from ._check_sites import check_sites
 from ._windows import cut_windows, outside_image

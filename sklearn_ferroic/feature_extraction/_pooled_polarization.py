@@ -10,7 +10,7 @@ from scipy.stats import chi2, f
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ..sites import AtomSites
 from ._check_sites import check_same_sublattice
 

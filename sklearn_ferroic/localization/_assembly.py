@@ -140,11 +140,11 @@ def _common_ellipticity(ellipticity):
 
 def _is_whole(sites, masks, scales):
     whole = np.empty(len(sites), dtype=bool)
-    for number, (image, valid) in enumerate(zip(sites.images, masks, strict=True)):
+    for number, (image, mask) in enumerate(zip(sites.images, masks, strict=True)):
         own = sites.frame == number
-        width = scales[number][1]
+        sigma = scales[number][1]
         whole[own] = clear_of_border(
-            sites.positions[own], image.shape, valid, _BORDER_SIGMA * width
+            sites.positions[own], image.shape, mask, _BORDER_SIGMA * sigma
         )
     return whole
 

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._assembly import label_columns, relative_brightness
 from ._batch import estimate_scales, locate_images, score_images
 from ._checks import (
@@ -27,8 +27,8 @@ _MAX_SUBLATTICES = 4
 class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find and fit every atomic column of scanning transmission images.
 
-    The spacing and the width of the columns are estimated from the image. Columns
-    are the significant maxima of a blob filter of that width, a Laplacian of
+    The spacing and the sigma of the columns are estimated from the image. Columns
+    are the significant maxima of a blob filter of that sigma, a Laplacian of
     Gaussian, in the image and in the residual of a first fit. All of them are fitted
     together as Gaussians on a smooth background, weighted by the noise of the
     pixels, which is estimated, too. Sublattices follow from brightness and geometry
@@ -64,7 +64,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         `sigma`, `background`, `position_std` and a meaningful `converged`.
 
     shape : {"circular", "elliptical"}, default="circular"
-        Shape of the fitted Gaussians. "circular": every column has a width of its
+        Shape of the fitted Gaussians. "circular": every column has a sigma of its
         own; if all columns of an image are significantly longer along a common
         direction, by 3 % or more, as with astigmatism, drift or mistilt, they are
         fitted with this common ellipse, and `ellipticity` and `ellipse_rotation` of
@@ -148,17 +148,18 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     *Fit.* Where columns overlap, from a `width_` of about 0.22 `spacing_` on, all of
     them and the background are fitted jointly by damped Gauss-Newton steps; a step
-    that increases the weighted squared residual is undone. Columns farther apart are
+    that increases the deviance is undone. Columns farther apart are
     fitted by Fisher scoring [1]_, each on the image minus all others. `position_std`
     is the Cramér–Rao bound at the fitted values, overlap included, times how much the
     residual in the band of the columns exceeds white noise. Errors are up to 1.5 times
-    as large at high dose where `width_` exceeds 0.24 `spacing_`, and several times as
-    large within two spacings of a border beyond which the lattice continues: the
-    tails of columns centred off the image are not part of the model. Jitter of the
-    scan lines is not in `position_std`.
+    as large at high dose where `width_` exceeds 0.24 `spacing_`. Columns centred off
+    the image, and their tails on it, are predicted from the lattice; errors within two
+    spacings of the border are up to 1.3 times as large, and more where `width_` is a
+    third of `spacing_`. Jitter of the scan lines is not in `position_std`.
 
-    *Doubtful fits* (no convergence, implausible width, no information) have
-    ``converged=False`` and their centre of mass for a position. They are kept.
+    *Doubtful fits* have ``converged=False`` and are kept. Their position is the centre
+    of mass if the fit is implausible (width, distance from the peak) or the image holds
+    no information on the column, and that of the last step if the fit still moves.
 
     *Sublattices.* Nearest neighbours have different labels, and brightness decides
     which of the two is 0, crystal by crystal: labels are carried into another
@@ -245,7 +246,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
-        """Learn spacing, width and sublattices from images.
+        """Learn spacing, sigma and sublattices from images.
 
         Parameters
         ----------
@@ -344,7 +345,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
             fits,
             calibrations,
             spacing=self.spacing_,
-            width=self.width_,
+            sigma=self.width_,
             tile_size=self.tile_size,
             n_jobs=self.n_jobs,
         )
@@ -354,51 +355,51 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     def _fit(self, X):
         images, masks, _ = carried = check_images(X)
         scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
-        spacings, widths, skewnesses = np.array(scales).T
-        spacing, width = float(np.median(spacings)), float(np.median(widths))
+        spacings, sigmas, skewnesses = np.array(scales).T
+        spacing, sigma = float(np.median(spacings)), float(np.median(sigmas))
         if self.spacing is not None:
             warn_of_wide_spacing(images[0], self.spacing)
         warn_of_outliers(spacings, spacing)
         warn_of_dark_columns(skewnesses)
-        fits, _ = self._locate(images, masks, spacing, width, self.threshold)
+        fits, _ = self._locate(images, masks, spacing, sigma, self.threshold)
         labeled = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
         closer = None
         if self.spacing is None:
-            closer = self._closer_spacing(images, fits, labeled, spacing, width)
+            closer = self._closer_spacing(images, fits, labeled, spacing, sigma)
         if closer is not None:
             scales = estimate_scales(images, masks, closer, self.n_jobs)
-            spacing, width = closer, float(np.median([scale[1] for scale in scales]))
-            fits, _ = self._locate(images, masks, spacing, width, self.threshold)
+            spacing, sigma = closer, float(np.median([scale[1] for scale in scales]))
+            fits, _ = self._locate(images, masks, spacing, sigma, self.threshold)
             labeled = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
         n_sublattices = 1 + max(int(part.sublattice.max(initial=0)) for part in labeled)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
         warn_of_equivalent_sublattices(labeled)
         # Attributes are set after all steps have succeeded.
-        self.spacing_, self.width_ = spacing, width
+        self.spacing_, self.width_ = spacing, sigma
         self.threshold_ = float(self.threshold)
         self.n_sublattices_ = n_sublattices
         # Number of sublattices in each image: up to this number, or exactly this.
         by_image = self.n_sublattices == "auto" and n_sublattices > 1
         self._n_sublattices = "auto" if by_image else n_sublattices
         self.sublattice_brightness_ = relative_brightness(labeled, n_sublattices)
-        return carried, labeled, [(spacing, width)] * len(fits)
+        return carried, labeled, [(spacing, sigma)] * len(fits)
 
-    def _closer_spacing(self, images, fits, labeled, spacing, width):
+    def _closer_spacing(self, images, fits, labeled, spacing, sigma):
         """Return the spacing if most images show a closer one, None otherwise."""
         closer = [
-            find_closer_spacing(image, fit, not part.sublattice.any(), spacing, width)
+            find_closer_spacing(image, fit, not part.sublattice.any(), spacing, sigma)
             for image, fit, part in zip(images, fits, labeled, strict=True)
         ]
         closer = [length for length in closer if length is not None]
         return float(np.median(closer)) if 2 * len(closer) > len(images) else None
 
-    def _locate(self, images, masks, spacing, width, threshold):
+    def _locate(self, images, masks, spacing, sigma, threshold):
         return locate_images(
             images,
             masks,
             spacing=spacing,
-            width=width,
+            sigma=sigma,
             threshold=threshold,
             refine=self.refine,
             shape=self.shape,

@@ -9,8 +9,8 @@ from joblib import Parallel, delayed
 
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
+from ._detection.column_sigma import estimate_sigma
 from ._detection.locate import detect_columns, locate_columns
-from ._detection.width import estimate_width
 from ._fitting.background import bin_sides
 from ._fitting.columns import ColumnFit
 from ._fitting.error_calibration import error_scale
@@ -52,7 +52,7 @@ def run(calls, n_jobs):
 
 
 def estimate_scales(images, masks, spacing, n_jobs):
-    """Estimate spacing and width of the columns of images.
+    """Estimate spacing and sigma of the columns of images.
 
     Parameters
     ----------
@@ -68,17 +68,17 @@ def estimate_scales(images, masks, spacing, n_jobs):
     Returns
     -------
     scales : list of tuple of float
-        Spacing and width of each, px, and a skewness: negative for dark columns.
+        Spacing and sigma of each, px, and a skewness: negative for dark columns.
     """
     calls = (
-        delayed(estimate_scale)(number, image, valid, spacing)
-        for number, (image, valid) in enumerate(zip(images, masks, strict=True))
+        delayed(estimate_scale)(number, image, mask, spacing)
+        for number, (image, mask) in enumerate(zip(images, masks, strict=True))
     )
     return run(calls, n_jobs)
 
 
 def locate_images(
-    images, masks, *, spacing, width, shape, tile_size, n_jobs, **options
+    images, masks, *, spacing, sigma, shape, tile_size, n_jobs, **options
 ):
     """Locate the columns of images.
 
@@ -88,7 +88,7 @@ def locate_images(
         The images.
     masks : list of (ndarray of bool or None)
         Good pixels of each; None if all are good.
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     shape : {"circular", "elliptical"}
         What columns are fitted with.
@@ -106,13 +106,13 @@ def locate_images(
     calibrations : list of Calibration
         The noise of each image.
     """
-    scale = {"spacing": spacing, "width": width, "shape": shape}
+    scale = {"spacing": spacing, "sigma": sigma, "shape": shape}
     calls = (
-        delayed(calibrate_image)(number, image, valid, **scale)
-        for number, (image, valid) in enumerate(zip(images, masks, strict=True))
+        delayed(calibrate_image)(number, image, mask, **scale)
+        for number, (image, mask) in enumerate(zip(images, masks, strict=True))
     )
     calibrations = run(calls, n_jobs)
-    step = window_step(spacing, width)
+    step = window_step(spacing, sigma)
     places = [
         (number, tile)
         for number, image in enumerate(images)
@@ -143,12 +143,12 @@ def locate_images(
     return fits, calibrations
 
 
-def window_step(spacing, width):
+def window_step(spacing, sigma):
     """Return the step at which windows of tiles may begin: bins are the same in all.
 
     Parameters
     ----------
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
 
     Returns
@@ -157,12 +157,12 @@ def window_step(spacing, width):
         Multiples of this, px.
     """
     return math.lcm(
-        math.prod(bin_sides(spacing, width)), choose_binning(spacing, width)
+        math.prod(bin_sides(spacing, sigma)), choose_binning(spacing, sigma)
     )
 
 
 def score_images(
-    images, masks, fits, calibrations, *, spacing, width, tile_size, n_jobs
+    images, masks, fits, calibrations, *, spacing, sigma, tile_size, n_jobs
 ):
     """Rate the columns of images.
 
@@ -176,7 +176,7 @@ def score_images(
         Their columns.
     calibrations : list of Calibration
         Their noise.
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     tile_size : int or None
         Side of the tiles, px.
@@ -192,13 +192,13 @@ def score_images(
         delayed(score_image)(
             number,
             image,
-            valid,
+            mask,
             fit,
             cut_tiles(image.shape, tile_size, spacing),
             calibration,
-            width,
+            sigma,
         )
-        for number, (image, valid, fit, calibration) in enumerate(
+        for number, (image, mask, fit, calibration) in enumerate(
             zip(images, masks, fits, calibrations, strict=True)
         )
     )
@@ -222,8 +222,8 @@ def naming_the_image(work):
 
 
 @naming_the_image
-def estimate_scale(number, image, valid, spacing):
-    """Estimate spacing and width of the columns of an image.
+def estimate_scale(number, image, mask, spacing):
+    """Estimate spacing and sigma of the columns of an image.
 
     Parameters
     ----------
@@ -231,14 +231,14 @@ def estimate_scale(number, image, valid, spacing):
         Index of the image, for messages.
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
+    mask : ndarray of bool of shape (n_rows, n_cols) or None
         Good pixels; None if all are good.
     spacing : float or None
         Nearest-neighbour spacing if it is known, px.
 
     Returns
     -------
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma, px.
     skewness : float
         Negative where the columns are dark.
@@ -248,14 +248,14 @@ def estimate_scale(number, image, valid, spacing):
     if not np.isfinite(spacing):
         raise ValueError(_nothing_found(number))
     _check_size(number, image, spacing)
-    width, skewness = estimate_width(image, valid, float(spacing))
-    if not np.isfinite(width):
+    sigma, skewness = estimate_sigma(image, mask, float(spacing))
+    if not np.isfinite(sigma):
         raise ValueError(_nothing_found(number))
-    return spacing, width, skewness
+    return spacing, sigma, skewness
 
 
 @naming_the_image
-def calibrate_image(number, image, valid, *, spacing, width, shape):
+def calibrate_image(number, image, mask, *, spacing, sigma, shape):
     """Estimate the noise of an image; raise an error if it shows no columns.
 
     Parameters
@@ -264,9 +264,9 @@ def calibrate_image(number, image, valid, *, spacing, width, shape):
         Index of the image, for messages.
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
+    mask : ndarray of bool of shape (n_rows, n_cols) or None
         Good pixels; None if all are good.
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma, px.
     shape : {"circular", "elliptical"}
         Shape of the columns.
@@ -277,7 +277,7 @@ def calibrate_image(number, image, valid, *, spacing, width, shape):
         The noise.
     """
     _check_size(number, image, spacing)
-    context = ImageContext(image, valid, spacing, width)
+    context = ImageContext(image, mask, spacing, sigma)
     calibration = calibrate(context, PROFILES[shape], detect_columns)
     if calibration is None:
         raise ValueError(_nothing_found(number))
@@ -288,12 +288,12 @@ def calibrate_image(number, image, valid, *, spacing, width, shape):
 def locate_tile(
     number,
     image,
-    valid,
+    mask,
     tile,
     calibration,
     *,
     spacing,
-    width,
+    sigma,
     shape,
     threshold,
     refine,
@@ -306,13 +306,13 @@ def locate_tile(
         Index of the image, for messages.
     image : ndarray of shape (n_rows, n_cols)
         The tile's window of the image.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
+    mask : ndarray of bool of shape (n_rows, n_cols) or None
         Good pixels of the window; None if all are good.
     tile : Tile
         Window and core of the tile.
     calibration : Calibration
         Noise and detection limit of the image.
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma, px.
     shape : {"circular", "elliptical"}
         Shape of the columns.
@@ -326,16 +326,16 @@ def locate_tile(
     fit : ColumnFit
         The tile's own columns, at their positions in the image.
     """
-    if valid is not None and valid.all():
-        valid = None
+    if mask is not None and mask.all():
+        mask = None
     if calibration.preliminary is not None:
         side = calibration.binning
-        _, sigma = binned_scale(spacing, width, side)
+        _, binned_sigma = binned_scale(spacing, sigma, side)
         part = calibration.preliminary.crop(
-            tile.window, side, _SETTINGS.tail_sigma * sigma
+            tile.window, side, _SETTINGS.tail_sigma * binned_sigma
         )
         calibration = calibration._replace(preliminary=part)
-    context = calibration.context(image, valid, spacing, width)
+    context = calibration.context(image, mask, spacing, sigma)
     fit = locate_columns(
         context,
         calibration,
@@ -390,14 +390,14 @@ def merge_tiles(number, fits, shape, calibration, spacing):
 
 
 @naming_the_image
-def score_image(number, image, valid, fit, tiles, calibration, width):
+def score_image(number, image, mask, fit, tiles, calibration, sigma):
     """Rate the columns of an image.
 
     Parameters
     ----------
     number : int
         Index of the image, for messages.
-    image, valid : ndarray
+    image, mask : ndarray
         The image and which of its pixels count; None for all.
     fit : ColumnFit
         Its columns.
@@ -405,7 +405,7 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
         Its tiles.
     calibration : Calibration
         Holds the unit of the image.
-    width : float
+    sigma : float
         Typical sigma, px.
 
     Returns
@@ -418,13 +418,13 @@ def score_image(number, image, valid, fit, tiles, calibration, width):
     sums = 0
     for tile in tiles:
         part = image[tile.window] / calibration.unit
-        mask = None if valid is None else valid[tile.window]
+        tile_mask = None if mask is None else mask[tile.window]
         place = fit.positions - tile.origin
-        near = (place > -_SETTINGS.tail_sigma * width) & (
-            place < np.add(part.shape, _SETTINGS.tail_sigma * width)
+        near = (place > -_SETTINGS.tail_sigma * sigma) & (
+            place < np.add(part.shape, _SETTINGS.tail_sigma * sigma)
         )
         own = fit.at(place).take(near.all(axis=1))
-        sums = sums + power_sums(part, mask, own, tile.inner(), calibration, width)
+        sums = sums + power_sums(part, tile_mask, own, tile.inner(), calibration, sigma)
     return explained_variance(sums) * float(np.mean(fit.converged))
 
 
@@ -445,14 +445,14 @@ def _nothing_found(number):
     )
 
 
-def power_sums(image, valid, fit, inner, calibration, width):
+def power_sums(image, mask, fit, inner, calibration, sigma):
     """Sum the squares of a tile's blob response, and of that of its residual.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The tile.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
+    mask : ndarray of bool of shape (n_rows, n_cols) or None
         Good pixels; None if all are good.
     fit : ColumnFit
         Its columns.
@@ -460,7 +460,7 @@ def power_sums(image, valid, fit, inner, calibration, width):
         The tile's own pixels.
     calibration : Calibration
         Noise of the image.
-    width : float
+    sigma : float
         Typical sigma, px.
 
     Returns
@@ -471,20 +471,20 @@ def power_sums(image, valid, fit, inner, calibration, width):
         numbers of pixels of all and of those.
     """
     table = fit.table
-    table = table.replace(sigma=np.where(np.isnan(table.sigma), width, table.sigma))
-    rest = image - render_columns(image.shape, table, width)
-    if valid is not None:
+    table = table.replace(sigma=np.where(np.isnan(table.sigma), sigma, table.sigma))
+    rest = image - render_columns(image.shape, table, sigma)
+    if mask is not None:
         # Masked pixels are filled in the image, and there is nothing to explain.
-        rest = np.where(valid, rest, image)
+        rest = np.where(mask, rest, image)
     # Both through the blob filter: backgrounds leave, and most of the noise.
     seen, left = (
-        blob_response(part, width)[inner].astype(np.float64) for part in (image, rest)
+        blob_response(part, sigma)[inner].astype(np.float64) for part in (image, rest)
     )
     noise = calibration.noise.variance(image[inner]).astype(np.float64)
-    noise *= (noise_response(width) * calibration.inflation) ** 2
-    if valid is not None:
-        noise = noise[valid[inner]]
-        seen, left = seen[valid[inner]], left[valid[inner]]
+    noise *= (noise_response(sigma) * calibration.inflation) ** 2
+    if mask is not None:
+        noise = noise[mask[inner]]
+        seen, left = seen[mask[inner]], left[mask[inner]]
     trough = left[left < 0]
     return np.array(
         [

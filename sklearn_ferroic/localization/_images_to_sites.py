@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
-from .._intervals import N_JOBS, Interval
+from .._utils.validation import N_JOBS, Interval
 from ..sites import AtomSites
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
 from ._batch import estimate_scales

@@ -71,8 +71,8 @@ def warn_of_doubtful_sites(checks, implausible, alternative):
         # Places that hold no column although the image shows one are the cause where
         # the distances of the sites look wrong, too.
         missed = _describe_misses(check, alternative)
-        doubt = finding or where + _describe_doubts(check)
-        message = where + missed if missed else doubt
+        message_of_check = finding or where + _describe_doubts(check)
+        message = where + missed if missed else message_of_check
         if message != where:
             messages.append(message)
     if messages:

@@ -7,18 +7,18 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ._batch import estimate_scales
 from ._checks import warn_of_dark_columns
 from ._image.input import check_images
 from ._images_to_sites import ImagesToSitesMixin
 from ._unet.evaluation import mean_f1, mean_merit
 from ._unet.evidence import UNCALIBRATED
-from ._unet.fitting import TRAINING_CONSTRAINTS, fit_network
 from ._unet.inference import MAX_VIEWS
 from ._unet.labels import check_labels
 from ._unet.locating import class_map, locate_all
 from ._unet.trained_network import TrainedNetworkMixin
+from ._unet.training import TRAINING_CONSTRAINTS, fit_network
 from ._unet.weights import Weights, start_weights
 
 

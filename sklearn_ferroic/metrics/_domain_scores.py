@@ -8,8 +8,8 @@ from scipy.spatial import cKDTree
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import validate_params
 
-from .._intervals import Interval
 from .._lattice.neighbor_graph import edge_lengths, second_neighbors
+from .._utils.validation import Interval
 from ._label_graph import CONSTRAINTS, build_label_graph, encode_labels
 
 WORST_COHERENCE = -1.0

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 
-from .._intervals import Interval
+from .._utils.validation import Interval
 from ..model_selection import SpatialBlockKFold
 from ..sites import AtomSites
 from ._circular import N_FOLD, check_angles

@@ -35,6 +35,11 @@ from ._representation_scores import (
 
 WORST_CORRELATION = -1.0
 WORST_ERROR = -np.pi
+WORST_LEAKAGE = -1.0
+# Nats per pixel. Finite, so that means over folds stay finite.
+WORST_EVIDENCE = -1e6
+# Fewer samples do not show a dependence.
+_FEWEST_LEAKAGE_SAMPLES = 20
 
 
 def circular_correlation_scorer(estimator, X, y=None):
@@ -241,17 +246,18 @@ def wall_straightness_scorer(estimator, X, y=None, *, n_clusters=4, reach=3.0):
 
     Examples
     --------
+    Clusters on both sides of a straight line:
+
     >>> import numpy as np
     >>> from sklearn.cluster import KMeans
     >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn_ferroic import AtomSites, PatchExtractor
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from sklearn_ferroic import AtomSites
     >>> from sklearn_ferroic.metrics import wall_straightness_scorer
-    >>> image = np.add.outer(np.zeros(96), np.arange(96) > 48)
-    >>> sites = AtomSites(image, 8.0 + 8 * np.argwhere(np.ones((10, 10))))
-    >>> pipeline = make_pipeline(
-    ...     PatchExtractor(window_size=5), KMeans(2, random_state=0)
-    ... )
-    >>> round(wall_straightness_scorer(pipeline.fit(sites), sites), 2)
+    >>> sites = AtomSites(np.eye(96), 8.0 + 8 * np.argwhere(np.ones((10, 10))))
+    >>> column = FunctionTransformer(lambda sites: sites.positions[:, 1:])
+    >>> pipeline = make_pipeline(column, KMeans(2, random_state=0)).fit(sites)
+    >>> round(wall_straightness_scorer(pipeline, sites), 2)
     1.0
     """
     found = predict_labels_of_sites(estimator, X, n_clusters)
@@ -308,11 +314,6 @@ def variant_accuracy_scorer(estimator, X, y=None, *, n_clusters=4):
         y, "variant_accuracy", "variants", "spatial_coherence or wall_straightness"
     )
     return variant_accuracy_score(y, predict_labels(estimator, X, n_clusters).labels)
-
-
-WORST_LEAKAGE = -1.0
-# Fewer samples do not show a dependence.
-_FEWEST = 20
 
 
 def angle_coherence_scorer(estimator, X, y=None, *, n_clusters=4):
@@ -458,15 +459,11 @@ def neg_latent_leakage_scorer(estimator, X, y=None):
     known &= np.isfinite(pose.angle) & np.isfinite(pose.latents).all(axis=1)
     known = np.flatnonzero(known)
     latents = pose.latents[known]
-    if len(known) < _FEWEST or not np.ptp(latents, axis=0).any():
+    if len(known) < _FEWEST_LEAKAGE_SAMPLES or not np.ptp(latents, axis=0).any():
         return WORST_LEAKAGE
     splits = leakage_folds(samples.sites, known)
     leakage = explained_share(latents, code[known], splits)
     return WORST_LEAKAGE if np.isnan(leakage) else 0.0 - leakage
-
-
-# Nats per pixel. Finite, so that means over folds stay finite.
-WORST_EVIDENCE = -1e6
 
 
 def evidence_scorer(estimator, X, y=None):

@@ -8,7 +8,7 @@ from sklearn.utils import Bunch, column_or_1d
 from sklearn.utils._param_validation import HasMethods, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 
-from .._intervals import N_JOBS
+from .._utils.validation import N_JOBS
 
 
 @validate_params(

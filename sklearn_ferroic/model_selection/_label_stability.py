@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import HasMethods, validate_params
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
-from .._intervals import N_JOBS, Interval
+from .._utils.validation import N_JOBS, Interval
 
 
 @validate_params(

@@ -6,9 +6,14 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import validate_parameter_constraints
 
-from .._intervals import Interval
-from ._blocks import cut_into_blocks, deal, guarded_splits
-from ._coordinates import CONSTRAINTS, find_coordinates
+from .._utils.validation import Interval
+from ._blocks import (
+    CONSTRAINTS,
+    cut_into_blocks,
+    deal,
+    find_coordinates,
+    guarded_splits,
+)
 
 
 class SpatialBlockKFold(BaseCrossValidator):

@@ -10,9 +10,14 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 
-from .._intervals import Interval
-from ._blocks import cut_into_blocks, draw, guarded_splits
-from ._coordinates import CONSTRAINTS, find_coordinates
+from .._utils.validation import Interval
+from ._blocks import (
+    CONSTRAINTS,
+    cut_into_blocks,
+    draw,
+    find_coordinates,
+    guarded_splits,
+)
 
 _TEST_SIZE = [Interval(Real, 0, 1, closed="neither")]
 

@@ -14,8 +14,8 @@ from sklearn.utils.validation import (
 )
 
 from .._angles import mean_direction, warn_if_degrees, wrap_angle
-from .._intervals import Interval
 from .._pose_columns import find_pose_columns
+from .._utils.validation import Interval
 
 _FLOATS = [np.float64, np.float32]
 

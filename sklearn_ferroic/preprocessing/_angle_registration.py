@@ -17,9 +17,7 @@ from sklearn.utils.validation import (
 
 from .._angles import warn_if_degrees, wrap_angle
 from .._pose_columns import find_pose_columns
-from ._pooled_rotation import fit_pooled_rotation
-from ._reference import read_reference
-from ._rotation import fit_rotation
+from ._rotation import fit_pooled_rotation, fit_rotation, read_reference
 
 _FLOATS = [np.float64, np.float32]
 # Where fewer of the measured vectors than this exceed three standard errors, most of
@@ -222,9 +220,9 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return
         mirrored = fit_rotation(-angle, vectors, block).is_determined
         why = (
-            "turned the other way they would. Was the image mirrored?"
+            "mirrored angles do agree. Was the image mirrored?"
             if mirrored
-            else "the image may not be polar, or the angle not tell its variants"
+            else "the image may not be polar, or the angle separates no variants"
         )
         _warn(
             f"of {self.n_sites_} sites with a trusted polarization, "
@@ -244,7 +242,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X_new : ndarray of shape (n_samples, n_features)
             The same, the angle in [−π, π); as it was, if the offset is undetermined.
         """
-        return self._turned(X, 1)
+        return self._rotate(X, 1)
 
     def inverse_transform(self, X):
         """Subtract the rotation from the angle.
@@ -259,9 +257,9 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X_original : ndarray of shape (n_samples, n_features)
             The same with the angle of the model, in [−π, π).
         """
-        return self._turned(X, -1)
+        return self._rotate(X, -1)
 
-    def _turned(self, X, sign):
+    def _rotate(self, X, sign):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=_FLOATS, reset=False, copy=True)
         if self.is_determined_:

@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .._arrays import refuse_mask, to_numpy
+from .._utils.validation import refuse_mask, to_numpy
 
 
 def as_pixel_sizes(pixel_size, n_images):

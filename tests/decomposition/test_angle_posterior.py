@@ -11,8 +11,8 @@ from sklearn_ferroic.decomposition._pose.angle_posterior import (
 )
 from sklearn_ferroic.decomposition._pose.rotation_likelihood import (
     N_ANGLES,
+    correlate_rotations,
     radial_functions,
-    turn_tables,
 )
 
 
@@ -80,7 +80,7 @@ def test_noise_inflation_finds_noise_that_is_stronger_than_said(excess):
     def table(strength):
         noise = torch.from_numpy(rng.randn(2000, *image.shape[1:])) * strength
         spectrum = torch.fft.rfft(image + noise)
-        return turn_tables(spectrum, functions, weights).similarity
+        return correlate_rotations(spectrum, functions, weights).similarity
 
     inflation = noise_inflation(table(0.05 * excess**0.5), table(0.05), table(0))
     assert inflation.item() == pytest.approx(excess, rel=0.1)

@@ -211,7 +211,7 @@ def test_moments_do_not_see_brightness_or_background():
 
 @pytest.mark.parametrize("moment", [(3, 0), (3, 2), (2, 3), (15, 1), (3,), ("a", 1)])
 def test_moments_that_do_not_exist_are_refused(moment):
-    with pytest.raises(ValueError, match="is not the order"):
+    with pytest.raises(ValueError, match="is not a valid order"):
         AngularMoments(moment=moment).fit(np.random.RandomState(0).rand(9, 64))
 
 

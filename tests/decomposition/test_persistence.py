@@ -256,7 +256,7 @@ def test_a_write_that_fails_leaves_the_file_before_it(X, tmp_path, monkeypatch):
 
 def test_a_warm_start_keeps_no_checkpoint(X, tmp_path):
     vae = make_vae(tmp_path / "vae.npz", warm_start=True).fit(X)
-    with pytest.raises(ValueError, match="A warm start keeps no checkpoint"):
+    with pytest.raises(ValueError, match="A warm start cannot use a checkpoint"):
         vae.fit(X)
 
 

@@ -191,6 +191,6 @@ def test_another_magnification_is_warned_of(vortex):
 
 def test_an_image_instead_of_windows_is_warned_of():
     image = np.random.RandomState(0).rand(40, 650)
-    with pytest.warns(UserWarning, match="650 values, which are no square windows"):
+    with pytest.warns(UserWarning, match="650 values, which are not square windows"):
         RotationalVAE(max_epochs=1).fit(image)
     RotationalVAE(max_epochs=1, patch_shape=(25, 26)).fit(image)

@@ -216,7 +216,7 @@ def test_warm_start_goes_on(patches):
     first = vae.loss_curve_[-1]
     assert vae.fit(X).loss_curve_[-1] < first
     vae.set_params(latent_dim=3)
-    with pytest.raises(ValueError, match="cannot go on with latent_dim=3"):
+    with pytest.raises(ValueError, match="cannot continue with latent_dim=3"):
         vae.fit(X)
     assert vae.set_params(warm_start=False).fit(X).transform(X).shape[1] == 6
 
@@ -307,7 +307,7 @@ def test_patches_wider_than_the_table_of_angles():
     assert np.isfinite(found).all()
 
 
-def test_score_integrates_over_the_turns():
+def test_score_integrates_over_the_rotations():
     """Against the sum over turns on the pixels, for cells with four good ones."""
     X = make_patches(40, polar=0.0)[0].astype(np.float64)
     vae = RotationalVAE(random_state=0).fit(make_patches(240, seed=1, polar=0.0)[0])

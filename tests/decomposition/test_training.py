@@ -14,8 +14,8 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 
 from sklearn_ferroic import RotationalVAE
 from sklearn_ferroic._torch import callbacks
-from sklearn_ferroic._torch.split import Split
-from sklearn_ferroic.decomposition._rvae.batches import Batches
+from sklearn_ferroic._torch.batches import Split
+from sklearn_ferroic.decomposition._rvae.training import Batches
 from sklearn_ferroic.inspection import LatentManifoldDisplay
 from sklearn_ferroic.metrics import angular_error
 from tests.decomposition._cells import SIDE, make_patches
@@ -284,7 +284,7 @@ def test_angles_wrap_and_degrees_are_warned_of(fitted):
     turned = fitted.inverse_transform(columns - [2 * np.pi, 0, 0, 0, 0])
     np.testing.assert_allclose(turned, drawn, atol=1e-5)
     columns[0, 0] = 45
-    with pytest.warns(UserWarning, match="up to 45 are taken as radians"):
+    with pytest.warns(UserWarning, match="up to 45 are interpreted as radians"):
         fitted.inverse_transform(columns)
 
 
@@ -305,7 +305,7 @@ def test_latent_grid(fitted):
 def test_latent_grid_of_one_latent_and_refusals(patches, fitted):
     narrow = make_vae(latent_dim=1, max_epochs=1).fit(patches[0])
     assert narrow.latent_grid(n=4)[0].shape == (1, 4, 1)
-    with pytest.raises(ValueError, match="different latents of the 2"):
+    with pytest.raises(ValueError, match="different indices of the 2"):
         fitted.latent_grid(features=(0, 2))
     with pytest.raises(ValueError, match="must be positive, got 0"):
         fitted.latent_grid(n=0)

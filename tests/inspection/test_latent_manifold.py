@@ -121,10 +121,10 @@ def test_estimator_that_cannot_decode(estimator, hint):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"features": (0, 3)}, "of the 3 that the estimator has"),
-        ({"features": (0, 0)}, "different latents"),
+        ({"features": (0, 3)}, "of the 3 latents"),
+        ({"features": (0, 0)}, "different indices"),
         ({"features": (0, 1, 2)}, "one or two"),
-        ({"features": (-1, 0)}, "numbered from 0"),
+        ({"features": (-1, 0)}, "counted from 0"),
         ({"n": 0}, "must be positive"),
         ({"extent": -1}, "must be positive"),
     ],

@@ -354,7 +354,7 @@ class TestPolarizationMapDisplay:
 
     @pytest.mark.parametrize(
         ("sublattice", "reason"),
-        [(1, "whole cage of four neighbours"), (0, "n_sublattices_")],
+        [(1, "complete cage of four neighbours"), (0, "n_sublattices_")],
     )
     def test_error_tells_why_there_is_no_polarization(self, sublattice, reason):
         """B columns alone tell that there are two sublattices, A columns do not."""

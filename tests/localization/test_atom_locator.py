@@ -430,7 +430,7 @@ def test_score_prefers_the_right_threshold(columns, options):
 def test_score_falls_if_columns_are_too_bright_dim_wide_or_narrow(columns):
     truth = columns()
     locator = AtomLocator().fit(truth.image)
-    scale = {"spacing": locator.spacing_, "width": locator.width_, "n_jobs": None}
+    scale = {"spacing": locator.spacing_, "sigma": locator.width_, "n_jobs": None}
     options = {"threshold": 0.1, "refine": "gaussian", "shape": "circular"}
     data = [truth.image], [None]
     (fit,), calibrations = locate_images(*data, tile_size=None, **scale, **options)

@@ -20,7 +20,7 @@ def test_columns_of_a_binned_image_are_gaussians_too(side):
     model = side**2 * render_columns(binned.shape, columns, 1.2)
     assert np.abs(binned - model).max() < 0.01 * binned.max()
     sums = columns.replace(amplitude=side**2 * columns.amplitude)
-    fit = ColumnFit(sums, sums.unknown(), np.ones(2, bool)).unbinned(side)
+    fit = ColumnFit(sums, sums.unknown(), *np.ones((2, 2), bool)).unbinned(side)
     assert fit.table.parameters == pytest.approx(table.parameters)
 
 
@@ -42,7 +42,7 @@ def test_only_finely_sampled_images_are_binned():
 def test_fits_are_as_good_as_without_bins(columns, monkeypatch, cell):
     truth = columns((10 * cell, 9 * cell + 1), cell=cell, seed=3)
     binned = AtomLocator().fit_transform(truth.image)
-    for module in ("_detection.calibration", "_detection.width", "_batch"):
+    for module in ("_detection.calibration", "_detection.column_sigma", "_batch"):
         monkeypatch.setattr(
             f"sklearn_ferroic.localization.{module}.choose_binning", lambda *scale: 1
         )

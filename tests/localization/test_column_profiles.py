@@ -119,3 +119,12 @@ def test_columns_of_another_profile_are_fitted(fit_twice):
     assert 0.8 < np.std(error) < 1.25
     assert np.median(found.table.sigma[inner]) == pytest.approx(2.5, rel=0.05)
     assert np.median(found.table.shape[inner]) == pytest.approx(3.0, abs=0.5)
+
+
+def test_a_profile_without_derivatives_cannot_be_made():
+    class Incomplete(ColumnProfile):
+        def value(self, row, col, sigma, shape):
+            return np.exp(-(row**2 + col**2) / (2 * sigma**2))
+
+    with pytest.raises(TypeError, match="derivatives"):
+        Incomplete()

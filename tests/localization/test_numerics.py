@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
@@ -14,7 +15,11 @@ from sklearn_ferroic.localization._fitting.profiles import ROUND_GAUSSIAN
 from sklearn_ferroic.localization._fitting.windows import center_of_mass
 from sklearn_ferroic.localization._image.context import ImageContext
 from sklearn_ferroic.localization._image.filters import blob_response
-from sklearn_ferroic.localization._image.noise import estimate_noise, guess_noise
+from sklearn_ferroic.localization._image.noise import (
+    NoiseModel,
+    estimate_noise,
+    guess_noise,
+)
 from sklearn_ferroic.localization._image.peaks import find_peaks
 from sklearn_ferroic.localization._image.spacing import estimate_spacing
 from tests.localization._truth import match
@@ -131,9 +136,8 @@ def test_overlapping_columns_are_fitted_together(columns, seed):
             pull = (sites.positions[index] - positions) / sites.position_std[index]
             assert np.sqrt((pull**2).mean()) < 1.2
         else:
-            # A fit stops when it has little to gain: at a quarter of those errors.
-            assert distance.max() < 0.15
-            assert np.sqrt((distance**2).mean() / 2) < 0.025
+            assert distance.max() < 0.03
+            assert np.sqrt((distance**2).mean() / 2) < 0.007
 
 
 @pytest.mark.parametrize("ratio", [0.24, 0.3, 0.35])
@@ -303,3 +307,25 @@ def test_no_lattice_through_pairs_lines_or_disorder():
         known = np.isfinite(found).all(axis=1)
         assert np.array_equal(known, np.isfinite(found).any(axis=1))
         assert np.abs(found - grid - shift)[known].max(initial=0) < 10
+
+
+@pytest.mark.parametrize("slope", [0.0, 1e-9, 0.3, 1.0, 40.0])
+def test_deviance_is_the_integral_of_its_derivative(slope):
+    noise = NoiseModel(constant=12.0, slope=slope, offset=30.0)
+    values, mean = (
+        part.ravel()
+        for part in np.meshgrid([-20.0, 15.0, 30.0, 400.0], [-30.0, 20.0, 35.0, 390.0])
+    )
+    expected = [
+        quad(
+            lambda t, value=value: 2 * (t - value) / noise.variance(np.array([t]))[0],
+            value,
+            end,
+            points=[0, 29.0, 30.0],
+            limit=500,
+        )[0]
+        for value, end in zip(values, mean, strict=True)
+    ]
+    deviance = noise.deviance(values, mean)
+    assert deviance == pytest.approx(np.array(expected), rel=1e-4, abs=1e-6)
+    assert deviance.min() >= 0

@@ -185,10 +185,8 @@ def test_columns_seen_by_eye(name, margin, counts, tolerance):
     dumbbells = "si110" in name
     assert len(messages) == dumbbells
     assert all("dumbbells" in message for message in messages)
-    # Where the twins meet, dumbbells touch. In the gold image, 4 % of the fits still
-    # move by a standard error in the last rounds: a known shortcoming of the joint fit.
-    least = {"real/cdte_twin.dm3": 0.94, "real/gold_gb.png": 0.95}
-    assert interior.converged.mean() > least.get(name, 0.98)
+    # Where the twins meet, dumbbells touch.
+    assert interior.converged.mean() > (0.94 if "cdte" in name else 0.98)
     missed = sites.quality().suspected_misses.positions
     last = np.array(sites.images[0].shape) - 1
     assert not np.any(np.minimum(missed, last - missed).min(axis=1) > margin)
@@ -219,7 +217,7 @@ def test_places_judged_by_eye(name):
             wrong.append((position, "wrong label"))
     # Labels next to the interface and in the dark corner: known to be wrong.
     labels = [place for place in wrong if place[1] == "wrong label"]
-    assert len(labels) <= (21 if "ni_m3b2" in name else 0)
+    assert len(labels) <= (18 if "ni_m3b2" in name else 0)
     assert len(labels) == len(wrong), wrong
 
 
@@ -263,8 +261,8 @@ def test_metal_beside_boride():
     # below is of one kind.
     metal = sites[sites.positions[:, 0] > 720].interior(10)
     assert len(metal) > 1400
-    # Eight in the dark corner have the wrong label.
-    assert np.count_nonzero(metal.sublattice) <= 8
+    # Some in the dark corner have the wrong label.
+    assert np.mean(metal.sublattice == 0) > 0.996
     # In the boride, away from the interface, a column is faint or bright compared with
     # the brightest one around.
     boride = sites[sites.positions[:, 0] < 520].interior(10)

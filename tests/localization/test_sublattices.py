@@ -392,6 +392,30 @@ def test_a_metal_that_continues_the_lattice(ratio, scatter, share, seed):
     assert np.mean(label == truth) > 0.99
 
 
+def test_a_noisy_corner_of_a_metal():
+    # A compound of separate pairs, and a metal whose corner is dark: bonds break there.
+    cells = np.stack(np.meshgrid(range(-11, 0), range(12), indexing="ij"), -1)
+    bright = 40.0 * cells.reshape(-1, 2)
+    compound, truth = np.concatenate([bright, bright + [0, 16]]), np.repeat([0, 1], 132)
+    grid = np.stack(np.meshgrid(range(30), range(30), indexing="ij"), -1)
+    grid = 16.0 * grid.reshape(-1, 2)
+    noise = np.clip(1 - np.hypot(*(grid.max(axis=0) - grid).T) / 192, 0, 1)
+    n_wrong = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        level = np.where(truth == 0, 1, 0.4) * rng.normal(1, 0.05, len(truth))
+        metal_level = rng.normal(0.8, 0.04, len(grid))
+        metal_level *= np.exp(0.3 * noise * rng.normal(size=len(grid)))
+        metal = grid + 0.15 * 16 * noise[:, None] * rng.normal(size=grid.shape)
+        positions = np.concatenate([compound, metal])
+        level = np.concatenate([level, metal_level])
+        label = assign_sublattices(positions, level, 16.0)
+        assert np.array_equal(label[:264], truth)
+        n_wrong += np.count_nonzero(label[264:])
+    # 12 times 121 columns are uncertain.
+    assert n_wrong < 0.005 * 12 * 121
+
+
 @pytest.mark.parametrize("level, expected", [(1.0, 0), (0.63, 1)])
 def test_a_substituted_column(level, expected):
     # With the brightness of A it is one, with one in between it stays what it was.

@@ -189,6 +189,21 @@ def test_no_columns_where_there_is_no_crystal(locator, kind):
     assert abs(len(sites) - n_true) < 0.06 * n_true
 
 
+@pytest.mark.parametrize("kind", ["square", "hexagonal"])
+@pytest.mark.parametrize("peak", [20, 1000])
+def test_crystals_of_one_kind_have_no_second_sublattice(locator, columns, kind, peak):
+    image = columns((300, 320), ratio=0.0, peak=peak, background=0.3 * peak, kind=kind)
+    sites = locator.transform(image.image)
+    assert not sites.sublattice.any()
+    inner, true = (
+        p[((p > 20) & (p < [280, 300])).all(axis=1)]
+        for p in (sites.positions, image.positions)
+    )
+    distance, _ = cKDTree(sites.positions).query(true)
+    assert distance.max() < 1.5
+    assert len(inner) == pytest.approx(len(true), abs=3)
+
+
 @pytest.mark.parametrize("pixel_size", [0.012, 0.045])
 def test_any_magnification(locator, pixel_size):
     data = make(pixel_size=pixel_size, dose=25e3, shape=(360, 300))

@@ -100,5 +100,5 @@ def test_shipped_file_is_verified(monkeypatch):
     with pytest.raises(ValueError, match="not those that were released"):
         UNetAtomLocator(weights="pretrained").fit(np.eye(64))
     monkeypatch.setattr(module, "_SHIPPED", "gone.safetensors")
-    with pytest.raises(ValueError, match=r"missing.*Install the package anew"):
+    with pytest.raises(ValueError, match=r"missing.*Reinstall the package"):
         UNetAtomLocator.from_pretrained()

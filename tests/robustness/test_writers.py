@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from sklearn_ferroic import AtomSites, RotationalVAE, UNetAtomLocator
-from sklearn_ferroic._files.writing import locked, write_whole
 from sklearn_ferroic._torch.checkpoint import read_checkpoint, write_checkpoint
+from sklearn_ferroic._utils.writing import locked, write_whole
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and limits")
 FAST = dict(latent_dim=1, n_hidden=8, random_state=0, device="cpu")

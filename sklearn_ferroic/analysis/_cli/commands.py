@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from ...datasets import load_multislice, make_ferroic_image
 from .._analyze import analyze, collecting_warnings, map_sites
 from .._doubts import in_terms_of_options

@@ -8,8 +8,8 @@ from string import Template
 
 import numpy as np
 
-from ..._files.writing import write_whole
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
+from ..._utils.writing import write_whole
 from .._figures import caption_of, group_colors
 from .._summary import collect_versions
 from .viewer_data import as_hex, as_url, viewer_data

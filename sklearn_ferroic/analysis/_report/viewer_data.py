@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from ...feature_extraction import PolarizationVector
 from ...inspection._drawing.colors import angle_colors, get_colormap
 from ...sites._flags import NO_FLAG, flags_as_text

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .signals import Signal, choose
 
 # This reader evaluates text of the file as Python.

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..._files.hdf5_safety import refuse_outside_data
-from ..._optional import import_optional
+from ..._utils.hdf5_safety import refuse_outside_data
+from ..._utils.optional import import_optional
 from .calibration import to_nm
 from .signals import Signal, choose, is_image, reading
 

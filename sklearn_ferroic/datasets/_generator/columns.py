@@ -20,7 +20,7 @@ from .lattice import (
     mistilt_field,
     nearest_core,
 )
-from .presets import DEPTH_DIFFERENCE_NM, DEPTH_SEEN_NM
+from .options import DEPTH_DIFFERENCE_NM, DEPTH_SEEN_NM
 
 
 def lay_out(options, streams):

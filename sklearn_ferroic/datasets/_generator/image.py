@@ -5,7 +5,7 @@ import numpy as np
 from .columns import inside, select
 from .domains import material_fractions
 from .lattice import drift_at
-from .presets import (
+from .options import (
     A_BRIGHTNESS,
     B_BRIGHTNESS,
     B_WIDTH_RATIO,
@@ -138,10 +138,10 @@ def _brightness(columns):
 
 
 def _covariance(columns, options, rng):
-    width = options.column_width_nm / options.pixel_size
-    width = np.where(columns["sublattice"] == 0, width, B_WIDTH_RATIO * width)
+    sigma = options.column_width_nm / options.pixel_size
+    sigma = np.where(columns["sublattice"] == 0, sigma, B_WIDTH_RATIO * sigma)
     astigmatism = stretch_matrix(options.astigmatism, rng.uniform(0, np.pi))
-    return covariances(width, columns["elongation"], astigmatism)
+    return covariances(sigma, columns["elongation"], astigmatism)
 
 
 def _background_level(options, crystal):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# A stamp reaches this many widths from its column (3.7e-6 of the peak).
+# A stamp reaches this many sigmas from its column (3.7e-6 of the peak).
 REACH = 5.0
 # Pixels that one batch of stamps may hold, so that memory stays small.
 BATCH_PIXELS = 4_000_000
@@ -21,21 +21,21 @@ def stretch_matrix(ratio, angle):
     Returns
     -------
     matrix : ndarray of shape (2, 2)
-        Covariance, in (row, col), of an astigmatic column of width 1.
+        Covariance, in (row, col), of an astigmatic column of sigma 1.
     """
     along = np.array([np.sin(angle), np.cos(angle)])
     along = np.outer(along, along)
     return ratio * along + (np.eye(2) - along) / ratio
 
 
-def covariances(width, elongation, astigmatism):
+def covariances(sigma, elongation, astigmatism):
     """Return the covariance of each column's image.
 
     The probe is elliptical, the tilted column adds its projected length.
 
     Parameters
     ----------
-    width : ndarray of shape (n,)
+    sigma : ndarray of shape (n,)
         Geometric mean of the standard deviations along both axes, px.
     elongation : ndarray of shape (n, 2)
         Projection of the tilted column as (row, col), px.
@@ -47,7 +47,7 @@ def covariances(width, elongation, astigmatism):
     covariance : ndarray of shape (n, 2, 2)
     """
     smear = elongation[:, :, None] * elongation[:, None, :] / 12
-    return smear + width[:, None, None] ** 2 * astigmatism
+    return smear + sigma[:, None, None] ** 2 * astigmatism
 
 
 def jitter_shift(positions, covariance, line_shift):
@@ -56,7 +56,7 @@ def jitter_shift(positions, covariance, line_shift):
     A least-squares fit weights every pixel by the squared derivative of the column
     with respect to its position. Over the pixels of one line these weights are
     ``exp(-y**2)`` for the position along the line and ``y**2 exp(-y**2)`` across,
-    y being the distance of the line from the centre in widths.
+    y being the distance of the line from the centre in sigmas.
 
     Parameters
     ----------
@@ -72,10 +72,10 @@ def jitter_shift(positions, covariance, line_shift):
     shift : ndarray of shape (n, 2)
         To be added to the positions, px.
     """
-    width = np.sqrt(covariance[:, 0, 0])[:, None]
-    radius = int(np.ceil(4 * width.max(initial=0.0)))
+    sigma = np.sqrt(covariance[:, 0, 0])[:, None]
+    radius = int(np.ceil(4 * sigma.max(initial=0.0)))
     rows = np.rint(positions[:, :1]).astype(int) + np.arange(-radius, radius + 1)
-    squared = ((rows - positions[:, :1]) / width) ** 2
+    squared = ((rows - positions[:, :1]) / sigma) ** 2
     line = -line_shift[np.clip(rows, 0, len(line_shift) - 1)]
     along = np.exp(-squared)
     across = squared * along
@@ -103,7 +103,7 @@ def render_columns(shape, positions, amplitude, covariance, line_shift, reach=RE
     line_shift : ndarray of shape (rows, 2)
         By how much each scan line was displaced from its place, px.
     reach : float, default=REACH
-        Where columns are cut, in units of their largest width.
+        Where columns are cut, in units of their largest sigma.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Pose of a patch: geometry, likelihood of rotations, alignment, polarization."""
+"""Pose of patches: geometry, likelihood of rotations, alignment, polarization."""

@@ -1,7 +1,7 @@
-"""The posterior of the angle, by trying all of them.
+"""Tabulated posterior of the rotation angle.
 
-With a uniform prior on the circle the normalised likelihood of all turns is the exact
-posterior of the angle, whatever its shape: sharp, four-fold or flat.
+With a uniform prior on the circle the normalised likelihood of all rotations is the
+exact posterior of the angle, whether it is sharp, four-fold or flat.
 """
 
 import math
@@ -10,8 +10,9 @@ import torch
 
 from .rotation_likelihood import N_ANGLES
 
-# Share of the patches for which the posterior is to be wide enough.
-_COUNTED = 0.9
+# Quantile of the squared differences at which the variance ratio is computed: cells at
+# interfaces and walls are included, the largest outliers are not.
+_INFLATION_QUANTILE = 0.9
 
 
 def grid_angles(like):
@@ -21,29 +22,29 @@ def grid_angles(like):
 
 
 def most_likely_angle(log_likelihood):
-    """Angle of the highest likelihood, refined by a parabola, in [0, 2 pi)."""
+    """Return the angle of the highest likelihood, interpolated, in [0, 2 pi)."""
     best = log_likelihood.argmax(dim=1, keepdim=True)
     return _refined(log_likelihood, best)[:, 0]
 
 
 def quarter_peaks(log_likelihood):
-    """Angles of the highest likelihood in each quarter of the circle.
+    """Find the angle of the highest likelihood in each quarter of the circle.
 
-    The highest of all lies in the middle of its quarter, which comes first. So do the
-    others in a cell of four-fold symmetry.
+    The first quarter is centred on the global maximum, so that in a cell of four-fold
+    symmetry the other maxima also lie at the centres of their quarters.
 
     Parameters
     ----------
     log_likelihood : tensor of shape (n, N_ANGLES)
-        Log-likelihood of every turn.
+        Log-likelihood of every rotation.
 
     Returns
     -------
     angle : tensor of shape (n, 4)
         The angles, in [0, 2 pi).
     log_mean : tensor of shape (n, 4)
-        Log of the mean over the circle of the quarter's likelihood, relative to its
-        highest.
+        Log of the mean over the circle of the likelihood in the quarter, relative to
+        its maximum.
     """
     best = log_likelihood.argmax(dim=1, keepdim=True)
     lag = torch.arange(N_ANGLES, device=best.device) - N_ANGLES // 8
@@ -72,53 +73,53 @@ def sample_angle(log_likelihood, generator):
     uniform = torch.rand(
         len(cumulative), 1, generator=generator, device=cumulative.device
     )
-    # rounding may leave the last sum below 1, and a sum that is not finite has no place
+    # the last sum may be below 1 by rounding, or not finite
     drawn = torch.searchsorted(cumulative, uniform).clamp(max=N_ANGLES - 1)
     return grid_angles(log_likelihood)[drawn[:, 0]]
 
 
 def mean_angle(log_likelihood):
-    """Mean direction and circular standard deviation of each posterior.
+    """Compute the mean direction and circular standard deviation of each posterior.
 
     Parameters
     ----------
     log_likelihood : tensor of shape (n, N_ANGLES)
-        Log-likelihood of every turn.
+        Log-likelihood of every rotation.
 
     Returns
     -------
     angle : tensor of shape (n,)
-        Direction of the posterior's mean vector, radians.
+        Direction of the mean vector, radians.
     std : tensor of shape (n,)
-        ``sqrt(-2 log R)``, with R the length of that vector.
+        ``sqrt(-2 log R)``, where R is the length of the mean vector.
     """
     angles = grid_angles(log_likelihood)
     posterior = log_likelihood.softmax(dim=1)
     cos, sin = posterior @ angles.cos(), posterior @ angles.sin()
     tiny = torch.finfo(posterior.dtype).eps
     std = (-2 * torch.hypot(cos, sin).clamp(tiny, 1.0).log()).sqrt()
-    # a posterior narrower than the table's step lies between two entries
+    # a posterior narrower than the step of the table lies between two entries
     sharp = std < 2 * math.pi / N_ANGLES
     peak = most_likely_angle(log_likelihood)
     return torch.where(sharp, peak, torch.atan2(sin, cos)), std
 
 
 def noise_inflation(observed, simulated, expected):
-    """How much less the pixels tell between two turns than white noise would let them.
+    """Estimate the factor by which white noise overstates the log-likelihood.
 
-    Columns are displaced, not only noisy, and a displaced column changes some
-    eighty pixels at once. The strongest rival of the best turn lies a lag to one
-    side of it; the turn at the same lag to the other side is about as likely under
-    the model. The difference of the two in log-likelihood scatters around that of a
-    patch without noise. The ratio of its scatter among the patches to that among
-    patches simulated with white noise is what the log-likelihood is to be divided
-    by.
+    Residuals are correlated: a displaced column changes about eighty pixels at once.
+    The strongest competitor of the best rotation lies at some lag on one side of it;
+    the rotation at the same lag on the other side is about equally likely under the
+    model. The difference of their log-likelihoods is compared with that of the patch
+    without noise. The variance of the deviation among the patches, divided by that
+    among patches simulated with white noise, is the factor by which the log-likelihood
+    has to be divided.
 
     Parameters
     ----------
     observed, simulated, expected : tensor of shape (n, N_ANGLES)
-        Log-likelihood of every turn of the patches, of the model's patches with
-        white noise, and of the same without.
+        Log-likelihood of every rotation of the patches, of the reconstructed patches
+        with white noise, and of the reconstructed patches without noise.
 
     Returns
     -------
@@ -128,17 +129,18 @@ def noise_inflation(observed, simulated, expected):
     best = expected.argmax(dim=1, keepdim=True)
     lag = (torch.arange(N_ANGLES, device=best.device) - best) % N_ANGLES
     distance = torch.minimum(lag, N_ANGLES - lag)
-    # too close to the best turn or to its opposite, both sides are one
+    # close to the best rotation or its opposite, both sides coincide
     margin = N_ANGLES // 16
-    aside = (distance >= margin) & (distance <= N_ANGLES // 2 - margin)
-    rival = expected.masked_fill(~aside, -math.inf).argmax(dim=1, keepdim=True)
-    mirrored = (2 * best - rival) % N_ANGLES
+    is_lateral = (distance >= margin) & (distance <= N_ANGLES // 2 - margin)
+    competitor = expected.masked_fill(~is_lateral, -math.inf).argmax(
+        dim=1, keepdim=True
+    )
+    mirrored = (2 * best - competitor) % N_ANGLES
 
     def difference(table):
-        return table.gather(1, rival) - table.gather(1, mirrored)
+        return table.gather(1, competitor) - table.gather(1, mirrored)
 
     rest = difference(expected)
-    # cells at interfaces and walls count, a few freaks do not
-    found = (difference(observed) - rest).square().quantile(_COUNTED)
-    white = (difference(simulated) - rest).square().quantile(_COUNTED)
+    found = (difference(observed) - rest).square().quantile(_INFLATION_QUANTILE)
+    white = (difference(simulated) - rest).square().quantile(_INFLATION_QUANTILE)
     return (found / white.clamp(min=torch.finfo(white.dtype).tiny)).clamp(min=1)

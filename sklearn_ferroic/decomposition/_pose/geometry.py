@@ -1,7 +1,7 @@
-"""Turning, shifting and polar sampling of batches of square-pixel images.
+"""Rotation, shift and polar sampling of batches of images with square pixels.
 
-A turn by ``theta`` carries the direction of the columns towards that of the rows,
-the sense in which ``arctan2(d_row, d_col)`` grows.
+A rotation by a positive angle maps the +col axis towards the +row axis, the direction
+in which ``arctan2(d_row, d_col)`` increases.
 """
 
 import math
@@ -14,12 +14,12 @@ from .angle_posterior import N_ANGLES
 
 
 def canonical_side(patch_shape):
-    """Side of the square image that covers a patch however it is turned, px."""
+    """Return the side of the square image that covers a patch at any rotation, px."""
     return math.ceil(math.hypot(*patch_shape)) + 2
 
 
 def centered_grid(patch_shape, like):
-    """Pixel coordinates ``(row, col)`` from the patch's geometric centre, (h*w, 2)."""
+    """Return pixel coordinates relative to the centre of a patch, (h*w, 2)."""
     axes = [
         torch.arange(side, dtype=like.dtype, device=like.device) - (side - 1) / 2
         for side in patch_shape
@@ -28,16 +28,16 @@ def centered_grid(patch_shape, like):
 
 
 def sample(images, points, center=None):
-    """Interpolate images bilinearly at points given from their centres.
+    """Interpolate images bilinearly at points relative to their centres.
 
     Parameters
     ----------
     images : tensor of shape (n, h, w)
-        The images; beyond the border the nearest pixel counts.
+        The images; beyond the border the value of the nearest pixel is used.
     points : tensor of shape (n or 1, m, 2)
         Coordinates ``(row, col)``, px.
     center : tensor of shape (n, 2), default=None
-        Where the points are counted from, instead of the images' centres.
+        Origin of the points relative to the centres of the images; None is 0.
 
     Returns
     -------
@@ -57,24 +57,24 @@ def sample(images, points, center=None):
     return values[:, 0, 0]
 
 
-def turn(points, angle):
-    """Turn points ``(n, m, 2)`` by the angle ``(n,)`` of their image."""
+def rotate_points(points, angle):
+    """Rotate points ``(n, m, 2)`` by the angle ``(n,)`` of their image."""
     cos, sin = angle.cos()[:, None], angle.sin()[:, None]
     row, col = points[..., 0], points[..., 1]
     return torch.stack([row * cos + col * sin, col * cos - row * sin], dim=-1)
 
 
 def pose(canonical, angle, offset, patch_shape):
-    """Turn canonical images by an angle, shift them, and cut the patch.
+    """Rotate canonical images, shift them, and crop the patches.
 
     Parameters
     ----------
     canonical : tensor of shape (n, side, side)
         Images in canonical pose.
     angle : tensor of shape (n,)
-        Turn in radians.
+        Rotation, radians.
     offset : tensor of shape (n, 2)
-        Shift ``(row, col)`` after the turn, px.
+        Shift ``(row, col)`` after the rotation, px.
     patch_shape : tuple of int
         Shape of the patch.
 
@@ -84,7 +84,7 @@ def pose(canonical, angle, offset, patch_shape):
         The posed patches.
     """
     _check_finite(angle, offset)
-    # one affine map a patch, from its (row, col) to (x, y) in [-1, 1]
+    # one affine map per patch, from its (row, col) to (x, y) in [-1, 1]
     cos, sin = angle.cos(), angle.sin()
     row, col = offset.unbind(dim=1)
     below, right = _half_sides(canonical.shape[1:])
@@ -103,11 +103,11 @@ def pose(canonical, angle, offset, patch_shape):
 
 def _check_finite(*parts):
     """Raise ValueError if angles or offsets are not finite."""
-    # The gradient of grid_sample writes outside of its memory at points that are NaN.
+    # The gradient of grid_sample writes out of bounds at NaN points.
     if not all(torch.isfinite(part).all() for part in parts):
         raise ValueError(
-            "The angles or offsets of some patches are not finite. Look for extreme "
-            "values in X, or lower learning_rate."
+            "The angles or offsets of some patches are not finite. Check X for extreme "
+            "values, or lower learning_rate."
         )
 
 
@@ -126,13 +126,13 @@ class PolarGrid:
     radii : tensor of shape (n_rings,)
         Radii of the rings, px.
     weights : tensor of shape (n_rings,)
-        Area in px that a point of each ring stands for.
+        Area of a sampling point of each ring, px².
     """
 
     def __init__(self, patch_shape):
         radius = max(min(patch_shape) - 1, 1) / 2
         self.n_rings = max(1, math.ceil(radius))
-        # the outermost ring is sampled at least every 1.6 px, up to 256-px patches
+        # at most 1.6 px between points of the outermost ring, for patches up to 256 px
         n_angles = 2 ** max(4, math.ceil(math.log2(4 * radius + 1)))
         self.n_angles = min(n_angles, N_ANGLES)
         step = radius / self.n_rings
@@ -140,7 +140,7 @@ class PolarGrid:
         angles = np.arange(self.n_angles) * (2 * np.pi / self.n_angles)
         directions = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
         points = radii[:, None, None] * directions
-        # through NumPy, so that no default device of torch has a say
+        # computed with NumPy, which ignores the default device of torch
         self.radii = torch.from_numpy(radii.astype(np.float32))
         self.weights = torch.from_numpy(
             (radii * step * 2 * np.pi / self.n_angles).astype(np.float32)

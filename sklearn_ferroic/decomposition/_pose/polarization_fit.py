@@ -1,7 +1,7 @@
-"""Learning the lattice and the readout of the polarization from windows.
+"""Fit of the lattice and of the linear estimator of the displacement to windows.
 
-Works on the Fourier transforms of windows along the rings of a polar grid. See
-`_polarization_model` for what is learned and how it is used.
+The input is the Fourier transform of windows along the rings of a polar grid. The
+module `polarization_model` describes the model.
 """
 
 import numpy as np
@@ -9,49 +9,48 @@ from scipy.special import i0e, i1e
 
 # Radii of the distribution of displacements, from 0 on.
 N_RADII = 12
-# Sets of symmetry-related directions that the distribution may have on top.
+# Largest number of additional sets of symmetry-related directions.
 N_MODES = 2
-# Symmetries that are looked for; a displacement in a two-fold lattice is not one
-# complex number.
+# Candidate symmetries; in a two-fold lattice the two components of the displacement do
+# not combine to one complex number.
 _FOLDS = (6, 4, 3)
-# Share of the angular power that the orders of the lattice must have.
+# Smallest fraction of the angular power in the orders of the lattice.
 _LEAST_LATTICE_SHARE = 0.4
-# Principal components of the orders next to those of the lattice. Six suffice for
-# displacements of 10 pm among disorder; more than sixteen bring noise.
+# Principal components of the orders next to those of the lattice. Six are enough for
+# displacements of 10 pm with disorder; more than sixteen add noise.
 _N_COMPONENTS = 10
 # Highest angular order used; higher ones are noise in windows of a few cells.
 _HIGHEST_ORDER = 24
-# Multiple of the median distance beyond which windows are weighted down: the border
-# of the specimen, interfaces.
-_OUTLYING = 4.0
+# Multiple of the median distance beyond which windows are downweighted: the border of
+# the specimen, interfaces.
+_OUTLIER_DISTANCE_RATIO = 4.0
 _N_LATTICE_STEPS = 15
 _N_STEPS = 25
-# The weights of a readout that follows the displacement of columns resemble the
-# derivative of the mean window: cosine above 0.97 on the polar images measured, below
-# 0.7 where the fit has found something else.
+# Smallest cosine between a learned pattern and the derivative of the mean window. It
+# was above 0.97 on the polar images measured, and below 0.7 where the fit had converged
+# to another signal.
 _LEAST_COSINE = 0.8
-# Displacement over noise, and gain in log-likelihood a window over a normal
-# distribution, above which the readout is learned freely. Measured: 3.1 and 0.24 at
-# the least in polar images; 2.4 and 0.03 at the most in images without polarization.
+# Displacement over noise, and gain in log-likelihood per window over a normal
+# distribution, above which the pattern is learned. Measured: at least 3.1 and 0.24 in
+# polar images; at most 2.4 and 0.03 in images without polarization.
 _LEAST_SIGNAL = 2.6
 _LEAST_GAIN = 0.1
-# Share of the mean variance that is added to the noise where the readout is not
+# Fraction of the mean variance that is added to the noise if the pattern is not
 # learned, because covariances of few windows are noisy.
 _LOADING = 0.1
-# Standard errors by which the kurtosis has to lie below 2, the value of complex normal
-# numbers; displacements of one length have a kurtosis of 1 before noise is added.
+# Smallest distance of the kurtosis below 2, the value of complex normal numbers, in
+# standard errors. Displacements of equal length have a kurtosis of 1 without noise.
 _LEAST_KURTOSIS_STEP = 1.0
-# Root mean square displacement in units of the radius of the central column below which
-# such images count as not polar: 6 pm in a perovskite, the static disorder.
+# Root mean square displacement, in radii of the central column, below which these
+# images are treated as not polar: 6 pm in a perovskite, the static disorder.
 _LEAST_DISPLACEMENT = 0.04
-# Neighbouring windows overlap; this many count as one independent window where the
-# number of modes is chosen.
+# Number of windows, which overlap, per independent sample in the choice of the modes.
 _WINDOWS_PER_SAMPLE = 4
 _TINY = 1e-300
 
 
 def fit_polarization(spectra, areas, ring_radii):
-    """Learn lattice and polarization.
+    """Fit lattice and polarization.
 
     Parameters
     ----------
@@ -82,7 +81,7 @@ def fit_polarization(spectra, areas, ring_radii):
     basis = _displacement_basis(scaled, angle, fold)
     derivative, reach = _cage_derivative(template, fold, ring_radii, root_area)
     derivative = derivative[:, np.abs(_orders(basis, fold))]
-    fitted = _fit_readout(basis, derivative, fold, _LEAST_DISPLACEMENT * reach)
+    fitted = _fit_estimator(basis, derivative, fold, _LEAST_DISPLACEMENT * reach)
     if fitted is None:
         return found
     weights = np.zeros(scaled.shape[1:])
@@ -107,7 +106,7 @@ def _find_fold(spectra):
 
 
 def _fit_lattice(spectra, fold):
-    """Find the rotation of the lattice of every window, and their mean spectrum.
+    """Estimate the lattice rotation of every window, and the mean spectrum.
 
     Returns
     -------
@@ -122,12 +121,12 @@ def _fit_lattice(spectra, fold):
     orders = fold * np.arange(part.shape[2])
     n_steps = 256
     tried = 2 * np.pi / fold * np.arange(n_steps) / n_steps
-    turns = np.exp(1j * np.outer(orders, tried))
-    turns[0] = 0
+    rotations = np.exp(1j * np.outer(orders, tried))
+    rotations[0] = 0
     template = part[0]
     for _ in range(_N_LATTICE_STEPS):
         overlap = np.einsum("nrm,rm->nm", part, template.conj())
-        table = (overlap @ turns).real
+        table = (overlap @ rotations).real
         best = table.argmax(axis=1)
         rows = np.arange(len(best))
         before, at, after = (table[rows, (best + k) % n_steps] for k in (-1, 0, 1))
@@ -137,18 +136,18 @@ def _fit_lattice(spectra, fold):
         phases = np.exp(1j * orders * angle[:, None])
         template = np.einsum("nrm,nm->rm", part, phases) / len(part)
     # A mirror axis of the lattice becomes the direction of the columns.
-    turn = np.angle((template[:, 1] ** 2).sum()) / (2 * fold)
-    if (template[:, 1] * np.exp(-1j * fold * turn)).real.sum() > 0:
-        turn += np.pi / fold
-    template = template * np.exp(-1j * orders * turn)
-    return angle - turn + 0.0, template
+    rotation = np.angle((template[:, 1] ** 2).sum()) / (2 * fold)
+    if (template[:, 1] * np.exp(-1j * fold * rotation)).real.sum() > 0:
+        rotation += np.pi / fold
+    template = template * np.exp(-1j * orders * rotation)
+    return angle - rotation + 0.0, template
 
 
 def _to_all_orders(template, fold, spectra, root_area):
     """Return the weighted lattice template among all orders, (n_rings, n_orders)."""
     filled = np.zeros(spectra.shape[1:], dtype=complex)
     filled[:, ::fold] = template * root_area[:, None]
-    # brightness does not tell rotations apart
+    # brightness does not depend on the rotation
     filled[:, 0] = 0
     return filled
 
@@ -168,7 +167,7 @@ def _lattice_std(spectra, template, angle, fold):
 
 
 def _orders(basis, fold):
-    """Return the angular orders of a basis, those that are conjugated negative."""
+    """Return the signed angular orders of a basis; conjugated orders are negative."""
     orders = np.arange(1, _HIGHEST_ORDER + 1)[: basis.highest]
     is_raised, is_lowered = orders % fold == 1, orders % fold == fold - 1
     signed = np.where(is_lowered, -orders, orders)
@@ -176,7 +175,7 @@ def _orders(basis, fold):
 
 
 class _Basis:
-    """Windows in the orders next to those of the lattice, in the lattice's frame."""
+    """Windows in the orders next to those of the lattice, in the lattice frame."""
 
     def __init__(self, features, highest):
         self.features = features
@@ -195,7 +194,7 @@ def _displacement_basis(spectra, angle, fold):
 
 
 def _cage_derivative(template, fold, ring_radii, root_area):
-    """Return the change of windows per px by which the surroundings lag behind.
+    """Return the derivative of windows by a shift of the columns around the centre.
 
     Parameters
     ----------
@@ -205,8 +204,8 @@ def _cage_derivative(template, fold, ring_radii, root_area):
     Returns
     -------
     derivative : ndarray of shape (n_rings, n_orders)
-        Real; the central column, up to the first minimum of the mean profile, is at
-        rest.
+        Real, per px; 0 within the central column, up to the first minimum of the mean
+        profile.
     reach : float
         Radius of the central column, px.
     """
@@ -249,7 +248,7 @@ def _keep_cages(derivative, spectrum, ring_radii, reach):
     to_own = np.hypot(row - np.round(row), col - np.round(col))
     row, col = row - 0.5, col - 0.5
     to_other = np.hypot(row - np.round(row), col - np.round(col))
-    # half a pixel of blur at the border between the two kinds
+    # a transition of half a pixel between the two kinds
     moving = 1 / (1 + np.exp(-(to_own - to_other) * edge / 0.5))
     changes = np.fft.irfft(derivative, n=n_angles, axis=1) * moving
     return np.fft.rfft(changes, axis=1)[:, : derivative.shape[1]].real
@@ -258,7 +257,7 @@ def _keep_cages(derivative, spectrum, ring_radii, reach):
 def _cell_edge(image, row, col, ring_radii, reach):
     """Return the edge of the square cell in a mean window, px; None if too large.
 
-    Columns stand at the corners and in the middle of the cell, none in between.
+    The cell has columns at its corners and at its centre.
     """
     area = np.broadcast_to(ring_radii[:, None], image.shape)
     contrast = area * (image - np.average(image, weights=area))
@@ -275,19 +274,19 @@ def _cell_edge(image, row, col, ring_radii, reach):
     return edges[int(np.argmax(agreement))]
 
 
-def _fit_readout(basis, derivative, fold, least_length):
-    """Learn weights and distribution; None where nothing is polar."""
+def _fit_estimator(basis, derivative, fold, least_length):
+    """Fit weights and distribution; None if the windows are not polar."""
     features = basis.features.reshape(len(basis.features), -1)
-    axes, scores, trust = _leading_components(features)
+    axes, scores, window_weights = _leading_components(features)
     start = axes @ derivative.reshape(-1)
     if not np.any(start):
         return None
-    state = _State(scores, trust, start, fold)
+    state = _State(scores, window_weights, start, fold)
     state.improve(_N_STEPS)
-    if state.cosine(start) < _LEAST_COSINE or not state.is_clear():
-        state = _State(scores, trust, start, fold, is_learned=False)
+    if state.cosine(start) < _LEAST_COSINE or not state.is_significant():
+        state = _State(scores, window_weights, start, fold, is_learned=False)
         state.improve(_N_STEPS)
-        if state.length() < least_length or not state.is_other_than_normal():
+        if state.length() < least_length or not state.has_common_length():
             return None
     state = _choose_modes(state)
     weights = axes.T @ state.weights
@@ -297,27 +296,33 @@ def _fit_readout(basis, derivative, fold, least_length):
 def _leading_components(features):
     """Return real axes, complex scores along them and weights of the windows.
 
-    The mirror image of a window is as likely as the window, which makes the axes
-    real; outlying windows are weighted down.
+    A window and its mirror image are assumed equally likely, so that the axes are real.
+    Outlying windows are downweighted.
     """
     power = (np.abs(features) ** 2).sum(axis=1)
-    trust = np.minimum(1, _OUTLYING * np.median(power) / np.maximum(power, _TINY))
-    gram = ((features.T * trust) @ features.conj()).real
+    window_weights = np.minimum(
+        1, _OUTLIER_DISTANCE_RATIO * np.median(power) / np.maximum(power, _TINY)
+    )
+    gram = ((features.T * window_weights) @ features.conj()).real
     values, vectors = np.linalg.eigh(gram)
     kept = values[::-1][:_N_COMPONENTS] > 1e-10 * values[-1]
     axes = vectors[:, ::-1].T[:_N_COMPONENTS][kept]
     scores = features @ axes.T
     for _ in range(5):
-        covariance = ((scores.T * trust) @ scores.conj()).real / trust.sum()
+        covariance = (
+            (scores.T * window_weights) @ scores.conj()
+        ).real / window_weights.sum()
         solved = np.linalg.solve(covariance, scores.T).T
         distance = (scores.conj() * solved).sum(axis=1).real
-        trust = np.minimum(1, _OUTLYING * np.median(distance) / distance)
-    return axes, scores, trust
+        window_weights = np.minimum(
+            1, _OUTLIER_DISTANCE_RATIO * np.median(distance) / distance
+        )
+    return axes, scores, window_weights
 
 
 def _choose_modes(state):
-    """Add sets of directions as long as the data call for them."""
-    n_samples = state.trust.sum() / _WINDOWS_PER_SAMPLE
+    """Add sets of directions while the likelihood gain exceeds its penalty."""
+    n_samples = state.window_weights.sum() / _WINDOWS_PER_SAMPLE
     best = state
     for n_modes in range(1, N_MODES + 1):
         richer = state.with_modes(n_modes)
@@ -331,24 +336,26 @@ def _choose_modes(state):
 
 
 class _State:
-    """Parameters of windows that are displacement times pattern, plus normal noise.
+    """Model of windows as displacement times pattern plus normal noise.
 
-    Displacements are complex numbers: on rings, in any direction, and at modes, sets
-    of points that the symmetry of the lattice carries into each other.
+    Displacements are complex numbers: on rings, in any direction, and at modes, which
+    are sets of points related by the symmetry of the lattice.
     """
 
-    def __init__(self, scores, trust, pattern, fold, is_learned=True):
-        self.scores, self.trust, self.fold = scores, trust, fold
+    def __init__(self, scores, window_weights, pattern, fold, is_learned=True):
+        self.scores, self.window_weights, self.fold = scores, window_weights, fold
         self.is_learned = is_learned
         self.pattern = pattern
-        self.total = trust.sum()
-        self.covariance = ((scores.T * trust) @ scores.conj()).real / self.total
+        self.total = window_weights.sum()
+        self.covariance = (
+            (scores.T * window_weights) @ scores.conj()
+        ).real / self.total
         self.mean_variance = np.trace(self.covariance) / len(pattern)
         weights = pattern
         if not is_learned:
             weights = np.linalg.solve(self._loaded(self.covariance), pattern)
         first = scores @ weights / (weights @ pattern)
-        # a fifth of the first reading is taken for noise
+        # one fifth of the initial estimate is attributed to noise
         self.expected, self.squared = 0.8 * first, 0.8 * np.abs(first) ** 2
         self.modes, self.mode_shares = np.zeros(0, complex), np.zeros(0)
         self.radii = None
@@ -363,9 +370,9 @@ class _State:
             self._expect()
 
     def _maximize(self):
-        mean = self.trust * self.expected.conj()
+        mean = self.window_weights * self.expected.conj()
         mean = (self.scores * mean[:, None]).sum(axis=0).real / self.total
-        squared = (self.trust * self.squared).sum() / self.total
+        squared = (self.window_weights * self.squared).sum() / self.total
         if self.is_learned:
             self.pattern = mean / squared
         pattern = self.pattern
@@ -381,10 +388,10 @@ class _State:
         weights = np.linalg.solve(used, pattern)
         self.weights = weights / (weights @ pattern)
         self.noise_variance = self.weights @ noise @ self.weights
-        self.reading = self.scores @ self.weights
+        self.displacement = self.scores @ self.weights
 
     def _expect(self):
-        size = np.abs(self.reading)
+        size = np.abs(self.displacement)
         if self.radii is None:
             self.radii = np.linspace(0, np.quantile(size, 0.995), N_RADII)
             self.radius_shares = np.full(N_RADII, 1 / N_RADII)
@@ -392,9 +399,9 @@ class _State:
         resultant = i1e(argument) / i0e(argument)
         log_rings = -((size[:, None] - self.radii) ** 2) / self.noise_variance
         log_rings += np.log(i0e(argument)) + np.log(self.radius_shares + _TINY)
-        turns = np.exp(2j * np.pi * np.arange(self.fold) / self.fold)
-        points = (self.modes[:, None] * turns).ravel()
-        log_points = -(np.abs(self.reading[:, None] - points) ** 2)
+        rotations = np.exp(2j * np.pi * np.arange(self.fold) / self.fold)
+        points = (self.modes[:, None] * rotations).ravel()
+        log_points = -(np.abs(self.displacement[:, None] - points) ** 2)
         log_points /= self.noise_variance
         log_points += np.log(np.repeat(self.mode_shares, self.fold) / self.fold + _TINY)
         joint = np.concatenate([log_rings, log_points], axis=1)
@@ -405,22 +412,22 @@ class _State:
         self.log_evidence = largest[:, 0] + np.log(evidence[:, 0])
         self.log_evidence -= np.log(np.pi * self.noise_variance)
         of_rings, of_points = shares[:, :N_RADII], shares[:, N_RADII:]
-        unit = self.reading / np.maximum(size, _TINY)
+        unit = self.displacement / np.maximum(size, _TINY)
         self.expected = (of_rings * self.radii * resultant).sum(axis=1) * unit
         self.expected += of_points @ points
         self.squared = of_rings @ self.radii**2 + of_points @ np.abs(points) ** 2
-        trusted = self.trust[:, None] / self.total
-        self.radius_shares = (trusted * of_rings).sum(axis=0)
+        window_shares = self.window_weights[:, None] / self.total
+        self.radius_shares = (window_shares * of_rings).sum(axis=0)
         if len(self.modes):
-            by_mode = (trusted * of_points).reshape(len(size), -1, self.fold)
+            by_mode = (window_shares * of_points).reshape(len(size), -1, self.fold)
             self.mode_shares = by_mode.sum(axis=(0, 2))
-            turned_back = self.reading[:, None] * turns.conj()
-            sums = np.einsum("nmk,nk->m", by_mode, turned_back)
+            rotated_back = self.displacement[:, None] * rotations.conj()
+            sums = np.einsum("nmk,nk->m", by_mode, rotated_back)
             self.modes = sums / np.maximum(self.mode_shares, _TINY)
             self._shrink_rings()
 
     def _shrink_rings(self):
-        """Withdraw the weight of one independent window from every ring."""
+        """Subtract the weight of one independent window from every ring."""
         shares = self.radius_shares
         shares[1:] = np.maximum(shares[1:] - _WINDOWS_PER_SAMPLE / self.total, 0)
         total = shares.sum() + self.mode_shares.sum()
@@ -428,12 +435,12 @@ class _State:
         self.mode_shares = self.mode_shares / total
 
     def with_modes(self, n_modes):
-        """Return a copy with modes, at first equally spaced, at the mean direction."""
+        """Return a copy with equally spaced modes from the mean direction on."""
         state = object.__new__(_State)
         state.__dict__.update(self.__dict__)
-        size = np.abs(self.reading)
-        unit = self.reading / np.maximum(size, _TINY)
-        moment = (self.trust * size**2 * unit**self.fold).sum()
+        size = np.abs(self.displacement)
+        unit = self.displacement / np.maximum(size, _TINY)
+        moment = (self.window_weights * size**2 * unit**self.fold).sum()
         first = np.angle(moment) / self.fold
         between = np.arange(n_modes) * 2 * np.pi / (self.fold * n_modes)
         state.modes = np.median(size) * np.exp(1j * (first + between))
@@ -443,40 +450,43 @@ class _State:
         return state
 
     def cosine(self, other):
-        """Cosine of the angle between the pattern and another."""
+        """Return the cosine of the angle between the pattern and another."""
         lengths = np.linalg.norm(self.pattern) * np.linalg.norm(other)
         return (self.pattern @ other) / lengths
 
-    def is_clear(self):
-        """Return whether displacements stand out of the noise, as no noise does."""
+    def is_significant(self):
+        """Return whether the displacements are significant."""
         length = np.sqrt(self.radius_shares @ self.radii**2)
-        variance = (self.trust * np.abs(self.reading) ** 2).sum() / self.total
+        variance = (
+            self.window_weights * np.abs(self.displacement) ** 2
+        ).sum() / self.total
         normal = -np.log(np.pi * variance) - 1
-        gain = (self.trust * self.log_evidence).sum() / self.total - normal
+        gain = (self.window_weights * self.log_evidence).sum() / self.total - normal
         signal = length / np.sqrt(self.noise_variance)
         return signal > _LEAST_SIGNAL and gain > _LEAST_GAIN
 
     def length(self):
-        """Return the root mean square length of the readings."""
-        squared = self.trust * np.abs(self.reading) ** 2
+        """Return the root mean square of the estimated displacements."""
+        squared = self.window_weights * np.abs(self.displacement) ** 2
         return np.sqrt(squared.sum() / self.total)
 
-    def is_other_than_normal(self):
-        """Return whether the readings have more of a common length than noise."""
-        squared = np.abs(self.reading) ** 2
+    def has_common_length(self):
+        """Return whether the displacements vary less in length than normal noise."""
+        squared = np.abs(self.displacement) ** 2
         mean, fourth = (
-            (self.trust * power).sum() / self.total for power in (squared, squared**2)
+            (self.window_weights * power).sum() / self.total
+            for power in (squared, squared**2)
         )
         standard_error = 2 / np.sqrt(self.total)
         return fourth / mean**2 < 2 - _LEAST_KURTOSIS_STEP * standard_error
 
     def log_likelihood(self):
-        """Return the mean log-density of a window."""
+        """Return the mean log-density of the windows."""
         solved = self.scores @ self.noise_inverse
         rest = (self.scores.conj() * solved).sum(axis=1).real
-        rest -= np.abs(self.reading) ** 2 / self.noise_variance
+        rest -= np.abs(self.displacement) ** 2 / self.noise_variance
         rest += self.noise_log_determinant - np.log(np.pi * self.noise_variance)
-        return (self.trust * (self.log_evidence - rest)).sum() / self.total
+        return (self.window_weights * (self.log_evidence - rest)).sum() / self.total
 
     def distribution(self):
         """Return the distribution of displacements as buffers of the model."""
@@ -489,7 +499,7 @@ class _State:
             angle = np.angle(mode)
             if place == 0:
                 reference = np.mod(angle + period / 2, period) - period / 2
-            # the turn of a mode is that of the nearest point of the first
+            # each mode is represented by its point nearest to the first mode
             off = angle - reference
             off = np.mod(off + period / 2, period) - period / 2
             mode = np.abs(mode) * np.exp(1j * (reference + off))

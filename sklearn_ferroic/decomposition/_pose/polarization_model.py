@@ -1,13 +1,13 @@
 """Direction of the polarization within a lattice that may itself be rotated.
 
-A displacement of the columns around the centre against the lattice is another degree
-of freedom than a rotation of the window. In a lattice of n-fold symmetry, rotated back,
-the angular orders that are multiples of n describe the lattice, and the orders next to
+The displacement of the central column relative to the lattice and the rotation of the
+lattice are separate degrees of freedom. In a lattice of n-fold symmetry at angle 0, the
+angular orders that are multiples of n describe the lattice, and the orders next to
 them change linearly with the displacement: with direction theta, those of order 1,
-n + 1, ... as exp(-i theta), those of order n - 1, 2 n - 1, ... as exp(+i theta). One
-real weight for each radius and order therefore reads the displacement as one complex
+n + 1, ... as exp(-i theta), those of order n - 1, 2 n - 1, ... as exp(+i theta). A sum
+over radii and orders with real weights therefore gives the displacement as a complex
 number. The weights, the covariance of the noise and the distribution of the
-displacements are learned together from the windows by expectation-maximisation, without
+displacements are learned together from the windows by expectation–maximisation, without
 labels.
 """
 
@@ -23,12 +23,12 @@ from .polarization_fit import N_MODES, N_RADII, fit_polarization
 _N_LATTICE_ANGLES = 128
 # Resultant length of the lattice angles above which the windows are of one crystal.
 _LEAST_ALIGNED = 0.9
-# Fewer rings do not tell a scale.
+# Smallest number of rings for an estimate of the scale.
 _FEWEST_RINGS = 8
-# Correlation of patches with the lattice of the fit, at the best rotation and scale,
-# below which they show another lattice or none.
+# Below this correlation with the lattice of the fit, at the best rotation and scale,
+# patches show another lattice or none.
 _LEAST_AGREEMENT = 0.6
-# Posterior resultant of a decoded image below which its direction is left at 0.
+# Posterior resultant of a decoded image below which its direction is set to 0.
 _LEAST_RESULTANT = 0.5
 
 
@@ -41,18 +41,18 @@ class PolarizationPosterior(NamedTuple):
         Mean direction, radians.
     std : tensor of shape (n,)
         Circular standard deviation, radians.
-    turn : tensor of shape (n,)
-        Rotation of the window, among those that leave the lattice as it is, whose
-        canonical image is polarized most nearly along the angle.
+    rotation : tensor of shape (n,)
+        Rotation of the window, among those that map the lattice onto itself, at which
+        the polarization of the canonical image is closest to the angle.
     """
 
     angle: torch.Tensor
     std: torch.Tensor
-    turn: torch.Tensor
+    rotation: torch.Tensor
 
 
 class PolarizationModel(nn.Module):
-    """Linear readout of the displacement and the distribution of displacements.
+    """Linear estimator of the displacement and the distribution of displacements.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class PolarizationModel(nn.Module):
             self.register_buffer(name, torch.empty(shape))
 
     def initialize(self):
-        """Set the state in which nothing is known of lattice and polarization."""
+        """Reset to the state without lattice and polarization."""
         for buffer in self.buffers():
             buffer.zero_()
         self.noise_variance.fill_(1.0)
@@ -115,7 +115,7 @@ class PolarizationModel(nn.Module):
 
     @property
     def period(self):
-        """Rotation that carries the lattice onto itself, radians."""
+        """Smallest rotation that maps the lattice onto itself, radians."""
         return 2 * math.pi / int(self.fold)
 
     def forward(self, spectra):
@@ -127,35 +127,35 @@ class PolarizationModel(nn.Module):
         rings = (shares[:, :N_RADII] * resultants).sum(dim=1) * direction
         unit = _unit(points.angle())
         mean = rings + (shares[:, N_RADII:] * unit.flatten()).sum(dim=1)
-        turns = self._quarter_shares(displacement, shares)
-        quarter = turns.argmax(dim=1)
+        rotations = self._rotation_shares(displacement, shares)
+        quarter = rotations.argmax(dim=1)
         resultant = mean.abs().clamp(1e-12, 1 - 1e-12)
         std = (-2 * resultant.log() + self.lattice_std**2).sqrt()
         return PolarizationPosterior(
             angle=lattice_angle + mean.angle(),
             std=std,
-            turn=lattice_angle + self.reference + self.period * quarter,
+            rotation=lattice_angle + self.reference + self.period * quarter,
         )
 
     def lattice_angle(self, spectra):
-        """Rotation of the lattice within half a period of 0, radians, (n,)."""
+        """Compute the lattice rotation, within half a period of 0, radians, (n,)."""
         half = self.period / 2
         return torch.remainder(self.find_lattice(spectra) + half, self.period) - half
 
-    def draw_turn(self, spectra, generator):
+    def draw_rotation(self, spectra, generator):
         """Draw rotations of the window from their posterior, (n,)."""
         lattice_angle = self.find_lattice(spectra)
         displacement = self._displacement(spectra, lattice_angle)
-        shares = self._quarter_shares(displacement, self._components(displacement)[0])
+        shares = self._rotation_shares(displacement, self._components(displacement)[0])
         uniform = torch.empty_like(lattice_angle).uniform_(generator=generator)
         below = shares.cumsum(dim=1) < uniform[:, None] * shares.sum(1, keepdim=True)
         quarter = below.sum(dim=1).clamp(max=shares.shape[1] - 1)
         return lattice_angle + self.reference + self.period * quarter
 
     def image_direction(self, spectra):
-        """Direction of the polarization in images whose lattice is unrotated, (n,).
+        """Compute the polarization direction in images with lattice angle 0, (n,).
 
-        It is 0 where all polar cells have the same direction up to a rotation of the
+        It is 0 if all polar cells have the same direction up to the symmetry of the
         lattice, and for images without polarization.
         """
         angle = torch.zeros(len(spectra)).to(spectra.real)
@@ -163,13 +163,13 @@ class PolarizationModel(nn.Module):
             return angle
         posterior = self(spectra)
         is_sure = posterior.std < math.sqrt(-2 * math.log(_LEAST_RESULTANT))
-        return torch.where(is_sure, posterior.angle - posterior.turn, angle)
+        return torch.where(is_sure, posterior.angle - posterior.rotation, angle)
 
-    def nearest_turn(self, angle, lattice_angle=None):
-        """Rotation of the canonical image that suits a direction and the lattice, (n,).
+    def nearest_rotation(self, angle, lattice_angle=None):
+        """Find the rotation by lattice symmetry that is closest to a direction, (n,).
 
-        Without lattice angles the lattice is that of the crystal of the fit; None is
-        returned where the fit has seen lattices of all rotations.
+        Without lattice angles, that of the crystal in the fit is used; the result is
+        None if the fit contained lattices at several rotations.
         """
         if lattice_angle is None:
             if not self.is_crystal:
@@ -179,13 +179,13 @@ class PolarizationModel(nn.Module):
         return first + self.period * torch.round((angle - first) / self.period)
 
     def find_lattice(self, spectra):
-        """Rotation of the lattice, in [0, period), from spectra, (n,)."""
+        """Estimate the lattice rotation, in [0, period), from spectra, (n,)."""
         fold = int(self.fold)
         template = torch.complex(*self.lattice[:, :, ::fold]).to(spectra)
         overlap = torch.einsum("nrm,rm->nm", spectra[:, :, ::fold], template.conj())
         steps = torch.arange(_N_LATTICE_ANGLES, device=spectra.device)
         orders = torch.arange(overlap.shape[1], device=spectra.device)
-        # orders are whole multiples, so that the table repeats after one period
+        # all orders are multiples of the fold, so that the table has this period
         phase = 2 * math.pi / _N_LATTICE_ANGLES * orders[:, None] * steps
         phase = phase.to(spectra.real)
         table = overlap.real @ phase.cos() - overlap.imag @ phase.sin()
@@ -201,14 +201,15 @@ class PolarizationModel(nn.Module):
         return torch.remainder(place * (self.period / _N_LATTICE_ANGLES), self.period)
 
     def find_scale(self, spectra):
-        """Find how much larger the lattice of patches is than that of the fit.
+        """Estimate the scale of the lattice in patches relative to that of the fit.
 
         Returns
         -------
         scale : float
             Ratio of the lattice parameters, between 0.5 and 2, in steps of 4 %.
         gain : float
-            How many times better the lattice of the fit agrees at this scale.
+            Correlation with the lattice of the fit at this scale, divided by that at
+            scale 1.
         """
         fold, n_rings = int(self.fold), spectra.shape[1]
         if n_rings < _FEWEST_RINGS:
@@ -221,7 +222,7 @@ class PolarizationModel(nn.Module):
         steps = torch.arange(_N_LATTICE_ANGLES, device=spectra.device)
         multiples = torch.arange(1, part.shape[2] + 1, device=spectra.device)
         phase = 2 * math.pi / _N_LATTICE_ANGLES * multiples[:, None] * steps
-        turns = _unit(phase).to(spectra)
+        rotations = _unit(phase).to(spectra)
         agreements = {}
         for scale in (1.04**step for step in range(-17, 18)):
             n_seen = min(n_rings, int(n_rings * scale))
@@ -236,7 +237,7 @@ class PolarizationModel(nn.Module):
             scaled = torch.view_as_complex(scaled) * radii[:n_seen, None].sqrt()
             seen = part[:, :n_seen] * radii[:n_seen, None].sqrt()
             overlap = torch.einsum("nrm,rm->nm", seen, scaled.conj())
-            best = (overlap @ turns).real.amax(dim=1)
+            best = (overlap @ rotations).real.amax(dim=1)
             power = (seen.abs() ** 2).sum(dim=(1, 2)) * (scaled.abs() ** 2).sum()
             agreement = best / power.sqrt().clamp(min=1e-30)
             agreements[scale] = float(agreement.median())
@@ -246,7 +247,7 @@ class PolarizationModel(nn.Module):
         return scale, agreements[scale] / max(agreements[1.0], 1e-30)
 
     def _displacement(self, spectra, lattice_angle):
-        """Read the displacements in the frame of the lattice, px, complex, (n,)."""
+        """Compute the displacements in the frame of the lattice, px, complex, (n,)."""
         fold = int(self.fold)
         total = torch.zeros_like(spectra[:, 0, 0])
         for remainder in (1, fold - 1):
@@ -263,7 +264,7 @@ class PolarizationModel(nn.Module):
         return total
 
     def _components(self, displacement):
-        """Posterior shares of rings and modes, resultants of rings, and the modes."""
+        """Return posterior probabilities of rings and modes, resultants, and modes."""
         size, variance = displacement.abs()[:, None], self.noise_variance
         argument = 2 * size * self.radii / variance
         scaled = torch.special.i0e(argument)
@@ -271,30 +272,30 @@ class PolarizationModel(nn.Module):
         of_rings = -((size - self.radii) ** 2) / variance + scaled.log()
         of_rings = of_rings + self.radius_shares.log()
         fold = int(self.fold)
-        turns = self.period * torch.arange(fold, device=displacement.device)
+        rotations = self.period * torch.arange(fold, device=displacement.device)
         modes = torch.complex(self.modes[:, 0], self.modes[:, 1])
-        turns = turns.to(displacement.real)
-        points = modes[:, None] * _unit(turns)
+        rotations = rotations.to(displacement.real)
+        points = modes[:, None] * _unit(rotations)
         distance = (displacement[:, None, None] - points).abs() ** 2
         of_modes = (self.mode_shares / fold).log()[:, None] - distance / variance
         log_shares = torch.cat([of_rings, of_modes.flatten(1)], dim=1)
         return log_shares.softmax(dim=1), resultants, points
 
-    def _quarter_shares(self, displacement, shares):
-        """Posterior of the rotations that leave the lattice as it is, (n, fold)."""
+    def _rotation_shares(self, displacement, shares):
+        """Return the posterior of the symmetry rotations of the lattice, (n, fold)."""
         fold = int(self.fold)
         steps = torch.arange(fold, device=displacement.device)
         centers = self.reference + self.period * steps
         off = displacement.angle()[:, None] - centers
         off = torch.remainder(off + math.pi, 2 * math.pi) - math.pi
-        # The share of a ring goes to the sector of the measured direction.
+        # The probability of a ring belongs to the sector of the measured direction.
         nearest = torch.nn.functional.one_hot(off.abs().argmin(dim=1), fold).to(shares)
-        # Position 0 of the radii is the share of cells without polarization.
+        # Index 0 of the radii is the probability of no polarization.
         of_rings = shares[:, 1:N_RADII].sum(dim=1, keepdim=True) * nearest
         of_modes = shares[:, N_RADII:].reshape(len(shares), -1, fold).sum(dim=1)
         return of_rings + of_modes + shares[:, :1] / fold
 
 
 def _unit(angle):
-    """Return complex numbers of length one."""
+    """Return the complex numbers of modulus 1 with the given phases."""
     return torch.polar(torch.ones_like(angle), angle)

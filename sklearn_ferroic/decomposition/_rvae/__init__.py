@@ -1,1 +1,1 @@
-"""The networks of RotationalVAE, their objective and their training."""
+"""Networks of RotationalVAE, objective, training and inference."""

@@ -1,7 +1,7 @@
-"""The model of the paper: one network gives the posterior of pose and latents.
+"""Model of the paper: one network predicts the posterior of pose and latents.
 
-As in the spatial-VAE (Bepler et al., NeurIPS 2019). The angle is an unbounded number,
-and its prior acts on the width of its posterior only: all rotations cost the same.
+This is the spatial-VAE (Bepler et al., NeurIPS 2019). The angle is an unbounded number,
+and its prior acts only on the width of its posterior, not on its mean.
 """
 
 import math
@@ -9,25 +9,28 @@ from typing import NamedTuple
 
 import torch
 
-from .._pose import circular_normal
 from .encoders import ConvolutionalEncoder, DenseEncoder
 from .patch_model import PatchModel, cubature_points, latent_divergence
 
 _ENCODERS = {"convolutional": ConvolutionalEncoder, "dense": DenseEncoder}
-# Width of the angle's posterior before training with a uniform prior, rad. It has to be
-# narrow from the first steps on, for an angle drawn from a wide posterior says nothing,
-# and the latents separate the variants instead.
-_FIRST_ANGLE_STD_RAD = 0.1
-# Patches that the encoder takes at once without gradients; bounds the memory, 2.4 MB
-# per patch and layer for 128 channels of 48 x 48 px in double precision.
+# Initial width of the angle's posterior with a uniform prior. It has to be narrow from
+# the first steps on: angles drawn from a wide posterior carry no information, and the
+# latents then encode the variants instead.
+_INITIAL_ANGLE_STD_RAD = 0.1
+# Patches per call of the encoder without gradients; bounds the memory, 2.4 MB per patch
+# and layer for 128 channels of 48 x 48 px in double precision.
 _PATCHES_AT_ONCE = 32
+# Below this width the wrapped normal equals a normal to one part in 10,000.
+_NARROW_STD_RAD = 0.8
+# Terms of the series, enough for double precision above that width.
+_N_TERMS = 16
 
 
 class _Posterior(NamedTuple):
     """Independent Gaussians: mean and standard deviation of ``(n, 3 + latent_dim)``.
 
-    The columns are the angle in radians, unwrapped, the offset relative to the width
-    of its prior, and the latents.
+    The columns are the unwrapped angle in radians, the offset in units of the standard
+    deviation of its prior, and the latents.
     """
 
     mean: torch.Tensor
@@ -35,17 +38,17 @@ class _Posterior(NamedTuple):
 
 
 class AmortizedModel(PatchModel):
-    """Network from patches to angle, offset and latents, and a decoder.
+    """Encoder from patches to angle, offset and latents, and a decoder.
 
     Parameters
     ----------
     encoder : {"convolutional", "dense"}
-        The network.
+        Type of the encoder.
     rotation_prior : float or None
-        Standard deviation that the prior prefers for the posterior of the angle,
-        whatever its mean, radians; None is the uniform prior on the circle.
+        Preferred standard deviation of the posterior of the angle, independent of its
+        mean, radians; None is the uniform prior on the circle.
     patch_shape, latent_dim, n_hidden, offset_scale, **common
-        See `PatchModel`; `n_hidden` is the width of the encoder, too.
+        See `PatchModel`; `n_hidden` is also the number of units of the encoder.
     """
 
     def __init__(
@@ -61,27 +64,27 @@ class AmortizedModel(PatchModel):
     ):
         super().__init__(patch_shape, latent_dim, n_hidden, offset_scale, **common)
         self.rotation_prior = rotation_prior
-        # as if the loss were that of a whole patch, as in the public code. The read-out
-        # of all convolved pixels has gradients near 1e-8 in the loss of a pixel: the
-        # usual value changes the second step of the training by 1 %.
+        # The public code has the loss of a patch, here it is per pixel. The last layer
+        # has gradients near 1e-8 per pixel, so that the unscaled value would change
+        # the second training step by 1 %.
         self.adam_eps = PatchModel.adam_eps / math.prod(patch_shape)
-        # means of angle, offset and latents, and logarithms of their widths
+        # outputs: means of angle, offset and latents, and logarithms of their widths
         self.encoder = _ENCODERS[encoder](patch_shape, n_hidden, 2 * (3 + latent_dim))
 
     def posterior(self, patches):
         """Return the posterior of patches ``(n, h, w)``.
 
-        All widths begin at those of the priors, because the first outputs are near 0.
+        All widths start at those of the priors, because the initial outputs are near 0.
         """
         at_once = len(patches) if torch.is_grad_enabled() else _PATCHES_AT_ONCE
         outputs = torch.cat([self.encoder(part) for part in patches.split(at_once)])
         mean, log_std = outputs.chunk(2, dim=1)
         first = torch.ones_like(mean[:1])
-        first[:, 0] = self.rotation_prior or _FIRST_ANGLE_STD_RAD
+        first[:, 0] = self.rotation_prior or _INITIAL_ANGLE_STD_RAD
         std = log_std.exp() * first
         if self.offset_scale > 0:
             return _Posterior(mean, std)
-        # a fixed offset is drawn at 0, with the posterior equal to the prior
+        # a fixed offset is 0, with a posterior equal to the prior
         is_free = torch.ones_like(mean[:1])
         is_free[:, 1:3] = 0
         return _Posterior(mean * is_free, std * is_free + (1 - is_free))
@@ -89,18 +92,18 @@ class AmortizedModel(PatchModel):
     def divergence(self, posterior, *, is_bound=False):
         """Return the divergence of each patch's posterior from the prior, nats, (n,).
 
-        A prior on the width alone is not a distribution of the angle: `is_bound` takes
-        the uniform one, so that the evidence bound holds.
+        A prior on the width alone is not a distribution of the angle: `is_bound`
+        selects the uniform prior, so that the result is an evidence bound.
         """
         mean, std = posterior
         rest = latent_divergence(mean[:, 1:], 2 * std[:, 1:].log())
         if self.rotation_prior is None or is_bound:
-            return math.log(2 * math.pi) - circular_normal.entropy(std[:, 0]) + rest
+            return math.log(2 * math.pi) - wrapped_normal_entropy(std[:, 0]) + rest
         ratio = std[:, 0] / self.rotation_prior
         return 0.5 * (ratio**2 - 1) - ratio.log() + rest
 
     def forward(self, rows):
-        """Objective per pixel of rows ``(n, h * w)``, for training."""
+        """Compute the training objective per pixel of rows ``(n, h * w)``."""
         patches = self.standardize(rows)
         posterior = self.posterior(patches)
         noise = torch.empty_like(posterior.mean).normal_(generator=self.generator)
@@ -109,23 +112,23 @@ class AmortizedModel(PatchModel):
         return self.objective(error, self.divergence(posterior).mean())
 
     def _split(self, points):
-        """Latents, angle and offset in px, as decoders take them."""
+        """Return latents, angle and offset in px, the arguments of decoders."""
         angle, offset, latents = points[:, 0], points[:, 1:3], points[:, 3:]
         return latents, angle, offset * self.offset_scale
 
     def infer(self, patches):
-        """Posterior means and widths of patches ``(n, h, w)``, (n, 3 + latent_dim)."""
+        """Return posterior means and widths of patches, (n, 3 + latent_dim)."""
         mean, std = self.posterior(patches)
         unit = torch.ones_like(mean[:1])
         unit[:, 1:3] = self.offset_scale
         return mean * unit, std * unit
 
     def evidence_bound(self, patches):
-        """Evidence lower bound of each patch ``(n, h, w)``, nats.
+        """Compute the evidence lower bound of each patch ``(n, h, w)``, nats.
 
         The density is that of the pixels in units of the input. The expectation
-        over the posterior of pose and latents is taken by the cubature rule of
-        degree three, which needs no random numbers.
+        over the posterior of pose and latents is computed by a cubature rule of
+        degree three, without random numbers.
         """
         posterior = self.posterior(patches)
         expected = [
@@ -134,3 +137,35 @@ class AmortizedModel(PatchModel):
         ]
         divergence = self.divergence(posterior, is_bound=True)
         return torch.stack(expected).mean(dim=0) - divergence - self.log_jacobian()
+
+
+def wrapped_normal_entropy(std):
+    """Compute the differential entropy of wrapped normals, nats.
+
+    Parameters
+    ----------
+    std : tensor
+        Standard deviations before wrapping, radians; equal to the circular ones.
+
+    Returns
+    -------
+    entropy : tensor
+        Entropy, between that of the normal and ``log(2 pi)``.
+
+    Notes
+    -----
+    Jacobi's product makes the density a product over k of
+    ``(1 - q^k) |1 + q^(k - 1/2) exp(i t)|^2`` with ``q = exp(-std^2)``; its
+    logarithm expands into cosines, whose means under the density are powers of q.
+    """
+    narrow = std < _NARROW_STD_RAD
+    wide = torch.where(narrow, torch.ones_like(std), std)[..., None]
+    q = (-(wide**2)).exp()
+    k = torch.arange(1, _N_TERMS + 1, dtype=std.dtype, device=std.device)
+    sign = 1 - 2 * (k % 2)
+    series = sign * q ** (k * (k + 1) / 2) / (k * (1 - q**k))
+    log_euler = (1 - q**k).log()
+    wrapped = math.log(2 * math.pi) + (2 * series - log_euler).sum(dim=-1)
+    return torch.where(
+        narrow, std.log() + 0.5 * math.log(2 * math.pi * math.e), wrapped
+    )

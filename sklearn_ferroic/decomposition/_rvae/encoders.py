@@ -1,4 +1,4 @@
-"""The encoders: one that no turn of the patch can reach, and two that see all."""
+"""Encoders: a rotation-invariant one, a dense one and a convolutional one."""
 
 import math
 
@@ -7,17 +7,17 @@ from torch import nn
 
 
 class InvariantEncoder(nn.Module):
-    """Posterior of the latents from a patch on the polar grid.
+    """Encoder from a patch on the polar grid to the posterior of the latents.
 
-    Convolutions along the circle commute with turns and pooling over the circle
-    removes them, so that the latents cannot hold the angle.
+    Convolutions along the circle commute with rotations, and pooling over the circle
+    is invariant, so that the latents cannot contain the angle.
 
     Parameters
     ----------
     n_rings : int
-        Rings of the polar grid, the input channels.
+        Number of rings of the polar grid, the input channels.
     n_channels : int
-        Channels of the hidden layers.
+        Number of channels of the hidden layers.
     latent_dim : int
         Number of latents.
     """
@@ -41,7 +41,7 @@ class InvariantEncoder(nn.Module):
         )
 
     def forward(self, rings):
-        """Mean and log-variance ``(n, latent_dim)`` from rings ``(n, r, a)``."""
+        """Compute mean and log-variance ``(n, latent_dim)`` of rings ``(n, r, a)``."""
         maps = self.features(rings)
         pooled = torch.cat([maps.mean(dim=2), maps.amax(dim=2)], dim=1)
         mean, log_variance = self.head(pooled).chunk(2, dim=1)
@@ -56,7 +56,7 @@ class DenseEncoder(nn.Module):
     patch_shape : tuple of int
         Shape of the patches, px.
     n_hidden : int
-        Width of the layers.
+        Number of units per layer.
     n_outputs : int
         Number of outputs.
     """
@@ -72,7 +72,7 @@ class DenseEncoder(nn.Module):
         )
 
     def forward(self, patches):
-        """Take patches ``(n, h, w)`` to ``(n, n_outputs)``."""
+        """Compute outputs ``(n, n_outputs)`` of patches ``(n, h, w)``."""
         return self.layers(patches.flatten(1))
 
 
@@ -101,12 +101,12 @@ class ConvolutionalEncoder(nn.Module):
         )
 
     def forward(self, patches):
-        """Take patches ``(n, h, w)`` to ``(n, n_outputs)``."""
+        """Compute outputs ``(n, n_outputs)`` of patches ``(n, h, w)``."""
         return self.layers(patches[:, None])
 
 
 def initialize(module, generator):
-    """Draw first weights as torch does by default, but from one's own generator.
+    """Draw the default initial weights of torch from a given generator.
 
     Parameters
     ----------

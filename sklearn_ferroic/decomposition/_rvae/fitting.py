@@ -1,4 +1,4 @@
-"""From the estimator's parameters to its fitted attributes."""
+"""Training of an estimator from its parameters to its fitted attributes."""
 
 import math
 from contextlib import nullcontext
@@ -9,10 +9,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _get_feature_names
 
 from ..._torch.callbacks import copy_callbacks
-from ..._torch.checkpoint import Checkpoint, read_checkpoint, reading_checkpoint
+from ..._torch.checkpoint import (
+    Checkpoint,
+    get_random_state,
+    read_checkpoint,
+    reading_checkpoint,
+    stored_losses,
+)
 from ..._torch.device import choose_device, warn_if_shared
-from ..._torch.epochs import to_arrays
-from ..._torch.training_state import get_random_state, stored_losses
+from ..._torch.training import to_arrays
 from .._patch_rows import (
     check_features,
     check_patches,
@@ -24,19 +29,19 @@ from .._posed_columns import check_fitted_patches
 from .training import (
     Trained,
     TrainingOptions,
-    fit_anew,
+    fit_from_scratch,
     from_arrays,
     train,
 )
 
 
 def fit(estimator, X):
-    """Train an estimator, or go on from its weights if it is to start warm."""
+    """Train an estimator, from its previous weights if it has a warm start."""
     options = _training_options(
         estimator,
         n_epochs=estimator.max_epochs,
         anneal=estimator.learning_rate_schedule == "cosine",
-        calibrate_anew=True,
+        calibrate_from_scratch=True,
         n_before=0,
         validation_fraction=(
             estimator.validation_fraction if estimator.early_stopping else None
@@ -45,43 +50,43 @@ def fit(estimator, X):
     )
     random_state = check_random_state(estimator.random_state)
     if not (estimator.warm_start and hasattr(estimator, "weights_")):
-        return _begin(estimator, X, options, random_state)
+        return _start_training(estimator, X, options, random_state)
     if estimator.checkpoint is not None:
         raise ValueError(
-            "A warm start keeps no checkpoint, for it hangs on the weights of the fit "
-            "before. Set checkpoint=None or warm_start=False."
+            "A warm start cannot use a checkpoint, because it depends on the weights "
+            "of the previous fit. Set checkpoint=None or warm_start=False."
         )
-    return _go_on(estimator, X, options, random_state)
+    return _continue_training(estimator, X, options, random_state)
 
 
 def fit_one_pass(estimator, X):
-    """Train an estimator for one pass, whether it is fitted already or not."""
+    """Train a new or a fitted estimator for one pass."""
     for name in ("early_stopping", "checkpoint"):
         value = getattr(estimator, name)
         if value:
             raise ValueError(
-                f"partial_fit does not support {name}={value!r}: a call is one pass, "
-                "and the estimator can be saved between two."
+                f"partial_fit does not support {name}={value!r}: each call is one "
+                "pass, and the estimator can be saved between calls."
             )
     is_fitted = hasattr(estimator, "weights_")
     options = _training_options(
         estimator,
         n_epochs=1,
         anneal=False,
-        calibrate_anew=False,
+        calibrate_from_scratch=False,
         n_before=estimator.n_iter_ if is_fitted else 0,
         validation_fraction=None,
         convergence_tol=None,
     )
     if not is_fitted:
         random_state = check_random_state(estimator.random_state)
-        return _begin(estimator, X, options, random_state)
+        return _start_training(estimator, X, options, random_state)
     earlier = estimator.loss_curve_
-    return _go_on(estimator, X, options, estimator._random_state, earlier)
+    return _continue_training(estimator, X, options, estimator._random_state, earlier)
 
 
 def load(cls, path):
-    """Make a fitted estimator of a checkpoint."""
+    """Create a fitted estimator from a checkpoint."""
     content = read_checkpoint(path)
     with reading_checkpoint(path):
         origin, state = content["origin"], content["state"]
@@ -109,7 +114,7 @@ def load_model(estimator):
     return from_arrays(estimator.weights_, device, **estimator._fitted_architecture)
 
 
-def _begin(estimator, X, options, random_state):
+def _start_training(estimator, X, options, random_state):
     device = choose_device(estimator.device)
     patches = check_patches(estimator, X, min_samples=2)
     patch_shape = resolve_patch_shape(patches, estimator.patch_shape)
@@ -120,7 +125,7 @@ def _begin(estimator, X, options, random_state):
         checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
     with nullcontext() if checkpoint is None else checkpoint.locked():
-        trained = fit_anew(
+        trained = fit_from_scratch(
             patches,
             architecture,
             options,
@@ -128,12 +133,12 @@ def _begin(estimator, X, options, random_state):
             random_state=random_state,
             checkpoint=checkpoint,
         )
-    # nothing is set before all has gone well
+    # attributes are set only after the fit has succeeded
     check_features(estimator, X, patches, reset=True)
     return _set_fitted(estimator, architecture, trained)
 
 
-def _go_on(estimator, X, options, random_state, earlier_losses=()):
+def _continue_training(estimator, X, options, random_state, earlier_losses=()):
     patches = check_fitted_patches(estimator, X)
     architecture = _check_same_architecture(estimator)
     model = load_model(estimator)
@@ -166,11 +171,11 @@ def _set_fitted(estimator, architecture, trained):
 
 
 def _convergence_tol(estimator):
-    """Return the tolerance where the losses tell when the training is done.
+    """Return the tolerance, or None where the training loss is no stopping criterion.
 
-    The networks that infer the angle may stay on a plateau and leave it again; with
-    early stopping, patches held out decide; a capacity rises until the last epoch; a
-    constant learning rate never settles.
+    The loss of networks that infer the angle may decrease again after a plateau; early
+    stopping uses the validation loss; a capacity rises until the last epoch; the loss
+    at a constant learning rate does not converge.
     """
     if estimator.encoder != "invariant" or estimator.early_stopping:
         return None
@@ -195,7 +200,7 @@ def _training_options(estimator, **schedule):
 
 
 def _origin(estimator, X, patches, architecture, device):
-    """Collect what a checkpoint keeps of the fit that it belongs to."""
+    """Collect the description of a fit that is stored in its checkpoint."""
     parameters = estimator.get_params(deep=False)
     del parameters["callbacks"], parameters["checkpoint"]
     if isinstance(parameters["random_state"], np.random.RandomState):
@@ -240,8 +245,8 @@ def _check_same_architecture(estimator):
     for name, fitted in estimator._fitted_architecture.items():
         if wanted[name] != fitted:
             raise ValueError(
-                f"The fit cannot go on with {name}={wanted[name]}: it was begun "
-                f"with {name}={fitted}. Set warm_start=False or make a new "
+                f"The fit cannot continue with {name}={wanted[name]}: it was started "
+                f"with {name}={fitted}. Set warm_start=False or use a new "
                 "estimator."
             )
     return wanted

@@ -1,4 +1,4 @@
-"""Running a trained model over many patches, a batch at a time."""
+"""Inference with a trained model, in batches."""
 
 import warnings
 
@@ -9,18 +9,19 @@ from sklearn.utils import gen_batches
 from ..._angles import wrap_angle
 from .._patch_rows import load_rows
 
-# Patches inferred at a time; bounds the scratch memory.
+# Number of patches per batch; bounds the scratch memory.
 _BATCH = 256
-# Fewer patches do not tell their magnification.
+# Smallest number of patches for an estimate of their magnification.
 _FEWEST_SCALED = 20
-# The magnification is another one if the lattice of the fit agrees so many times better
-# with the patches when it is scaled, by more than so much. Strain is below.
-_LEAST_GAIN, _LEAST_SCALE = 1.03, 1.1
+# Smallest increase of the correlation with the lattice of the fit by scaling it, as a
+# ratio, and smallest scale factor, at which the magnification is considered different.
+# Strain is below the latter.
+_LEAST_CORRELATION_RATIO, _LEAST_SCALE_RATIO = 1.03, 1.1
 
 
 @torch.no_grad()
 def infer_posterior(model, rows):
-    """Pose and latents of patches, with their posterior widths.
+    """Infer pose and latents of patches, with their posterior widths.
 
     Parameters
     ----------
@@ -42,16 +43,16 @@ def infer_posterior(model, rows):
 
 
 @torch.no_grad()
-def warn_of_magnification(model, rows, stacklevel):
-    """Warn if the lattice in patches is larger or smaller than that of the fit."""
+def warn_about_magnification(model, rows, stacklevel):
+    """Warn if the lattice in patches has another scale than that of the fit."""
     if len(rows) < _FEWEST_SCALED:
         return
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), _BATCH)).astype(np.intp)
     scale, gain = model.find_scale(next(_batches(model, rows[chosen])))
-    if gain > _LEAST_GAIN and max(scale, 1 / scale) > _LEAST_SCALE:
+    if gain > _LEAST_CORRELATION_RATIO and max(scale, 1 / scale) > _LEAST_SCALE_RATIO:
         warnings.warn(
             f"The lattice in X is {scale:.2f} times as large, in pixels, as that of "
-            "the patches of the fit. A model holds for one magnification: resample "
+            "the training patches. A model is valid for one magnification: resample "
             "the image to the pixel size of the fit, or fit another model.",
             UserWarning,
             stacklevel=stacklevel + 1,
@@ -60,21 +61,21 @@ def warn_of_magnification(model, rows, stacklevel):
 
 @torch.no_grad()
 def infer_evidence(model, rows):
-    """Evidence lower bound of each patch, nats; ndarray of shape (n,)."""
+    """Compute the evidence lower bound of each patch, nats, (n,)."""
     found = ((model.evidence_bound(patches),) for patches in _batches(model, rows))
     return _gather(found, len(rows), np.float64)[0]
 
 
 @torch.no_grad()
 def infer_lattice_angle(model, rows):
-    """Rotation of the lattice of each patch, radians; ndarray of shape (n,)."""
+    """Infer the rotation of the lattice of each patch, radians, (n,)."""
     found = ((model.lattice_angle(patches),) for patches in _batches(model, rows))
     return _gather(found, len(rows), np.float32)[0]
 
 
 @torch.no_grad()
 def draw_patches(model, columns, lattice_angle=None):
-    """Posed patches ``(n, h, w)`` from columns angle, offset (2) and latents."""
+    """Draw patches ``(n, h, w)`` from columns angle, offset (2) and latents."""
 
     def draw(part, latents, angle, offset):
         lattice = None
@@ -87,7 +88,7 @@ def draw_patches(model, columns, lattice_angle=None):
 
 @torch.no_grad()
 def draw_canonical_patches(model, latents):
-    """Images ``(n, h, w)`` in canonical pose, of latents ``(n, latent_dim)``."""
+    """Draw images ``(n, h, w)`` in canonical pose from latents."""
 
     def draw(part, latents, angle, offset):
         return model.draw_canonical(latents, angle, offset)
@@ -96,7 +97,7 @@ def draw_canonical_patches(model, latents):
 
 
 def _draw(model, columns, draw):
-    """Apply a function of the rows, latents, angles and offsets to all columns."""
+    """Apply a function of rows, latents, angles and offsets to columns, in batches."""
 
     def batches():
         for part in gen_batches(len(columns), _BATCH):
@@ -114,10 +115,10 @@ def _batches(model, rows):
 
 
 def _gather(batches, n_rows, dtype):
-    """Write tuples of tensors, a batch each, to arrays that are there beforehand.
+    """Copy the tensors of all batches into arrays that are allocated beforehand.
 
-    Small results kept between large arrays that are freed again would leave the
-    memory in pieces, more of them the more batches there are.
+    Results allocated batch by batch, between large temporary arrays, would fragment the
+    memory.
     """
     arrays, start = None, 0
     for batch in batches:

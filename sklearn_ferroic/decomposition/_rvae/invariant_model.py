@@ -1,15 +1,16 @@
-"""The generative model and its evidence bound.
+"""Generative model with a rotation-invariant encoder, and its evidence bound.
 
-A patch is a canonical image, drawn from the latents by the decoder, turned by an
-angle that is uniform on the circle, shifted by a small Gaussian offset, with white
-noise of one fitted variance. Given the latents, the posterior of the angle is
-tabulated, with the offset integrated out to first order; only the latents have an
-approximate, amortised posterior.
+A patch is a canonical image, decoded from the latents, rotated by an angle that is
+uniform on the circle and shifted by a small Gaussian offset, with white noise of one
+fitted variance. Given the latents, the posterior of the angle is tabulated, with the
+offset marginalised to first order; only the latents have an approximate, amortised
+posterior.
 
-What decides on a turn is what patches have in common: the mean of the canonical images,
-of which each angular order counts as far as the patch's own canonical image has it. By
-its whole canonical image a cell beside an interface would be turned so that the change
-of brightness fits, for that is stronger than the polarization.
+The likelihood of rotations uses the features that all patches share: the mean of the
+canonical images, in which each angular order is weighted by its strength in the patch's
+own canonical image. With the full canonical image, the rotation of a cell at an
+interface would be determined by the step in brightness, which is stronger than the
+polarization.
 """
 
 import torch
@@ -23,26 +24,30 @@ from .._pose.angle_posterior import (
 )
 from .._pose.geometry import PolarGrid, canonical_side, pose
 from .._pose.polarization_model import PolarizationModel
-from .._pose.rotation_likelihood import order_strength, radial_functions, turn_tables
+from .._pose.rotation_likelihood import (
+    correlate_rotations,
+    order_strength,
+    radial_functions,
+)
 from .encoders import InvariantEncoder
 from .patch_model import PatchModel, cubature_points, latent_divergence
 
-# Calibrations remember this many patches.
-_MEMORY = 4096
-# Share of a batch in the template.
-_NEWS = 0.02
-# Width of the template's own posterior, rad, above which it has no direction. Measured:
-# below 5 degrees in polar crystals, above 80 in grains of four-fold cells.
-_UNDIRECTED_STD = 0.35
+# Number of patches in the running average of the calibration.
+_N_REMEMBERED_PATCHES = 4096
+# Weight of a batch in the running mean of the template.
+_TEMPLATE_UPDATE_SHARE = 0.02
+# Width of the posterior of the template itself above which it has no direction.
+# Measured: below 5 degrees in polar crystals, above 80 in grains of four-fold cells.
+_UNDIRECTED_STD_RAD = 0.35
 
 
 class PosedImageModel(PatchModel):
-    """Encoder, decoder and inference of the pose.
+    """Generative model with a rotation-invariant encoder and inference of the pose.
 
     Parameters
     ----------
     patch_shape, latent_dim, n_hidden, offset_scale, **common
-        See `PatchModel`; the encoder has a quarter of the decoder's width.
+        See `PatchModel`; the encoder has a quarter of `n_hidden` channels.
     """
 
     scalars = PatchModel.scalars | {"noise_inflation": 1.0, "n_calibrated": 0.0}
@@ -60,39 +65,39 @@ class PosedImageModel(PatchModel):
         )
 
     def initialize(self, generator):
-        """Draw the first weights; the template is blank."""
+        """Draw the initial weights, and set the template to 0."""
         super().initialize(generator)
         self.template.zero_()
         self.polarization.initialize()
 
     def fit_polarization(self, patches):
-        """Learn to read the polarization off patches ``(n, h, w)``.
+        """Fit the polarization model to patches ``(n, h, w)``.
 
         Returns
         -------
-        turn : tensor of shape (n,) or None
-            Rotation of every patch against one canonical pose; None where there is
-            no lattice or no polarization.
+        rotation : tensor of shape (n,) or None
+            Rotation of every patch relative to one canonical pose; None without a
+            lattice or polarization.
         """
         spectra = torch.fft.rfft(self.polar(patches.double()))
         self.polarization.fit(spectra, self.polar.weights, self.polar.radii)
         if not self.polarization.is_active:
             return None
-        return self.polarization(spectra.to(torch.complex64)).turn
+        return self.polarization(spectra.to(torch.complex64)).rotation
 
     def start_at(self, template):
-        """Let all canonical images be one image ``(side, side)`` at first."""
+        """Start the training with one canonical image ``(side, side)``."""
         self.template.copy_(template[None])
         self.decoder.start_at(template)
 
     @property
     def may_shift(self):
-        """Whether patches may lie off their centre."""
-        # the slope of an image needs three pixels
+        """Whether patches may have an offset."""
+        # slopes require three pixels
         return self.offset_scale > 0 and min(self.patch_shape) >= 3
 
     def forward(self, rows):
-        """Objective per pixel of rows ``(n, h * w)``, for training."""
+        """Compute the training objective per pixel of rows ``(n, h * w)``."""
         patches = self.standardize(rows)
         rings = self.polar(patches)
         mean, log_variance = self.encoder(rings)
@@ -101,7 +106,9 @@ class PosedImageModel(PatchModel):
         canonical = self.decoder(latents)
         with torch.no_grad():
             if self.training:
-                self.template.lerp_(canonical.mean(dim=0).to(self.template), _NEWS)
+                self.template.lerp_(
+                    canonical.mean(dim=0).to(self.template), _TEMPLATE_UPDATE_SHARE
+                )
             angle, offset = self._draw_pose(patches, rings, canonical)
         error = self.decoder.mean_squared_error(
             patches, latents, angle, offset, canonical
@@ -111,23 +118,23 @@ class PosedImageModel(PatchModel):
     def _draw_pose(self, patches, rings, canonical):
         if self.polarization.is_active:
             spectra = torch.fft.rfft(rings.float())
-            angle = self.polarization.draw_turn(spectra, self.generator)
+            angle = self.polarization.draw_rotation(spectra, self.generator)
         else:
             table = self._shared_log_likelihood(rings, canonical)
             angle = sample_angle(table, self.generator)
         return angle, self._offset(patches, canonical, angle)[0]
 
     def _shared_log_likelihood(self, rings, canonical):
-        """Log-likelihood of turns of what canonical images share with the template."""
+        """Compute the log-likelihood of rotations from the shared features."""
         template = torch.fft.rfft(self.polar(self.template))
         spectrum = torch.fft.rfft(self.polar(canonical))
         weights = self.polar.weights.to(rings)
         strength = order_strength(template, spectrum, weights)
-        return self._log_likelihood_of_turns(rings, template, strength)
+        return self._log_likelihood_of_rotations(rings, template, strength)
 
-    def _log_likelihood_of_turns(self, rings, spectrum, strength=None):
+    def _log_likelihood_of_rotations(self, rings, spectrum, strength=None):
         radii = self.polar.radii.to(rings) if self.may_shift else None
-        tables = turn_tables(
+        tables = correlate_rotations(
             torch.fft.rfft(rings),
             radial_functions(spectrum, radii),
             self.polar.weights.to(rings),
@@ -136,7 +143,7 @@ class PosedImageModel(PatchModel):
         return tables.log_likelihood(self.noise_variance, self.offset_scale)
 
     def _offset(self, patches, canonical, angle):
-        """Posterior mean, standard deviation and log-evidence of the offset.
+        """Compute posterior mean, standard deviation and log-evidence of the offset.
 
         The posed image is linear in a small shift, so that the Gaussian prior
         gives a Gaussian posterior.
@@ -145,14 +152,14 @@ class PosedImageModel(PatchModel):
         if not (self.may_shift and self.offset_is_free):
             return mean, mean, mean[:, 0]
         posed = pose(canonical, angle, mean, self.patch_shape).reshape(patches.shape)
-        vectors = _slopes_and_rest(posed, patches).flatten(2)
+        vectors = _slopes_and_residual(posed, patches).flatten(2)
         products = vectors @ vectors.mT / self.noise_variance
         prior = torch.eye(2).to(posed) / self.offset_scale**2
         precision = products[:, :2, :2] + prior
         # shifting an image by d changes it by -slope . d
-        pull = products[:, :2, 2]
+        gradient = products[:, :2, 2]
         covariance = torch.linalg.inv(precision)
-        mean = (covariance @ pull[:, :, None])[:, :, 0]
+        mean = (covariance @ gradient[:, :, None])[:, :, 0]
         std = covariance.diagonal(dim1=1, dim2=2).sqrt()
         log_evidence = (
             -0.5 * (precision.det() * self.offset_scale**4).log()
@@ -160,11 +167,11 @@ class PosedImageModel(PatchModel):
         )
         return mean, std, log_evidence
 
-    def calibrate(self, patches, generator, *, anew):
-        """Learn how far the angle's likelihood is to be trusted."""
+    def calibrate(self, patches, generator, *, from_scratch):
+        """Estimate the factor by which the log-likelihood of the angle is divided."""
         if self.polarization.is_active:
             return
-        if anew:
+        if from_scratch:
             self.n_calibrated.zero_()
         rings = self.polar(patches)
         canonical = self.decoder(self.encoder(rings)[0])
@@ -181,28 +188,28 @@ class PosedImageModel(PatchModel):
             for drawn in (noisy, posed)
         )
         found = noise_inflation(observed, simulated, expected)
-        before = self.n_calibrated.clamp(max=_MEMORY)
+        before = self.n_calibrated.clamp(max=_N_REMEMBERED_PATCHES)
         share = len(patches) / (before + len(patches))
         self.noise_inflation.lerp_(found.to(self.noise_inflation), share)
         self.n_calibrated.add_(len(patches))
 
     def encode(self, patches):
-        """Mean and log-variance of the latents of patches ``(n, h, w)``."""
+        """Compute mean and log-variance of the latents of patches ``(n, h, w)``."""
         return self.encoder(self.polar(patches))
 
     def infer(self, patches):
-        """Posterior means and widths of patches ``(n, h, w)``, (n, 3 + latent_dim).
+        """Return posterior means and widths of patches, (n, 3 + latent_dim).
 
-        The angle is the mean direction of the tempered posterior. Where the template
-        has no direction, as in a crystal of four-fold cells, it is the most likely
-        turn: that is right up to the symmetry, the mean of equal peaks is not.
+        The angle is the mean direction of the tempered posterior. If the template has
+        no direction, as in a crystal of four-fold cells, it is the most likely
+        rotation, which is correct up to the symmetry, unlike the mean of equal peaks.
         """
         rings = self.polar(patches)
         mean, log_variance = self.encoder(rings)
         canonical = self.decoder(mean)
         if self.polarization.is_active:
             posterior = self.polarization(torch.fft.rfft(rings))
-            angle, width, peak = posterior.angle, posterior.std, posterior.turn
+            angle, width, peak = posterior.angle, posterior.std, posterior.rotation
         else:
             table = self._shared_log_likelihood(rings, canonical)
             peak = most_likely_angle(table)
@@ -214,48 +221,49 @@ class PosedImageModel(PatchModel):
         return torch.cat(values, dim=1), torch.cat(widths, dim=1)
 
     def reconstruct(self, latents, angle, offset, lattice_angle=None):
-        """Posed patches ``(n, h * w)`` from latents, direction, offset and lattice."""
+        """Draw patches ``(n, h * w)`` from latents, direction, offset and lattice."""
         if not self.polarization.is_active:
             return super().reconstruct(latents, angle, offset)
-        turn = self.polarization.nearest_turn(angle, lattice_angle)
-        if turn is None:
+        rotation = self.polarization.nearest_rotation(angle, lattice_angle)
+        if rotation is None:
             return self.draw_canonical(latents, angle, offset)
-        return self.decoder.draw(latents, turn, offset)
+        return self.decoder.draw(latents, rotation, offset)
 
     def draw_canonical(self, latents, angle, offset):
-        """Patches ``(n, h * w)`` whose polarization has an angle, whatever lattice."""
+        """Draw patches ``(n, h * w)`` with a polarization angle, at any rotation."""
         if not self.polarization.is_active:
             return super().draw_canonical(latents, angle, offset)
         canonical = self.decoder(latents)
         spectra = torch.fft.rfft(self.polar(canonical))
-        turn = angle - self.polarization.image_direction(spectra)
-        return pose(canonical, turn, offset, self.patch_shape)
+        rotation = angle - self.polarization.image_direction(spectra)
+        return pose(canonical, rotation, offset, self.patch_shape)
 
     def lattice_angle(self, patches):
-        """Rotation of the lattice of patches ``(n, h, w)``, radians, (n,)."""
+        """Estimate the lattice rotation of patches ``(n, h, w)``, radians, (n,)."""
         if not self.polarization.has_lattice:
             return self.infer(patches)[0][:, 0]
         return self.polarization.lattice_angle(torch.fft.rfft(self.polar(patches)))
 
     def find_scale(self, patches):
-        """Scale of the lattice of patches against the fit, and the gain by it."""
+        """Estimate the lattice scale of patches relative to the fit, and its gain."""
         if not self.polarization.has_lattice:
             return 1.0, 1.0
         return self.polarization.find_scale(torch.fft.rfft(self.polar(patches)))
 
     def _has_direction(self):
         table = self._shared_log_likelihood(self.polar(self.template), self.template)
-        return mean_angle(table / self.noise_inflation)[1] < _UNDIRECTED_STD
+        return mean_angle(table / self.noise_inflation)[1] < _UNDIRECTED_STD_RAD
 
     def log_evidence(self, patches, latents):
-        """Log-likelihood of patches given the latents, the pose integrated out.
+        """Compute the log-likelihood of patches given the latents, without the pose.
 
-        The corners of a patch lie outside the rings. They decide between the turns of
-        a four-fold cell, so that the best turn of each quarter is drawn.
+        The corners of a patch lie outside the rings. They distinguish between the
+        rotations of a four-fold cell, so that the best rotation of each quarter of the
+        circle is evaluated on all pixels.
         """
         canonical = self.decoder(latents)
         spectrum = torch.fft.rfft(self.polar(canonical))
-        table = self._log_likelihood_of_turns(self.polar(patches), spectrum)
+        table = self._log_likelihood_of_rotations(self.polar(patches), spectrum)
         evidence = []
         angles, log_means = quarter_peaks(table)
         for angle, log_mean in zip(angles.T, log_means.T, strict=True):
@@ -266,11 +274,11 @@ class PosedImageModel(PatchModel):
         return torch.stack(evidence).logsumexp(dim=0)
 
     def evidence_bound(self, patches):
-        """Evidence lower bound of each patch ``(n, h, w)``, nats.
+        """Compute the evidence lower bound of each patch ``(n, h, w)``, nats.
 
-        The density is that of the pixels in units of the input. The expectation
-        over the latents' Gaussian posterior is taken by the cubature rule of
-        degree three, which needs no random numbers.
+        The density is that of the pixels in units of the input. The expectation over
+        the Gaussian posterior of the latents is computed by a cubature rule of degree
+        three, without random numbers.
         """
         mean, log_variance = self.encode(patches)
         expected = [
@@ -281,9 +289,9 @@ class PosedImageModel(PatchModel):
         return bound - latent_divergence(mean, log_variance) - self.log_jacobian()
 
 
-def _slopes_and_rest(posed, patches):
-    """Slopes of posed patches, 0 at their border, and what is left, (n, 3, h, w)."""
-    # written in place, as stacking would copy
+def _slopes_and_residual(posed, patches):
+    """Compute slopes of posed patches, 0 at the border, and residuals, (n, 3, h, w)."""
+    # written in place, because stacking would copy
     vectors = posed.new_zeros(len(posed), 3, *posed.shape[1:])
     torch.sub(posed[:, 2:], posed[:, :-2], out=vectors[:, 0, 1:-1])
     torch.sub(posed[:, :, 2:], posed[:, :, :-2], out=vectors[:, 1, :, 1:-1])

@@ -1,7 +1,8 @@
-"""What the generative models of patches have in common.
+"""Base class of the generative models of patches.
 
-Pixels are standardised, the noise is white with one variance, fitted or fixed, and
-the divergence from the prior is charged as it is or held near a capacity.
+Pixels are standardised, the noise is white with one variance, fitted or fixed, and the
+divergence from the prior enters the objective directly or as its distance from a
+capacity.
 """
 
 import math
@@ -12,12 +13,12 @@ from torch import nn
 from .decoders import make_decoder
 from .encoders import initialize
 
-# Charge per nat away from the capacity; the value of the public implementations.
+# Penalty per nat of distance from the capacity, as in the public implementations.
 CAPACITY_WEIGHT = 30.0
 
 
 class PatchModel(nn.Module):
-    """Decoder, likelihood and objective.
+    """Base class with decoder, likelihood and objective.
 
     Parameters
     ----------
@@ -26,34 +27,34 @@ class PatchModel(nn.Module):
     latent_dim : int
         Number of latents.
     n_hidden : int
-        Width of the decoder's layers.
+        Number of units per hidden layer of the decoder.
     offset_scale : float
         Standard deviation of the offset's prior, px; 0 fixes the offset at 0.
     decoder : {"canonical", "coordinate"}
-        How a patch is drawn.
+        Type of the decoder.
     noise_std : float or None
         Standard deviation of the noise in units of the input, or of its maximum with
         ``scaling="max"``; None fits it.
     kl_capacity : float or None
         Divergence at the end of the training, nats; None leaves it free.
     scaling : {"standard", "max"}
-        Whether pixels are brought to mean 0 and variance 1, or to a maximum of 1.
+        Whether pixels are scaled to mean 0 and variance 1, or to a maximum of 1.
     coordinate_length : float or None
-        Length over which the first layer of the coordinate decoder varies at first.
+        Initial length scale of the first layer of the coordinate decoder, px.
 
     Attributes
     ----------
     generator : torch.Generator
-        Source of the draws from the posterior.
+        Source of samples from the posterior.
     offset_is_free : bool
         Whether the offset may differ from 0.
     progress : float
-        Share of the training that is done, for the capacity.
+        Completed fraction of the training, which scales the capacity.
     """
 
     # Adam adds this to the root mean square of each gradient.
     adam_eps = 1e-8
-    # scalars of the state and their first values
+    # scalar buffers and their initial values
     scalars = {"noise_variance": 1.0, "pixel_mean": 0.0, "pixel_scale": 1.0}
 
     def __init__(
@@ -84,14 +85,14 @@ class PatchModel(nn.Module):
             self.register_buffer(name, torch.empty(()))
 
     def initialize(self, generator):
-        """Draw the first weights; scales are 1 and what counts or centres is 0."""
+        """Draw the initial weights, and set the buffers to their initial values."""
         initialize(self, generator)
         self.decoder.initialize()
         for name, value in self.scalars.items():
             getattr(self, name).fill_(value)
 
     def set_scale(self, rows):
-        """Take the scale of the pixels from rows ``(n, h * w)``."""
+        """Estimate the scale of the pixels from rows ``(n, h * w)``."""
         # in double precision, in which sums of float32 values cannot overflow
         rows = rows.cpu().double()
         if self.scaling == "standard":
@@ -106,45 +107,45 @@ class PatchModel(nn.Module):
             self.noise_variance.copy_(torch.as_tensor((self.noise_std / unit) ** 2))
 
     def standardize(self, rows):
-        """Bring rows ``(n, h * w)`` to patches ``(n, h, w)`` of order one."""
-        # halves, because the difference of two float32 values may be too large for one
+        """Convert rows ``(n, h * w)`` to standardised patches ``(n, h, w)``."""
+        # halved, because the difference of two float32 values may overflow
         scaled = (0.5 * rows - 0.5 * self.pixel_mean) / (0.5 * self.pixel_scale)
         return scaled.reshape(-1, *self.patch_shape)
 
     def restore(self, patches):
-        """Bring patches back to the units of the input."""
+        """Convert standardised patches to the units of the input."""
         return patches * self.pixel_scale + self.pixel_mean
 
     def reconstruct(self, latents, angle, offset, lattice_angle=None):
-        """Posed patches ``(n, h * w)`` from latents and pose."""
+        """Draw patches ``(n, h * w)`` from latents and pose."""
         return self.decoder.draw(latents, angle, offset)
 
     def draw_canonical(self, latents, angle, offset):
-        """Patches ``(n, h * w)`` rotated against the canonical pose."""
+        """Draw patches ``(n, h * w)`` rotated from the canonical pose."""
         return self.decoder.draw(latents, angle, offset)
 
-    def calibrate(self, patches, generator, *, anew):
-        """Adapt what training leaves open to patches ``(n, h, w)``; here nothing."""
+    def calibrate(self, patches, generator, *, from_scratch):
+        """Calibrate the posterior on patches ``(n, h, w)``; no effect by default."""
 
     def find_scale(self, patches):
-        """Scale of the lattice of patches against the fit, and the gain; unknown."""
+        """Return scale and gain of the lattice relative to the fit; 1 by default."""
         return 1.0, 1.0
 
     def lattice_angle(self, patches):
-        """Rotation of patches ``(n, h, w)`` as a whole, radians, (n,)."""
+        """Infer the rotation of patches ``(n, h, w)``, radians, (n,)."""
         return self.infer(patches)[0][:, 0]
 
     def objective(self, squared_error, divergence):
-        """Negative evidence bound per pixel, up to a constant.
+        """Compute the negative evidence bound per pixel, up to a constant.
 
-        In training the divergence is held near the capacity, if there is one, and
-        a fitted noise follows the error.
+        In training, the divergence is replaced by its penalised distance from the
+        capacity, if there is one, and a fitted noise variance is updated.
 
         Parameters
         ----------
         squared_error : tensor of shape ()
-            Mean over patches and pixels; a fitted noise variance is profiled out:
-            at its optimum for the batch the error stands under a logarithm.
+            Mean over patches and pixels. A fitted noise variance is replaced by its
+            optimum for the batch, which gives the logarithm of the error.
         divergence : tensor of shape ()
             Mean divergence of a patch's posterior from the prior, nats.
         """
@@ -162,33 +163,33 @@ class PatchModel(nn.Module):
         return misfit + divergence / math.prod(self.patch_shape)
 
     def log_likelihood(self, patches, posed):
-        """Log-density of standardised patches around posed ones, nats, (n,)."""
+        """Compute the log-density of patches given their reconstruction, nats, (n,)."""
         squared = ((patches.flatten(1) - posed) ** 2).sum(dim=1)
         normalizer = posed.shape[1] * (2 * math.pi * self.noise_variance).log()
         return -0.5 * (squared / self.noise_variance + normalizer)
 
     def log_jacobian(self):
-        """Log-factor by which standardising shrinks the volume of a patch, nats."""
+        """Return the log-Jacobian of the standardisation of a patch, nats."""
         return math.prod(self.patch_shape) * self.pixel_scale.log()
 
 
 def latent_divergence(mean, log_variance):
-    """Divergence of Gaussians ``(n, d)`` from the standard normal, nats, (n,)."""
+    """Compute the divergence of Gaussians ``(n, d)`` from the standard normal, (n,)."""
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1)
 
 
 def cubature_points(mean, std):
-    """Points whose mean takes Gaussian expectations exactly to degree three.
+    """Generate cubature points that integrate polynomials of degree three exactly.
 
     Parameters
     ----------
     mean, std : tensor of shape (n, d)
-        The independent Gaussians.
+        Means and standard deviations of independent Gaussians.
 
     Yields
     ------
     points : tensor of shape (n, d)
-        The ``2 d`` points in turn, of equal weight.
+        One of the ``2 d`` points, which have equal weights.
     """
     n_axes = mean.shape[1]
     for axis in range(n_axes):

@@ -1,51 +1,54 @@
-"""Building, starting and training the model, with skorch's training loop."""
+"""Construction, initialisation and training of models with skorch."""
 
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback
+from torch import nn
 
-from ..._torch import training_state
-from ..._torch.checkpoint import reading_checkpoint
-from ..._torch.epochs import check_weights, draw_seed, run_epochs
-from ..._torch.fork import limit_threads_after_fork
-from ..._torch.net import make_net
-from ..._torch.split import Split
-from ..._torch.training_state import AtEpochEnd
+from ..._torch.batches import IndexBatches, Split
+from ..._torch.checkpoint import (
+    AtEpochEnd,
+    capture_training_state,
+    get_random_state,
+    loss_curve,
+    reading_checkpoint,
+    restore_training_state,
+    stored_losses,
+)
+from ..._torch.device import limit_threads_after_fork
+from ..._torch.training import check_weights, draw_seed, make_net, run_epochs
 from .._patch_rows import check_float32, load_rows
 from .._pose.alignment import align
 from .._pose.geometry import pose
 from .amortized_model import AmortizedModel
-from .batches import Batches
-from .convergence import AnnealWhenConverged
 from .invariant_model import PosedImageModel
-from .precision import mixed_precision
+from .schedule import AnnealWhenConverged, FreeOffsetHalfway
 
-# Patches drawn for the common template; more change it little.
-_N_STARTED_WITH = 2048
-# Patches drawn for the calibration, which is one number.
-_N_CALIBRATING = 1024
-# Fewer for the calibration of a checkpoint, which may be one of many.
-_N_PROVISIONAL = 256
+# Patches for the initial template; more change it little.
+_N_TEMPLATE_PATCHES = 2048
+# Patches for the calibration, which estimates one number.
+_N_CALIBRATION_PATCHES = 1024
+# Patches for the calibration in a checkpoint, which is repeated after each epoch.
+_N_CHECKPOINT_PATCHES = 256
 
 
 class TrainingOptions(NamedTuple):
-    """How to train.
+    """Options of the training.
 
-    `n_before` of the `n_planned` epochs have been run already. `callbacks` are
-    skorch's, our own copies. Without a `validation_fraction` nothing is held out and
-    training does not stop early. Without a `convergence_tol` all epochs are run.
+    `n_before` of the `n_planned` epochs have already been run. `callbacks` are copies
+    of skorch callbacks. Without a `validation_fraction` there are no validation patches
+    and no early stopping. Without a `convergence_tol` all epochs are run.
     """
 
     n_epochs: int
     batch_size: int
     learning_rate: float
     anneal: bool
-    calibrate_anew: bool
+    calibrate_from_scratch: bool
     n_before: int
     n_planned: int
     n_init: int
@@ -59,7 +62,7 @@ class TrainingOptions(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A trained model and its losses; the RandomState goes on where training ended."""
+    """Trained model, its losses, and the RandomState at the end of the training."""
 
     model: torch.nn.Module
     losses: list
@@ -68,37 +71,21 @@ class Trained(NamedTuple):
 
 
 class _BatchBound(torch.nn.Module):
-    """The criterion: the model has computed its loss already."""
+    """Criterion that returns the output of the model, which is the loss."""
 
     def forward(self, bound, _):
         return bound
 
 
-class _Schedule(Callback):
-    """Hold the offset at zero until the canonical images have formed, tell the time.
-
-    Free from the start, the offset takes a part of the polarization.
-    """
-
-    def __init__(self, n_before, n_planned):
-        self.n_before = n_before
-        self.n_planned = n_planned
-
-    def on_epoch_begin(self, net, **kwargs):
-        epoch = self.n_before + len(net.history)
-        net.module_.offset_is_free = epoch > self.n_planned // 2
-        net.module_.progress = min(1.0, epoch / self.n_planned)
-
-
 def new_model(random_state, **architecture):
-    """Build a model with first weights drawn from a RandomState."""
+    """Build a model with initial weights drawn from a RandomState."""
     model = _without_weights(architecture)
     model.initialize(torch.Generator("cpu").manual_seed(draw_seed(random_state)))
     return model
 
 
 def from_arrays(weights, device, **architecture):
-    """Rebuild a model from arrays, or tensors on the CPU."""
+    """Rebuild a model from arrays or CPU tensors."""
     limit_threads_after_fork()
     model = _without_weights(architecture)
     model.load_state_dict(
@@ -108,7 +95,7 @@ def from_arrays(weights, device, **architecture):
 
 
 def _without_weights(architecture):
-    # Layers built in the ordinary way draw from torch's global generator.
+    # Constructors of layers draw from the global generator of torch, except on meta.
     with torch.device("meta"):
         model = _build(**architecture)
     return model.to_empty(device="cpu")
@@ -120,17 +107,19 @@ def _build(*, encoder, rotation_prior, **common):
     return AmortizedModel(encoder=encoder, rotation_prior=rotation_prior, **common)
 
 
-def calibrate(model, patches, random_state, *, anew, n_drawn=_N_CALIBRATING):
-    """Calibrate the angle's posterior on some of the patches."""
+def calibrate(
+    model, patches, random_state, *, from_scratch, n_drawn=_N_CALIBRATION_PATCHES
+):
+    """Calibrate the posterior of the angle on a sample of the patches."""
     with torch.no_grad():
         sample = draw_rows(patches, random_state, n_drawn).to(model.pixel_mean)
         generator = torch.Generator(sample.device)
         generator.manual_seed(draw_seed(random_state))
-        model.calibrate(model.standardize(sample), generator, anew=anew)
+        model.calibrate(model.standardize(sample), generator, from_scratch=from_scratch)
 
 
-def draw_rows(patches, random_state, n_drawn=_N_STARTED_WITH):
-    """Copy a bounded random sample of the patches into a tensor of rows."""
+def draw_rows(patches, random_state, n_drawn=_N_TEMPLATE_PATCHES):
+    """Draw a random sample of the patches as a tensor of rows."""
     n_drawn = min(len(patches), n_drawn)
     chosen = np.sort(random_state.choice(len(patches), n_drawn, replace=False))
     check_float32(patches, chosen)
@@ -138,10 +127,10 @@ def draw_rows(patches, random_state, n_drawn=_N_STARTED_WITH):
 
 
 def start_model(model, patches, random_state, n_init):
-    """Set the scale of the pixels and start at the common template.
+    """Set the scale of the pixels, and initialise a model with the common template.
 
-    A model whose angle is amortised starts from its random weights: it would
-    leave given angles again.
+    Models with an amortised angle start from random weights, because training would not
+    preserve given angles.
     """
     sample = draw_rows(patches, random_state)
     model.set_scale(sample)
@@ -159,27 +148,30 @@ def start_model(model, patches, random_state, n_init):
             offset_scale=model.offset_scale,
         )
     side = model.decoder.side
-    turned_back = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
-    model.start_at(turned_back.mean(dim=0).reshape(side, side))
+    canonical = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
+    model.start_at(canonical.mean(dim=0).reshape(side, side))
 
 
-def fit_anew(patches, architecture, options, *, device, random_state, checkpoint=None):
-    """Build, start and train a model, or go on where a checkpoint was left.
+def fit_from_scratch(
+    patches, architecture, options, *, device, random_state, checkpoint=None
+):
+    """Build, initialise and train a model, or resume from a checkpoint.
 
     Parameters
     ----------
     patches : ndarray of shape (n, h * w) or (n, h, w)
         The patches, in any real dtype; may be read-only or a memory map.
     architecture : dict
-        What the model is built from.
+        Parameters of the model.
     options : TrainingOptions
-        How to train.
+        Options of the training.
     device : torch.device
-        Where to train.
+        Device of the training.
     random_state : RandomState
-        Source of all random numbers; not used where a checkpoint has its own.
+        Source of all random numbers; not used if a checkpoint contains one.
     checkpoint : Checkpoint, default=None
-        Read at first, and written before the first epoch, after each and at the end.
+        Read at the start, and written before the first epoch, after each epoch and at
+        the end.
 
     Returns
     -------
@@ -193,9 +185,9 @@ def fit_anew(patches, architecture, options, *, device, random_state, checkpoint
     else:
         with reading_checkpoint(checkpoint.path):
             model = from_arrays(state["model"], "cpu", **architecture)
-            random_state = training_state.get_random_state(state)
+            random_state = get_random_state(state)
             if state["is_finished"]:
-                losses, validation_losses = training_state.stored_losses(state)
+                losses, validation_losses = stored_losses(state)
                 return Trained(model, losses, validation_losses, random_state)
     trained = train(
         model,
@@ -230,15 +222,15 @@ def train(
     patches : ndarray of shape (n, h * w) or (n, h, w)
         The patches, in any real dtype; may be read-only or a memory map.
     options : TrainingOptions
-        How to train.
+        Options of the training.
     device : torch.device
-        Where to train.
+        Device of the training.
     random_state : RandomState
-        Shuffles the batches and seeds the draws from the posterior.
+        Shuffles the batches and seeds the samples from the posterior.
     checkpoint : Checkpoint, default=None
-        Written before the first epoch and after each.
+        Written before the first epoch and after each epoch.
     state : dict, default=None
-        The state to go on from, as the checkpoint gave it.
+        State to resume from, as read from the checkpoint.
 
     Returns
     -------
@@ -257,8 +249,14 @@ def train(
     def save(net):
         check_weights(model, options.learning_rate)
         provisional = np.random.RandomState(0)
-        calibrate(model, patches, provisional, anew=True, n_drawn=_N_PROVISIONAL)
-        captured = training_state.capture(net, random_state)
+        calibrate(
+            model,
+            patches,
+            provisional,
+            from_scratch=True,
+            n_drawn=_N_CHECKPOINT_PATCHES,
+        )
+        captured = capture_training_state(net, random_state)
         captured.update(is_finished=False, held_out_from=held_out_from)
         checkpoint.save(captured)
 
@@ -267,7 +265,7 @@ def train(
             raise KeyboardInterrupt
 
     last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
-    first = [("schedule", _Schedule(options.n_before, options.n_planned))]
+    first = [("schedule", FreeOffsetHalfway(options.n_before, options.n_planned))]
     schedule = None
     if options.convergence_tol is not None:
         n_batches = -(-len(split.training) // options.batch_size)
@@ -298,7 +296,7 @@ def train(
         net.notify("on_train_begin", X=patches, y=None)
         if state is not None:
             with reading_checkpoint(checkpoint.path):
-                training_state.restore(net, state)
+                restore_training_state(net, state)
         elif checkpoint is not None:
             save(net)
         n_left = options.n_epochs - len(net.history)
@@ -309,15 +307,70 @@ def train(
     model.offset_is_free = True
     if model.noise_std is None and model.noise_variance > 2:
         warnings.warn(
-            "The model explains the patches worse than their mean would. Lower "
+            "The model fits the patches worse than their mean. Lower "
             f"learning_rate={options.learning_rate}.",
             ConvergenceWarning,
             stacklevel=2,
         )
-    calibrate(model, patches, random_state, anew=options.calibrate_anew)
+    calibrate(model, patches, random_state, from_scratch=options.calibrate_from_scratch)
     return Trained(
         model,
-        training_state.loss_curve(net, "train_loss"),
-        training_state.loss_curve(net, "valid_loss"),
+        loss_curve(net, "train_loss"),
+        loss_curve(net, "valid_loss"),
         random_state,
     )
+
+
+class Batches:
+    """Iterable of the batches of a subset of a skorch dataset.
+
+    Parameters
+    ----------
+    subset : torch.utils.data.Subset
+        Subset of a dataset whose `X` contains the patches.
+    batch_size : int
+        Largest number of patches per batch.
+    random_state : RandomState, default=None
+        Shuffles the patches before each pass; None keeps their order.
+    """
+
+    def __init__(self, subset, batch_size, random_state=None):
+        self.patches = subset.dataset.X
+        self.rows = IndexBatches(subset, batch_size, random_state)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        for rows in self.rows:
+            yield load_rows(self.patches, rows), torch.zeros(len(rows))
+
+
+@contextmanager
+def mixed_precision(model, device_type):
+    """Run the layers of a model in bfloat16 within this context.
+
+    Weights, gradients and operations between the layers remain in single precision,
+    which coordinates and Fourier transforms require.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model; modified in place and restored afterwards.
+    device_type : str
+        Type of the device of the model.
+    """
+    with ExitStack() as stack:
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+                layer.forward = _in_bfloat16(layer.forward, device_type)
+                stack.callback(delattr, layer, "forward")
+        yield
+
+
+def _in_bfloat16(forward, device_type):
+    def compute(inputs):
+        with torch.autocast(device_type, dtype=torch.bfloat16):
+            return forward(inputs).float()
+
+    return compute

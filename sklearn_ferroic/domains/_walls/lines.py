@@ -173,11 +173,11 @@ def _split_at_corners(points, spacing, closed):
         inner = (index >= reach) & (index < n - reach)
     first, second = points - before, after - points
     cross = first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1]
-    turn = np.abs(np.arctan2(cross, (first * second).sum(axis=1)))
-    turn[~inner] = 0
+    bend = np.abs(np.arctan2(cross, (first * second).sum(axis=1)))
+    bend[~inner] = 0
     corners = []
-    for place in np.argsort(-turn, kind="stable"):
-        if turn[place] < _CORNER_RAD:
+    for place in np.argsort(-bend, kind="stable"):
+        if bend[place] < _CORNER_RAD:
             break
         gap = np.abs(np.array(corners) - place)
         if not (np.minimum(gap, n - gap) < reach).any() if corners else True:

@@ -99,9 +99,13 @@ def best_by_cell(candidates, mean, params):
             place[_key(candidate[name])]
             for place, name in zip(places, params, strict=True)
         )
-        rival = best[row, col]
+        competitor = best[row, col]
         # A failed fit is used only if there is no other; the first of equal ones wins.
-        if rival < 0 or np.isnan(mean[rival]) or mean[index] > mean[rival]:
+        if (
+            competitor < 0
+            or np.isnan(mean[competitor])
+            or mean[index] > mean[competitor]
+        ):
             best[row, col] = index
     return best, *values
 

@@ -4,9 +4,9 @@ from functools import partial
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .keys import add_scale_bar, round_length
-from .texts import with_minus
+from .layout import with_minus
 
 # The image keeps its black and white for all but these shares of the pixels.
 _CONTRAST = (0.5, 99.7)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import Voronoi, cKDTree
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 
 _N_NEIGHBORS = 8
 # A cell extends at most this many spacings from its site.

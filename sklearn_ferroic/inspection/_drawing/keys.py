@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .colors import angle_colors
-from .room import make_room
+from .layout import make_room
 
 
 def round_length(longest):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .room import make_room
+from .layout import make_room
 
 # Okabe and Ito; black and white show on any colour, too.
 _CHARGE_COLORS = {

@@ -3,11 +3,11 @@
 import numpy as np
 
 from ..._angles import wrap_angle
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._data.histograms import angle_peaks
 from .._drawing.axes import get_axes
 from .._drawing.colors import angle_colors
-from .._drawing.texts import degrees_text
+from .._drawing.layout import degrees_text
 
 # Half the width of a text away from ±180°, radians.
 _NEAR_END = np.deg2rad(168)

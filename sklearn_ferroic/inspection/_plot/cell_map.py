@@ -2,17 +2,15 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._data.selection import check_per_site, select_frame
-from .._drawing.axes import get_axes, show_image
-from .._drawing.cells import add_cells, draw_outlines, site_cells
-from .._drawing.colors import get_colormap
+from .._drawing.colors import color_limits, get_colormap
 from .._drawing.keys import add_side_colorbar
-from .._drawing.limits import color_limits
-from .._drawing.wall_lines import add_walls, check_walls
+from .._drawing.site_map import CellMap
+from .._drawing.wall_lines import check_walls
 
 
-class CellMapDisplay:
+class CellMapDisplay(CellMap):
     """Cells around the sites, filled with the colour of a value.
 
     For anything that has one number a cell: a latent, the length of the displacement,
@@ -246,28 +244,13 @@ class CellMapDisplay:
         if cmap is None:
             maps = import_optional("cmcrameri.cm", "plot")
             cmap = maps.batlow if self.center is None else maps.vik
-        ax = get_axes(ax)
-        self.image_, self.scale_bar_ = show_image(
-            ax, self.image, pixel_size=self.pixel_size, ticks=ticks, scale_bar=scale_bar
-        )
-        polygons, ridges, pairs = site_cells(self.positions)
-        self.cells_ = add_cells(
-            ax,
-            polygons,
-            array=np.ma.masked_invalid(self.values),
-            cmap=get_colormap(cmap),
+        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar)
+        self.outlines_ = self._draw_cells(
+            array=np.ma.masked_invalid(self.values), cmap=get_colormap(cmap)
         )
         self.cells_.set_clim(*limits)
-        self.outlines_ = None
-        if self.labels is not None:
-            border = self.labels[pairs[:, 0]] != self.labels[pairs[:, 1]]
-            self.outlines_ = draw_outlines(ax, ridges[border][..., ::-1])
         self.colorbar_ = None
         if colorbar:
             self.colorbar_ = add_side_colorbar(self.cells_, ax, label=self.values_name)
-        self.wall_lines_, self.legend_ = {}, None
-        if self.walls is not None:
-            self.wall_lines_, self.legend_ = add_walls(ax, self.walls, self.frame)
-        self.ax_ = ax
-        self.figure_ = ax.figure
+        self._draw_walls()
         return self

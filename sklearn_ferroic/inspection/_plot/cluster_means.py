@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from ...metrics._pipeline_output import list_steps, transform_through
 from .._data.features import as_images
 from .._data.selection import check_per_site

@@ -3,19 +3,22 @@
 import numpy as np
 
 from .._data.selection import check_per_site, select_frame
-from .._drawing.axes import get_axes, show_image
-from .._drawing.cells import add_cells, draw_outlines, site_cells
-from .._drawing.colors import angle_colors, clip_to_unit
+from .._drawing.colors import (
+    angle_colors,
+    check_percentiles,
+    clip_to_unit,
+    color_limits,
+)
 from .._drawing.keys import add_color_wheel
-from .._drawing.limits import check_percentiles, color_limits
-from .._drawing.texts import with_minus
-from .._drawing.wall_lines import add_walls, check_walls
+from .._drawing.layout import with_minus
+from .._drawing.site_map import CellMap
+from .._drawing.wall_lines import check_walls
 
 # Larger angles are degrees by mistake: two turns.
 _LARGEST_ANGLE_RAD = 4 * np.pi
 
 
-class DomainMapDisplay:
+class DomainMapDisplay(CellMap):
     """Cells around the sites, coloured by direction.
 
     The hue shows the angle and the saturation a magnitude: a cell without direction
@@ -39,7 +42,7 @@ class DomainMapDisplay:
         Percentiles of `magnitude` that are shown grey and in full colour.
     vmin, vmax : float, default=None
         Values of `magnitude` that are shown grey and in full colour instead of the
-            percentiles.
+        percentiles.
     labels : ndarray of shape (n_sites,), default=None
         Classes; borders between them are outlined.
     walls : DataFrame, default=None
@@ -294,27 +297,14 @@ class DomainMapDisplay:
         display : DomainMapDisplay
             The display itself.
         """
-        ax = get_axes(ax)
-        self.image_, self.scale_bar_ = show_image(
-            ax, self.image, pixel_size=self.pixel_size, ticks=ticks, scale_bar=scale_bar
-        )
-        polygons, ridges, pairs = site_cells(self.positions)
+        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar)
         saturation, caption = self._saturation()
-        colors = angle_colors(self.angle, saturation)
-        self.cells_ = add_cells(ax, polygons, facecolors=colors)
-        self.walls_ = None
-        if self.labels is not None:
-            border = self.labels[pairs[:, 0]] != self.labels[pairs[:, 1]]
-            self.walls_ = draw_outlines(ax, ridges[border][..., ::-1])
-        self.wall_lines_, self.legend_ = {}, None
-        if self.walls is not None:
-            self.wall_lines_, self.legend_ = add_walls(ax, self.walls, self.frame)
+        self.walls_ = self._draw_cells(facecolors=angle_colors(self.angle, saturation))
+        self._draw_walls()
         self.wheel_ = None
         if color_wheel:
             graded = self.magnitude is not None
             self.wheel_ = add_color_wheel(ax, graded=graded, caption=caption)
-        self.ax_ = ax
-        self.figure_ = ax.figure
         return self
 
     def _saturation(self):

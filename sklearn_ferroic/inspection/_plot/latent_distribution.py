@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..._optional import import_optional
 from ..._pose_columns import ANGLE
+from ..._utils.optional import import_optional
 from .._data.features import choose_columns, transform_with_names
 from .._data.histograms import find_bins
 from .._data.selection import check_per_site

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from ...metrics._pipeline_output import list_steps, transform_through
 from .._data.features import as_images
 from .._data.selection import check_per_site, select_frame
 from .._drawing.axes import get_axes, show_image, subdivide
 from .._drawing.cells import add_cells, site_cells
-from .._drawing.colors import get_colormap
+from .._drawing.colors import check_percentiles, color_limits, get_colormap
 from .._drawing.keys import add_side_colorbar
-from .._drawing.limits import check_percentiles, color_limits
 
 # Loadings beyond this percentile of their magnitude are clipped.
 _CLIP = 99

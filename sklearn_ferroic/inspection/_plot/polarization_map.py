@@ -3,10 +3,10 @@
 import numpy as np
 
 from .._data.selection import check_per_site, select_frame
-from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing
 from .._drawing.colors import angle_colors
 from .._drawing.keys import add_arrow_key, add_color_wheel
+from .._drawing.site_map import SiteMap
 
 # Automatic arrows: this percentile of the lengths becomes one spacing long.
 _LONG = 95
@@ -16,7 +16,7 @@ _WIDTH = 0.17
 _HEAD = {"headwidth": 3.2, "headlength": 3, "headaxislength": 2.7}
 
 
-class PolarizationMapDisplay:
+class PolarizationMapDisplay(SiteMap):
     """Arrows at the sites, coloured by direction, over the image.
 
     It is recommended to use :meth:`from_sites` to make a display. All parameters are
@@ -195,15 +195,7 @@ class PolarizationMapDisplay:
         display : PolarizationMapDisplay
             The display itself.
         """
-        ax = get_axes(ax)
-        self.image_, self.scale_bar_ = show_image(
-            ax,
-            self.image,
-            pixel_size=self.pixel_size,
-            ticks=ticks,
-            scale_bar=scale_bar,
-            wash=0.6,
-        )
+        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar, wash=0.6)
         known = np.isfinite(self.vectors).all(axis=1)
         (row, col), (d_row, d_col) = self.positions[known].T, self.vectors[known].T
         spacing = site_spacing(self.positions[known])
@@ -248,8 +240,6 @@ class PolarizationMapDisplay:
         if color_wheel:
             caption = _caption(self.magnification_, self.unit, self.pixel_size)
             self.wheel_ = add_color_wheel(ax, caption=caption)
-        self.ax_ = ax
-        self.figure_ = ax.figure
         return self
 
 
@@ -270,7 +260,7 @@ def _why_no_polarization(sites):
             "(n_sublattices_)? Or give vectors=."
         )
     return (
-        "No column stands in a whole cage of four neighbours of the other "
-        "sublattice, as those of a perovskite seen along a cube axis do. Another "
-        "projection has no such vector; give one of your own by vectors=."
+        "No column has a complete cage of four neighbours of the other "
+        "sublattice, as in a perovskite along a cube axis. Other projections have "
+        "no such vector; pass your own as vectors=."
     )

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._data.search_table import best_by_cell, choose_parameters, score_columns
 from .._drawing.axes import get_axes
 from .._drawing.colors import get_colormap
-from .._drawing.texts import score_format, value_text
+from .._drawing.layout import score_format, value_text
 
 # Size of a cell and of the margin around the cells, inches.
 _CELL = (0.95, 0.62)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from ...sites import SiteFlag
 from .._data.selection import select_frame
-from .._drawing.axes import get_axes, show_image
+from .._drawing.axes import show_image
 from .._drawing.cells import site_spacing
 from .._drawing.keys import add_side_colorbar
-from .._drawing.room import make_room
+from .._drawing.layout import make_room
+from .._drawing.site_map import SiteMap
 
 # Shape, colour (Okabe and Ito) and size in spacings of the markers: each of them can be
 # distinguished from the others without its colour.
@@ -30,7 +31,7 @@ _OUTLINED = ("o", "D", "^", "v", "s")
 _RESIDUAL_PERCENTILE = 99.5
 
 
-class SiteQualityDisplay:
+class SiteQualityDisplay(SiteMap):
     """Flagged sites, suspected misses and the residual image.
 
     It is recommended to use :meth:`from_sites` to make a display. All parameters are
@@ -191,29 +192,20 @@ class SiteQualityDisplay:
         display : SiteQualityDisplay
             The display itself.
         """
-        ax, residual_ax = self._axes(ax)
-        self.image_, self.scale_bar_ = show_image(
-            ax,
-            self.image,
-            pixel_size=self.pixel_size,
-            ticks=ticks,
-            scale_bar=scale_bar,
-            wash=0.1,
-        )
+        ax, self.residual_ax_ = self._axes(ax)
+        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar, wash=0.1)
         # Markers have sizes of the page: the axes' size is settled before.
         ax.get_figure(root=True).draw_without_rendering()
         self._draw_markers(ax)
         self.residual_image_ = None
-        if residual_ax is not None:
-            self._draw_residual(residual_ax, ticks)
-        self.ax_, self.residual_ax_ = ax, residual_ax
-        self.figure_ = ax.figure
+        if self.residual_ax_ is not None:
+            self._draw_residual(self.residual_ax_, ticks)
         return self
 
     def _axes(self, ax):
         """Return the axes of the image and, with a residual, those of it."""
         if self.residual is None:
-            return get_axes(ax), None
+            return ax, None
         if ax is None:
             pyplot = import_optional("matplotlib.pyplot", "plot")
             _, ax = pyplot.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
@@ -233,14 +225,9 @@ class SiteQualityDisplay:
         def draw(key, positions, marker, color, size, label, outlined):
             if not len(positions):
                 return
-            style = (
-                {"facecolors": "none", "edgecolors": color}
-                if outlined
-                else {
-                    "facecolors": color,
-                    "edgecolors": "black",
-                }
-            )
+            style = {"facecolors": color, "edgecolors": "black"}
+            if outlined:
+                style = {"facecolors": "none", "edgecolors": color}
             self.scatters_[key] = ax.scatter(
                 positions[:, 1],
                 positions[:, 0],

@@ -2,19 +2,18 @@
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._data.selection import check_per_site, select_frame
-from .._drawing.axes import get_axes, show_image
 from .._drawing.cells import site_spacing
-from .._drawing.colors import class_colors, get_colormap
+from .._drawing.colors import class_colors, color_limits, get_colormap
 from .._drawing.keys import add_class_legend, add_side_colorbar
-from .._drawing.limits import color_limits
+from .._drawing.site_map import SiteMap
 
 # Diameter of a marker in units of the distance of nearest neighbours.
 _MARKER = 0.45
 
 
-class SitesDisplay:
+class SitesDisplay(SiteMap):
     """Sites over their image, coloured by sublattice, label or value.
 
     It is recommended to use :meth:`from_sites` to make a display. All parameters are
@@ -192,15 +191,7 @@ class SitesDisplay:
             The display itself.
         """
         collections = import_optional("matplotlib.collections", "plot")
-        ax = get_axes(ax)
-        self.image_, self.scale_bar_ = show_image(
-            ax,
-            self.image,
-            pixel_size=self.pixel_size,
-            ticks=ticks,
-            scale_bar=scale_bar,
-            wash=0.3,
-        )
+        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar, wash=0.3)
         size = np.full(len(self.positions), _MARKER * site_spacing(self.positions))
         self.scatter_ = collections.EllipseCollection(
             size,
@@ -219,8 +210,6 @@ class SitesDisplay:
             self._color_by_value(ax, cmap, limits)
         else:
             self._color_by_label(ax)
-        self.ax_ = ax
-        self.figure_ = ax.figure
         return self
 
     def _color_by_value(self, ax, cmap, limits):

@@ -22,7 +22,7 @@ from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.windows import render_columns
 from .._image.bad_pixels import value_span
-from .._image.binning import bin_image, binned_scale, choose_binning
+from .._image.binning import bin_image, binned_scale, choose_binning, unbin_sigma
 from .._image.context import ImageContext, ImageStatistics, image_unit
 from .._image.filters import blob_response, filter_sigma, noise_response, smooth
 from .._image.peaks import NEIGHBOR_REACH_SPACINGS, find_peaks
@@ -132,6 +132,8 @@ class Calibration(NamedTuple):
         Least distances between columns.
     min_height : float, default=0.0
         Least height of a column anywhere in the binned image.
+    widening : float, default=1.0
+        Typical sigma after a search for columns that others hide, over that before.
     """
 
     statistics: ImageStatistics
@@ -142,6 +144,7 @@ class Calibration(NamedTuple):
     preliminary: PreliminaryFit | None = None
     crowding: Crowding = Crowding()
     min_height: float = 0.0
+    widening: float = 1.0
 
     @property
     def noise(self):
@@ -158,8 +161,9 @@ class Calibration(NamedTuple):
         mask : ndarray of bool of shape (n_rows, n_cols) or None
             Good pixels; all if None.
         spacing, sigma : float
-            Nearest-neighbour spacing and typical sigma, px.
+            Nearest-neighbour spacing and typical sigma before the calibration, px.
         """
+        sigma = sigma * self.widening
         if self.unit != 1:
             image = image / self.unit
         return ImageContext(
@@ -193,9 +197,11 @@ def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
     sigma, spacing = sample.context.sigma, sample.context.spacing
     if search is not None and sigma > OVERLAP_SIGMA_SPACINGS * spacing:
         # Columns that the first fit misses, or displaces, count as noise.
-        fit, calibration = _search_and_fit(
+        fit, calibration, found = _search_and_fit(
             sample, fit, calibration, profile, search, stretch
         )
+        widening = unbin_sigma(found, sample.binning) / context.sigma
+        calibration = calibration._replace(widening=float(np.fmax(1, widening)))
     statistics = fit.statistics.summed(1 / sample.binning**2)
     statistics = statistics._replace(span=(span[0] / unit, span[1] / unit))
     return calibration._replace(
@@ -260,22 +266,26 @@ def _fit_with_stretch(context, table, profile):
 
 
 def _search_and_fit(sample, fit, calibration, profile, search, stretch):
-    """Detect faint columns and fit all again, until the noise has converged."""
+    """Detect faint columns and fit all again, until the noise has converged.
+
+    Return the fit, the calibration by it, and the typical sigma of the columns; NaN if
+    none could be fitted.
+    """
     levels = np.quantile(sample.context.image, (0.01, 0.99))
     for _ in range(_SETTINGS.max_search_rounds):
         before = fit.statistics.noise
         context = sample.context.replace(statistics=fit.statistics)
         start = search(context, calibration, LEAST_SHARE, profile)
-        if not len(start):
-            break
         sigma = typical_sigma(start, context.sigma)
+        if np.isnan(sigma):
+            break
         context = context.replace(sigma=sigma, statistics=None)
         sample = sample._replace(context=context)
         fit = _fit_again(context, start.table, profile, stretch)
         calibration = _conclude(sample, fit, fit.table)
         if fit.statistics.noise.log_ratio(before, levels) < NOISE_TOLERANCE:
             break
-    return fit, calibration
+    return fit, calibration, typical_sigma(fit, sample.context.sigma)
 
 
 def _fit_again(context, start, profile, stretch):

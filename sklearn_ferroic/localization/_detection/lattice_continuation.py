@@ -35,10 +35,10 @@ class _LatticeContinuationSettings:
     min_tested: int = 4
     # Columns are hardly on the image up to this depth, in units of sigma.
     hardly_inside_sigma: float = 0.5
-    # Tails of columns off the image matter above this width (spacings), with the next
+    # Tails of columns off the image matter above this sigma (spacings), with the next
     # column on the image up to a spacing away; a column this near to a predicted one
     # is the same (spacings).
-    min_width_spacings: float = 0.18
+    min_sigma_spacings: float = 0.18
     known_spacings: float = 0.6
     # Places are free that are this far from all columns (spacings).
     free_spacings: float = 0.6
@@ -150,7 +150,7 @@ def append_outer_columns(context, start):
         Columns with predicted positions; None if there are none.
     """
     spacing = context.spacing
-    if context.sigma <= _SETTINGS.min_width_spacings * spacing:
+    if context.sigma <= _SETTINGS.min_sigma_spacings * spacing:
         return start, None
     positions, heights = predict_outer_columns(context, start)
     if not len(positions):

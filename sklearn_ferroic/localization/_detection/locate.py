@@ -285,7 +285,7 @@ def fit_found(context, start, profile):
     # A fit that moves off the image from its border is a column off the image.
     well_inside = on_image(start.positions - 0.5 * sigma, context.shape)
     well_inside &= on_image(start.positions + 0.5 * sigma, context.shape)
-    bad = ~fit.converged & (well_inside | on_image(fit.positions, context.shape))
+    bad = ~fit.usable & (well_inside | on_image(fit.positions, context.shape))
     return fit, np.flatnonzero(bad)
 
 

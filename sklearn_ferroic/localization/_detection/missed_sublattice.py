@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from ..._lattice.local_lattice import lattice_vectors
 from .._fitting.windows import render_columns
+from .._image.binning import bin_image, binned_scale, choose_binning
 from .._image.context import image_unit
 from .._image.filters import blob_response, filter_sigma
 
@@ -36,7 +37,7 @@ class _MissedSublatticeSettings:
     min_positive: float = 0.85
     min_cells: int = 9
     # Narrower columns than this (spacings) do not hide others between them.
-    min_width_spacings: float = 0.11
+    min_sigma_spacings: float = 0.11
     # Cells at least this far from the border are evaluated, in spacings.
     margin_spacings: float = 1.0
 
@@ -44,7 +45,7 @@ class _MissedSublatticeSettings:
 _SETTINGS = _MissedSublatticeSettings()
 
 
-def find_closer_spacing(image, fit, is_one_kind, spacing, width):
+def find_closer_spacing(image, fit, is_one_kind, spacing, sigma):
     """Return the spacing of an image if a sublattice has been missed.
 
     Parameters
@@ -55,7 +56,7 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
         Its columns, as located with the spacing.
     is_one_kind : bool
         Whether all of them are of one sublattice.
-    spacing, width : float
+    spacing, sigma : float
         Spacing assumed, and typical sigma, px.
 
     Returns
@@ -66,12 +67,16 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
     positions = fit.positions
     if len(positions) < _SETTINGS.min_cells:
         return None
-    if not is_one_kind or width < _SETTINGS.min_width_spacings * spacing:
+    if not is_one_kind or sigma < _SETTINGS.min_sigma_spacings * spacing:
         return None
     if not fit.table.is_known.any():
         return None
     vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
-    response = _residual_response(image, fit, spacing, width)
+    side = choose_binning(spacing, sigma)
+    image, fit = bin_image(image, side) / side**2, fit.binned(side)
+    spacing, sigma = binned_scale(spacing, sigma, side)
+    positions, vectors = fit.positions, vectors / side
+    response = _residual_response(image, fit, spacing, sigma)
     median, scatter, share, places = _at_places(
         response, positions, vectors, _SETTINGS.center, spacing
     )
@@ -90,15 +95,15 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, width):
     if not is_column:
         return None
     distance, _ = cKDTree(positions).query(places)
-    return float(np.median(distance))
+    return side * float(np.median(distance))
 
 
-def _residual_response(image, fit, spacing, width):
+def _residual_response(image, fit, spacing, sigma):
     """Return the response of the blob filter to the residual image."""
     unit = image_unit(image)
     fitted = fit.table.take(fit.table.is_known)
-    residual = image - render_columns(image.shape, fitted, width)
-    return blob_response(residual / unit, filter_sigma(spacing, width)) * unit
+    residual = image - render_columns(image.shape, fitted, sigma)
+    return blob_response(residual / unit, filter_sigma(spacing, sigma)) * unit
 
 
 def _at_places(response, positions, vectors, place, spacing):

@@ -54,11 +54,11 @@ class _SelectionSettings:
     # error, below this share of the lower quarter of the nearest few columns, and
     # lower than that quarter by this number of standard errors.
     min_fitted_significance: float = 5.0
-    # The same for columns within a width of the border.
+    # The same for columns within one sigma of the border.
     min_cut_significance: float = 10.0
     min_fitted_share: float = 0.25
     min_fitted_deficit: float = 3.0
-    # Within a width of the border, a centre is known to this share of the width.
+    # Within one sigma of the border, a centre is known to this share of sigma.
     max_border_std_sigma: float = 0.25
     # Least distance of a faint column from a bright one where the image does not show
     # how close columns are. Where it does, by this many columns: this share of the

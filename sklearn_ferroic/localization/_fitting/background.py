@@ -1,6 +1,6 @@
 """The smooth background under all columns.
 
-Where columns overlap, a background of its own for each column would let all widths
+Where columns overlap, a background of its own for each column would let all sigmas
 drift together: wider columns, lower backgrounds, wider columns. One smooth field
 under all of them cannot. It is a local weighted regression of the image on a
 constant, the model of the columns, and the model's change if all columns nearby
@@ -126,12 +126,12 @@ def _between(length, pad, n_coarse, binning):
     return before, (place - before).astype(np.float32)
 
 
-def bin_sides(spacing, width):
+def bin_sides(spacing, sigma):
     """Choose how pixels are binned.
 
     Parameters
     ----------
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
 
     Returns
@@ -141,16 +141,16 @@ def bin_sides(spacing, width):
     coarse : int
         Side of the coarse pixels, in fine bins.
     """
-    fine = max(1, int(width / _SETTINGS.bins_per_sigma))
+    fine = max(1, int(sigma / _SETTINGS.bins_per_sigma))
     return fine, max(1, round(spacing / _SETTINGS.bins_per_spacing / fine))
 
 
-def strength_of_overlap(spacing, width):
+def strength_of_overlap(spacing, sigma):
     """Compute how strongly neighbouring columns overlap.
 
     Parameters
     ----------
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
 
     Returns
@@ -158,7 +158,7 @@ def strength_of_overlap(spacing, width):
     strength : float
         0 where they hardly do, 1 where they are barely resolved.
     """
-    return float(np.interp(width / spacing, _SETTINGS.overlap_sigma_spacings, (0, 1)))
+    return float(np.interp(sigma / spacing, _SETTINGS.overlap_sigma_spacings, (0, 1)))
 
 
 class BackgroundRegression:
@@ -174,23 +174,23 @@ class BackgroundRegression:
         Inverse variance of the pixels.
     shape : tuple of int
         Shape of the images.
-    valid : ndarray of bool of that shape or None
+    mask : ndarray of bool of that shape or None
         Good pixels; all if None.
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     """
 
-    def __init__(self, total, spread, weight, shape, valid, spacing, width):
+    def __init__(self, total, spread, weight, shape, mask, spacing, sigma):
         # Products of finely binned images, binned further: columns stay resolved.
-        self.fine, self.coarse = bin_sides(spacing, width)
-        strength = strength_of_overlap(spacing, width)
+        self.fine, self.coarse = bin_sides(spacing, sigma)
+        strength = strength_of_overlap(spacing, sigma)
         smoothing = np.interp(strength, (0, 1), _SETTINGS.smoothing_spacings)
         self.kernel = _gaussian(smoothing * spacing / (self.fine * self.coarse))
-        self.valid = valid
-        if valid is None:
+        self.mask = mask
+        if mask is None:
             share = np.outer(*(_bin_line(length, self.fine) for length in shape))
         else:
-            share = sum_blocks(valid.astype(np.float32), self.fine)
+            share = sum_blocks(mask.astype(np.float32), self.fine)
         self.scale = 1 / np.maximum(share, 1)
         self.total, self.spread, self.weight = total, spread, weight * share
         self._prepare()
@@ -236,7 +236,7 @@ class BackgroundRegression:
         mean : ndarray of shape (n_binned_rows, n_binned_cols)
             The means.
         """
-        image = image if self.valid is None else image * self.valid
+        image = image if self.mask is None else image * self.mask
         image = sum_blocks(image, self.fine)
         image *= self.scale
         return image

@@ -58,8 +58,6 @@ class _ColumnFitSettings:
     # Least noise of the brightest pixels, in median amplitudes of the columns: no
     # column is known better than this, and smaller steps gain nothing.
     min_noise_amplitudes: float = 1e-2
-    # The same for the darkest pixels: the tails of columns are not quite Gaussian.
-    min_dark_noise_amplitudes: float = 5e-3
     # Columns whose mean squared weighted residual exceeds this multiple of the median
     # are left out of the noise estimate: bright particles show no noise.
     max_relative_misfit: int = 4
@@ -389,10 +387,7 @@ def _residual_noise(windows, state, expected):
     least = (_SETTINGS.min_noise_amplitudes * amplitude) ** 2
     brightest = np.array([np.quantile(mean, 0.99)])
     scale = max(1.0, least / float(noise.variance(brightest)[0]))
-    darkest = (_SETTINGS.min_dark_noise_amplitudes * amplitude) ** 2
-    return noise._replace(
-        constant=max(scale * noise.constant, darkest), slope=scale * noise.slope
-    )
+    return noise._replace(constant=scale * noise.constant, slope=scale * noise.slope)
 
 
 def _leverage(windows, state, rows, mean, disc):

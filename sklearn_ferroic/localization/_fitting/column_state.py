@@ -281,9 +281,9 @@ class ColumnState:
         fit : ColumnFit
             The columns.
         """
-        converged = self.step_size < 2 * self.tolerance
-        converged &= np.isfinite(self.std).all(axis=1)
-        converged &= ~self.is_rejected & self._is_plausible()
+        usable = np.isfinite(self.std).all(axis=1)
+        usable &= ~self.is_rejected & self._is_plausible()
+        converged = usable & (self.step_size < 2 * self.tolerance)
         profile = self.start.profile
         if profile.n_shape:
             converged &= ~profile.is_at_bound(self.table.shape)
@@ -293,7 +293,7 @@ class ColumnState:
             positions=self.std[:, POSITION],
             sigma=self.std[:, SIGMA],
         )
-        return ColumnFit(table, std, converged, self.statistics, self.modes)
+        return ColumnFit(table, std, converged, usable, self.statistics, self.modes)
 
 
 def _bounds(start, context, preliminary):

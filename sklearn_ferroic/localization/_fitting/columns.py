@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._image.binning import bin_variance, unbin_width
+from .._image.binning import bin_variance, unbin_sigma
 from .._image.context import ImageStatistics
 from .._image.positions import at_pixels
 from .profiles import AMPLITUDE, POSITION, ROUND_GAUSSIAN, SHAPE, SIGMA, ColumnProfile
@@ -175,7 +175,7 @@ class ColumnTable:
         """
         if side == 1:
             return self
-        sigma = unbin_width(self.sigma, side)
+        sigma = unbin_sigma(self.sigma, side)
         return self.replace(
             amplitude=self.amplitude * (self.sigma / sigma) ** 2,
             positions=side * (self.positions + 0.5) - 0.5,
@@ -203,6 +203,8 @@ class ColumnFit:
         Standard errors, from the Fisher information; NaN without a fit.
     converged : ndarray of bool of shape (n,)
         Whether the fit can be trusted.
+    usable : ndarray of bool of shape (n,)
+        Whether the column fits its profile near its start; its last steps may be long.
     statistics : ImageStatistics or None
         Statistics of the image; None without a fit.
     modes : ndarray of shape (m, 5) or None
@@ -213,6 +215,7 @@ class ColumnFit:
     table: ColumnTable
     std: ColumnTable
     converged: np.ndarray
+    usable: np.ndarray
     statistics: ImageStatistics | None = None
     modes: np.ndarray | None = None
 
@@ -221,7 +224,8 @@ class ColumnFit:
         """Return columns that are known by position and amplitude only."""
         unknown = np.full(len(table), np.nan)
         table = table.replace(sigma=unknown, background=unknown)
-        return cls(table, table.unknown(), np.ones(len(table), dtype=bool))
+        good = np.ones(len(table), dtype=bool)
+        return cls(table, table.unknown(), converged=good, usable=good)
 
     @classmethod
     def concatenate(cls, fits):
@@ -230,6 +234,7 @@ class ColumnFit:
             ColumnTable.concatenate([fit.table for fit in fits]),
             ColumnTable.concatenate([fit.std for fit in fits]),
             np.concatenate([fit.converged for fit in fits]),
+            np.concatenate([fit.usable for fit in fits]),
         )
 
     def __len__(self):
@@ -264,15 +269,23 @@ class ColumnFit:
             table=self.table.take(rows),
             std=self.std.take(rows),
             converged=self.converged[rows],
+            usable=self.usable[rows],
         )
 
     def append(self, table):
         """Return the fit with columns after it that have not been fitted."""
+        unfitted = np.zeros(len(table), dtype=bool)
         return self.replace(
             table=self.table.append(table),
             std=self.std.append(table.unknown().with_profile(self.std.profile)),
-            converged=np.append(self.converged, np.zeros(len(table), dtype=bool)),
+            converged=np.append(self.converged, unfitted),
+            usable=np.append(self.usable, unfitted),
         )
+
+    def binned(self, side):
+        """Return the columns in the means over square blocks, without errors."""
+        table = self.table.binned(side)
+        return self.replace(table=table, std=table.unknown())
 
     def unbinned(self, side):
         """Return the columns of an image of binned sums in pixels, without errors."""

@@ -16,6 +16,8 @@ class _FisherScoringSettings:
 
     # Columns whose equations are solved at a time: their matrices stay in the cache.
     block_columns: int = 4096
+    # Rows whose deviance is computed at a time, in double precision.
+    block_rows: int = 64
     # Residuals are clipped at this multiple of the pixel's standard deviation: beyond
     # are hot pixels and features that are no columns.
     max_residual_std: int = 6
@@ -118,11 +120,24 @@ class Pixels:
                 self.limit / np.maximum(square, self.limit)
             )
 
-    def weighted_square(self, expected):
-        """Return the squared residual of a model, weighted as for the model before."""
-        residual = self.windows.image - expected
-        np.square(residual, out=residual)
-        return float(np.vdot(self.weight, residual))
+    def deviance(self, expected):
+        """Return the quasi-deviance of the good pixels from a model.
+
+        Its derivative by the model is that of the squared residual with weights held
+        fixed, so that steps with weights of the model decrease it.
+        """
+        windows = self.windows
+        image, expected = windows.image[windows.crop], expected[windows.crop]
+        total = 0.0
+        for first in range(0, len(image), _SETTINGS.block_rows):
+            rows = slice(first, first + _SETTINGS.block_rows)
+            deviance = self.noise.deviance(
+                image[rows].astype(np.float64), expected[rows].astype(np.float64)
+            )
+            if windows.mask is not None:
+                deviance *= windows.mask[rows]
+            total += float(deviance.sum())
+        return total
 
     def shift(self, change):
         """Update the residual for a change of the background; weights are kept.

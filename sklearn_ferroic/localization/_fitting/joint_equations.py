@@ -325,8 +325,8 @@ class _BinnedImages:
 
     def __init__(self, shape, side, unit):
         self.shape, self.side = shape, side
-        width = np.sqrt(unit**2 + (side**2 - 1) / 12) / side
-        self.reach = int(np.ceil(_SETTINGS.derivative_reach_sigma * width))
+        binned_sigma = np.sqrt(unit**2 + (side**2 - 1) / 12) / side
+        self.reach = int(np.ceil(_SETTINGS.derivative_reach_sigma * binned_sigma))
 
     def derivatives(self, table, n_parameters, known):
         """Return the derivative of the image by every parameter."""
@@ -353,10 +353,10 @@ class _BinnedImages:
         unit = self.side * sigma
         row, col = np.broadcast_arrays(down * unit, along * unit)
         pixels = row.reshape(len(table), -1), col.reshape(len(table), -1)
-        width = table.sigma[:, None]
-        slopes = table.profile.derivatives(*pixels, width, table.shape)
+        column_sigma = table.sigma[:, None]
+        slopes = table.profile.derivatives(*pixels, column_sigma, table.shape)
         slopes = table.amplitude[:, None, None] * slopes
-        value = table.profile.value(*pixels, width, table.shape)
+        value = table.profile.value(*pixels, column_sigma, table.shape)
         data = np.concatenate([value[:, None], slopes], axis=1) * known[:, None, None]
         return data.reshape(len(table), -1, *row.shape[1:])
 

@@ -22,7 +22,7 @@ class _JointFitSettings:
     # Most rounds of a first fit and of the final one. A fit has converged when its
     # objective, or this value a pixel if the image has hardly any noise, has decreased
     # by less than this share in each of three rounds.
-    min_objective: float = 0.3
+    min_objective: float = 0.01
     max_rounds: tuple = (14, 100)
     min_decrease: float = 4e-4
     n_stalled_rounds: int = 3
@@ -37,7 +37,7 @@ class _JointFitSettings:
     more_damping: float = 5.0
     # Columns have converged that changed by less than twice this in the last rounds,
     # in standard errors.
-    tolerance_std: float = 0.5
+    tolerance_std: float = 0.25
     # Farthest extrapolation, in units of the steps before.
     max_extrapolation: float = 10.0
 
@@ -68,6 +68,9 @@ class JointFit:
         self.damping = _SETTINGS.first_damping
         # Steps of single columns, as long as they decrease the objective.
         self._first = self._one_by_one
+        # Near the minimum, only Gauss-Newton steps are taken: the cheap ones have
+        # slightly different minima, because they bin and clip the residual.
+        self.is_near = False
         # Model at the beginning of the cycle of steps, and the image expected of it.
         self.origin = None
 
@@ -91,7 +94,7 @@ class JointFit:
             expected = self._expected()
             objective = 0.0
             if number:
-                objective = pixels.weighted_square(expected) + state.prior_penalty()
+                objective = pixels.deviance(expected) + state.prior_penalty()
             if objective > lowest:
                 state.table, state.field = accepted
                 if kind == self._newton:
@@ -106,17 +109,22 @@ class JointFit:
                     lowest, least
                 )
                 n_stalled = n_stalled + 1 if is_small else 0
+                is_new = not preliminary and not self.is_near
+                is_new &= n_stalled >= _SETTINGS.n_stalled_rounds
+                if is_new:
+                    self.is_near, n_stalled = True, 0
                 accepted = state.table, state.field
                 tables.append(state.table)
                 pixels.update(expected, state.statistics)
                 if learn_noise is not None and number > 0:
                     learn_noise(expected)
                 self._linearize(learn_noise is not None)
-                if number == _SETTINGS.patience_rounds:
+                # Far from the minimum, columns may look like misfits that are none.
+                if is_new or (preliminary and number == _SETTINGS.patience_rounds):
                     state.reject_misfits(reach, self.windows.whole)
                     accepted = state.table, state.field
                     tables[-1] = state.table
-                lowest = pixels.weighted_square(expected) + state.prior_penalty()
+                lowest = pixels.deviance(expected) + state.prior_penalty()
                 if number > 0:
                     kind = self._next(kind)
             is_done = (
@@ -145,7 +153,7 @@ class JointFit:
             self.damping = max(
                 self.damping / _SETTINGS.less_damping, _SETTINGS.min_damping
             )
-            return self._common
+            return self._newton if self.is_near else self._common
         return self._extrapolate if kind == self._common else self._first
 
     def _expected(self):

@@ -8,6 +8,8 @@ columns: sums over windows are then one matrix product for all columns, with six
 coefficients for each of them.
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 # Order of the parameters in steps, covariances and priors; shape parameters follow.
@@ -25,7 +27,7 @@ _MIN_EXPONENT = -20
 MAX_AXIS_RATIO = 2.5
 
 
-class ColumnProfile:
+class ColumnProfile(ABC):
     """Profile of columns: subclasses implement `value` and `derivatives`.
 
     Columns with centres (r, c) contribute ``amplitude * value(row - r, col - c, sigma,
@@ -69,6 +71,7 @@ class ColumnProfile:
         """Number of parameters of a column in a fit."""
         return N_COMMON + self.n_shape
 
+    @abstractmethod
     def value(self, row, col, sigma, shape):
         """Compute columns of unit amplitude.
 
@@ -86,8 +89,8 @@ class ColumnProfile:
         value : ndarray of shape (n, n_pixels)
             Values at the pixels.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def derivatives(self, row, col, sigma, shape):
         """Compute the derivatives of columns of unit amplitude.
 
@@ -102,7 +105,6 @@ class ColumnProfile:
             Derivatives by the row and the col of the centre, by sigma and by the shape
             parameters.
         """
-        raise NotImplementedError
 
     def clip_shape(self, shape):
         """Return shape parameters within their bounds."""
@@ -227,6 +229,7 @@ class GaussianProfile(ColumnProfile):
 
     is_gaussian = True
 
+    @abstractmethod
     def exponents(self, table, anchor, unit):
         """Compute the polynomials whose exponentials are columns of unit amplitude.
 
@@ -244,8 +247,8 @@ class GaussianProfile(ColumnProfile):
         exponents : ndarray of shape (n, 6)
             Coefficients of the quadratic monomials.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def slopes(self, table, anchor, unit):
         """Compute the polynomials of the derivatives, over columns of unit amplitude.
 
@@ -259,7 +262,6 @@ class GaussianProfile(ColumnProfile):
         slopes : ndarray of shape (n, n_parameters, 6)
             Coefficients for the derivative by each parameter.
         """
-        raise NotImplementedError
 
     def value(self, row, col, sigma, shape):
         rows, cross, cols = self._whitening(1 / sigma, shape)

@@ -14,12 +14,12 @@ _MIN_SIGMA_BINS = 1.0
 _MIN_SPACING_BINS = 4.5
 
 
-def choose_binning(spacing, width):
+def choose_binning(spacing, sigma):
     """Choose the side of the blocks of pixels that are summed.
 
     Parameters
     ----------
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
 
     Returns
@@ -27,7 +27,7 @@ def choose_binning(spacing, width):
     side : int
         Side of the blocks, px; 1 for images that are not finely sampled.
     """
-    return max(1, int(min(width / _MIN_SIGMA_BINS, spacing / _MIN_SPACING_BINS)))
+    return max(1, int(min(sigma / _MIN_SIGMA_BINS, spacing / _MIN_SPACING_BINS)))
 
 
 def sum_blocks(image, side):
@@ -81,40 +81,40 @@ def bin_image(image, side):
     return sum_blocks(image, side)
 
 
-def binned_scale(spacing, width, side):
-    """Compute spacing and width of columns in bins.
+def binned_scale(spacing, sigma, side):
+    """Compute spacing and sigma of columns in bins.
 
     Parameters
     ----------
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma, px.
     side : int
         Side of the bins, px.
 
     Returns
     -------
-    spacing, width : float
+    spacing, sigma : float
         The same in bins, which blur.
     """
-    return spacing / side, math.sqrt(width**2 + bin_variance(side)) / side
+    return spacing / side, math.sqrt(sigma**2 + bin_variance(side)) / side
 
 
-def unbin_width(width, side):
+def unbin_sigma(sigma, side):
     """Compute the sigma of columns from that in a binned image.
 
     Parameters
     ----------
-    width : float or ndarray
+    sigma : float or ndarray
         Sigma, in bins.
     side : int
         Side of the bins, px.
 
     Returns
     -------
-    width : float or ndarray
+    sigma : float or ndarray
         Sigma without the blur of the bins, px.
     """
-    square = (side * width) ** 2
+    square = (side * sigma) ** 2
     # Spikes may be narrower than the blur.
     return np.sqrt(np.maximum(square - bin_variance(side), 0.25 * square))
 

@@ -9,17 +9,17 @@ _REACH_SIGMA = 4.5
 _MAX_FILTER_SIGMA_SPACINGS = 0.17
 
 
-def blob_response(image, width):
-    """Filter an image for blobs of a given width.
+def blob_response(image, sigma):
+    """Filter an image for blobs of a given sigma.
 
     The Laplacian of a Gaussian, scaled so that an isolated Gaussian column of
-    this width responds with its amplitude. Constant backgrounds and ramps vanish.
+    this sigma responds with its amplitude. Constant backgrounds and ramps vanish.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    width : float
+    sigma : float
         Standard deviation of a column, px.
 
     Returns
@@ -27,26 +27,26 @@ def blob_response(image, width):
     response : ndarray of shape (n_rows, n_cols)
         Response, float32, in units of the image.
     """
-    return blob_responses(image, [width])[0]
+    return blob_responses(image, [sigma])[0]
 
 
-def blob_responses(image, widths):
-    """Filter an image for blobs of several widths.
+def blob_responses(image, sigmas):
+    """Filter an image for blobs of several sigmas.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    widths : list of float
+    sigmas : list of float
         Standard deviations of columns, px.
 
     Returns
     -------
     responses : list of ndarray of shape (n_rows, n_cols)
-        Results of :func:`blob_response` for each width.
+        Results of :func:`blob_response` for each sigma.
     """
     return _filter(
-        image, widths, _laplacian, int(np.ceil(_REACH_SIGMA * max(widths))) + 1
+        image, sigmas, _laplacian, int(np.ceil(_REACH_SIGMA * max(sigmas))) + 1
     )
 
 
@@ -72,12 +72,12 @@ def smooth(image, sigma, *, wrap=False):
     return _filter(image, [sigma], _gaussian, pad)[0]
 
 
-def noise_response(width):
+def noise_response(sigma):
     """Compute the response of the blob filter to white noise of unit variance.
 
     Parameters
     ----------
-    width : float
+    sigma : float
         Standard deviation of a column, px.
 
     Returns
@@ -85,7 +85,7 @@ def noise_response(width):
     deviation : float
         Standard deviation of the response.
     """
-    square = (2 * np.pi * fft.fftfreq(256) * width) ** 2
+    square = (2 * np.pi * fft.fftfreq(256) * sigma) ** 2
     # The mean square of the transfer function, by its means along one axis.
     mean, first, second = (
         np.mean(square**power * np.exp(-square)) for power in range(3)
@@ -126,8 +126,39 @@ def _laplacian(rows, cols, sigma):
     return np.hstack([2 * rows * down, down]) @ np.stack([along, 2 * cols * along])
 
 
+def autocorrelation(images, last_lag, pad):
+    """Compute the autocorrelation of images of one shape, corrected for their overlap.
+
+    Parameters
+    ----------
+    images : iterable of ndarray of shape (n_rows, n_cols)
+        High-passed images.
+    last_lag : int
+        Largest lag along each axis, px.
+    pad : int
+        Zeros added along each axis against wrapping, px; at least `last_lag`.
+
+    Returns
+    -------
+    correlation : ndarray of shape (2 * last_lag + 1, 2 * last_lag + 1)
+        The correlation, 1 in the middle, where the lag is 0.
+    """
+    total = 0
+    for image in images:
+        sides = image.shape
+        shape = [fft.next_fast_len(side + pad, real=True) for side in sides]
+        total = total + np.abs(fft.rfft2(image, shape)) ** 2
+    lags = np.arange(-last_lag, last_lag + 1)
+    # Of the inverse transform only the rows of short lags are needed.
+    rows = fft.ifft(total, axis=0)[lags % shape[0]]
+    correlation = fft.irfft(rows, shape[1], axis=1)[:, lags % shape[1]]
+    correlation /= correlation[last_lag, last_lag]
+    overlap = [np.maximum(side - np.abs(lags), 1) / side for side in sides]
+    return correlation / np.outer(*overlap)
+
+
 def filter_sigma(spacing, sigma):
-    """Choose the width of the blob filter.
+    """Choose the sigma of the blob filter.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..._arrays import ForeignArrayError, to_numpy
+from ..._utils.validation import ForeignArrayError, to_numpy
 from ...datasets._carriers import unpack_foreign
 from ...sites import AtomSites
 from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines
@@ -61,9 +61,9 @@ def check_images(images):
         stack = data if data.ndim == 3 and len(entries) == 1 else [data]
         for array in stack:
             name = f"image {len(arrays)}"
-            image, valid = _check_image(array, name)
+            image, mask = _check_image(array, name)
             arrays.append(image)
-            masks.append(valid)
+            masks.append(mask)
             pixel_sizes.append(_check_pixel_size(pixel_size, name))
     if not arrays:
         raise ValueError(f"Got an empty stack of images. {_EXPECTED}.")
@@ -148,24 +148,24 @@ def _check_image(array, name):
     # Counts beyond 2**24 and tiny physical units both survive the round to float32.
     with np.errstate(over="ignore"):
         image = np.ma.getdata(array).astype(np.float32, copy=False)
-    valid = None
+    mask = None
     if np.ma.getmask(array).any():
-        valid = ~np.ma.getmaskarray(array)
-        if not valid.any():
+        mask = ~np.ma.getmaskarray(array)
+        if not mask.any():
             raise ValueError(f"{name} of shape {image.shape} is masked everywhere.")
     bad = ~np.isfinite(image)
-    if valid is not None:
-        bad &= valid
+    if mask is not None:
+        bad &= mask
     if bad.any():
         raise ValueError(
             f"{name} has {np.count_nonzero(bad)} pixel(s) that are NaN or infinity (in "
             "float32). Crop them away or mask them: numpy.ma.masked_invalid(image)."
         )
-    lines = find_bad_lines(image if valid is None else fill_masked(image, valid))
+    lines = find_bad_lines(image if mask is None else fill_masked(image, mask))
     if lines is not None:
-        valid = ~lines if valid is None else valid & ~lines
-    if valid is not None:
-        image = fill_masked(image, valid)
+        mask = ~lines if mask is None else mask & ~lines
+    if mask is not None:
+        image = fill_masked(image, mask)
     image = fill_hot_pixels(image)
     if image.min() == image.max():
         raise ValueError(
@@ -177,7 +177,7 @@ def _check_image(array, name):
             f"{name} of shape {image.shape} is too small: at least {_MIN_SIDE_PX} px "
             "and three column spacings are needed along each side."
         )
-    return image, valid
+    return image, mask
 
 
 def _check_pixel_size(pixel_size, name):

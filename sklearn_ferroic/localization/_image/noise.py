@@ -31,9 +31,11 @@ class _NoiseSettings:
     # downweighted, and the relative error that bins have anyway.
     n_reweightings: int = 4
     min_relative_error: float = 0.05
-    # The variance is at least this share of its mean over the bins, or of that of the
-    # darkest pixels: weights remain finite.
+    # The variance of a bin is at least this share of the mean: weights remain finite.
     min_relative_variance: float = 1e-2
+    # The same for a pixel, as a share of the variance of the darkest regions: where
+    # columns are fitted below those, the variance is hardly known.
+    min_pixel_variance: float = 0.1
     # Relative error of pixels in float32: noise below is none.
     rounding: float = 1e-6
     # Second difference along both axes, normalized to unit noise: it removes
@@ -67,21 +69,60 @@ class NoiseModel(NamedTuple):
     offset: float
 
     @property
+    def least(self):
+        """Least variance of a pixel of any mean."""
+        return _SETTINGS.min_pixel_variance * self.constant
+
+    @property
     def darkest(self):
         """Least mean that a pixel can have: no electron, if all noise is theirs."""
         if self.slope == 0:
             return -np.inf
-        return (
-            self.offset
-            - (1 - _SETTINGS.min_relative_variance) * self.constant / self.slope
-        )
+        return self.offset - (self.constant - self.least) / self.slope
 
     def variance(self, mean, out=None):
         """Return the variance of pixels of given mean, written to `out` if given."""
         variance = np.multiply(mean, np.float32(self.slope), out=out)
         variance += np.float32(self.constant - self.slope * self.offset)
-        least = np.float32(_SETTINGS.min_relative_variance * self.constant)
-        return np.maximum(variance, least, out=variance)
+        return np.maximum(variance, np.float32(self.least), out=variance)
+
+    def deviance(self, values, mean):
+        """Compute the quasi-deviance of pixels from their means.
+
+        It is the integral of ``2 (t - value) / variance(t)`` from the value to the
+        mean: the squared residual over the variance where that hardly changes [1]_.
+
+        Parameters
+        ----------
+        values, mean : ndarray of float64 of shape (n_rows, n_cols)
+            Pixels and their expected values.
+
+        Returns
+        -------
+        deviance : ndarray of shape (n_rows, n_cols)
+            At least 0.
+
+        References
+        ----------
+        .. [1] R. W. M. Wedderburn, "Quasi-likelihood functions, generalized linear
+           models, and the Gauss-Newton method", Biometrika 61, 439 (1974).
+        """
+        if self.slope == 0:
+            return (values - mean) ** 2 / self.constant
+        # Counted from where the variance would be 0, so that it is the slope times
+        # the mean, but for dark pixels.
+        shift = self.constant / self.slope - self.offset
+        least = self.least / self.slope
+        values, mean = values + shift, mean + shift
+        bright_values, bright_mean = np.maximum(values, least), np.maximum(mean, least)
+        change = (bright_mean - bright_values) / bright_values
+        deviance = 2 * bright_values * _excess_over_log(change)
+        deviance += 2 * (bright_values - values) * np.log1p(change)
+        # Below, the variance is constant.
+        dark_values, dark_mean = np.minimum(values, least), np.minimum(mean, least)
+        to_both = dark_values + dark_mean - 2 * values
+        deviance += (dark_mean - dark_values) * to_both / least
+        return deviance / self.slope
 
     def log_ratio(self, other, levels):
         """Return the largest absolute logarithm of the ratio of the variances."""
@@ -91,7 +132,13 @@ class NoiseModel(NamedTuple):
         )
 
 
-def guess_noise(image, valid=None):
+def _excess_over_log(change):
+    """Compute ``change - log(1 + change)``, which is half its square where small."""
+    series = change**2 * (0.5 - change / 3 + change**2 / 4)
+    return np.where(np.abs(change) < 1e-3, series, change - np.log1p(change))
+
+
+def guess_noise(image, mask=None):
     """Estimate the pixel noise before there is a model of the image.
 
     The variance is that of second differences, which white noise dominates where the
@@ -101,7 +148,7 @@ def guess_noise(image, valid=None):
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image; of large ones a central strip is used.
-    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
         Good pixels; all if None.
 
     Returns
@@ -113,16 +160,16 @@ def guess_noise(image, valid=None):
     n_rows = max(16, _SETTINGS.n_guess_pixels // image.shape[1])
     first = max(0, (image.shape[0] - n_rows) // 2)
     strip = image[first : first + n_rows].astype(np.float64)
-    if valid is not None:
-        strip *= valid[first : first + n_rows]
+    if mask is not None:
+        strip *= mask[first : first + n_rows]
     mean = uniform_filter(strip, _SETTINGS.mean_side_px)[1:-1, 1:-1]
     difference = strip
     for _ in range(2):
         difference = difference[:-2] - 2 * difference[1:-1] + difference[2:]
         difference = difference.T
     square = (difference / _SETTINGS.second_difference_norm) ** 2
-    if valid is not None:
-        good = minimum_filter(valid[first : first + n_rows], _SETTINGS.mean_side_px)[
+    if mask is not None:
+        good = minimum_filter(mask[first : first + n_rows], _SETTINGS.mean_side_px)[
             1:-1, 1:-1
         ]
         mean, square = mean[good], square[good]

@@ -49,7 +49,7 @@ def at_pixels(image, positions):
     return image[nearest[:, 0], nearest[:, 1]]
 
 
-def clear_of_border(positions, shape, valid, margin):
+def clear_of_border(positions, shape, mask, margin):
     """Check which positions are a margin away from the border and from bad pixels.
 
     Parameters
@@ -58,7 +58,7 @@ def clear_of_border(positions, shape, valid, margin):
         Where, px.
     shape : tuple of int
         Shape of the image.
-    valid : ndarray of bool of that shape or None
+    mask : ndarray of bool of that shape or None
         Good pixels; None if all are good.
     margin : float
         Distance from the border of the image and from bad pixels, px.
@@ -69,9 +69,9 @@ def clear_of_border(positions, shape, valid, margin):
         Which ones.
     """
     clear = on_image(positions, shape, margin)
-    if valid is not None:
+    if mask is not None:
         # Distances are to the centres of pixels, the margin is to their edges.
-        distance = distance_transform_edt(valid)
+        distance = distance_transform_edt(mask)
         distance = map_coordinates(distance, positions.T, order=1, mode="nearest")
         clear &= distance - 0.5 >= margin
     return clear
@@ -80,12 +80,12 @@ def clear_of_border(positions, shape, valid, margin):
 class GoodArea:
     """The area of the good pixels of an image."""
 
-    def __init__(self, shape, valid):
+    def __init__(self, shape, mask):
         self.shape = np.array(shape)
         self.inside = self.outside = None
-        if valid is not None:
-            self.inside = distance_transform_edt(valid)
-            self.outside = distance_transform_edt(~valid)
+        if mask is not None:
+            self.inside = distance_transform_edt(mask)
+            self.outside = distance_transform_edt(~mask)
 
     def depth(self, places):
         """Return the distances of places from the border, negative outside, px."""

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
 from .bad_pixels import value_span
 from .binning import sum_blocks
-from .filters import smooth
+from .filters import autocorrelation, smooth
 from .hidden_columns import resolve_hidden_columns
 from .positions import vertex
 from .reflections import find_reflections, remove_interference
@@ -145,25 +144,19 @@ def _bin_mean(image, side):
 
 def _autocorrelation(tiles, period, reach):
     """Compute the autocorrelation of high-passed images up to a number of periods."""
-    total = 0
-    for tile in tiles:
-        flat = tile - smooth(tile, period / 2, wrap=True)
-        scale = _local_scale(flat, period)
-        flat /= scale + 0.1 * scale.mean() + np.finfo(np.float32).tiny
-        pad = int((reach + 0.9) * period) + 2
-        shape = [fft.next_fast_len(n + pad, real=True) for n in tile.shape]
-        total = total + np.abs(fft.rfft2(flat - flat.mean(), shape)) ** 2
-    last = _last_lag(period, reach)
-    lags = np.arange(-last, last + 1)
-    # Of the inverse transform only the rows of short lags are wanted.
-    rows = fft.ifft(total, axis=0)[lags % shape[0]]
-    correlation = fft.irfft(rows, shape[1], axis=1)[:, lags % shape[1]]
-    correlation /= correlation[last, last]
-    overlap = [np.maximum(n - np.abs(lags), 1) / n for n in tiles[0].shape]
+    flat = (_flattened(tile, period) for tile in tiles)
+    pad = int((reach + 0.9) * period) + 2
+    correlation = autocorrelation(flat, _last_lag(period, reach), pad)
     # Narrower than any column: only noise is smoothed.
-    return gaussian_filter(
-        correlation / np.outer(*overlap), _SETTINGS.smoothing_periods * period
-    )
+    return gaussian_filter(correlation, _SETTINGS.smoothing_periods * period)
+
+
+def _flattened(tile, period):
+    """Return the tile high-passed, with its contrast made uniform, and mean 0."""
+    flat = tile - smooth(tile, period / 2, wrap=True)
+    scale = _local_scale(flat, period)
+    flat /= scale + 0.1 * scale.mean() + np.finfo(np.float32).tiny
+    return flat - flat.mean()
 
 
 def _last_lag(period, reach):

@@ -170,34 +170,34 @@ class Blocks:
             self.contrast[row] = np.add.reduceat(square, cols[:-1]) / n_pixels
         self.contrast -= self.level**2
 
-    def busiest(self, image, valid, n_spacings):
+    def busiest(self, image, mask, n_spacings):
         """Cut the square where the columns are most contrasty.
 
         Parameters
         ----------
         image : ndarray of shape (n_rows, n_cols)
             The image.
-        valid : ndarray of bool of shape (n_rows, n_cols) or None
+        mask : ndarray of bool of shape (n_rows, n_cols) or None
             Good pixels; None if all are good.
         n_spacings : float
             Side of the square, in spacings.
 
         Returns
         -------
-        image, valid : ndarray
+        image, mask : ndarray
             The square of both.
         """
         side, _, contrast = self._squares(n_spacings)
-        return self._cut(image, valid, contrast.argmax(), contrast.shape, side)
+        return self._cut(image, mask, contrast.argmax(), contrast.shape, side)
 
-    def sample(self, image, valid, side_of_bins, transform):
+    def sample(self, image, mask, side_of_bins, transform):
         """Stack squares that show columns, of the lowest level to the highest.
 
         Parameters
         ----------
         image : ndarray of shape (n_rows, n_cols)
             The image.
-        valid : ndarray of bool of shape (n_rows, n_cols) or None
+        mask : ndarray of bool of shape (n_rows, n_cols) or None
             Good pixels; None if all are good. Masks are not binned.
         side_of_bins : int
             The squares are binned to this, px.
@@ -208,7 +208,7 @@ class Blocks:
         -------
         stack : ndarray of shape (n_stack_rows, n_stack_cols)
             The squares with gaps between them.
-        valid : ndarray of bool of shape (n_stack_rows, n_stack_cols)
+        mask : ndarray of bool of shape (n_stack_rows, n_stack_cols)
             Good pixels of the squares.
         transformed : ndarray of shape (n_stack_rows, n_stack_cols)
             The stack of the transforms.
@@ -222,18 +222,18 @@ class Blocks:
         shows = shows[np.argsort(level.flat[shows], kind="stable")]
         rank = np.linspace(0, len(shows) - 1, min(_SETTINGS.n_squares, len(shows)))
         parts = [
-            self._cut(image, valid, place, level.shape, side)
+            self._cut(image, mask, place, level.shape, side)
             for place in shows[np.rint(rank).astype(int)]
         ]
-        parts = [(bin_image(part, side_of_bins), mask) for part, mask in parts]
+        parts = [(bin_image(part, side_of_bins), own) for part, own in parts]
         n_cols = max(part.shape[1] for part, _ in parts)
         gap = round(_SETTINGS.gap_spacings * self.spacing / side_of_bins)
         stack = [[], [], []]
-        for part, mask in parts:
+        for part, own in parts:
             sides = ((0, gap), (0, n_cols - part.shape[1]))
-            mask = np.ones(part.shape, dtype=bool) if mask is None else mask
+            own = np.ones(part.shape, dtype=bool) if own is None else own
             stack[0].append(np.pad(part, sides, mode="edge"))
-            stack[1].append(np.pad(mask, sides))
+            stack[1].append(np.pad(own, sides))
             stack[2].append(np.pad(transform(part), sides))
         return tuple(np.concatenate(part)[:-gap] for part in stack)
 
@@ -251,10 +251,10 @@ class Blocks:
             uniform_filter(field, side)[place] for field in (self.level, self.contrast)
         )
 
-    def _cut(self, image, valid, place, shape, side):
+    def _cut(self, image, mask, place, shape, side):
         corner = np.unravel_index(place, shape)
         window = tuple(
             slice(edges[first], edges[first + n])
             for edges, first, n in zip(self.edges, corner, side, strict=True)
         )
-        return image[window], None if valid is None else valid[window]
+        return image[window], None if mask is None else mask[window]

@@ -140,9 +140,9 @@ class CropBatches:
     def _change(self, contrast, classes):
         """Rotate and mirror a batch as one, change gain and noise crop by crop."""
         draw = self.random_state
-        turn, mirror = draw.randint(4), draw.randint(2)
+        quarters, mirror = draw.randint(4), draw.randint(2)
         contrast, classes = (
-            torch.rot90(part.flip(2) if mirror else part, turn, (1, 2))
+            torch.rot90(part.flip(2) if mirror else part, quarters, (1, 2))
             for part in (contrast, classes)
         )
         n_crops = len(contrast)

@@ -18,7 +18,7 @@ def mean_f1(located, labels, scales):
     labels : list of Labels
         True columns of each image.
     scales : list of tuple of float
-        Spacing and width of each, px.
+        Spacing and sigma of each, px.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def mean_merit(images, masks, located, scales, tile_size):
     located : list of Located
         What was found in each.
     scales : list of tuple of float
-        Spacing and width of each, px.
+        Spacing and sigma of each, px.
     tile_size : int or None
         Side of the tiles, px.
 
@@ -57,15 +57,15 @@ def mean_merit(images, masks, located, scales, tile_size):
         Mean over the images.
     """
     scores = []
-    for number, (image, valid, found) in enumerate(
+    for number, (image, mask, found) in enumerate(
         zip(images, masks, located, strict=True)
     ):
-        spacing, width = scales[number]
+        spacing, sigma = scales[number]
         tiles = cut_tiles(image.shape, tile_size, spacing)
-        known = found.fit, tiles, found.calibration, width
+        known = found.fit, tiles, found.calibration, sigma
         # Columns that do not exceed the noise explain nothing of the image.
         seen = found.calibration is not None
-        scores.append(score_image(number, image, valid, *known) if seen else 0.0)
+        scores.append(score_image(number, image, mask, *known) if seen else 0.0)
     return float(np.mean(scores))
 
 

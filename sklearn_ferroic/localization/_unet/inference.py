@@ -19,7 +19,7 @@ from .network_image import (
 _MARGIN = reach()
 # Rotations by 90° and reflections over which probabilities are averaged, in this order.
 _VIEWS = ((0, False), (2, False), (1, False), (3, False)) + tuple(
-    (turn, True) for turn in range(4)
+    (quarters, True) for quarters in range(4)
 )
 MAX_VIEWS = len(_VIEWS)
 # Tiles are no larger, px of the network: their layers take 0.3 GB.
@@ -144,10 +144,10 @@ def probabilities(network, seen, window, n_views):
     # Padded, so that coarse pixels are at the same places in all views.
     part = functional.pad(part, (0, -width % STRIDE, 0, -height % STRIDE))
     total = 0
-    for turn, mirror in _VIEWS[:n_views]:
-        view = torch.rot90(part.flip(3) if mirror else part, turn, (2, 3))
+    for quarters, mirror in _VIEWS[:n_views]:
+        view = torch.rot90(part.flip(3) if mirror else part, quarters, (2, 3))
         view = network(view.contiguous(memory_format=torch.channels_last))
-        view = torch.rot90(view.softmax(1), -turn, (2, 3))
+        view = torch.rot90(view.softmax(1), -quarters, (2, 3))
         total = total + (view.flip(3) if mirror else view)
     rows, cols = inner(window, wider)
     return (total / n_views)[0, :, rows, cols].cpu().numpy()

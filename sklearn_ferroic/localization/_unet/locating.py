@@ -12,7 +12,9 @@ from .._detection.calibration import Calibration
 from .._detection.refine import refine_columns
 from .._detection.selection import has_center_inside
 from .._fitting.columns import ColumnFit
+from .._fitting.profiles import PROFILES
 from .._image.context import ImageContext
+from .absent_columns import find_absent
 from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
 from .network_image import NET_SPACING, from_net, resample
@@ -133,6 +135,17 @@ def locate_image(
     positions, evidence = find_in_image(
         image, network, spacing, threshold, tile_size, n_views
     )
+    absent = find_absent(
+        image,
+        valid,
+        positions,
+        evidence.argmax(axis=1),
+        spacing=spacing,
+        width=width,
+        profile=PROFILES[shape],
+        tile_size=tile_size,
+    )
+    positions, evidence = positions[~absent], evidence[~absent]
     fit, calibration = refine_columns(
         image,
         valid,

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..._torch.fork import limit_threads_after_fork
+from ..._torch.device import limit_threads_after_fork
 
 # Levels below the first halve the sides each.
 N_LEVELS = 4

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..._files.writing import resolve_path, write_whole
+from ..._utils.writing import resolve_path, write_whole
 from .evidence import UNCALIBRATED
 from .network import state_shapes
 
@@ -103,7 +103,7 @@ def read_weights(path):
     except (SafetensorError, OSError, ValueError, TypeError, MemoryError) as error:
         raise ValueError(
             f"{path!r} is damaged or no safetensors file ({error}). Copy or train the "
-            "weights anew."
+            "weights again."
         ) from error
     if head.get("format") != _FORMAT:
         raise ValueError(
@@ -158,7 +158,7 @@ def read_shipped():
             raise ValueError(
                 f"The weights that come with the package, {path}, are "
                 f"{'missing' if found is None else 'not those that were released'} "
-                f"(SHA-256 {found}, expected {_SHA256}). Install the package anew."
+                f"(SHA-256 {found}, expected {_SHA256}). Reinstall the package."
             )
         return read_weights(path)
 
@@ -172,7 +172,7 @@ def _check_arrays(path, weights):
         odd = sorted(set(found.items()) ^ set(expected.items()))[0]
         raise ValueError(
             f"{path!r} does not fit a network with n_filters={weights.n_filters}: "
-            f"see {odd[0]!r}. Copy or train the weights anew."
+            f"see {odd[0]!r}. Copy or train the weights again."
         )
     if len(weights.confidence) != len(UNCALIBRATED):
         raise ValueError(

@@ -4,8 +4,8 @@ import csv
 import io
 import json
 
-from ..._files.writing import write_whole
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
+from ..._utils.writing import write_whole
 from .._fields import unit_of
 from .exchange import sidecar_of
 from .extras import as_features, as_labels, as_parameters

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._flags import SiteFlag
 
 # Columns of the table of AtomSites, by the argument that they make.

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from sklearn.utils import Bunch
 
-from ..._files.hdf5_safety import content_digest, refuse_outside_data
-from ..._files.writing import resolve_path, write_whole
-from ..._optional import import_optional
+from ..._utils.hdf5_safety import content_digest, refuse_outside_data
+from ..._utils.optional import import_optional
+from ..._utils.writing import resolve_path, write_whole
 from .._fields import unit_of
 from .._shared_images import as_image_list, digest
 from .extras import as_features, as_labels, as_parameters

@@ -1,6 +1,6 @@
 """Sites as a pandas table."""
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 
 
 def to_frame(sites):

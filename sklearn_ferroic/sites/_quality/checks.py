@@ -227,11 +227,11 @@ def _short_pairs(positions, distance, index, spacing, alike):
 def _wide_columns(columns, sublattice, alike):
     """Return which columns are too wide or long and too intense to be single."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        width = np.log(columns.sigma)
-        volume = np.log(columns.amplitude) + 2 * width
+        log_sigma = np.log(columns.sigma)
+        volume = np.log(columns.amplitude) + 2 * log_sigma
         length = np.log(columns.ellipticity)
     volume[~np.isfinite(volume)] = np.nan
-    is_wide = _exceeds(width, alike, sublattice, np.log(_WIDER))
+    is_wide = _exceeds(log_sigma, alike, sublattice, np.log(_WIDER))
     is_wide |= _exceeds(length, alike, sublattice, np.log(_LONGER))
     return is_wide & _exceeds(volume, alike, sublattice, np.log(_MORE))
 

@@ -33,7 +33,7 @@ class Columns(NamedTuple):
     positions : ndarray of shape (n, 2)
         Centres, px.
     amplitude, sigma : ndarray of shape (n,)
-        Height, units of the image, and geometric mean of the Gaussian widths, px.
+        Height, units of the image, and geometric mean of the Gaussian sigmas, px.
     ellipticity, ellipse_rotation : ndarray of shape (n,)
         Long over short axis and angle of the long axis; NaN for round columns.
     """
@@ -49,7 +49,7 @@ class Columns(NamedTuple):
         return Columns(*(part[rows] for part in self))
 
     def drawable(self):
-        """Return the columns whose height and width are known."""
+        """Return the columns with a known height and sigma."""
         return self.take(np.isfinite(self.amplitude) & (self.sigma > 0))
 
     def quadratic(self):
@@ -74,7 +74,7 @@ def render_columns(shape, columns):
     shape : tuple of int
         Shape of the image.
     columns : Columns
-        The columns; those of unknown height or width are left out.
+        The columns; those of unknown height or sigma are omitted.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def band_noise_ratio(image, residual, sigma):
     residual : ndarray of shape (n_rows, n_cols)
         The image less columns and background.
     sigma : float
-        Typical width of the columns, px.
+        Typical sigma of the columns, px.
 
     Returns
     -------
@@ -210,14 +210,14 @@ def column_amplitudes(image, columns, positions, sigma, search=False):
     steps = _SEARCH_SIGMA * np.array([-1, -0.5, 0, 0.5, 1]) if search else [0.0]
     for first in range(0, len(usable), _CHUNK):
         rows = usable[first : first + _CHUNK]
-        place, width = positions[rows], sigma[rows, None, None]
-        d_row, d_col, values, weight = _windows(image, columns, tree, place, width)
+        place, own_sigma = positions[rows], sigma[rows, None, None]
+        d_row, d_col, values, weight = _windows(image, columns, tree, place, own_sigma)
         best = np.full(len(rows), -np.inf)
         for down in steps:
             for along in steps:
-                shift = width * np.array([down, along])
+                shift = own_sigma * np.array([down, along])
                 square = (d_row - shift[..., :1]) ** 2 + (d_col - shift[..., 1:]) ** 2
-                height, error = _fit_height(values, weight, square, width)
+                height, error = _fit_height(values, weight, square, own_sigma)
                 better = height > best
                 best[better] = height[better]
                 amplitude[rows[better]] = height[better]
@@ -226,15 +226,15 @@ def column_amplitudes(image, columns, positions, sigma, search=False):
     return amplitude, std, offset
 
 
-def _windows(image, columns, tree, place, width):
+def _windows(image, columns, tree, place, sigma):
     """Cut discs of the image around places, less the known columns."""
-    radius = int(np.ceil(_DISC_SIGMA * width.max()))
+    radius = int(np.ceil(_DISC_SIGMA * sigma.max()))
     step = np.arange(-radius, radius + 1)
     pixel = np.rint(place).astype(np.intp)
     row, col = pixel[:, 0, None] + step, pixel[:, 1, None] + step
     d_row = (row - place[:, :1])[:, :, None]
     d_col = (col - place[:, 1:])[:, None, :]
-    weight = (d_row**2 + d_col**2 <= (_DISC_SIGMA * width) ** 2).astype(float)
+    weight = (d_row**2 + d_col**2 <= (_DISC_SIGMA * sigma) ** 2).astype(float)
     weight *= ((row >= 0) & (row < image.shape[0]))[:, :, None]
     weight *= ((col >= 0) & (col < image.shape[1]))[:, None, :]
     values = image[
@@ -258,9 +258,9 @@ def _windows(image, columns, tree, place, width):
     return d_row, d_col, values, weight
 
 
-def _fit_height(values, weight, square, width):
-    """Fit a Gaussian of known place and width on a constant by least squares."""
-    shape = np.exp(-0.5 * square / width**2)
+def _fit_height(values, weight, square, sigma):
+    """Fit a Gaussian of known place and sigma on a constant by least squares."""
+    shape = np.exp(-0.5 * square / sigma**2)
     n = np.maximum(weight.sum(axis=(1, 2)), 1)
     level = (weight * values).sum(axis=(1, 2)) / n
     shape = shape - ((weight * shape).sum(axis=(1, 2)) / n)[:, None, None]
@@ -271,7 +271,7 @@ def _fit_height(values, weight, square, width):
         left = (weight * (values - height[:, None, None] * shape) ** 2).sum(axis=(1, 2))
         error = np.sqrt(left / np.maximum(n - 2, 1) / power)
     # Most of the disc must be on the image.
-    known = n > 0.6 * np.pi * (_DISC_SIGMA * width[:, 0, 0]) ** 2
+    known = n > 0.6 * np.pi * (_DISC_SIGMA * sigma[:, 0, 0]) ** 2
     return np.where(known, height, np.nan), np.where(known, error, np.nan)
 
 
@@ -307,12 +307,12 @@ def common_ellipticity(image, columns, n_most=2000):
     if len(rows) < 3:
         return np.full(2, np.nan), np.nan
     part = columns.take(rows)
-    width = part.sigma[:, None, None]
+    sigma = part.sigma[:, None, None]
     tree = cKDTree(columns.positions)
-    d_row, d_col, values, weight = _windows(image, columns, tree, part.positions, width)
+    d_row, d_col, values, weight = _windows(image, columns, tree, part.positions, sigma)
     # Derivatives of the column by the two components, of first order.
-    shape = np.exp(-0.5 * (d_row**2 + d_col**2) / width**2)
-    shape = weight * shape * part.amplitude[:, None, None] / (2 * width**2)
+    shape = np.exp(-0.5 * (d_row**2 + d_col**2) / sigma**2)
+    shape = weight * shape * part.amplitude[:, None, None] / (2 * sigma**2)
     stretch = np.empty((len(rows), 2))
     for number, moment in enumerate((d_col**2 - d_row**2, 2 * d_row * d_col)):
         kernel = shape * moment

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..._optional import import_optional
+from ..._utils.optional import import_optional
 from .._flags import SiteFlag
 from .checks import check_image
 from .residual import (
@@ -214,7 +214,7 @@ class SiteQuality:
         Raises
         ------
         ValueError
-            If the image has no sites with a fitted amplitude and width.
+            If the image has no sites with a fitted amplitude and sigma.
         """
         if frame not in self._residuals:
             columns = self._columns(frame)

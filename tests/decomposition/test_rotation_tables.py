@@ -6,9 +6,9 @@ from sklearn_ferroic.decomposition._pose.angle_posterior import most_likely_angl
 from sklearn_ferroic.decomposition._pose.geometry import PolarGrid
 from sklearn_ferroic.decomposition._pose.rotation_likelihood import (
     N_ANGLES,
+    correlate_rotations,
     order_strength,
     radial_functions,
-    turn_tables,
 )
 
 GRID = PolarGrid((41, 41))
@@ -39,7 +39,7 @@ def slopes(step=0.01):
 def tables(patch, images=None, strength=None, with_slopes=True):
     spectrum = torch.fft.rfft(rings()[None] if images is None else images)
     functions = radial_functions(spectrum, GRID.radii.double() if with_slopes else None)
-    return turn_tables(torch.fft.rfft(patch), functions, WEIGHTS, strength)
+    return correlate_rotations(torch.fft.rfft(patch), functions, WEIGHTS, strength)
 
 
 def test_similarity_is_the_circular_correlation():
@@ -53,7 +53,7 @@ def test_similarity_is_the_circular_correlation():
     np.testing.assert_allclose(
         found.similarity[0, ::step], torch.stack(direct), atol=1e-9
     )
-    assert found.pull is None and found.information is None
+    assert found.gradient is None and found.information is None
     turn = most_likely_angle(found.similarity).item()
     assert turn == pytest.approx(11 * 2 * np.pi / GRID.n_angles)
 
@@ -70,8 +70,8 @@ def test_information_and_pull_are_those_of_the_slopes():
     np.testing.assert_allclose(found.information[0], expected, atol=0.03 * scale)
     left = WEIGHTS[:, None] * (moved - rings())
     # a shift by d changes the image by -d times its gradient
-    pull = [-(left * slope).sum() for slope in (down, along)]
-    np.testing.assert_allclose(found.pull[0, :, 0], pull, atol=0.03 * scale)
+    gradient = [-(left * slope).sum() for slope in (down, along)]
+    np.testing.assert_allclose(found.gradient[0, :, 0], gradient, atol=0.03 * scale)
 
 
 def test_offset_is_integrated_out():

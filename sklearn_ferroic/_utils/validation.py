@@ -1,21 +1,39 @@
-"""Arrays of other libraries, and what to do where NumPy cannot take them."""
+"""Checks of parameters and of arrays of other libraries."""
+
+from numbers import Integral
 
 import numpy as np
+from sklearn.utils import _param_validation
+
+
+class Interval(_param_validation.Interval):
+    """Interval of scikit-learn that does not accept truth values as numbers."""
+
+    def is_satisfied_by(self, val):
+        """Return whether a value is a number in the interval."""
+        return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
+
+
+N_JOBS = [
+    Interval(Integral, 1, None, closed="left"),
+    Interval(Integral, None, -1, closed="right"),
+    None,
+]
 
 
 class ForeignArrayError(TypeError):
-    """An array of another library that NumPy cannot take."""
+    """Error for an array of another library that NumPy cannot convert."""
 
 
 def to_numpy(values, name):
-    """Return values as an array, or say how to make one of them.
+    """Convert values to an array, with a helpful error for other libraries.
 
     Parameters
     ----------
     values : array-like
         The values; arrays and masked arrays are returned as they are.
     name : str
-        What they are, for the message.
+        Name of the values in the message.
 
     Returns
     -------
@@ -25,7 +43,7 @@ def to_numpy(values, name):
     Raises
     ------
     TypeError
-        If another library does not hand out its array as it is.
+        If NumPy cannot convert the array of another library.
     """
     if isinstance(values, np.ndarray):
         return values
@@ -36,8 +54,8 @@ def to_numpy(values, name):
         if library not in _REMEDIES:
             raise
         raise ForeignArrayError(
-            f"{name} is an array of {library} that NumPy cannot take as it is "
-            f"({error}). Give {name}{_REMEDIES[library]}."
+            f"{name} is an array of {library} that NumPy cannot convert "
+            f"({error}). Pass {name}{_REMEDIES[library]}."
         ) from error
 
 
@@ -54,5 +72,5 @@ def refuse_mask(values, name):
         n_masked = np.count_nonzero(np.ma.getmaskarray(values))
         raise ValueError(
             f"{name} is a masked array with {n_masked} masked value(s), which cannot "
-            f"be left out. Fill them, {name}.filled(value), or drop their rows."
+            f"be omitted. Fill them, {name}.filled(value), or drop their rows."
         )

@@ -1,5 +1,9 @@
-"""Construction of the skorch net of a training."""
+"""Construction of skorch nets, and the loop over the epochs of a training."""
 
+import signal
+import threading
+
+import numpy as np
 import skorch
 import torch
 from skorch.callbacks import LRScheduler
@@ -8,9 +12,82 @@ from .callbacks import (
     FiniteLoss,
     Progress,
     ProgressLine,
+    divergence,
     early_stopping,
     is_interactive,
 )
+
+
+def draw_seed(random_state):
+    """Draw the seed of another generator."""
+    return int(random_state.randint(np.iinfo(np.int32).max))
+
+
+def to_arrays(model):
+    """Copy a model's state into plain arrays."""
+    return {name: value.numpy(force=True) for name, value in model.state_dict().items()}
+
+
+def check_weights(model, learning_rate):
+    """Raise ValueError if a weight of a model is not finite."""
+    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+        raise divergence(learning_rate, "Some weights are")
+
+
+def run_epochs(net, X, n_epochs, y=None):
+    """Run epochs of a skorch net after its `on_train_begin` callbacks.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net.
+    X, y : object
+        The data.
+    n_epochs : int
+        Number of epochs.
+    """
+    # Not net.fit, which treats any interrupt as the end of the training.
+    with InterruptWatch() as watch:
+        try:
+            net.fit_loop(X, y, epochs=n_epochs)
+        except KeyboardInterrupt:
+            is_between_epochs = "train_loss" in net.history[-1]
+            if watch.came or not is_between_epochs:
+                raise
+        except torch.linalg.LinAlgError as error:
+            # torch refuses to invert what is not finite
+            raise divergence(net.lr) from error
+
+
+class InterruptWatch:
+    """Record whether an interrupt signal arrived inside this context.
+
+    A callback of skorch ends the training by raising KeyboardInterrupt, as a Ctrl-C
+    does; only the signal distinguishes them. The previous handler is called in
+    any case, and put back at the end. Signals reach the main thread only.
+
+    Attributes
+    ----------
+    came : bool
+        Whether the signal arrived.
+    """
+
+    def __enter__(self):
+        self.came = False
+        self._handler = signal.getsignal(signal.SIGINT)
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        self._is_watching = in_main_thread and callable(self._handler)
+        if self._is_watching:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_):
+        if self._is_watching:
+            signal.signal(signal.SIGINT, self._handler)
+
+    def _note(self, number, frame):
+        self.came = True
+        return self._handler(number, frame)
 
 
 def make_net(
@@ -33,25 +110,25 @@ def make_net(
     Parameters
     ----------
     module, criterion : torch.nn.Module
-        What is trained, and its loss.
+        The model and its loss.
     batches : type
         Iterator over batches.
     options : NamedTuple
         `n_epochs`, `batch_size`, `learning_rate`, `callbacks`, `validation_fraction`,
         `n_iter_no_change`, `tol` and `verbose`.
     split : Split
-        What is held out.
+        Split into training and validation sets.
     device : torch.device
-        Where to train.
+        Device of the training.
     random_state : RandomState
         Shuffles the batches.
     anneal : bool, default=True
-        Whether the learning rate falls.
+        Whether the learning rate is annealed.
     schedule : skorch.callbacks.Callback, default=None
         Sets the learning rate instead of the cosine over all epochs; has the
         interface of `LRScheduler` towards checkpoints.
     adam_eps : float, default=1e-8
-        What Adam adds to the root mean square of each gradient.
+        Constant that Adam adds to the root mean square of each gradient.
     first_callbacks, last_callbacks : list of tuple, default=()
         Names and callbacks that come before and after all others.
 

@@ -1,0 +1,1 @@
+"""Checks of parameters and arrays, optional packages, and writing of files."""
