@@ -127,8 +127,11 @@ def verdict(analysis):
             f"mean displacement {span} {variants[0]['unit']}."
         )
     if analysis.antipolar is not None:
-        period = analysis.antipolar["period_rows"]
-        text += f" Antipolar order with a period of {period:.1f} rows."
+        period, label = (
+            analysis.antipolar[name] for name in ("period_rows", "sublattice")
+        )
+        kind = "AB"[label] if label < 2 else f"sublattice {label}"
+        text += f" Antipolar order of the {kind} columns, period {period:.1f} rows."
     if not analysis.is_registered:
         text += " The angles of the model do not follow the displacements."
     return text
