@@ -183,10 +183,12 @@ def analyze(
     --------
     >>> from sklearn_ferroic import analyze
     >>> from sklearn_ferroic.datasets import make_ferroic_image
-    >>> data = make_ferroic_image("film", shape=(240, 240), random_state=0)
-    >>> analysis = analyze(data, max_epochs=2)
+    >>> data = make_ferroic_image("film", shape=(360, 360), random_state=0)
+    >>> analysis = analyze(data, max_epochs=8)
     >>> analysis
-    <Analysis of array: 385 columns, 196 cells, 4 variants>
+    <Analysis of array: 658 columns, 334 cells, 4 variants>
+    >>> analysis.summary["registered"]
+    True
     """
     options = AnalysisOptions(
         pixel_size=pixel_size,
