@@ -93,23 +93,23 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         for image, mask, own in zip(images, masks, rows, strict=True):
             positions = sites.positions[own]
             spacing = self.spacing or _nearest_spacing(positions)
-            ((spacing, width, _),) = estimate_scales([image], [mask], spacing, None)
+            ((spacing, sigma, _),) = estimate_scales([image], [mask], spacing, None)
             start = _centered(
-                image, mask, positions, sites.converged[own], spacing, width
+                image, mask, positions, sites.converged[own], spacing, sigma
             )
             fit, _ = refine_columns(
                 image,
                 mask,
                 start,
                 spacing=spacing,
-                width=width,
+                sigma=sigma,
                 refine=self.refine,
                 shape=self.shape,
                 tile_size=self.tile_size,
                 max_shift=_MAX_SHIFT_SPACINGS,
             )
             labeled.append(LabeledFit(fit, sites.sublattice[own], nearest_columns(fit)))
-            scales.append((spacing, width))
+            scales.append((spacing, sigma))
         fitted = assemble_sites(
             carried,
             labeled,
@@ -148,7 +148,7 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         return tags
 
 
-def _centered(image, mask, positions, converged, spacing, width):
+def _centered(image, mask, positions, converged, spacing, sigma):
     """Return positions of which those that were not fitted are moved to the peak.
 
     They may have been set by hand: the fit starts from the centre of mass around them.
@@ -158,7 +158,7 @@ def _centered(image, mask, positions, converged, spacing, width):
     if not len(rough):
         return moved
     last = np.array(image.shape) - 1
-    radius = MASS_RADIUS_SIGMA * width
+    radius = MASS_RADIUS_SIGMA * sigma
     moved[rough] = center_of_mass(
         image, np.clip(moved[rough], 0, last), radius, _CENTERING_ROUNDS, mask
     )

@@ -20,7 +20,7 @@ _MIN_DISTANCE_SPACINGS = 0.35
 
 
 def refine_columns(
-    image, valid, positions, *, spacing, width, refine, shape, tile_size, max_shift
+    image, mask, positions, *, spacing, sigma, refine, shape, tile_size, max_shift
 ):
     """Refine the positions of columns.
 
@@ -28,11 +28,11 @@ def refine_columns(
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
+    mask : ndarray of bool of shape (n_rows, n_cols) or None
         Good pixels; None if all are good.
     positions : ndarray of shape (n, 2)
         Approximate centres of the columns, px.
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma, px.
     refine : {"gaussian", "center_of_mass", None}
         How.
@@ -53,25 +53,25 @@ def refine_columns(
         Noise of the image; None if its columns do not exceed the noise.
     """
     profile = PROFILES[shape]
-    context = ImageContext(image, valid, spacing, width)
+    context = ImageContext(image, mask, spacing, sigma)
     calibration = calibrate(context, profile, detect_columns)
     fits, rows, modes = [], [], []
-    step = window_step(spacing, width)
+    step = window_step(spacing, sigma)
     for tile in cut_tiles(image.shape, tile_size, spacing, step):
         first, last = tile.core.T
         own = np.all((positions >= first) & (positions < last), axis=1)
         if not own.any():
             continue
         part = image[tile.window]
-        mask = None if valid is None else valid[tile.window]
-        mask = None if mask is None or mask.all() else mask
+        good = None if mask is None else mask[tile.window]
+        good = None if good is None or good.all() else good
         place = positions - tile.origin
         seen = np.all((place >= -0.5) & (place <= np.array(part.shape) - 0.5), axis=1)
         seen |= own
         if calibration is None:
-            context = ImageContext(part, mask, spacing, width)
+            context = ImageContext(part, good, spacing, sigma)
         else:
-            context = calibration.context(part, mask, spacing, width)
+            context = calibration.context(part, good, spacing, sigma)
         found = _refine_part(context, place[seen], refine, profile, max_shift)
         if found.modes is not None:
             modes.append(found.modes)

@@ -67,7 +67,7 @@ def locate_all(network, images, masks, scales, *, n_jobs, **options):
     masks : list of (ndarray of bool or None)
         Good pixels of each; None if all are good.
     scales : list of tuple of float
-        Spacing and width of each, px.
+        Spacing and sigma of each, px.
     n_jobs : int or None
         Number of images at a time.
     **options
@@ -91,7 +91,7 @@ def locate_all(network, images, masks, scales, *, n_jobs, **options):
 def locate_image(
     number,
     image,
-    valid,
+    mask,
     scale,
     network,
     *,
@@ -109,7 +109,7 @@ def locate_image(
         Index of the image, for messages.
     image : ndarray of shape (n_rows, n_cols)
         The image.
-    valid : ndarray of bool of shape (n_rows, n_cols) or None
+    mask : ndarray of bool of shape (n_rows, n_cols) or None
         Good pixels; None if all are good.
     scale : tuple of float
         Nearest-neighbour spacing and typical sigma, px.
@@ -131,33 +131,33 @@ def locate_image(
     located : Located
         The columns.
     """
-    spacing, width = scale
+    spacing, sigma = scale
     positions, evidence = find_in_image(
         image, network, spacing, threshold, tile_size, n_views
     )
     absent = find_absent(
         image,
-        valid,
+        mask,
         positions,
         evidence.argmax(axis=1),
         spacing=spacing,
-        width=width,
+        sigma=sigma,
         profile=PROFILES[shape],
         tile_size=tile_size,
     )
     positions, evidence = positions[~absent], evidence[~absent]
     fit, calibration = refine_columns(
         image,
-        valid,
+        mask,
         positions,
         spacing=spacing,
-        width=width,
+        sigma=sigma,
         refine=refine,
         shape=shape,
         tile_size=tile_size,
         max_shift=_MAX_SHIFT_SPACINGS,
     )
-    context = ImageContext(image, valid, spacing, width)
+    context = ImageContext(image, mask, spacing, sigma)
     inside = np.flatnonzero(has_center_inside(fit, context))
     if not inside.size:
         raise ValueError(
