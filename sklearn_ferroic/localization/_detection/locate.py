@@ -278,12 +278,13 @@ def fit_found(context, start, profile):
     """
     n_columns, sigma = len(start), context.sigma
     fit = _fit_with_outer(context, start, profile)
+    before = None
     for _ in range(_SETTINGS.n_tail_fits):
-        tails = estimate_tails(context, fit)
+        tails = estimate_tails(context, fit, before)
         if tails is None:
             break
         tail_image = tails.image(context.shape, fit.table.take(fit.usable), sigma)
-        found = fit.table.take(slice(n_columns))
+        found, before = fit.table.take(slice(n_columns)), tails
         fit = _fit_with_outer(context.without(tail_image), found, profile)
     fit = fit.take(slice(n_columns))
     # A fit that moves off the image from its border is a column off the image.

@@ -36,6 +36,10 @@ class _ColumnTailsSettings:
     margin_spacings: float = 2.5
     # Fewer columns do not show the tails.
     min_columns: int = 50
+    # Largest share of the tails that a fit may make up for, and largest share of the
+    # tails themselves: the core of the column remains the larger part.
+    max_missing: float = 0.5
+    max_share: float = 0.4
     # Relative change of sigma for its derivative.
     sigma_step: float = 0.02
 
@@ -80,7 +84,7 @@ class ColumnTails(NamedTuple):
         return render_columns(shape, wide, self.ratio * sigma)
 
 
-def estimate_tails(context, fit):
+def estimate_tails(context, fit, before=None):
     """Estimate the tails of the columns by linear regression of the image.
 
     Parameters
@@ -89,6 +93,10 @@ def estimate_tails(context, fit):
         The image.
     fit : ColumnFit
         All its columns.
+    before : ColumnTails, default=None
+        Tails that were subtracted before the fit. Widths and backgrounds of a fit make
+        up for a part of the tails that were not, so that each estimate is too small;
+        two of them are extrapolated.
 
     Returns
     -------
@@ -141,7 +149,14 @@ def estimate_tails(context, fit):
     if not _is_clear(*result[1:]):
         return None
     result = min(result, *(regress(ratio) for ratio in others))
-    return result[1] if _is_clear(*result[1:]) else None
+    tails = result[1]
+    if not _is_clear(*result[1:]):
+        return None
+    if before is not None:
+        missing = np.clip(tails.share / before.share - 1, 0, _SETTINGS.max_missing)
+        share = max(tails.share, before.share / (1 - missing))
+        tails = tails._replace(share=share)
+    return tails._replace(share=min(tails.share, _SETTINGS.max_share))
 
 
 def _is_clear(tails, std):
