@@ -1,0 +1,119 @@
+"""Shifts of whole frames that are not mistaken by a unit cell.
+
+The cross-correlation of two images of a lattice has a maximum at every lattice vector.
+What tells them apart is not periodic: brightness, displacements, defects, walls. The
+frames are therefore divided by the mean amplitude of their spectrum, which is large at
+the reciprocal lattice, before they are correlated.
+"""
+
+import numpy as np
+from scipy.fft import fft2, fftfreq, ifft2, irfft2, rfft2
+from scipy.ndimage import gaussian_filter
+from scipy.signal.windows import tukey
+from skimage.registration import phase_cross_correlation
+
+from ..localization._image.spacing import estimate_spacing
+
+# Frames whose mean spectrum is computed; more do not change it.
+_MAX_SPECTRUM_FRAMES = 16
+# Share of each side over which the frame fades to its mean, so that its borders, which
+# are different parts of the specimen in each frame, do not dominate the spectrum.
+_FADED_SHARE = 0.25
+# Standard deviation of the low-pass filter in units of the spacing of the columns, which
+# is that of a typical column. Finer details of a frame are noise.
+_SMOOTH_SPACINGS = 0.15
+# Structure coarser than this number of spacings, such as the thickness, is removed.
+_COARSE_SPACINGS = 3.0
+# Share of the mean power at which the division by the spectrum saturates.
+_SATURATION = 0.05
+# Shifts are accepted up to this share of a side; the rest of the frames must overlap.
+_MAX_SHIFT_SHARE = 0.6
+
+
+def frame_spacing(images):
+    """Estimate the spacing of the columns from the sum of spectra of several frames.
+
+    Parameters
+    ----------
+    images : list of ndarray
+        Frames of low dose.
+
+    Returns
+    -------
+    spacing : float
+        Distance of nearest neighbours, px: the median over the frames.
+    """
+    return float(np.median([estimate_spacing(image) for image in images]))
+
+
+class Correlator:
+    """Shift between images of one lattice by whitened phase correlation.
+
+    Parameters
+    ----------
+    images : iterable of ndarray of shape (n_rows, n_cols)
+        Frames, whose mean spectrum is divided out.
+    spacing : float
+        Distance of nearest columns, px.
+    """
+
+    def __init__(self, images, spacing):
+        images = list(images)
+        self.shape = images[0].shape
+        self.spacing = spacing
+        self._window = np.outer(
+            *(tukey(n, 2 * _FADED_SHARE).astype(np.float32) for n in self.shape)
+        )
+        power = np.mean(
+            [np.abs(self._spectrum(image)) ** 2 for image in images], axis=0
+        )
+        amplitude = np.sqrt(power / power.mean() + _SATURATION)
+        row, col = fftfreq(self.shape[0]), fftfreq(self.shape[1])
+        square = (2 * np.pi) ** 2 * (row[:, None] ** 2 + col[None, :] ** 2)
+        low = np.exp(-square * (_SMOOTH_SPACINGS * spacing) ** 2 / 2)
+        high = 1 - np.exp(-square * (_COARSE_SPACINGS * spacing) ** 2 / 2)
+        self._filter = (low * high / amplitude).astype(np.float32)
+
+    def _spectrum(self, image):
+        """Return the spectrum of a frame that fades to its mean at the border."""
+        known = np.isfinite(image)
+        mean = image[known].mean() if known.any() else 0.0
+        flat = np.where(known, image - mean, 0)
+        return fft2(flat * self._window)
+
+    def prepare(self, image):
+        """Return the whitened spectrum of an image of the frames' shape."""
+        return (self._spectrum(image) * self._filter).astype(np.complex64)
+
+    def shift(self, reference, moving):
+        """Return the displacement of an image against another.
+
+        Parameters
+        ----------
+        reference, moving : ndarray of shape (n_rows, n_cols), complex
+            Results of `prepare`.
+
+        Returns
+        -------
+        shift : ndarray of shape (2,)
+            Whole pixels; to be added to positions in `moving` to obtain those in
+            `reference`.
+        """
+        shift, _, _ = phase_cross_correlation(
+            reference, moving, space="fourier", normalization=None
+        )
+        return np.asarray(shift, dtype=float)
+
+    def correlation(self, reference, moving):
+        """Return the correlation at all shifts, zero shift at the first pixel."""
+        return ifft2(reference * np.conj(moving)).real
+
+
+def frame_quality(frame, spacing):
+    """Return the variance of the columns over that of the noise, at least 0."""
+    noise = np.diff(np.diff(frame, axis=0), axis=1).var() / 4
+    band = gaussian_filter(frame, _SMOOTH_SPACINGS * spacing)
+    band = band - gaussian_filter(frame, _COARSE_SPACINGS * spacing / 3)
+    # Noise of the first filter alone: the second one adds little.
+    remaining = noise / (4 * np.pi * (_SMOOTH_SPACINGS * spacing) ** 2)
+    return float(max(0.0, band.var() - remaining) / max(noise, np.finfo(float).tiny))
