@@ -19,6 +19,7 @@ LAYERS = [
     "_torch",
     "datasets",
     "localization",
+    "registration",
     "feature_extraction",
     "decomposition",
     "preprocessing",
@@ -47,6 +48,10 @@ PRIVATE_IMPORTS = {
     ("localization._assembly", "sites._quality.residual"),
     ("localization._image.input", "datasets._carriers"),
     ("metrics._pipeline_output", "localization._images_to_sites"),
+    ("registration._averaging", "localization._image.spacing"),
+    ("registration._frames", "datasets._carriers"),
+    ("registration._frames", "localization._image.input"),
+    ("registration._scan_distortion_corrector", "localization._image.input"),
     ("preprocessing._rotation", "feature_extraction._pooled_polarization"),
 }
 MAX_LAYERS = 16

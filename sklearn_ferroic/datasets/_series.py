@@ -1,4 +1,4 @@
-"""Series of short exposures of one ferroelectric, with drift, jitter and their truth."""
+"""Series of short exposures of one ferroelectric, with ground truth."""
 
 from numbers import Integral, Real
 
@@ -122,7 +122,7 @@ def make_ferroic_series(
             Mean displacement of each frame: pixel ``(row, col)`` of frame f shows the
             point ``(row, col) + shifts[f]`` of the specimen, px.
         line_shifts : ndarray of shape (n_frames, n_rows, 2)
-            Deviation of each scan line from `shifts`: drift in the frame and jitter, px.
+            Deviation of each scan line from `shifts`, px: drift and jitter.
         positions : ndarray of shape (n, 2)
             Columns in the specimen, px, before any switching.
         frame_positions : ndarray of shape (n_frames, n, 2)
@@ -157,8 +157,8 @@ def make_ferroic_series(
     shape = tuple(int(n) for n in shape)
     if n_bad + 2 > n_frames or n_jumps >= n_frames:
         raise ValueError(
-            f"n_bad={n_bad} and n_jumps={n_jumps} are too many for n_frames={n_frames}: "
-            "two frames must be good, and jumps occur between frames."
+            f"n_bad={n_bad} and n_jumps={n_jumps} are too many for n_frames="
+            f"{n_frames}: two frames must be good, and jumps occur between frames."
         )
     random_state = check_random_state(random_state)
     cell = PRESETS["film"]["lattice_parameter_nm"] / pixel_size

@@ -6,5 +6,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_frame_averager": ["FrameAverager"],
+        "_scan_distortion_corrector": ["ScanDistortionCorrector"],
     },
 )

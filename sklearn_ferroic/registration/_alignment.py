@@ -271,6 +271,6 @@ def _coarsen(image, spacing):
     """Sample a smooth image on a grid of about one point per spacing."""
     index = []
     for n in image.shape:
-        points = max(2, int(round(n / spacing)))
+        points = max(2, round(n / spacing))
         index.append(np.minimum((np.arange(points) + 0.5) * n / points, n - 1))
     return image[np.ix_(*(part.astype(int) for part in index))]

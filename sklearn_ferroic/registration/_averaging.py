@@ -158,7 +158,7 @@ def _quality_of(frames, index, spacing):
 
 
 def _grow(frames, spacing, quality, usable):
-    """Return the shifts in whole pixels against a template that grows frame by frame."""
+    """Return the shifts in whole pixels against a template that grows."""
     n = len(frames)
     if np.count_nonzero(usable) < 2:
         raise ValueError(
@@ -344,7 +344,7 @@ def _line_pass(frames, state, weighting, parallel):
     average = _Average(frames, state, parallel)
 
     def one(index):
-        misfit, model = _misfit(frames, state, average, index)
+        misfit, _ = _misfit(frames, state, average, index)
         if misfit is None or misfit.overlap == 0:
             return None
         step, std = whole_step(misfit, state.spacing)
@@ -370,7 +370,7 @@ def _field_pass(frames, state, weighting, parallel):
     average = _Average(frames, state, parallel)
 
     def one(index):
-        misfit, model = _misfit(frames, state, average, index)
+        misfit, _ = _misfit(frames, state, average, index)
         if misfit is None or misfit.overlap == 0:
             return None
         return field_step(misfit, state.spacing), summarize(misfit)
@@ -389,7 +389,7 @@ def _compare_all(frames, state, weighting, parallel):
     average = _Average(frames, state, parallel)
 
     def one(index):
-        misfit, model = _misfit(frames, state, average, index)
+        misfit, _ = _misfit(frames, state, average, index)
         return None if misfit is None else summarize(misfit)
 
     _judge(state, parallel(delayed(one)(i) for i in range(len(frames))), weighting)
@@ -400,7 +400,7 @@ def _compare_all(frames, state, weighting, parallel):
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers by which a frame is judged; see `Misfit`, and `Registration` for noise."""
+    """Numbers of a `Misfit` by which a frame is judged."""
 
     contrast: float
     variance: float
@@ -434,8 +434,7 @@ def _judge(state, summaries, weighting):
     if np.count_nonzero(used) < 2:
         raise ValueError(
             f"Fewer than two of the {len(used)} frames show the same area: the largest "
-            f"overlap is {overlap.max():.0%}. Are they of one specimen area, and in the "
-            "order of time?"
+            f"overlap is {overlap.max():.0%}. Are they of one area of the specimen?"
         )
     state.used, state.correlation, state.overlap = used, correlation, overlap
     weights = used.astype(float)
@@ -473,8 +472,8 @@ def average_frames(frames, registration, *, area, n_jobs, verbose):
     if min(shape) < _MIN_SPACINGS * registration.spacing:
         raise ValueError(
             "The frames have too small a common area of "
-            f"{max(0, shape[0])} x {max(0, shape[1])} px. Average fewer frames, or pass "
-            'area="mask" to keep all that any frame shows.'
+            f"{max(0, shape[0])} x {max(0, shape[1])} px. Average fewer frames, or "
+            'pass area="mask" to keep all that any frame shows.'
         )
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", verbose=verbose)
     average = _Average(frames, registration, parallel, area)

@@ -7,43 +7,22 @@ the reciprocal lattice, before they are correlated.
 """
 
 import numpy as np
-from scipy.fft import fft2, fftfreq, ifft2, irfft2, rfft2
+from scipy.fft import fft2, fftfreq
 from scipy.ndimage import gaussian_filter
 from scipy.signal.windows import tukey
 from skimage.registration import phase_cross_correlation
 
-from ..localization._image.spacing import estimate_spacing
 
-# Frames whose mean spectrum is computed; more do not change it.
-_MAX_SPECTRUM_FRAMES = 16
 # Share of each side over which the frame fades to its mean, so that its borders, which
 # are different parts of the specimen in each frame, do not dominate the spectrum.
 _FADED_SHARE = 0.25
-# Standard deviation of the low-pass filter in units of the spacing of the columns, which
-# is that of a typical column. Finer details of a frame are noise.
+# Standard deviation of the low-pass filter in units of the spacing of the columns: that
+# of a typical column. Finer details of a frame are noise.
 _SMOOTH_SPACINGS = 0.15
 # Structure coarser than this number of spacings, such as the thickness, is removed.
 _COARSE_SPACINGS = 3.0
 # Share of the mean power at which the division by the spectrum saturates.
 _SATURATION = 0.05
-# Shifts are accepted up to this share of a side; the rest of the frames must overlap.
-_MAX_SHIFT_SHARE = 0.6
-
-
-def frame_spacing(images):
-    """Estimate the spacing of the columns from the sum of spectra of several frames.
-
-    Parameters
-    ----------
-    images : list of ndarray
-        Frames of low dose.
-
-    Returns
-    -------
-    spacing : float
-        Distance of nearest neighbours, px: the median over the frames.
-    """
-    return float(np.median([estimate_spacing(image) for image in images]))
 
 
 class Correlator:
@@ -103,10 +82,6 @@ class Correlator:
             reference, moving, space="fourier", normalization=None
         )
         return np.asarray(shift, dtype=float)
-
-    def correlation(self, reference, moving):
-        """Return the correlation at all shifts, zero shift at the first pixel."""
-        return ifft2(reference * np.conj(moving)).real
 
 
 def frame_quality(frame, spacing):
