@@ -1,4 +1,4 @@
-"""What the estimators that return images have in common."""
+"""Mixin of the estimators that return images."""
 
 from sklearn.base import TransformerMixin
 

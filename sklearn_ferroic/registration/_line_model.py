@@ -1,9 +1,9 @@
 """Displacement of the scan lines as a smooth drift plus jitter, with its error.
 
 The displacement of line r is a Gaussian process: a straight line, a slow part that is
-coherent over several spacings, and jitter that is coherent only within a column, because
-a column is the mean over the lines that cross it. Columns at about the same row measure
-it together. The sizes of the parts follow from the columns by maximum likelihood.
+coherent over several spacings, and jitter that is coherent only within a column,
+because a column is the mean over the lines that cross it. Columns at about the same row
+measure it together. The sizes of the parts are those of maximum likelihood.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
-# Prior standard deviations of the slope, over the image, and of the constant: not known.
+# Prior standard deviations of the slope, over the image, and of the constant: unknown.
 _BROAD_PX = 300.0
-# Bounds of the standard deviations of drift and jitter, px, and of the length over which
-# drift is coherent, in spacings and in images.
+# Bounds of the standard deviations of drift and jitter, px, and of the length over
+# which drift is coherent, in spacings and in images.
 _SIZE_BOUNDS_PX = (1e-3, 20.0)
 _MIN_LENGTH_SPACINGS = 2.5
 _MAX_LENGTH_IMAGES = 1.0
@@ -140,8 +140,8 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
 def structure_field(positions, rest, spacing):
     """Return the smooth part of displacements that differs within the rows.
 
-    Displacements of the specimen, such as strain, vary along the rows, whereas lines are
-    displaced as a whole.
+    Displacements of the specimen, such as strain, vary along the rows, whereas lines
+    are displaced as a whole.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """Displacement of the scan lines of one image from a lattice that is known.
 
-Columns of the reference region lie on a perfect lattice; what they deviate from it is
-drift and jitter. Outside the region lattice lines continue straight along the slow scan
-axis where the crystal is coherent, so that the fast component is known from them. Of the
-slow component only the jitter is known there, because the spacing of the rows may differ.
+Columns of the reference region lie on a perfect lattice; deviations from it are drift
+and jitter. Outside the region lattice lines continue straight along the slow scan axis
+where the crystal is coherent, so that the fast component is known from them. Of the
+slow component only the jitter is known there: the spacing of the rows may differ.
 """
 
 from dataclasses import replace
@@ -237,7 +237,7 @@ def _with_jitter(inside, rows, trend, variance, others, reference, prior):
 
 
 def _trend(positions, index, sublattice):
-    """Return where the neighbours along the steeper lattice lines expect each column."""
+    """Return the position of each column that its neighbours above and below expect."""
     known = np.flatnonzero(np.isfinite(index).all(axis=1))
     place = index[known].astype(int)
     slopes = np.linalg.lstsq(
@@ -268,9 +268,9 @@ def _trend(positions, index, sublattice):
 def affine_rate(vectors, lattice):
     """Return the drift per line that deforms a known lattice into the one seen.
 
-    A displacement that is proportional to the line changes the row components of the
-    lattice vectors' images only; two conditions, the ratio of the lengths and the angle,
-    determine its two components.
+    A displacement that is proportional to the row adds to each lattice vector in
+    proportion to its row component. Two conditions, the ratio of the lengths and the
+    angle, determine its two components.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Shifts of whole frames that are not mistaken by a unit cell.
 
 The cross-correlation of two images of a lattice has a maximum at every lattice vector.
-What tells them apart is not periodic: brightness, displacements, defects, walls. The
+They differ by what is not periodic: brightness, displacements, defects, walls. The
 frames are therefore divided by the mean amplitude of their spectrum, which is large at
 the reciprocal lattice, before they are correlated.
 """
@@ -11,7 +11,6 @@ from scipy.fft import fft2, fftfreq
 from scipy.ndimage import gaussian_filter
 from scipy.signal.windows import tukey
 from skimage.registration import phase_cross_correlation
-
 
 # Share of each side over which the frame fades to its mean, so that its borders, which
 # are different parts of the specimen in each frame, do not dominate the spectrum.

@@ -29,8 +29,8 @@ class ScanDistortionCorrector(
     """Measure and correct drift and jitter of the scan by the columns of the image.
 
     A scanning microscope writes an image line by line. Drift of the specimen and jitter
-    of the scan displace whole lines: the image is sheared, stretched, bent, and its lines
-    are ragged, which looks like strain and walls. The displacement of each line follows
+    of the scan displace whole lines: the image is sheared, stretched and bent, and its
+    lines are ragged, which looks like strain and walls. The displacement of each line follows
     from images of one area at two or more scan rotations, or, with one image, from a
     region whose lattice is known to be perfect, such as the substrate.
 
@@ -65,8 +65,8 @@ class ScanDistortionCorrector(
     Attributes
     ----------
     line_shift_ : ndarray of shape (n_rows, 2)
-        Displacement ``(row, col)`` of each scan line of the (first) image, px: its pixel
-        x shows the point ``x + line_shift_[row]`` of the specimen.
+        Displacement ``(row, col)`` of each scan line of the (first) image, px: its
+        pixel x shows the point ``x + line_shift_[row]`` of the specimen.
 
     line_shift_std_ : ndarray of shape (n_rows, 2)
         Standard error of `line_shift_`, px.
@@ -81,8 +81,8 @@ class ScanDistortionCorrector(
         The same in px/s if `line_time` is known.
 
     jitter_ : ndarray of shape (2,)
-        Standard deviation of the jitter of columns along ``(row, col)``, px. A column is
-        the mean over the lines that cross it, so that single lines jitter more.
+        Standard deviation of the jitter of columns along ``(row, col)``, px. A column
+        is the mean over the lines that cross it, so that single lines jitter more.
 
     n_matched_ : int or None
         Number of columns that the first image shares with others; None for one image.
@@ -102,15 +102,15 @@ class ScanDistortionCorrector(
     sizes are estimated by maximum likelihood, see `line_shift_std_` for their errors.
 
     *One image without reference.* Jitter displaces a row of columns against the rows
-    above and below it. Drift cannot be told from strain and is left, except that a
+    above and below it. Drift cannot be distinguished from strain and is left, except that a
     `lattice` determines the steady drift.
 
-    *One image with a reference region.* In rows with reference columns both components of the displacement are
-    measured against their lattice. In other rows the column component is measured by the
-    rows of atoms that continue from the reference region, and of the row component only
-    the jitter is known. Without `lattice`, shear and stretch of the image remain.
-    Displacements that all columns of a row have in common, as at walls and interfaces
-    along the rows, cannot be told from jitter if they last for one row only.
+    *One image with a reference region.* In rows with reference columns both components
+    of the displacement are measured against their lattice. In other rows the column
+    component is measured by the lattice lines that continue from the reference region,
+    and of the row component only the jitter is known. A reference region that is not a
+    perfect lattice, such as one with ferroelastic domains, makes the result worse.
+    Without `lattice`, shear and stretch of the image remain.
 
     *Several images.* The first image is the reference for positions. Scan rotations of
     0° and 90° determine all but a common translation.
@@ -175,8 +175,8 @@ class ScanDistortionCorrector(
             Columns of the images, `frame` being the number of the image; located by
             `locator` if None.
         reference : array-like of bool, default=None
-            Region of a perfect lattice in one image: of the sites, (n_sites,), or of the
-            pixels, (n_rows, n_cols). Only jitter is measured if None.
+            Region of a perfect lattice in one image: of the sites, (n_sites,), or of
+            the pixels, (n_rows, n_cols). Only jitter is measured if None.
 
         Returns
         -------
@@ -189,7 +189,7 @@ class ScanDistortionCorrector(
             If images, sites or reference are invalid, images do not match, or the
             reference region holds too few columns.
         """
-        images, _, pixel_sizes = check_images(X)
+        images, _, _ = check_images(X)
         rotation = self._check_rotation(len(images))
         lattice = self._check_lattice()
         if sites is None:
@@ -296,10 +296,10 @@ class ScanDistortionCorrector(
         Returns
         -------
         corrected : AtomSites
-            The same columns with corrected positions, in the pixels of their own image;
-            `position_std` includes the error of the correction. Polarization and lattice
-            are computed again. Images are resampled, so that windows of the columns
-            are cut where the columns are.
+            The same columns with corrected positions, in the pixels of their own
+            image; `position_std` includes the error of the correction. Polarization
+            and lattice are computed again. Images are resampled, so that windows are
+            cut where the columns are.
 
         Raises
         ------
@@ -312,8 +312,9 @@ class ScanDistortionCorrector(
         for number, image in enumerate(sites.images):
             if number >= len(self._shapes) or image.shape != self._shapes[number]:
                 raise ValueError(
-                    f"The sites have images of shapes {[i.shape for i in sites.images]}, "
-                    f"but the distortion was measured for {self._shapes}."
+                    "The sites have images of shapes "
+                    f"{[image.shape for image in sites.images]}, but the distortion was "
+                    f"measured for {self._shapes}."
                 )
         positions, std = sites.positions.copy(), sites.position_std.copy()
         polarization = np.full_like(sites.polarization, np.nan)
@@ -439,8 +440,8 @@ def _check_reference(reference, sites, shape):
         last = np.array(shape) - 1
         return reference[np.clip(row, 0, last[0]), np.clip(col, 0, last[1])]
     raise ValueError(
-        f"reference must have the shape of the sites, ({len(sites)},), or of the image, "
-        f"{shape}; got {reference.shape}."
+        f"reference must have the shape of the sites, ({len(sites)},), or of the "
+        f"image, {shape}; got {reference.shape}."
     )
 
 

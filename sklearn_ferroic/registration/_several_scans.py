@@ -128,7 +128,7 @@ def lines_of_scans(scans, sigma, spacing):
 
 
 def _place(first, scan, spacing):
-    """Set the constant displacement of a scan by correlating its middle with the first."""
+    """Set the constant displacement of a scan by correlating the middles of images."""
     side = int(
         min(2 * _FIRST_SPACINGS * spacing, *first.image.shape, *scan.image.shape)
     )
