@@ -30,9 +30,9 @@ class ScanDistortionCorrector(
 
     A scanning microscope writes an image line by line. Drift of the specimen and jitter
     of the scan displace whole lines: the image is sheared, stretched and bent, and its
-    lines are ragged, which looks like strain and walls. The displacement of each line follows
-    from images of one area at two or more scan rotations, or, with one image, from a
-    region whose lattice is known to be perfect, such as the substrate.
+    lines are ragged, which looks like strain and walls. The displacement of each line
+    follows from images of one area at two or more scan rotations, or, with one image,
+    from a region whose lattice is known to be perfect, such as the substrate.
 
     The correction moves the positions of columns (`transform_sites`), so that noise is
     not interpolated, or resamples the image (`transform`).
@@ -102,8 +102,8 @@ class ScanDistortionCorrector(
     sizes are estimated by maximum likelihood, see `line_shift_std_` for their errors.
 
     *One image without reference.* Jitter displaces a row of columns against the rows
-    above and below it. Drift cannot be distinguished from strain and is left, except that a
-    `lattice` determines the steady drift.
+    above and below it. Drift cannot be distinguished from strain and is left, except
+    that a `lattice` determines the steady drift.
 
     *One image with a reference region.* In rows with reference columns both components
     of the displacement are measured against their lattice. In other rows the column
@@ -313,8 +313,8 @@ class ScanDistortionCorrector(
             if number >= len(self._shapes) or image.shape != self._shapes[number]:
                 raise ValueError(
                     "The sites have images of shapes "
-                    f"{[image.shape for image in sites.images]}, but the distortion was "
-                    f"measured for {self._shapes}."
+                    f"{[image.shape for image in sites.images]}, but the distortion "
+                    f"was measured for {self._shapes}."
                 )
         positions, std = sites.positions.copy(), sites.position_std.copy()
         polarization = np.full_like(sites.polarization, np.nan)
