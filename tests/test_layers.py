@@ -12,7 +12,6 @@ PACKAGE = Path(sklearn_ferroic.__file__).parent
 # From the bottom to the top: each may import what is before it.
 LAYERS = [
     "_utils",
-    "_angles",
     "_pose_columns",
     "_lattice",
     "sites",
