@@ -47,7 +47,7 @@ PRIVATE_IMPORTS = {
     ("inspection._data.features", "decomposition._patch_rows"),
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),
-    ("inspection._plot.latent_manifold", "decomposition._latent_grid"),
+    ("inspection._plot.latents.latent_manifold", "decomposition._latent_grid"),
     ("inspection._plot.loading_map", "metrics._pipeline_output"),
     ("localization._assembly", "sites._quality.checks"),
     ("localization._assembly", "sites._quality.residual"),
