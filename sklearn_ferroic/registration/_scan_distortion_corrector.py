@@ -1,5 +1,6 @@
 """Correction of drift and jitter of the scan: ScanDistortionCorrector."""
 
+import warnings
 from numbers import Real
 
 import numpy as np
@@ -21,6 +22,10 @@ from ._image_transformer import ImageTransformerMixin
 from ._reference_region import affine_rate, lines_of_reference
 from ._resample import Displacement, to_specimen
 from ._several_scans import Scan, center_of, lines_of_scans, rotation_matrix
+
+# The correlation of the brightness of columns that two images share is significant if
+# it exceeds this number of standard errors.
+_MIN_ALIKENESS = 4.0
 
 
 class ScanDistortionCorrector(
@@ -223,7 +228,15 @@ class ScanDistortionCorrector(
                     zip(images, rotation, strict=True)
                 )
             ]
-            n_matched = lines_of_scans(scans, sigma, spacing)
+            n_matched, alike = lines_of_scans(scans, sigma, spacing)
+            if alike < _MIN_ALIKENESS:
+                warnings.warn(
+                    "The brightness of the columns that the images share is not "
+                    "correlated: the images may be mirrored, have another rotation, or "
+                    "be displaced by a unit cell. Check `rotation` and the result.",
+                    UserWarning,
+                    stacklevel=4,
+                )
             shifts = [scan.shift for scan in scans]
             every = [scan.lines for scan in scans]
         self.line_shifts_ = shifts

@@ -108,6 +108,9 @@ def lines_of_scans(scans, sigma, spacing):
     -------
     n_matched : int
         Number of columns that the first scan shares with any other.
+    alike : float
+        Lowest correlation of the amplitudes of shared columns of one sublattice, in
+        units of its standard error without any correlation; NaN if unknown.
     """
     first = scans[0]
     reach = np.hypot(*first.image.shape) / 2
@@ -124,7 +127,21 @@ def lines_of_scans(scans, sigma, spacing):
         matches = [_match(first, scan, np.inf, spacing) for scan in scans[1:]]
         if _line_step(scans, matches, sigma, spacing) < _SETTLED_PX:
             break
-    return len(np.unique(np.concatenate([own for own, _ in matches])))
+    alike = [
+        _alikeness(first, scan, *match)
+        for scan, match in zip(scans[1:], matches, strict=True)
+    ]
+    return len(np.unique(np.concatenate([own for own, _ in matches]))), min(alike)
+
+
+def _alikeness(first, scan, own, partner):
+    """Return the correlation of the amplitudes over its standard error."""
+    one, other = first.sites.amplitude[own], scan.sites.amplitude[partner]
+    known = np.isfinite(one) & np.isfinite(other) & (first.sites.sublattice[own] == 0)
+    if np.count_nonzero(known) < _MIN_MATCHES:
+        return np.nan
+    ranks = np.argsort(np.argsort([one[known], other[known]], axis=1), axis=1)
+    return float(np.corrcoef(ranks)[0, 1] * np.sqrt(np.count_nonzero(known)))
 
 
 def _place(first, scan, spacing):
