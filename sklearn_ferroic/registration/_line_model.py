@@ -31,6 +31,8 @@ _MAX_EVALUATIONS = 80
 # in this number of rounds.
 _OUTLIER_DEVIATIONS = 4.0
 _N_ROUNDS = 3
+# Rounds end when no more than this share of the columns changes.
+_SETTLED_SHARE = 0.002
 # Lines at which the posterior is computed, at most; others are interpolated.
 _MAX_LINES = 1500
 _TINY_PX2 = 1e-8
@@ -121,7 +123,8 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         rest[finite] = np.abs(values[finite] - at_columns)
         typical = 1.4826 * np.median(rest[finite])
         kept = rest <= _OUTLIER_DEVIATIONS * max(typical, np.sqrt(_TINY_PX2))
-        if np.array_equal(kept, used) or np.count_nonzero(kept) < 3:
+        changed = np.count_nonzero(kept != used)
+        if changed <= _SETTLED_SHARE * len(kept) or np.count_nonzero(kept) < 3:
             break
         used = kept
     step = max(1, int(np.ceil(n_rows / _MAX_LINES)))

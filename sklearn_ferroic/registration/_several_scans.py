@@ -20,7 +20,8 @@ _GROWTH = 1.5
 _MATCH_SPACINGS = 0.4
 _MIN_MATCHES = 12
 _N_ROUNDS = 6
-_SETTLED_PX = 1e-3
+# Rounds end when no line moves by more: well below the error of a column.
+_SETTLED_PX = 5e-3
 
 
 def rotation_matrix(degrees):
