@@ -34,6 +34,8 @@ class Frames:
     def __init__(self, entries, pixel_size, dose):
         self._entries = entries
         self.dose = dose
+        # Frames without bad pixels, whose search takes longer than reading.
+        self._intact = set()
         first = self._raw(0)
         self.shape = tuple(first.shape)
         if pixel_size is None:
@@ -82,6 +84,8 @@ class Frames:
                 f"Frame {index} has shape {tuple(raw.shape)}, but frame 0 has shape "
                 f"{self.shape}. All frames must have one shape: crop them."
             )
+        if index in self._intact:
+            return raw.astype(np.float32), None
         if not self._is_usable(index):
             return None, None
         try:
@@ -89,6 +93,9 @@ class Frames:
         except (TypeError, ValueError) as error:
             message = str(error).replace("image 0", f"frame {index}")
             raise type(error)(message) from error
+        if masks[0] is None and not np.ma.isMA(raw):
+            if np.array_equal(arrays[0], raw.astype(np.float32)):
+                self._intact.add(index)
         return arrays[0], masks[0]
 
 

@@ -22,6 +22,8 @@ _BROAD_PX = 300.0
 _SIZE_BOUNDS_PX = (1e-3, 20.0)
 _MIN_LENGTH_SPACINGS = 2.5
 _MAX_LENGTH_IMAGES = 1.0
+# Rows of pixels are joined if there are more: the cost grows with the cube.
+_MAX_BINS = 1200
 # More bins than this do not improve the estimate of the sizes.
 _MAX_FIT_BINS = 250
 # Lengths of the grid on which the search begins, and its evaluations of the likelihood.
@@ -109,6 +111,8 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
     used = np.isfinite(values) & np.isfinite(variance)
     if np.count_nonzero(used) < 3:
         return LineDisplacement(np.zeros(n_rows), np.full(n_rows, np.inf), 0, 0, used)
+    step = max(1, int(np.ceil(n_rows / _MAX_LINES)))
+    lines = np.arange(0, n_rows + step - 1, step, dtype=float)
     finite = used.copy()
     for _ in range(_N_ROUNDS):
         structure = _scatter_within_bins(rows[used], values[used], variance[used])
@@ -118,7 +122,7 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         else:
             sizes = np.array([0.0, max(jitter_std, _SIZE_BOUNDS_PX[0]), 1.0])
         posterior = _Posterior(bins, sizes, prior, n_rows)
-        at_columns = posterior.mean(rows[finite])
+        at_columns = np.interp(rows[finite], lines, posterior.mean(lines))
         rest = np.full(len(values), np.inf)
         rest[finite] = np.abs(values[finite] - at_columns)
         typical = 1.4826 * np.median(rest[finite])
@@ -127,8 +131,6 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         if changed <= _SETTLED_SHARE * len(kept) or np.count_nonzero(kept) < 3:
             break
         used = kept
-    step = max(1, int(np.ceil(n_rows / _MAX_LINES)))
-    lines = np.arange(0, n_rows + step - 1, step, dtype=float)
     shift, std = posterior.mean(lines), posterior.std(lines)
     every = np.arange(n_rows)
     return LineDisplacement(
@@ -186,6 +188,9 @@ def _bin(rows, values, variance):
     """Join the columns of each row of pixels; return rows, means and variances."""
     weight = 1 / np.maximum(variance, _TINY_PX2)
     _, place = np.unique(np.rint(rows), return_inverse=True)
+    if place.max() >= _MAX_BINS:
+        width = np.ceil((place.max() + 1) / _MAX_BINS)
+        _, place = np.unique(np.rint(rows / width), return_inverse=True)
     total = np.bincount(place, weight)
     return (
         np.bincount(place, weight * rows) / total,

@@ -13,8 +13,8 @@ _COMPONENTS = ("row", "column")
 class ScanDistortionDisplay:
     """Displacements of the lines of an image, or of the frames of a series.
 
-    It is recommended to use :meth:`from_estimator` to make a display. All parameters are
-    stored as attributes.
+    It is recommended to use :meth:`from_estimator` to make a display. All parameters
+    are stored as attributes.
 
     Parameters
     ----------
