@@ -221,12 +221,12 @@ def _draw_domains(analysis):
 def _add_domains(analysis, ax, walls=False):
     """Draw the map of directions, pale if they are not registered."""
     registered = analysis.is_registered
-    options = {}
+    options, shown = {}, analysis.is_shown_polar
     if registered and walls and analysis.walls is not None and len(analysis.walls):
         options["walls"] = analysis.walls
     elif registered:
-        options["labels"] = analysis.labels
-    shown = analysis.is_shown_polar
+        # No lines between cells that are grey for different reasons.
+        options["labels"] = np.where(shown, analysis.labels, -1)
     display = DomainMapDisplay.from_sites(
         analysis.cells, analysis.angle, polar=shown, ax=ax, **options
     )
