@@ -114,7 +114,8 @@ def open_frames(X):
         At least two.
     """
     entries, pixel_size, dose = _unpack(X)
-    is_stack = np.ndim(entries) == 3 if hasattr(entries, "shape") else False
+    # The length of the shape: np.ndim would read a lazy stack as a whole.
+    is_stack = len(getattr(entries, "shape", ())) == 3
     if not is_stack and not isinstance(entries, list | tuple):
         check_images(entries)  # raises for what is no image at all
         raise ValueError(

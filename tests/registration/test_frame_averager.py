@@ -177,6 +177,43 @@ def test_other_detector_with_the_same_displacements():
     )
 
 
+class LazyStack:
+    """Stack that exists one frame at a time, like a data set in a file."""
+
+    def __init__(self, frames):
+        self._frames = frames
+        self.shape = frames.shape
+
+    def __len__(self):
+        return len(self._frames)
+
+    def __getitem__(self, index):
+        assert isinstance(index, int | np.integer), "read more than one frame"
+        return self._frames[index]
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("read all frames at once")
+
+
+def test_frames_are_read_one_at_a_time():
+    stack = make_ferroic_series(3, shape=(96, 96), n_bad=0, random_state=0).image
+    expected = FrameAverager().fit_transform(stack).image
+    lazy = FrameAverager().fit_transform(LazyStack(stack)).image
+    np.testing.assert_array_equal(lazy, expected)
+
+
+def test_noisy_frames_have_less_weight():
+    data = make_ferroic_series(5, shape=(160, 160), n_bad=0, n_jumps=0, random_state=0)
+    stack = data.image.copy()
+    variance = 0.4 * stack[0].var()
+    stack[1] += np.random.default_rng(0).normal(size=(160, 160)) * np.sqrt(variance)
+    weights = FrameAverager().fit(stack).weights_
+    assert weights[1] < 0.85 * np.delete(weights, 1).min()
+    uniform = FrameAverager(weights="uniform").fit(stack)
+    np.testing.assert_array_equal(uniform.weights_, np.ones(5))
+    assert uniform.n_effective_ == 5
+
+
 def test_two_frames():
     data = make_ferroic_series(
         2, shape=(192, 192), n_bad=0, n_jumps=0, dose=2000, random_state=0
