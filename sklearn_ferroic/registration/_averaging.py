@@ -66,6 +66,8 @@ class Registration:
         Correlation with, and share covered by, the average of the other frames.
     noise : ndarray of shape (2,)
         Variance of a pixel of one frame, ``noise[0] + noise[1] * mean``.
+    margin : ndarray of shape (n,)
+        See `Correlator.margin`; against the average of the other frames.
     """
 
     displacements: list
@@ -78,6 +80,7 @@ class Registration:
     correlation: np.ndarray = None
     overlap: np.ndarray = None
     noise: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    margin: np.ndarray = None
 
 
 def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
@@ -385,14 +388,21 @@ def _field_pass(frames, state, weighting, parallel):
 
 
 def _compare_all(frames, state, weighting, parallel):
-    """Decide on rejection and weights at the final displacements."""
+    """Decide on rejection, weights and unit cells at the final displacements."""
     average = _Average(frames, state, parallel)
 
     def one(index):
-        misfit, _ = _misfit(frames, state, average, index)
-        return None if misfit is None else summarize(misfit)
+        misfit, model = _misfit(frames, state, average, index)
+        if misfit is None or misfit.overlap == 0:
+            return None, 0.0
+        frame, _ = frames.read(index)
+        correlator = Correlator([model, frame], state.spacing)
+        prepared = correlator.prepare(model), correlator.prepare(frame)
+        return summarize(misfit), correlator.margin(*prepared)
 
-    _judge(state, parallel(delayed(one)(i) for i in range(len(frames))), weighting)
+    results = parallel(delayed(one)(i) for i in range(len(frames)))
+    state.margin = np.array([margin for _, margin in results])
+    _judge(state, [summary for summary, _ in results], weighting)
 
 
 # Rejection and weights ----------------------------------------------------------------

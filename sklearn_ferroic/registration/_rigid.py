@@ -7,8 +7,8 @@ the reciprocal lattice, before they are correlated.
 """
 
 import numpy as np
-from scipy.fft import fft2, fftfreq
-from scipy.ndimage import gaussian_filter
+from scipy.fft import fft2, fftfreq, ifft2
+from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.signal.windows import tukey
 from skimage.registration import phase_cross_correlation
 
@@ -22,6 +22,8 @@ _SMOOTH_SPACINGS = 0.15
 _COARSE_SPACINGS = 3.0
 # Share of the mean power at which the division by the spectrum saturates.
 _SATURATION = 0.05
+# Maxima of the correlation are at least this share of the spacing apart.
+_PEAK_SPACINGS = 0.3
 
 
 class Correlator:
@@ -81,6 +83,27 @@ class Correlator:
             reference, moving, space="fourier", normalization=None
         )
         return np.asarray(shift, dtype=float)
+
+    def margin(self, reference, moving):
+        """Return by how much the correlation exceeds that of other unit cells.
+
+        Parameters
+        ----------
+        reference, moving : ndarray of shape (n_rows, n_cols), complex
+            Results of `prepare`.
+
+        Returns
+        -------
+        margin : float
+            Highest maximum minus the second highest, as a share of the highest.
+        """
+        correlation = ifft2(reference * np.conj(moving)).real
+        size = 2 * int(_PEAK_SPACINGS * self.spacing) + 1
+        largest = maximum_filter(correlation, size=size, mode="wrap")
+        peaks = np.sort(correlation[correlation == largest])
+        if len(peaks) < 2 or peaks[-1] <= 0:
+            return 0.0
+        return float(1 - peaks[-2] / peaks[-1])
 
 
 def frame_quality(frame, spacing):

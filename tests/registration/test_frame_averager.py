@@ -132,11 +132,13 @@ def test_blanked_frame_is_rejected():
 
 
 def test_areas():
-    data = make_ferroic_series(4, shape=(128, 128), n_bad=0, n_jumps=1, random_state=0)
+    data = make_ferroic_series(
+        4, shape=(192, 192), n_bad=0, n_jumps=1, dose=3000, random_state=0
+    )
     crop = FrameAverager().fit_transform(data).image
     mask = FrameAverager(area="mask").fit_transform(data).image
     assert not np.ma.isMA(crop)
-    assert max(crop.shape) <= 128 < max(mask.shape)
+    assert max(crop.shape) <= 192 < max(mask.shape)
     assert np.ma.getmaskarray(mask).any()
     assert len(AtomLocator().fit_transform(mask)) > len(
         AtomLocator().fit_transform(crop)
@@ -162,7 +164,7 @@ def test_stacks_in_all_forms(kind, tmp_path):
 
 
 def test_in_a_pipeline():
-    data = make_ferroic_series(4, shape=(128, 128), n_bad=0, random_state=0)
+    data = make_ferroic_series(4, shape=(192, 192), n_bad=0, dose=3000, random_state=0)
     sites = make_pipeline(FrameAverager(), AtomLocator()).fit_transform(data)
     assert sites.pixel_size == [0.02]
     assert len(sites) > 60
@@ -175,6 +177,16 @@ def test_other_detector_with_the_same_displacements():
     np.testing.assert_allclose(
         dark, 100 - averager.transform(data.image).image, atol=1e-3
     )
+
+
+def test_frames_in_doubtful_cells_are_listed():
+    data = make_ferroic_series(8, shape=(192, 192), n_jumps=2, n_bad=0, random_state=2)
+    averager = FrameAverager()
+    with pytest.warns(UserWarning, match="may be displaced by a unit cell"):
+        averager.fit(data)
+    wrong = np.abs(shift_errors(averager, data.shifts)).max(axis=1) > 10
+    assert averager.cell_margin_.min() < 0.35
+    assert wrong[averager.cell_margin_ > 0.5].mean() < 0.5
 
 
 class LazyStack:
@@ -216,7 +228,7 @@ def test_noisy_frames_have_less_weight():
 
 def test_two_frames():
     data = make_ferroic_series(
-        2, shape=(192, 192), n_bad=0, n_jumps=0, dose=2000, random_state=0
+        2, shape=(256, 256), n_bad=0, n_jumps=0, dose=4000, random_state=0
     )
     averager = FrameAverager().fit(data)
     step = np.diff(averager.shifts_, axis=0) - np.diff(data.shifts, axis=0)
