@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "metrics",
         "model_selection",
         "preprocessing",
+        "registration",
         "sites",
     ],
     submod_attrs={
@@ -42,6 +43,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         ],
         "localization": ["AtomLocator", "UNetAtomLocator"],
         "preprocessing": ["AngleAwareScaler", "AngleRegistration"],
+        "registration": ["FrameAverager", "ScanDistortionCorrector"],
         "sites": ["AtomSites", "SiteFlag", "SiteQuality"],
     },
 )

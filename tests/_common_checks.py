@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import get_tags
+from sklearn.utils import Bunch, get_tags
 from sklearn.utils._param_validation import (
     InvalidParameterError,
     generate_invalid_param_val,
@@ -33,6 +33,10 @@ def assert_same(first, second):
     assert type(first) is type(second)
     if isinstance(first, AtomSites):
         assert first == second
+    elif isinstance(first, Bunch):
+        assert first.keys() == second.keys()
+        for name in first:
+            np.testing.assert_array_equal(first[name], second[name])
     else:
         np.testing.assert_array_equal(first, second)
 
@@ -57,9 +61,9 @@ def target_of(estimator, X):
 
 
 def returns_sites(estimator, X):
-    return isinstance(
-        clone(estimator).fit_transform(X, *target_of(estimator, X)), AtomSites
-    )
+    """Return whether the output is no table: sites, or an image as a Bunch."""
+    output = clone(estimator).fit_transform(X, *target_of(estimator, X))
+    return isinstance(output, AtomSites | Bunch)
 
 
 def own_arrays(X):
@@ -222,8 +226,10 @@ def check_output_is_not_input(name, estimator, X):
     output = clone(estimator).fit_transform(X, *target_of(estimator, X))
     if isinstance(output, AtomSites):
         return  # shares its images by contract
+    arrays = output.values() if isinstance(output, Bunch) else [output]
+    arrays = [array for array in arrays if isinstance(array, np.ndarray)]
     for array in own_arrays(X):
-        assert not np.shares_memory(output, array)
+        assert not any(np.shares_memory(made, array) for made in arrays)
 
 
 def check_read_only_input(name, estimator, X):
@@ -297,7 +303,7 @@ def check_pipeline_set_output(name, estimator, X):
     pipeline = make_pipeline(clone(estimator), FunctionTransformer())
     pipeline.set_output(transform="pandas")
     output = pipeline[:1].fit_transform(X, *target_of(estimator, X))
-    kind = AtomSites if returns_sites(estimator, X) else pd.DataFrame
+    kind = AtomSites | Bunch if returns_sites(estimator, X) else pd.DataFrame
     assert isinstance(output, kind)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sklearn_ferroic._angles import mean_direction, wrap_angle
+from sklearn_ferroic._utils.angles import mean_direction, wrap_angle
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -25,13 +25,16 @@ from sklearn_ferroic import (
     AngleRegistration,
     AngularMoments,
     AtomLocator,
+    FrameAverager,
     LatticeStrain,
     MultiReferenceAlignment,
     PatchExtractor,
     PolarizationVector,
     RotationalVAE,
+    ScanDistortionCorrector,
     UNetAtomLocator,
 )
+from sklearn_ferroic.datasets import make_ferroic_series
 from tests._common_checks import COMMON_CHECKS, IMAGE_CHECKS, SITES_CHECKS
 
 # Estimator, the kind of X it takes, and the arguments to check it with.
@@ -112,6 +115,10 @@ TABLE = [
             "random_state": 0,
         },
     ),
+    (FrameAverager, "frames", {}),
+    (FrameAverager, "frames", {"method": "lines", "area": "mask"}),
+    (ScanDistortionCorrector, "scan", {}),
+    (ScanDistortionCorrector, "scan", {"lattice": "square", "line_time": 0.01}),
     (PatchExtractor, "sites", {"window_size": 24}),
     (
         PatchExtractor,
@@ -148,6 +155,10 @@ def inputs(ferroic_image, ferroic_sites):
     return {
         "table": windows,
         "image": np.asarray(ferroic_image.image, dtype=np.float32),
+        "scan": np.asarray(ferroic_image.image, dtype=np.float32),
+        "frames": make_ferroic_series(
+            3, shape=(96, 96), n_bad=0, n_jumps=0, drift=3, random_state=0
+        ).image,
         "sites": ferroic_sites[ferroic_sites.sublattice == 1],
     }
 
@@ -200,7 +211,7 @@ def test_scikit_learn_param_validation(estimator):
 @pytest.mark.parametrize(
     ("check", "kind", "estimator"),
     [
-        *_each(COMMON_CHECKS, {"table", "sites", "image"}),
+        *_each(COMMON_CHECKS, {"table", "sites", "image", "frames", "scan"}),
         *_each(SITES_CHECKS, {"sites"}),
         *_each(IMAGE_CHECKS, {"image"}),
     ],

@@ -12,13 +12,13 @@ PACKAGE = Path(sklearn_ferroic.__file__).parent
 # From the bottom to the top: each may import what is before it.
 LAYERS = [
     "_utils",
-    "_angles",
     "_pose_columns",
     "_lattice",
     "sites",
     "_torch",
     "datasets",
     "localization",
+    "registration",
     "feature_extraction",
     "decomposition",
     "preprocessing",
@@ -47,12 +47,16 @@ PRIVATE_IMPORTS = {
     ("inspection._data.features", "decomposition._patch_rows"),
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),
-    ("inspection._plot.latent_manifold", "decomposition._latent_grid"),
+    ("inspection._plot.latents.latent_manifold", "decomposition._latent_grid"),
     ("inspection._plot.loading_map", "metrics._pipeline_output"),
     ("localization._assembly", "sites._quality.checks"),
     ("localization._assembly", "sites._quality.residual"),
     ("localization._image.input", "datasets._carriers"),
     ("metrics._pipeline_output", "localization._images_to_sites"),
+    ("registration._averaging", "localization._image.spacing"),
+    ("registration._frames", "datasets._carriers"),
+    ("registration._frames", "localization._image.input"),
+    ("registration._scan_distortion_corrector", "localization._image.input"),
     ("preprocessing._rotation", "feature_extraction._pooled_polarization"),
 }
 MAX_LAYERS = 16

@@ -43,6 +43,41 @@ def lattice_positions(positions, sublattice, members=None):
     return ideal
 
 
+def lattice_indices(positions, sublattice):
+    """Return the integer indices of the columns on lattices with common vectors.
+
+    Indices follow lattice steps from column to column, so that they are carried from
+    one coherent crystal into another of different lattice parameters.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns of one image, px.
+    sublattice : ndarray of shape (n,)
+        Their sublattices; each has its own origin.
+
+    Returns
+    -------
+    index : ndarray of shape (n, 2), float
+        Indices; NaN for columns that no path of steps reaches.
+    """
+    index = np.full((len(positions), 2), np.nan)
+    common = None
+    for own, nearest in sublattice_members(positions, sublattice).values():
+        if len(own) < _MIN_COLUMNS:
+            continue
+        basis, steps, pairs = _basis_and_steps(nearest)
+        if basis is None:
+            continue
+        common = basis if common is None else common
+        walked, indexed = _walk(len(own), pairs, steps)
+        change = np.rint(basis @ np.linalg.inv(common))
+        if abs(np.linalg.det(change)) < 0.5:
+            continue
+        index[own[indexed]] = walked[indexed] @ change
+    return index
+
+
 def _fit_lattice(nearest):
     positions = nearest.positions
     ideal = np.full_like(positions, np.nan)

@@ -9,5 +9,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "_load_image": ["load_image"],
         "_multislice": ["load_multislice"],
         "_polycrystal": ["make_polycrystal"],
+        "_series": ["make_ferroic_series"],
     },
 )

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, gen_batches
 
-from .._angles import wrap_angle
+from .._utils.angles import wrap_angle
 from .._utils.offset import add_offset, find_patch_offset, without_offset
 from .._utils.validation import Interval
 from ._patch_rows import (

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import validate_params
 
-from .._angles import wrap_angle
+from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
 from .._utils.validation import Interval
 from ..feature_extraction._pooled_polarization import (

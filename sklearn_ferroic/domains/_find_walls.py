@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from .._angles import wrap_angle
+from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
 from .._utils.validation import Interval
 from ..feature_extraction._pooled_polarization import (

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils._param_validation import validate_params
 
-from .._angles import wrap_angle
+from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
 from ..feature_extraction import LatticeStrain
 from ._cell_graph import check_one_sublattice, check_vectors

@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._angles import wrap_angle
+from .._utils.angles import wrap_angle
 from ._check_sites import check_sites
 from ._polarization import measure_lattice
 

@@ -9,9 +9,9 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._angles import wrap_angle
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import cage_displacement
+from .._utils.angles import wrap_angle
 from .._utils.validation import Interval
 from ..sites import AtomSites
 from ._born_charges import born_charges, displacement_to_polarization

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import validate_params
 
-from .._angles import mean_direction, robust_center, warn_if_degrees, wrap_angle
+from .._utils.angles import mean_direction, robust_center, warn_if_degrees, wrap_angle
 from .._utils.validation import Interval
 
 N_FOLD = [Interval(Integral, 1, None, closed="left")]

@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import binom
 from sklearn.utils import check_array, check_consistent_length
 
-from .._angles import mean_direction, robust_center, wrap_angle
+from .._utils.angles import mean_direction, robust_center, wrap_angle
 from ..feature_extraction._pooled_polarization import Place, cell_size, pool_vectors
 from ..sites import AtomSites
 

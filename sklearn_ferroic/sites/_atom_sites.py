@@ -5,7 +5,7 @@ from inspect import Parameter, Signature, cleandoc
 
 import numpy as np
 
-from .._angles import wrap_angle
+from .._utils.angles import wrap_angle
 from ._arguments import as_margin, as_pixel_sizes, as_positions, as_rows, check_frame
 from ._editing import check_on_image, guess_sublattice, inside_polygon, rows_to_keep
 from ._fields import SITE_FIELDS, describe_columns

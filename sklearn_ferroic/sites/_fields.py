@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .._angles import wrap_angle
 from .._pose_columns import POSE_UNITS
+from .._utils.angles import wrap_angle
 from .._utils.validation import refuse_mask, to_numpy
 from ._flags import FLAG_ATTRIBUTES, flags_as_text
 

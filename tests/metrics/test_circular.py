@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import circmean
 
-from sklearn_ferroic._angles import wrap_angle
+from sklearn_ferroic._utils.angles import wrap_angle
 from sklearn_ferroic.metrics import angle_registration, angular_error, circular_mean
 
 DEGREE = np.pi / 180

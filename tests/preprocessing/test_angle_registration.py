@@ -17,7 +17,7 @@ from sklearn_ferroic import (
     PatchExtractor,
     RotationalVAE,
 )
-from sklearn_ferroic._angles import wrap_angle
+from sklearn_ferroic._utils.angles import wrap_angle
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.metrics import angular_error
 from tests._truth import match

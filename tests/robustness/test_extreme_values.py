@@ -16,8 +16,8 @@ from sklearn_ferroic import (
     RotationalVAE,
     UNetAtomLocator,
 )
-from sklearn_ferroic._angles import wrap_angle
 from sklearn_ferroic._torch.callbacks import FiniteLoss
+from sklearn_ferroic._utils.angles import wrap_angle
 from sklearn_ferroic._utils.offset import find_image_offset, find_patch_offset
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.decomposition import AngularMoments

@@ -69,6 +69,29 @@ def take_image(columns, options, crystal, streams):
     return image.astype(np.float32), select(truth, within)
 
 
+def expected_columns(columns, options, streams):
+    """Return what a uniform thickness makes of the columns.
+
+    Parameters
+    ----------
+    columns, options, streams : dict, Bunch, dict
+        As in `take_image`.
+
+    Returns
+    -------
+    electrons : float
+        Electrons at the peak of a Bi column.
+    amplitude : ndarray of shape (n,)
+        Electrons at the peak of each column.
+    covariance : ndarray of shape (n, 2, 2)
+        Shapes of the columns, px squared.
+    """
+    electrons = options.dose * (10 * options.pixel_size) ** 2 * DETECTED_FRACTION
+    amplitude = electrons * _brightness(columns)
+    amplitude *= _intensity_factor(columns, options, streams["intensity"])
+    return electrons, amplitude, _covariance(columns, options, streams["optics"])
+
+
 def _render_with_tails(positions, amplitude, covariance, jitter, options):
     """Render columns whose profile is a Gaussian core with wider Gaussian tails."""
     image = render_columns(

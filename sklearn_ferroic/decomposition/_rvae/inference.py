@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils import gen_batches
 
-from ..._angles import wrap_angle
+from ..._utils.angles import wrap_angle
 from .._patch_rows import load_rows
 
 # Number of patches per batch; bounds the scratch memory.

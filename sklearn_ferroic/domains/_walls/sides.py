@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import chi2, f
 
-from ..._angles import wrap_angle
+from ..._utils.angles import wrap_angle
 
 # A wall is neutral if the step of the normal component is at most this share of the
 # step of the vector: half of that of a wall 45 degrees off its neutral direction.

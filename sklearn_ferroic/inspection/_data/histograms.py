@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from ..._angles import wrap_angle
+from ..._utils.angles import wrap_angle
 
 _N_BINS = 720
 # Standard deviation of the kernel, rad.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._angles import wrap_angle
+from ..._utils.angles import wrap_angle
 from ..._utils.optional import import_optional
 
 # A grey as light as the cyclic map is on average (CIE L* 59).

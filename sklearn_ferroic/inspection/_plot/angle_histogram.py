@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._angles import wrap_angle
+from ..._utils.angles import wrap_angle
 from ..._utils.optional import import_optional
 from .._data.histograms import angle_peaks
 from .._drawing.axes import get_axes

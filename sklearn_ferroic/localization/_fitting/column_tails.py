@@ -25,7 +25,7 @@ class _ColumnTailsSettings:
     # show with the first one.
     ratios: tuple = (2.0, 2.5, 3.0)
     # Tails below this share of the amplitude displace no column by more than a
-    # thousandth of a spacing, and cannot be distinguished from a slowly varying background.
+    # thousandth of a spacing, and are not distinct from a slowly varying background.
     min_share: float = 0.005
     min_significance: float = 5.0
     # A mean over squares of this side, taken twice, is subtracted: the background

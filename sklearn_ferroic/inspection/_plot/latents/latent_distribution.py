@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from ..._pose_columns import ANGLE
-from ..._utils.optional import import_optional
-from .._data.features import choose_columns, transform_with_names
-from .._data.histograms import find_bins
-from .._data.selection import check_per_site
-from .._drawing.axes import get_axes
-from .._drawing.colors import angle_colors, bin_colors, class_colors
-from .._drawing.keys import add_class_legend, add_color_wheel
+from ...._pose_columns import ANGLE
+from ...._utils.optional import import_optional
+from ..._data.features import choose_columns, transform_with_names
+from ..._data.histograms import find_bins
+from ..._data.selection import check_per_site
+from ..._drawing.axes import get_axes
+from ..._drawing.colors import angle_colors, bin_colors, class_colors
+from ..._drawing.keys import add_class_legend, add_color_wheel
 
 # Area of all markers together and of one at most, points squared.
 _INK = 12_000

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ...decomposition._latent_grid import make_latent_grid
-from .._drawing.axes import get_axes
-from .._drawing.layout import with_minus
+from ....decomposition._latent_grid import make_latent_grid
+from ..._drawing.axes import get_axes
+from ..._drawing.layout import with_minus
 
 
 class LatentManifoldDisplay:

@@ -1,0 +1,497 @@
+"""Registration of a series: growing template, refinement, rejection, weights.
+
+Frames are read one at a time in each pass, so that memory does not grow with their
+number. Passes over frames run in threads.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from ..localization._image.spacing import estimate_spacing
+from ._alignment import (
+    compare,
+    field_step,
+    line_displacements,
+    smooth_template,
+    whole_step,
+)
+from ._resample import Displacement, enlarge, to_frame, to_specimen
+from ._rigid import Correlator, frame_quality
+
+# Frames of less than this share of the median quality are not used as templates.
+_MIN_QUALITY_SHARE = 0.5
+# Frames whose correlation is lower than the median by this number of robust standard
+# deviations, and by this share of the median, are rejected.
+_MIN_DEVIATIONS = 6.0
+_MIN_CORRELATION_SHARE = 0.15
+# A frame must share this part of its area with the others.
+_MIN_OVERLAP = 0.25
+# Passes end when no frame moves by more.
+_SETTLED_PX = 0.005
+_MAX_RIGID_PASSES = 5
+_N_LINE_PASSES = 2
+_N_FIELD_PASSES = 2
+# A shift that correlation finds farther away than this share of the spacing replaces
+# the present one: it is another unit cell.
+_OTHER_CELL_SPACINGS = 0.5
+# Smallest side of an average on which columns can be located, in spacings.
+_MIN_SPACINGS = 3.0
+# Frames in the mean spectrum.
+_MAX_SPECTRUM_FRAMES = 16
+
+
+@dataclass
+class Registration:
+    """Result of the registration of a series of n frames.
+
+    Parameters
+    ----------
+    displacements : list of Displacement
+        Of each frame.
+    spacing : float
+        Distance of nearest columns, px.
+    reference : int
+        The frame from which the template grew.
+    used : ndarray of bool of shape (n,)
+        Frames that are averaged.
+    weights : ndarray of shape (n,)
+        Their weights, mean 1 over the frames used; 0 for the others.
+    shift_std : ndarray of shape (n, 2)
+        Standard errors of the shifts from the noise of the pixels, px.
+    line_std : ndarray of shape (n, n_rows, 2) or None
+        Standard errors of the displacements of the lines, px.
+    correlation, overlap : ndarray of shape (n,)
+        Correlation with, and share covered by, the average of the other frames.
+    noise : ndarray of shape (2,)
+        Variance of a pixel of one frame, ``noise[0] + noise[1] * mean``.
+    margin : ndarray of shape (n,)
+        See `Correlator.margin`; against the average of the other frames.
+    """
+
+    displacements: list
+    spacing: float
+    reference: int
+    used: np.ndarray
+    weights: np.ndarray
+    shift_std: np.ndarray = None
+    line_std: np.ndarray = None
+    correlation: np.ndarray = None
+    overlap: np.ndarray = None
+    noise: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    margin: np.ndarray = None
+
+
+def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
+    """Register the frames of a series.
+
+    Parameters
+    ----------
+    frames : Frames
+        The series.
+    spacing : float or None
+        Distance of nearest columns, px; estimated if None.
+    method : {"rigid", "lines", "field"}
+        Displacements that are estimated.
+    weighting : {"quality", "uniform"}
+        Weights of the frames.
+    n_jobs, verbose : int
+        Of joblib.
+
+    Returns
+    -------
+    registration : Registration
+        The result.
+    """
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads", verbose=verbose)
+    state = _start(frames, spacing, parallel)
+    moved = np.inf
+    for _ in range(_MAX_RIGID_PASSES):
+        # Frames move by less than a cell unless they were in a wrong one.
+        check_cells = moved > _OTHER_CELL_SPACINGS * state.spacing
+        moved = _rigid_pass(frames, state, weighting, parallel, check_cells)
+        if moved < _SETTLED_PX:
+            break
+    if method != "rigid":
+        state.line_std = np.zeros((len(frames), frames.shape[0], 2))
+        for _ in range(_N_LINE_PASSES):
+            _line_pass(frames, state, weighting, parallel)
+    if method == "field":
+        for _ in range(_N_FIELD_PASSES):
+            _field_pass(frames, state, weighting, parallel)
+    _compare_all(frames, state, weighting, parallel)
+    # Positions are those of the reference frame.
+    origin = state.displacements[state.reference].shift.copy()
+    state.displacements = [
+        replace(one, shift=one.shift - origin) for one in state.displacements
+    ]
+    return state
+
+
+def _start(frames, spacing, parallel):
+    """Register all frames by whole pixels to a template that grows from one of them."""
+    if spacing is None:
+        found = parallel(delayed(_spacing_of)(frames, i) for i in range(len(frames)))
+        found = np.array(found)
+        if not np.isfinite(found).any():
+            raise ValueError(
+                "No frame shows a lattice by itself, so the spacing of the columns "
+                "cannot be estimated. Pass spacing=, in px."
+            )
+        spacing = float(np.nanmedian(found))
+    quality = np.array(
+        parallel(delayed(_quality_of)(frames, i, spacing) for i in range(len(frames)))
+    )
+    positive = quality[quality > 0]
+    typical = np.median(positive) if positive.size else np.inf
+    usable = quality > _MIN_QUALITY_SHARE * typical
+    return _grow(frames, spacing, quality, usable)
+
+
+def _spacing_of(frames, index):
+    """Return the spacing of one frame, NaN if it shows no lattice."""
+    frame, _ = frames.read(index)
+    return np.nan if frame is None else estimate_spacing(frame)
+
+
+def _quality_of(frames, index, spacing):
+    frame, _ = frames.read(index)
+    return 0.0 if frame is None else frame_quality(frame, spacing)
+
+
+def _grow(frames, spacing, quality, usable):
+    """Return the shifts in whole pixels against a template that grows."""
+    n = len(frames)
+    if np.count_nonzero(usable) < 2:
+        raise ValueError(
+            f"Fewer than two of the {n} frames show columns above the noise. Are the "
+            "frames in focus, and is spacing= right?"
+        )
+    middle = (n - 1) / 2
+    candidates = np.flatnonzero(usable)
+    reference = int(candidates[np.argmin(np.abs(candidates - middle))])
+    sample = candidates[:: max(1, len(candidates) // _MAX_SPECTRUM_FRAMES)]
+    correlator = Correlator((frames.read(i)[0] for i in sample), spacing)
+    total = np.zeros(frames.shape)
+    count = np.zeros(frames.shape)
+    shifts = np.zeros((n, 2))
+    order = sorted(range(n), key=lambda i: (not usable[i], abs(i - reference)))
+    for index in order:
+        frame, _ = frames.read(index)
+        if frame is None:
+            continue
+        if index != reference:
+            template = np.divide(
+                total, count, out=np.full(frames.shape, np.nan), where=count > 0
+            )
+            shifts[index] = correlator.shift(
+                correlator.prepare(template), correlator.prepare(frame)
+            )
+        if usable[index]:
+            _add_shifted(total, count, frame, shifts[index].astype(int))
+    return Registration(
+        [Displacement(shift) for shift in shifts],
+        spacing,
+        reference,
+        usable,
+        usable.astype(float),
+    )
+
+
+def _add_shifted(total, count, frame, shift):
+    """Add a frame to the sum where it overlaps, displaced by whole pixels."""
+    target, source = [], []
+    for n, step in zip(frame.shape, shift, strict=True):
+        target.append(slice(max(0, step), min(n, n + step)))
+        source.append(slice(max(0, -step), min(n, n - step)))
+    total[tuple(target)] += frame[tuple(source)]
+    count[tuple(target)] += 1
+
+
+# Passes -------------------------------------------------------------------------------
+
+
+class _Average:
+    """Weighted sum of the frames used, on a grid that covers all of them."""
+
+    def __init__(self, frames, state, parallel, area="union"):
+        self.origin, self.shape = extent(frames.shape, state, area)
+        self.sum = np.zeros(self.shape)
+        self.weight = np.zeros(self.shape, dtype=np.float32)
+        indices = np.flatnonzero(state.used & (state.weights > 0))
+        size = max(1, parallel.n_jobs if parallel.n_jobs and parallel.n_jobs > 0 else 4)
+        for start in range(0, len(indices), size):
+            batch = indices[start : start + size]
+            parts = parallel(delayed(self.part)(frames, state, i) for i in batch)
+            for index, part in zip(batch, parts, strict=True):
+                known = np.isfinite(part)
+                self.sum += np.where(known, state.weights[index] * part, 0)
+                self.weight += np.where(known, state.weights[index], 0)
+
+    def part(self, frames, state, index):
+        """Return one frame on the grid of the average, NaN where it shows nothing."""
+        frame, good = frames.read(index)
+        if good is not None:
+            frame = np.where(good, frame, np.nan)
+        return to_specimen(frame, state.displacements[index], self.shape, self.origin)
+
+    def without(self, frames, state, index):
+        """Return the average of all frames but one, NaN where there is none."""
+        total, weight = self.sum, self.weight
+        if state.used[index] and state.weights[index] > 0:
+            part = self.part(frames, state, index)
+            known = np.isfinite(part)
+            total = total - np.where(known, state.weights[index] * part, 0)
+            weight = weight - np.where(known, state.weights[index], 0)
+        image = np.full(self.shape, np.nan, dtype=np.float32)
+        return np.divide(total, weight, out=image, where=weight > 1e-3)
+
+    def mean(self):
+        """Return the average and the sum of weights of each pixel."""
+        image = np.full(self.shape, np.nan, dtype=np.float32)
+        np.divide(self.sum, self.weight, out=image, where=self.weight > 1e-3)
+        return image, self.weight
+
+
+def extent(shape, state, area):
+    """Return the first pixel and the shape of the grid of the average.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of a frame.
+    state : Registration
+        Displacements of the frames.
+    area : {"union", "common"}
+        What any of the frames used covers, or what all of them do.
+
+    Returns
+    -------
+    origin : ndarray of shape (2,)
+        Point of the specimen at the first pixel, whole px.
+    grid : tuple of int
+        Shape of the grid; not positive if the frames have no common area.
+    """
+    first, last = [], []
+    for index in np.flatnonzero(state.used):
+        lines = state.displacements[index].of_lines(shape[0])
+        rows = lines[:, 0] + np.arange(shape[0])
+        if area == "union":
+            first.append([rows.min(), lines[:, 1].min()])
+            last.append([rows.max(), lines[:, 1].max() + shape[1] - 1])
+        else:
+            first.append([rows[0], lines[:, 1].max()])
+            last.append([rows[-1], lines[:, 1].min() + shape[1] - 1])
+    if area == "union":
+        origin, end = np.floor(np.min(first, axis=0)), np.ceil(np.max(last, axis=0))
+    else:
+        origin, end = np.ceil(np.max(first, axis=0)), np.floor(np.min(last, axis=0))
+    return origin, tuple(int(n) for n in end - origin + 1)
+
+
+def _misfit(frames, state, average, index):
+    """Return the misfit of a frame against the others, and the template."""
+    frame, good = frames.read(index)
+    if frame is None:
+        return None, None
+    template = average.without(frames, state, index)
+    parts = [
+        to_frame(part, state.displacements[index], frames.shape, average.origin)
+        for part in smooth_template(template, state.spacing)
+    ]
+    return compare(frame, good, parts, state.spacing), parts[0]
+
+
+def _rigid_pass(frames, state, weighting, parallel, check_cells):
+    """Correct the shifts once; return the largest change, px."""
+    average = _Average(frames, state, parallel)
+    results = parallel(
+        delayed(_rigid_one)(frames, state, average, i, check_cells)
+        for i in range(len(frames))
+    )
+    steps = np.array([step for step, _, _ in results])
+    state.displacements = [
+        replace(one, shift=one.shift + step)
+        for one, step in zip(state.displacements, steps, strict=True)
+    ]
+    state.shift_std = np.array([std for _, std, _ in results])
+    _judge(state, [summary for _, _, summary in results], weighting)
+    return float(np.abs(steps[state.used]).max())
+
+
+def _rigid_one(frames, state, average, index, check_cells):
+    """Return the step of a frame, its standard error and a summary of the misfit."""
+    misfit, model = _misfit(frames, state, average, index)
+    if misfit is None or misfit.overlap == 0:
+        return np.zeros(2), np.full(2, np.inf), None
+    jump = _jump(frames, state, model, index) if check_cells else None
+    if jump is not None:
+        return jump, np.full(2, np.inf), summarize(misfit)
+    return *whole_step(misfit, state.spacing), summarize(misfit)
+
+
+def _jump(frames, state, model, index):
+    """Return the step to another unit cell if correlation finds one, else None."""
+    if not np.isfinite(model).any():
+        return None
+    frame, _ = frames.read(index)
+    correlator = Correlator([model, frame], state.spacing)
+    step = correlator.shift(correlator.prepare(model), correlator.prepare(frame))
+    far = np.abs(step).max() > _OTHER_CELL_SPACINGS * state.spacing
+    return step if far else None
+
+
+def _line_pass(frames, state, weighting, parallel):
+    """Correct the displacements of the lines once."""
+    average = _Average(frames, state, parallel)
+
+    def one(index):
+        misfit, _ = _misfit(frames, state, average, index)
+        if misfit is None or misfit.overlap == 0:
+            return None
+        step, std = whole_step(misfit, state.spacing)
+        old = state.displacements[index]
+        current = np.zeros((frames.shape[0], 2)) if old.lines is None else old.lines
+        lines, errors = line_displacements(misfit, current, state.spacing)
+        return step, std, lines, errors, summarize(misfit)
+
+    results = parallel(delayed(one)(i) for i in range(len(frames)))
+    for index, result in enumerate(results):
+        if result is not None:
+            step, std, lines, errors, _ = result
+            old = state.displacements[index]
+            state.displacements[index] = replace(
+                old, shift=old.shift + step, lines=lines
+            )
+            state.shift_std[index], state.line_std[index] = std, errors
+    _judge(state, [None if one is None else one[-1] for one in results], weighting)
+
+
+def _field_pass(frames, state, weighting, parallel):
+    """Correct the smooth fields once."""
+    average = _Average(frames, state, parallel)
+
+    def one(index):
+        misfit, _ = _misfit(frames, state, average, index)
+        if misfit is None or misfit.overlap == 0:
+            return None
+        return field_step(misfit, state.spacing), summarize(misfit)
+
+    results = parallel(delayed(one)(i) for i in range(len(frames)))
+    for index, result in enumerate(results):
+        if result is not None:
+            old = state.displacements[index]
+            new = result[0] if old.field is None else old.field + result[0]
+            state.displacements[index] = replace(old, field=new)
+    _judge(state, [None if one is None else one[-1] for one in results], weighting)
+
+
+def _compare_all(frames, state, weighting, parallel):
+    """Decide on rejection, weights and unit cells at the final displacements."""
+    average = _Average(frames, state, parallel)
+
+    def one(index):
+        misfit, model = _misfit(frames, state, average, index)
+        if misfit is None or misfit.overlap == 0:
+            return None, 0.0
+        frame, _ = frames.read(index)
+        correlator = Correlator([model, frame], state.spacing)
+        prepared = correlator.prepare(model), correlator.prepare(frame)
+        return summarize(misfit), correlator.margin(*prepared)
+
+    results = parallel(delayed(one)(i) for i in range(len(frames)))
+    state.margin = np.array([margin for _, margin in results])
+    _judge(state, [summary for summary, _ in results], weighting)
+
+
+# Rejection and weights ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers of a `Misfit` by which a frame is judged."""
+
+    contrast: float
+    variance: float
+    correlation: float
+    overlap: float
+    noise: np.ndarray
+
+
+def summarize(misfit):
+    """Return the numbers by which a frame is judged."""
+    return Summary(
+        misfit.contrast,
+        misfit.variance,
+        misfit.correlation,
+        misfit.overlap,
+        misfit.noise,
+    )
+
+
+def _judge(state, summaries, weighting):
+    """Set rejection, weights, correlations and noise of the state."""
+    nothing = Summary(0.0, np.inf, 0.0, 0.0, np.zeros(2))
+    summaries = [nothing if one is None else one for one in summaries]
+    correlation = np.array([one.correlation for one in summaries])
+    overlap = np.array([one.overlap for one in summaries])
+    enough = overlap >= _MIN_OVERLAP
+    typical = np.median(correlation[enough]) if enough.any() else 0.0
+    scatter = 1.4826 * np.median(np.abs(correlation[enough] - typical))
+    drop = max(_MIN_DEVIATIONS * scatter, _MIN_CORRELATION_SHARE * typical)
+    used = enough & (correlation > 0) & (correlation >= typical - drop)
+    if np.count_nonzero(used) < 2:
+        raise ValueError(
+            f"Fewer than two of the {len(used)} frames show the same area: the largest "
+            f"overlap is {overlap.max():.0%}. Are they of one area of the specimen?"
+        )
+    state.used, state.correlation, state.overlap = used, correlation, overlap
+    weights = used.astype(float)
+    if weighting == "quality":
+        merit = np.array([one.contrast / one.variance for one in summaries])
+        weights = np.where(used, np.maximum(merit, 0), 0)
+    state.weights = weights / weights[used].mean()
+    state.noise = np.mean([summaries[i].noise for i in np.flatnonzero(used)], axis=0)
+
+
+def average_frames(frames, registration, *, area, n_jobs, verbose):
+    """Average the frames at known displacements.
+
+    Parameters
+    ----------
+    frames : Frames
+        The series.
+    registration : Registration
+        Result of `register_frames`.
+    area : {"union", "common"}
+        What any of the frames covers, or what all of them do.
+    n_jobs, verbose : int
+        Of joblib.
+
+    Returns
+    -------
+    image : ndarray of shape (n_rows, n_cols), float32
+        The average, NaN where no frame shows anything.
+    weight : ndarray of the same shape
+        Sum of the weights in each pixel.
+    origin : ndarray of shape (2,)
+        Point of the reference frame at the first pixel, px.
+    """
+    _, shape = extent(frames.shape, registration, area)
+    if min(shape) < _MIN_SPACINGS * registration.spacing:
+        raise ValueError(
+            "The frames have too small a common area of "
+            f"{max(0, shape[0])} x {max(0, shape[1])} px. Average fewer frames, or "
+            'pass area="mask" to keep all that any frame shows.'
+        )
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads", verbose=verbose)
+    average = _Average(frames, registration, parallel, area)
+    return *average.mean(), average.origin
+
+
+def field_of(displacement, shape):
+    """Return the smooth field of a displacement on all pixels, (2, n_rows, n_cols)."""
+    if displacement.field is None:
+        return np.zeros((2, *shape), dtype=np.float32)
+    return np.array([enlarge(part, shape) for part in displacement.field])

@@ -1,0 +1,162 @@
+"""Stacks of frames that are read one frame at a time."""
+
+from numbers import Real
+
+import numpy as np
+
+from ..datasets._carriers import unpack_foreign
+from ..localization._image.input import check_images
+
+_EXPECTED = (
+    "Give a 3-D stack (n_frames, n_rows, n_cols), a list of 2-D frames of one shape, "
+    "or what load_image returns"
+)
+
+
+class Frames:
+    """Sequence of frames of one shape; each is read and checked when it is asked for.
+
+    Parameters
+    ----------
+    entries : sequence
+        Arrays or carriers, or a 3-D array-like: in memory, memory-mapped or lazy.
+    pixel_size : float or None
+        Pixel size of all frames, nm; that of the entries if None.
+    dose : float or None
+        Electrons per square ångström in one frame, if known.
+
+    Attributes
+    ----------
+    shape : tuple of int (n_rows, n_cols)
+        Shape of a frame.
+    """
+
+    def __init__(self, entries, pixel_size, dose):
+        self._entries = entries
+        self.dose = dose
+        # Frames without bad pixels, whose search takes longer than reading.
+        self._intact = set()
+        first = self._raw(0)
+        self.shape = tuple(first.shape)
+        if pixel_size is None:
+            pixel_size = (
+                check_images([entries[0]])[2][0] if self._is_usable(0) else None
+            )
+        self.pixel_size = pixel_size
+
+    def __len__(self):
+        return len(self._entries)
+
+    def _raw(self, index):
+        """Return the array of an entry, unchecked."""
+        entry = self._entries[index]
+        if isinstance(entry, tuple) and len(entry) == 2:
+            entry = entry[0]
+        foreign = unpack_foreign(entry)
+        if foreign is not None:
+            entry = foreign[0]
+        entry = getattr(entry, "image", entry)
+        return entry if np.ma.isMA(entry) else np.asarray(entry)
+
+    def _is_usable(self, index):
+        """Return whether a frame is a 2-D array that is not constant."""
+        raw = self._raw(index)
+        return raw.ndim != 2 or raw.size == 0 or raw.min() != raw.max()
+
+    def read(self, index):
+        """Return one frame and its good pixels.
+
+        Parameters
+        ----------
+        index : int
+            Number of the frame.
+
+        Returns
+        -------
+        frame : ndarray of shape (n_rows, n_cols), float32
+            The frame, bad pixels filled; None if it is constant: a blanked beam.
+        good : ndarray of bool of shape (n_rows, n_cols) or None
+            Good pixels; None if all are.
+        """
+        raw = self._raw(index)
+        if tuple(raw.shape) != self.shape:
+            raise ValueError(
+                f"Frame {index} has shape {tuple(raw.shape)}, but frame 0 has shape "
+                f"{self.shape}. All frames must have one shape: crop them."
+            )
+        if index in self._intact:
+            return raw.astype(np.float32), None
+        if not self._is_usable(index):
+            return None, None
+        try:
+            arrays, masks, _ = check_images([raw])
+        except (TypeError, ValueError) as error:
+            message = str(error).replace("image 0", f"frame {index}")
+            raise type(error)(message) from error
+        if masks[0] is None and not np.ma.isMA(raw):
+            if np.array_equal(arrays[0], raw.astype(np.float32)):
+                self._intact.add(index)
+        return arrays[0], masks[0]
+
+
+def open_frames(X):
+    """Return the frames of a stack, a list or a container.
+
+    Parameters
+    ----------
+    X : array-like, carrier, or list of these
+        A 3-D array, also memory-mapped or lazy, or a list of 2-D frames; with a pixel
+        size as ``(stack, pixel_size)`` or as an object with ``image``.
+
+    Returns
+    -------
+    frames : Frames
+        At least two.
+    """
+    entries, pixel_size, dose = _unpack(X)
+    # The length of the shape: np.ndim would read a lazy stack as a whole.
+    is_stack = len(getattr(entries, "shape", ())) == 3
+    if not is_stack and not isinstance(entries, list | tuple):
+        check_images(entries)  # raises for what is no image at all
+        raise ValueError(
+            f"Got one image of shape {np.shape(entries)}, but registration needs at "
+            f"least two frames. {_EXPECTED}."
+        )
+    if len(entries) < 2:
+        raise ValueError(
+            f"Got {len(entries)} frame(s), but registration needs at least two. "
+            f"{_EXPECTED}."
+        )
+    return Frames(entries, pixel_size, dose)
+
+
+def _unpack(X):
+    """Return the frames of a container, their pixel size and dose."""
+    foreign = unpack_foreign(X)
+    if foreign is not None:
+        return *_checked(foreign), None
+    if hasattr(X, "image"):
+        stack, pixel_size = _checked((X.image, getattr(X, "pixel_size", None)))
+        return stack, pixel_size, getattr(X, "dose", None)
+    if isinstance(X, tuple) and len(X) == 2 and isinstance(X[1], Real):
+        return *_checked(X), None
+    if isinstance(X, list | tuple) and X and not hasattr(X[0], "shape"):
+        if isinstance(X[0], list) and np.ndim(X) == 3:
+            return np.asarray(X), None, None
+        check_images([X[0]])  # raises for entries that are not images
+        doses = [getattr(entry, "dose", None) for entry in X]
+        return list(X), None, doses[0] if len(set(doses)) == 1 else None
+    return X, None, None
+
+
+def _checked(carrier):
+    """Return a stack with its pixel size after the check of the latter."""
+    stack, pixel_size = carrier
+    if pixel_size is not None:
+        positive = isinstance(pixel_size, Real) and 0 < pixel_size < np.inf
+        if not positive or isinstance(pixel_size, bool):
+            raise ValueError(
+                "The pixel size of the stack must be a positive length in nm or None, "
+                f"got {pixel_size!r}."
+            )
+    return stack, pixel_size

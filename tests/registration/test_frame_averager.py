@@ -1,0 +1,276 @@
+"""FrameAverager against the truth of generated and multislice series."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+from sklearn.pipeline import make_pipeline
+
+from sklearn_ferroic import AtomLocator, FrameAverager
+from sklearn_ferroic.datasets import load_multislice, make_ferroic_series
+from tests.registration._distort import scan
+
+
+def shift_errors(averager, truth):
+    """Return the errors of the shifts of the frames used, up to a common one."""
+    used = averager.weights_ > 0
+    error = (averager.shifts_ - truth)[used]
+    return error - error.mean(axis=0)
+
+
+@pytest.fixture(scope="module")
+def series():
+    return make_ferroic_series(random_state=0)
+
+
+@pytest.fixture(scope="module")
+def averaged(series):
+    averager = FrameAverager()
+    with pytest.warns(UserWarning, match="1 of 20 frames are rejected") as caught:
+        average = averager.fit_transform(series)
+    assert len(caught) == 1
+    assert f": {series.bad_frames[0]} (correlation" in str(caught[0].message)
+    return averager, average
+
+
+def test_shifts_are_right_and_the_bad_frame_is_rejected(series, averaged):
+    averager, _ = averaged
+    np.testing.assert_array_equal(averager.rejected_, series.bad_frames)
+    error = shift_errors(averager, series.shifts)
+    assert np.sqrt(np.mean(error**2)) < 0.05
+    # No frame is off by a cell, and standard errors are those of noise and jitter.
+    assert np.abs(error).max() < 0.2
+    assert 0.01 < np.median(averager.shifts_std_) < 0.04
+
+
+@pytest.mark.parametrize("seed", [2, 6])
+def test_no_frame_is_displaced_by_a_cell(seed):
+    data = make_ferroic_series(
+        6, shape=(256, 256), n_jumps=2, n_bad=0, dose=2000, random_state=seed
+    )
+    averager = FrameAverager().fit(data.image)
+    assert averager.rejected_.size == 0
+    assert np.abs(shift_errors(averager, data.shifts)).max() < 0.3
+
+
+def test_columns_of_the_average_have_the_errors_of_the_total_dose(series, averaged):
+    averager, average = averaged
+    sites = AtomLocator().fit_transform(average)
+    truth = series.positions - series.shifts[averager.reference_] - averager.origin_
+    inside = (truth > 4) & (truth < np.array(average.image.shape) - 5)
+    truth = truth[inside.all(axis=1)]
+    distance, found = cKDTree(sites.positions).query(truth)
+    assert (distance < 2).mean() >= 0.999
+    error = sites.positions[found] - truth
+    error -= np.median(error, axis=0)
+    ratio = np.sqrt(np.mean((error / sites.position_std[found]) ** 2, axis=0))
+    assert (ratio < 1.3).all()
+    assert (ratio > 0.8).all()
+
+
+def test_average_carries_pixel_size_dose_and_noise(series, averaged):
+    averager, average = averaged
+    assert average.pixel_size == series.pixel_size
+    assert averager.n_effective_ == pytest.approx(19, abs=0.1)
+    assert average.dose == pytest.approx(19 * series.dose, rel=0.01)
+    # Counted electrons: the variance of a frame is its mean.
+    assert 19 * average.noise[1] == pytest.approx(1.0, abs=0.1)
+    assert averager.weights_.sum() == pytest.approx(19)
+
+
+def test_lines_follow_the_drift_in_the_frame():
+    data = make_ferroic_series(
+        8, shape=(192, 192), n_bad=0, line_drift=2.0, dose=4000, random_state=0
+    )
+    averager = FrameAverager(method="lines").fit(data)
+    error = averager.line_shifts_ - data.line_shifts
+    before = np.sqrt(np.mean(data.line_shifts**2, axis=(0, 1)))
+    after = np.sqrt(np.mean((error - error.mean(axis=0)) ** 2, axis=(0, 1)))
+    assert (after < 0.5 * before).all()
+    predicted = np.sqrt(np.mean(averager.line_shifts_std_**2, axis=(0, 1)))
+    assert (after < 1.4 * predicted).all()
+    field = averager.field(0)
+    expected = averager.shifts_[0] + averager.line_shifts_[0]
+    np.testing.assert_allclose(field[:, :, 5].T, expected, atol=1e-6)
+
+
+def test_lines_sharpen_the_average():
+    data = make_ferroic_series(
+        6, shape=(192, 192), n_bad=0, line_drift=3.0, dose=4000, random_state=3
+    )
+    contrasts = {}
+    for method in ("rigid", "lines", "field"):
+        image = FrameAverager(method=method).fit_transform(data).image
+        contrasts[method] = image[10:150, 10:150].std()
+    assert contrasts["lines"] > 1.01 * contrasts["rigid"]
+    assert contrasts["field"] > 0.99 * contrasts["lines"]
+
+
+def test_multislice_frames():
+    """Frames of simulated scattering with its own noise, shifts and jitter."""
+    image = load_multislice().image
+    rng = np.random.default_rng(0)
+    shifts = rng.uniform(-6, 6, (6, 2))
+    shifts[4:, 0] += 27.6  # a unit cell
+    frames = []
+    for shift in shifts:
+        lines = shift + rng.normal(size=(256, 2)) * [0.05, 0.15]
+        frames.append(scan(image, lines, 0, (256, 256), rng, counts=20))
+    averager = FrameAverager().fit(frames)
+    error = shift_errors(averager, shifts)
+    assert np.abs(error).max() < 0.1
+
+
+def test_blanked_frame_is_rejected():
+    data = make_ferroic_series(4, shape=(128, 128), n_bad=0, n_jumps=0, random_state=0)
+    stack = data.image.copy()
+    stack[1] = 7
+    averager = FrameAverager()
+    with pytest.warns(UserWarning, match="rejected"):
+        average = averager.fit_transform(stack)
+    assert averager.rejected_.tolist() == [1]
+    assert np.isfinite(average.image).all()
+
+
+def test_areas():
+    data = make_ferroic_series(
+        4, shape=(192, 192), n_bad=0, n_jumps=1, dose=3000, random_state=0
+    )
+    crop = FrameAverager().fit_transform(data).image
+    mask = FrameAverager(area="mask").fit_transform(data).image
+    assert not np.ma.isMA(crop)
+    assert max(crop.shape) <= 192 < max(mask.shape)
+    assert np.ma.getmaskarray(mask).any()
+    assert len(AtomLocator().fit_transform(mask)) > len(
+        AtomLocator().fit_transform(crop)
+    )
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "carriers", "memmap", "carrier"])
+def test_stacks_in_all_forms(kind, tmp_path):
+    data = make_ferroic_series(3, shape=(96, 96), n_bad=0, n_jumps=0, random_state=0)
+    stack = data.image
+    expected = FrameAverager().fit_transform(stack)
+    np.save(tmp_path / "stack.npy", stack)
+    forms = {
+        "list": list(stack),
+        "tuple": (stack, 0.02),
+        "carriers": [(frame, 0.02) for frame in stack],
+        "memmap": np.load(tmp_path / "stack.npy", mmap_mode="r"),
+        "carrier": data,
+    }
+    average = FrameAverager().fit_transform(forms[kind])
+    np.testing.assert_array_equal(average.image, expected.image)
+    assert average.pixel_size == (None if kind in ("list", "memmap") else 0.02)
+
+
+def test_in_a_pipeline():
+    data = make_ferroic_series(4, shape=(192, 192), n_bad=0, dose=3000, random_state=0)
+    sites = make_pipeline(FrameAverager(), AtomLocator()).fit_transform(data)
+    assert sites.pixel_size == [0.02]
+    assert len(sites) > 60
+
+
+def test_other_detector_with_the_same_displacements():
+    data = make_ferroic_series(3, shape=(96, 96), n_bad=0, random_state=0)
+    averager = FrameAverager().fit(data.image)
+    dark = averager.transform(100 - data.image).image
+    np.testing.assert_allclose(
+        dark, 100 - averager.transform(data.image).image, atol=1e-3
+    )
+
+
+def test_frames_in_doubtful_cells_are_listed():
+    data = make_ferroic_series(8, shape=(192, 192), n_jumps=2, n_bad=0, random_state=2)
+    averager = FrameAverager()
+    with pytest.warns(UserWarning, match="may be displaced by a unit cell"):
+        averager.fit(data)
+    wrong = np.abs(shift_errors(averager, data.shifts)).max(axis=1) > 10
+    assert averager.cell_margin_.min() < 0.35
+    assert wrong[averager.cell_margin_ > 0.5].mean() < 0.5
+
+
+class LazyStack:
+    """Stack that exists one frame at a time, like a data set in a file."""
+
+    def __init__(self, frames):
+        self._frames = frames
+        self.shape = frames.shape
+
+    def __len__(self):
+        return len(self._frames)
+
+    def __getitem__(self, index):
+        assert isinstance(index, int | np.integer), "read more than one frame"
+        return self._frames[index]
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("read all frames at once")
+
+
+def test_frames_are_read_one_at_a_time():
+    stack = make_ferroic_series(3, shape=(96, 96), n_bad=0, random_state=0).image
+    expected = FrameAverager().fit_transform(stack).image
+    lazy = FrameAverager().fit_transform(LazyStack(stack)).image
+    np.testing.assert_array_equal(lazy, expected)
+
+
+def test_noisy_frames_have_less_weight():
+    data = make_ferroic_series(5, shape=(160, 160), n_bad=0, n_jumps=0, random_state=0)
+    stack = data.image.copy()
+    variance = 0.4 * stack[0].var()
+    stack[1] += np.random.default_rng(0).normal(size=(160, 160)) * np.sqrt(variance)
+    weights = FrameAverager().fit(stack).weights_
+    assert weights[1] < 0.85 * np.delete(weights, 1).min()
+    uniform = FrameAverager(weights="uniform").fit(stack)
+    np.testing.assert_array_equal(uniform.weights_, np.ones(5))
+    assert uniform.n_effective_ == 5
+
+
+def test_two_frames():
+    data = make_ferroic_series(
+        2, shape=(256, 256), n_bad=0, n_jumps=0, dose=4000, random_state=0
+    )
+    averager = FrameAverager().fit(data)
+    step = np.diff(averager.shifts_, axis=0) - np.diff(data.shifts, axis=0)
+    assert np.abs(step).max() < 0.3
+
+
+def test_threads_change_nothing():
+    data = make_ferroic_series(4, shape=(96, 96), n_bad=0, random_state=0)
+    one, two = (
+        FrameAverager(method="lines", n_jobs=n).fit_transform(data) for n in (1, 2)
+    )
+    np.testing.assert_array_equal(one.image, two.image)
+
+
+@pytest.mark.parametrize(
+    ("stack", "error", "message"),
+    [
+        (np.ones((96, 96)), ValueError, "constant"),
+        (np.eye(96), ValueError, "at least two frames"),
+        (np.eye(96)[None], ValueError, r"Got 1 frame\(s\)"),
+        ([np.eye(96), np.eye(90)], ValueError, "Frame 1 has shape"),
+        ("stack.tif", TypeError, "load_image"),
+        (None, TypeError, "load_image"),
+        ((np.zeros((3, 64, 64)), -1.0), ValueError, "positive length"),
+        (np.random.default_rng(0).random((3, 96, 96)), ValueError, "lattice"),
+    ],
+)
+def test_wrong_stacks_are_refused(stack, error, message):
+    with pytest.raises(error, match=message):
+        FrameAverager().fit(stack)
+
+
+def test_frames_with_no_common_area_are_explained():
+    rng = np.random.default_rng(0)
+    stack = [make_ferroic_series(2, shape=(96, 96), n_bad=0, random_state=0).image[0]]
+    stack.append(rng.poisson(3.0, (96, 96)).astype(np.float32))
+    with pytest.raises(ValueError, match="Fewer than two"):
+        FrameAverager(spacing=14).fit(stack)
+
+
+def test_another_stack_is_refused():
+    data = make_ferroic_series(3, shape=(96, 96), n_bad=0, random_state=0)
+    averager = FrameAverager().fit(data)
+    with pytest.raises(ValueError, match="that was registered has shape"):
+        averager.transform(data.image[:2])

@@ -1,0 +1,255 @@
+"""ScanDistortionCorrector against the truth of generated and multislice images."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from sklearn_ferroic import AtomLocator, LatticeStrain, ScanDistortionCorrector
+from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
+from sklearn_ferroic.registration._reference_region import affine_rate
+from tests.registration._distort import draw_lines, scan
+
+
+def residual(positions, truth, *, affine):
+    """Return errors of positions up to a translation, or up to an affine map."""
+    distance, found = cKDTree(truth).query(positions)
+    assert (distance < 5).all()
+    truth = truth[found]
+    if not affine:
+        error = positions - truth
+        return error - np.median(error, axis=0)
+    design = np.column_stack([np.ones(len(truth)), truth])
+    return positions - design @ np.linalg.lstsq(design, positions, rcond=None)[0]
+
+
+def rms(error):
+    return np.sqrt(np.mean(np.square(error), axis=0))
+
+
+def scans_of(image, shape, angles, seed, counts=100, **options):
+    rng = np.random.default_rng(seed)
+    lines = [draw_lines(shape[0], rng, **options) for _ in angles]
+    return lines, [
+        scan(image, one, angle, shape, rng, counts=counts)
+        for one, angle in zip(lines, angles, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def specimen():
+    """A film without noise and distortion, and its columns about the centre."""
+    data = make_ferroic_image(
+        shape=(460, 460), dose=np.inf, drift=0, jitter=0, random_state=0
+    )
+    return data.image - 100, data.positions - 229.5
+
+
+@pytest.fixture(scope="module")
+def pair(specimen):
+    image, truth = specimen
+    lines, images = scans_of(image, (340, 340), (0, 90), 0)
+    sites = AtomLocator().fit_transform(images)
+    corrector = ScanDistortionCorrector(line_time=0.01).fit(images, sites=sites)
+    return lines, images, sites, corrector, truth
+
+
+def test_pair_determines_shear_wave_and_jitter(pair):
+    lines, _, sites, corrector, truth = pair
+    first = sites[sites.frame == 0]
+    corrected = corrector.transform_sites(sites)
+    corrected = corrected[corrected.frame == 0]
+    before = rms(residual(first.positions - 169.5, truth, affine=False))
+    error = residual(
+        corrected.positions - 169.5 + lines[0].mean(axis=0), truth, affine=False
+    )
+    assert before.max() > 1.0
+    # What is left is the noise of the fit, by the standard errors with the correction.
+    ratio = rms(error / corrected.position_std)
+    assert (ratio < 1.25).all()
+    assert (ratio > 0.7).all()
+    noise = np.median(first.position_std, axis=0)
+    assert (rms(error) < 1.4 * noise).all()
+
+
+def test_pair_fields(pair):
+    lines, _, _, corrector, _ = pair
+    for found, std, true in zip(
+        corrector.line_shifts_, corrector.line_shifts_std_, lines, strict=True
+    ):
+        assert found.shape == std.shape == true.shape
+        error = found - true
+        # Single lines keep their jitter of 0.075 and 0.15 px.
+        assert (rms(error - error.mean(axis=0)) < [0.11, 0.2]).all()
+    rows = np.arange(340)
+    expected = np.polyfit(rows, lines[0], 1)[0]
+    np.testing.assert_allclose(corrector.drift_, expected, atol=5e-4)
+    np.testing.assert_allclose(corrector.drift_rate_, corrector.drift_ / 0.01)
+    assert corrector.n_matched_ > 400
+
+
+def test_position_std_grows(pair):
+    _, _, sites, corrector, _ = pair
+    corrected = corrector.transform_sites(sites)
+    assert (corrected.position_std > sites.position_std).all()
+    assert len(corrected) == len(sites)
+    np.testing.assert_array_equal(corrected.sublattice, sites.sublattice)
+
+
+def test_pair_is_resampled_to_one_image(pair):
+    lines, images, _, corrector, truth = pair
+    result = corrector.transform([(image, 0.02) for image in images])
+    assert result.pixel_size == 0.02
+    assert result.image.shape == (340, 340)
+    located = AtomLocator().fit_transform(result)
+    inner = (np.abs(located.positions - 169.5) < 140).all(axis=1)
+    places = located.positions[inner] - 169.5 + lines[0].mean(axis=0)
+    assert rms(residual(places, truth, affine=False)).max() < 0.25
+
+
+def test_three_rotations(specimen):
+    image, truth = specimen
+    angles = (0, 60, 120)
+    lines, images = scans_of(image, (280, 280), angles, 1)
+    corrector = ScanDistortionCorrector(rotation=angles).fit(images)
+    sites = corrector.transform_sites(corrector.sites_)
+    sites = sites[sites.frame == 0]
+    error = residual(
+        sites.positions - 139.5 + lines[0].mean(axis=0), truth, affine=False
+    )
+    assert rms(error).max() < 0.25
+
+
+def test_multislice_with_its_substrate_as_reference():
+    data = load_multislice()
+    rng = np.random.default_rng(0)
+    lines = draw_lines(625, rng, shear=0.01, wave=1.2, jitter=0.2)
+    image = scan(data.image, lines, 0, (625, 652), rng)
+    sites = AtomLocator().fit_transform(image)
+    substrate = sites.positions[:, 0] > 440
+    corrector = ScanDistortionCorrector().fit(image, sites=sites, reference=substrate)
+    corrected = corrector.transform_sites(sites)
+    inner = (np.abs(sites.positions - 312) < 280).all(axis=1)
+    undistorted = AtomLocator().fit_transform(data.image)
+    own = (np.abs(undistorted.positions - 312) < 280).all(axis=1)
+    best = rms(residual(undistorted.positions[own], data.positions, affine=True))
+    seen = [
+        rms(match_affine(part.positions[inner], sites.positions[inner], data, lines))
+        for part in (sites, corrected)
+    ]
+    # The fast component is corrected to what fits of the undistorted image have.
+    assert seen[1][1] < 0.5 * seen[0][1]
+    assert seen[1][1] < 1.5 * best[1]
+    # Drift of the slow component in the film is not known, but nothing is made worse.
+    assert seen[1][0] < 1.02 * seen[0][0]
+
+
+def match_affine(positions, raw, data, lines):
+    """Return errors up to an affine map, columns being matched by the true lines."""
+    step = [np.interp(raw[:, 0], np.arange(len(lines)), part) for part in lines.T]
+    distance, found = cKDTree(data.positions).query(raw + np.stack(step, axis=1))
+    assert np.mean(distance < 3) > 0.99
+    truth = data.positions[found]
+    design = np.column_stack([np.ones(len(truth)), truth])
+    return positions - design @ np.linalg.lstsq(design, positions, rcond=None)[0]
+
+
+def test_square_lattice_determines_the_steady_drift(specimen):
+    image, _ = specimen
+    rng = np.random.default_rng(3)
+    lines = draw_lines(400, rng, shear=0.02, wave=0.0, jitter=0.0)
+    seen = scan(image, lines, 0, (400, 400), rng, counts=200)
+    sites = AtomLocator().fit_transform(seen)
+    reference = np.zeros((400, 400), dtype=bool)
+    reference[350:] = True
+    corrector = ScanDistortionCorrector(lattice="square")
+    corrector.fit(seen, sites=sites, reference=reference)
+    expected = np.polyfit(np.arange(400), lines, 1)[0]
+    np.testing.assert_allclose(corrector.drift_, expected, atol=3e-3)
+
+
+@pytest.mark.parametrize("lattice", ["square", "hexagonal", (1.2, 85.0)])
+def test_affine_rate(lattice):
+    ratio, angle = {"square": (1, 90), "hexagonal": (1, 120)}.get(
+        lattice if isinstance(lattice, str) else "", lattice
+    )
+    angle = np.radians(angle)
+    a = np.array([0.5, 20.0])
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    vectors = np.array([a, ratio * turn @ a])
+    rate = np.array([0.01, -0.02])
+    # Seen positions p fulfil p + rate * p_row = truth.
+    seen = vectors - np.outer(vectors[:, 0] / (1 + rate[0]), rate)
+    np.testing.assert_allclose(affine_rate(seen, lattice), rate, atol=1e-9)
+
+
+def test_strain_noise_of_jitter_is_reduced(specimen):
+    image, _ = specimen
+    rng = np.random.default_rng(5)
+    lines = rng.normal(size=(400, 2)) * [0.2, 0.4]
+    seen = scan(image, lines, 0, (400, 400), rng, counts=200)
+    sites = AtomLocator().fit_transform(seen)
+    corrector = ScanDistortionCorrector().fit(seen, sites=sites)
+    strains = []
+    for part in (sites, corrector.transform_sites(sites)):
+        part = part[part.sublattice == 0]
+        strain = LatticeStrain().fit_transform(part)
+        names = list(LatticeStrain().fit(part).get_feature_names_out())
+        strains.append(np.nanstd(strain[:, names.index("strain_xy")]))
+    assert strains[1] < 0.8 * strains[0]
+
+
+def test_image_without_distortion_is_left(specimen):
+    image, truth = specimen
+    rng = np.random.default_rng(6)
+    still = scan(image, np.zeros((300, 2)), 0, (300, 300), rng, counts=200)
+    corrector = ScanDistortionCorrector().fit(still)
+    assert rms(corrector.line_shift_).max() < 0.05
+    before, after = (
+        rms(residual(part.positions - 149.5, truth, affine=False))
+        for part in (corrector.sites_, corrector.transform_sites(corrector.sites_))
+    )
+    assert (after < 1.1 * before).all()
+
+
+def test_mirrored_images_are_noticed(specimen):
+    image, _ = specimen
+    _, images = scans_of(image, (300, 300), (0, 90), 2, wave=0, shear=0)
+    with pytest.warns(UserWarning, match="not correlated"):
+        ScanDistortionCorrector().fit([images[0], images[1][::-1].copy()])
+
+
+def test_masked_pixels_and_pixel_size(specimen):
+    image, _ = specimen
+    still = np.ma.masked_array(image[:200, :200], np.zeros((200, 200), dtype=bool))
+    still[:20] = np.ma.masked
+    corrector = ScanDistortionCorrector()
+    result = corrector.fit((still, 0.02)).transform((still, 0.02))
+    assert result.pixel_size == 0.02
+    assert np.ma.getmaskarray(result.image)[:18].all()
+
+
+def test_wrong_calls_are_explained(specimen):
+    image = specimen[0][:200, :200]
+    sites = AtomLocator().fit_transform(image)
+    corrector = ScanDistortionCorrector()
+    with pytest.raises(ValueError, match="use FrameAverager"):
+        corrector.fit([image, image, image])
+    with pytest.raises(ValueError, match="differ by at least 10 degrees"):
+        ScanDistortionCorrector(rotation=(0, 180)).fit([image, image])
+    with pytest.raises(ValueError, match="at least 12 are needed"):
+        corrector.fit(image, sites=sites, reference=np.arange(len(sites)) < 5)
+    with pytest.raises(TypeError, match="truth values"):
+        corrector.fit(image, sites=sites, reference=np.arange(len(sites)))
+    with pytest.raises(ValueError, match="reference must have the shape"):
+        corrector.fit(image, sites=sites, reference=np.ones(3, dtype=bool))
+    with pytest.raises(TypeError, match="must be AtomSites"):
+        corrector.fit(image, sites=sites.positions)
+    with pytest.raises(ValueError, match="sites have images of shapes"):
+        corrector.fit(image[:150], sites=sites)
+    with pytest.raises(ValueError, match="lattice must be"):
+        ScanDistortionCorrector(lattice=(0, 90)).fit(image)
+    corrector.fit(image, sites=sites)
+    with pytest.raises(ValueError, match="measured for"):
+        corrector.transform(image[:150])
+    with pytest.raises(TypeError, match="must be AtomSites"):
+        corrector.transform_sites(image)
