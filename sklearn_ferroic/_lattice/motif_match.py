@@ -20,17 +20,20 @@ _N_SEED_NEIGHBORS = 10
 # ratios: displacements change the first by a fifth, strain and calibration the second.
 _MAX_ANISOTROPY_OF_PAIR = 1.4
 _MAX_ANISOTROPY = 1.15
+# Distortion of the lattice around a site in a crystal, of noisy positions, too.
+_MAX_ANISOTROPY_OF_SITE = 1.25
 # Ratio of the scale to that of the pixel size, and to an estimate from the spacing.
 _SCALE_RANGE_CALIBRATED = (0.88, 1.14)
 _SCALE_RANGE = (0.45, 2.2)
 _N_REFINED = 24
 _N_COMPARED = 12
-# A region agrees with the motif if this share of both is matched; hypotheses within
-# the second share of the best are compared in a larger region.
-_MIN_AGREEMENT = 0.55
+# A region agrees with the motif if this share of both is matched: more than if every
+# second site belonged to none of its columns, 0.67. Hypotheses within the second share
+# of the best are compared in a larger region.
+_MIN_AGREEMENT = 0.7
 _NEARLY_BEST = 0.85
 _N_PATCH = 400
-# Difference in log-likelihood between hypotheses that data tell apart.
+# Difference in log-likelihood above which hypotheses are distinct.
 _MIN_EVIDENCE = 8.0
 # A lattice is fitted to the neighbours of a site with the weight of this many
 # neighbours on the lattice of the site from which it was reached.
@@ -94,11 +97,11 @@ def match_motif(positions, geometry, brightness=None, pixel_size=None, mirror=Tr
     cell, vectors = np.zeros((n, 2), dtype=np.intp), np.full((n, 2, 2), np.nan)
     contrast = _local_contrast(positions, brightness)
     ambiguous = False
-    left = np.arange(n)
+    left, tree = np.arange(n), cKDTree(positions)
     for number in range(_MAX_CRYSTALS):
         if len(left) < _MIN_CRYSTAL:
             break
-        part = _Sites(positions[left], contrast[left], geometry, pixel_size)
+        part = _Sites(positions[left], contrast[left], geometry, pixel_size, tree)
         start, unclear = _best_hypothesis(part, mirror)
         if start is None:
             break
@@ -133,11 +136,14 @@ class _State(NamedTuple):
 
 
 class _Sites:
-    """Sites of one image with their search tree and the range of scales."""
+    """Sites of one image with their search tree and the range of scales.
 
-    def __init__(self, positions, contrast, geometry, pixel_size):
+    `all_sites` is the tree of all sites of the image, those of other crystals included.
+    """
+
+    def __init__(self, positions, contrast, geometry, pixel_size, all_sites):
         self.positions, self.contrast, self.geometry = positions, contrast, geometry
-        self.tree = cKDTree(positions)
+        self.tree, self.all_sites = cKDTree(positions), all_sites
         if pixel_size:
             scale, limits = 1 / pixel_size, _SCALE_RANGE_CALIBRATED
         else:
@@ -194,7 +200,13 @@ def _best_hypothesis(sites, mirror):
 
 def _subset(sites, rows):
     """Return some of the sites, with the same range of scales."""
-    part = _Sites(sites.positions[rows], sites.contrast[rows], sites.geometry, 1.0)
+    part = _Sites(
+        sites.positions[rows],
+        sites.contrast[rows],
+        sites.geometry,
+        1.0,
+        sites.all_sites,
+    )
     part.scale_range = sites.scale_range
     return part
 
@@ -305,7 +317,7 @@ def _agreement(sites, seed, number, lattices):
         duplicate[place] = False
         weight[row, duplicate] = 0
     radius = geometry.region_radius * scale
-    n_sites = sites.tree.query_ball_point(
+    n_sites = sites.all_sites.query_ball_point(
         np.broadcast_to(sites.positions[seed], (len(radius), 2)),
         radius,
         return_length=True,
@@ -393,12 +405,13 @@ def _grow(sites, start):
     column[start.site], lattice[start.site] = start.column, start.lattice
     state = _State(column, cell, lattice)
     frontier = np.array([start.site])
+    barred = np.zeros(n, dtype=bool)
     while len(frontier):
         distance, index, _ = _predictions(sites, state, frontier)
         target = geometry.target[column[frontier]]
         reach = geometry.reach[target] * _scales(lattice[frontier])[:, None]
         relative = distance / reach
-        good = (relative < 1) & (column[index] < 0)
+        good = (relative < 1) & (column[index] < 0) & ~barred[index]
         source, place = np.nonzero(good)
         if not len(source):
             break
@@ -414,7 +427,11 @@ def _grow(sites, start):
         )
         lattice[site] = lattice[frontier[source]]
         lattice[site] = _fit_lattices(sites, state, site)
-        frontier = site
+        # Across a twin boundary the lattice would be that of a sheared motif.
+        value = np.linalg.svd(lattice[site], compute_uv=False)
+        sheared = value[:, 0] > _MAX_ANISOTROPY_OF_SITE * value[:, 1]
+        barred[site[sheared]], column[site[sheared]] = True, -1
+        frontier = site[~sheared]
     return state
 
 

@@ -1,5 +1,6 @@
 """Coordination shells of sites: displacements, their errors and reasons for NaN."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,10 @@ from ._motif import Motif
 SHELL_FLAGS = np.uint16(SiteFlag.SHELL_MISSING | SiteFlag.SHELL_DISTORTED)
 # A displacement needs a shell that surrounds the site, of at least this many.
 _MIN_SURROUNDING = 3
+# A warning is issued if less than this share of the sites is assigned. Images with few
+# sites are not reported: they may be a slice.
+_MIN_ASSIGNED = 0.5
+_MIN_REPORTED = 30
 
 
 class SiteShells(NamedTuple):
@@ -82,7 +87,8 @@ def match_sites(sites, motif, mirror=True):
     Returns
     -------
     matches : list of ImageMatch
-        One for each image with sites.
+        One for each image with sites. A warning is issued if few sites are assigned or
+        species might be exchanged.
     """
     geometry = motif.geometry()
     matches = []
@@ -97,7 +103,31 @@ def match_sites(sites, motif, mirror=True):
             mirror,
         )
         matches.append(ImageMatch(rows, match))
+    _warn_of_doubt(motif, matches)
     return matches
+
+
+def _warn_of_doubt(motif, matches):
+    """Warn once of few assigned sites, and of assignments that might be exchanged."""
+    large = [item for item in matches if len(item.rows) >= _MIN_REPORTED]
+    column = np.concatenate([item.match.column for item in large] or [np.zeros(1)])
+    share = np.mean(column >= 0)
+    if share < _MIN_ASSIGNED:
+        warnings.warn(
+            f"Only {share:.0%} of the sites match the motif {motif.name!r}. Check the "
+            "zone axis, the pixel size and that the motif has those columns only that "
+            "the image shows, see Motif.select.",
+            UserWarning,
+            stacklevel=5,
+        )
+    elif any(item.match.ambiguous for item in large):
+        warnings.warn(
+            f"The columns of the motif {motif.name!r} cannot be distinguished by "
+            "brightness and position: species may be exchanged. The choice is the "
+            "same over each crystal.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def shells_of_motif(sites, motif, matches, weights=None):

@@ -1,7 +1,6 @@
 """Motifs: the columns of a crystal's cell, projected along the view."""
 
 import operator
-import re
 from dataclasses import dataclass, field
 from math import gcd
 
@@ -43,6 +42,21 @@ class MotifColumn:
         Expected brightness, relative to other columns.
     charge : float, default=None
         Charge of the ions for a weighted centroid, in elementary charges.
+
+    See Also
+    --------
+    Motif : The columns of a cell.
+
+    Examples
+    --------
+    >>> from sklearn_ferroic import Motif
+    >>> from sklearn_ferroic.feature_extraction import MotifColumn
+    >>> columns = [
+    ...     MotifColumn("Ba", 0, 0, intensity=1.0, charge=2),
+    ...     MotifColumn("Ti", 0.5, 0.5, intensity=0.4, charge=4),
+    ... ]
+    >>> Motif("BaTiO3 [001]", (0.399, 0.403), 90, columns).species
+    ('Ba', 'Ti')
     """
 
     species: str
@@ -335,7 +349,7 @@ class Motif:
             reads, or its structure. Needs ``pip install "sklearn-ferroic[structure]"``.
         zone_axis : tuple of int
             Direction ``(u, v, w)`` along which the crystal is seen, in the axes of the
-            structure's cell.
+            structure's cell, or the four indices ``(u, v, t, w)`` of a hexagonal one.
         species : list of str, default=None
             Symbols of elements that the image shows; all by default. Columns without
             any of them are left out.
@@ -408,24 +422,20 @@ def _charge(species):
 
 
 def _check_axis(axis):
-    """Return a zone axis as whole numbers without a common divisor."""
-    if isinstance(axis, str):
-        numbers = re.findall(r"-?\d", axis)
-    else:
-        numbers = list(axis)
+    """Return a zone axis as three whole numbers without a common divisor."""
     try:
-        values = np.array([operator.index(_as_int(number)) for number in numbers])
-    except (TypeError, ValueError):
-        values = np.empty(0, dtype=int)
-    if values.shape != (3,) or not values.any():
+        values = [operator.index(number) for number in axis]
+    except TypeError:
+        values = []
+    if len(values) == 4 and sum(values[:3]) == 0:
+        u, v, _, w = values
+        values = [2 * u + v, 2 * v + u, w]
+    if len(values) != 3 or not any(values):
         raise ValueError(
-            f"zone_axis must be three whole numbers, not all 0, got {axis!r}."
+            "zone_axis must be three whole numbers, not all 0, or four of which the "
+            f"first three add up to 0, got {axis!r}."
         )
-    return values // gcd(*values.tolist())
-
-
-def _as_int(number):
-    return int(number) if isinstance(number, str) else number
+    return np.array(values) // gcd(*values)
 
 
 def _project(cell, fractions, axis):

@@ -1,7 +1,5 @@
 """Assignment of sites to the columns of a motif."""
 
-import warnings
-
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
@@ -18,10 +16,6 @@ from ._coordination import (
     shells_of_motif,
 )
 from ._motif import Motif
-
-# Images with fewer sites are not reported: they may be a slice.
-_MIN_REPORTED = 30
-_MIN_ASSIGNED = 0.5
 
 
 class MotifAssigner(TransformerMixin, BaseEstimator):
@@ -87,7 +81,7 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
     >>> assigner = MotifAssigner(motif="perovskite_001").fit(sites)
     >>> assigner.assigned_share_
     1.0
-    >>> (assigner.transform(sites).sublattice == data.sublattice).all()
+    >>> bool((assigner.transform(sites).sublattice == data.sublattice).all())
     True
     """
 
@@ -210,7 +204,6 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
             ideal[rows[own]] = lattice_positions(
                 np.asarray(sites.positions[rows[own]]), label
             )
-        _warn(motif, matches)
         return column, shells.displacement, shells.flags, vectors, crystal, ideal
 
     def __sklearn_tags__(self):
@@ -225,26 +218,3 @@ def _mean_vectors(vectors, crystal):
     n_crystals = crystal.max(initial=-1) + 1
     means = [vectors[crystal == number].mean(axis=0) for number in range(n_crystals)]
     return np.array(means).reshape(-1, 2, 2)
-
-
-def _warn(motif, matches):
-    """Warn once of few assigned sites, and of assignments that might be exchanged."""
-    large = [item for item in matches if len(item.rows) >= _MIN_REPORTED]
-    column = np.concatenate([item.match.column for item in large] or [np.zeros(1)])
-    share = np.mean(column >= 0)
-    if share < _MIN_ASSIGNED:
-        warnings.warn(
-            f"Only {share:.0%} of the sites match the motif {motif.name!r}. Check the "
-            "zone axis, the pixel size and that the motif has those columns only that "
-            "the image shows, see Motif.select.",
-            UserWarning,
-            stacklevel=4,
-        )
-    elif any(item.match.ambiguous for item in large):
-        warnings.warn(
-            f"The columns of the motif {motif.name!r} cannot be distinguished by "
-            "brightness and position: species may be exchanged. The choice is the "
-            "same over each crystal.",
-            UserWarning,
-            stacklevel=4,
-        )

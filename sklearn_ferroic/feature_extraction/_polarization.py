@@ -42,26 +42,6 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    shell : {None, "auto"}, int, str or Motif, default=None
-        Coordination shell of each column:
-
-        - None: the `polarization` of the sites if they have one, otherwise that of
-          three, four or six neighbours;
-        - "auto": four, three or six neighbours of the other sublattice; where these
-          are incomplete for most columns, the number, from 3 to 8, that surrounds the
-          column and is followed by the widest gap in the distances;
-        - int: this number of neighbours, 2 to 8;
-        - a :class:`Motif` or the name of its preset: the sites are assigned to the
-          motif, as by :class:`MotifAssigner`, and the neighbours are those of the
-          motif, wherever the distances differ.
-
-        All but None are computed from the positions of all sites of an image, which
-        must be in one call; slices of the sites of `fit` have the results of all.
-
-    shell_weights : {None, "charge"}, default=None
-        With a motif, the weights of the neighbours in the centroid: equal, or the
-        absolute charge of their ions, so that it is their centre of charge.
-
     unit : {"px", "pm", "uC/cm2"}, default="px"
         Unit of the displacement; "pm" and "uC/cm2" need the pixel size of every image.
         "uC/cm2" makes it a polarization by Born effective charges, see
@@ -92,6 +72,26 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     column_factor : float, default=1.0
         With ``unit="uC/cm2"``, measured displacement of a column over that of its
         cation, which differs from 1 where O is in the column.
+
+    shell : {None, "auto"}, int, str or Motif, default=None
+        Coordination shell of each column:
+
+        - None: the `polarization` of the sites if they have one, otherwise that of
+          three, four or six neighbours;
+        - "auto": four, three or six neighbours of the other sublattice; where these
+          are incomplete for most columns, the number, from 3 to 8, that surrounds the
+          column and is followed by the widest gap in the distances;
+        - int: this number of neighbours, 2 to 8;
+        - a :class:`Motif` or the name of its preset: the sites are assigned to the
+          motif, as by :class:`MotifAssigner`, and the neighbours are those of the
+          motif, wherever the distances differ.
+
+        All but None are computed from the positions of all sites of an image, which
+        must be in one call; slices of the sites of `fit` have the results of all.
+
+    shell_weights : {None, "charge"}, default=None
+        With a motif, the weights of the neighbours in the centroid: equal, or the
+        absolute charge of their ions, so that it is their centre of charge.
 
     Attributes
     ----------
@@ -212,6 +212,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         if self.shell is None:
             _check_sublattices(X)
         else:
+            if not self._shell_is_motif():
+                _check_two_sublattices(X)
             *values, shells = self._measure(X)
             self.shells_, self._fitted = shells, FittedSites(X, values)
         if self.reference is not None:
@@ -356,6 +358,9 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             return _displacement(sites)
         return self._shells(sites).displacement
 
+    def _shell_is_motif(self):
+        return self.shell != "auto" and not isinstance(self.shell, Integral)
+
     def _shells(self, sites):
         """Return the shells of sites: those of `fit`, or computed for new sites."""
         return SiteShells(
@@ -368,10 +373,9 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
 
     def _measure(self, sites):
         """Compute the values of all sites of some images, and the table of shells."""
-        if self.shell == "auto" or isinstance(self.shell, Integral):
+        if not self._shell_is_motif():
             if self.shell_weights is not None:
                 raise ValueError('shell_weights="charge" needs a Motif as shell.')
-            _check_two_sublattices(sites)
             shells, table = shells_of_sublattices(sites, self.shell)
         else:
             motif = as_motif(self.shell)
