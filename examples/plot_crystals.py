@@ -2,9 +2,9 @@
 Crystals other than the [001] perovskite
 ========================================
 
-A motif lists the columns of a projected cell. MotifAssigner finds it in the located sites,
-whatever its rotation, strain and domain walls, and measures the displacement of each
-column in the coordination shell of the motif. All images are drawn here.
+A motif lists the columns of a projected cell. MotifAssigner finds it in the located
+sites, whatever its rotation, strain and domain walls, and measures the displacement of
+each column in the coordination shell of the motif. All images are drawn here.
 """
 
 # %%

@@ -217,3 +217,19 @@ def test_strontium_titanate_along_110():
     assert b / a == pytest.approx(np.sqrt(2), rel=0.02)
     vector = made.transform(sites)[sites.sublattice == 1]
     assert np.abs(np.nanmean(vector, axis=0)).max() < 6
+
+
+def test_annular_bright_field_along_110_shows_oxygen():
+    path = DATA / "real" / "atomap_abf.hdf5"
+    if not path.exists():
+        pytest.skip("no experimental image at hand")
+    sites = AtomLocator().fit_transform(-np.asarray(load_image(path).image, float))
+    motif = Motif.from_preset("perovskite_110", anions=True)
+    assigner = MotifAssigner(motif=motif).fit(sites)
+    assert assigner.assigned_share_ > 0.99
+    a, b = np.linalg.norm(assigner.lattice_vectors_[0][0], axis=1)
+    assert b / a == pytest.approx(np.sqrt(2), rel=0.02)
+    counts = np.bincount(assigner.transform(sites).motif_column)
+    assert counts.max() < 1.15 * counts.min()
+    with pytest.warns(UserWarning, match="Only 65% of the sites match"):
+        MotifAssigner(motif="perovskite_110").fit(sites)
