@@ -277,3 +277,16 @@ def test_in_a_pipeline():
     table = pipeline.fit_transform((draw(crystal), crystal.pixel_size))
     assert list(table.columns) == ["displacement_row_pm", "displacement_col_pm"]
     assert table.notna().all(axis=1).mean() > 0.7
+
+
+@pytest.mark.parametrize("name", ["perovskite_001", "perovskite_110", "rock_salt_110"])
+@pytest.mark.parametrize("ratio", [0.9, 0.95, 0.98])
+def test_nearly_equal_brightness_is_enough(name, ratio):
+    motif = Motif.from_preset(name)
+    crystal = make_crystal(motif, contrast=0.0, scatter=0.03)
+    intensity = crystal.intensity * np.where(crystal.species == 0, 1, ratio)
+    found = MotifAssigner(motif=motif).fit_transform(
+        as_sites(crystal._replace(intensity=intensity))
+    )
+    inner = interior(crystal.positions)
+    assert np.array_equal(found.sublattice[inner], crystal.species[inner])
