@@ -17,7 +17,7 @@ SHELL_FLAGS = np.uint16(SiteFlag.SHELL_MISSING | SiteFlag.SHELL_DISTORTED)
 _MIN_SURROUNDING = 3
 # A warning is issued if less than this share of the sites is assigned. Images with few
 # sites are not reported: they may be a slice.
-_MIN_ASSIGNED = 0.8
+_MIN_ASSIGNED = 0.75
 _MIN_REPORTED = 30
 
 

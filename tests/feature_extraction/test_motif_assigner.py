@@ -290,3 +290,29 @@ def test_nearly_equal_brightness_is_enough(name, ratio):
     )
     inner = interior(crystal.positions)
     assert np.array_equal(found.sublattice[inner], crystal.species[inner])
+
+
+@pytest.mark.parametrize("separation", [4.5, 5.0, 6.0])
+def test_close_pairs_are_resolved_with_their_distance_and_motif(separation):
+    # Columns 2 px wide: 2.25 to 3 widths apart. The locator invents columns between
+    # the pairs, which are none of the motif's.
+    table = [("Cd", 0, 0, 1.0), ("Cd", 0.5, 0.5, 1.0)]
+    table += [("Te", 0, 0.25, 0.7), ("Te", 0.5, 0.75, 0.7)]
+    motif = Motif.from_table(table, lengths=(0.458, 0.648), name="CdTe")
+    crystal = make_crystal(
+        motif, spacing=separation, strain=0.01, noise=0, vacancies=0, scatter=0.03
+    )
+    image = draw(crystal, sigma=2.0), crystal.pixel_size
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        located = AtomLocator(spacing=separation).fit_transform(image)
+    found = MotifAssigner(motif=motif).fit_transform(located)
+    assigned = found[found.motif_column >= 0]
+    inner = interior(crystal.positions)
+    distance, _ = cKDTree(assigned.positions).query(crystal.positions[inner])
+    assert np.mean(distance < 0.5) > 0.99
+    distance, truth = cKDTree(crystal.positions).query(assigned.positions)
+    inner = interior(assigned.positions)
+    assert (distance[inner] < 1).all()
+    right = assigned.sublattice[inner] == crystal.species[truth[inner]]
+    assert right.all()
