@@ -131,6 +131,7 @@ TABLE = [
     (PolarizationVector, "sites", {"reference": "layer", "output": "polar"}),
     (PolarizationVector, "sites", {"shell": SQUARE, "reference": "mean"}),
     (MotifAssigner, "sites", {"motif": SQUARE}),
+    (MotifAssigner, "sites", {"motif": [SQUARE, "tungsten_bronze_001"]}),
     (MotifAssigner, "sites", {"motif": SQUARE, "mirror": False, "sublattice": "keep"}),
     (LatticeStrain, "sites", {}),
     (LatticeStrain, "sites", {"axes": "lattice"}),

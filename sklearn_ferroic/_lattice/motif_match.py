@@ -1,4 +1,4 @@
-"""Assignment of columns of an image to the columns of a motif.
+"""Assignment of columns of an image to the columns of motifs.
 
 A hypothesis states that a site is a certain column of the motif and how the motif is
 rotated and scaled around it. Hypotheses are formed from pairs of neighbours, compared
@@ -53,6 +53,8 @@ class MotifMatch(NamedTuple):
     ----------
     column : ndarray of int of shape (n,)
         Column of the motif, -1 where none was found.
+    motif : ndarray of int of shape (n,)
+        Number of the motif, -1 where no column was found.
     cell : ndarray of int of shape (n, 2)
         Cell along the lattice vectors, counted from a cell of each crystal.
     crystal : ndarray of int of shape (n,)
@@ -64,21 +66,26 @@ class MotifMatch(NamedTuple):
     """
 
     column: np.ndarray
+    motif: np.ndarray
     cell: np.ndarray
     crystal: np.ndarray
     vectors: np.ndarray
     ambiguous: bool = False
 
+    def of_motif(self, number):
+        """Return the match with the columns of one motif only."""
+        return self._replace(column=np.where(self.motif == number, self.column, -1))
 
-def match_motif(positions, geometry, brightness=None, pixel_size=None, mirror=True):
-    """Assign the columns of one image to the columns of a motif.
+
+def match_motifs(positions, geometries, brightness=None, pixel_size=None, mirror=True):
+    """Assign the columns of one image to the columns of motifs.
 
     Parameters
     ----------
     positions : ndarray of shape (n, 2)
         Columns, px.
-    geometry : MotifGeometry
-        The motif.
+    geometries : list of MotifGeometry
+        The motifs of the crystals in the image; each crystal is one of them.
     brightness : ndarray of shape (n,), default=None
         Brightness on any scale that increases with that of the motif. It decides
         between assignments that the positions allow.
@@ -93,7 +100,7 @@ def match_motif(positions, geometry, brightness=None, pixel_size=None, mirror=Tr
         The assignment.
     """
     n = len(positions)
-    column, crystal = np.full((2, n), -1)
+    column, motif, crystal = np.full((3, n), -1)
     cell, vectors = np.zeros((n, 2), dtype=np.intp), np.full((n, 2, 2), np.nan)
     contrast = _local_contrast(positions, brightness)
     ambiguous = False
@@ -101,21 +108,27 @@ def match_motif(positions, geometry, brightness=None, pixel_size=None, mirror=Tr
     for number in range(_MAX_CRYSTALS):
         if len(left) < _MIN_CRYSTAL:
             break
-        part = _Sites(positions[left], contrast[left], geometry, pixel_size, tree)
-        start, unclear = _best_hypothesis(part, mirror)
-        if start is None:
+        best = None
+        for index, geometry in enumerate(geometries):
+            part = _Sites(positions[left], contrast[left], geometry, pixel_size, tree)
+            start, unclear = _best_hypothesis(part, mirror)
+            if start and (best is None or start.agreement > best[2].agreement):
+                best = index, part, start, unclear
+        if best is None:
             break
+        index, part, start, unclear = best
         state = _prune(part, _grow(part, start))
         own = np.flatnonzero(state.column >= 0)
         if len(own) < _MIN_CRYSTAL:
             break
         chosen = left[own]
-        column[chosen], crystal[chosen] = state.column[own], number
+        column[chosen], motif[chosen] = state.column[own], index
+        crystal[chosen] = number
         cell[chosen] = state.cell[own]
-        vectors[chosen] = geometry.cell @ state.lattice[own]
+        vectors[chosen] = geometries[index].cell @ state.lattice[own]
         ambiguous |= unclear
         left = np.setdiff1d(left, chosen)
-    return MotifMatch(column, cell, crystal, vectors, ambiguous)
+    return MotifMatch(column, motif, cell, crystal, vectors, ambiguous)
 
 
 class _Hypothesis(NamedTuple):

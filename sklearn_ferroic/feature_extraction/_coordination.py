@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._lattice.motif_match import match_motif, motif_shells
+from .._lattice.motif_match import match_motifs, motif_shells
 from .._lattice.neighbors import Shell, is_surrounded, shell_displacement
 from ..sites import SiteFlag
 from ..sites._shared_images import digest
@@ -54,9 +54,16 @@ class ImageMatch(NamedTuple):
     match: object
 
 
-def as_motif(motif):
-    """Return a motif from itself or the name of a preset."""
-    return motif if isinstance(motif, Motif) else Motif.from_preset(motif)
+def as_motifs(motif):
+    """Return a list of motifs from one or several, themselves or names of presets."""
+    several = motif if isinstance(motif, list) else [motif]
+    if not several or not all(isinstance(item, str | Motif) for item in several):
+        raise TypeError(
+            f"A list of motifs must hold Motif or names of presets, got {motif!r}."
+        )
+    return [
+        item if isinstance(item, Motif) else Motif.from_preset(item) for item in several
+    ]
 
 
 def brightness_of(sites):
@@ -72,15 +79,15 @@ def brightness_of(sites):
     return 2.0 ** -sites.sublattice.astype(float)
 
 
-def match_sites(sites, motif, mirror=True):
-    """Assign the sites of each image to the columns of a motif.
+def match_sites(sites, motifs, mirror=True):
+    """Assign the sites of each image to the columns of motifs.
 
     Parameters
     ----------
     sites : AtomSites of length n_sites
         All sites of the images.
-    motif : Motif
-        The motif.
+    motifs : list of Motif
+        The motifs.
     mirror : bool, default=True
         Whether the motif may be mirrored.
 
@@ -90,31 +97,31 @@ def match_sites(sites, motif, mirror=True):
         One for each image with sites. A warning is issued if few sites are assigned or
         species might be exchanged.
     """
-    geometry = motif.geometry()
+    geometries = [motif.geometry() for motif in motifs]
     matches = []
     for frame in np.unique(sites.frame):
         rows = np.flatnonzero(sites.frame == frame)
         own = sites[rows]
-        match = match_motif(
+        match = match_motifs(
             np.asarray(own.positions),
-            geometry,
+            geometries,
             brightness_of(own),
             sites.pixel_size[frame],
             mirror,
         )
         matches.append(ImageMatch(rows, match))
-    _warn_of_doubt(motif, matches)
+    _warn_of_doubt(" or ".join(repr(motif.name) for motif in motifs), matches)
     return matches
 
 
-def _warn_of_doubt(motif, matches):
+def _warn_of_doubt(names, matches):
     """Warn once of few assigned sites, and of assignments that might be exchanged."""
     large = [item for item in matches if len(item.rows) >= _MIN_REPORTED]
     column = np.concatenate([item.match.column for item in large] or [np.zeros(1)])
     share = np.mean(column >= 0)
     if share < _MIN_ASSIGNED:
         warnings.warn(
-            f"Only {share:.0%} of the sites match the motif {motif.name!r}. Check the "
+            f"Only {share:.0%} of the sites match the motif {names}. Check the "
             "zone axis, the pixel size and that the motif has those columns only that "
             "the image shows, see Motif.select.",
             UserWarning,
@@ -122,7 +129,7 @@ def _warn_of_doubt(motif, matches):
         )
     elif any(item.match.ambiguous for item in large):
         warnings.warn(
-            f"The columns of the motif {motif.name!r} cannot be distinguished by "
+            f"The columns of the motif {names} cannot be distinguished by "
             "brightness and position: species may be exchanged. The choice is the "
             "same over each crystal.",
             UserWarning,
@@ -130,7 +137,7 @@ def _warn_of_doubt(motif, matches):
         )
 
 
-def shells_of_motif(sites, motif, matches, weights=None):
+def shells_of_motif(sites, motif, matches, weights=None, number=0):
     """Compute displacements in the shells of a motif.
 
     Parameters
@@ -143,6 +150,8 @@ def shells_of_motif(sites, motif, matches, weights=None):
         Result of `match_sites`.
     weights : {None, "charge"}, default=None
         Weights of the neighbours in the centroid.
+    number : int, default=0
+        Number of the motif; sites of others are unassigned here.
 
     Returns
     -------
@@ -161,7 +170,8 @@ def shells_of_motif(sites, motif, matches, weights=None):
     )
     distances = {number: [] for number in range(len(motif))}
     counts = np.zeros((len(motif), 2))
-    for rows, match in matches:
+    for rows, whole in matches:
+        match = whole.of_motif(number)
         positions = np.asarray(sites.positions[rows])
         neighbors, size = motif_shells(positions, match, geometry, shells)
         present = neighbors >= 0
@@ -186,19 +196,19 @@ def shells_of_motif(sites, motif, matches, weights=None):
         result.flags[rows] = flags
         length = np.linalg.norm(arms, axis=2)
         mean = np.where(present, length, 0).sum(axis=1) / np.maximum(size, 1)
-        for number in range(len(motif)):
-            own = match.column == number
-            distances[number].extend(mean[own & complete].tolist())
-            counts[number] += np.count_nonzero(own & complete), np.count_nonzero(own)
+        for column in range(len(motif)):
+            own = match.column == column
+            distances[column].extend(mean[own & complete].tolist())
+            counts[column] += np.count_nonzero(own & complete), np.count_nonzero(own)
     table = {}
-    for number, (target, _, _) in enumerate(shells):
-        if len(target) and counts[number, 1]:
-            typical = np.median(distances[number]) if distances[number] else np.nan
-            table[number] = Shell(
+    for column, (target, _, _) in enumerate(shells):
+        if len(target) and counts[column, 1]:
+            typical = np.median(distances[column]) if distances[column] else np.nan
+            table[column] = Shell(
                 len(target),
                 int(motif.species_labels[target[0]]),
                 float(typical),
-                float(counts[number, 0] / counts[number, 1]),
+                float(counts[column, 0] / counts[column, 1]),
             )
     return result, table
 

@@ -10,7 +10,7 @@ from ._check_sites import check_sites
 from ._coordination import (
     SHELL_FLAGS,
     FittedSites,
-    as_motif,
+    as_motifs,
     compute_with_memory,
     match_sites,
     shells_of_motif,
@@ -30,24 +30,31 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    motif : str or Motif, default="perovskite_001"
-        The motif, or the name of a preset, see :class:`Motif`.
+    motif : str, Motif or list of these, default="perovskite_001"
+        The motif, or the name of a preset, see :class:`Motif`. A list if the image
+        shows crystals of different structures, such as a film on a substrate: each
+        crystal is assigned to the motif that fits best.
 
     mirror : bool, default=True
         Whether the motif may be mirrored, as when a crystal is seen from behind.
 
     sublattice : {"species", "keep"}, default="species"
         Whether the sublattices of the sites become the species of the motif, 0 being
-        that of the brightest columns, or remain as they are. Unassigned sites are then
-        a further sublattice, the last.
+        that of the brightest columns, or remain as they are. The species of a further
+        motif follow those of the one before. Unassigned sites are a further
+        sublattice, the last.
 
     Attributes
     ----------
-    motif_ : Motif
-        The motif.
+    motifs_ : list of Motif
+        The motifs.
     lattice_vectors_ : list of ndarray of shape (n_crystals, 2, 2)
         For each image of `fit`, the mean lattice vectors a and b of the motif in each
-        crystal, the largest first, ``(row, col)`` in px.
+        crystal, in the order in which they were found, ``(row, col)`` in px.
+    crystal_motifs_ : list of ndarray of int of shape (n_crystals,)
+        For each image, the number of each crystal's motif.
+    crystal_sizes_ : list of ndarray of int of shape (n_crystals,)
+        For each image, the number of sites of each crystal.
     assigned_share_ : float
         Share of the sites of `fit` that are assigned.
 
@@ -61,7 +68,8 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
     -----
     `transform` returns :class:`~sklearn_ferroic.AtomSites` with these fields:
 
-    - `motif_column`, -1 and the flag UNASSIGNED where none was found;
+    - `motif_column`, -1 and the flag UNASSIGNED where none was found; the columns of
+      several motifs are numbered one after the other;
     - `sublattice`, the species;
     - `polarization`, the displacement from the centroid of the motif's coordination
       shell, NaN and the flag SHELL_MISSING or SHELL_DISTORTED where it is incomplete;
@@ -86,7 +94,7 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "motif": [StrOptions(set(Motif.preset_names)), Motif],
+        "motif": [StrOptions(set(Motif.preset_names)), Motif, list],
         "mirror": ["boolean"],
         "sublattice": [StrOptions({"species", "keep"})],
     }
@@ -139,12 +147,22 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
         check_sites(self, X)
         values = self._compute(X)
         column, _, _, vectors, crystal, _ = values
-        self.motif_ = as_motif(self.motif)
+        self.motifs_ = as_motifs(self.motif)
         self.assigned_share_ = float(np.mean(column >= 0))
         self.lattice_vectors_ = [
             _mean_vectors(vectors[X.frame == frame], crystal[X.frame == frame])
             for frame in range(len(X.images))
         ]
+        self.crystal_motifs_, self.crystal_sizes_ = [], []
+        starts = np.cumsum([len(motif) for motif in self.motifs_])
+        for frame in range(len(X.images)):
+            own = (X.frame == frame) & (crystal >= 0)
+            _, first, size = np.unique(
+                crystal[own], return_index=True, return_counts=True
+            )
+            number = np.searchsorted(starts, column[own][first], side="right")
+            self.crystal_motifs_.append(number)
+            self.crystal_sizes_.append(size)
         self._fitted = FittedSites(X, values)
         return self
 
@@ -180,7 +198,11 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
         own = SHELL_FLAGS | np.uint16(SiteFlag.UNASSIGNED)
         sites.flags = (X.flags & ~own) | flags
         if self.sublattice == "species":
-            labels = as_motif(self.motif).species_labels
+            labels = np.empty(0, dtype=np.intp)
+            for motif in as_motifs(self.motif):
+                labels = np.append(
+                    labels, motif.species_labels + labels.max(initial=-1) + 1
+                )
             labels = np.append(labels, labels.max() + 1)  # -1: unassigned
             sites.sublattice = labels[column]
         else:
@@ -189,22 +211,31 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
 
     def _compute(self, sites):
         """Return the values of all sites of some images."""
-        motif = as_motif(self.motif)
-        matches = match_sites(sites, motif, self.mirror)
-        shells, _ = shells_of_motif(sites, motif, matches)
+        motifs = as_motifs(self.motif)
+        matches = match_sites(sites, motifs, self.mirror)
         n = len(sites)
+        displacement = np.full((n, 2), np.nan)
+        flags = np.full(n, SiteFlag.UNASSIGNED, dtype=np.uint16)
+        for number, motif in enumerate(motifs):
+            shells, _ = shells_of_motif(sites, motif, matches, number=number)
+            own = (shells.flags & SiteFlag.UNASSIGNED) == 0
+            displacement[own], flags[own] = shells.displacement[own], shells.flags[own]
+        starts = np.cumsum([0, *(len(motif) for motif in motifs)])
         column, crystal = np.full((2, n), -1)
         vectors, ideal = np.full((n, 2, 2), np.nan), np.full((n, 2), np.nan)
         for rows, match in matches:
-            column[rows], crystal[rows] = match.column, match.crystal
+            column[rows] = np.where(
+                match.column >= 0, match.column + starts[match.motif], -1
+            )
+            crystal[rows] = match.crystal
             vectors[rows] = match.vectors
             # Each column of each crystal has its own lattice.
             own = match.column >= 0
-            label = match.crystal[own] * len(motif) + match.column[own]
+            label = match.crystal[own] * starts[-1] + column[rows[own]]
             ideal[rows[own]] = lattice_positions(
                 np.asarray(sites.positions[rows[own]]), label
             )
-        return column, shells.displacement, shells.flags, vectors, crystal, ideal
+        return column, displacement, flags, vectors, crystal, ideal
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

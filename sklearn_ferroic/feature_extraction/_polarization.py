@@ -19,7 +19,7 @@ from ._check_sites import check_sites
 from ._coordination import (
     FittedSites,
     SiteShells,
-    as_motif,
+    as_motifs,
     compute_with_memory,
     match_sites,
     shells_of_motif,
@@ -378,8 +378,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
                 raise ValueError('shell_weights="charge" needs a Motif as shell.')
             shells, table = shells_of_sublattices(sites, self.shell)
         else:
-            motif = as_motif(self.shell)
-            matches = match_sites(sites, motif)
+            (motif,) = as_motifs(self.shell)
+            matches = match_sites(sites, [motif])
             shells, table = shells_of_motif(sites, motif, matches, self.shell_weights)
         return *shells, table
 

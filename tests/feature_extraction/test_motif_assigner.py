@@ -316,3 +316,49 @@ def test_close_pairs_are_resolved_with_their_distance_and_motif(separation):
     assert (distance[inner] < 1).all()
     right = assigned.sublattice[inner] == crystal.species[truth[inner]]
     assert right.all()
+
+
+def film_on_substrate():
+    """Return sites of a perovskite over rock salt along [110], with their species."""
+    motifs = [Motif.from_preset("perovskite_001"), Motif.from_preset("rock_salt_110")]
+    pixel_size = 0.015
+    parts = []
+    for motif, rotation in zip(motifs, (0.0, 4.0), strict=True):
+        spacing = motif.geometry().spacing / pixel_size
+        parts.append(make_crystal(motif, spacing=spacing, rotation=rotation, strain=0))
+    film, substrate = parts
+    upper, lower = film.positions[:, 0] < 160, substrate.positions[:, 0] > 172
+    positions = np.vstack([film.positions[upper], substrate.positions[lower]])
+    species = np.append(film.species[upper], substrate.species[lower] + 2)
+    intensity = np.append(film.intensity[upper], substrate.intensity[lower])
+    sites = AtomSites(
+        np.zeros((320, 320)), positions, amplitude=intensity, pixel_size=pixel_size
+    )
+    return motifs, sites, species
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_structures_in_one_image(order):
+    motifs, sites, species = film_on_substrate()
+    assigner = MotifAssigner(motif=motifs[::order]).fit(sites)
+    found = assigner.transform(sites)
+    expected = species if order == 1 else (species + 2) % 4
+    far = np.abs(sites.positions[:, 0] - 166) > 20
+    inner = interior(sites.positions) & far
+    assert np.mean(found.sublattice[inner] == expected[inner]) > 0.99
+    (of_crystals,), (size,) = assigner.crystal_motifs_, assigner.crystal_sizes_
+    assert set(of_crystals) == {0, 1}
+    assert size.sum() == np.count_nonzero(found.motif_column >= 0)
+    for number, vectors in zip(of_crystals, assigner.lattice_vectors_[0], strict=True):
+        lengths = 0.015 * np.linalg.norm(vectors, axis=1)
+        expected = assigner.motifs_[number].lengths
+        assert sorted(lengths) == pytest.approx(sorted(expected), rel=0.01)
+
+
+def test_lists_of_motifs_are_checked():
+    _, sites, _ = film_on_substrate()
+    for wrong in ([], [1.0], ["perovskite_001", None]):
+        with pytest.raises(TypeError, match="must hold Motif or names of presets"):
+            MotifAssigner(motif=wrong).fit(sites)
+    with pytest.raises(ValueError, match="no preset 'garnet'"):
+        MotifAssigner(motif=["garnet"]).fit(sites)
