@@ -34,8 +34,8 @@ SPHINX := DOCS_JOBS=$(JOBS) OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON) 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.installed-demo ## image to domain map, into demo_output/ [IMAGE=path DEMO_ARGS]
-	OMP_WAIT_POLICY=passive $(PYTHON) examples/demo.py $(if $(IMAGE),--image "$(IMAGE)") --output-dir demo_output $(DEMO_ARGS)
+demo: $(VENV)/.installed-demo ## image to domain map and report, into demo_output/ [IMAGE=path DEMO_ARGS]
+	OMP_WAIT_POLICY=passive $(PYTHON) examples/demo.py $(if $(IMAGE),"$(IMAGE)",--example film) --output demo_output $(DEMO_ARGS)
 
 docs: $(VENV)/.installed-docs ## build the documentation, all examples run, into docs/_build/html/
 	$(SPHINX) docs docs/_build/html

@@ -35,7 +35,7 @@ from sklearn_ferroic.feature_extraction import measure_lattice, pool_polarizatio
 
 # Measured displacement of a B column over that of its cation in the multislice images
 # (the O in the column): slopes of AtomLocator's displacements over all domains.
-COLUMN_FACTOR = {"pto_sto": 1.26, "bto_carbon": 0.61, "bfo_dev": 0.87}
+COLUMN_FACTOR = {"pto_sto": 1.12, "bto_carbon": 0.56, "bfo_dev": 0.87}
 # Codes of the domains of the multislice files, as angles.
 CODES = {1: 45.0, 2: 135.0, 7: 0.0, 8: 90.0, 9: 180.0, 10: -90.0}
 LONG_CELLS = 5

@@ -89,6 +89,19 @@ def _quality_map(sites, variant, angle, latents):
     _draw(SiteQualityDisplay.from_sites(sites))
 
 
+def _cell_map(sites, variant, angle, latents):
+    from sklearn_ferroic.inspection import CellMapDisplay
+
+    _draw(CellMapDisplay.from_sites(sites, latents[:, 0], labels=variant))
+
+
+def _cluster_means(sites, variant, angle, latents):
+    from sklearn_ferroic.inspection import ClusterMeansDisplay
+
+    windows = np.broadcast_to(latents[:, :1].astype(np.float32), (len(sites), 64))
+    _draw(ClusterMeansDisplay.from_predictions(windows, variant))
+
+
 def _angle_histogram(sites, variant, angle, latents):
     from sklearn_ferroic.inspection import AngleHistogramDisplay
 
@@ -149,6 +162,14 @@ def _csv(sites, variant, angle, latents):
         sites.to_csv(Path(folder) / "sites.csv", labels=variant)
 
 
+def _csv_and_back(sites, variant, angle, latents):
+    from sklearn_ferroic import AtomSites
+
+    with tempfile.TemporaryDirectory() as folder:
+        sites.to_csv(Path(folder) / "sites.csv", labels=variant)
+        AtomSites.from_csv(Path(folder) / "sites.csv")
+
+
 def _hdf5(sites, variant, angle, latents):
     from sklearn_ferroic import AtomSites
 
@@ -174,6 +195,8 @@ CALLS = {
     "PolarizationMapDisplay": _polarization_map,
     "SitesDisplay": _site_map,
     "SiteQualityDisplay": _quality_map,
+    "CellMapDisplay": _cell_map,
+    "ClusterMeansDisplay": _cluster_means,
     "AngleHistogramDisplay": _angle_histogram,
     "LatentDistributionDisplay": _latent_distribution,
     "angle_coherence_score": _metric(
@@ -183,12 +206,16 @@ CALLS = {
     "wall_straightness_score": _metric("wall_straightness_score", "sites", "variant"),
     "variant_accuracy_score": _metric("variant_accuracy_score", "variant", "variant"),
     "circular_correlation": _metric("circular_correlation", "angle", "angle"),
+    "circular_mean": _metric("circular_mean", "angle"),
+    "angle_registration": _metric("angle_registration", "angle", "angle"),
+    "angular_error": _metric("angular_error", "angle", "angle"),
     "latent_leakage_score": _metric("latent_leakage_score", "latents", "angle"),
     "SpatialBlockKFold": _k_fold,
     "SpatialBlockKFold, blocks of 100 sites": _small_blocks,
     "SpatialBlockKFold, images of 500 sites": _many_images,
     "SpatialShuffleSplit": _shuffle_split,
     "AtomSites.to_csv": _csv,
+    "AtomSites.to_csv and from_csv": _csv_and_back,
     "AtomSites.to_hdf5 and from_hdf5": _hdf5,
     "AtomSites.quality": _quality,
     "AtomSites.concatenate, 100 parts": _concatenate,

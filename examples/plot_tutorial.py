@@ -95,9 +95,10 @@ if np.isfinite(sites.polarization).any():
 from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AngleRegistration, PatchExtractor, RotationalVAE
+from sklearn_ferroic.feature_extraction import suggest_window_size
 from sklearn_ferroic.inspection import AngleHistogramDisplay, LatentManifoldDisplay
 
-window_size = 2 * round(1.7 * locator.spacing_)
+window_size = suggest_window_size(sites)
 reader = make_pipeline(
     PatchExtractor(window_size=window_size),
     RotationalVAE(latent_dim=2, random_state=0),

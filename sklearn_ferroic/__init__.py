@@ -16,6 +16,7 @@ __version__ = "0.1.0.dev0"
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submodules=[
+        "analysis",
         "datasets",
         "decomposition",
         "domains",
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "sites",
     ],
     submod_attrs={
+        "analysis": ["Analysis", "analyze"],
         "decomposition": [
             "AngularMoments",
             "MultiReferenceAlignment",

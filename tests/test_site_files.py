@@ -10,6 +10,7 @@ import pytest
 
 import sklearn_ferroic
 from sklearn_ferroic import AngleAwareScaler, AtomLocator, AtomSites
+from sklearn_ferroic._utils.seal import sealed
 
 
 @pytest.fixture
@@ -174,6 +175,8 @@ def test_missing_columns_of_an_older_version_are_unknown(sites, tmp_path):
         # version 1.0 had no digest
         file.attrs["format_version"] = "1.0"
         del file.attrs["sha256"]
+    path = tmp_path / "sites.h5"
+    path.write_bytes(sealed(path.read_bytes()))
     again = AtomSites.from_hdf5(tmp_path / "sites.h5")
     assert np.isnan(again.ellipticity).all()
     np.testing.assert_array_equal(again.sigma, sites.sigma)
@@ -203,6 +206,7 @@ def test_foreign_files(sites, tmp_path):
     sites.to_hdf5(path)
     with h5py.File(path, "a") as file:
         file.attrs["format_version"] = "2.0"
+    path.write_bytes(sealed(path.read_bytes()))
     with pytest.raises(ValueError, match=r"format 2\.0, and this version.* 1\.1"):
         AtomSites.from_hdf5(path)
     sites.to_hdf5(path)

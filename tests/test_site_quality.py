@@ -12,6 +12,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, AtomSites, SiteFlag
+from sklearn_ferroic._utils.seal import sealed
 from sklearn_ferroic.datasets import load_image, make_ferroic_image, make_polycrystal
 from sklearn_ferroic.sites._quality.residual import Columns, render_columns
 
@@ -601,6 +602,8 @@ def test_files_of_older_versions_have_no_flags(flagged, tmp_path):
         # version 1.0 had no digest
         file.attrs["format_version"] = "1.0"
         del file.attrs["sha256"]
+    path = tmp_path / "sites.h5"
+    path.write_bytes(sealed(path.read_bytes()))
     old = AtomSites.from_hdf5(tmp_path / "sites.h5")
     assert (old.flags == 0).all()
     assert np.isnan(old.significance).all()

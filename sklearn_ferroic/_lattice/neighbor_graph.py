@@ -161,7 +161,7 @@ def spanning_forest(n, pairs, cost=None):
     graph = _as_graph(weight, pairs[:, 1], start)
     n_parts, part = connected_components(graph, directed=False)
     if cost is not None:
-        graph = minimum_spanning_tree(graph)
+        graph = minimum_forest(graph)
     # An additional node that is connected to all roots joins the trees to one.
     by_part = np.argsort(part, kind="stable")
     size = np.bincount(part, minlength=n_parts)
@@ -176,6 +176,22 @@ def spanning_forest(n, pairs, cost=None):
     edge = np.searchsorted(pairs[:, 0].astype(np.intp) * n + pairs[:, 1], key)
     edge[root] = -1
     return Forest(parent, edge, part)
+
+
+def minimum_forest(graph):
+    """Compute the minimum spanning tree of each connected component of a graph.
+
+    Parameters
+    ----------
+    graph : sparse array of shape (n, n)
+        Positive costs of the edges, in the CSR format.
+
+    Returns
+    -------
+    forest : sparse array of shape (n, n)
+        The edges of the trees, with 32-bit indices.
+    """
+    return minimum_spanning_tree(_as_graph(graph.data, graph.indices, graph.indptr))
 
 
 def _as_graph(weight, indices, start):

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
 from .._angles import wrap_angle
+from .._utils.offset import find_patch_offset, without_offset
 from .._utils.validation import Interval
 from ._patch_rows import check_features, check_patches, resolve_patch_shape
 from ._posed_columns import PosedColumnsMixin, check_fitted_patches
@@ -147,12 +148,16 @@ class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
             _check_moment(self.moment, orders)
         patches = check_patches(self, X, min_samples=2)
         shape = resolve_patch_shape(patches, self.patch_shape)
-        moments = _moments(patches, zernike_basis(shape, orders))
+        offset = find_patch_offset(patches)
+        moments = _moments(
+            without_offset(patches, offset), zernike_basis(shape, orders)
+        )
         pca = PCA(self.latent_dim, whiten=True, svd_solver="full")
         pca.set_output(transform="default")
         pca.fit(np.abs(moments))
         # attributes are set only after the fit has succeeded
         check_features(self, X, patches, reset=True)
+        self._pixel_offset = offset
         self.orders_ = orders
         self.pose_ = _pose_weights(moments, np.array(orders), self.moment)
         self.pca_ = pca

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, gen_batches
 
 from .._angles import wrap_angle
+from .._utils.offset import add_offset, find_patch_offset, without_offset
 from .._utils.validation import Interval
 from ._patch_rows import (
     check_features,
@@ -23,6 +24,7 @@ from ._posed_columns import (
     PosedColumnsMixin,
     check_fitted_patches,
     check_posed_columns,
+    fitted_offset,
 )
 from ._rvae.training import draw_rows
 
@@ -172,8 +174,10 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
         scale = float(self.offset_scale) if self.translation else 0.0
         pca = PCA(self.latent_dim, whiten=True, random_state=random_state)
         pca.set_output(transform="default")
+        offset = find_patch_offset(patches)
+        sample = draw_rows(without_offset(patches, offset), random_state)
         images = _fit_template(
-            draw_rows(patches, random_state).reshape(-1, *shape),
+            sample.reshape(-1, *shape),
             pca,
             offset_scale=scale,
             n_starts=self.n_init,
@@ -182,11 +186,13 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
         # attributes are set only after the fit has succeeded
         check_features(self, X, patches, reset=True)
         self.patch_shape_ = shape
+        self._pixel_offset = offset
         self.pca_ = pca
         self._images = images
         self._offset_scale = scale
         at_origin = np.zeros((1, 3 + pca.n_components_), dtype=np.float32)
-        self.template_ = aligned.draw_posed(images, at_origin, shape).reshape(shape)
+        template = aligned.draw_posed(images, at_origin, shape).reshape(shape)
+        self.template_ = add_offset(template, offset)
         return self
 
     def transform(self, X):
@@ -231,7 +237,7 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
             aligned.draw_posed(self._images, columns[part], self.patch_shape_)
             for part in gen_batches(len(columns), _BATCH)
         ]
-        return np.concatenate(drawn)
+        return add_offset(np.concatenate(drawn), fitted_offset(self))
 
     @property
     def _has_offsets(self):

@@ -7,6 +7,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from .._pose_columns import pose_names
+from .._utils.offset import without_offset
 from ._patch_rows import check_features, check_patches
 
 
@@ -48,7 +49,7 @@ class PosedColumnsMixin:
 
 
 def check_fitted_patches(estimator, X):
-    """Validate patches for an estimator that is fitted."""
+    """Validate patches for a fitted estimator; the offset of the fit is subtracted."""
     check_is_fitted(estimator)
     patches = check_patches(estimator, X)
     if patches.ndim == 3 and patches.shape[1:] != estimator.patch_shape_:
@@ -58,7 +59,12 @@ def check_fitted_patches(estimator, X):
             f"{estimator.patch_shape_}."
         )
     check_features(estimator, X, patches, reset=False)
-    return patches
+    return without_offset(patches, fitted_offset(estimator))
+
+
+def fitted_offset(estimator):
+    """Return the offset of the patches of the fit; 0 in files of older versions."""
+    return getattr(estimator, "_pixel_offset", 0.0)
 
 
 def check_posed_columns(estimator, X):

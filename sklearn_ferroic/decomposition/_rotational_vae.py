@@ -9,6 +9,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._utils.offset import add_offset
 from .._utils.validation import Interval
 from ._latent_grid import make_latent_grid
 from ._patch_rows import count_pixels
@@ -17,6 +18,7 @@ from ._posed_columns import (
     check_columns,
     check_fitted_patches,
     check_posed_columns,
+    fitted_offset,
     warn_about_degrees,
 )
 from ._rvae import fitting
@@ -560,7 +562,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
             lattice_angle = lattice_angle[:, None]
         model = self._load_model_for_inference()
         drawn = draw_patches(model, columns, lattice_angle)
-        return drawn.reshape(len(columns), -1)
+        return add_offset(drawn.reshape(len(columns), -1), fitted_offset(self))
 
     def decode(self, latents):
         """Decode latents to images in canonical pose.
@@ -577,7 +579,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         latents = check_columns(self, latents, self._n_latents, "latent_dim says")
-        return draw_canonical_patches(self._load_model_for_inference(), latents)
+        drawn = draw_canonical_patches(self._load_model_for_inference(), latents)
+        return add_offset(drawn, fitted_offset(self))
 
     def latent_grid(self, *, n=7, extent=2.0, features=(0, 1)):
         """Decode images in canonical pose on a grid of one or two latents.

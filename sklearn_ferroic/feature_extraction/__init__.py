@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_lattice_strain": ["LatticeStrain"],
         "_motif": ["Motif", "MotifColumn"],
         "_motif_assigner": ["MotifAssigner"],
-        "_patches": ["PatchExtractor"],
+        "_patches": ["PatchExtractor", "suggest_window_size"],
         "_polarization": ["PolarizationVector", "measure_lattice"],
         "_pooled_polarization": ["pool_polarization"],
     },

@@ -1,19 +1,89 @@
 """Image windows around the sites."""
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
+from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import check_memory
 
 from .._utils.validation import Interval
+from ..sites import AtomSites
 from ._check_sites import check_sites
 from ._windows import cut_windows, outside_image
 
 # Pixels of an image sorted at a time.
 _BLOCK = 2**21
+
+
+@validate_params(
+    {
+        "sites": [AtomSites],
+        "n_cells": [Interval(Real, 0, None, closed="neither")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def suggest_window_size(sites, n_cells=2.4):
+    """Suggest the side of the windows for the lattice of sites.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        The sites. The side of their unit cell is the shorter lattice vector, the median
+        over all sites, or the distance of nearest sites of one sublattice if they have
+        no lattice vectors.
+    n_cells : float, default=2.4
+        Side of the window in unit cells: the cell of the site and most of the cells
+        around it. 3.4 suits patterns that repeat after four cells.
+
+    Returns
+    -------
+    window_size : int
+        Side of the window, px, an even number.
+
+    Raises
+    ------
+    ValueError
+        If no two sites of one sublattice lie on one image.
+
+    See Also
+    --------
+    PatchExtractor : Cuts the windows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.feature_extraction import suggest_window_size
+    >>> positions = 20.0 * np.indices((5, 5)).reshape(2, -1).T + 10
+    >>> suggest_window_size(AtomSites(np.zeros((100, 100)), positions))
+    48
+    """
+    edges = np.linalg.norm(sites.lattice_vectors, axis=2)
+    edges = edges[np.isfinite(edges).all(axis=1)]
+    if len(edges):
+        cell = float(np.median(edges, axis=0).min())
+    else:
+        cell = _nearest_alike(sites)
+    return max(2 * round(n_cells * cell / 2), 2)
+
+
+def _nearest_alike(sites):
+    """Compute the median distance of nearest sites of one sublattice, px."""
+    distances = []
+    groups = np.column_stack([sites.frame, sites.sublattice])
+    for frame, label in np.unique(groups, axis=0):
+        own = sites.positions[(groups == [frame, label]).all(axis=1)]
+        if len(own) > 1:
+            distances.append(cKDTree(own).query(own, k=2)[0][:, 1])
+    if not distances:
+        raise ValueError(
+            "No two sites of one sublattice lie on one image, so that they have no "
+            "unit cell. Pass all sites of the images."
+        )
+    return float(np.median(np.concatenate(distances)))
 
 
 class PatchExtractor(TransformerMixin, BaseEstimator):
@@ -31,7 +101,8 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     window_size : int, default=48
-        Side of the window, px. Two to three unit cells is a good choice.
+        Side of the window, px. Two to three unit cells is a good choice:
+        :func:`~sklearn_ferroic.feature_extraction.suggest_window_size`.
 
     center : {"atom", "lattice"}, default="atom"
         Centre of the window: the fitted column, or its position in the ideal

@@ -157,6 +157,11 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     spacings of the border are up to 1.3 times as large, and more where `width_` is a
     third of `spacing_`. Jitter of the scan lines is not in `position_std`.
 
+    *Tails.* Real columns have wider tails than a Gaussian, which attract the columns
+    between them. If the image shows such tails, they are estimated as a Gaussian of two
+    to three times the width, with the same share of the amplitude for all columns, and
+    subtracted before the last fit.
+
     *Doubtful fits* have ``converged=False`` and are kept. Their position is the centre
     of mass if the fit is implausible (width, distance from the peak) or the image holds
     no information on the column, and that of the last step if the fit still moves.

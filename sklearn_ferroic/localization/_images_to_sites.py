@@ -2,13 +2,28 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+from scipy.spatial import cKDTree
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
 from .._utils.validation import N_JOBS, Interval
-from ._assembly import assemble_sites
+from ..sites import AtomSites
+from ._assembly import LabeledFit, assemble_sites, nearest_columns
+from ._batch import estimate_scales
 from ._checks import check_sublattice
+from ._detection.locate import MASS_RADIUS_SIGMA
+from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
+from ._fitting.windows import center_of_mass
+from ._image.input import check_images
+
+# Fits that end farther from the given position, in spacings, are those of another
+# column: half the way to the nearest one.
+_MAX_SHIFT_SPACINGS = 0.5
+# Centres of mass are taken again around the centre of mass, to reach the peak from
+# half a column's width away.
+_CENTERING_ROUNDS = 8
 
 
 class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
@@ -41,6 +56,77 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         """
         return self
 
+    def refit(self, sites):
+        """Fit the columns of sites again, from their positions.
+
+        Use it after sites were added or removed by hand: all columns of each image are
+        fitted together, and displacements, lattice vectors and flags are measured
+        again. No column is added, removed or labelled.
+
+        Parameters
+        ----------
+        sites : AtomSites of length n_sites
+            All sites of the images, of all sublattices.
+
+        Returns
+        -------
+        refitted : AtomSites of length n_sites
+            The same columns in the same order. Where a fit is not usable, the
+            position is that of `sites` and ``converged`` is False.
+
+        Raises
+        ------
+        TypeError
+            If `sites` are not AtomSites.
+        """
+        if not isinstance(sites, AtomSites):
+            raise TypeError(f"refit needs AtomSites, got {type(sites).__name__}.")
+        self._validate_params()
+        if not len(sites):
+            return sites[:]
+        used = np.unique(sites.frame)
+        rows = [np.flatnonzero(sites.frame == frame) for frame in used]
+        images, masks, _ = carried = check_images(
+            [(sites.images[frame], sites.pixel_size[frame]) for frame in used]
+        )
+        labeled, scales = [], []
+        for image, mask, own in zip(images, masks, rows, strict=True):
+            positions = sites.positions[own]
+            spacing = self.spacing or _nearest_spacing(positions)
+            ((spacing, sigma, _),) = estimate_scales([image], [mask], spacing, None)
+            start = _centered(
+                image, mask, positions, sites.converged[own], spacing, sigma
+            )
+            fit, _ = refine_columns(
+                image,
+                mask,
+                start,
+                spacing=spacing,
+                sigma=sigma,
+                refine=self.refine,
+                shape=self.shape,
+                tile_size=self.tile_size,
+                max_shift=_MAX_SHIFT_SPACINGS,
+            )
+            labeled.append(LabeledFit(fit, sites.sublattice[own], nearest_columns(fit)))
+            scales.append((spacing, sigma))
+        fitted = assemble_sites(
+            carried,
+            labeled,
+            scales,
+            sublattice=None,
+            border="keep",
+            probabilities=[sites.probability[own] for own in rows],
+        )
+        refitted = sites[:]
+        order = np.concatenate(rows)
+        for field in sites.fields:
+            if field.name not in ("frame", "probability", "sublattice"):
+                values = getattr(refitted, field.name).copy()
+                values[order] = getattr(fitted, field.name)
+                setattr(refitted, field.name, values)
+        return refitted
+
     def _validate_params(self):
         super()._validate_params()
         check_sublattice(self.sublattice)
@@ -60,3 +146,29 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _centered(image, mask, positions, converged, spacing, sigma):
+    """Return positions of which those that were not fitted are moved to the peak.
+
+    They may have been set by hand: the fit starts from the centre of mass around them.
+    """
+    moved = positions.copy()
+    rough = np.flatnonzero(~converged)
+    if not len(rough):
+        return moved
+    last = np.array(image.shape) - 1
+    radius = MASS_RADIUS_SIGMA * sigma
+    moved[rough] = center_of_mass(
+        image, np.clip(moved[rough], 0, last), radius, _CENTERING_ROUNDS, mask
+    )
+    lost = np.hypot(*(moved - positions).T) > _MAX_SHIFT_SPACINGS * spacing
+    moved[lost] = positions[lost]
+    return moved
+
+
+def _nearest_spacing(positions):
+    """Compute the median distance of nearest sites, px; None for fewer than two."""
+    if len(positions) < 2:
+        return None
+    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))

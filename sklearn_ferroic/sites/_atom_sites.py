@@ -1,12 +1,13 @@
 """AtomSites, the sample set of all stages: one row is one atomic column."""
 
 import textwrap
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, cleandoc
 
 import numpy as np
 
 from .._angles import wrap_angle
 from ._arguments import as_margin, as_pixel_sizes, as_positions, as_rows, check_frame
+from ._editing import check_on_image, guess_sublattice, inside_polygon, rows_to_keep
 from ._fields import SITE_FIELDS, describe_columns
 from ._flags import as_flag
 from ._formats.csv import write_csv
@@ -34,7 +35,8 @@ class AtomSites:
     ----------
     images : ndarray of shape (n_rows, n_cols) or list of such arrays
         The images that contain the columns; stored as float32. A read-only float32
-        array is used without a copy, any other is copied.
+        array is used without a copy, any other is copied. A level of more than 1,000
+        times the contrast, which float32 cannot represent, is subtracted first.
 
     {positions}
 
@@ -200,6 +202,137 @@ class AtomSites:
         last = shapes[self.frame] - 1
         inside = (self.positions >= margin) & (self.positions <= last - margin)
         return self[inside.all(axis=1)]
+
+    def in_polygon(self, vertices, *, frame=0):
+        """Return which sites lie inside a polygon.
+
+        Parameters
+        ----------
+        vertices : array-like of shape (n_vertices, 2)
+            Corners of the polygon ``(row, col)`` in order, px, three at least.
+        frame : int, default=0
+            Index of the image on which the polygon is drawn.
+
+        Returns
+        -------
+        inside : ndarray of bool of shape (n_sites,)
+            True for the sites of that image inside the polygon.
+
+        Raises
+        ------
+        ValueError
+            If the polygon has fewer than three corners.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ferroic import AtomSites
+        >>> sites = AtomSites(np.zeros((9, 9)), [[2, 2], [2, 6], [6, 2]])
+        >>> sites.in_polygon([[0, 0], [0, 8], [4, 8], [4, 0]])
+        array([ True,  True, False])
+        """
+        inside = np.zeros(len(self), dtype=bool)
+        own = np.flatnonzero(self.frame == frame)
+        inside[own] = inside_polygon(self.positions[own], vertices)
+        return inside
+
+    def remove(self, rows):
+        """Return the sites without some of them.
+
+        Displacements and lattice vectors of the others are those measured before;
+        ``locator.refit(sites)`` measures them again.
+
+        Parameters
+        ----------
+        rows : int, slice, array-like of int or mask of shape (n_sites,)
+            The sites to remove.
+
+        Returns
+        -------
+        sites : AtomSites
+            The other sites, in order.
+
+        Raises
+        ------
+        IndexError
+            If there is no such site.
+
+        See Also
+        --------
+        AtomLocator.refit : Fits the columns again.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ferroic import AtomSites
+        >>> sites = AtomSites(np.zeros((9, 9)), [[2, 2], [2, 6], [6, 2]])
+        >>> len(sites.remove([0, 2]))
+        1
+        """
+        return self[rows_to_keep(rows, len(self))]
+
+    def add(self, positions, *, sublattice=None, frame=0):
+        """Return the sites with others appended, which have no fit yet.
+
+        Parameters
+        ----------
+        positions : array-like of shape (n, 2) or (2,)
+            Approximate centres of the columns ``(row, col)``, px.
+        sublattice : int or array-like of int of shape (n,), default=None
+            Their sublattice; by default that of the sites one lattice vector away.
+        frame : int, default=0
+            Index of their image.
+
+        Returns
+        -------
+        sites : AtomSites
+            The sites and then the others, whose fitted values are NaN and whose fit
+            is not converged. ``locator.refit(sites)`` fits them.
+
+        Raises
+        ------
+        ValueError
+            If a position is off the image, or there is no such image.
+
+        See Also
+        --------
+        AtomLocator.refit : Fits the columns again.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ferroic import AtomSites
+        >>> sites = AtomSites(np.zeros((9, 9)), [[2, 2], [2, 6]])
+        >>> sites.add([6, 2]).positions[-1]
+        array([6., 2.])
+        """
+        if np.ndim(positions) == 1 and np.size(positions):
+            positions = np.reshape(positions, (1, -1))
+        positions = as_positions(positions)
+        check_frame(np.array([frame]), len(self.images))
+        check_on_image(positions, self.images[frame])
+        if sublattice is None:
+            own = self.frame == frame
+            sublattice = guess_sublattice(
+                positions,
+                self.positions[own],
+                self.sublattice[own],
+                self.lattice_vectors[own],
+            )
+        n_added = len(positions)
+        added = type(self)(
+            self.images,
+            positions,
+            pixel_size=self.pixel_size,
+            frame=np.full(n_added, frame),
+            sublattice=np.broadcast_to(sublattice, n_added),
+            converged=np.zeros(n_added, dtype=bool),
+        )
+        both = self[:]
+        for field in self.fields:
+            values = getattr(self, field.name), getattr(added, field.name)
+            setattr(both, field.name, np.concatenate(values))
+        return both
 
     def has_flag(self, flag):
         """Return which sites have a quality flag, or any of several.
@@ -501,7 +634,8 @@ class AtomSites:
         return cls(images, pixel_size=pixel_size, **values)
 
 
-_CLASS_DOCSTRING = AtomSites.__doc__
+# Without indentation, as Python 3.13 stores docstrings.
+_CLASS_DOCSTRING = cleandoc(AtomSites.__doc__) + "\n"
 
 
 def _apply_schema(cls):
@@ -516,20 +650,19 @@ def _apply_schema(cls):
     if cls is AtomSites or cls.__doc__ is None:
         entries = [field.parameter_entry() for field in optional]
         cls.__doc__ = _CLASS_DOCSTRING.replace(
-            "    {positions}",
-            textwrap.indent(required[0].parameter_entry(is_optional=False), "    "),
-        ).replace("    {fields}", textwrap.indent("\n\n".join(entries), "    "))
+            "{positions}", required[0].parameter_entry(is_optional=False)
+        ).replace("{fields}", "\n\n".join(entries))
     register_hash(cls)
 
 
 _apply_schema(AtomSites)
-AtomSites.to_frame.__doc__ = AtomSites.to_frame.__doc__.replace(
-    "            {columns}",
+AtomSites.to_frame.__doc__ = f"{cleandoc(AtomSites.to_frame.__doc__)}\n".replace(
+    "    {columns}",
     textwrap.fill(
         f"Columns {describe_columns(SITE_FIELDS)}.",
         width=88,
-        initial_indent=" " * 12,
-        subsequent_indent=" " * 12,
+        initial_indent=" " * 4,
+        subsequent_indent=" " * 4,
         break_on_hyphens=False,
     ),
 )

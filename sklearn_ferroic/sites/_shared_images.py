@@ -5,6 +5,8 @@ import weakref
 
 import numpy as np
 
+from .._utils.offset import find_image_offset, subtract_offset
+
 # id of an image -> (weak reference to it, digest of its content)
 _DIGESTS = {}
 
@@ -15,7 +17,8 @@ def as_image_list(images):
     Parameters
     ----------
     images : ndarray of shape (n_rows, n_cols) or list of such arrays
-        Images. Writeable arrays are copied.
+        Images. Writeable arrays are copied, and an offset that float32 cannot
+        represent with the contrast is subtracted.
 
     Returns
     -------
@@ -46,7 +49,9 @@ def as_image_list(images):
 def _as_constant(array):
     if array.dtype == np.float32 and is_constant(array):
         return array.astype(np.float32, copy=False)
-    constant = np.array(array, dtype=np.float32, order="C")
+    converted = subtract_offset(array, find_image_offset(array))
+    is_ours = converted is not array
+    constant = np.ascontiguousarray(converted) if is_ours else array.copy("C")
     constant.setflags(write=False)
     return constant
 

@@ -243,7 +243,11 @@ FOREIGN = [*CALIBRATED, "image.ser", "image.npy", "image.npz", "image.png"]
 
 
 @pytest.mark.parametrize("name", [name for name in FOREIGN if name != "image.zspy"])
-@pytest.mark.parametrize("content", [b"", b"Dear diary,\n" * 99, os.urandom(5000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"Dear diary,\n" * 99, np.random.default_rng(0).bytes(5000)],
+    ids=["empty", "text", "random"],
+)
 def test_foreign_content(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)

@@ -4,6 +4,13 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.localization._fitting.column_fit import fit_columns
+from sklearn_ferroic.localization._fitting.column_tails import (
+    ColumnTails,
+    estimate_tails,
+)
 from sklearn_ferroic.localization._fitting.columns import ColumnTable
 from sklearn_ferroic.localization._fitting.profiles import ELLIPTICAL_GAUSSIAN
 from sklearn_ferroic.localization._fitting.render import Renderer
@@ -290,3 +297,39 @@ def test_poor_starts_arrive_at_the_same_place(columns, cell, fit):
     assert np.median(poor.amplitude[inner] / truth.amplitude[inner]) == pytest.approx(
         1, abs=0.02
     )
+
+
+@pytest.mark.parametrize("tails", [0.03, 0.08])
+def test_tails_of_the_columns_do_not_lengthen_displacements(tails):
+    # Without their tails in the model, A columns attract the B column that is nearer.
+    slopes = []
+    for seed in range(3):
+        data = make_ferroic_image(
+            "film", tails=tails, mistilt_mrad=0, random_state=seed, dose=1e5
+        )
+        sites = AtomLocator().fit_transform(data.image)
+        distance, index = cKDTree(data.positions).query(sites.positions)
+        true = data.polarization[index]
+        good = (distance < 4) & (sites.sublattice == 1)
+        good &= np.isfinite(sites.polarization).all(axis=1) & (np.hypot(*true.T) > 0.3)
+        measured, true = sites.polarization[good], true[good]
+        slopes.append((measured * true).sum() / (true**2).sum())
+    assert np.mean(slopes) == pytest.approx(1, abs=0.008)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tails_are_estimated_only_where_there_are_some(columns, seed):
+    truth = columns((300, 310), ratio=0.6, peak=300, seed=seed)
+    context = ImageContext(truth.image, None, truth.spacing, truth.sigma)
+    table = ColumnTable.make(truth.amplitude, truth.positions, truth.sigma)
+    assert estimate_tails(context, fit_columns(context, table)) is None
+    true = ColumnTails(0.06, 2.0).image(truth.image.shape, table, truth.sigma)
+    image = np.random.default_rng(seed).poisson(truth.expected + true)
+    context = context.replace(image=image.astype(np.float32))
+    first = estimate_tails(context, fit_columns(context, table))
+    # Each fit makes up for a part of the tails.
+    assert 0.01 < first.share < 0.05
+    tails = first.image(truth.image.shape, table, truth.sigma)
+    fit = fit_columns(context.without(tails), table)
+    second = estimate_tails(context, fit, first)
+    assert first.share < second.share < 0.07

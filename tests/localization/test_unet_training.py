@@ -136,20 +136,31 @@ def test_improvement_less_than_tol_does_not_count(data):
     assert make_locator(max_epochs=9, **options).fit(data.image, data).n_iter_ == 3
 
 
+class Spoil(Callback):
+    """Set the weights to zero at the beginning of the fifth epoch."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 5:
+            for parameter in net.module_.parameters():
+                parameter.data.zero_()
+
+
 @pytest.mark.parametrize(
-    ("tol", "learning_rate", "seed"), [(0.1, 0.01, 0), (0.0, 0.03, 0)]
+    ("tol", "spoiling"),
+    [(0.05, []), (0.0, [Spoil()])],
+    ids=["small improvements", "worse"],
 )
-def test_early_stopping_restores_the_best_weights(data, tol, learning_rate, seed):
+def test_early_stopping_restores_the_best_weights(data, tol, spoiling):
+    # At faster learning rates the losses depend on the rounding of the torch version.
     weights = []
     locator = make_locator(
         max_epochs=12,
-        learning_rate=learning_rate,
+        learning_rate=0.003,
         early_stopping=True,
         validation_fraction=0.2,
         n_iter_no_change=1,
         tol=tol,
-        callbacks=[Recorder(weights, {True: set(), False: set()})],
-        random_state=seed,
+        callbacks=[*spoiling, Recorder(weights, {True: set(), False: set()})],
     ).fit(data.image, data)
     losses = locator.validation_loss_curve_
     best = 0

@@ -10,10 +10,13 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import safe_open
 
 from sklearn_ferroic import AtomSites, RotationalVAE, UNetAtomLocator
 from sklearn_ferroic._torch.checkpoint import read_checkpoint, write_checkpoint
 from sklearn_ferroic._utils.writing import locked, write_whole
+from sklearn_ferroic.datasets import load_image
+from sklearn_ferroic.localization._unet.weights import Weights, write_weights
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and limits")
 FAST = dict(latent_dim=1, n_hidden=8, random_state=0, device="cpu")
@@ -51,10 +54,21 @@ def read_state(path):
     return set(read_checkpoint(path)["weights"].tolist())
 
 
+def write_network(path, value):
+    arrays = {"weights": np.full(200_000, value, np.float32)}
+    write_weights(path, Weights(arrays, 1, (0.0,), {}))
+
+
+def read_network(path):
+    with safe_open(path, framework="numpy") as file:
+        return set(file.get_tensor("weights").tolist())
+
+
 KINDS = {
     "csv": (write_csv, read_csv),
     "hdf5": (write_hdf5, read_hdf5),
     "checkpoint": (write_state, read_state),
+    "weights": (write_network, read_network),
 }
 
 
@@ -188,12 +202,21 @@ def test_names_of_255_bytes_and_home(tmp_path, monkeypatch):
     sites = make_sites()
     sites.to_hdf5(f"~/{name}")
     assert AtomSites.from_hdf5(f"~/{name}") == sites
-    sites.to_csv("~/sites.csv")
-    assert (tmp_path / "sites.csv").exists()
+    table = "t" * 246 + ".csv"  # and 255 bytes with .json
+    sites.to_csv(f"~/{table}")
+    again = AtomSites.from_csv(f"~/{table}")
+    np.testing.assert_allclose(again.positions, sites.positions, atol=1e-9)
+    with pytest.raises(ValueError, match=r"1 byte\(s\) too long"):
+        sites.to_csv(f"~/t{table}")
+    np.save(tmp_path / "image.npy", sites.images[0])
+    assert load_image("~/image.npy").image.shape == (64, 64)
+    write_weights("~/weights", Weights({"a": np.zeros(3)}, 1, (0.0,), {}))
+    with pytest.raises(ValueError, match="weights' does not fit a network"):
+        UNetAtomLocator(weights="~/weights").fit(np.eye(64))
     write_checkpoint("~/state", {"value": np.zeros(1)})
     assert list(read_checkpoint("~/state")) == ["value"]
     assert sorted(os.listdir(tmp_path)) == sorted(
-        [name, "sites.csv", "sites.csv.json", "state"]
+        [name, table, f"{table}.json", "image.npy", "state", "weights"]
     )
 
 

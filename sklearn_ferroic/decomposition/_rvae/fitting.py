@@ -18,6 +18,7 @@ from ..._torch.checkpoint import (
 )
 from ..._torch.device import choose_device, warn_if_shared
 from ..._torch.training import to_arrays
+from ..._utils.offset import find_patch_offset, without_offset
 from .._patch_rows import (
     check_features,
     check_patches,
@@ -105,6 +106,7 @@ def load(cls, path):
         if origin["feature_names"] is not None:
             names = np.asarray(origin["feature_names"], dtype=object)
             estimator.feature_names_in_ = names
+        estimator._pixel_offset = origin.get("pixel_offset", 0.0)
         return _set_fitted(estimator, architecture, trained)
 
 
@@ -119,9 +121,12 @@ def _start_training(estimator, X, options, random_state):
     patches = check_patches(estimator, X, min_samples=2)
     patch_shape = resolve_patch_shape(patches, estimator.patch_shape)
     architecture = _architecture(estimator, patch_shape)
+    offset = find_patch_offset(patches)
+    features, patches = patches, without_offset(patches, offset)
     checkpoint = None
     if estimator.checkpoint is not None:
         origin = _origin(estimator, X, patches, architecture, device)
+        origin["pixel_offset"] = offset
         checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
     with nullcontext() if checkpoint is None else checkpoint.locked():
@@ -134,7 +139,8 @@ def _start_training(estimator, X, options, random_state):
             checkpoint=checkpoint,
         )
     # attributes are set only after the fit has succeeded
-    check_features(estimator, X, patches, reset=True)
+    check_features(estimator, X, features, reset=True)
+    estimator._pixel_offset = offset
     return _set_fitted(estimator, architecture, trained)
 
 

@@ -8,9 +8,10 @@ from scipy.sparse.csgraph import (
     breadth_first_order,
     connected_components,
     dijkstra,
-    minimum_spanning_tree,
 )
 from scipy.spatial import cKDTree
+
+from ..._lattice.neighbor_graph import minimum_forest
 
 # Crossing points of one line are at most this far apart: one cell on a straight line,
 # 1.5 next to a missing cell.
@@ -129,7 +130,7 @@ def trace_lines(positions, pairs, spacing, longest=None):
     graph = coo_array(
         (distance + 1e-6 * spacing, (links[:, 0], links[:, 1])), shape=(n, n)
     ).tocsr()
-    tree = minimum_spanning_tree(graph)
+    tree = minimum_forest(graph)
     part = connected_components(tree, directed=False)[1]
     lines = []
     for number in range(part.max() + 1):

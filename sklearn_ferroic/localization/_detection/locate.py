@@ -11,6 +11,7 @@ import numpy as np
 
 from .._fitting.column_fit import SIGMA_SCATTER, fit_columns
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
+from .._fitting.column_tails import estimate_tails
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.windows import center_of_mass, render_columns
 from .._image.binning import bin_image
@@ -55,6 +56,9 @@ class _LocateSettings:
     level_reach_spacings: float = 0.5
     # Least height of peaks in the residual, relative to the brightest peak nearby.
     residual_threshold: float = 0.3
+    # Fits after the tails of the columns have been subtracted: the first one makes the
+    # estimate of the tails better.
+    n_tail_fits: int = 2
 
 
 _SETTINGS = _LocateSettings()
@@ -273,20 +277,33 @@ def fit_found(context, start, profile):
         Columns on the image whose fit is not usable.
     """
     n_columns, sigma = len(start), context.sigma
-    start, outer = append_outer_columns(context, start)
-    fit = fit_columns(
-        context.replace(sigma=_sigma_of_fit(start, sigma)),
-        start,
-        profile=profile,
-        sigma_scatter=SIGMA_SCATTER,
-        outer=outer,
-    ).take(slice(n_columns))
-    start = start.take(slice(n_columns))
+    fit = _fit_with_outer(context, start, profile)
+    before = None
+    for _ in range(_SETTINGS.n_tail_fits):
+        tails = estimate_tails(context, fit, before)
+        if tails is None:
+            break
+        tail_image = tails.image(context.shape, fit.table.take(fit.usable), sigma)
+        found, before = fit.table.take(slice(n_columns)), tails
+        fit = _fit_with_outer(context.without(tail_image), found, profile)
+    fit = fit.take(slice(n_columns))
     # A fit that moves off the image from its border is a column off the image.
     well_inside = on_image(start.positions - 0.5 * sigma, context.shape)
     well_inside &= on_image(start.positions + 0.5 * sigma, context.shape)
     bad = ~fit.usable & (well_inside | on_image(fit.positions, context.shape))
     return fit, np.flatnonzero(bad)
+
+
+def _fit_with_outer(context, start, profile):
+    """Fit columns together with those off the image, which follow in the result."""
+    start, outer = append_outer_columns(context, start)
+    return fit_columns(
+        context.replace(sigma=_sigma_of_fit(start, context.sigma)),
+        start,
+        profile=profile,
+        sigma_scatter=SIGMA_SCATTER,
+        outer=outer,
+    )
 
 
 def fit_positions(context, positions, profile):

@@ -4,6 +4,7 @@ from numbers import Real
 
 import numpy as np
 
+from ..._utils.offset import find_image_offset, subtract_offset
 from ..._utils.validation import ForeignArrayError, to_numpy
 from ...datasets._carriers import unpack_foreign
 from ...sites import AtomSites
@@ -31,7 +32,8 @@ def check_images(images):
     -------
     arrays : list of ndarray of shape (n_rows, n_cols)
         The images as float32, unmodified copies or the arrays themselves; masked and
-        hot pixels are filled from their surroundings.
+        hot pixels are filled from their surroundings, and an offset that float32
+        cannot represent with the contrast is subtracted.
     masks : list of (ndarray of bool of shape (n_rows, n_cols) or None)
         Good pixels; None where none is masked.
     pixel_sizes : list of (float or None)
@@ -145,14 +147,13 @@ def _check_image(array, name):
         raise ValueError(f"{name} has shape {array.shape}. {_EXPECTED}.")
     if array.size == 0:
         raise ValueError(f"{name} of shape {array.shape} is empty. {_EXPECTED}.")
-    # Counts beyond 2**24 and tiny physical units both survive the round to float32.
-    with np.errstate(over="ignore"):
-        image = np.ma.getdata(array).astype(np.float32, copy=False)
     mask = None
     if np.ma.getmask(array).any():
         mask = ~np.ma.getmaskarray(array)
         if not mask.any():
-            raise ValueError(f"{name} of shape {image.shape} is masked everywhere.")
+            raise ValueError(f"{name} of shape {array.shape} is masked everywhere.")
+    data = np.ma.getdata(array)
+    image = subtract_offset(data, find_image_offset(data, mask))
     bad = ~np.isfinite(image)
     if mask is not None:
         bad &= mask

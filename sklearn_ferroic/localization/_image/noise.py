@@ -138,7 +138,7 @@ def _excess_over_log(change):
     return np.where(np.abs(change) < 1e-3, series, change - np.log1p(change))
 
 
-def guess_noise(image, valid=None):
+def guess_noise(image, mask=None):
     """Estimate the pixel noise before there is a model of the image.
 
     The variance is that of second differences, which white noise dominates where the
@@ -148,7 +148,7 @@ def guess_noise(image, valid=None):
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image; of large ones a central strip is used.
-    valid : ndarray of bool of shape (n_rows, n_cols), default=None
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
         Good pixels; all if None.
 
     Returns
@@ -160,16 +160,16 @@ def guess_noise(image, valid=None):
     n_rows = max(16, _SETTINGS.n_guess_pixels // image.shape[1])
     first = max(0, (image.shape[0] - n_rows) // 2)
     strip = image[first : first + n_rows].astype(np.float64)
-    if valid is not None:
-        strip *= valid[first : first + n_rows]
+    if mask is not None:
+        strip *= mask[first : first + n_rows]
     mean = uniform_filter(strip, _SETTINGS.mean_side_px)[1:-1, 1:-1]
     difference = strip
     for _ in range(2):
         difference = difference[:-2] - 2 * difference[1:-1] + difference[2:]
         difference = difference.T
     square = (difference / _SETTINGS.second_difference_norm) ** 2
-    if valid is not None:
-        good = minimum_filter(valid[first : first + n_rows], _SETTINGS.mean_side_px)[
+    if mask is not None:
+        good = minimum_filter(mask[first : first + n_rows], _SETTINGS.mean_side_px)[
             1:-1, 1:-1
         ]
         mean, square = mean[good], square[good]

@@ -37,7 +37,7 @@ class _AbsentColumnsSettings:
 _SETTINGS = _AbsentColumnsSettings()
 
 
-def find_absent(image, mask, positions, label, *, spacing, width, profile, tile_size):
+def find_absent(image, mask, positions, label, *, spacing, sigma, profile, tile_size):
     """Find sites of the fainter class where the image shows no columns.
 
     Parameters
@@ -50,7 +50,7 @@ def find_absent(image, mask, positions, label, *, spacing, width, profile, tile_
         Sites found by the network, px.
     label : ndarray of int of shape (n,)
         Their classes, 0 for A and 1 for B.
-    spacing, width : float
+    spacing, sigma : float
         Nearest-neighbour spacing and typical sigma, px.
     profile : ColumnProfile
         Profile of the columns.
@@ -66,7 +66,7 @@ def find_absent(image, mask, positions, label, *, spacing, width, profile, tile_
     if min(np.bincount(label, minlength=2)) < _SETTINGS.min_sites:
         return absent
     image = image.astype(np.float32, copy=False)
-    blob_sigma = filter_sigma(spacing, width)
+    blob_sigma = filter_sigma(spacing, sigma)
     height = at_pixels(blob_response(image, blob_sigma), positions)
     bright = int(np.median(height[label == 1]) > np.median(height[label == 0]))
     residual, amplitude = np.full(len(positions), np.nan), []
@@ -80,11 +80,11 @@ def find_absent(image, mask, positions, label, *, spacing, width, profile, tile_
         if not others.any() or not own.any():
             continue
         context = ImageContext(
-            part, None if mask is None else mask[tile.window], spacing, width
+            part, None if mask is None else mask[tile.window], spacing, sigma
         )
         table = fit_positions(context, place[others], profile)
         amplitude.append(table.amplitude)
-        rest = part - render_columns(part.shape, table, width)
+        rest = part - render_columns(part.shape, table, sigma)
         if mask is not None:
             rest *= mask[tile.window]
         residual[own] = at_pixels(blob_response(rest, blob_sigma), place[own])

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 from ..._utils.optional import import_optional
 from ..._utils.writing import write_whole
@@ -13,6 +14,8 @@ from .table import to_frame
 
 # How cells begin that a spreadsheet runs as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Length of the name of a file in the file systems of Linux, macOS and Windows, bytes.
+_MAX_NAME_BYTES = 255
 
 
 def write_csv(sites, path, *, features, labels, parameters):
@@ -33,6 +36,7 @@ def write_csv(sites, path, *, features, labels, parameters):
     """
     from ... import __version__
 
+    _check_name(sidecar_of(path))
     table = to_frame(sites)
     columns = as_features(features, len(sites))
     labels = as_labels(labels, len(sites))
@@ -84,6 +88,17 @@ def write_csv(sites, path, *, features, labels, parameters):
     text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
     write_whole(path, write)
     write_whole(sidecar_of(path), lambda file: file.write(text.encode()))
+
+
+def _check_name(sidecar):
+    """Raise ValueError, before anything is written, if a name is too long."""
+    n_extra = len(os.fsencode(sidecar.name)) - _MAX_NAME_BYTES
+    if n_extra > 0:
+        raise ValueError(
+            f"The name of the file is {n_extra} byte(s) too long: units and parameters "
+            f"go to a file with .json appended, and file systems allow "
+            f"{_MAX_NAME_BYTES} bytes."
+        )
 
 
 def _without_formulas(texts):

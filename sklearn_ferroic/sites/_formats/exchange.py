@@ -1,11 +1,11 @@
 """Sites from text tables and from atomap."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
 from ..._utils.optional import import_optional
+from ..._utils.writing import resolve_path
 from .._flags import SiteFlag
 
 # Columns of the table of AtomSites, by the argument that they make.
@@ -50,7 +50,7 @@ def read_csv(path, *, images, columns, pixel_size):
         The table as it was read.
     """
     pandas = import_optional("pandas", "io")
-    path = Path(path)
+    path = resolve_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     try:
@@ -60,7 +60,7 @@ def read_csv(path, *, images, columns, pixel_size):
             f"{str(path)!r} is no text in UTF-8 and so no table ({error})."
         ) from error
     try:
-        table = pandas.read_csv(path, comment="#")
+        table = pandas.read_csv(path, comment="#", **_exact_floats(pandas))
     except Exception as error:
         raise ValueError(
             f"{str(path)!r} could not be read as a table ({type(error).__name__}: "
@@ -140,9 +140,16 @@ def from_atomap(lattice):
     return rows | {"images": image, "pixel_size": pixel_size}
 
 
+def _exact_floats(pandas):
+    """Return the options with which all bits of a float are read."""
+    # pandas 3.1 reads them by default and deprecates the option.
+    release = tuple(int(part) for part in pandas.__version__.split(".")[:2])
+    return {} if release >= (3, 1) else {"float_precision": "round_trip"}
+
+
 def sidecar_of(path):
     """Return the path of the JSON file that goes with a text table."""
-    path = Path(path)
+    path = resolve_path(path)
     return path.with_name(path.name + ".json")
 
 

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 
 from ..._utils.hdf5_safety import content_digest, refuse_outside_data
 from ..._utils.optional import import_optional
+from ..._utils.seal import BLOCK_BYTES, check_seal, sealed
 from ..._utils.writing import resolve_path, write_whole
 from .._fields import unit_of
 from .._shared_images import as_image_list, digest
@@ -53,7 +54,8 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
     # In memory first: HDF5 may end the interpreter if a disk is full. Two files that
     # are open at the same time need different names there, too.
     name = secrets.token_hex(8)
-    with h5py.File(name, "w", driver="core", backing_store=False) as file:
+    options = {"driver": "core", "backing_store": False, "userblock_size": BLOCK_BYTES}
+    with h5py.File(name, "w", **options) as file:
         _write_images(file.create_group("images"), sites, images)
         group = file.create_group("sites")
         for field in sites.fields:
@@ -66,7 +68,7 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
             _write(h5py, file, "labels", labels)
         _write_head(h5py, file, parameters)
         file.flush()
-        content = file.id.get_file_image()
+        content = sealed(file.id.get_file_image())
     write_whole(path, lambda partial: partial.write(content))
 
 
@@ -146,6 +148,8 @@ def read_hdf5(path, images, fields):
     path = resolve_path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    with _reading(path):
+        check_seal(path)
     with _reading(path), h5py.File(path, "r") as file:
         head = {key: file.attrs.get(key) for key in ("format", "format_version")}
     if head["format"] != _FORMAT:

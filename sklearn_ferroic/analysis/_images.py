@@ -1,0 +1,249 @@
+"""The image of an analysis: read, one frame or the mean, cropped, masked, inverted."""
+
+from dataclasses import dataclass, field
+from numbers import Integral
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets import load_image
+from ..datasets._carriers import unpack_foreign
+
+# A stack whose last axis is shorter than this share of the others has its images along
+# the last axis: no image is so narrow.
+_THIN_SHARE = 0.2
+# Above this share of pixels at the highest value, the image is saturated.
+_SATURATED_SHARE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class InputImage:
+    """An image and its origin.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image, a masked array where pixels are not to be used.
+    pixel_size : float or None
+        Pixel size, nm.
+    name : str
+        Name of the file, "array" for an array without one.
+    description : str
+        Size, type and calibration of the image in words.
+    metadata : dict, default={}
+        Metadata of the file.
+    is_8_bit : bool, default=False
+        Whether grey values have 8 bits.
+    saturated_share : float, default=0.0
+        Share of the pixels at the highest value of the image, 0 if it is low.
+    truth : object, default=None
+        Positions, sublattices and displacements of a generated image.
+    remarks : list of str, default=[]
+        What was done with the image.
+    """
+
+    image: np.ndarray
+    pixel_size: float | None
+    name: str
+    description: str
+    metadata: dict = field(default_factory=dict)
+    is_8_bit: bool = False
+    saturated_share: float = 0.0
+    truth: object = None
+    remarks: list = field(default_factory=list)
+
+
+def read_input(image, options):
+    """Read the image of an analysis and select what is analysed.
+
+    Parameters
+    ----------
+    image : str, path-like, array-like or carrier
+        A file, an array, an ``(array, pixel_size)`` tuple, an object with `image` and
+        `pixel_size`, or an image of HyperSpy, xarray or sidpy.
+    options : AnalysisOptions
+        Pixel size, signal, frame, crop, mask and inversion.
+
+    Returns
+    -------
+    source : InputImage
+        The image.
+    """
+    if isinstance(image, str | PathLike):
+        data = load_image(
+            image,
+            dataset=options.dataset,
+            signal=options.signal,
+            pixel_size=options.pixel_size,
+        )
+        array, pixel_size = data.image, data.pixel_size
+        name, description = Path(image).name, data.description
+        metadata, truth = data.metadata, None
+    else:
+        for choice in ("dataset", "signal"):
+            if getattr(options, choice) is not None:
+                raise ValueError(f"{choice}= applies to a file, and an array is given.")
+        array, pixel_size = _unpack(image)
+        pixel_size = options.pixel_size or pixel_size
+        name, metadata = Path(getattr(image, "path", "array")).name, {}
+        truth = image if getattr(image, "variant", None) is not None else None
+        size = " x ".join(map(str, np.shape(array)))
+        unit = "no pixel size" if pixel_size is None else f"{pixel_size:.6g} nm a pixel"
+        description = f"{size} px of {np.asarray(array).dtype}; {unit}."
+    remarks = []
+    array = np.ma.asanyarray(array) if np.ma.isMA(array) else np.asarray(array)
+    is_8_bit = array.dtype == np.uint8
+    array = _choose_frame(array, options.frame, remarks)
+    if options.mask is not None:
+        array = np.ma.array(array, mask=~_read_mask(options.mask, array.shape))
+        share = np.ma.getmaskarray(array).mean()
+        remarks.append(f"{share:.1%} of the pixels are masked.")
+    if options.crop is not None:
+        array = _crop(array, options.crop, remarks)
+        truth = None
+    array = _mask_unknown(array, remarks)
+    _check_contrast(array)
+    saturated = _saturated_share(array)
+    if options.invert:
+        array = array.max() - array.astype(np.float64)
+        remarks.append("Inverted: dark columns are analysed as bright ones.")
+    return InputImage(
+        array,
+        None if pixel_size is None else float(pixel_size),
+        name,
+        description,
+        metadata,
+        bool(is_8_bit),
+        saturated,
+        truth,
+        remarks,
+    )
+
+
+def _unpack(image):
+    """Return the array and the pixel size of a carrier."""
+    foreign = unpack_foreign(image)
+    if foreign is not None:
+        return foreign
+    if hasattr(image, "image"):
+        return image.image, getattr(image, "pixel_size", None)
+    is_pair = isinstance(image, tuple) and len(image) == 2
+    if is_pair and (image[1] is None or np.ndim(image[1]) == 0):
+        return image
+    return image, None
+
+
+def _choose_frame(array, frame, remarks):
+    """Return one image of a stack, or their mean."""
+    if array.ndim == 2:
+        if frame not in (None, 0, "mean"):
+            raise ValueError(f"frame={frame}: there is one image only, frame 0.")
+        return array
+    if array.ndim != 3:
+        raise ValueError(
+            f"An array of shape {array.shape} is no image: two dimensions are needed, "
+            "or three for a stack of images."
+        )
+    n_frames = len(array)
+    if array.shape[-1] > 4 and array.shape[-1] < _THIN_SHARE * min(array.shape[:2]):
+        raise ValueError(
+            f"An array of shape {array.shape} seems to hold its images along the last "
+            "axis; they are expected along the first: numpy.moveaxis(image, -1, 0)."
+        )
+    if array.shape[-1] in (3, 4) and n_frames > 4:
+        raise ValueError(
+            f"An array of shape {array.shape} looks like a colour image. Export the "
+            "grey image of the detector."
+        )
+    if frame == "mean":
+        remarks.append(
+            f"Mean of {n_frames} frames, as they are: drift between them is not "
+            "corrected."
+        )
+        return np.ma.mean(array, axis=0) if np.ma.isMA(array) else array.mean(axis=0)
+    if frame is None and n_frames > 1:
+        raise ValueError(
+            f"There are {n_frames} images; choose one with frame=, from 0 to "
+            f'{n_frames - 1}, or the average of all with frame="mean".'
+        )
+    frame = frame or 0
+    if not 0 <= frame < n_frames:
+        raise ValueError(
+            f"frame={frame} is out of range: there are {n_frames} images, from 0 to "
+            f"{n_frames - 1}."
+        )
+    if n_frames > 1:
+        remarks.append(f"Frame {frame} of {n_frames}.")
+    return array[frame]
+
+
+def _read_mask(mask, shape):
+    """Return the mask of the pixels that are used."""
+    if isinstance(mask, str | PathLike):
+        mask = load_image(mask).image
+    mask = np.asarray(mask)
+    if mask.shape != shape:
+        raise ValueError(
+            f"The mask has shape {mask.shape} and the image {shape}. They must be "
+            "equal; the mask belongs to the image before it is cropped."
+        )
+    mask = mask != 0
+    if not mask.any():
+        raise ValueError(
+            "The mask excludes all pixels: pixels that are used have values above 0."
+        )
+    return mask
+
+
+def _crop(array, crop, remarks):
+    """Return the part of an image between two rows and two columns of pixels."""
+    if len(crop) != 4 or not all(isinstance(edge, Integral) for edge in crop):
+        raise ValueError(
+            "crop= takes four whole numbers, first row, last row, first column and "
+            f"last column (last ones excluded), got {crop!r}."
+        )
+    first_row, last_row, first_col, last_col = (int(edge) for edge in crop)
+    n_rows, n_cols = array.shape
+    fits = 0 <= first_row < last_row <= n_rows and 0 <= first_col < last_col <= n_cols
+    if not fits:
+        raise ValueError(
+            f"crop={first_row},{last_row},{first_col},{last_col} does not fit the "
+            f"image of {n_rows} x {n_cols} px: first row, last row, first column, last "
+            "column."
+        )
+    remarks.append(
+        f"Rows {first_row} to {last_row - 1} and columns {first_col} to {last_col - 1} "
+        "of the image; positions are counted from this corner."
+    )
+    return array[first_row:last_row, first_col:last_col]
+
+
+def _mask_unknown(array, remarks):
+    """Return an image whose pixels without a finite value are masked."""
+    if array.dtype.kind != "f":
+        return array
+    unknown = ~np.isfinite(np.ma.getdata(array)) & ~np.ma.getmaskarray(array)
+    if not unknown.any() or unknown.all():
+        return array
+    remarks.append(f"{unknown.sum()} pixels without a value are masked.")
+    return np.ma.masked_invalid(array)
+
+
+def _check_contrast(array):
+    """Raise an error for an image without any structure."""
+    if array.dtype.kind not in "buif":
+        return  # refused by the locator, with the type
+    values = np.ma.compressed(array) if np.ma.isMA(array) else array
+    values = values[np.isfinite(values)]
+    if min(array.shape) < 2 or not values.size or np.ptp(values) == 0:
+        raise ValueError(
+            "The image has no contrast: all pixels are equal, or it is a single line."
+        )
+
+
+def _saturated_share(array):
+    """Return the share of the pixels at the highest value, 0 if it is usual."""
+    values = np.ma.compressed(array) if np.ma.isMA(array) else array.ravel()
+    share = float(np.mean(values == np.nanmax(values)))
+    return share if share > _SATURATED_SHARE else 0.0

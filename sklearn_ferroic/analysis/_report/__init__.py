@@ -1,0 +1,1 @@
+"""The report of an analysis: one HTML file with pictures, tables and a viewer."""
