@@ -38,6 +38,8 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         ],
         "feature_extraction": [
             "LatticeStrain",
+            "Motif",
+            "MotifAssigner",
             "PatchExtractor",
             "PolarizationVector",
         ],

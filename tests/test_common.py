@@ -27,6 +27,8 @@ from sklearn_ferroic import (
     AtomLocator,
     FrameAverager,
     LatticeStrain,
+    Motif,
+    MotifAssigner,
     MultiReferenceAlignment,
     PatchExtractor,
     PolarizationVector,
@@ -37,6 +39,8 @@ from sklearn_ferroic import (
 from sklearn_ferroic.datasets import make_ferroic_series
 from tests._common_checks import COMMON_CHECKS, IMAGE_CHECKS, SITES_CHECKS
 
+# The B columns of a perovskite alone.
+SQUARE = Motif.from_table([("Ti", 0, 0)], lengths=(0.4, 0.4), name="square")
 # Estimator, the kind of X it takes, and the arguments to check it with.
 TABLE = [
     (AngleAwareScaler, "table", {}),
@@ -132,6 +136,10 @@ TABLE = [
         {"reference": "plane", "unit": "uC/cm2", "material": "BiFeO3"},
     ),
     (PolarizationVector, "sites", {"reference": "layer", "output": "polar"}),
+    (PolarizationVector, "sites", {"shell": SQUARE, "reference": "mean"}),
+    (MotifAssigner, "sites", {"motif": SQUARE}),
+    (MotifAssigner, "sites", {"motif": [SQUARE, "tungsten_bronze_001"]}),
+    (MotifAssigner, "sites", {"motif": SQUARE, "mirror": False, "sublattice": "keep"}),
     (LatticeStrain, "sites", {}),
     (LatticeStrain, "sites", {"axes": "lattice"}),
 ]

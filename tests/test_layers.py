@@ -44,6 +44,7 @@ PRIVATE_IMPORTS = {
     ("feature_extraction._continuation", "localization._image.filters"),
     ("feature_extraction._continuation", "localization._image.spacing"),
     ("feature_extraction._continuation", "localization._image.positions"),
+    ("feature_extraction._coordination", "sites._shared_images"),
     ("inspection._data.features", "decomposition._patch_rows"),
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),

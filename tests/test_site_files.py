@@ -268,7 +268,7 @@ def test_csv_is_the_table_with_units_and_provenance(sites, tmp_path):
     assert units["unit_cell_area"] == "px^2"
     assert units["angle"] == units["lattice_rotation"] == "rad"
     dimensionless = {"frame", "sublattice", "ellipticity", "converged", "label"}
-    dimensionless |= {"probability", "significance", "flags"}
+    dimensionless |= {"probability", "significance", "flags", "motif_column"}
     assert set(units) == set(table) - dimensionless
 
 

@@ -541,7 +541,7 @@ def flagged():
     return AtomSites(
         np.zeros((20, 20)),
         [[2, 2], [2, 9], [9, 2], [9, 9]],
-        flags=[0, SiteFlag.MERGED | SiteFlag.HOLE, SiteFlag.EDGE, 127],
+        flags=[0, SiteFlag.MERGED | SiteFlag.HOLE, SiteFlag.EDGE, 1023],
         significance=[9.5, np.nan, 2.0, 1.0],
     )
 
@@ -559,7 +559,7 @@ def test_flags_are_asked_for_by_name(flagged):
     assert flagged.has_flag(32).tolist() == [False, False, True, True]
     with pytest.raises(ValueError, match=r"no flag 'bad'.*'merged', 'hole'"):
         flagged.has_flag("bad")
-    for wrong in (0, -1, 128):
+    for wrong in (0, -1, 1024):
         with pytest.raises(ValueError, match="bit of SiteFlag"):
             flagged.has_flag(wrong)
     for wrong in (1.5, None, [], True):
@@ -568,10 +568,10 @@ def test_flags_are_asked_for_by_name(flagged):
 
 
 def test_flags_travel(flagged, tmp_path):
-    np.testing.assert_array_equal(flagged[[3, 1]].flags, [127, 3])
+    np.testing.assert_array_equal(flagged[[3, 1]].flags, [1023, 3])
     np.testing.assert_array_equal(flagged[[0, 2]].significance, [9.5, 2.0])
     joined = AtomSites.concatenate([flagged[2:], flagged[:2]])
-    np.testing.assert_array_equal(joined.flags, [32, 127, 0, 3])
+    np.testing.assert_array_equal(joined.flags, [32, 1023, 0, 3])
     other = copy.deepcopy(flagged)
     assert other == flagged
     other.flags[0] = 1

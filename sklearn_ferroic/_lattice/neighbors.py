@@ -1,5 +1,7 @@
 """Nearest neighbours and coordination shells of columns."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -24,6 +26,15 @@ _MAX_SPREAD = 1.35
 # More neighbours than any plane lattice has.
 _MOST_NEIGHBORS = 8
 _N_SAMPLED = 2000
+# A shell ends where the next neighbour is at least this many times as far.
+_MIN_GAP = 1.12
+_SIZES = range(3, 9)
+# Successive neighbours of a column that is surrounded enclose at most this angle.
+_WIDEST_ANGLE = np.deg2rad(170)
+# The neighbours of a shell that is found from the distribution of distances lie within
+# the geometric mean of the distances of its last neighbour and the next, and the next
+# neighbour is this many times as far as the last.
+_MIN_NEXT_OF_SHELL = 1.04
 
 
 class Nearest:
@@ -175,16 +186,150 @@ def cage_displacement(positions, sublattice, spacing, members=None):
         if corners is None:
             continue
         center = np.flatnonzero(sublattice == label)
-        complete, found = _shell_displacement(
-            positions[center], corners, _DEFAULT_SHELL, spacing
-        )
-        if np.count_nonzero(complete) < _MIN_COMPLETE_SHARE * len(center):
-            for size in _OTHER_SHELLS:
-                other = _shell_displacement(positions[center], corners, size, spacing)
-                if np.count_nonzero(other[0]) > np.count_nonzero(complete):
-                    complete, found = other
+        _, complete, found = _usual_shell(positions[center], corners, spacing, "auto")
         displacement[center[complete]] = found
     return displacement
+
+
+class Shell(NamedTuple):
+    """Coordination shell of the columns of one kind.
+
+    Parameters
+    ----------
+    size : int
+        Number of neighbours.
+    partner : int
+        Sublattice of the neighbours.
+    distance : float
+        Median of the mean distance of the neighbours, px.
+    complete : float
+        Share of the columns whose shell is complete.
+    """
+
+    size: int
+    partner: int
+    distance: float
+    complete: float
+
+
+class ShellDisplacements(NamedTuple):
+    """Displacements of columns from the centroids of their shells.
+
+    Parameters
+    ----------
+    displacement : ndarray of shape (n, 2)
+        Column minus centroid, px; NaN where the shell is incomplete.
+    missing : ndarray of bool of shape (n,)
+        Whether the shell lacks a neighbour.
+    distorted : ndarray of bool of shape (n,)
+        Whether there are enough neighbours, but they do not surround the column, do not
+        have a common middle, or are not distinct from the next ones.
+    shells : dict of int to Shell
+        Shell of each kind of column.
+    neighbors : ndarray of int of shape (n, 8)
+        Columns in each complete shell, -1 beyond its size.
+    """
+
+    displacement: np.ndarray
+    missing: np.ndarray
+    distorted: np.ndarray
+    shells: dict
+    neighbors: np.ndarray
+
+
+def shell_displacement(positions, sublattice, spacing, size="auto"):
+    """Compute displacements from the centroids of coordination shells of any size.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns of one image, px.
+    sublattice : ndarray of shape (n,)
+        Their sublattices.
+    spacing : float
+        Typical distance of nearest neighbours, px.
+    size : int or "auto"
+        Number of neighbours. "auto" is that of `cage_displacement`, 4, 3 or 6; where
+        these are complete for less than half of the columns, it is the number, from 3
+        to 8, that surrounds the column and is followed by the widest gap in the
+        medians of the distances.
+
+    Returns
+    -------
+    result : ShellDisplacements
+        The displacements and the shells.
+    """
+    n = len(positions)
+    displacement = np.full((n, 2), np.nan)
+    missing, distorted = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
+    shells, neighbors = {}, np.full((n, _MOST_NEIGHBORS), -1)
+    members = sublattice_members(positions, sublattice)
+    for label in np.unique(sublattice):
+        partner = 1 if label == 0 else 0
+        known, corners = members.get(partner, (None, None))
+        if corners is None:
+            continue
+        rows = np.flatnonzero(sublattice == label)
+        own = positions[rows]
+        chosen, complete, found = _usual_shell(own, corners, spacing, size)
+        if np.count_nonzero(complete) < _MIN_COMPLETE_SHARE * len(own):
+            other = _gap_shell(own, corners, size)
+            if np.count_nonzero(other[1]) > np.count_nonzero(complete):
+                chosen, complete, found = other
+        if not chosen or len(corners.positions) < chosen:
+            continue
+        displacement[rows[complete]] = found
+        distance, index = corners.tree.query(own, k=[*range(1, chosen + 1)])
+        neighbors[rows[complete], :chosen] = known[index[complete]]
+        reference = complete if complete.any() else np.ones(len(own), dtype=bool)
+        typical = np.median(distance[reference].mean(axis=1))
+        farthest = np.median(distance[reference, -1])
+        missing[rows] = ~complete & (distance[:, -1] > 1.25 * farthest)
+        distorted[rows] = ~complete & ~missing[rows]
+        shells[int(label)] = Shell(
+            int(chosen), partner, float(typical), float(complete.mean())
+        )
+    return ShellDisplacements(displacement, missing, distorted, shells, neighbors)
+
+
+def _usual_shell(centers, corners, spacing, size):
+    """Return the size of a shell of four, three or six, and displacements in it."""
+    sizes = (_DEFAULT_SHELL, *_OTHER_SHELLS) if size == "auto" else (size,)
+    chosen = sizes[0]
+    complete, found = _shell_displacement(centers, corners, chosen, spacing)
+    if np.count_nonzero(complete) < _MIN_COMPLETE_SHARE * len(centers):
+        for other in sizes[1:]:
+            result = _shell_displacement(centers, corners, other, spacing)
+            if np.count_nonzero(result[0]) > np.count_nonzero(complete):
+                chosen, (complete, found) = other, result
+    return chosen, complete, found
+
+
+def _gap_shell(centers, corners, size):
+    """Return the size of the shell before a gap in the distances, and displacements."""
+    nothing = 0, np.zeros(len(centers), dtype=bool), np.empty((0, 2))
+    n_neighbors = min(max(_SIZES) + 2, len(corners.positions))
+    if n_neighbors < 4 or (size != "auto" and size >= n_neighbors):
+        return nothing
+    distance, index = corners.tree.query(centers, k=n_neighbors)
+    arms = corners.positions[index] - centers[:, None]
+    typical = np.median(distance, axis=0)
+    if size == "auto":
+        best, size = _MIN_GAP, 0
+        for k in _SIZES:
+            if k >= n_neighbors:
+                break
+            gap = typical[k] / typical[k - 1]
+            if gap > best and np.mean(is_surrounded(arms[:, :k])) > _MIN_COMPLETE_SHARE:
+                best, size = gap, k
+        if not size:
+            return nothing
+    reach = np.sqrt(typical[size - 1] * typical[size])
+    complete = distance[:, size - 1] < reach
+    complete &= distance[:, size] > _MIN_NEXT_OF_SHELL * distance[:, size - 1]
+    if size > 2:
+        complete &= is_surrounded(arms[:, :size])
+    return size, complete, -arms[complete, :size].mean(axis=1)
 
 
 def _shell_displacement(centers, corners, size, spacing):
@@ -221,3 +366,47 @@ def _encloses(arms, typical):
     double = corner[:, : size // 2] + corner[:, size // 2 :]
     skew = np.linalg.norm(double - double.mean(axis=1, keepdims=True), axis=2)
     return encloses & (skew.max(axis=1) < _MAX_SKEW * typical)
+
+
+def shell_size(distance, vector):
+    """Return the number of neighbours in the coordination shell of a column.
+
+    Parameters
+    ----------
+    distance : ndarray of shape (n,)
+        Distances of the neighbours, ascending.
+    vector : ndarray of shape (n, 2)
+        Vectors to them.
+
+    Returns
+    -------
+    size : int
+        Between 3 and 8: the size that surrounds the column and is followed by the
+        widest relative gap; 0 if there is none.
+    """
+    best, size = _MIN_GAP, 0
+    for k in _SIZES:
+        if k >= len(distance):
+            break
+        gap = distance[k] / distance[k - 1]
+        if gap > best and is_surrounded(vector[:k]):
+            best, size = gap, k
+    return size
+
+
+def is_surrounded(vectors):
+    """Return whether vectors leave no wide sector of directions empty.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (..., n, 2)
+        Vectors from a column to its neighbours.
+
+    Returns
+    -------
+    surrounded : ndarray of bool of shape (...)
+        Whether successive directions differ by less than 170°.
+    """
+    angle = np.sort(np.arctan2(vectors[..., 0], vectors[..., 1]), axis=-1)
+    gap = np.diff(angle, axis=-1, append=angle[..., :1] + 2 * np.pi)
+    return gap.max(axis=-1) < _WIDEST_ANGLE

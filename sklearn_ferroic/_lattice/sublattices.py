@@ -77,6 +77,12 @@ _N_SMOOTHINGS = 6
 _N_BONDS = 4
 _MIN_DISPLACEMENT = 0.02
 _MIN_KNOWN_SHARE = 0.5
+# A difference in brightness below `_MIN_CONTRAST` is one of sublattices if it has this
+# many standard errors in a large crystal and one sign in most regions. Amplitudes vary
+# by less than a percent with the sampling by pixels.
+_MIN_SLIGHT_CONTRAST = 0.012
+_MIN_SLIGHT_ERRORS = 6.0
+_MIN_SLIGHT_SHARE = 0.85
 # Labels are exchangeable if the mean difference in brightness has fewer standard
 # errors than this.
 _MIN_STANDARD_ERRORS = 4.0
@@ -248,6 +254,9 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     if not distinct.any():
         distinct = evidence.bipartite & _are_displaced(
             sign, coloring.crystal, place, nearest, graph, n_bonds, spacing
+        )
+        distinct |= evidence.bipartite & _differ_slightly(
+            contrast * sign, coloring.crystal, place, ~alone
         )
         equivalent = distinct.any() and not _differ_in_brightness(
             (contrast * sign)[distinct & ~alone]
@@ -547,6 +556,32 @@ def _alternates(sign, crystal, place, displacement, spacing):
             length, np.sqrt(variance), 1 / np.sqrt(size.sum())
         )
     return displaced
+
+
+def _differ_slightly(contrast, crystal, place, bonded):
+    """Find large crystals where a slight contrast is beyond errors everywhere."""
+    slight = np.zeros(len(contrast), dtype=bool)
+    for number in np.flatnonzero(np.bincount(crystal) >= _LARGE_CRYSTAL):
+        own = bonded & (crystal == number)
+        if np.count_nonzero(own) < _LARGE_CRYSTAL:
+            continue
+        # Outliers, such as columns over a defect, are limited.
+        values = contrast[own]
+        middle = np.median(values)
+        scatter = 1.4826 * np.median(np.abs(values - middle))
+        values = np.clip(values, middle - 3 * scatter, middle + 3 * scatter)
+        mean = values.mean()
+        error = _standard_error(values.std(), len(values))
+        region = np.unique(place[own], return_inverse=True)[1]
+        size = np.bincount(region)
+        positive = np.bincount(region, values) > 0
+        share = np.average(positive, weights=size)
+        slight[crystal == number] = (
+            mean > _MIN_SLIGHT_CONTRAST
+            and mean > _MIN_SLIGHT_ERRORS * error
+            and share > _MIN_SLIGHT_SHARE
+        )
+    return slight
 
 
 def _differ_in_brightness(contrast):

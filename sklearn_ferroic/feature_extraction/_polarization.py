@@ -1,7 +1,7 @@
 """Displacements of columns in their coordination shells."""
 
 import warnings
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -16,7 +16,17 @@ from .._utils.validation import Interval
 from ..sites import AtomSites
 from ._born_charges import born_charges, displacement_to_polarization
 from ._check_sites import check_sites
+from ._coordination import (
+    FittedSites,
+    SiteShells,
+    as_motifs,
+    compute_with_memory,
+    match_sites,
+    shells_of_motif,
+    shells_of_sublattices,
+)
 from ._displacement_reference import fit_reference, subtract_reference
+from ._motif import Motif
 
 
 class PolarizationVector(TransformerMixin, BaseEstimator):
@@ -25,9 +35,10 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     The neighbours are the coordination shell of nearest columns of the other
     sublattice: four, which for the B column of a perovskite are the A columns at the
     corners of its unit cell, or three or six on hexagonal lattices. The displacement
-    is the non-centrosymmetry that a ferroelectric's polarization follows.
+    is the non-centrosymmetry that a ferroelectric's polarization follows. For other
+    crystals see `shell`.
 
-    Without `reference` the estimator is stateless.
+    Without `reference` and `shell` the estimator is stateless.
 
     Parameters
     ----------
@@ -62,10 +73,35 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         With ``unit="uC/cm2"``, measured displacement of a column over that of its
         cation, which differs from 1 where O is in the column.
 
+    shell : {None, "auto"}, int, str or Motif, default=None
+        Coordination shell of each column:
+
+        - None: the `polarization` of the sites if they have one, otherwise that of
+          three, four or six neighbours;
+        - "auto": four, three or six neighbours of the other sublattice; where these
+          are incomplete for most columns, the number, from 3 to 8, that surrounds the
+          column and is followed by the widest gap in the distances;
+        - int: this number of neighbours, 2 to 8;
+        - a :class:`Motif` or the name of its preset: the sites are assigned to the
+          motif, as by :class:`MotifAssigner`, and the neighbours are those of the
+          motif, wherever the distances differ.
+
+        All but None are computed from the positions of all sites of an image, which
+        must be in one call; slices of the sites of `fit` have the results of all.
+
+    shell_weights : {None, "charge"}, default=None
+        With a motif, the weights of the neighbours in the centroid: equal, or the
+        absolute charge of their ions, so that it is their centre of charge.
+
     Attributes
     ----------
     reference_ : dict of int to ndarray
         The fitted displacement of each image, px; with `reference` only.
+    shells_ : dict of int to Shell
+        Coordination shell of each sublattice, or column of the motif: the tuple
+        ``(size, partner, distance, complete)`` of the number of neighbours, their
+        sublattice, their mean distance in px and the share of columns whose shell is
+        complete; with `shell` only.
 
     See Also
     --------
@@ -77,7 +113,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     -----
     There is one row per site, in order. A site with an incomplete shell (at the
     border, next to a missing column) has NaN: drop such rows, or append a
-    :class:`sklearn.impute.SimpleImputer`.
+    :class:`sklearn.impute.SimpleImputer`. `nan_reasons` returns the reason for each.
 
     Where any site has a `polarization`, as those of
     :class:`~sklearn_ferroic.AtomLocator` have, all are taken at their word, NaN
@@ -114,6 +150,13 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         "material": [str, dict, None],
         "cell_volume_nm3": [Interval(Real, 0, 1, closed="neither"), None],
         "column_factor": [Interval(Real, 0, None, closed="neither")],
+        "shell": [
+            StrOptions({"auto", *Motif.preset_names}),
+            Interval(Integral, 2, 8, closed="both"),
+            Motif,
+            None,
+        ],
+        "shell_weights": [StrOptions({"charge"}), None],
     }
 
     def __init__(
@@ -125,6 +168,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         material=None,
         cell_volume_nm3=None,
         column_factor=1.0,
+        shell=None,
+        shell_weights=None,
     ):
         self.unit = unit
         self.output = output
@@ -132,6 +177,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         self.material = material
         self.cell_volume_nm3 = cell_volume_nm3
         self.column_factor = column_factor
+        self.shell = shell
+        self.shell_weights = shell_weights
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, variants=None):
@@ -162,10 +209,16 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             If a reference has too few displacements, or what `transform` refuses.
         """
         self._check_sites(X)
-        _check_sublattices(X)
+        if self.shell is None:
+            _check_sublattices(X)
+        else:
+            if not self._shell_is_motif():
+                _check_two_sublattices(X)
+            *values, shells = self._measure(X)
+            self.shells_, self._fitted = shells, FittedSites(X, values)
         if self.reference is not None:
             self.reference_ = fit_reference(
-                X, _displacement(X), self.reference, variants
+                X, self._displacement(X), self.reference, variants
             )
         return self
 
@@ -220,7 +273,11 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             As `transform`.
         """
         vector = self._vectors(X)
-        std = displacement_std(X) * np.abs(self._scale(X))[:, None]
+        if self.shell is None:
+            std = displacement_std(X)
+        else:
+            std = np.sqrt(X.position_std**2 + self._shells(X).shell_variance)
+        std = std * np.abs(self._scale(X))[:, None]
         if self.output == "vector":
             return vector, std
         length = np.hypot(*vector.T)
@@ -229,6 +286,34 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             along = np.hypot(*(vector * std).T) / length
             across = np.hypot(*(vector[:, ::-1] * std).T) / length**2
         return np.column_stack([length, angle]), np.column_stack([along, across])
+
+    def nan_reasons(self, X):
+        """Return why displacements are not defined.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites
+            The sites; `shell` must not be None.
+
+        Returns
+        -------
+        flags : ndarray of uint16 of shape (n_sites,)
+            Bits of :class:`~sklearn_ferroic.SiteFlag`: SHELL_MISSING, SHELL_DISTORTED
+            or UNASSIGNED; 0 where there is a displacement.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transform`; ValueError if `shell` is None.
+        """
+        self._validate_params()
+        if self.shell is None:
+            raise ValueError(
+                'nan_reasons needs a shell, such as PolarizationVector(shell="auto"); '
+                "without one the displacements are those of the sites."
+            )
+        self._check_sites(X)
+        return self._shells(X).flags
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the columns, with their unit.
@@ -262,10 +347,41 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         if self.reference is not None:
             check_is_fitted(self, "reference_")
         self._check_sites(sites)
-        vector = _displacement(sites)
+        vector = self._displacement(sites)
         if self.reference is not None:
             vector = subtract_reference(sites, vector, self.reference_, self.reference)
         return vector * self._scale(sites)[:, None] if self.unit != "px" else vector
+
+    def _displacement(self, sites):
+        """Compute the vectors, px."""
+        if self.shell is None:
+            return _displacement(sites)
+        return self._shells(sites).displacement
+
+    def _shell_is_motif(self):
+        return self.shell != "auto" and not isinstance(self.shell, Integral)
+
+    def _shells(self, sites):
+        """Return the shells of sites: those of `fit`, or computed for new sites."""
+        return SiteShells(
+            *compute_with_memory(
+                sites,
+                lambda own: self._measure(own)[:-1],
+                getattr(self, "_fitted", None),
+            )
+        )
+
+    def _measure(self, sites):
+        """Compute the values of all sites of some images, and the table of shells."""
+        if not self._shell_is_motif():
+            if self.shell_weights is not None:
+                raise ValueError('shell_weights="charge" needs a Motif as shell.')
+            shells, table = shells_of_sublattices(sites, self.shell)
+        else:
+            (motif,) = as_motifs(self.shell)
+            matches = match_sites(sites, [motif])
+            shells, table = shells_of_motif(sites, motif, matches, self.shell_weights)
+        return *shells, table
 
     def _scale(self, sites):
         """Return the factor from px to the unit, one a site."""
@@ -313,6 +429,16 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.requires_fit = self.reference is not None
         return tags
+
+
+def _check_two_sublattices(sites):
+    """Check that shells of the other sublattice can exist."""
+    if len(np.unique(sites.sublattice)) < 2:
+        raise ValueError(
+            "The sites hold one sublattice: the neighbours of the other sublattice are "
+            "missing. Give the sites of both and select rows afterwards, or give a "
+            "Motif as shell, whose columns may be the neighbours of each other."
+        )
 
 
 def _check_sublattices(sites):

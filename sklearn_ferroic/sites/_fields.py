@@ -269,6 +269,13 @@ SITE_FIELDS = (
         "Probability that the site is a column of its sublattice, in [0, 1].",
     ),
     SiteField(
+        "motif_column",
+        "Column of the motif to which :class:`MotifAssigner` assigned the site; -1 for "
+        "none.",
+        dtype=np.intp,
+        missing=-1,
+    ),
+    SiteField(
         "polarization",
         "Position of the site minus the centroid of its nearest neighbours of the "
         "other sublattice, ``(row, col)`` in px; NaN where that is not defined.",

@@ -30,6 +30,14 @@ class SiteFlag(IntFlag):
     SHORT_PAIR : 64
         Another site is closer than 0.55 of the usual distance of nearest neighbours
         there: one of the two may be a duplicate or noise.
+    UNASSIGNED : 128
+        The site is at none of the motif's columns (:class:`MotifAssigner`).
+    SHELL_MISSING : 256
+        The displacement is NaN because the coordination shell lacks a neighbour: at the
+        border, next to a vacancy or to a column that was not found.
+    SHELL_DISTORTED : 512
+        The displacement is NaN although neighbours are there: they do not surround the
+        site or are not distinct from the next ones, as in the core of a dislocation.
 
     See Also
     --------
@@ -50,6 +58,9 @@ class SiteFlag(IntFlag):
     LABEL_DOUBTFUL = 16
     EDGE = 32
     SHORT_PAIR = 64
+    UNASSIGNED = 128
+    SHELL_MISSING = 256
+    SHELL_DISTORTED = 512
 
 
 # Attributes of the dataset of flags in a file, after the Climate and Forecast

@@ -41,7 +41,10 @@ def test_markers_differ_in_shape_and_not_in_colour_alone(ferroic_image):
     sites = AtomSites(
         ferroic_image.image,
         ferroic_image.positions[:20],
-        flags=np.r_[np.array([int(flag) for flag in SiteFlag]), np.zeros(13, int)],
+        flags=np.r_[
+            np.array([int(flag) for flag in SiteFlag]),
+            np.zeros(20 - len(SiteFlag), int),
+        ],
     )
     display = SiteQualityDisplay(
         sites.images[0],

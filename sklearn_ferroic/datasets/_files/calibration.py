@@ -54,6 +54,8 @@ def to_nm(scale, unit):
     unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), unit)
     unit = unicodedata.normalize("NFKC", unit.strip())
     unit = unit.lower().rstrip(".")
+    # NCEM's EMD files separate the prefix, as in "[n_m]".
+    unit = re.sub(r"^\[?([pnumc\u03bc])_m\]?$", r"\1m", unit)
     # Names have a plural; of abbreviations that would make "ms" a length.
     singular = unit.removesuffix("s") if len(unit) > 4 else unit
     factor = _NM_PER_UNIT.get(unit, _NM_PER_UNIT.get(singular))

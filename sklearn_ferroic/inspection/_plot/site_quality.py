@@ -21,12 +21,15 @@ _MARKERS = {
     SiteFlag.LOW_SIGNIFICANCE: ("v", "#009E73", 0.65, "low significance"),
     SiteFlag.HOLE: ("o", "#56B4E9", 0.75, "next to a hole"),
     SiteFlag.EDGE: ("s", "#BBBBBB", 0.40, "cut by the edge"),
+    SiteFlag.UNASSIGNED: ("*", "#D55E00", 0.70, "no column of the motif"),
+    SiteFlag.SHELL_MISSING: ("<", "#999999", 0.45, "neighbour missing"),
+    SiteFlag.SHELL_DISTORTED: (">", "#0072B2", 0.55, "distorted shell"),
 }
 _MISS, _VACANCY = "#D55E00", "#FFFFFF"
 # Side of the squares of empty places, and the dots of sites without flags, in spacings.
 _PLACE, _DOT = 0.8, 0.2
 # Filled markers hide the column; these are drawn as outlines.
-_OUTLINED = ("o", "D", "^", "v", "s")
+_OUTLINED = ("o", "D", "^", "v", "s", "<", ">")
 # The residual's colours end at this percentile of its absolute values.
 _RESIDUAL_PERCENTILE = 99.5
 

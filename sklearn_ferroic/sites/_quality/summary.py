@@ -15,8 +15,9 @@ from .residual import (
     residual_image,
 )
 
-# Flags that only the locator can set; the others are computed from the sites.
+# Flags that only the locator or MotifAssigner can set; the others are computed.
 _OF_LOCATOR = SiteFlag.EDGE | SiteFlag.LABEL_DOUBTFUL | SiteFlag.LOW_SIGNIFICANCE
+_OF_MOTIF = SiteFlag.UNASSIGNED | SiteFlag.SHELL_MISSING | SiteFlag.SHELL_DISTORTED
 # Means of fewer standard errors are called not significant.
 _SIGNIFICANT = 3.0
 
@@ -157,7 +158,7 @@ class SiteQuality:
         labels, counts = np.unique(sites.sublattice, return_counts=True)
         self.n_sites = dict(zip(labels.tolist(), counts.tolist(), strict=True))
         n_images = len(sites.images)
-        self.flags = sites.flags & np.uint16(_OF_LOCATOR)
+        self.flags = sites.flags & np.uint16(_OF_LOCATOR | _OF_MOTIF)
         self.spacing, self.spacing_scatter = np.full((2, n_images), np.nan)
         self.net_displacement = np.full((n_images, 2), np.nan)
         self.net_displacement_std = np.full((n_images, 2), np.nan)
