@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
@@ -333,3 +334,25 @@ def test_tails_are_estimated_only_where_there_are_some(columns, seed):
     fit = fit_columns(context.without(tails), table)
     second = estimate_tails(context, fit, first)
     assert first.share < second.share < 0.07
+
+
+@pytest.mark.parametrize("grain", [8, 12])
+def test_a_rough_background_does_not_pass_for_tails(columns, grain):
+    # Columns on its brighter places are higher, and what is around them is brighter.
+    shifts = []
+    for seed in range(4):
+        truth = columns(
+            (380, 390), peak=1000, background=400, noisy=False, displacement=(1.2, 0.6)
+        )
+        rng = np.random.default_rng(seed)
+        rough = gaussian_filter(rng.normal(size=truth.image.shape), grain)
+        rough *= 30 / rough.std()
+        sites = AtomLocator().fit_transform(rng.poisson(truth.expected + rough))
+        distance, index = cKDTree(truth.positions).query(sites.positions)
+        error = sites.positions - truth.positions[index]
+        inner = (distance < 3) & (sites.positions > 28).all(axis=1)
+        inner &= (sites.positions < [352, 362]).all(axis=1)
+        a, b = (inner & (sites.sublattice == k) for k in (0, 1))
+        shifts.append(error[b].mean(axis=0) - error[a].mean(axis=0))
+    # One per cent of the displacement.
+    assert np.abs(np.mean(shifts, axis=0)).max() < 0.012

@@ -10,6 +10,8 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, PatchExtractor, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.localization._fitting.columns import ColumnTable
+from sklearn_ferroic.localization._fitting.windows import render_columns
 from sklearn_ferroic.localization._unet.evidence import has_neighbors
 
 SPACING = 14.0
@@ -202,6 +204,22 @@ def test_crystals_of_one_kind_have_no_second_sublattice(locator, columns, kind, 
     distance, _ = cKDTree(sites.positions).query(true)
     assert distance.max() < 1.5
     assert len(inner) == pytest.approx(len(true), abs=3)
+
+
+@pytest.mark.parametrize("occupied", [0.2, 0.4])
+def test_sparse_columns_of_the_second_kind_are_kept(locator, columns, occupied):
+    truth = columns((340, 330), ratio=0.15, peak=3000, background=900, noisy=False)
+    rng = np.random.default_rng(0)
+    is_b = truth.sublattice == 1
+    gone = is_b & (rng.random(len(is_b)) > occupied)
+    table = ColumnTable.make(truth.amplitude[gone], truth.positions[gone], truth.sigma)
+    expected = truth.expected - render_columns(truth.image.shape, table, truth.sigma)
+    sites = locator.transform(rng.poisson(expected).astype(np.float32))
+    left = truth.positions[is_b & ~gone]
+    left = left[((left > 20) & (left < [320, 310])).all(axis=1)]
+    distance, nearest = cKDTree(sites.positions).query(left)
+    assert distance.max() < 2
+    assert np.mean(sites.sublattice[nearest] == 1) > 0.95
 
 
 @pytest.mark.parametrize("pixel_size", [0.012, 0.045])

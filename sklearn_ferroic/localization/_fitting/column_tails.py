@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter
+from scipy.spatial import cKDTree
 
 from .._image.binning import bin_image, binned_scale, choose_binning
 from .windows import render_columns
@@ -21,9 +22,15 @@ from .windows import render_columns
 class _ColumnTailsSettings:
     """Settings of the estimate of the tails, with their reasons."""
 
-    # Candidates for the sigma of the tails, in sigmas of the column. Tails of any sigma
-    # show with the first one.
-    ratios: tuple = (2.0, 2.5, 3.0)
+    # Sigma of the tails in sigmas of the column. Wider tails are nearly uniform and
+    # displace no column; narrower ones are a part of the column's own width.
+    ratio: float = 2.0
+    # Amplitudes in the estimate are medians over the columns of similar amplitude, up
+    # to this logarithm of the ratio, among this number of nearest ones: a background
+    # that varies from column to column changes fitted amplitudes, and would pass for
+    # tails.
+    n_nearest: int = 24
+    max_log_ratio: float = 0.35
     # Tails below this share of the amplitude displace no column by more than a
     # thousandth of a spacing, and are not distinct from a slowly varying background.
     min_share: float = 0.005
@@ -34,6 +41,13 @@ class _ColumnTailsSettings:
     # The lattice may continue beyond the border, with columns that are not known
     # (spacings).
     margin_spacings: float = 2.5
+    # The variance of means of the residual over squares of this side (spacings) is at
+    # most this multiple of that of white noise. Otherwise the background varies between
+    # columns: columns on brighter places have higher amplitudes, and what is around
+    # them would pass for tails. Images of tails alone have at most 1.07, those of
+    # rough backgrounds that would shorten displacements by 1 % have at least 1.12.
+    square_spacings: float = 0.5
+    max_correlation: float = 1.1
     # Fewer columns do not show the tails.
     min_columns: int = 50
     # Largest share of the tails that a fit may make up for, and largest share of the
@@ -127,30 +141,28 @@ def estimate_tails(context, fit, before=None):
             values = values - uniform_filter(values, length)
         return values[inside].astype(np.float64)
 
-    def render(factor):
-        return ColumnTails(1.0, factor).image(image.shape, table, sigma)
+    def render(columns, factor):
+        return ColumnTails(1.0, factor).image(image.shape, columns, sigma)
 
     # Amplitudes and widths of the fit make up for a part of the tails.
-    step = _SETTINGS.sigma_step
-    known = [local(render(1.0)), local(render(1 + step) - render(1 - step))]
-    target = local(image)
-
-    def regress(ratio):
-        """Return the squared residual, the tails and the error of their share."""
-        design = np.stack([*known, local(render(ratio))], axis=1)
-        normal = design.T @ design
-        amplitude, _, share = solution = np.linalg.solve(normal, design.T @ target)
-        square = float(np.sum((target - design @ solution) ** 2))
-        variance = np.linalg.inv(normal)[2, 2] * square / len(target)
-        return square, ColumnTails(float(share / amplitude), ratio), np.sqrt(variance)
-
-    first, *others = _SETTINGS.ratios
-    result = regress(first)
-    if not _is_clear(*result[1:]):
+    step, ratio = _SETTINGS.sigma_step, _SETTINGS.ratio
+    typical = table.replace(amplitude=_typical_amplitude(table))
+    design = [
+        local(render(table, 1.0)),
+        local(render(table, 1 + step) - render(table, 1 - step)),
+        local(render(typical, ratio)),
+    ]
+    design, target = np.stack(design, axis=1), local(image)
+    normal = design.T @ design
+    amplitude, _, share = solution = np.linalg.solve(normal, design.T @ target)
+    residual = target - design @ solution
+    variance = np.mean(residual**2)
+    std = np.sqrt(np.linalg.inv(normal)[2, 2] * variance)
+    tails = ColumnTails(float(share / amplitude), ratio)
+    if tails.share < max(_SETTINGS.min_share, _SETTINGS.min_significance * std):
         return None
-    result = min(result, *(regress(ratio) for ratio in others))
-    tails = result[1]
-    if not _is_clear(*result[1:]):
+    square_side = max(2, int(_SETTINGS.square_spacings * spacing))
+    if _variance_of_means(residual, inside, square_side) > _SETTINGS.max_correlation:
         return None
     if before is not None:
         missing = np.clip(tails.share / before.share - 1, 0, _SETTINGS.max_missing)
@@ -159,7 +171,19 @@ def estimate_tails(context, fit, before=None):
     return tails._replace(share=min(tails.share, _SETTINGS.max_share))
 
 
-def _is_clear(tails, std):
-    """Check whether tails are neither too faint to matter nor chance."""
-    least = max(_SETTINGS.min_share, _SETTINGS.min_significance * std)
-    return tails.share > least
+def _typical_amplitude(table):
+    """Return the median amplitude of similar columns nearby, for each column."""
+    n_nearest = min(_SETTINGS.n_nearest + 1, len(table))
+    _, near = cKDTree(table.positions).query(table.positions, n_nearest)
+    around = np.maximum(table.amplitude, 1e-6 * table.amplitude.max())
+    around = np.log(around)[near]
+    is_similar = np.abs(around - around[:, :1]) < _SETTINGS.max_log_ratio
+    return np.exp(np.nanmedian(np.where(is_similar, around, np.nan), axis=1))
+
+
+def _variance_of_means(residual, inside, side):
+    """Return the variance of means over squares, relative to that of white noise."""
+    image = np.zeros(inside.shape)
+    image[inside] = residual
+    means = uniform_filter(image, side)[inside]
+    return float(np.var(means) / (np.var(residual) / side**2))

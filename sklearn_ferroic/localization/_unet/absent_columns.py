@@ -30,6 +30,9 @@ class _AbsentColumnsSettings:
     n_averaged: int = 24
     min_share: float = 0.06
     min_significance: float = 6.0
+    # A site whose own response exceeds that at its neighbours by this number of robust
+    # standard deviations is a column in any case.
+    max_own_std: float = 4.0
     # Fewer sites are not judged.
     min_sites: int = 8
 
@@ -93,10 +96,15 @@ def find_absent(image, mask, positions, label, *, spacing, sigma, profile, tile_
         return absent
     n_averaged = min(_SETTINGS.n_averaged, len(judged))
     _, near = cKDTree(positions[judged]).query(positions[judged], n_averaged)
-    around = residual[judged][near]
+    own, around = residual[judged], residual[judged][near]
+    middle = np.median(around, axis=1)
+    scatter = 1.4826 * np.median(np.abs(around - middle[:, None]), axis=1)
     mean, error = around.mean(axis=1), around.std(axis=1) / np.sqrt(n_averaged)
     usual = np.median(np.concatenate(amplitude))
-    absent[judged] = (mean < _SETTINGS.min_share * usual) & (
-        mean < _SETTINGS.min_significance * error
+    is_absent = mean < np.minimum(
+        _SETTINGS.min_share * usual, _SETTINGS.min_significance * error
     )
+    # Few columns among many sites without one.
+    is_absent &= own < np.maximum(middle, 0) + _SETTINGS.max_own_std * scatter
+    absent[judged] = is_absent
     return absent
