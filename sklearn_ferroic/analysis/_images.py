@@ -93,6 +93,8 @@ def read_input(image, options):
         description = f"{size} px of {np.asarray(array).dtype}; {unit}."
     remarks = []
     array = np.ma.asanyarray(array) if np.ma.isMA(array) else np.asarray(array)
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
     is_8_bit = array.dtype == np.uint8
     array = _choose_frame(array, options.frame, remarks)
     if options.mask is not None:
@@ -188,7 +190,8 @@ def _read_mask(mask, shape):
             f"The mask has shape {mask.shape} and the image {shape}. They must be "
             "equal; the mask belongs to the image before it is cropped."
         )
-    mask = mask != 0
+    # NaN is not above 0.
+    mask = mask > 0
     if not mask.any():
         raise ValueError(
             "The mask excludes all pixels: pixels that are used have values above 0."

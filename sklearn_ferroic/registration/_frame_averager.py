@@ -252,6 +252,16 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
                 f"Got a stack of shape {(len(frames), *frames.shape)}, but the stack "
                 f"that was registered has shape {expected}."
             )
+        blank = [
+            number
+            for number in np.flatnonzero(self.weights_ > 0).tolist()
+            if not frames.is_usable(number)
+        ]
+        if blank:
+            raise ValueError(
+                f"Frame(s) {blank} are constant, as with a blanked beam, but were not "
+                "in the stack that was registered. Fit again without them."
+            )
         image, weight, _ = average_frames(
             frames,
             self._registration,

@@ -39,9 +39,7 @@ class Frames:
         first = self._raw(0)
         self.shape = tuple(first.shape)
         if pixel_size is None:
-            pixel_size = (
-                check_images([entries[0]])[2][0] if self._is_usable(0) else None
-            )
+            pixel_size = check_images([entries[0]])[2][0] if self.is_usable(0) else None
         self.pixel_size = pixel_size
 
     def __len__(self):
@@ -58,7 +56,7 @@ class Frames:
         entry = getattr(entry, "image", entry)
         return entry if np.ma.isMA(entry) else np.asarray(entry)
 
-    def _is_usable(self, index):
+    def is_usable(self, index):
         """Return whether a frame is a 2-D array that is not constant."""
         raw = self._raw(index)
         return raw.ndim != 2 or raw.size == 0 or raw.min() != raw.max()
@@ -86,7 +84,7 @@ class Frames:
             )
         if index in self._intact:
             return raw.astype(np.float32), None
-        if not self._is_usable(index):
+        if not self.is_usable(index):
             return None, None
         try:
             arrays, masks, _ = check_images([raw])

@@ -7,6 +7,7 @@ import pytest
 
 from sklearn_ferroic import Analysis, AtomSites
 from sklearn_ferroic.analysis import _saving
+from sklearn_ferroic.analysis._images import _read_mask
 
 KEYS = {
     *("n_sites", "n_sublattices", "spacing_px", "pixel_size_nm", "registered"),
@@ -102,3 +103,9 @@ def test_damaged_folders_are_refused(folder, tmp_path):
     (tmp_path / "analysis.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="is damaged"):
         Analysis.load(tmp_path)
+
+
+def test_only_pixels_above_0_of_a_mask_are_used():
+    mask = np.array([[1.0, np.nan, 0.0, -1.0, 0.5]])
+    used = _read_mask(mask, mask.shape)
+    assert used.tolist() == [[True, False, False, False, True]]

@@ -274,3 +274,12 @@ def test_another_stack_is_refused():
     averager = FrameAverager().fit(data)
     with pytest.raises(ValueError, match="that was registered has shape"):
         averager.transform(data.image[:2])
+
+
+def test_a_frame_that_is_blank_in_another_stack():
+    data = make_ferroic_series(4, shape=(128, 128), n_bad=0, n_jumps=0, random_state=0)
+    averager = FrameAverager().fit(data.image)
+    other = np.array(data.image)
+    other[2] = 0
+    with pytest.raises(ValueError, match=r"Frame\(s\) \[2\] are constant"):
+        averager.transform(other)
