@@ -181,7 +181,7 @@ def test_grid_search_scores_the_transformer_itself(sites):
 
 @pytest.mark.parametrize(
     "decomposition",
-    [PCA(5, random_state=0), NMF(5, init="nndsvda", random_state=0, max_iter=1000)],
+    [PCA(5, random_state=0), NMF(5, init="nndsvda", random_state=0, max_iter=3000)],
     ids=["PCA", "NMF"],
 )
 def test_linear_decompositions_take_the_place_of_the_vae(decomposition, sites):
