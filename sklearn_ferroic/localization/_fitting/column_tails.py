@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.spatial import cKDTree
 
 from .._image.binning import bin_image, binned_scale, choose_binning
@@ -129,16 +129,22 @@ def estimate_tails(context, fit, before=None):
     margin = int(np.ceil(_SETTINGS.margin_spacings * spacing))
     if min(image.shape) < 2 * margin + spacing:
         return None
-    inside = np.zeros(image.shape, dtype=bool)
-    inside[margin:-margin, margin:-margin] = True
+    good = np.ones(image.shape, dtype=bool)
     if context.mask is not None:
-        inside &= bin_image(~context.mask, side) == 0
+        good = bin_image(~context.mask, side) == 0
+    inside = np.pad(good, margin)
+    inside = minimum_filter(inside, 2 * margin + 1)[margin:-margin, margin:-margin]
+    if not inside.any():
+        return None
     length = int(_SETTINGS.background_side_spacings * spacing) | 1
+    share_good = np.maximum(uniform_filter(good.astype(np.float32), length), 1e-6)
 
     def local(values):
-        """Return the pixels less the mean around them."""
+        """Return the pixels less the mean of the good ones around them."""
         for _ in range(2):
-            values = values - uniform_filter(values, length)
+            values = good * (
+                values - uniform_filter(good * values, length) / share_good
+            )
         return values[inside].astype(np.float64)
 
     def render(columns, factor):
