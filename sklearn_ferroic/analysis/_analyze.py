@@ -259,7 +259,7 @@ def map_sites(sites, source, options, caught, stages="all"):
     analysis._pose = fit(analysis.cells, options)
     analysis.compare(source.truth)
     LOGGER.info("Finding domains and walls ...")
-    analysis.domains, analysis.walls, analysis.doubts  # noqa: B018
+    analysis._evaluate()
     return analysis
 
 

@@ -248,6 +248,10 @@ class Analysis:
         with np.errstate(invalid="ignore"):
             return self.angle_std < NON_POLAR_RAD
 
+    def _evaluate(self):
+        """Compute domains, walls and doubts, while their warnings are collected."""
+        return self.domains, self.walls, self.doubts
+
     @cached_property
     def domains(self):
         """Connected regions of one variant; None without variants."""

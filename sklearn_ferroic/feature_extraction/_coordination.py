@@ -18,7 +18,7 @@ _MIN_SURROUNDING = 3
 # A warning is issued if less than this share of the sites is assigned. Images with few
 # sites are not reported: they may be a slice.
 _MIN_ASSIGNED = 0.75
-_MIN_REPORTED = 30
+MIN_REPORTED = 30
 
 
 class SiteShells(NamedTuple):
@@ -116,7 +116,7 @@ def match_sites(sites, motifs, mirror=True):
 
 def _warn_of_doubt(names, matches):
     """Warn once of few assigned sites, and of assignments that might be exchanged."""
-    large = [item for item in matches if len(item.rows) >= _MIN_REPORTED]
+    large = [item for item in matches if len(item.rows) >= MIN_REPORTED]
     column = np.concatenate([item.match.column for item in large] or [np.zeros(1)])
     share = np.mean(column >= 0)
     if share < _MIN_ASSIGNED:

@@ -1,5 +1,7 @@
 """Assignment of sites to the columns of a motif."""
 
+import warnings
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
@@ -8,6 +10,7 @@ from .._lattice.reference_lattice import lattice_positions
 from ..sites import SiteFlag
 from ._check_sites import check_sites
 from ._coordination import (
+    MIN_REPORTED,
     SHELL_FLAGS,
     FittedSites,
     as_motifs,
@@ -149,6 +152,15 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
         column, _, _, vectors, crystal, _ = values
         self.motifs_ = as_motifs(self.motif)
         self.assigned_share_ = float(np.mean(column >= 0))
+        # Of larger images, unassigned sites are warned of with their share.
+        if self.assigned_share_ == 0 and np.bincount(X.frame).max() < MIN_REPORTED:
+            warnings.warn(
+                f"None of the {len(X)} sites is assigned to a column of the motif. A "
+                "crystal is recognized by the neighbours of its columns: give all "
+                "sites of an image.",
+                UserWarning,
+                stacklevel=2,
+            )
         self.lattice_vectors_ = [
             _mean_vectors(vectors[X.frame == frame], crystal[X.frame == frame])
             for frame in range(len(X.images))

@@ -28,6 +28,10 @@ from ._coordination import (
 from ._displacement_reference import fit_reference, subtract_reference
 from ._motif import Motif
 
+# A warning is issued if fewer sites have a displacement: even of a small image, where
+# shells at the border are incomplete, more have one.
+_MIN_KNOWN_SHARE = 0.1
+
 
 class PolarizationVector(TransformerMixin, BaseEstimator):
     """Displacement of every column from the centroid of its neighbours.
@@ -212,10 +216,22 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         if self.shell is None:
             _check_sublattices(X)
         else:
-            if not self._shell_is_motif():
+            of_motif = self._shell_is_motif()
+            if not of_motif:
                 _check_two_sublattices(X)
             *values, shells = self._measure(X)
             self.shells_, self._fitted = shells, FittedSites(X, values)
+            known = np.isfinite(values[0]).all(axis=1).mean()
+            # Sites that are not assigned to a motif are warned of already.
+            if known < _MIN_KNOWN_SHARE and not of_motif:
+                warnings.warn(
+                    f"Only {known:.0%} of the sites have a complete shell with "
+                    f"shell={self.shell!r}; the displacements of the others are NaN. "
+                    'shell="auto" finds the number of neighbours, and nan_reasons '
+                    "returns the reason for each site.",
+                    UserWarning,
+                    stacklevel=2,
+                )
         if self.reference is not None:
             self.reference_ = fit_reference(
                 X, self._displacement(X), self.reference, variants

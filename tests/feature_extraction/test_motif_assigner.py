@@ -362,3 +362,11 @@ def test_lists_of_motifs_are_checked():
             MotifAssigner(motif=wrong).fit(sites)
     with pytest.raises(ValueError, match="no preset 'garnet'"):
         MotifAssigner(motif=["garnet"]).fit(sites)
+
+
+def test_a_few_sites_of_which_none_is_assigned():
+    positions = [[100.0, 100], [160, 130], [120, 190], [210, 220]]
+    sites = AtomSites(np.zeros((320, 320)), positions, pixel_size=0.02)
+    with pytest.warns(UserWarning, match="None of the 4 sites is assigned"):
+        assigner = MotifAssigner(motif="perovskite_001").fit(sites)
+    assert assigner.assigned_share_ == 0
