@@ -60,7 +60,7 @@ def new_folder(folder):
     Parameters
     ----------
     folder : path-like
-        The folder. In an existing one, files are replaced one by one.
+        The folder. In that of an earlier analysis, files are replaced one by one.
 
     Yields
     ------
@@ -73,6 +73,7 @@ def new_folder(folder):
             errno.ENOTDIR, "it is a file, and not a folder", str(folder)
         )
     folder = folder.resolve()
+    _refuse_foreign(folder)
     made = _make_parents(folder.parent)
     # Within an existing folder, which may be another file system than its parent.
     place = folder if folder.exists() else folder.parent
@@ -88,6 +89,21 @@ def new_folder(folder):
         for parent in made:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
+
+
+def _refuse_foreign(folder):
+    """Raise FileExistsError if files of another origin would be replaced."""
+    if any((folder / name).exists() for name in (STATE_FILE, SUMMARY_FILE)):
+        return
+    names = (SITES_FILE, "sites.csv", *_OPTIONAL_FILES)
+    taken = [name for name in names if (folder / name).exists()]
+    if taken:
+        raise FileExistsError(
+            errno.EEXIST,
+            f"the folder holds {', '.join(taken)}, but no earlier analysis that may be "
+            "replaced; choose another folder",
+            str(folder),
+        )
 
 
 def _make_parents(folder):

@@ -109,3 +109,15 @@ def test_only_pixels_above_0_of_a_mask_are_used():
     mask = np.array([[1.0, np.nan, 0.0, -1.0, 0.5]])
     used = _read_mask(mask, mask.shape)
     assert used.tolist() == [[True, False, False, False, True]]
+
+
+def test_files_of_another_origin_are_not_replaced(analysis, tmp_path):
+    (tmp_path / "sites.csv").write_text("mine", encoding="utf-8")
+    with pytest.raises(FileExistsError, match=r"the folder holds sites\.csv"):
+        analysis.save(tmp_path, figures=False)
+    assert (tmp_path / "sites.csv").read_text(encoding="utf-8") == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["sites.csv"]
+    (tmp_path / "sites.csv").rename(tmp_path / "mine.csv")
+    for _ in range(2):
+        analysis.save(tmp_path, figures=False)
+    assert (tmp_path / "mine.csv").read_text(encoding="utf-8") == "mine"
