@@ -26,7 +26,6 @@ _MAX_ANISOTROPY_OF_SITE = 1.25
 _SCALE_RANGE_CALIBRATED = (0.88, 1.14)
 _SCALE_RANGE = (0.45, 2.2)
 _N_REFINED = 24
-_N_COMPARED = 12
 # A region agrees with the motif if this share of both is matched: more than if every
 # second site belonged to none of its columns, 0.67. Hypotheses within the second share
 # of the best are compared in a larger region.

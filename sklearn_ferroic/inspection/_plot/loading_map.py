@@ -11,8 +11,6 @@ from .._drawing.cells import add_cells, site_cells
 from .._drawing.colors import check_percentiles, color_limits, get_colormap
 from .._drawing.keys import add_side_colorbar
 
-# Loadings beyond this percentile of their magnitude are clipped.
-_CLIP = 99
 # Number of components if none are selected, and of pairs of panels per row.
 _AT_MOST = 6
 _PAIRS = 2

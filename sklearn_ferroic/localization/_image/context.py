@@ -38,11 +38,6 @@ class ImageStatistics(NamedTuple):
     span: tuple
     stretch: tuple = (0.0, 0.0)
 
-    @property
-    def is_stretched(self):
-        """Whether columns are fitted as ellipses of a common shape."""
-        return any(self.stretch)
-
     def summed(self, n_pixels):
         """Return the statistics of sums of pixels, or of pixels for ``1 / n_pixels``.
 
