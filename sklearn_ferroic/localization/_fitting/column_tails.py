@@ -25,6 +25,9 @@ class _ColumnTailsSettings:
     # Sigma of the tails in sigmas of the column. Wider tails are nearly uniform and
     # displace no column; narrower ones are a part of the column's own width.
     ratio: float = 2.0
+    # Tails of narrower columns (spacings) end before the neighbours: they displace them
+    # by a twentieth of what those of columns of 0.22 spacings do.
+    min_sigma_spacings: float = 0.15
     # Amplitudes in the estimate are medians over the columns of similar amplitude, up
     # to this logarithm of the ratio, among this number of nearest ones: a background
     # that varies from column to column changes fitted amplitudes, and would pass for
@@ -153,8 +156,11 @@ class TailSums(NamedTuple):
         Returns
         -------
         sums : TailSums or None
-            None if no pixel counts.
+            None if no pixel counts, or if the columns are too narrow for their tails
+            to matter.
         """
+        if context.sigma < _SETTINGS.min_sigma_spacings * context.spacing:
+            return None
         table = fit.table.take(fit.usable & fit.table.is_known)
         if not len(table):
             return None
