@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import spline_filter
 
-from ._continuation import continue_image, lattice_periods
+from .continuation import continue_image, lattice_periods
 
 # Windows interpolated at a time; bounds the scratch memory to tens of MiB.
 _CHUNK = 512
