@@ -95,7 +95,7 @@ def compare_candidates(cv_results, *, ratio, scoring=None, confidence=0.95):
         ``p_value``
             of the difference or a larger one if there were none;
         ``is_tied``
-            True for the best candidate and those that cannot be told apart from it.
+            True for the best candidate and those that cannot be distinguished from it.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def compare_candidates(cv_results, *, ratio, scoring=None, confidence=0.95):
 
 
 class SimplestCandidate:
-    """Choose the simplest candidate that cannot be told apart from the best one.
+    """Choose the simplest candidate that cannot be distinguished from the best one.
 
     Pass it to ``refit`` of GridSearchCV or RandomizedSearchCV.
 
@@ -182,7 +182,7 @@ class SimplestCandidate:
         Number of test samples over number of training samples, from
         :func:`split_size_ratio`.
     rule : {"paired", "one_standard_error"}, default="paired"
-        Candidates that cannot be told apart: those that :func:`compare_candidates`
+        Candidates that cannot be distinguished: those that :func:`compare_candidates`
         marks; or those whose mean score is within one standard error of the mean of the
         best candidate, corrected for overlapping training sets.
     scoring : str, default=None

@@ -42,8 +42,8 @@ class SearchResultsDisplay:
     score_name : str, default="score"
         Name of the score.
     tied : ndarray of bool of shape (n_y, n_x), default=None
-        Cells whose candidate cannot be told apart from the best one. Their frames are
-        dashed.
+        Cells whose candidate cannot be distinguished from the best one. Their frames
+        are dashed.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class SearchResultsDisplay:
             default.
         comparison : DataFrame, default=None
             Result of :func:`~sklearn_ferroic.model_selection.compare_candidates`:
-            candidates that cannot be told apart from the best one are marked.
+            candidates that cannot be distinguished from the best one are marked.
         annotate : bool, default=True
             Whether to write the scores into the cells.
         cmap : str or matplotlib Colormap, default="viridis"
@@ -199,7 +199,7 @@ class SearchResultsDisplay:
             Which score of several to draw; the only one by default.
         comparison : DataFrame, default=None
             Result of :func:`~sklearn_ferroic.model_selection.compare_candidates`:
-            candidates that cannot be told apart from the best one are marked.
+            candidates that cannot be distinguished from the best one are marked.
         annotate : bool, default=True
             Whether to write the scores into the cells.
         cmap : str or matplotlib Colormap, default="viridis"
@@ -298,7 +298,7 @@ class SearchResultsDisplay:
             if self.ties_:
                 if self.others:  # the title is above this line
                     ax.set_title(ax.get_title(), fontsize="medium", pad=20)
-                text = "dashed: cannot be told apart from the best"
+                text = "dashed: cannot be distinguished from the best"
                 ax.annotate(
                     text,
                     (0, 1),
