@@ -48,13 +48,13 @@ _MAX_FRUSTRATION = 0.07
 # On a triangular lattice at least a third of the bonds joins equal labels.
 _MAX_FORCED_FRUSTRATION = 0.2
 # Columns vote with full weight from the typical contrast divided by this.
-_LOUDNESS = 3
+_FULL_VOTE_RATIO = 3
 # Crystals of this many columns are evaluated separately.
 _LARGE_CRYSTAL = 100
 # Contrast and displacement may differ between regions of this many spacings.
 _REGION = 8
-# If crystals are not two sublattices overall, a single one needs this separation:
-# of many, some alternate by chance.
+# If crystals are not two sublattices overall, a single crystal needs this separation
+# (standard deviations), because some of many crystals alternate by chance.
 _MIN_LONE_SEPARATION = 1.2
 # Below this separation brightness levels are not clear either.
 _MIN_CLEAR_SEPARATION = 3.0
@@ -227,7 +227,7 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     contrast[alone] = 0
     # Votes are limited, so that the majority of columns decides.
     typical = max(float(np.median(np.abs(contrast))), 1e-6)
-    vote = np.clip(_LOUDNESS * contrast / typical, -1, 1)
+    vote = np.clip(_FULL_VOTE_RATIO * contrast / typical, -1, 1)
     coloring, weight = _color_crystals(
         nearest, pairs, full_weight, vote, log_brightness, spacing
     )
@@ -322,7 +322,7 @@ def _color_crystals(nearest, pairs, weight, vote, log_brightness, spacing):
 
     coloring, contacts = color(weight)
     if contacts:
-        # The lattice may be broken there.
+        # The lattice may be interrupted at the contacts.
         reach = _NEIGHBOR_REACH * spacing
         weight = weight * continuity(nearest, pairs, spacing, reach)
         coloring, contacts = color(weight)

@@ -10,8 +10,8 @@ _RIGHT_ANGLE_DEG = 90
 def warn_if_degrees(angles, name, stacklevel):
     """Warn of angles that are probably in degrees.
 
-    Most of them exceed a full rotation in radians, none exceeds one in degrees, and the
-    largest exceeds a right angle in degrees.
+    Most of them exceed a full rotation in radians, none exceeds 360, and the largest
+    exceeds a right angle in degrees.
 
     Parameters
     ----------

@@ -194,12 +194,12 @@ def window_sizes(cells, options):
     cells : AtomSites
         The columns at the centres of the windows.
     options : AnalysisOptions
-        Window size.
+        Options; `window_size` is used.
 
     Returns
     -------
     sizes : list of int
-        One or more sizes.
+        The sizes, in the order in which they are tried.
     """
     side = min(cells.images[0].shape)
     if options.window_size == "auto":

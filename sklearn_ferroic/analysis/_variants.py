@@ -62,10 +62,10 @@ class Groups:
 
 
 def find_groups(angle, angle_std, clusters, cells, is_registered):
-    """Merge clusters of one direction, and test the mean displacement of each group.
+    """Merge clusters of the same direction, and test the mean of each group.
 
     A cluster has a direction if its angles are certain and agree. The others remain
-    groups of their own, and uncertain cells of a merged cluster belong to none.
+    groups of their own, and uncertain cells of a merged cluster belong to no group.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def _split_by_displacement(chosen, clusters, cells):
 
 
 def find_alternating(groups, cells):
-    """Return the pairs of variants that alternate from row to row, as if antipolar.
+    """Return the pairs of variants that alternate from row to row: antipolar order.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def find_alternating(groups, cells):
     Returns
     -------
     pairs : list of tuple of int
-        Numbers of the groups.
+        Indices of the groups.
     """
     pairs = []
     variants = np.flatnonzero(groups.is_variant)

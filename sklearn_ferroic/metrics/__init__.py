@@ -17,23 +17,24 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "variant_accuracy_score",
             "wall_straightness_score",
         ],
-        "_representation_scores": [
-            "latent_leakage_score",
-            "rotation_equivariance_score",
-        ],
-        "_scorer": [
+        "_domain_scorers": [
             "angle_coherence_scorer",
-            "circular_correlation_scorer",
-            "evidence_scorer",
-            "get_scorer",
-            "get_scorer_names",
-            "neg_angular_error_scorer",
-            "neg_latent_leakage_scorer",
-            "reconstruction_scorer",
-            "rotation_equivariance_scorer",
             "spatial_coherence_scorer",
             "variant_accuracy_scorer",
             "wall_straightness_scorer",
         ],
+        "_representation_scorers": [
+            "circular_correlation_scorer",
+            "evidence_scorer",
+            "neg_angular_error_scorer",
+            "neg_latent_leakage_scorer",
+            "reconstruction_scorer",
+            "rotation_equivariance_scorer",
+        ],
+        "_representation_scores": [
+            "latent_leakage_score",
+            "rotation_equivariance_score",
+        ],
+        "_scorer": ["get_scorer", "get_scorer_names"],
     },
 )

@@ -4,7 +4,7 @@ from scipy.ndimage import map_coordinates
 
 from sklearn_ferroic import AtomLocator, AtomSites, PatchExtractor
 from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
-from sklearn_ferroic.feature_extraction._continuation import lattice_periods
+from sklearn_ferroic.feature_extraction._windows.continuation import lattice_periods
 
 
 @pytest.fixture(scope="module")
