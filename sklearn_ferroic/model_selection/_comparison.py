@@ -39,6 +39,10 @@ def split_size_ratio(cv, X):
     ratio : float
         Number of test samples over number of training samples.
 
+    See Also
+    --------
+    compare_candidates : Uses the ratio.
+
     Examples
     --------
     >>> import numpy as np

@@ -236,9 +236,10 @@ class LoadingMapDisplay:
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If there is not one loading per site and component or one name per component,
-            `frame` is None and there are several images, `patch_shape` does not hold the pixels of a
-            component, or `ax` is not of a grid of subplots.
+            If there is not one loading per site and component or one name per
+            component, `frame` is None and there are several images, `patch_shape` does
+            not hold the pixels of a component, or `ax` does not belong to a grid of
+            subplots.
         """
         frame, rows = select_frame(sites, frame)
         components = as_images(components, patch_shape)
