@@ -15,12 +15,15 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "angle_coherence_score",
             "spatial_coherence_score",
             "variant_accuracy_score",
+            "wall_continuity_score",
             "wall_straightness_score",
         ],
         "_domain_scorers": [
             "angle_coherence_scorer",
+            "completed_likelihood_scorer",
             "spatial_coherence_scorer",
             "variant_accuracy_scorer",
+            "wall_continuity_scorer",
             "wall_straightness_scorer",
         ],
         "_representation_scorers": [

@@ -4,8 +4,10 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from ._domain_scorers import (
     angle_coherence_scorer,
+    completed_likelihood_scorer,
     spatial_coherence_scorer,
     variant_accuracy_scorer,
+    wall_continuity_scorer,
     wall_straightness_scorer,
 )
 from ._representation_scorers import (
@@ -20,6 +22,7 @@ from ._representation_scorers import (
 _SCORERS = {
     "angle_coherence": angle_coherence_scorer,
     "circular_correlation": circular_correlation_scorer,
+    "completed_likelihood": completed_likelihood_scorer,
     "evidence": evidence_scorer,
     "neg_angular_error": neg_angular_error_scorer,
     "neg_latent_leakage": neg_latent_leakage_scorer,
@@ -27,6 +30,7 @@ _SCORERS = {
     "rotation_equivariance": rotation_equivariance_scorer,
     "spatial_coherence": spatial_coherence_scorer,
     "variant_accuracy": variant_accuracy_scorer,
+    "wall_continuity": wall_continuity_scorer,
     "wall_straightness": wall_straightness_scorer,
 }
 
@@ -48,7 +52,7 @@ def get_scorer_names():
     --------
     >>> from sklearn_ferroic.metrics import get_scorer_names
     >>> get_scorer_names()[-3:]
-    ['spatial_coherence', 'variant_accuracy', 'wall_straightness']
+    ['variant_accuracy', 'wall_continuity', 'wall_straightness']
     """
     return sorted(_SCORERS)
 
