@@ -7,6 +7,7 @@ from importlib import import_module
 import numpy as np
 
 from ..._utils.optional import import_optional
+from .axes import Axis, arrange, uniform_step
 from .signals import Signal, choose
 
 # This reader evaluates text of the file as Python.
@@ -111,7 +112,8 @@ def _pick(contents, name, path, signal):
         "original_metadata": content.get("original_metadata", {}),
         **content.get("metadata", {}),
     }
-    return Signal(titles[index], np.asarray(content["data"]), _axes(content), metadata)
+    image, calibration = arrange(np.asarray(content["data"]), _axes(content))
+    return Signal(titles[index], image, calibration, metadata, is_arranged=True)
 
 
 def _title(content, i):
@@ -127,7 +129,13 @@ def _is_image(content):
 
 
 def _axes(content):
-    """Return the calibration of the last two axes, which are the rows and columns."""
-    return tuple(
-        (axis.get("scale"), axis.get("units")) for axis in content["axes"][-2:]
-    )
+    """Return the axes of a signal in the order of its data."""
+    return [
+        Axis(
+            axis.get("name"),
+            axis.get("scale", uniform_step(axis.get("axis", ()))),
+            axis.get("units"),
+            is_spatial=not axis.get("navigate"),
+        )
+        for axis in content["axes"]
+    ]

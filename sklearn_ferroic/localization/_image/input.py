@@ -6,7 +6,7 @@ import numpy as np
 
 from ..._utils.offset import find_image_offset, subtract_offset
 from ..._utils.validation import ForeignArrayError, to_numpy
-from ...datasets._carriers import unpack_foreign
+from ...datasets._carriers import foreign_metadata, is_foreign, unpack_foreign
 from ...sites import AtomSites
 from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines
 
@@ -79,7 +79,7 @@ def _is_carrier_tuple(entry):
 
 
 def _is_carrier(entry):
-    return hasattr(entry, "image") or unpack_foreign(entry) is not None
+    return hasattr(entry, "image") or is_foreign(entry)
 
 
 def _is_single(images):
