@@ -7,9 +7,9 @@ import warnings
 
 import numpy as np
 
+from .._utils.metadata import plain_metadata
 from ._files.axes import COLUMN, ROW, SPECTRAL, Axis, arrange, role_of, uniform_step
 from ._files.calibration import square_pixel
-from ._files.metadata import plain_metadata
 
 _REMEDY = (
     "Resample the image to square pixels, or give (array, pixel_size) to take them as "

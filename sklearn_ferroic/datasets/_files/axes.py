@@ -117,7 +117,7 @@ def find_layout(axes):
     if spectral:
         raise ValueError(
             f"The axis {str(spectral[0].name)!r} holds a spectrum at each pixel. An "
-            "image or a stack of images is needed: sum the spectra, or select a channel."
+            "image or a stack of images is needed: sum or select channels."
         )
     calibration = tuple((axes[i].scale, axes[i].unit) for i in (row, col))
     return Layout((*others, row, col), calibration)

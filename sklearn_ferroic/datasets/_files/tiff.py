@@ -65,7 +65,9 @@ def read_tiff(path, dataset, signal, max_bytes):
     elif {"X", "Y"} <= set(letters):
         image, _ = arrange(image, [Axis(role=_ROLES.get(c, FRAME)) for c in letters])
         # Frames along an axis of one frame are no stack.
-        image = image.reshape([n for n in image.shape[:-2] if n > 1] + [*image.shape[-2:]])
+        image = image.reshape(
+            [n for n in image.shape[:-2] if n > 1] + [*image.shape[-2:]]
+        )
         return Signal(name, image, axes, metadata, is_arranged=True)
     return Signal(name, np.squeeze(image), axes, metadata)
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-# Longer arrays and lists are data, such as spectra and lookup tables, and are named only.
+# Longer arrays and lists are data, such as spectra: only their shape is kept.
 _MAX_ITEMS = 1000
 # Nesting of dictionaries and lists; deeper ones are replaced by their text.
 _MAX_DEPTH = 30
