@@ -19,6 +19,8 @@ _ROLES = {"Y": ROW, "X": COLUMN}
 _SMALLEST_TVIPS_PIXEL = 1e-6
 # Zeiss stores the pixel, m, of an image of this width.
 _ZEISS_WIDTH_PX = 1024
+# Its text holds the pixel, too, rounded to a few digits: at most this share off.
+_ZEISS_ROUNDING = 0.05
 
 
 def read_tiff(path, dataset, signal, max_bytes):
@@ -217,10 +219,14 @@ def _tvips_axes(tvips, width):
 
 
 def _zeiss_axes(sem, width):
-    if len(sem[""]) > 3:
-        return ((float(sem[""][3]) * _ZEISS_WIDTH_PX / width, "m"),) * 2
-    _, side, unit = sem["ap_image_pixel_size"]
-    return ((float(side), unit),) * 2
+    exact = float(sem[""][3]) * _ZEISS_WIDTH_PX / width if len(sem[""]) > 3 else None
+    if "ap_image_pixel_size" not in sem:
+        return ((exact, "m"),) * 2
+    _, rounded, unit = sem["ap_image_pixel_size"]
+    nm = to_nm(rounded, unit)
+    if nm and exact and abs(to_nm(exact, "m") / nm - 1) < _ZEISS_ROUNDING:
+        return ((exact, "m"),) * 2
+    return ((rounded, unit),) * 2
 
 
 _VENDORS = {
