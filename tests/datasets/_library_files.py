@@ -142,6 +142,21 @@ def write_py4dstem(path, array):
     py4DSTEM.save(os.fspath(path), image, mode="o")
 
 
+def write_zipped_zspy(path, array):
+    """Write a zip archive by HyperSpy, with zarr 2, its frames stored last."""
+    from hyperspy.api import signals
+
+    calibrated = {"scale": PIXEL_NM, "units": "nm", "navigate": False}
+    axes = [
+        {"size": array.shape[1], "name": "y", **calibrated},
+        {"size": array.shape[2], "name": "x", **calibrated},
+        {"size": len(array), "name": "time", "navigate": True},
+    ]
+    metadata = {"General": {"title": "HAADF"}}
+    signal = signals.Signal2D(np.moveaxis(array, 0, -1), axes=axes, metadata=metadata)
+    signal.save(path, store_type="zip", overwrite=True)
+
+
 def write_ncem(path, array):
     """Write EMD 0.2 by ncempy, with the units of the NCEM."""
     from ncempy.io.emd import fileEMD
@@ -177,6 +192,7 @@ KEPT = [
     ("nion.nhdf", write_nion, "nion.swift", IMAGE),
     ("emdfile.h5", write_emdfile, "emdfile", IMAGE),
     ("emdfile_stack.emd", write_emdfile, "emdfile", STACK),
+    ("py4dstem.h5", write_py4dstem, "py4DSTEM", IMAGE),
     ("ncempy.emd", write_ncem, "ncempy", IMAGE),
     ("ncempy_stack.emd", write_ncem, "ncempy", STACK),
     ("ncempy_unnamed.emd", write_ncem_without_names, "ncempy", IMAGE),

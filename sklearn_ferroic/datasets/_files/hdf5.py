@@ -28,6 +28,8 @@ _BELIEVABLE = (1e-4, 1e2)
 _SMALLEST_SIDE = 8
 # py4DSTEM counts scan positions along the rows by Rx and along the columns by Ry.
 _EMD_ROLES = {"rx": ROW, "ry": COLUMN}
+# Its images of real space, whose own axes count pixels.
+_PY4DSTEM_IMAGES = {"VirtualImage", "RealSlice"}
 # The first group of an EMD file that RosettaSciIO and HyperSpy have written.
 _HYPERSPY_GROUP = "signals"
 
@@ -179,7 +181,29 @@ def _emd_dataset(h5py, item):
         axes.append(Axis(name, step, unit, _EMD_ROLES.get((name or "").lower())))
     if item.name.strip("/").split("/")[0] == _HYPERSPY_GROUP and first == 1:
         axes = _reversed(axes)
+    if _text(group.attrs.get("python_class")) in _PY4DSTEM_IMAGES:
+        axes = _py4dstem_calibration(h5py, group, axes)
     return axes, group.name.rsplit("/", 1)[-1]
+
+
+def _py4dstem_calibration(h5py, group, axes):
+    """Return the axes of a real-space image with the calibration of its root."""
+    for parent in _parents(group):
+        calibration = parent.get("metadatabundle/calibration")
+        if isinstance(calibration, h5py.Group) and "R_pixel_size" in calibration:
+            size = float(calibration["R_pixel_size"][()])
+            unit = _text(calibration["R_pixel_units"][()])
+            image = [axis._replace(scale=size, unit=unit) for axis in axes[-2:]]
+            return axes[:-2] + image
+    return axes
+
+
+def _parents(group):
+    """Return a group and those that contain it, up to the root."""
+    parents = [group]
+    while parents[-1].name != "/":
+        parents.append(parents[-1].parent)
+    return parents
 
 
 def _reversed(axes):
@@ -253,14 +277,14 @@ _DESCRIBING_ROOT = ("microscope", "sample", "user", "comments")
 
 def _surroundings(h5py, file, item):
     """Return attributes and numbers of the groups that describe an image."""
-    groups = {name: item.parent.get(name) for name in _DESCRIBING}
-    groups |= {name: file.get(name) for name in _DESCRIBING_ROOT}
+    groups = [(name, file.get(name)) for name in _DESCRIBING_ROOT]
+    for parent in reversed(_parents(item.parent)):
+        groups += [(name, parent[name]) for name in _DESCRIBING if name in parent]
     found = {}
-    for name, group in groups.items():
-        if isinstance(group, h5py.Group):
-            content = _tree(h5py, group)
-            if content:
-                found[name] = content
+    for name, group in groups:
+        content = _tree(h5py, group) if isinstance(group, h5py.Group) else {}
+        if content:
+            found[name] = found.get(name, {}) | content
     return found
 
 

@@ -13,7 +13,7 @@ from .signals import Signal, choose
 # This reader evaluates text of the file as Python.
 _UNSAFE = {"netCDF"}
 # Where zarr keeps the names of the codecs that an array is read with.
-_ZARR_METADATA = (".zarray", ".zmetadata")
+_ZARR_METADATA = (".zarray", ".zmetadata", "zarr.json")
 
 
 def suffixes():
@@ -76,8 +76,8 @@ def _refuse_pickles(path):
 
 def _zarr_metadata(path):
     if path.is_dir():
-        for file in path.rglob(".z*"):
-            if file.name in _ZARR_METADATA:
+        for name in _ZARR_METADATA:
+            for file in path.rglob(name):
                 yield file.read_bytes()
     else:
         with zipfile.ZipFile(path) as archive:
@@ -87,9 +87,10 @@ def _zarr_metadata(path):
 
 
 def _codecs(node):
-    """Return the values of all keys `id`."""
+    """Return the values of all keys `id` and `name`, as zarr 2 and 3 call codecs."""
     if isinstance(node, dict):
-        node, own = list(node.values()), {str(node.get("id")).lower()}
+        own = {str(node.get(key)).lower() for key in ("id", "name")}
+        node = list(node.values())
     else:
         own = set()
     return own.union(*map(_codecs, node)) if isinstance(node, list) else own
