@@ -96,6 +96,8 @@ def _crop(data, key):
     pixel_size = data.get("pixel_size")
     if pixel_size is not None:
         pixel_size *= step
+    # a copy, which does not keep the whole image in memory
+    cropped = np.ascontiguousarray(cropped)
     part = dict(data) | {"image": cropped, "pixel_size": pixel_size}
     metadata = dict(data.get("metadata") or {})
     crop = dict(metadata.get("crop") or {})

@@ -115,8 +115,9 @@ def find_layout(axes):
     others = [i for i in range(len(axes)) if i not in (row, col)]
     spectral = [axes[i] for i in others if roles[i] == SPECTRAL]
     if spectral:
+        name = f" {spectral[0].name!r}" if spectral[0].name else ""
         raise ValueError(
-            f"The axis {str(spectral[0].name)!r} holds a spectrum at each pixel. An "
+            f"The axis{name} holds a spectrum at each pixel. An "
             "image or a stack of images is needed: sum or select channels."
         )
     calibration = tuple((axes[i].scale, axes[i].unit) for i in (row, col))
