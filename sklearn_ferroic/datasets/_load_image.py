@@ -71,10 +71,10 @@ def load_image(
 ):
     """Load an image or a stack of images with its pixel size.
 
-    The file's suffix determines the format. TIFF, PNG, JPEG, BMP, .npy and
-    .npz are always read; HDF5 (.h5, .hdf5) and all that RosettaSciIO reads
-    (.dm3, .dm4, .emd, .ser, .hspy, .mrc, ...) need the ``io`` extra, ``pip
-    install "sklearn-ferroic[io]"``.
+    The file's suffix determines the format. TIFF, PNG, JPEG, BMP, .npy, .npz and Nion
+    Swift's .ndata1 are always read; HDF5 (.h5, .hf5, .nhdf, NCEM's .emd) and all
+    that RosettaSciIO reads (.dm3, .dm4, .emd, .ser, .hspy, .mrc, ...) need the ``io``
+    extra, ``pip install "sklearn-ferroic[io]"``.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def load_image(
         HDF5.
 
     signal : str or int, default=None
-        Title of the image in a microscope file that holds several, or its
-        number beginning with 0.
+        Title of the image in a microscope, HDF5 or TIFF file that holds several, or its
+        number beginning with 0. Channels of a TIFF are images of their own.
 
     pixel_size : float, default=None
         Size of a pixel, nm, instead of the file's own.
@@ -112,16 +112,20 @@ def load_image(
 
     Returns
     -------
-    data : :class:`~sklearn.utils.Bunch`
-        Dictionary-like object.
+    data : LoadedImage
+        A :class:`~sklearn.utils.Bunch` that can be cropped: ``data[50:300, 50:300]``
+        has the same entries. Rows and columns are the last two indices, also of a
+        stack, whose frames come before them or alone: ``data[3]``, ``data[:10]``.
 
         image : ndarray of shape (n_rows, n_cols) or (n_images, n_rows, n_cols)
             In the stored data type, or float if it was resampled. Colour images
-            whose channels are equal lose their colour axis.
+            whose channels are equal lose their colour axis. Axes are brought into this
+            order by their names and types.
         pixel_size : float or None
             nm per pixel, None if the file does not contain it.
         metadata : dict
-            Further content of the file; the keys depend on the format.
+            Further content of the file; the keys depend on the format. Locators store
+            it in the `metadata` of :class:`AtomSites`. A crop adds ``crop``.
         path : str
             The file.
         description : str
@@ -145,17 +149,20 @@ def load_image(
     --------
     make_ferroic_image : Generate an image with ground truth.
     sklearn_ferroic.AtomLocator : Accepts the result, and images of HyperSpy,
-        xarray and sidpy.
+        xarray, sidpy and quantem.
 
     Notes
     -----
     A pixel size is used only if the file contains a unit of length: from
-    ImageJ's and OME's TIFF tags, DigitalMicrograph's TIFF export, the axes of
-    microscope files, and, as in the data published with [1]_, from the product
+    TIFF tags of ImageJ, OME, DigitalMicrograph, FEI, Zeiss, Olympus, TVIPS and JEOL, the
+    axes of microscope files, and, as in the data published with [1]_, from the product
     of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) next to the image,
     if that lies between 0.1 pm and 100 nm. The plain resolution of a TIFF
     is used if pixels are below 1 µm; coarser ones are meant for printers.
     A number without a unit is reported in the description, not used.
+
+    An axis with a negative scale is not reversed: the image is used as it is stored,
+    with a warning, and angles refer to its rows and columns.
 
     Nothing is ever unpickled, and .zspy files that need it are rejected. HDF5 files
     with external links, external storage or virtual datasets, which would read other
