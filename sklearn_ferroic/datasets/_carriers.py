@@ -92,7 +92,7 @@ def _read_hyperspy(signal):
             role,
             is_signal and len(signal_axes) == 2,
         )
-    # The first signal axis is the horizontal one, unless the names tell otherwise.
+    # The first signal axis is the horizontal one, unless the names contradict.
     if len(signal_axes) == 2:
         horizontal, vertical = (axis.index_in_array for axis in signal_axes)
         names = {by_index[i].name for i in (horizontal, vertical)}

@@ -93,4 +93,6 @@ def _plain(value):
     """Return what JSON can hold of a value."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist() if value.dtype.kind in "biufU" else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
     return dict(value) if hasattr(value, "keys") else str(value)

@@ -154,8 +154,8 @@ def load_image(
     Notes
     -----
     A pixel size is used only if the file contains a unit of length: from
-    TIFF tags of ImageJ, OME, DigitalMicrograph, FEI, Zeiss, Olympus, TVIPS and JEOL, the
-    axes of microscope files, and, as in the data published with [1]_, from the product
+    TIFF tags of ImageJ, OME, DigitalMicrograph, FEI, Zeiss, Olympus, TVIPS and JEOL,
+    the axes of microscope files, and, as in the data published with [1]_, the product
     of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) next to the image,
     if that lies between 0.1 pm and 100 nm. The plain resolution of a TIFF
     is used if pixels are below 1 µm; coarser ones are meant for printers.

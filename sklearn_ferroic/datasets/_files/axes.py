@@ -178,7 +178,7 @@ def _single(roles, role):
 
 
 def _complete(axes, roles, row, col):
-    """Return the indices of rows and columns, of which names may tell one or none."""
+    """Return the indices of rows and columns, of which names imply one or none."""
     if row is not None and col is not None:
         return row, col
     known = row if row is not None else col

@@ -86,7 +86,7 @@ def read_hdf5(path, dataset, signal, max_bytes):
         every = [item.name.strip("/") for item in items]
     images = [one for one in found if one is not None]
     if any(one.axes is not None for one in images):
-        # arrays beside those that the format describes are tables of it
+        # arrays that the format does not describe are its tables
         images = [one for one in images if one.axes is not None]
     if dataset is not None:
         name = every[choose(every, dataset.strip("/"), path, "dataset")]
@@ -270,7 +270,7 @@ def _attributes(h5py, item):
     return kept
 
 
-# Groups beside an image that describe it: NSID's, NCEM's, emdfile's.
+# Groups that describe an image, next to it: NSID's, emdfile's.
 _DESCRIBING = ("metadata", "original_metadata", "metadatabundle")
 _DESCRIBING_ROOT = ("microscope", "sample", "user", "comments")
 
