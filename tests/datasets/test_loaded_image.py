@@ -10,6 +10,7 @@ import tifffile
 from sklearn_ferroic import AtomLocator, AtomSites
 from sklearn_ferroic.analysis import analyze
 from sklearn_ferroic.datasets import load_image, make_ferroic_image
+from sklearn_ferroic.registration import FrameAverager
 
 IMAGE = (100 * np.arange(40)[:, None] + np.arange(52)).astype(np.float32)
 STACK = np.stack([IMAGE, IMAGE + 5000, IMAGE + 9000])
@@ -144,6 +145,16 @@ def test_stack_keeps_its_metadata_for_each_frame(film):
     mixed = locator.transform([data, data.image])
     assert mixed.metadata[0]["file"] == "image: 1.tif"
     assert mixed.metadata[1] == {}
+
+
+def test_averages_keep_the_metadata_of_their_frames(film):
+    _, data = film
+    shifted = np.stack([data.image, np.roll(data.image, (1, 2), axis=(0, 1))])
+    frames = type(data)(**dict(data) | {"image": shifted})
+    average = FrameAverager().fit_transform(frames)
+    assert average.metadata["imagej"]["unit"] == "nm"
+    sites = AtomLocator().fit_transform(average)
+    assert sites.metadata[0]["file"] == "image: 1.tif"
 
 
 def test_analysis_keeps_the_metadata(film):

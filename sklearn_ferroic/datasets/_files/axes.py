@@ -78,6 +78,7 @@ def role_of(name):
     if not isinstance(name, str):
         return None
     plain = unicodedata.normalize("NFKC", name).lower()
+    plain = re.sub(r"(?<=\w)\s*[(\[].*[)\]]$", "", plain)  # a unit, as in "x (nm)"
     return _ROLES.get(re.sub(r"[\s_.\-\[\]()]|axis|dimension|position", "", plain))
 
 
