@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets import load_image
-from ..datasets._carriers import unpack_foreign
+from ..datasets._carriers import foreign_metadata, unpack_foreign
 
 # A stack whose last axis is shorter than this share of the others has its images along
 # the last axis: no image is so narrow.
@@ -61,7 +61,7 @@ def read_input(image, options):
     ----------
     image : str, path-like, array-like or carrier
         A file, an array, an ``(array, pixel_size)`` tuple, an object with `image` and
-        `pixel_size`, or an image of HyperSpy, xarray or sidpy.
+        `pixel_size`, or an image of HyperSpy, xarray, sidpy or quantem.
     options : AnalysisOptions
         Pixel size, signal, frame, crop, mask and inversion.
 
@@ -86,7 +86,9 @@ def read_input(image, options):
                 raise ValueError(f"{choice}= applies to a file, and an array is given.")
         array, pixel_size = _unpack(image)
         pixel_size = options.pixel_size or pixel_size
-        name, metadata = Path(getattr(image, "path", "array")).name, {}
+        name = Path(getattr(image, "path", "array")).name
+        metadata = getattr(image, "metadata", None) if hasattr(image, "image") else None
+        metadata = metadata if isinstance(metadata, dict) else foreign_metadata(image)
         truth = image if getattr(image, "variant", None) is not None else None
         size = " x ".join(map(str, np.shape(array)))
         unit = "no pixel size" if pixel_size is None else f"{pixel_size:.6g} nm a pixel"

@@ -299,7 +299,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         labeled = [
             label_columns(fit, self.spacing_, self._n_sublattices) for fit in fits
         ]
-        return self._assemble(carried, labeled, [scale] * len(fits))
+        return self._assemble(carried, labeled, [scale] * len(fits), X=X)
 
     def fit_transform(self, X, y=None):
         """Learn the scale from images and locate their columns.
@@ -316,7 +316,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         sites : AtomSites
             The same as ``fit(X).transform(X)``, in half the time.
         """
-        return self._assemble(*self._fit(X))
+        return self._assemble(*self._fit(X), X=X)
 
     def score(self, X, y=None):
         """Rate the located columns, without ground truth.

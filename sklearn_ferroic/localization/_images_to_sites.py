@@ -16,7 +16,7 @@ from ._detection.locate import MASS_RADIUS_SIGMA
 from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import center_of_mass
-from ._image.input import check_images
+from ._image.input import check_images, image_metadata
 
 # Fits that end farther from the given position, in spacings, are those of another
 # column: half the way to the nearest one.
@@ -131,8 +131,9 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         super()._validate_params()
         check_sublattice(self.sublattice)
 
-    def _assemble(self, carried, labeled, scales, probabilities=None):
-        return assemble_sites(
+    def _assemble(self, carried, labeled, scales, probabilities=None, *, X):
+        """Return the sites of the columns, with the metadata of the images `X`."""
+        sites = assemble_sites(
             carried,
             labeled,
             scales,
@@ -140,6 +141,8 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
             border=self.border,
             probabilities=probabilities,
         )
+        sites.metadata = image_metadata(X, len(sites.images))
+        return sites
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

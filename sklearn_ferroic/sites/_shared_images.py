@@ -141,18 +141,23 @@ def join_images(sets):
         Each image once.
     pixel_size : list of (float or None)
         Their pixel sizes, nm.
+    metadata : list of dict
+        Their metadata, of the first set that has the image.
     frame : ndarray of int of shape (n_sites,)
         Index of the image of each site of all sets, in order.
     """
-    images, pixel_size, index_of, frames = [], [], {}, []
+    images, pixel_size, metadata, index_of, frames = [], [], [], {}, []
     for sites in sets:
         renumber = []
-        for image, size in zip(sites.images, sites.pixel_size, strict=True):
+        for image, size, about in zip(
+            sites.images, sites.pixel_size, sites.metadata, strict=True
+        ):
             key = (id(image), size)
             if key not in index_of:
                 index_of[key] = len(images)
                 images.append(image)
                 pixel_size.append(size)
+                metadata.append(about)
             renumber.append(index_of[key])
         frames.append(np.array(renumber, dtype=np.intp)[sites.frame])
-    return images, pixel_size, np.concatenate(frames)
+    return images, pixel_size, metadata, np.concatenate(frames)
