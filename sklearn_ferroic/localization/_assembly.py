@@ -119,7 +119,11 @@ def _flag_sites(sites, labeled, masks, scales):
         checks.append(check)
         implausible.append(
             describe_implausible_sites(
-                number, columns.positions, sites.converged[own], scales[number][0]
+                number,
+                columns.positions,
+                sites.converged[own],
+                scales[number][0],
+                in_pairs=part.end is not None,
             )
         )
         # Pairs that are not resolved are known.

@@ -141,11 +141,12 @@ def warn_of_equivalent_sublattices(labeled):
     where = "the image" if len(labeled) == 1 else f"images {numbers}"
     warnings.warn(
         f"The two sublattices of {where} are equally bright within the errors. They "
-        "were distinguished by their displacement against each other; which one is "
+        "were distinguished by the positions of the columns alone; which one is "
         "sublattice 0 and which is 1 is arbitrary, and with it the sign of the "
-        "polarization.",
+        "polarization: the mean displacement of sublattice 1 is chosen to point to "
+        "larger columns (or rows).",
         UserWarning,
-        stacklevel=2,
+        stacklevel=5,
     )
 
 
@@ -165,5 +166,5 @@ def warn_of_merged_pairs(scale):
         f"one column per pair, or pass spacing={separation:.1f} to fit two columns "
         "nevertheless.",
         UserWarning,
-        stacklevel=2,
+        stacklevel=5,
     )

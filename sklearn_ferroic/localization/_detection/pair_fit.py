@@ -250,7 +250,7 @@ def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
     image = image / unit if unit != 1 else image
     context = ImageContext(image, mask, scale.spacing, scale.sigma, statistics, unit)
     middles = find_middles(image, scale.spacing, mask)
-    noise = np.sqrt(context.noise.variance((middles.level + middles.height)))
+    noise = np.sqrt(context.noise.variance(middles.level + middles.height))
     noise = noise * noise_response(blob_sigma(scale.spacing))
     middles = middles.take(middles.response > _SETTINGS.min_significance * noise)
     profile = PROFILES[shape]
