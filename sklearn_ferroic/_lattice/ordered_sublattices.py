@@ -154,9 +154,7 @@ def differ_in_bonds(sign, crystal, pairs, nearest, n_bonds):
     differ = np.zeros(len(sign), dtype=bool)
     for number in np.flatnonzero(np.bincount(crystal) >= _MIN_MEMBERS):
         own = crystal == number
-        is_honeycomb = (
-            np.mean(n_bonds[own] == _N_HONEYCOMB_BONDS) > _MIN_HONEYCOMB_SHARE
-        )
+        share = np.mean(n_bonds[own] == _N_HONEYCOMB_BONDS)
         differ[own] = (
             share > _MIN_HONEYCOMB_SHARE
             and np.abs(alternating[own].mean()) > _MIN_BOND_MOMENT
