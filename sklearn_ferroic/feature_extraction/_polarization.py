@@ -216,6 +216,16 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         self._check_sites(X)
         if self.shell is None:
             _check_sublattices(X)
+            one_kind = len(X) and not X.sublattice.any() and _is_located(X)
+            if one_kind and not np.isfinite(X.polarization).any():
+                warnings.warn(
+                    f"None of the {len(X)} sites has a displacement. If the locator "
+                    "found one sublattice although the crystal has two, as with "
+                    "columns of equal brightness, use AtomLocator(n_sublattices=2); "
+                    'for other structures give a Motif or "auto" as shell.',
+                    UserWarning,
+                    stacklevel=2,
+                )
         else:
             of_motif = self._shell_is_motif()
             if not of_motif:

@@ -167,7 +167,7 @@ def number_missed(check):
     return float(total) if total > _SETTINGS.min_significance * error else 0.0
 
 
-def check_sites(positions, converged, spacing):
+def check_sites(positions, converged, spacing, *, in_pairs=False):
     """List reasons why sites cannot be the columns of a crystal.
 
     Parameters
@@ -178,6 +178,8 @@ def check_sites(positions, converged, spacing):
         Whether the fit of each can be trusted.
     spacing : float
         Nearest-neighbour spacing that they were located with, px.
+    in_pairs : bool, default=False
+        Whether the columns are close pairs, which do not fill the area evenly.
 
     Returns
     -------
@@ -213,21 +215,23 @@ def check_sites(positions, converged, spacing):
         findings.append(
             f"neighbours are typically {typical:.1f} px apart, not {spacing:.1f} px"
         )
-    elif density < _SETTINGS.min_density:
+    elif density < _SETTINGS.min_density and not in_pairs:
         findings.append(f"there are {density:.0%} of the sites a lattice has")
     if findings and spacing < _SETTINGS.fine_spacing_px:
         findings.append(f"the spacing is below {_SETTINGS.fine_spacing_px:.0f} px")
     return findings
 
 
-def describe_implausible_sites(number, positions, converged, spacing):
+def describe_implausible_sites(
+    number, positions, converged, spacing, *, in_pairs=False
+):
     """Describe what is wrong with the sites of an image, and what to do.
 
     Parameters
     ----------
     number : int
         Index of the image.
-    positions, converged, spacing
+    positions, converged, spacing, in_pairs
         As `check_sites` takes them.
 
     Returns
@@ -235,7 +239,7 @@ def describe_implausible_sites(number, positions, converged, spacing):
     message : str
         The text of a warning; empty if nothing is wrong.
     """
-    findings = check_sites(positions, converged, spacing)
+    findings = check_sites(positions, converged, spacing, in_pairs=in_pairs)
     if not findings:
         return ""
     return (
