@@ -196,6 +196,7 @@ def load_image(
         check_hdf5(path, max_bytes)
     content = read(path, dataset, signal, max_bytes)
     image = to_grey(content.image, path)
+    is_colour = image.ndim < content.image.ndim and content.image.shape[-1] > 1
     remark = "pixel size as given"
     if pixel_size is None:
         image, pixel_size, remark = _calibrate(image, content.axes, path, resample)
@@ -204,7 +205,9 @@ def load_image(
         pixel_size=None if pixel_size is None else float(pixel_size),
         metadata=content.metadata,
         path=str(path),
-        description=_describe(path, content.title, image, pixel_size, remark),
+        description=_describe(
+            path, content.title, image, pixel_size, remark, is_colour
+        ),
     )
 
 
@@ -281,9 +284,10 @@ def _check_choice(path, read, dataset, signal):
         )
 
 
-def _describe(path, title, image, pixel_size, remark):
+def _describe(path, title, image, pixel_size, remark, is_colour):
     name = path.name if title in ("", path.name) else f"{path.name}, {title}"
     size = " x ".join(str(side) for side in image.shape)
     if pixel_size is not None:
         remark = f"{pixel_size:.6g} nm a pixel" + (f" ({remark})" if remark else "")
-    return f"{name}: {size} px of {image.dtype}; {remark}."
+    kind = " of equal colour channels, as in a screenshot" if is_colour else ""
+    return f"{name}: {size} px of {image.dtype}{kind}; {remark}."

@@ -172,8 +172,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         index, _ = find_pose_columns(X.shape[1], names, translation=False)
         self.angle_index_ = index
-        if index is not None and names is not None:
-            # by position alone the column may be anything
+        if index is not None:
             warn_if_degrees(X[:, index], "The angle in X", stacklevel=2)
         self.n_sites_ = int(np.count_nonzero(reference.trusted))
         self.offset_, self.offset_std_ = 0.0, np.nan

@@ -7,7 +7,13 @@ import numpy as np
 
 from .._utils.angles import wrap_angle
 from ._arguments import as_margin, as_pixel_sizes, as_positions, as_rows, check_frame
-from ._editing import check_on_image, guess_sublattice, inside_polygon, rows_to_keep
+from ._editing import (
+    check_on_image,
+    guess_sublattice,
+    inside_polygon,
+    refuse_swapped,
+    rows_to_keep,
+)
 from ._fields import SITE_FIELDS, describe_columns
 from ._flags import as_flag
 from ._formats.csv import write_csv
@@ -113,6 +119,7 @@ class AtomSites:
                 values = field.as_values(values, len(self.positions))
                 setattr(self, field.name, values)
         check_frame(self.frame, len(self.images))
+        refuse_swapped(self.positions, self.frame, self.images)
 
     @property
     def shape(self):

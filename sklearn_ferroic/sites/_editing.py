@@ -79,17 +79,44 @@ def check_on_image(positions, image):
     image : ndarray of shape (n_rows, n_cols)
         The image.
     """
-    last = np.array(image.shape) - 0.5
-    off = ((positions < -0.5) | (positions > last)).any(axis=1)
-    if off.any():
-        row, col = positions[off][0]
-        swapped = ((positions[:, ::-1] >= -0.5) & (positions[:, ::-1] <= last)).all()
-        hint = " Positions are (row, col), that is (y, x)." if swapped else ""
+    on_image = _is_on(positions, image.shape)
+    if not on_image.all():
+        row, col = positions[~on_image][0]
+        hint = " Positions are counted in pixels of this image, after cropping."
+        if _is_on(positions[:, ::-1], image.shape).all():
+            hint = (
+                " Positions are (row, col), that is (y, x): these seem to be (x, y). "
+                "Pass positions[:, ::-1]."
+            )
         raise ValueError(
-            f"{np.count_nonzero(off)} of {len(positions)} positions are off the image "
-            f"of {image.shape[0]} x {image.shape[1]} px, such as row {row:.1f}, col "
-            f"{col:.1f}.{hint}"
+            f"{np.count_nonzero(~on_image)} of {len(positions)} positions are off the "
+            f"image of {image.shape[0]} x {image.shape[1]} px, such as row {row:.1f}, "
+            f"col {col:.1f}.{hint}"
         )
+
+
+def refuse_swapped(positions, frame, images):
+    """Raise ValueError for positions that are on their image only as ``(x, y)``.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Positions ``(row, col)``, px.
+    frame : ndarray of int of shape (n,)
+        Index of the image of each.
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    """
+    for number, image in enumerate(images):
+        own = positions[frame == number]
+        if len(own) and _is_on(own[:, ::-1], image.shape).all():
+            check_on_image(own, image)
+
+
+def _is_on(positions, shape):
+    """Return which positions are on the pixels of an image."""
+    last = np.array(shape) - 0.5
+    return ((positions >= -0.5) & (positions <= last)).all(axis=1)
 
 
 def guess_sublattice(positions, known, sublattice, vectors):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._utils.angles import wrap_angle
+from ..._utils.angles import warn_if_degrees, wrap_angle
 from ..._utils.optional import import_optional
 from .._data.histograms import angle_peaks
 from .._drawing.axes import get_axes
@@ -99,6 +99,7 @@ class AngleHistogramDisplay:
             raise ValueError(
                 f"angle must have shape (n_samples,), got shape {angle.shape}."
             )
+        warn_if_degrees(angle, "angle", stacklevel=2)
         angle = wrap_angle(angle[np.isfinite(angle)])
         if angle.size == 0:
             raise ValueError("angle holds no finite value.")
