@@ -8,7 +8,6 @@ from scipy.spatial import cKDTree
 
 from ..sites import SiteFlag
 
-
 # Columns of smaller spacing, px, are barely sampled: on generated images, errors are
 # 1.5 times the standard errors that are returned, below 3.5 px columns are missed, and
 # noise may look like such columns.
