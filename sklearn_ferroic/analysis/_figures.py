@@ -356,7 +356,7 @@ def _add_means(analysis, ax):
         aspect="equal",
         xlabel=f"to the right ({unit})",
         ylabel=f"downwards ({unit})",
-        title="Means, 95 % regions",
+        title="Means (95 %)",
     )
 
 
