@@ -99,7 +99,8 @@ def refuse_images_along_last_axis(shape):
             raise ValueError(
                 f"An array of shape {shape} looks like a colour image (RGB or RGBA), "
                 "such as a screenshot. One grey value a pixel is needed: use the image "
-                "of the detector, or image[..., 0] if the channels are equal."
+                "of the detector, image[..., 0] if the channels are equal, or "
+                "skimage.color.rgb2gray(image)."
             )
         return
     share = _THIN_SHARE_OF_SQUARE if n_rows == n_cols else _THIN_SHARE

@@ -280,20 +280,12 @@ def _common_displacement(groups, cells, whole):
     """Return what a displacement that all cells share may mean, and a caveat."""
     length = _length(float(np.hypot(*whole.mean[0])), cells)
     direction = _degrees(np.degrees(np.arctan2(*whole.mean[0])))
-    inside = groups.number >= 0
-    differs = False
-    if inside.any():
-        relative = pool_polarization(
-            cells[inside], groups.number[inside], reference="mean"
-        )
-        p_value = np.fmax(relative.p_value, relative.p_value_far)
-        differs = bool((p_value * len(relative.labels) < SIGNIFICANCE_LEVEL).any())
     start = f"the mean displacement of all cells is {length} along {direction}. "
     remedy = (
         " The option --reference, with a region that is not polar, such as the "
         "substrate, subtracts it."
     )
-    if differs:
+    if not groups.is_common:
         return (
             f"{start}Mistilt and coma displace all columns of one kind alike and add "
             "such a vector to a polarization; the image alone does not separate the "

@@ -108,6 +108,8 @@ def verdict(analysis):
         return text + "No displacement could be measured in this projection."
     if "not_significant" in keys:
         return text + "No displacement differs from zero significantly."
+    if analysis.groups.is_common:
+        variants = [row for row in analysis.groups_table if row["is_significant"]]
     if not variants:
         return text + "No group of cells is displaced significantly."
     n = len(variants)
@@ -117,7 +119,7 @@ def verdict(analysis):
     digits = 0 if variants[0]["unit"] == "pm" else 2
     low, high = f"{min(lengths):.{digits}f}", f"{max(lengths):.{digits}f}"
     span = low if low == high else f"{low} to {high}"
-    if analysis.caveat.startswith("one displacement for all"):
+    if analysis.groups.is_common:
         text += (
             f"All cells are displaced alike, by {span} {variants[0]['unit']}, as by a "
             "mistilt: this alone does not prove a polar material."

@@ -52,9 +52,10 @@ def fit(estimator, X):
     )
     random_state = check_random_state(estimator.random_state)
     if not (estimator.warm_start and hasattr(estimator, "weights_")):
+        fitted = _start_training(estimator, X, options, random_state)
         # through the wrapper of scikit-learn around the method
         warn_of_few_patches(estimator, X, stacklevel=4)
-        return _start_training(estimator, X, options, random_state)
+        return fitted
     if estimator.checkpoint is not None:
         raise ValueError(
             "A warm start cannot use a checkpoint, because it depends on the weights "
