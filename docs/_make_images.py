@@ -31,8 +31,6 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 # Upper left part that shows single columns, and a junction of walls, px.
 PART = (slice(300, 560), slice(130, 390))
-# Colours of a picture: fewer make the file smaller, and more are not seen.
-N_COLORS = 128
 
 
 def make_images():
@@ -40,7 +38,7 @@ def make_images():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         main(["analyze", "--example", "film", "--output", str(folder / "example")])
-        save(folder / "example" / "figures" / "overview.png", "domains")
+        save(folder / "example" / "figures" / "overview.png", "domains", width=2000)
         photograph(folder / "example" / "report.html", folder)
         names = run_readme(folder)
         draw_stages(names, folder)
@@ -80,9 +78,11 @@ def draw_stages(names, folder):
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.2), layout="constrained")
     angle, polar = pose[:, 0], names["polar"]
     AngleHistogramDisplay.from_predictions(angle[polar], ax=axes[0])
-    axes[1].hist(np.degrees(names["std"][:, 0]), bins=60, color="0.4")
+    # Without a direction, the circular standard deviation has no upper limit.
+    width = np.minimum(np.degrees(names["std"][:, 0]), 180)
+    axes[1].hist(width, bins=60, color="0.4")
     axes[1].axvline(np.degrees(0.5), color="black", linestyle="--")
-    axes[1].set(xlabel="standard deviation of the angle (degrees)")
+    axes[1].set(xlabel="standard deviation of the angle (degrees, at most 180)")
     axes[1].set_ylabel("number of sites")
     figure.savefig(folder / "angles.png", dpi=110)
     save(folder / "angles.png", "getting_started_angles")
@@ -109,13 +109,12 @@ def photograph(report, folder):
 
 
 def save(path, name, width=None):
-    """Save a picture with few colours into the documentation."""
+    """Save a picture, with a given width in px, into the documentation."""
     with Image.open(path) as picture:
         picture = picture.convert("RGB")
         if width is not None:
             height = round(picture.height * width / picture.width)
             picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-        picture = picture.quantize(N_COLORS, dither=Image.Dither.NONE)
         picture.save(IMAGES / f"{name}.png", optimize=True)
 
 

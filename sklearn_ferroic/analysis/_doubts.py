@@ -5,11 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.scale import FINE_SPACING_PX, describe_implausible_pixel_size
 from ..feature_extraction import pool_polarization
-from ..localization._quality_warning import (
-    FINE_SPACING_PX,
-    describe_implausible_pixel_size,
-)
 from ..sites import SiteFlag
 from ._variants import (
     SAME_DIRECTION_RAD,

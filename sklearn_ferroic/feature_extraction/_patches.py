@@ -9,9 +9,9 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import check_memory
 
+from .._utils.positions import check_on_image
 from .._utils.validation import Interval
 from ..sites import AtomSites
-from ..sites._editing import check_on_image
 from ._check_sites import check_sites
 from ._windows import cut_windows, outside_image
 

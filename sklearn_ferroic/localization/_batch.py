@@ -7,6 +7,7 @@ from functools import wraps
 import numpy as np
 from joblib import Parallel, delayed
 
+from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
 from ._detection.column_sigma import estimate_sigma
@@ -22,7 +23,6 @@ from ._image.filters import blob_response, noise_response
 from ._image.positions import on_image
 from ._image.spacing import estimate_spacing
 from ._image.tiles import cut_tiles, not_twice
-from ._quality_warning import FINE_SPACING_PX
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from scipy.spatial import cKDTree
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
+from .._utils.positions import check_on_image
 from .._utils.validation import N_JOBS, Interval
 from ..sites import AtomSites
-from ..sites._editing import check_on_image
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
 from ._batch import estimate_scales
 from ._checks import check_sublattice

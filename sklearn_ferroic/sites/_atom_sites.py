@@ -6,12 +6,11 @@ from inspect import Parameter, Signature, cleandoc
 import numpy as np
 
 from .._utils.angles import wrap_angle
+from .._utils.positions import check_on_image, refuse_swapped
 from ._arguments import as_margin, as_pixel_sizes, as_positions, as_rows, check_frame
 from ._editing import (
-    check_on_image,
     guess_sublattice,
     inside_polygon,
-    refuse_swapped,
     rows_to_keep,
 )
 from ._fields import SITE_FIELDS, describe_columns
