@@ -233,9 +233,8 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         self._validate_params()
         check_sites(self, X)
         _check_images(X, self.window_size)
-        _warn_of_window_size(X, self.window_size)
         cut_patches = check_memory(self.memory).cache(_cut_patches)
-        return cut_patches(
+        patches = cut_patches(
             X,
             self.window_size,
             center=self.center,
@@ -243,6 +242,8 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
             boundary=self.boundary,
             normalize=self.normalize,
         )
+        _warn_of_window_size(X, self.window_size)
+        return patches
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the window's pixels.

@@ -41,7 +41,11 @@ def noise(*shape):
         (noise(11, 64), ValueError, r"\(11, 64\) is too small"),
         ((noise(64, 64), -0.1), ValueError, "positive length in nm or None, got -0.1"),
         ((noise(64, 64), "0.1"), ValueError, "pixel size of image 0"),
-        (noise(128, 128), ValueError, "No columns found in image 0.*UNetAtomLocator.*spacing="),
+        (
+            noise(128, 128),
+            ValueError,
+            "No columns found in image 0.*UNetAtomLocator.*spacing=",
+        ),
     ],
 )
 def test_refused_with_a_message(images, error, message):
