@@ -38,7 +38,7 @@ def make_images():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         main(["analyze", "--example", "film", "--output", str(folder / "example")])
-        save(folder / "example" / "figures" / "overview.png", "domains", width=2000)
+        save(folder / "example" / "figures" / "overview.png", "domains", width=1600)
         photograph(folder / "example" / "report.html", folder)
         names = run_readme(folder)
         draw_stages(names, folder)
