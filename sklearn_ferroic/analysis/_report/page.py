@@ -213,7 +213,8 @@ def _variants(analysis):
     note = (
         "Mean ± standard error. Directions grow clockwise from the right (0°): 90° is "
         "down. Groups that are no variants are not displaced significantly or have no "
-        "common direction."
+        "common direction. The angle of the model is that of the whole window, which "
+        "follows the lattice where displacements are small."
     )
     return (
         "<h2>Variants</h2>"
