@@ -128,10 +128,11 @@ def _flag_sites(sites, labeled, masks, scales):
         spacings.append(_typical_distance(part.nearest))
     by_network = np.isfinite(sites.probability).any()
     alternative = "AtomLocator" if by_network else "UNetAtomLocator"
-    warn_of_doubtful_sites(checks, implausible, alternative)
+    # Coarse sampling is the cause of columns that are missed or not fitted well.
+    if any(implausible) or not warn_of_coarse_sampling(spacings):
+        warn_of_doubtful_sites(checks, implausible, alternative)
     warn_of_long_columns(ratios)
     if not any(implausible):
-        warn_of_coarse_sampling(spacings)
         warn_of_implausible_pixel_size(spacings, sites.pixel_size)
     return flags
 

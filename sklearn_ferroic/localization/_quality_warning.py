@@ -258,6 +258,11 @@ def warn_of_coarse_sampling(spacings):
     ----------
     spacings : list of float
         Median distance of nearest sites of each image, px; NaN if unknown.
+
+    Returns
+    -------
+    is_coarse : bool
+        Whether a warning was raised.
     """
     coarse = [n for n, s in enumerate(spacings) if s < FINE_SPACING_PX]
     if coarse:
@@ -270,6 +275,7 @@ def warn_of_coarse_sampling(spacings):
             UserWarning,
             stacklevel=6,
         )
+    return bool(coarse)
 
 
 def warn_of_implausible_pixel_size(spacings, pixel_sizes):
