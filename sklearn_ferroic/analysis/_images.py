@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
 from ..datasets._carriers import foreign_metadata, unpack_foreign
 
-# A stack whose last axis is shorter than this share of the others has its images along
-# the last axis: no image is so narrow.
-_THIN_SHARE = 0.2
 # Above this share of pixels at the highest value, the image is saturated.
 _SATURATED_SHARE = 1e-3
 
@@ -149,17 +147,8 @@ def _choose_frame(array, frame, remarks):
             f"An array of shape {array.shape} is no image: two dimensions are needed, "
             "or three for a stack of images."
         )
+    refuse_images_along_last_axis(array.shape)
     n_frames = len(array)
-    if array.shape[-1] > 4 and array.shape[-1] < _THIN_SHARE * min(array.shape[:2]):
-        raise ValueError(
-            f"An array of shape {array.shape} seems to hold its images along the last "
-            "axis; they are expected along the first: numpy.moveaxis(image, -1, 0)."
-        )
-    if array.shape[-1] in (3, 4) and n_frames > 4:
-        raise ValueError(
-            f"An array of shape {array.shape} looks like a colour image. Export the "
-            "grey image of the detector."
-        )
     if frame == "mean":
         remarks.append(
             f"Mean of {n_frames} frames, as they are: drift between them is not "

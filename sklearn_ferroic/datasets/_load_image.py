@@ -212,6 +212,7 @@ def load_image(
     _check_choice(path, read, dataset, signal)
     content = read(path, dataset, signal, max_bytes)
     image = to_grey(content.image, path, is_arranged=content.is_arranged)
+    is_colour = image.ndim < content.image.ndim and content.image.shape[-1] > 1
     remark = "pixel size as given"
     if pixel_size is None:
         image, pixel_size, remark = _calibrate(image, content.axes, path, resample)
@@ -225,7 +226,7 @@ def load_image(
         pixel_size=None if pixel_size is None else float(pixel_size),
         metadata=content.metadata,
         path=str(path),
-        description=describe(name, image, pixel_size, remark),
+        description=describe(name, image, pixel_size, remark, is_colour),
     )
 
 

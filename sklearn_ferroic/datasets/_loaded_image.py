@@ -38,7 +38,7 @@ class LoadedImage(Bunch):
         return f"<{', '.join(self)} of {self.description}>"
 
 
-def describe(name, image, pixel_size, remark):
+def describe(name, image, pixel_size, remark, is_colour=False):
     """Return size, type and calibration of an image in words.
 
     Parameters
@@ -51,6 +51,8 @@ def describe(name, image, pixel_size, remark):
         Pixel size, nm.
     remark : str
         Origin of the pixel size, or the reason why there is none.
+    is_colour : bool, default=False
+        Whether the file holds colour channels, which are equal.
 
     Returns
     -------
@@ -59,7 +61,8 @@ def describe(name, image, pixel_size, remark):
     """
     if pixel_size is not None:
         remark = f"{pixel_size:.6g} nm a pixel" + (f" ({remark})" if remark else "")
-    return f"{name}: {_size(image)} px of {image.dtype}; {remark}."
+    kind = " of equal colour channels, as in a screenshot" if is_colour else ""
+    return f"{name}: {_size(image)} px of {image.dtype}{kind}; {remark}."
 
 
 def _size(image):

@@ -17,12 +17,16 @@ from ._fitting.columns import ColumnFit
 from ._image.positions import clear_of_border
 from ._quality_warning import (
     describe_implausible_sites,
+    warn_of_coarse_sampling,
     warn_of_doubtful_sites,
+    warn_of_implausible_pixel_size,
     warn_of_long_columns,
 )
 
 # Columns at least this many sigmas from the border are completely on the image.
 _BORDER_SIGMA = 2
+# Distances of fewer columns say little about the image.
+_FEWEST_COLUMNS = 12
 # Labels less probable than this are doubtful: one in five of them is wrong.
 _MIN_PROBABILITY = 0.8
 
@@ -92,7 +96,7 @@ def _flag_sites(sites, labeled, masks, scales):
     doubtful = sites.probability < _MIN_PROBABILITY
     flags = np.where(doubtful, np.uint16(SiteFlag.LABEL_DOUBTFUL), np.uint16(0))
     flags[~_is_whole(sites, masks, scales)] |= np.uint16(SiteFlag.EDGE)
-    checks, implausible, ratios = [], [], []
+    checks, implausible, ratios, spacings = [], [], [], []
     for number, part in enumerate(labeled):
         own = np.flatnonzero(sites.frame == number)
         columns = Columns(
@@ -129,11 +133,23 @@ def _flag_sites(sites, labeled, masks, scales):
         # Pairs that are not resolved are known.
         known = part.merged is not None
         ratios.append(1.0 if known else _common_ellipticity(columns.ellipticity))
+        spacings.append(_typical_distance(part.nearest))
     by_network = np.isfinite(sites.probability).any()
     alternative = "AtomLocator" if by_network else "UNetAtomLocator"
-    warn_of_doubtful_sites(checks, implausible, alternative)
+    # Coarse sampling is the cause of columns that are missed or not fitted well.
+    if any(implausible) or not warn_of_coarse_sampling(spacings):
+        warn_of_doubtful_sites(checks, implausible, alternative)
     warn_of_long_columns(ratios)
+    if not any(implausible):
+        warn_of_implausible_pixel_size(spacings, sites.pixel_size)
     return flags
+
+
+def _typical_distance(nearest):
+    """Return the median distance of nearest columns, px; NaN for fewer than a dozen."""
+    if nearest is None or len(nearest.positions) < _FEWEST_COLUMNS:
+        return np.nan
+    return nearest.typical_distance()
 
 
 def _common_ellipticity(ellipticity):

@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
+from .._utils.positions import check_on_image
 from .._utils.validation import N_JOBS, Interval
 from ..sites import AtomSites
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
@@ -78,6 +79,8 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         ------
         TypeError
             If `sites` are not AtomSites.
+        ValueError
+            If a position is off the image.
         """
         if not isinstance(sites, AtomSites):
             raise TypeError(f"refit needs AtomSites, got {type(sites).__name__}.")
@@ -86,6 +89,8 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
             return sites[:]
         used = np.unique(sites.frame)
         rows = [np.flatnonzero(sites.frame == frame) for frame in used]
+        for frame, own in zip(used, rows, strict=True):
+            check_on_image(sites.positions[own], sites.images[frame])
         images, masks, _ = carried = check_images(
             [(sites.images[frame], sites.pixel_size[frame]) for frame in used]
         )

@@ -6,6 +6,7 @@ from inspect import Parameter, Signature, cleandoc
 import numpy as np
 
 from .._utils.angles import wrap_angle
+from .._utils.positions import check_on_image, refuse_swapped
 from ._arguments import (
     as_margin,
     as_metadata,
@@ -14,7 +15,7 @@ from ._arguments import (
     as_rows,
     check_frame,
 )
-from ._editing import check_on_image, guess_sublattice, inside_polygon, rows_to_keep
+from ._editing import guess_sublattice, inside_polygon, rows_to_keep
 from ._fields import SITE_FIELDS, describe_columns
 from ._flags import as_flag
 from ._formats.csv import write_csv
@@ -129,6 +130,7 @@ class AtomSites:
                 values = field.as_values(values, len(self.positions))
                 setattr(self, field.name, values)
         check_frame(self.frame, len(self.images))
+        refuse_swapped(self.positions, self.frame, self.images)
 
     @property
     def shape(self):

@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 
 from .._utils.offset import find_image_offset, subtract_offset
+from .._utils.validation import refuse_images_along_last_axis
 
 # id of an image -> (weak reference to it, digest of its content)
 _DIGESTS = {}
@@ -27,6 +28,8 @@ def as_image_list(images):
     """
     if isinstance(images, np.ndarray) and images.ndim == 2:
         images = [images]
+    elif isinstance(images, np.ndarray):
+        refuse_images_along_last_axis(images.shape)
     arrays = [np.asarray(image) for image in images]
     for array in arrays:
         if array.ndim != 2 or array.dtype.kind not in "buif":

@@ -177,7 +177,7 @@ def test_names():
     [
         (np.zeros((3, 2)), {}, TypeError, "AtomSites, the output of AtomLocator"),
         (AtomSites(np.eye(40), [[1, 1]]), {}, ValueError, "window_size=48 is larger"),
-        (AtomSites(np.eye(64), [[1, 80]]), {}, ValueError, "off their image"),
+        (AtomSites(np.eye(64), [[1, 80]]), {}, ValueError, "off the image"),
         (AtomSites(np.eye(64), []), {}, ValueError, "no sites"),
         (
             AtomSites(np.eye(64), [[9, 9]]),

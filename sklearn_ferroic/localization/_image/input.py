@@ -7,7 +7,11 @@ import numpy as np
 
 from ..._utils.metadata import plain_metadata
 from ..._utils.offset import find_image_offset, subtract_offset
-from ..._utils.validation import ForeignArrayError, to_numpy
+from ..._utils.validation import (
+    ForeignArrayError,
+    refuse_images_along_last_axis,
+    to_numpy,
+)
 from ...datasets._carriers import foreign_metadata, is_foreign, unpack_foreign
 from ...sites import AtomSites
 from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines
@@ -61,7 +65,7 @@ def check_images(images):
         data, pixel_size = _unpack(entry)
         data = _as_real_array(data, f"image {len(arrays)}")
         if data.ndim == 3 and (_is_colour(data) or len(entries) == 1):
-            _refuse_colour(data)
+            refuse_images_along_last_axis(data.shape)
         stack = data if data.ndim == 3 and len(entries) == 1 else [data]
         for array in stack:
             name = f"image {len(arrays)}"
@@ -165,15 +169,6 @@ def _as_real_array(data, name):
 
 def _is_colour(array):
     return array.ndim == 3 and array.shape[-1] in (3, 4)
-
-
-def _refuse_colour(array):
-    if _is_colour(array):
-        raise ValueError(
-            f"Got an array of shape {array.shape}, which looks like an RGB(A) colour "
-            "image; a column's position needs one grey value a pixel. Convert it, for "
-            "instance with skimage.color.rgb2gray, or take image[..., 0]."
-        )
 
 
 def _check_image(array, name):
