@@ -7,14 +7,15 @@ from ..._utils.optional import import_optional
 
 # A grey as light as the cyclic map is on average (CIE L* 59).
 NEUTRAL = (0.56, 0.56, 0.56)
-# M. Okabe and K. Ito, "Color Universal Design", without black.
+# M. Okabe and K. Ito, "Color Universal Design", without black. The first four differ by
+# at least 12 in CIE L*, so that they are also distinct in greyscale.
 _OKABE_ITO = [
+    "#0072B2",
     "#E69F00",
-    "#56B4E9",
     "#009E73",
     "#F0E442",
-    "#0072B2",
     "#D55E00",
+    "#56B4E9",
     "#CC79A7",
 ]
 # Opacity of a bin with one sample among bins with many.

@@ -1,0 +1,91 @@
+"""Arrows at the sites."""
+
+import numpy as np
+
+from .cells import site_spacing
+from .layout import text_scale
+
+# Width of the shaft in lengths of a cell, head in widths of the shaft.
+SHAFT_WIDTH = 0.17
+HEAD = {"headwidth": 3.2, "headlength": 3, "headaxislength": 2.7}
+# Arrows of directions are at least this long, inches at a font size of 10 pt: about
+# 3 mm in a figure of one column with a font of 8 pt.
+_MIN_LENGTH_INCHES = 0.15
+# Length of an arrow over the distance of the arrows.
+_LENGTH = 0.82
+# Arrows shorter than this share of the longest ones are not drawn.
+_MIN_SHARE = 0.25
+_RIM_PT = 1.0
+
+
+def add_direction_arrows(ax, positions, angle, share=None):
+    """Draw arrows of directions over cells, black with a white rim.
+
+    They are legible without colours. Where the cells are small in the figure, only
+    every second, third, ... cell along a row has one, its own direction and no mean.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes with data in px.
+    positions : ndarray of shape (n, 2)
+        Sites ``(row, col)``, px.
+    angle : ndarray of shape (n,)
+        Angles in radians; NaN has no arrow.
+    share : ndarray of shape (n,), default=None
+        Length of the arrows in [0, 1], relative to the longest; 1 if None.
+
+    Returns
+    -------
+    arrows : matplotlib Quiver or None
+        The arrows; None if no site has one.
+    sites : ndarray of int of shape (n_arrows,)
+        Index of the site of each arrow.
+    """
+    length = np.ones(len(angle)) if share is None else np.nan_to_num(share)
+    drawn = np.flatnonzero(np.isfinite(angle) & (length >= _MIN_SHARE))
+    if drawn.size == 0:
+        return None, drawn
+    spacing = site_spacing(positions)
+    step = _cells_per_arrow(ax, spacing) * spacing
+    drawn = drawn[_nearest_to_grid(positions[drawn], step)]
+    row, col = positions[drawn].T
+    arrows = ax.quiver(
+        col,
+        row,
+        length[drawn] * np.cos(angle[drawn]),
+        length[drawn] * np.sin(angle[drawn]),
+        color="black",
+        angles="xy",
+        scale_units="xy",
+        scale=1 / (_LENGTH * step),
+        units="xy",
+        width=0.8 * SHAFT_WIDTH * step,
+        **HEAD,
+        pivot="mid",
+        edgecolor="white",
+        linewidth=_RIM_PT * text_scale(),
+        zorder=3.5,
+    )
+    return arrows, drawn
+
+
+def _cells_per_arrow(ax, spacing):
+    """Return every which cell has an arrow, so that arrows are long enough to be seen."""
+    ax.apply_aspect()
+    figure = ax.get_figure(root=True)
+    inches = ax.get_window_extent().width / figure.dpi
+    cell_inches = spacing * inches / abs(np.diff(ax.get_xlim())[0])
+    wanted = _MIN_LENGTH_INCHES * text_scale() / _LENGTH
+    return max(1, int(np.ceil(wanted / cell_inches - 0.2)))
+
+
+def _nearest_to_grid(positions, step):
+    """Return the positions nearest to the centres of the squares of a grid, one each."""
+    place = (positions - positions.min(axis=0)) / step
+    square = np.floor(place).astype(np.intp)
+    off = np.hypot(*(place - square - 0.5).T)
+    order = np.lexsort((off, square[:, 1], square[:, 0]))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (np.diff(square[order], axis=0) != 0).any(axis=1)
+    return np.sort(order[first])
