@@ -63,6 +63,10 @@ sphinx_gallery_conf = {
     "parallel": int(os.environ.get("DOCS_JOBS", "2")),
     "show_memory": False,
     "show_signature": False,
+    # Pictures of twice the resolution for screens that have it.
+    "image_srcset": ["2x"],
+    # The last expression of a block is often a call that returns an artist.
+    "capture_repr": (),
     "min_reported_time": 60,
 }
 

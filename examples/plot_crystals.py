@@ -94,7 +94,7 @@ for ax, image, (name, pixel_size, true) in zip(
     located = AtomLocator(spacing=spacing).fit_transform(image)
     sites = MotifAssigner(motif=motif).fit_transform(located)
     fainter = sites[sites.sublattice == 1]
-    DomainMapDisplay.from_vectors(fainter, ax=ax)
+    DomainMapDisplay.from_vectors(fainter, color_wheel="below", ax=ax)
     ax.set_title(f"displacement of {motif.species[1]}")
     polarization = PolarizationVector(shell=motif, unit="pm").fit(located)
     for number, shell in polarization.shells_.items():

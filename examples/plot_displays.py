@@ -56,7 +56,8 @@ polar = width[:, 0] < np.radians(30)
 domains = make_pipeline(
     AngleAwareScaler(), GaussianMixture(5, n_init=5, random_state=0)
 )
-labels = domains.fit_predict(pose)
+# Cells without a direction belong to no domain.
+labels = np.where(polar, domains.fit_predict(pose), -1)
 print(f"{len(all_sites)} columns; {polar.mean():.0%} of the cells have a direction")
 
 # %%
@@ -81,29 +82,40 @@ PolarizationMapDisplay.from_sites(sites)
 # %%
 # DomainMapDisplay
 # ----------------
-# Cells by direction. Saturation can tell a magnitude, as on the left the length of the
-# measured displacement; cells without a direction are grey; lines are borders between
-# labels.
+# Cells by direction. Saturation can show a magnitude, as on the left the length of the
+# measured displacement. Cells without a direction are grey, and lines are borders
+# between labels. Arrows make the map legible in greyscale.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 6.4), layout="constrained")
 DomainMapDisplay.from_sites(
     sites,
     angle,
     magnitude=np.hypot(*sites.polarization.T),
     magnitude_name="displacement (px)",
+    color_wheel="below",
     ax=left,
 )
-DomainMapDisplay.from_sites(sites, angle, polar=polar, labels=labels, ax=right)
+DomainMapDisplay.from_sites(
+    sites,
+    angle,
+    polar=polar,
+    labels=labels,
+    arrows=True,
+    color_wheel="below",
+    ax=right,
+)
 
 # %%
 # CellMapDisplay
 # --------------
 # One value of every cell, with sequential colours or with diverging ones about a
 # centre. Domain walls, found from labels and displacements, are drawn by charge and
-# type.
+# type. Integers and texts are classes.
 
 walls = find_walls(sites, labels)
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+figure, (left, middle, right) = plt.subplots(
+    1, 3, figsize=(15, 4.6), layout="constrained"
+)
 CellMapDisplay.from_sites(
     sites,
     1000 * data.pixel_size * np.hypot(*sites.polarization.T),
@@ -115,8 +127,9 @@ CellMapDisplay.from_sites(
 a_sites = all_sites[all_sites.sublattice == 0]
 strain = LatticeStrain().fit_transform(a_sites)
 CellMapDisplay.from_sites(
-    a_sites, 100 * strain[:, 0], values_name="strain (%)", center=0, ax=right
+    a_sites, 100 * strain[:, 0], values_name="strain (%)", center=0, ax=middle
 )
+CellMapDisplay.from_sites(sites, labels, values_name="class", ax=right)
 
 # %%
 # ProfileDisplay
@@ -145,9 +158,9 @@ AngleHistogramDisplay.from_predictions(angle[polar], polar=True, ax=right)
 # Two latents of each cell, coloured by angle or by label, or their density.
 
 figure, axes = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
-LatentDistributionDisplay.from_predictions(latents, angle=angle, ax=axes[0])
+LatentDistributionDisplay.from_predictions(latents, kind="density", ax=axes[0])
 LatentDistributionDisplay.from_predictions(latents, labels=labels, ax=axes[1])
-LatentDistributionDisplay.from_predictions(latents, kind="density", ax=axes[2])
+LatentDistributionDisplay.from_predictions(latents, angle=angle, ax=axes[2])
 
 # %%
 # LatentManifoldDisplay

@@ -71,7 +71,7 @@ def add_direction_arrows(ax, positions, angle, share=None):
 
 
 def _cells_per_arrow(ax, spacing):
-    """Return every which cell has an arrow, so that arrows are long enough to be seen."""
+    """Return the distance of arrows in cells, so that arrows are long enough."""
     ax.apply_aspect()
     figure = ax.get_figure(root=True)
     inches = ax.get_window_extent().width / figure.dpi
@@ -81,7 +81,7 @@ def _cells_per_arrow(ax, spacing):
 
 
 def _nearest_to_grid(positions, step):
-    """Return the positions nearest to the centres of the squares of a grid, one each."""
+    """Return the position nearest to the centre of each square of a grid."""
     place = (positions - positions.min(axis=0)) / step
     square = np.floor(place).astype(np.intp)
     off = np.hypot(*(place - square - 0.5).T)

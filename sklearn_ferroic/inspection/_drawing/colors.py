@@ -18,6 +18,18 @@ _OKABE_ITO = [
     "#56B4E9",
     "#CC79A7",
 ]
+# P. Tol, "Colour Schemes", muted, for eight or nine classes.
+_TOL_MUTED = [
+    "#332288",
+    "#DDCC77",
+    "#117733",
+    "#88CCEE",
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#CC6677",
+    "#AA4499",
+]
 # Opacity of a bin with one sample among bins with many.
 _PALEST = 0.25
 # Bins that hold as many samples as this percentile of them are opaque.
@@ -69,8 +81,12 @@ def class_colors(classes):
         RGB in [0, 1].
     """
     to_rgb = import_optional("matplotlib.colors", "plot").to_rgb
-    colors = [to_rgb(name) for name in _OKABE_ITO]
-    if len(classes) > len(colors):
+    n_classes = sum(label != -1 for label in np.asarray(classes).tolist())
+    if n_classes <= len(_OKABE_ITO):
+        colors = [to_rgb(name) for name in _OKABE_ITO]
+    elif n_classes <= len(_TOL_MUTED):
+        colors = [to_rgb(name) for name in _TOL_MUTED]
+    else:
         colors = import_optional("cmcrameri.cm", "plot").batlowS.colors
     given = iter(range(len(classes)))
     chosen = [

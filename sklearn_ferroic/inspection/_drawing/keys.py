@@ -175,7 +175,7 @@ _N_RINGS = 12
 
 
 def wheel_side(color_wheel):
-    """Return the side of the axes on which the colour wheel is drawn, None for no wheel.
+    """Return on which side of the axes the colour wheel is, None for no wheel.
 
     Parameters
     ----------

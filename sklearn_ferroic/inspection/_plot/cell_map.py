@@ -14,8 +14,8 @@ class CellMapDisplay(CellMap):
     """Cells around the sites, filled with the colour of a value or a class.
 
     For anything that has one number a cell: a latent, the length of the displacement,
-    strain, c/a, the area of the cell, or the labels of clusters. It is recommended to use :meth:`from_sites` to
-    make a display. All parameters are stored as attributes.
+    strain, c/a, the area of the cell, or the labels of clusters. It is recommended to
+    use :meth:`from_sites` to make a display. All parameters are stored as attributes.
 
     Parameters
     ----------
