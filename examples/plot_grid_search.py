@@ -106,10 +106,13 @@ for name in names:
 # dimensions, which differ less, they are not all; read differences that are smaller
 # than the spread over the folds as none.
 
-figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
+figure, axes = plt.subplots(1, 3, figsize=(7.1, 2.6), layout="constrained")
 figure.get_layout_engine().set(wspace=0.06)
-for ax, name in zip(
-    axes, ["angle_coherence", "evidence", "variant_accuracy"], strict=True
-):
+shown = ["angle_coherence", "evidence", "variant_accuracy"]
+for letter, ax, name in zip("abc", axes, shown, strict=True):
     SearchResultsDisplay.from_estimator(search, scoring=name, ax=ax)
-    ax.set_title(name if name != "variant_accuracy" else "variant_accuracy (truth)")
+    truth = " (truth)" if name == "variant_accuracy" else ""
+    ax.set_title(f"{letter}  {name}{truth}")

@@ -106,14 +106,17 @@ for name, values in likelihood.items():
 # flatters all linear models alike, and misleads where models differ in how much they
 # can learn by heart.
 
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
 figure, axes = plt.subplot_mosaic(
-    [["A", "B", "C"], ["D", "E", "E"]], figsize=(12, 7.2), layout="constrained"
+    [["A", "B", "C"], ["D", "E", "E"]], figsize=(7.1, 4.9), layout="constrained"
 )
 limits = np.percentile(targets[0], [1, 99])
 shown = {
-    "A": (targets[0], "a field that is not in the image"),
-    "B": (predicted["random"][0], "read off windows,\nrandom folds"),
-    "C": (predicted["guarded blocks"][0], "read off windows,\nguarded blocks"),
+    "A": (targets[0], "a  a field that is\nnot in the image"),
+    "B": (predicted["random"][0], "b  read from windows,\nrandom folds"),
+    "C": (predicted["guarded blocks"][0], "c  read from windows,\nguarded blocks"),
 }
 for name, (values, title) in shown.items():
     display = SitesDisplay.from_sites(
@@ -127,16 +130,17 @@ axes["D"].bar(names, [np.mean(explained[name]) for name in names], color="0.7")
 for position, name in enumerate(names):
     axes["D"].plot([position] * N_FIELDS, explained[name], "k.")
 axes["D"].axhline(0, color="k", lw=0.8)
-axes["D"].set(ylabel="variance 'explained'", title="five such fields")
+axes["D"].set(ylabel="variance 'explained'", title="d  five such fields")
 axes["D"].tick_params(axis="x", rotation=15)
-for name in names:
-    axes["E"].plot(counts, likelihood[name], "o-", label=name)
+for name, style in zip(names, ("o-", "s--", "^:"), strict=True):
+    axes["E"].plot(counts, likelihood[name], style, ms=4, label=name)
 axes["E"].set(
     xscale="log",
     xticks=counts,
     xticklabels=counts,
     xlabel="principal components",
     ylabel="held-out nats per pixel",
+    title="e  likelihood",
 )
 axes["E"].minorticks_off()
 axes["E"].legend()

@@ -53,10 +53,10 @@ right.set_title("1b  displacement of each B column")
 # %%
 # Dislocation (1c)
 # ----------------
-# The generator makes a perfect edge dislocation, that of the paper is dissociated into
-# two partial dislocations. Its extra plane of A and B columns ends at the core. No ideal
-# lattice fits both sides: columns are up to half a cell, 10 px, from the places of the
-# fitted lattice.
+# The generator makes a perfect edge dislocation; that of the paper is dissociated into
+# two partial dislocations. Its extra plane of A and B columns ends at the core. No
+# ideal lattice fits both sides: columns are up to half a cell, 10 px, from the places
+# of the fitted lattice.
 
 defect = make_ferroic_image(
     "film",

@@ -4,9 +4,9 @@ Figure 2: latents, and five classes with walls and bad fits
 
 The paper [1]_ shows the two latents coloured by the angle and their density (2a), maps
 in which colour is the angle and saturation a latent (2b, 2c), and a Gaussian mixture of
-five components on angle and latents: a latent against the angle, coloured by class (2d),
-and the classes on the image (2e), which are three variants, walls, and bad fits. The
-film here is generated with three variants, broad walls, and missing columns.
+five components on angle and latents: a latent against the angle, coloured by class
+(2d), and the classes on the image (2e), which are three variants, walls, and bad fits.
+The film here is generated with three variants, broad walls, and missing columns.
 
 .. [1] S. V. Kalinin et al., "Unsupervised learning of ferroic variants from atomically
    resolved STEM images", 2020.
@@ -165,13 +165,13 @@ for name, values in known.items():
 # direction, and the other two are walls: 96 % and 99 % of their cells are in walls, and
 # their directions are between those of the two variants (2d, 2e).
 #
-# **Fails:** no class is one of bad fits. Cells next to a missing column are somewhat more
-# frequent in the wall classes, 24 % and 27 % against 17 % of all cells, and not separated.
-# The fields `converged` and `position_std` of the sites and the widths of the angle
-# identify bad fits.
+# **Fails:** no class is one of bad fits. Cells next to a missing column are somewhat
+# more frequent in the wall classes, 24 % and 27 % against 17 % of all cells, and not
+# separated. The fields `converged` and `position_std` of the sites and the widths of
+# the angle identify bad fits.
 #
-# **Depends:** the latents are not independent of the variant (2a). They follow the length
-# of the displacement and the brightness, which differ between these domains: the
+# **Depends:** the latents are not independent of the variant (2a). They follow the
+# length of the displacement and the brightness, which differ between these domains: the
 # displacements are longest where the walls are far away.
 #
 # :ref:`sphx_glr_auto_examples_plot_angle_and_latents.py` does the same with a film on a

@@ -14,7 +14,8 @@ same is done with a generated superlattice, of which the variants are known.
 # %%
 # Windows
 # -------
-# The windows of figure 3: 48 px, cut at the nearest pixel.
+# The windows of figure 3: 48 px, cut at the nearest pixel. They are cut from two
+# images: with the preset's displacement of 40 pm, 2 px, and with 15 pm.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,24 +38,30 @@ from sklearn_ferroic.inspection import CellMapDisplay, LatentDistributionDisplay
 plt.rcParams.update(
     {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
 )
-data = make_ferroic_image("superlattice", shape=(600, 480), random_state=1)
-sites = AtomLocator(sublattice=1).fit_transform(data)
-patches = PatchExtractor(window_size=48, interpolation="nearest").fit_transform(sites)
-true = np.flatnonzero(data.sublattice == 1)
-near = true[cKDTree(data.positions[true]).query(sites.positions)[1]]
-material = np.digitize(data.composition[near], [0.1, 0.9])
-variant = np.where(data.wall[near], -1, data.variant[near])
+LENGTHS_PM = (40, 15)
+cutter = PatchExtractor(window_size=48, interpolation="nearest")
+all_sites, patches, material, variant = {}, {}, {}, {}
+for length in LENGTHS_PM:
+    data = make_ferroic_image(
+        "superlattice", shape=(600, 480), displacement_pm=length, random_state=1
+    )
+    sites = AtomLocator(sublattice=1).fit_transform(data)
+    true = np.flatnonzero(data.sublattice == 1)
+    near = true[cKDTree(data.positions[true]).query(sites.positions)[1]]
+    all_sites[length], patches[length] = sites, cutter.fit_transform(sites)
+    material[length] = np.digitize(data.composition[near], [0.1, 0.9])
+    variant[length] = np.where(data.wall[near], -1, data.variant[near])
 
 # %%
 # From 2 to 16 classes (4a)
 # -------------------------
 # A class counts for the variant that most of its polar cells have. The share of the
-# polar cells that are in a class of their own variant is that of the cells that the
-# classes would sort right. The antipolar layers count, too: each of their cells has one
-# of two variants.
+# polar cells that are in a class of their own variant shows whether the classes
+# separate variants. Cells of the antipolar layer count, too: each has one of two
+# variants.
 
 
-def share_resolved(labels):
+def share_resolved(labels, variant):
     """Share of the polar cells whose class is one of their variant."""
     polar = variant >= 0
     table = np.zeros((labels.max() + 1, 4))
@@ -73,53 +80,66 @@ def mixture(n_classes):
 
 
 counts = np.array([2, 3, 4, 5, 6, 8, 10, 12, 14, 16])
-labels = {
-    (name, count): model(count).fit_predict(patches)
-    for name, model in (("k-means", k_means), ("Gaussian mixture", mixture))
-    for count in counts
-}
-resolved = {
-    name: np.array([share_resolved(labels[name, count]) for count in counts])
-    for name in ("k-means", "Gaussian mixture")
-}
-chance = np.bincount(variant[variant >= 0]).max() / np.sum(variant >= 0)
-pipeline = make_pipeline(
-    PatchExtractor(window_size=48),
-    RotationalVAE(random_state=0),
-    AngleAwareScaler(),
-    GaussianMixture(6, n_init=5, random_state=0),
-)
-by_rvae = share_resolved(pipeline.fit_predict(sites))
-print("classes         ", *(f"{count:4d}" for count in counts))
-for name, shares in resolved.items():
-    print(f"{name:16s}", *(f"{share:4.0%}" for share in shares))
-print(f"rotational VAE and a mixture of 6: {by_rvae:.0%}; one class only: {chance:.0%}")
+labels, resolved, by_rvae = {}, {}, {}
+print("classes                ", *(f"{count:4d}" for count in counts))
+for length in LENGTHS_PM:
+    for name, model in (("k-means", k_means), ("mixture", mixture)):
+        for count in counts:
+            own = model(count).fit_predict(patches[length])
+            labels[name, length, count] = own
+        shares = [
+            share_resolved(labels[name, length, count], variant[length])
+            for count in counts
+        ]
+        resolved[name, length] = np.array(shares)
+        print(f"{name:8s} {length:2d} pm        ", *(f"{s:4.0%}" for s in shares))
+    pipeline = make_pipeline(
+        PatchExtractor(window_size=48),
+        RotationalVAE(random_state=0),
+        AngleAwareScaler(),
+        GaussianMixture(6, n_init=5, random_state=0),
+    )
+    by_rvae[length] = share_resolved(
+        pipeline.fit_predict(all_sites[length]), variant[length]
+    )
+    print(f"rotational VAE, mixture of 6: {by_rvae[length]:.0%}")
 
 figure, (left, middle, right) = plt.subplots(
-    1, 3, figsize=(7.1, 2.6), layout="constrained", width_ratios=[1.25, 1, 1]
+    1, 3, figsize=(7.1, 2.9), layout="constrained", width_ratios=[1.25, 1, 1]
 )
-for (name, shares), style in zip(resolved.items(), ("o-", "s--"), strict=True):
-    left.plot(counts, shares, style, ms=4, label=name)
-left.axhline(by_rvae, color="k", ls=":", label="rVAE, mixture of 6")
-left.axhline(chance, color="0.5", lw=0.8, label="one class")
+for (name, length), shares in resolved.items():
+    left.plot(
+        counts,
+        shares,
+        color="#0072B2" if length == 40 else "#E69F00",
+        marker="o" if name == "k-means" else "s",
+        ls="-" if name == "k-means" else "--",
+        ms=4,
+        label=f"{name}, {length} pm",
+    )
 left.set(
     xlabel="number of classes",
     ylabel="cells in a class of their variant",
-    ylim=(0.2, 1.02),
+    ylim=(0.3, 1.03),
+    xticks=range(2, 17, 2),
     title="4a  variants among classes",
 )
-left.legend(fontsize="small")
-for ax, count in ((middle, 4), (right, 14)):
+left.legend(loc="lower right", fontsize="small")
+for ax, length in ((middle, 40), (right, 15)):
     CellMapDisplay.from_sites(
-        sites, labels["Gaussian mixture", count], colorbar=False, ax=ax
+        all_sites[length],
+        labels["mixture", length, 4],
+        colorbar=False,
+        scale_bar=length == 40,
+        ax=ax,
     )
-    ax.set_title(f"4a  mixture, {count} classes")
+    ax.set_title(f"4a  4 classes, {length} pm")
 
 # %%
 # Embeddings (4b, 4c, 4d, 4e)
 # ---------------------------
-# Upper row: coloured by the mixture of eight classes, as in the paper. Lower row: by
-# the material, and the ferrite by its true variant.
+# Upper row: coloured by the mixture of four classes, as the paper colours them by
+# classes. Middle and lower row: by the material, and the ferrite by its true variant.
 
 embeddings = {
     "4b  PCA": PCA(2, random_state=0),
@@ -127,21 +147,36 @@ embeddings = {
     "4d  MDS": MDS(2, n_init=1, init="classical_mds", random_state=0),
     "4e  Isomap": Isomap(n_components=2, n_neighbors=60),
 }
-coordinates = {name: model.fit_transform(patches) for name, model in embeddings.items()}
-truth = np.array(["manganite", "interface", "ferrite, wall"])[material]
-for number, angle in enumerate(("45°", "135°", "−135°", "−45°")):
-    truth[variant == number] = f"ferrite, {angle}"
+coordinates = {
+    (name, length): model.fit_transform(patches[length])
+    for name, model in embeddings.items()
+    for length in LENGTHS_PM
+}
+kinds = {}
+for length in LENGTHS_PM:
+    texts = np.array(["manganite", "interface", "ferrite, wall"], dtype=object)
+    kinds[length] = texts[material[length]]
+    for number, angle in enumerate(("45°", "135°", "−135°", "−45°")):
+        kinds[length][variant[length] == number] = f"ferrite, {angle}"
+    kinds[length] = kinds[length].astype(str)
+rows = [
+    ("class, 40 pm", 40, labels["mixture", 40, 4]),
+    ("truth, 40 pm", 40, kinds[40]),
+    ("truth, 15 pm", 15, kinds[15]),
+]
 
-figure, axes = plt.subplots(2, 4, figsize=(7.1, 4.0), layout="constrained")
-for column, (name, points) in zip(axes.T, coordinates.items(), strict=True):
-    for ax, classes in zip(column, (labels["Gaussian mixture", 8], truth), strict=True):
-        LatentDistributionDisplay.from_predictions(points, labels=classes, ax=ax)
+figure, axes = plt.subplots(3, 4, figsize=(7.1, 5.4), layout="constrained")
+for column, name in zip(axes.T, embeddings, strict=True):
+    for ax, (text, length, classes) in zip(column, rows, strict=True):
+        LatentDistributionDisplay.from_predictions(
+            coordinates[name, length], labels=classes, ax=ax
+        )
         handles = ax.get_legend().legend_handles
         ax.get_legend().remove()
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        if ax in axes[:, 0]:
+            ax.set_ylabel(text)
     column[0].set_title(name)
-axes[0, 0].set_ylabel("by class of the mixture")
-axes[1, 0].set_ylabel("by the truth")
 figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
 
 # %%
@@ -157,11 +192,12 @@ def same_as_neighbor(points, kinds):
     return np.mean(kinds == kinds[nearest]), np.sum(shares**2)
 
 
-polar = variant >= 0
-for name, points in coordinates.items():
-    by_material, chance_material = same_as_neighbor(points, material)
-    by_variant, chance_variant = same_as_neighbor(points[polar], variant[polar])
+for (name, length), points in coordinates.items():
+    by_material, chance_material = same_as_neighbor(points, material[length])
+    polar = variant[length] >= 0
+    by_variant, chance_variant = same_as_neighbor(points[polar], variant[length][polar])
     print(
-        f"{name:11s} same material {by_material:4.0%} (chance {chance_material:.0%}), "
-        f"same variant {by_variant:4.0%} (chance {chance_variant:.0%})"
+        f"{name:11s} {length} pm: same material {by_material:4.0%} (chance "
+        f"{chance_material:.0%}), same variant {by_variant:4.0%} (chance "
+        f"{chance_variant:.0%})"
     )

@@ -61,12 +61,13 @@ certain = {size: widths[size] < np.radians(30) for size in SIZES}
 
 def add_samples(display, size):
     """Draw one window above each peak of a histogram."""
-    angle = np.where(certain[size], poses[size][:, 0], np.nan)
+    chosen = np.flatnonzero(certain[size])
     top = display.ax_.get_ylim()[1]
     display.ax_.set_ylim(0, 1.45 * top)
     for peak in display.peaks:
-        off = np.abs(angular_error(np.full(len(angle), peak), angle))
-        sample = windows[size][np.nanargmin(off)].reshape(size, size)
+        peaks = np.full(len(chosen), peak)
+        off = np.abs(angular_error(peaks, poses[size][chosen, 0]))
+        sample = windows[size][chosen[off.argmin()]].reshape(size, size)
         picture = OffsetImage(sample, zoom=25 / size, cmap="gray")
         place = (np.degrees(peak), 1.24 * top)
         display.ax_.add_artist(AnnotationBbox(picture, place, frameon=False))

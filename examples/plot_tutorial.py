@@ -169,8 +169,9 @@ for label in range(n_clusters):
 # clusters. The strip above the substrate is no domain: the interface gives its own
 # direction to the cells beside it. For a journal: a width in inches that fits the
 # column, letters of 7 points, 300 dots per inch. The scale bar comes from the file's
-# calibration: the first picture is a display of columns without markers. Arrows make the
-# map legible in greyscale. Where the angles are not registered, the title has to say so.
+# calibration: the first picture is a display of columns without markers. Arrows make
+# the map legible in greyscale. Where the angles are not registered, the title has to
+# say so.
 
 from sklearn_ferroic.inspection import DomainMapDisplay
 

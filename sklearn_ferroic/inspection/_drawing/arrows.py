@@ -48,7 +48,8 @@ def add_direction_arrows(ax, positions, angle, share=None):
         return None, drawn
     spacing = site_spacing(positions)
     step = _cells_per_arrow(ax, spacing) * spacing
-    drawn = drawn[_nearest_to_grid(positions[drawn], step)]
+    if step > spacing:
+        drawn = drawn[_nearest_to_grid(positions, spacing, step, drawn)]
     row, col = positions[drawn].T
     arrows = ax.quiver(
         col,
@@ -80,9 +81,13 @@ def _cells_per_arrow(ax, spacing):
     return max(1, int(np.ceil(wanted / cell_inches - 0.2)))
 
 
-def _nearest_to_grid(positions, step):
-    """Return the position nearest to the centre of each square of a grid."""
-    place = (positions - positions.min(axis=0)) / step
+def _nearest_to_grid(positions, spacing, step, chosen):
+    """Return the chosen site nearest to the centre of each square of a grid."""
+    low = positions.min(axis=0) - spacing / 2
+    extent = positions.max(axis=0) + spacing / 2 - low
+    # A whole number of squares, so that none at the rim is narrower than the others.
+    n_squares = np.maximum(1, np.round(extent / step))
+    place = (positions[chosen] - low) / extent * n_squares
     square = np.floor(place).astype(np.intp)
     off = np.hypot(*(place - square - 0.5).T)
     order = np.lexsort((off, square[:, 1], square[:, 0]))

@@ -165,6 +165,8 @@ def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head, unit="
 _WHEEL_SIZE_INCHES = 1.3
 _WHEEL_PAD_INCHES = 0.18
 _WHEEL_GAP_BELOW_INCHES = 0.02
+# Keeps the text on the left of the ring within the width of the axes.
+_WHEEL_SHIFT_BELOW_INCHES = 0.16
 SIDES = ("right", "below")
 # The outer radius is 1.
 _INNER = 0.4
@@ -231,7 +233,8 @@ def add_color_wheel(ax, *, graded=False, caption="", side="right"):
         # The map is moved up, so that the ring does not lie over what is below it.
         ax.set_anchor("N")
         corner = transforms.ScaledTranslation(0, 0, ax.transAxes)
-        left, bottom = 0.0, -size - _WHEEL_GAP_BELOW_INCHES * text_scale()
+        left = _WHEEL_SHIFT_BELOW_INCHES * text_scale()
+        bottom = -size - _WHEEL_GAP_BELOW_INCHES * text_scale()
     wheel = ax.inset_axes(
         (left, bottom, size, size),
         transform=ax.get_figure(root=True).dpi_scale_trans + corner,
