@@ -55,7 +55,7 @@ figure, axes = plt.subplots(
 extent = [-0.5, 0.5, 0.5, 0]
 shown = axes[0].imshow(order.spectrum, extent=extent, aspect="auto", cmap="magma")
 axes[0].plot(order.wave_vector[1], order.wave_vector[0], "o", mfc="none", mec="w")
-axes[0].set(xlabel="periods per b", ylabel="periods per a", title="a  spectrum (px²)")
+axes[0].set(xlabel="periods per b", ylabel="periods per a", title="a  spectrum")
 axes[0].set_box_aspect(1)
 figure.colorbar(shown, ax=axes[0], shrink=0.6)
 CellMapDisplay.from_sites(
@@ -90,7 +90,7 @@ print(vortices.winding.value_counts().to_string())
 topology = vector_topology(sites, swirls)
 print(f"plaquettes with a winding number: {np.count_nonzero(topology.winding)}")
 
-display = DomainMapDisplay.from_vectors(sites, swirls)
+display = DomainMapDisplay.from_vectors(sites, swirls, magnitude_name="length (px)")
 for winding, marker, name in ((1, "o", "vortex"), (-1, "X", "antivortex")):
     chosen = vortices[vortices.winding == winding]
     display.ax_.plot(

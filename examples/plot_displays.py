@@ -44,6 +44,7 @@ from sklearn_ferroic.inspection import (
 from sklearn_ferroic.metrics import get_scorer
 from sklearn_ferroic.model_selection import SpatialBlockKFold
 
+plt.rcParams.update({"font.size": 8, "figure.figsize": (4.6, 3.6)})
 data = make_ferroic_image("film", shape=(440, 440), random_state=2)
 all_sites = AtomLocator().fit_transform(data)
 sites = all_sites[all_sites.sublattice == 1]
@@ -65,7 +66,7 @@ print(f"{len(all_sites)} columns; {polar.mean():.0%} of the cells have a directi
 # ------------
 # Columns over the image: by sublattice, or by any value of theirs.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 3.0), layout="constrained")
 SitesDisplay.from_sites(all_sites, ax=left)
 SitesDisplay.from_sites(
     all_sites, values=all_sites.amplitude, values_name="amplitude (ADU)", ax=right
@@ -86,7 +87,7 @@ PolarizationMapDisplay.from_sites(sites)
 # measured displacement. Cells without a direction are grey, and lines are borders
 # between labels. Arrows make the map legible in greyscale.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 6.4), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 4.2), layout="constrained")
 DomainMapDisplay.from_sites(
     sites,
     angle,
@@ -114,7 +115,7 @@ DomainMapDisplay.from_sites(
 
 walls = find_walls(sites, labels)
 figure, (left, middle, right) = plt.subplots(
-    1, 3, figsize=(15, 4.6), layout="constrained"
+    1, 3, figsize=(7.1, 2.5), layout="constrained"
 )
 CellMapDisplay.from_sites(
     sites,
@@ -147,7 +148,7 @@ ProfileDisplay.from_profile(
 # ---------------------
 # Along a line or around a circle; a growing angle turns clockwise, as in the image.
 
-figure = plt.figure(figsize=(11, 4.6), layout="constrained")
+figure = plt.figure(figsize=(7.1, 3.0), layout="constrained")
 left, right = figure.add_subplot(121), figure.add_subplot(122, projection="polar")
 AngleHistogramDisplay.from_predictions(angle[polar], n_peaks=4, ax=left)
 AngleHistogramDisplay.from_predictions(angle[polar], polar=True, ax=right)
@@ -157,7 +158,7 @@ AngleHistogramDisplay.from_predictions(angle[polar], polar=True, ax=right)
 # -------------------------
 # Two latents of each cell, coloured by angle or by label, or their density.
 
-figure, axes = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(7.1, 2.2), layout="constrained")
 LatentDistributionDisplay.from_predictions(latents, kind="density", ax=axes[0])
 LatentDistributionDisplay.from_predictions(latents, labels=labels, ax=axes[1])
 LatentDistributionDisplay.from_predictions(latents, angle=angle, ax=axes[2])

@@ -42,9 +42,7 @@ data = make_ferroic_image("film", shape=(520, 520), random_state=3)
 sites = AtomLocator(sublattice=1).fit_transform(data)
 side_nm = 520 * data.pixel_size
 
-figure, (left, right) = plt.subplots(
-    1, 2, figsize=(7.1, 3.1), layout="constrained", width_ratios=[1, 1.28]
-)
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 3.1), layout="constrained")
 SitesDisplay.from_sites(sites, markers=False, ax=left)
 left.set_title(f"1a  film, {side_nm:.1f} nm × {side_nm:.1f} nm")
 PolarizationMapDisplay.from_sites(sites, ax=right)

@@ -95,3 +95,16 @@ print(
     "four classes and the variants of the polar layer, mutual information: "
     f"{normalized_mutual_info_score(data.variant[near][polar], labels[polar]):.2f}"
 )
+
+# %%
+# What holds
+# ----------
+# **Holds:** two classes of the latents alone are the two materials, whatever the
+# variant, and four classes have next to nothing of the variants: class 0 is the
+# manganite with the interfaces, and no other class has a cell of it.
+#
+# **Depends:** not all that remains is chemistry. The other three classes divide the
+# ferrite into a mostly antipolar one, a mostly polar one and one of walls and rows next
+# to the interfaces: the neighbours in the window differ there.
+# :ref:`sphx_glr_auto_examples_plot_chemistry.py` compares the latents with principal
+# components, and shows that thickness makes a class, too.

@@ -86,9 +86,7 @@ print(f"a constant angle: up to {counts.max() / counts.sum():.0%} within 45°")
 # The panels of both
 # ------------------
 
-figure, axes = plt.subplots(
-    2, 4, figsize=(7.1, 3.9), layout="constrained", width_ratios=[1, 1, 1, 1.3]
-)
+figure, axes = plt.subplots(2, 4, figsize=(7.1, 3.7), layout="constrained")
 for row, name in zip(axes, models, strict=True):
     LatentManifoldDisplay.from_estimator(models[name], n=5, ax=row[0])
     row[0].set(xticks=[], yticks=[])

@@ -25,6 +25,7 @@ import tifffile
 
 from sklearn_ferroic.datasets import load_image, make_ferroic_image
 
+plt.rcParams["font.size"] = 8
 folder = Path(tempfile.mkdtemp())  # results go here
 path = None  # "film.dm4"
 truth = None
@@ -66,7 +67,7 @@ print(f"median standard error {np.nanmedian(all_sites.position_std):.3f} px")
 # Look at the columns before anything else: is each one marked, and marked once? Is one
 # sublattice (A, bright) blue and the other (B) orange everywhere?
 
-figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
+figure, ax = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
 SitesDisplay.from_sites(all_sites, ax=ax)
 ax.set(xlim=(0, 200), ylim=(200, 0))
 
@@ -81,7 +82,7 @@ ax.set(xlim=(0, 200), ylim=(200, 0))
 
 sites = all_sites[all_sites.sublattice == 1]
 if np.isfinite(sites.polarization).any():
-    figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
+    figure, ax = plt.subplots(figsize=(5.4, 4.0), layout="constrained")
     PolarizationMapDisplay.from_sites(sites, ax=ax)
 
 # %%
@@ -124,7 +125,7 @@ _, widths = reader["rotationalvae"].transform_with_std(patches)
 polar = widths[:, 0] < np.radians(30)
 print(f"cells with a direction: {polar.mean():.1%}")
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 3.2), layout="constrained")
 histogram = AngleHistogramDisplay.from_predictions(angle[polar], ax=left)
 left.set_title("angle of the cells that have one")
 LatentManifoldDisplay.from_estimator(reader["rotationalvae"], n=7, ax=right)

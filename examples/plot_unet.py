@@ -61,7 +61,7 @@ def f1(sites, data, kind):
 located = {}
 for title, data in images.items():
     for name, locator in locators.items():
-        sites = locator.fit_transform(data.image)
+        sites = locator.fit_transform(data)
         located[title, name] = sites
         scores = [f1(sites, data, kind) for kind in (0, 1)]
         print(f"{title:19s} {name:16s} F1: A {scores[0]:.3f}, B {scores[1]:.3f}")
@@ -77,9 +77,7 @@ for title, data in images.items():
 plt.rcParams.update(
     {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
 )
-figure, axes = plt.subplots(
-    2, 3, figsize=(7.1, 4.9), layout="constrained", width_ratios=[1, 1, 1.3]
-)
+figure, axes = plt.subplots(2, 3, figsize=(7.1, 4.9), layout="constrained")
 letters = iter("abcdef")
 network = locators["UNetAtomLocator"]
 part = {"xlim": (100, 240), "ylim": (240, 100)}

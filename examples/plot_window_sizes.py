@@ -80,9 +80,7 @@ for window_size in (36, 54):
 
 plt.rcParams["font.size"] = 8
 letters = iter("abcd")
-figure, axes = plt.subplots(
-    2, 2, figsize=(7.1, 6.0), layout="constrained", width_ratios=[1, 1.25]
-)
+figure, axes = plt.subplots(2, 2, figsize=(7.1, 6.0), layout="constrained")
 for row, (window_size, (vae, angle, error, width)) in enumerate(results.items()):
     LatentManifoldDisplay.from_estimator(vae, n=5, ax=axes[row, 0])
     DomainMapDisplay.from_sites(

@@ -88,7 +88,9 @@ class DomainMapDisplay(CellMap):
     missing column leaves a hole through which the image shows.
 
     The colours are distinct for colour-blind readers but not in greyscale, where
-    opposite directions can be equally dark: use ``arrows=True`` for print.
+    opposite directions can be equally dark: use ``arrows=True`` for print. Where cells
+    are small in the figure only some of them have an arrow, so that an antipolar order
+    with a period of two cells needs a larger figure.
 
     Examples
     --------
