@@ -85,7 +85,6 @@ for row, size in zip(axes, SIZES, strict=True):
         angle[certain[size]], n_peaks=4, ax=row[1]
     )
     add_samples(display, size)
-    row[1].set_xticks(range(-180, 181, 90))
     row[1].set_title(f"{panels[size][1]}  angle, with windows")
     LatentDistributionDisplay.from_predictions(latents, kind="density", ax=row[2])
     row[2].set_title(f"{panels[size][2]}  distribution of the latents")
@@ -178,11 +177,12 @@ print(
 # %%
 # What holds
 # ----------
-# **Holds:** both sizes give the same domains, cell by cell (6c, 6f). The histograms have
-# one peak for each direction that occurs (5b, 5e); the fourth variant is not in this
-# part of the crystal. The decoded images change in the contrast of A and B columns,
-# which is the difference of the two materials (5a, 5d), and the latents form groups by
-# material (5c, 5f): in the maps 6a and 6d the layers appear and the domains do not.
+# **Holds:** both sizes give the same domains, cell by cell (6c, 6f). The histograms
+# have one peak for each direction that occurs (5b, 5e); the fourth variant is not in
+# this part of the crystal. The decoded images change in the contrast of A and B
+# columns, which is the difference of the two materials (5a, 5d), and the latents form
+# groups by material (5c, 5f): in the maps 6a and 6d the layers appear and the domains
+# do not.
 #
 # **Depends:** what else the latents show depends on the size. With 54 px the antipolar
 # layer is a branch of its own (5c) and appears in the second latent (6b): the window

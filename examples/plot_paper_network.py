@@ -91,7 +91,7 @@ for row, name in zip(axes, models, strict=True):
     LatentManifoldDisplay.from_estimator(models[name], n=5, ax=row[0])
     row[0].set(xticks=[], yticks=[])
     AngleHistogramDisplay.from_predictions(poses[name][:, 0], n_peaks=4, ax=row[1])
-    row[1].set_xticks(range(-180, 181, 90))
+    row[1].set_xticks(range(-180, 181, 180))
     LatentDistributionDisplay.from_predictions(
         poses[name][:, 3:], angle=poses[name][:, 0], color_wheel=False, ax=row[2]
     )

@@ -81,8 +81,9 @@ for drift, (sites, truth) in images.items():
 # than 30°, as in the substrate at the bottom. The four variants should appear as four
 # colours with straight walls. With windows on the columns they do for every drift. With
 # windows on the lattice they do as long as the crystal fits a lattice; where drift has
-# bent it, the offset of the window is as large as the polarization, and the angle is
-# that of the offset: colours follow the wave of the drift. The paper states that
+# bent it, the offset of the window is as large as the polarization. The model is then
+# uncertain of most angles (e), or they are those of the offset and follow the wave of
+# the drift (f). The paper states that
 # materials and microscope distortions preclude the ideal lattice as a reference.
 # **This holds here** as soon as the distortion is as large as the displacement.
 
