@@ -49,7 +49,7 @@ COLUMN_INCHES, PAGE_INCHES = 86 / 25.4, 180 / 25.4
 
 with plt.rc_context(PRINT):
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(COLUMN_INCHES, 2.3), layout="constrained"
+        1, 2, figsize=(COLUMN_INCHES, 2.7), layout="constrained"
     )
     SitesDisplay.from_sites(sites, markers=False, ax=left)
     DomainMapDisplay.from_sites(

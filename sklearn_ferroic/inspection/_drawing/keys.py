@@ -230,8 +230,9 @@ def add_color_wheel(ax, *, graded=False, caption="", side="right"):
         corner = transforms.ScaledTranslation(1, 1, ax.transAxes)
         left, bottom = _WHEEL_PAD_INCHES * text_scale(), -size
     else:
-        # The map is moved up, so that the ring does not lie over what is below it.
-        ax.set_anchor("N")
+        # At the lower edge of its place, so that the room below it does not depend on the
+        # height of the place, and a layout engine finds it at once.
+        ax.set_anchor("S")
         corner = transforms.ScaledTranslation(0, 0, ax.transAxes)
         left = _WHEEL_SHIFT_BELOW_INCHES * text_scale()
         bottom = -size - _WHEEL_GAP_BELOW_INCHES * text_scale()

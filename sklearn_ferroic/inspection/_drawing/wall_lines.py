@@ -69,7 +69,8 @@ def add_walls(ax, walls, frame, *, legend=True):
         kinds.setdefault((wall.wall_type, wall.charge), lines[index])
     if not legend or not kinds:
         return lines, None
-    ax.set_anchor("N")
+    # At the lower edge of its place, see the colour wheel below a map.
+    ax.set_anchor("S")
     drawn = ax.legend(
         handles=[kinds[key] for key in sorted(kinds)],
         labels=[_name(kind, charge) for kind, charge in sorted(kinds)],
