@@ -81,7 +81,7 @@ print(f"the angle of the rVAE, on its circle:{'':11s}{by_angle:6.1%}")
 # -----------
 # Grey points in the lower row are cells without a variant: substrate, interface, walls.
 # PCA, t-SNE, MDS and Isomap show the substrate as a group of its own and the four
-# variants as four more; NMF has room for two parts only, and mixes variants in pairs.
+# variants as four more; NMF, which has two parts only, places them along one line.
 # The paper finds clusters dominated by chemistry and by the microscope. **That holds
 # here for the first thing to be told, the substrate, and not beyond**: displaced
 # columns change many pixels in step, and the film is of one material and imaged well.

