@@ -136,7 +136,8 @@ axes[0].set(
     xticks=latent_dims,
     title="a  latents",
 )
-axes[0].legend()
+axes[0].margins(y=0.2)
+axes[0].legend(loc="upper center", ncols=2, fontsize="small")
 # BIC and ICL nearly coincide: the wide line is seen on both sides of the narrow one.
 looks = {
     "aic": {"color": GREEN, "marker": "^", "lw": 1.2},
@@ -148,7 +149,7 @@ for name, look in looks.items():
     axes[1].plot(
         counts, (scores[name] - least) / len(features), label=name.upper(), **look
     )
-axes[1].set(xlabel="components", ylabel="criterion above its minimum, per cell")
+axes[1].set(xlabel="components", ylabel="criterion − minimum, per cell")
 axes[1].set_title("b  information criteria")
 axes[1].legend()
 axes[2].plot(counts, by_seed, "o-", ms=4, color=BLUE, label="over seeds")

@@ -81,7 +81,7 @@ for name, model in models.items():
         f"{name:8s} {model.n_iter_:3d} epochs: {share:.0%} of the cells within 45°, "
         f"median error {median:.0f}°, resultant length of all angles "
         f"{np.abs(np.exp(1j * pose[:, 0]).mean()):.2f}, standard deviations of the "
-        f"latents {pose[:, 3].std():.2f} and {pose[:, 4].std():.2f}, their largest rank "
+        f"latents {pose[:, 3].std():.2f} and {pose[:, 4].std():.2f}, largest rank "
         f"correlation with the composition {correlation:.2f}"
     )
 _, counts = np.unique(data.variant[near][inside], return_counts=True)
