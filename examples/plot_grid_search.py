@@ -107,7 +107,7 @@ for name in names:
 # than the spread over the folds as none.
 
 plt.rcParams.update(
-    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+    {"font.size": 7, "axes.titlelocation": "left", "axes.titlesize": "medium"}
 )
 figure, axes = plt.subplots(1, 3, figsize=(7.1, 2.6), layout="constrained")
 figure.get_layout_engine().set(wspace=0.06)
