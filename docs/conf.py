@@ -103,7 +103,10 @@ def _own_methods():
                 p for p in cls.__mro__ if p.__module__.startswith("sklearn_ferroic")
             ]
             known = {key for part in ours for key in vars(part)}
-            methods[name] = sorted(key for key in known if not key.startswith("_"))
+            # scikit-learn adds set_transform_request and the like to each class.
+            methods[name] = sorted(
+                key for key in known if not re.match(r"_|set_\w+_request$", key)
+            )
     return methods
 
 
