@@ -1,6 +1,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomSites
@@ -441,6 +442,18 @@ class TestArrowsOfDirections:
             assert length_inches > 0.12
             counts[inches] = len(arrows.U)
         assert counts[1.5] < counts[3] < counts[12] == 1600
+
+    @pytest.mark.parametrize("n", [17, 21, 25, 40])
+    def test_arrows_are_evenly_spaced(self, n):
+        rng = np.random.default_rng(0)
+        positions = 20.0 * np.indices((n, n)).reshape(2, -1).T + 10
+        positions += rng.normal(0, 0.8, positions.shape)
+        sites = AtomSites(np.zeros((20 * n, 20 * n)), positions)
+        _, ax = plt.subplots(figsize=(2.5, 2.5))
+        places = draw_domains(sites, arrows=True, ax=ax).arrows_.get_offsets()
+        nearest = cKDTree(places).query(places, k=2)[0][:, 1]
+        assert nearest.min() > 0.7 * np.median(nearest)
+        assert np.median(nearest) > 1.8 * 20
 
     def test_lengths_follow_the_saturation(self, b_sites):
         magnitude = np.linspace(0, 1, len(b_sites))

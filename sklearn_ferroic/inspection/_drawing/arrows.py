@@ -1,8 +1,8 @@
 """Arrows at the sites."""
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from .cells import site_spacing
 from .layout import text_scale
 
 # Width of the shaft in lengths of a cell, head in widths of the shaft.
@@ -16,6 +16,9 @@ _LENGTH = 0.82
 # Arrows shorter than this share of the longest ones are not drawn.
 _MIN_SHARE = 0.25
 _RIM_PT = 1.0
+# The site nearest to this place in a square has the arrow. In the middle, two sites of
+# a square of even width would be equally near, and either one would be taken.
+_PLACE_IN_SQUARE = 0.3
 
 
 def add_direction_arrows(ax, positions, angle, share=None):
@@ -46,7 +49,7 @@ def add_direction_arrows(ax, positions, angle, share=None):
     drawn = np.flatnonzero(np.isfinite(angle) & (length >= _MIN_SHARE))
     if drawn.size == 0:
         return None, drawn
-    spacing = site_spacing(positions)
+    spacing = _mean_spacing(positions)
     step = _cells_per_arrow(ax, spacing) * spacing
     if step > spacing:
         drawn = drawn[_nearest_to_grid(positions, spacing, step, drawn)]
@@ -71,6 +74,18 @@ def add_direction_arrows(ax, positions, angle, share=None):
     return arrows, drawn
 
 
+def _mean_spacing(positions):
+    """Return the median distance of the four nearest neighbours of all sites, px.
+
+    The distance of the nearest one only is shorter than a cell, by the scatter.
+    """
+    n_neighbors = min(4, len(positions) - 1)
+    if n_neighbors < 1:
+        return 1.0
+    distances = cKDTree(positions).query(positions, k=n_neighbors + 1)[0][:, 1:]
+    return float(np.median(distances)) or 1.0
+
+
 def _cells_per_arrow(ax, spacing):
     """Return the distance of arrows in cells, so that arrows are long enough."""
     ax.apply_aspect()
@@ -82,14 +97,15 @@ def _cells_per_arrow(ax, spacing):
 
 
 def _nearest_to_grid(positions, spacing, step, chosen):
-    """Return the chosen site nearest to the centre of each square of a grid."""
+    """Return one chosen site in each square of a grid."""
     low = positions.min(axis=0) - spacing / 2
     extent = positions.max(axis=0) + spacing / 2 - low
-    # A whole number of squares, so that none at the rim is narrower than the others.
-    n_squares = np.maximum(1, np.round(extent / step))
+    # A whole number of squares that are at least as wide as a step: arrows of
+    # neighbouring squares are not closer than on a regular grid.
+    n_squares = np.maximum(1, np.floor(extent / step + 0.01))
     place = (positions[chosen] - low) / extent * n_squares
     square = np.floor(place).astype(np.intp)
-    off = np.hypot(*(place - square - 0.5).T)
+    off = np.hypot(*(place - square - _PLACE_IN_SQUARE).T)
     order = np.lexsort((off, square[:, 1], square[:, 0]))
     first = np.ones(len(order), dtype=bool)
     first[1:] = (np.diff(square[order], axis=0) != 0).any(axis=1)
