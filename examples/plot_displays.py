@@ -177,7 +177,7 @@ LatentManifoldDisplay.from_estimator(vae, n=7)
 
 linear = make_pipeline(
     PatchExtractor(window_size=40),
-    NMF(3, init="nndsvda", max_iter=1000, random_state=0),
+    NMF(3, init="nndsvda", max_iter=3000, random_state=0),
 )
 LoadingMapDisplay.from_estimator(linear.fit(sites), sites)
 
@@ -195,8 +195,8 @@ ClusterMeansDisplay.from_predictions(patches, labels)
 
 search = GridSearchCV(
     make_pipeline(PatchExtractor(), PCA(random_state=0)),
-    {"patchextractor__window_size": [16, 24, 32], "pca__n_components": [2, 3, 4, 5]},
+    {"patchextractor__window_size": [24, 32, 40], "pca__n_components": [2, 3, 4, 5]},
     scoring=get_scorer("reconstruction"),
-    cv=SpatialBlockKFold(2, guard=32 + 3, random_state=0),
+    cv=SpatialBlockKFold(2, guard=40 + 3, random_state=0),
 ).fit(sites)
 SearchResultsDisplay.from_estimator(search)

@@ -13,6 +13,8 @@ scikit-learn estimator, `GridSearchCV` chooses them, with scores that need no tr
 # polar (15 pm) and imaged at a fifth of the usual dose, so that the choice matters. The
 # truth is kept aside for the end.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -47,6 +49,8 @@ pipeline = make_pipeline(
     AngleAwareScaler(),
     GaussianMixture(5, n_init=5, random_state=0),
 )
+# Windows smaller than a unit cell are searched on purpose, to show their score.
+warnings.filterwarnings("ignore", message="window_size=16 px is less than the unit")
 grid = {
     "patchextractor__window_size": [16, 32, 48],
     "rotationalvae__latent_dim": [1, 2, 3],
