@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -125,3 +127,13 @@ def test_peak_texts_do_not_touch(width, degrees):
         assert box.x1 < axes.x1 + 4
         assert box.y1 < axes.y1 + 1
         assert not any(box.overlaps(other) for other in boxes[n + 1 :])
+
+
+@pytest.mark.parametrize(("width", "n_ticks"), [(6.4, 9), (2.5, 5)])
+def test_labels_of_ticks_do_not_overlap(width, n_ticks):
+    figure, ax = plt.subplots(figsize=(width, 3))
+    AngleHistogramDisplay.from_predictions([0.5, 0.6, -2.0], ax=ax)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert len(boxes) == n_ticks
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))

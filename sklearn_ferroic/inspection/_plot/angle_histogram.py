@@ -7,11 +7,13 @@ from ..._utils.optional import import_optional
 from .._data.histograms import angle_peaks
 from .._drawing.axes import get_axes
 from .._drawing.colors import angle_colors
-from .._drawing.layout import degrees_text
+from .._drawing.layout import degrees_text, text_scale
 
 # Width of a character in the font of 10 pt, and of the gap between two texts, inches.
 _CHARACTER_IN = 0.085
 _GAP_IN = 0.06
+# Nine labels of ticks need this width at a font size of 10 pt, inches.
+_NINE_TICKS_INCHES = 3.7
 
 
 class AngleHistogramDisplay:
@@ -217,7 +219,9 @@ def _place_texts(peaks, rad_per_inch):
 
 
 def _dress_linear(ax):
-    ticks = np.arange(-180, 181, 45)
+    width_inches = ax.get_window_extent().width / ax.get_figure(root=True).dpi
+    is_wide = width_inches >= _NINE_TICKS_INCHES * text_scale()
+    ticks = np.arange(-180, 181, 45 if is_wide else 90)
     ax.set(xlim=(-180, 180), xlabel="angle (degrees)", ylabel="number of sites")
     ax.set_xticks(ticks, [degrees_text(np.deg2rad(tick)) for tick in ticks])
 
