@@ -1,0 +1,1 @@
+"""What find_domains and find_walls share: segmentation, and attributes of tables."""
