@@ -77,13 +77,18 @@ def smooth_template(template, spacing):
     model, row, col : ndarray of shape (n_rows, n_cols), float32
         NaN where the template is unknown, and where its gradient is.
     """
+    filled = blur_template(template, spacing)
+    return filled, *np.gradient(filled)
+
+
+def blur_template(template, spacing):
+    """Return a slightly smoothed template, NaN where it is unknown."""
     known = np.isfinite(template)
     mean = template[known].mean() if known.any() else 0.0
     filled = gaussian_filter(
         np.where(known, template, mean), _SMOOTH_SPACINGS * spacing
     )
-    filled = np.where(known, filled, np.nan).astype(np.float32)
-    return filled, *np.gradient(filled)
+    return np.where(known, filled, np.nan).astype(np.float32)
 
 
 def compare(frame, good, template, spacing):
@@ -105,7 +110,8 @@ def compare(frame, good, template, spacing):
     misfit : Misfit
         The misfit.
     """
-    usable = np.isfinite(template[0])
+    # The gradient is unknown next to pixels that are.
+    usable = np.isfinite(template).all(axis=0)
     if good is not None:
         usable &= good
     if np.count_nonzero(usable) < 2 or not np.ptp(template[0][usable]):
