@@ -80,9 +80,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     tile_size : int or None, default=2048
         Images are processed in tiles of about this side, px, at least 256, that
         overlap by ten spacings; the columns are the same as without tiles (None).
-        Only the tails of the columns are estimated in each tile: where they differ,
-        positions change by up to a standard error. A tile of the default size needs
-        about 0.5 GB for an image of any size, in addition to images and columns.
+        A tile of the default size needs about 0.5 GB for an image of any size, in
+        addition to images and columns.
 
     n_jobs : int, default=None
         Number of images and tiles processed at a time, through joblib. None means 1
