@@ -1,4 +1,4 @@
-"""The image of an analysis: read, one frame or the mean, cropped, masked, inverted."""
+"""The image of an analysis: one frame or an average, cropped, masked, inverted."""
 
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..datasets import load_image
 from ..datasets._carriers import unpack_foreign
+from ._scan import average_stack
 
 # A stack whose last axis is shorter than this share of the others has its images along
 # the last axis: no image is so narrow.
@@ -41,6 +42,10 @@ class InputImage:
         Positions, sublattices and displacements of a generated image.
     remarks : list of str, default=[]
         What was done with the image.
+    frames : dict, default=None
+        Registration of the frames whose average the image is.
+    scan : dict, default=None
+        Correction of the scan lines.
     """
 
     image: np.ndarray
@@ -52,6 +57,8 @@ class InputImage:
     saturated_share: float = 0.0
     truth: object = None
     remarks: list = field(default_factory=list)
+    frames: dict | None = None
+    scan: dict | None = None
 
 
 def read_input(image, options):
@@ -96,11 +103,18 @@ def read_input(image, options):
     if array.dtype == bool:
         array = array.astype(np.uint8)
     is_8_bit = array.dtype == np.uint8
-    array = _choose_frame(array, options.frame, remarks)
-    if options.mask is not None:
-        array = np.ma.array(array, mask=~_read_mask(options.mask, array.shape))
-        share = np.ma.getmaskarray(array).mean()
-        remarks.append(f"{share:.1%} of the pixels are masked.")
+    if array.ndim == 3:
+        truth = None  # positions of a series are those of the specimen
+    frames = None
+    if options.frame == "average" and array.ndim == 3:
+        _check_stack(array)
+        if options.mask is not None:
+            array = _masked(array, options.mask, remarks)
+        array, frames = average_stack(array, options, remarks)
+    else:
+        array = _choose_frame(array, options.frame, remarks)
+        if options.mask is not None:
+            array = _masked(array, options.mask, remarks)
     if options.crop is not None:
         array = _crop(array, options.crop, remarks)
         truth = None
@@ -120,6 +134,7 @@ def read_input(image, options):
         saturated,
         truth,
         remarks,
+        frames,
     )
 
 
@@ -139,25 +154,11 @@ def _unpack(image):
 def _choose_frame(array, frame, remarks):
     """Return one image of a stack, or their mean."""
     if array.ndim == 2:
-        if frame not in (None, 0, "mean"):
+        if frame not in (None, 0, "mean", "average"):
             raise ValueError(f"frame={frame}: there is one image only, frame 0.")
         return array
-    if array.ndim != 3:
-        raise ValueError(
-            f"An array of shape {array.shape} is no image: two dimensions are needed, "
-            "or three for a stack of images."
-        )
+    _check_stack(array)
     n_frames = len(array)
-    if array.shape[-1] > 4 and array.shape[-1] < _THIN_SHARE * min(array.shape[:2]):
-        raise ValueError(
-            f"An array of shape {array.shape} seems to hold its images along the last "
-            "axis; they are expected along the first: numpy.moveaxis(image, -1, 0)."
-        )
-    if array.shape[-1] in (3, 4) and n_frames > 4:
-        raise ValueError(
-            f"An array of shape {array.shape} looks like a colour image. Export the "
-            "grey image of the detector."
-        )
     if frame == "mean":
         remarks.append(
             f"Mean of {n_frames} frames, as they are: drift between them is not "
@@ -167,7 +168,7 @@ def _choose_frame(array, frame, remarks):
     if frame is None and n_frames > 1:
         raise ValueError(
             f"There are {n_frames} images; choose one with frame=, from 0 to "
-            f'{n_frames - 1}, or the average of all with frame="mean".'
+            f'{n_frames - 1}, or the average of all, registered, with frame="average".'
         )
     frame = frame or 0
     if not 0 <= frame < n_frames:
@@ -178,6 +179,32 @@ def _choose_frame(array, frame, remarks):
     if n_frames > 1:
         remarks.append(f"Frame {frame} of {n_frames}.")
     return array[frame]
+
+
+def _check_stack(array):
+    """Raise an error for an array that is no stack of images."""
+    if array.ndim != 3:
+        raise ValueError(
+            f"An array of shape {array.shape} is no image: two dimensions are needed, "
+            "or three for a stack of images."
+        )
+    if array.shape[-1] > 4 and array.shape[-1] < _THIN_SHARE * min(array.shape[:2]):
+        raise ValueError(
+            f"An array of shape {array.shape} seems to hold its images along the last "
+            "axis; they are expected along the first: numpy.moveaxis(image, -1, 0)."
+        )
+    if array.shape[-1] in (3, 4) and len(array) > 4:
+        raise ValueError(
+            f"An array of shape {array.shape} looks like a colour image. Export the "
+            "grey image of the detector."
+        )
+
+
+def _masked(array, mask, remarks):
+    """Return an image, or a stack of images, with its pixels masked."""
+    excluded = ~_read_mask(mask, array.shape[-2:])
+    remarks.append(f"{excluded.mean():.1%} of the pixels are masked.")
+    return np.ma.array(array, mask=np.broadcast_to(excluded, array.shape))
 
 
 def _read_mask(mask, shape):
