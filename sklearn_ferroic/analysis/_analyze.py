@@ -9,10 +9,16 @@ from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
 from .._utils.validation import N_JOBS, Interval
 from ._images import read_input
-from ._model import LOGGER, choose_cells, cluster_displacements, fit_windows, locate
+from ._model import (
+    LOGGER,
+    choose_cells,
+    cluster_displacements,
+    correct_scan_lines,
+    fit_windows,
+    locate,
+)
 from ._options import AnalysisOptions, region_polygon
 from ._result import Analysis
-from ._scan import correct_scan as correct_scan_lines
 from ._summary import collect_versions
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..datasets import load_image
 from ..datasets._carriers import unpack_foreign
-from ._scan import average_stack
+from ..registration import FrameAverager
 
 # A stack whose last axis is shorter than this share of the others has its images along
 # the last axis: no image is so narrow.
@@ -110,7 +110,7 @@ def read_input(image, options):
         _check_stack(array)
         if options.mask is not None:
             array = _masked(array, options.mask, remarks)
-        array, frames = average_stack(array, options, remarks)
+        array, frames = _average_stack(array, options, remarks)
     else:
         array = _choose_frame(array, options.frame, remarks)
         if options.mask is not None:
@@ -200,6 +200,38 @@ def _check_stack(array):
         )
 
 
+def _average_stack(stack, options, remarks):
+    """Return the average of the registered frames, and values that describe it."""
+    averager = FrameAverager(spacing=options.spacing, n_jobs=options.n_jobs)
+    image = averager.fit_transform(stack).image
+    used = averager.weights_ > 0
+    shifts = averager.shifts_
+    rejected = averager.rejected_.tolist()
+    low, high = (part(shifts[used], axis=0) for part in (np.min, np.max))
+    text = f"Average of {used.sum()} of {len(stack)} registered frames"
+    if rejected:
+        text += f", without {', '.join(map(str, rejected))}"
+    remarks.append(
+        f"{text}; displacements relative to frame {averager.reference_} from "
+        f"{low[0]:.1f} to {high[0]:.1f} px (rows) and from {low[1]:.1f} to "
+        f"{high[1]:.1f} px (columns). Positions are counted from pixel "
+        f"({averager.origin_[0]:.0f}, {averager.origin_[1]:.0f}) of that frame."
+    )
+    return image, {
+        "n_frames": len(stack),
+        "reference": int(averager.reference_),
+        "rejected": rejected,
+        "shifts_px": rounded(shifts),
+        "shifts_std_px": rounded(averager.shifts_std_),
+        "weights": rounded(averager.weights_),
+        "correlation": rounded(averager.correlation_),
+        "gains": rounded(averager.gains_),
+        "offsets": rounded(averager.offsets_),
+        "copies": averager.copies_.tolist(),
+        "origin_px": averager.origin_.tolist(),
+    }
+
+
 def _masked(array, mask, remarks):
     """Return an image, or a stack of images, with its pixels masked."""
     excluded = ~_read_mask(mask, array.shape[-2:])
@@ -277,3 +309,24 @@ def _saturated_share(array):
     values = np.ma.compressed(array) if np.ma.isMA(array) else array.ravel()
     share = float(np.mean(values == np.nanmax(values)))
     return share if share > _SATURATED_SHARE else 0.0
+
+
+def rounded(values):
+    """Return an array as nested lists for JSON.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,) or (n, m)
+        Numbers.
+
+    Returns
+    -------
+    values : list
+        The numbers with four decimals, None where they are not finite.
+    """
+    values = np.round(np.asarray(values, dtype=float), 4)
+    flat = [float(value) if np.isfinite(value) else None for value in values.ravel()]
+    if values.ndim == 1:
+        return flat
+    width = values.shape[1]
+    return [flat[start : start + width] for start in range(0, len(flat), width)]

@@ -56,6 +56,19 @@ class Switching:
     --------
     find_switching : Makes it.
     sklearn_ferroic.inspection.SwitchingDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from sklearn_ferroic import AtomLocator
+    >>> from sklearn_ferroic.datasets import make_ferroic_series
+    >>> from sklearn_ferroic.domains import find_switching
+    >>> data = make_ferroic_series(
+    ...     6, shape=(128, 128), dose=2e4, n_bad=0, switching=True, random_state=0
+    ... )
+    >>> sites = AtomLocator().fit_transform(data.image)
+    >>> switching = find_switching(sites.track(data.shifts))
+    >>> switching.angle.shape == (6, len(switching))
+    True
     """
 
     def __init__(self, tracks, cells, vectors, means, means_std, changes, noise_std):
@@ -169,15 +182,15 @@ def find_switching(tracks, vectors=None, *, sublattice=1, alpha=0.01, min_frames
     ValueError
         If no cell has displacements in enough frames.
 
+    See Also
+    --------
+    sklearn_ferroic.AtomSites.track : Links the columns.
+
     Notes
     -----
     The noise is the median difference of successive frames, that of a cell or of all
     cells, whichever is larger; cells that switch in less than half of the frames do not
     affect it. A slow rotation appears as several small changes.
-
-    See Also
-    --------
-    sklearn_ferroic.AtomSites.track : Links the columns.
 
     References
     ----------

@@ -1,1 +1,1 @@
-"""What find_domains and find_walls share: segmentation, and attributes of tables."""
+"""Segmentation and attributes of tables, of find_domains and find_walls."""
