@@ -108,8 +108,8 @@ def ratios_of_average(data, averager, average):
     sites = AtomLocator().fit_transform(average)
     offset = data.shifts[averager.reference_] + averager.origin_
     truth = data.positions - offset
-    # Where the frames show the columns on average: jitter and drift in the frames, which
-    # registration cannot determine, included.
+    # Where the frames show the columns on average, with jitter and drift in the frames,
+    # which registration cannot determine.
     common = (data.frame_positions + data.shifts[:, None])[used].mean(axis=0) - offset
     last = np.array(average.image.shape) - BORDER_PX
     inside = ((truth >= BORDER_PX - 1) & (truth < last)).all(axis=1)
@@ -182,17 +182,16 @@ def jitter_of_columns(lines, rows, sigma):
     return (weight * seen).sum(axis=1) / weight.sum(axis=1)
 
 
-def residuals_of_pair(line_shift, sites, lines):
-    """Errors of the displacements of lines and of columns, without the noise of fits."""
-    error = line_shift - lines
-    error = error - error.mean(axis=0)
-    rows = sites.positions[:, 0]
-    sigma = float(np.nanmedian(sites.sigma))
-    found = np.stack(
-        [np.interp(rows, np.arange(len(lines)), part) for part in line_shift.T], axis=1
-    )
-    left = found - jitter_of_columns(lines, rows, sigma)
-    return rms(error), rms(left - left.mean(axis=0))
+def residuals_of_pair(corrector, lines):
+    """Errors of the displacements of lines and of columns, without noise of fits."""
+    error = corrector.line_shift_ - lines
+    sites = corrector.sites_
+    first = sites[sites.frame == 0]
+    moved = corrector.transform_sites(sites)
+    found = moved[moved.frame == 0].positions - first.positions
+    sigma = float(np.nanmedian(first.sigma))
+    left = found - jitter_of_columns(lines, first.positions[:, 0], sigma)
+    return rms(error - error.mean(axis=0)), rms(left - left.mean(axis=0))
 
 
 def run_pair(arguments):
@@ -204,10 +203,7 @@ def run_pair(arguments):
                 sites = AtomLocator().fit_transform(images)
             with Watch() as correcting:
                 corrector = ScanDistortionCorrector().fit(images, sites=sites)
-            first = sites[sites.frame == 0]
-            of_lines, of_columns = residuals_of_pair(
-                corrector.line_shift_, first, lines[0]
-            )
+            of_lines, of_columns = residuals_of_pair(corrector, lines[0])
             say(
                 f"{size} px, seed {seed}: residual of lines {of_lines.round(3)} px, of "
                 f"columns {of_columns.round(3)} px (row, column); locating {locating}; "
@@ -231,7 +227,9 @@ def true_columns(file):
     """Positions of the columns in an image, in the order of their lattice indices."""
     places = np.column_stack([file["y_surf_px"], file["x_surf_px"]])
     names = zip(file["site"], file["i"], file["j"], strict=True)
-    return {tuple(map(str, key)): place for key, place in zip(names, places)}
+    return {
+        tuple(map(str, key)): place for key, place in zip(names, places, strict=True)
+    }
 
 
 def report_multislice(name, folder, first_row):
@@ -344,18 +342,17 @@ def run_peers(arguments):
                 f"{cell.sum()} of {len(used)} frames by more than 5 px; {watch}"
             )
         images, lines, _ = make_pair(340, seed)
-        sites = AtomLocator().fit_transform(images)
-        first = sites[sites.frame == 0]
         for name, lines_of in (("here", lines_here), ("quantem", lines_quantem)):
             with Watch() as watch:
                 found = lines_of(images)
             if found is None:
                 say(f"{name} is not installed")
                 continue
-            of_lines, of_columns = residuals_of_pair(found, first, lines[0])
+            error = found - lines[0]
+            error = rms(error - error.mean(axis=0))
             say(
-                f"pair, seed {seed}, {name}: residual of lines {of_lines.round(3)} px, "
-                f"of columns {of_columns.round(3)} px; {watch}"
+                f"pair, seed {seed}, {name}: residual of lines {error.round(3)} px "
+                f"(row, column); {watch}"
             )
 
 
