@@ -57,8 +57,8 @@ def refine_lines(scans, spacing):
                 count += seen
         template = np.full(scan.image.shape, np.nan, dtype=np.float32)
         np.divide(total, count, out=template, where=count > 0)
-        # Along the lines only: a model with taller columns than the image would displace
-        # the lines above and below the centre of a column.
+        # Along the lines only: a model with taller columns than the image would
+        # displace the lines above and below the centre of a column.
         width = _SMOOTH_SPACINGS * spacing
         known = np.isfinite(template)
         filled = np.where(known, template, np.nanmean(template))
