@@ -342,7 +342,7 @@ def in_terms_of_options(text):
     """
     text = re.sub(r'\blocator="unet"', "--locator unet", text)
     text = re.sub(r"\binvert=True", "--invert", text)
-    text = re.sub(r'\bframe="mean"', "--frame mean", text)
+    text = re.sub(r'\bframe="(mean|average)"', r"--frame \1", text)
     text = re.sub(r'\bwindow_size="auto"', "--window-size auto", text)
     text = text.replace("need -image,", "need --invert,")
     text = re.sub(r"\bof image 0\b", "of the image", text)

@@ -81,6 +81,9 @@ class Analysis:
     strain : ndarray of shape (n_sites, 6)
         Result of :class:`LatticeStrain` for the columns of sublattice 0, NaN for
         others; relative to the reference region, or else to the whole image.
+    frames, scan : dict or None
+        Registration of the frames that were averaged (`shifts_px`, `rejected`,
+        `weights` and others), and correction of the scan lines.
     is_registered : bool
         Whether the angles are those of the measured displacements.
     doubts : list of Doubt
@@ -129,6 +132,8 @@ class Analysis:
         self.parameters = options.as_dict()
         self.versions = versions
         self.truth = truth
+        self.frames = source.frames
+        self.scan = source.scan
         self._pose = pose
         self._source = source
         self._caught = caught

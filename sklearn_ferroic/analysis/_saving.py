@@ -233,6 +233,8 @@ def _write_state(analysis, file):
             "is_8_bit": source.is_8_bit,
             "saturated_share": source.saturated_share,
             "remarks": list(source.remarks),
+            "frames": source.frames,
+            "scan": source.scan,
         },
     }
     arrays = {"rows": analysis.rows}

@@ -420,6 +420,32 @@ class AtomSites:
 
         return SiteQuality(self)
 
+    def track(self, shifts=None, *, min_frames=2):
+        """Link the columns of the frames of a series by their places in the lattice.
+
+        Parameters
+        ----------
+        shifts : array-like of shape (n_frames[, n_rows], 2), default=None
+            Displacement of each frame, or of each of its scan lines, px, such as
+            ``FrameAverager.shifts_``; None if the frames are registered. What remains
+            of the displacements, up to 0.4 of the spacing, is measured.
+        min_frames : int, default=2
+            Columns that are located in fewer frames are not tracked.
+
+        Returns
+        -------
+        tracks : SiteTracks
+            Identity of every column, with vacancies and hops.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two frames, or `shifts` do not fit them.
+        """
+        from ._tracking import track_sites
+
+        return track_sites(self, shifts, min_frames)
+
     def pixel_size_per_site(self):
         """Return the pixel size of the image of each site.
 

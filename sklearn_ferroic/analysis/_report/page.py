@@ -71,7 +71,7 @@ def make_page(analysis):
         variants=_variants(analysis),
         viewer=_VIEWER,
         figures="\n".join(_figures(analysis)),
-        tables=_domains_and_walls(analysis) + _quality(analysis),
+        tables=_domains_and_walls(analysis) + _frames(analysis) + _quality(analysis),
         details=_details(analysis),
         script=_script(analysis),
     )
@@ -334,6 +334,52 @@ _NOTES = {
     "Walls": "Angle between the displacements of both sides. Charge is that of the "
     "displacements. Width ± standard error.",
 }
+
+
+def _frames(analysis):
+    """Return the table of the frames that were registered."""
+    frames = analysis.frames
+    if not frames:
+        return ""
+    rows = []
+    for number, (shift, std, weight) in enumerate(
+        zip(
+            frames["shifts_px"], frames["shifts_std_px"], frames["weights"], strict=True
+        )
+    ):
+        is_used = number not in frames["rejected"]
+        cells = [
+            "" if value is None or not is_used else f"{value:.{digits}f}"
+            for value, digits in (
+                *((part, 2) for part in shift),
+                *((part, 3) for part in std),
+                (weight, 2),
+            )
+        ]
+        correlation = frames["correlation"][number]
+        note = "" if is_used else "rejected"
+        if frames["copies"][number] >= 0:
+            note = f"copy of frame {frames['copies'][number]}"
+        elif number == frames["reference"]:
+            note = "reference"
+        cells = [part.replace("-", "−") for part in cells]
+        rows.append([str(number), *cells, f"{correlation:.2f}".replace("-", "−"), note])
+    head = [
+        "frame",
+        "shift, rows (px)",
+        "shift, columns (px)",
+        "± rows (px)",
+        "± columns (px)",
+        "weight",
+        "correlation",
+        "",
+    ]
+    return (
+        "<h2>Frames</h2><section class='card'>"
+        f"{_table(head, rows, numbers=range(7))}"
+        '<p class="soft">Displacement against the reference frame, weight in the '
+        "average, and correlation with the average of the other frames.</p></section>"
+    )
 
 
 def _quality(analysis):
