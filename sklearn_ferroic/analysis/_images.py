@@ -189,11 +189,6 @@ def _check_stack(array):
             "or three for a stack of images."
         )
     refuse_images_along_last_axis(array.shape)
-    if array.shape[-1] in (3, 4) and len(array) > 4:
-        raise ValueError(
-            f"An array of shape {array.shape} looks like a colour image. Export the "
-            "grey image of the detector."
-        )
 
 
 def _average_stack(stack, options, remarks):

@@ -1,8 +1,5 @@
 """AtomSites, the sample set of all stages: one row is one atomic column."""
 
-import textwrap
-from inspect import Parameter, Signature, cleandoc
-
 import numpy as np
 
 from .._utils.angles import wrap_angle
@@ -16,7 +13,7 @@ from ._arguments import (
     check_frame,
 )
 from ._editing import guess_sublattice, inside_polygon, rows_to_keep
-from ._fields import SITE_FIELDS, describe_columns
+from ._fields import SITE_FIELDS, describe_columns, describe_fields, signature_of
 from ._flags import as_flag
 from ._formats.csv import write_csv
 from ._formats.exchange import from_atomap, read_csv
@@ -681,35 +678,16 @@ class AtomSites:
         return cls(images, pixel_size=pixel_size, metadata=metadata, **values)
 
 
-# Without indentation, as Python 3.13 stores docstrings.
-_CLASS_DOCSTRING = cleandoc(AtomSites.__doc__) + "\n"
+_CLASS_DOCSTRING = AtomSites.__doc__
 
 
 def _apply_schema(cls):
     """Derive the signature and the docstring of AtomSites or a subclass."""
-    optional = [field for field in cls.fields if field.name != "positions"]
-    required = [field for field in cls.fields if field.name == "positions"]
-    names = ["images", "positions"]
-    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-    names = ["pixel_size", "metadata", *(field.name for field in optional)]
-    parameters += [Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in names]
-    cls.__signature__ = Signature(parameters)
+    cls.__signature__ = signature_of(cls.fields)
     if cls is AtomSites or cls.__doc__ is None:
-        entries = [field.parameter_entry() for field in optional]
-        cls.__doc__ = _CLASS_DOCSTRING.replace(
-            "{positions}", required[0].parameter_entry(is_optional=False)
-        ).replace("{fields}", "\n\n".join(entries))
+        cls.__doc__ = describe_fields(_CLASS_DOCSTRING, cls.fields)
     register_hash(cls)
 
 
 _apply_schema(AtomSites)
-AtomSites.to_frame.__doc__ = f"{cleandoc(AtomSites.to_frame.__doc__)}\n".replace(
-    "    {columns}",
-    textwrap.fill(
-        f"Columns {describe_columns(SITE_FIELDS)}.",
-        width=88,
-        initial_indent=" " * 4,
-        subsequent_indent=" " * 4,
-        break_on_hyphens=False,
-    ),
-)
+AtomSites.to_frame.__doc__ = describe_columns(AtomSites.to_frame.__doc__, SITE_FIELDS)
