@@ -458,7 +458,7 @@ def _cell(value, std=None):
     if not np.isfinite(value):
         return ""
     if std is None or not 0 < std < np.inf:
-        return f"{value:.3g}".replace("-", "−")
+        return f"{value:#.3g}".rstrip(".").replace("-", "−")
     # One digit of the error, two if it begins with 1.
     exponent = int(np.floor(np.log10(std)))
     decimals = max(0, -exponent + (std / 10.0**exponent < 2))
