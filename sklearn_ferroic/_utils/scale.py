@@ -1,9 +1,10 @@
 """Distances of nearest columns that images and crystals can have."""
 
-# Columns of smaller spacing, px, are barely sampled: on generated images, errors are
-# 1.5 times the standard errors that are returned, below 3.5 px columns are missed, and
-# noise may look like such columns.
+# Columns of smaller spacing, px, are barely sampled: on generated images, errors are up
+# to 1.5 times the standard errors that are returned, and noise may look like columns.
 FINE_SPACING_PX = 5.0
+# Below this spacing, px, columns are missed as well.
+COARSEST_SPACING_PX = 3.5
 # Distances of nearest columns of crystals seen along a zone axis, nm.
 PLAUSIBLE_SPACING_NM = (0.1, 0.6)
 # Units of a pixel size that may be taken for nm, by their length in nm.

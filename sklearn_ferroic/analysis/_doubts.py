@@ -81,9 +81,9 @@ def doubts_of_image(source, quality, cells, caught):
                 "sampling",
                 "Coarse sampling",
                 f"nearest columns are {quality.spacing[0]:.1f} px apart. Below "
-                f"{FINE_SPACING_PX:.0f} px, some are missed, and positions have larger "
-                "errors than the table says. Use an image of higher magnification, or "
-                "one that was not binned.",
+                f"{FINE_SPACING_PX:.0f} px, positions have larger errors than the "
+                "table says, and some columns may be missed. Use an image of higher "
+                "magnification, or one that was not binned.",
             )
         )
     n_sites = len(quality.sites)

@@ -15,9 +15,9 @@ from .._utils.validation import refuse_mask, to_numpy
 
 # Rows of fewer values are tables rather than windows.
 _FEWEST_WINDOW_PIXELS = 64
-# On generated images with displacements of 15 pm in four directions, the angles of 30
-# windows were right in each of four fits, and those of 15 in two.
-_FEWEST_PATCHES = 30
+# On generated images with displacements of 15 pm in four directions, all angles of 30
+# windows were right in each of four fits, and those of 8 only in some.
+_FEWEST_PATCHES = 10
 
 
 def check_patches(estimator, X, *, min_samples=1):
@@ -100,8 +100,8 @@ def warn_of_few_patches(estimator, X, stacklevel):
     if 2 <= n_patches < _FEWEST_PATCHES:
         warnings.warn(
             f"{type(estimator).__name__} is trained on {n_patches} windows. Angle and "
-            f"latents of fewer than {_FEWEST_PATCHES} are not reliable: add images, or "
-            "use the measured displacements (PolarizationVector).",
+            "latents of so few are not reliable; some hundreds are usual. Add images, "
+            "or use the measured displacements (PolarizationVector).",
             UserWarning,
             stacklevel=stacklevel + 1,
         )

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._utils.scale import FINE_SPACING_PX, describe_implausible_pixel_size
+from .._utils.scale import (
+    COARSEST_SPACING_PX,
+    FINE_SPACING_PX,
+    describe_implausible_pixel_size,
+)
 from ..sites import SiteFlag
 
 
@@ -268,12 +272,12 @@ def warn_of_coarse_sampling(spacings):
     is_coarse : bool
         Whether a warning was raised.
     """
-    coarse = [n for n, s in enumerate(spacings) if s < FINE_SPACING_PX]
+    coarse = [n for n, s in enumerate(spacings) if s < COARSEST_SPACING_PX]
     if coarse:
         more = f", as those of {len(coarse) - 1} more image(s)" * (len(coarse) > 1)
         warnings.warn(
             f"The columns of image {coarse[0]} are {spacings[coarse[0]]:.1f} px "
-            f"apart{more}. Below {FINE_SPACING_PX:.0f} px, some are missed, "
+            f"apart{more}. Below {COARSEST_SPACING_PX} px, some are missed, "
             "and positions have larger errors than position_std says. Use an image of "
             "higher magnification, or one that was not binned.",
             UserWarning,

@@ -27,7 +27,7 @@ def noise(*shape):
         (np.where(np.eye(64) > 0, np.inf, 1), ValueError, "NaN or infinity"),
         (noise(64, 64) * 1e300, ValueError, "in float32"),
         (noise(64, 64) + 1j, ValueError, "Complex data not supported.*numpy.abs"),
-        (noise(64, 64, 3), ValueError, r"\(64, 64, 3\), looks like a colour image"),
+        (noise(64, 64, 3), ValueError, r"\(64, 64, 3\) looks like a colour image"),
         (noise(64, 64, 4), ValueError, r"colour.*rgb2gray"),
         ([noise(64, 64, 3), noise(64, 64)], ValueError, "rgb2gray"),
         (noise(64), ValueError, r"shape \(64,\)\. Give a 2-D grey image"),

@@ -212,12 +212,13 @@ def _variants(analysis):
     ]
     note = (
         "Mean ± standard error. Directions grow clockwise from the right (0°): 90° is "
-        "down. Groups that are no variants are not displaced significantly or have no "
-        "common direction. The angle of the model is that of the whole window, which "
-        "follows the lattice where displacements are small."
+        "down. Groups that are no variants are not displaced significantly, have no "
+        "common direction, or share one displacement with all others. The angle of the "
+        "model is that of the whole window, which follows the lattice where "
+        "displacements are small."
     )
     return (
-        "<h2>Variants</h2>"
+        f"<h2>{'Groups' if analysis.groups.is_common else 'Variants'}</h2>"
         f'<section class="card named">{_table(head, body, numbers=range(1, 6))}'
         f'<p class="soft">{note}</p></section>'
     )
@@ -504,7 +505,7 @@ def _cell(value, std=None):
     if not np.isfinite(value):
         return ""
     if std is None or not 0 < std < np.inf:
-        return f"{value:.3g}".replace("-", "−")
+        return f"{value:#.3g}".rstrip(".").replace("-", "−")
     # One digit of the error, two if it begins with 1.
     exponent = int(np.floor(np.log10(std)))
     decimals = max(0, -exponent + (std / 10.0**exponent < 2))
