@@ -29,6 +29,10 @@ def check_on_image(positions, image):
         )
 
 
+# Positions of columns that the border cuts may lie off the image by this, px.
+_BORDER_PX = 2.0
+
+
 def refuse_swapped(positions, frame, images):
     """Raise ValueError for positions that are on their image only as ``(x, y)``.
 
@@ -43,11 +47,12 @@ def refuse_swapped(positions, frame, images):
     """
     for number, image in enumerate(images):
         own = positions[frame == number]
-        if len(own) and _is_on(own[:, ::-1], image.shape).all():
+        near = _is_on(own, image.shape, _BORDER_PX)
+        if not near.all() and _is_on(own[:, ::-1], image.shape).all():
             check_on_image(own, image)
 
 
-def _is_on(positions, shape):
-    """Return which positions are on the pixels of an image."""
-    last = np.array(shape) - 0.5
-    return ((positions >= -0.5) & (positions <= last)).all(axis=1)
+def _is_on(positions, shape, margin_px=0.0):
+    """Return which positions are on the pixels of an image, or near them."""
+    first, last = -0.5 - margin_px, np.array(shape) - 0.5 + margin_px
+    return ((positions >= first) & (positions <= last)).all(axis=1)

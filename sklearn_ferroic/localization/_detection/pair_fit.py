@@ -255,13 +255,13 @@ def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
     middles = middles.take(middles.response > _SETTINGS.min_significance * noise)
     profile = PROFILES[shape]
     start, pair = _split(image, middles, scale)
-    fit, _ = fit_found(context, start, profile)
+    fit = fit_found(context, start, profile).columns()
     is_good = _are_pairs(fit, pair, scale, context)
     failed = np.unique(pair[:, 0][~is_good])
     merged = np.zeros(len(fit), dtype=bool)
     if len(failed):
         start, pair, merged = _merge(fit, pair, is_good, scale)
-        fit, _ = fit_found(context, start, profile)
+        fit = fit_found(context, start, profile).columns()
     keep = ~is_noise(fit, context) & has_center_inside(fit, context)
     partner = np.full(len(fit), -1)
     partner[pair[:, 0]], partner[pair[:, 1]] = pair[:, 1], pair[:, 0]
