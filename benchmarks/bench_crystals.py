@@ -9,7 +9,8 @@ displaced by a known vector; AtomLocator, with the spacing of the motif or witho
 MotifAssigner. Columns count from 30 px off the border. The displacement is measured in
 the shell of the motif; its error is that of the mean over all columns, in percent of
 the true length and in standard errors. "Pairs": zinc blende along [110] with the
-default AtomLocator, by the distance within the pairs in sigmas, and the ratio of their heights.
+default AtomLocator, by the distance within the pairs in sigmas, and the ratio of their
+heights.
 """
 
 import argparse
