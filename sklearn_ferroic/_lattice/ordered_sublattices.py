@@ -88,6 +88,8 @@ def _fainter_part(positions, log_brightness):
         faint = value < threshold_otsu(value)
         if not _MIN_SHARE < faint.mean() < 1 - _MIN_SHARE:
             return None
+        # The threshold may be anywhere in the gap.
+        faint = value < (np.median(value[faint]) + np.median(value[~faint])) / 2
         levels = [np.median(value[part]) for part in (~faint, faint)]
         # At a border, the nearest columns may be of one part mostly.
         level = log_brightness - np.where(faint, levels[1], levels[0])

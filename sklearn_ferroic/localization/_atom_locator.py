@@ -45,9 +45,10 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     spacing : float, default=None
         Distance of nearest neighbours, px; for a perovskite along a cube axis
-        with both cations seen, the unit cell over √2. Columns that are not resolved,
-        as in some images of dumbbells, count as one. Estimated if None; a faint
-        sublattice counts, interference lines do not.
+        with both cations seen, the unit cell over √2. For close pairs (dumbbells),
+        the distance within the pair, to fit them as two, or that between the pairs, to
+        fit each as one column. Estimated if None; a faint sublattice counts,
+        interference lines do not.
 
     threshold : float, default=0.03
         Faintest column kept, as a share of the brightest column within about one
@@ -58,7 +59,8 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     n_sublattices : int or "auto", default="auto"
         Number of sublattices in the images, 1 to 4; a number holds for every
         image. "auto" decides between one and two, for each image by itself and for
-        each crystal in it.
+        each crystal in it, and divides these further, up to four in all, where columns
+        of two brightness levels form lattices of their own.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
         Method for the positions: the Gaussian fit; the centre of mass; or none
@@ -177,12 +179,17 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     A crystal in which neither brightness nor displacement alternates is one
     sublattice.
 
+    *Close pairs.* If most columns are pairs (dumbbells) whose columns are at least
+    2.25 sigma apart, both are fitted, and `spacing_` is the distance within the pairs.
+    Nearer pairs are one site each, with the flag MERGED and a warning. Only with
+    ``refine="gaussian"`` and up to two sublattices.
+
     *Checks.* One warning states the cause and the remedy if columns are missed, that
     is, if the image shows a column at places where the lattice expects one and no site
     is; or if the sites cannot be the columns of a crystal, by the share of fits that
     did not converge, of isolated sites and of short pairs, or by the distance of
     neighbours. Another one is about images whose columns are all elongated by a factor
-    of 1.45 or more: they may be unresolved pairs. :meth:`AtomSites.quality` has the
+    of 1.45 or more. :meth:`AtomSites.quality` has the
     details.
 
     *Polarization* is the column minus the centroid of its coordination shell of

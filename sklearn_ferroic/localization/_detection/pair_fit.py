@@ -37,13 +37,16 @@ class _PairFitSettings:
     # Blob response of the middle of a pair in standard deviations of the noise. Maxima
     # of noise reach 4.
     min_significance: float = 5.0
-    # Profiles along the pairs, on which their middles are determined, are averaged over
-    # this number of pairs and sampled at this number of places within a separation.
+    # Profiles along the pairs, on which their middles are determined, are medians over
+    # this number of pairs that no border cuts, and are sampled at this number of
+    # places within a separation.
     n_averaged: int = 7
     n_samples: int = 16
-    # Elongation from which a column may be a pair, where most columns are pairs: it
-    # is underestimated next to a border.
+    # Elongation from which a column may be a pair, where most columns are pairs. It is
+    # underestimated next to a border; all columns up to there may be pairs (spacings
+    # of the pairs).
     min_elongation: float = 1.15
+    border_spacings: float = 1.5
     # Fitted pairs have these multiples of the typical separation, and that ratio of
     # the heights at least.
     separation_range: tuple = (0.6, 1.6)
@@ -279,6 +282,8 @@ def _split(image, middles, scale):
     half, sigma = scale.separation / 2, scale.sigma
     positions, direction = middles.positions, middles.direction
     is_pair = middles.elongation > _SETTINGS.min_elongation
+    margin = _SETTINGS.border_spacings * scale.spacing
+    is_pair |= ~on_image(positions, image.shape, margin)
     # The maximum of unequal columns is nearer to the brighter one: the sum of the
     # profile at two places a separation apart is greatest at the columns.
     step = np.arange(-2 * _SETTINGS.n_samples, 2 * _SETTINGS.n_samples + 1)
@@ -289,12 +294,12 @@ def _split(image, middles, scale):
         smoothed, np.moveaxis(places, -1, 0), order=1, mode="nearest"
     )
     profile = profile - middles.level[:, None]
-    if len(positions) > 1:
-        k = min(_SETTINGS.n_averaged, len(positions))
-        _, near = cKDTree(positions).query(positions, k)
-        mean = profile[near].mean(axis=1)
-    else:
-        mean = profile
+    whole = np.flatnonzero(on_image(positions, image.shape, scale.spacing))
+    mean = profile
+    if len(whole) > 1:
+        k = min(_SETTINGS.n_averaged, len(whole))
+        _, near = cKDTree(positions[whole]).query(positions, k)
+        mean = np.median(profile[whole[near]], axis=1)
     n = _SETTINGS.n_samples
     total = mean[:, 2 * n :] + mean[:, : -2 * n]
     best = total.argmax(axis=1) if len(total) else np.empty(0, dtype=int)
