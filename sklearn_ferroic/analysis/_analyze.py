@@ -9,7 +9,14 @@ from sklearn.utils._param_validation import Options, StrOptions, validate_params
 
 from .._utils.validation import N_JOBS, Interval
 from ._images import read_input
-from ._model import LOGGER, choose_cells, cluster_displacements, fit_windows, locate
+from ._model import (
+    LOGGER,
+    choose_cells,
+    cluster_displacements,
+    correct_scan_lines,
+    fit_windows,
+    locate,
+)
 from ._options import AnalysisOptions, region_polygon
 from ._result import Analysis
 from ._summary import collect_versions
@@ -24,7 +31,7 @@ _INDEX = Interval(Integral, 0, None, closed="left")
         "pixel_size": [_POSITIVE, None],
         "dataset": [str, None],
         "signal": [str, _INDEX, None],
-        "frame": [_INDEX, StrOptions({"mean"}), None],
+        "frame": [_INDEX, StrOptions({"average", "mean"}), None],
         "crop": ["array-like", None],
         "mask": [str, PathLike, "array-like", None],
         "invert": ["boolean"],
@@ -37,6 +44,7 @@ _INDEX = Interval(Integral, 0, None, closed="left")
         ],
         "n_clusters": [_COUNT, StrOptions({"auto"})],
         "reference": ["array-like", None],
+        "correct_scan": ["boolean"],
         "vae": ["boolean"],
         "max_epochs": [_COUNT],
         "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both")],
@@ -62,6 +70,7 @@ def analyze(
     window_size="auto",
     n_clusters="auto",
     reference=None,
+    correct_scan=False,
     vae=True,
     max_epochs=20,
     random_state=0,
@@ -81,7 +90,7 @@ def analyze(
     image : str, path-like, array-like or carrier
         A file that :func:`~sklearn_ferroic.datasets.load_image` reads, an array, an
         ``(array, pixel_size)`` tuple, an object with `image` and `pixel_size`, or an
-        image of HyperSpy, xarray or sidpy.
+        image of HyperSpy, xarray, sidpy or quantem.
 
     pixel_size : float, default=None
         Pixel size in nm, instead of that of the file.
@@ -92,9 +101,9 @@ def analyze(
     signal : str or int, default=None
         Title or number, from 0, of the image in a microscope file.
 
-    frame : int or "mean", default=None
-        Number, from 0, of the image in a stack, or the mean of all, which are not
-        aligned before.
+    frame : int, "average" or "mean", default=None
+        Number, from 0, of the image in a stack; or the average of all frames,
+        registered by :class:`FrameAverager`; or their mean as they are.
 
     crop : sequence of 4 int, default=None
         First row, last row, first column and last column of the part that is analysed,
@@ -132,6 +141,11 @@ def analyze(
         column and last column, or corners ``(row, col)`` of a polygon, px, after
         cropping. Its mean displacement, that of a mistilt, is subtracted from all
         cells, and strain is relative to it.
+
+    correct_scan : bool, default=False
+        Whether columns are corrected for drift and jitter of the scan lines by
+        :class:`ScanDistortionCorrector`, to which `reference` is a region with a
+        perfect lattice. Without `reference` only jitter is corrected.
 
     vae : bool, default=True
         Whether to train the network; without it, the measured displacements alone are
@@ -204,6 +218,7 @@ def analyze(
         window_size=window_size,
         n_clusters=n_clusters,
         reference=reference,
+        correct_scan=correct_scan,
         vae=vae,
         max_epochs=max_epochs,
         random_state=random_state,
@@ -218,6 +233,9 @@ def analyze(
         for remark in source.remarks:
             LOGGER.info("%s", remark)
         sites = locate(source, options)
+        if correct_scan:
+            sites, source = correct_scan_lines(sites, source, options)
+            LOGGER.info("%s", source.remarks[-1])
         return map_sites(sites, source, options, caught, stages)
 
 

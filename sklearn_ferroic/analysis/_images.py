@@ -1,4 +1,4 @@
-"""The image of an analysis: read, one frame or the mean, cropped, masked, inverted."""
+"""The image of an analysis: one frame or an average, cropped, masked, inverted."""
 
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
-from ..datasets._carriers import unpack_foreign
+from ..datasets._carriers import foreign_metadata, unpack_foreign
+from ..registration import FrameAverager
 
-# A stack whose last axis is shorter than this share of the others has its images along
-# the last axis: no image is so narrow.
-_THIN_SHARE = 0.2
 # Above this share of pixels at the highest value, the image is saturated.
 _SATURATED_SHARE = 1e-3
 
@@ -41,6 +40,10 @@ class InputImage:
         Positions, sublattices and displacements of a generated image.
     remarks : list of str, default=[]
         What was done with the image.
+    frames : dict, default=None
+        Registration of the frames whose average the image is.
+    scan : dict, default=None
+        Correction of the scan lines.
     """
 
     image: np.ndarray
@@ -52,6 +55,8 @@ class InputImage:
     saturated_share: float = 0.0
     truth: object = None
     remarks: list = field(default_factory=list)
+    frames: dict | None = None
+    scan: dict | None = None
 
 
 def read_input(image, options):
@@ -61,7 +66,7 @@ def read_input(image, options):
     ----------
     image : str, path-like, array-like or carrier
         A file, an array, an ``(array, pixel_size)`` tuple, an object with `image` and
-        `pixel_size`, or an image of HyperSpy, xarray or sidpy.
+        `pixel_size`, or an image of HyperSpy, xarray, sidpy or quantem.
     options : AnalysisOptions
         Pixel size, signal, frame, crop, mask and inversion.
 
@@ -86,7 +91,9 @@ def read_input(image, options):
                 raise ValueError(f"{choice}= applies to a file, and an array is given.")
         array, pixel_size = _unpack(image)
         pixel_size = options.pixel_size or pixel_size
-        name, metadata = Path(getattr(image, "path", "array")).name, {}
+        name = Path(getattr(image, "path", "array")).name
+        metadata = getattr(image, "metadata", None) if hasattr(image, "image") else None
+        metadata = metadata if isinstance(metadata, dict) else foreign_metadata(image)
         truth = image if getattr(image, "variant", None) is not None else None
         size = " x ".join(map(str, np.shape(array)))
         unit = "no pixel size" if pixel_size is None else f"{pixel_size:.6g} nm a pixel"
@@ -96,11 +103,18 @@ def read_input(image, options):
     if array.dtype == bool:
         array = array.astype(np.uint8)
     is_8_bit = array.dtype == np.uint8
-    array = _choose_frame(array, options.frame, remarks)
-    if options.mask is not None:
-        array = np.ma.array(array, mask=~_read_mask(options.mask, array.shape))
-        share = np.ma.getmaskarray(array).mean()
-        remarks.append(f"{share:.1%} of the pixels are masked.")
+    if array.ndim == 3:
+        truth = None  # positions of a series are those of the specimen
+    frames = None
+    if options.frame == "average" and array.ndim == 3:
+        _check_stack(array)
+        if options.mask is not None:
+            array = _masked(array, options.mask, remarks)
+        array, frames = _average_stack(array, options, remarks)
+    else:
+        array = _choose_frame(array, options.frame, remarks)
+        if options.mask is not None:
+            array = _masked(array, options.mask, remarks)
     if options.crop is not None:
         array = _crop(array, options.crop, remarks)
         truth = None
@@ -120,6 +134,7 @@ def read_input(image, options):
         saturated,
         truth,
         remarks,
+        frames,
     )
 
 
@@ -139,25 +154,11 @@ def _unpack(image):
 def _choose_frame(array, frame, remarks):
     """Return one image of a stack, or their mean."""
     if array.ndim == 2:
-        if frame not in (None, 0, "mean"):
+        if frame not in (None, 0, "mean", "average"):
             raise ValueError(f"frame={frame}: there is one image only, frame 0.")
         return array
-    if array.ndim != 3:
-        raise ValueError(
-            f"An array of shape {array.shape} is no image: two dimensions are needed, "
-            "or three for a stack of images."
-        )
+    _check_stack(array)
     n_frames = len(array)
-    if array.shape[-1] > 4 and array.shape[-1] < _THIN_SHARE * min(array.shape[:2]):
-        raise ValueError(
-            f"An array of shape {array.shape} seems to hold its images along the last "
-            "axis; they are expected along the first: numpy.moveaxis(image, -1, 0)."
-        )
-    if array.shape[-1] in (3, 4) and n_frames > 4:
-        raise ValueError(
-            f"An array of shape {array.shape} looks like a colour image. Export the "
-            "grey image of the detector."
-        )
     if frame == "mean":
         remarks.append(
             f"Mean of {n_frames} frames, as they are: drift between them is not "
@@ -167,7 +168,7 @@ def _choose_frame(array, frame, remarks):
     if frame is None and n_frames > 1:
         raise ValueError(
             f"There are {n_frames} images; choose one with frame=, from 0 to "
-            f'{n_frames - 1}, or the average of all with frame="mean".'
+            f'{n_frames - 1}, or the average of all, registered, with frame="average".'
         )
     frame = frame or 0
     if not 0 <= frame < n_frames:
@@ -178,6 +179,60 @@ def _choose_frame(array, frame, remarks):
     if n_frames > 1:
         remarks.append(f"Frame {frame} of {n_frames}.")
     return array[frame]
+
+
+def _check_stack(array):
+    """Raise an error for an array that is no stack of images."""
+    if array.ndim != 3:
+        raise ValueError(
+            f"An array of shape {array.shape} is no image: two dimensions are needed, "
+            "or three for a stack of images."
+        )
+    refuse_images_along_last_axis(array.shape)
+    if array.shape[-1] in (3, 4) and len(array) > 4:
+        raise ValueError(
+            f"An array of shape {array.shape} looks like a colour image. Export the "
+            "grey image of the detector."
+        )
+
+
+def _average_stack(stack, options, remarks):
+    """Return the average of the registered frames, and values that describe it."""
+    averager = FrameAverager(spacing=options.spacing, n_jobs=options.n_jobs)
+    image = averager.fit_transform(stack).image
+    used = averager.weights_ > 0
+    shifts = averager.shifts_
+    rejected = averager.rejected_.tolist()
+    low, high = (part(shifts[used], axis=0) for part in (np.min, np.max))
+    text = f"Average of {used.sum()} of {len(stack)} registered frames"
+    if rejected:
+        text += f", without {', '.join(map(str, rejected))}"
+    remarks.append(
+        f"{text}; displacements relative to frame {averager.reference_} from "
+        f"{low[0]:.1f} to {high[0]:.1f} px (rows) and from {low[1]:.1f} to "
+        f"{high[1]:.1f} px (columns). Positions are counted from pixel "
+        f"({averager.origin_[0]:.0f}, {averager.origin_[1]:.0f}) of that frame."
+    )
+    return image, {
+        "n_frames": len(stack),
+        "reference": int(averager.reference_),
+        "rejected": rejected,
+        "shifts_px": rounded(shifts),
+        "shifts_std_px": rounded(averager.shifts_std_),
+        "weights": rounded(averager.weights_),
+        "correlation": rounded(averager.correlation_),
+        "gains": rounded(averager.gains_),
+        "offsets": rounded(averager.offsets_),
+        "copies": averager.copies_.tolist(),
+        "origin_px": averager.origin_.tolist(),
+    }
+
+
+def _masked(array, mask, remarks):
+    """Return an image, or a stack of images, with its pixels masked."""
+    excluded = ~_read_mask(mask, array.shape[-2:])
+    remarks.append(f"{excluded.mean():.1%} of the pixels are masked.")
+    return np.ma.array(array, mask=np.broadcast_to(excluded, array.shape))
 
 
 def _read_mask(mask, shape):
@@ -250,3 +305,24 @@ def _saturated_share(array):
     values = np.ma.compressed(array) if np.ma.isMA(array) else array.ravel()
     share = float(np.mean(values == np.nanmax(values)))
     return share if share > _SATURATED_SHARE else 0.0
+
+
+def rounded(values):
+    """Return an array as nested lists for JSON.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,) or (n, m)
+        Numbers.
+
+    Returns
+    -------
+    values : list
+        The numbers with four decimals, None where they are not finite.
+    """
+    values = np.round(np.asarray(values, dtype=float), 4)
+    flat = [float(value) if np.isfinite(value) else None for value in values.ravel()]
+    if values.ndim == 1:
+        return flat
+    width = values.shape[1]
+    return [flat[start : start + width] for start in range(0, len(flat), width)]

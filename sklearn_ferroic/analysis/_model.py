@@ -2,17 +2,20 @@
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 
+from .._utils.metadata import plain_metadata
 from ..decomposition import RotationalVAE
 from ..feature_extraction import PatchExtractor, PolarizationVector, suggest_window_size
 from ..inspection._data.histograms import angle_peaks
 from ..localization import AtomLocator, UNetAtomLocator
 from ..preprocessing import AngleAwareScaler, AngleRegistration
+from ..registration import ScanDistortionCorrector
+from ._images import rounded
 from ._options import region_polygon
 from ._variants import NON_POLAR_RAD
 
@@ -103,6 +106,7 @@ def locate(source, options):
     else:
         locator = AtomLocator(spacing=options.spacing, n_jobs=options.n_jobs)
     sites = locator.fit_transform((source.image, source.pixel_size))
+    sites.metadata = [{"file": source.name} | plain_metadata(source.metadata)]
     on_lattice = np.isfinite(sites.lattice_vectors).all(axis=(1, 2)).mean()
     if on_lattice < _MIN_SHARE_ON_LATTICE:
         raise ValueError(
@@ -112,6 +116,59 @@ def locate(source, options):
             "of nearest columns in px."
         )
     return sites
+
+
+def correct_scan_lines(sites, source, options):
+    """Correct the columns for the displacements of the scan lines.
+
+    Parameters
+    ----------
+    sites : AtomSites
+        All columns.
+    source : InputImage
+        The image.
+    options : AnalysisOptions
+        `reference`, whose lattice is taken for perfect.
+
+    Returns
+    -------
+    sites : AtomSites
+        The columns at their corrected positions, in the resampled image.
+    source : InputImage
+        The same with the result of the correction.
+    """
+    corrector = ScanDistortionCorrector()
+    reference = None
+    if options.reference is not None:
+        reference = sites.in_polygon(region_polygon(options.reference))
+    corrector.fit(source.image, sites=sites, reference=reference)
+    corrected = corrector.transform_sites(sites)
+    moved = np.sqrt(np.mean((corrected.positions - sites.positions) ** 2, axis=0))
+    if reference is None:
+        text = (
+            "Jitter of the scan lines is corrected. Without a reference region, drift "
+            "is not distinguished from strain and is left"
+        )
+    else:
+        text = (
+            "Drift and jitter of the scan lines are corrected by the lattice of "
+            f"{np.count_nonzero(reference)} columns in the reference region"
+        )
+    error = np.median(corrector.line_shift_std_, axis=0)
+    remark = (
+        f"{text}: positions moved by {moved[0]:.2f} px (rows) and {moved[1]:.2f} px "
+        f"(columns), root mean square; errors of the correction {error[0]:.2f} and "
+        f"{error[1]:.2f} px."
+    )
+    scan = {
+        "has_reference": reference is not None,
+        "moved_px": rounded(moved),
+        "error_px": rounded(error),
+        "jitter_px": rounded(corrector.jitter_),
+        "drift_px_per_line": corrector.drift_.tolist(),
+        "line_shift_px": rounded(corrector.line_shift_),
+    }
+    return corrected, replace(source, remarks=[*source.remarks, remark], scan=scan)
 
 
 def choose_cells(sites, options, for_model=True):
@@ -194,12 +251,12 @@ def window_sizes(cells, options):
     cells : AtomSites
         The columns at the centres of the windows.
     options : AnalysisOptions
-        Window size.
+        Options; `window_size` is used.
 
     Returns
     -------
     sizes : list of int
-        One or more sizes.
+        The sizes, in the order in which they are tried.
     """
     side = min(cells.images[0].shape)
     if options.window_size == "auto":

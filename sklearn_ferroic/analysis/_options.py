@@ -24,6 +24,7 @@ class AnalysisOptions:
     window_size: int | str = "auto"
     n_clusters: int | str = "auto"
     reference: tuple | None = None
+    correct_scan: bool = False
     vae: bool = True
     max_epochs: int = 20
     random_state: int = 0

@@ -81,6 +81,9 @@ class Analysis:
     strain : ndarray of shape (n_sites, 6)
         Result of :class:`LatticeStrain` for the columns of sublattice 0, NaN for
         others; relative to the reference region, or else to the whole image.
+    frames, scan : dict or None
+        Registration of the frames that were averaged (`shifts_px`, `rejected`,
+        `weights` and others), and correction of the scan lines.
     is_registered : bool
         Whether the angles are those of the measured displacements.
     doubts : list of Doubt
@@ -129,6 +132,8 @@ class Analysis:
         self.parameters = options.as_dict()
         self.versions = versions
         self.truth = truth
+        self.frames = source.frames
+        self.scan = source.scan
         self._pose = pose
         self._source = source
         self._caught = caught
@@ -228,7 +233,12 @@ class Analysis:
             return None
         pose = self._pose
         return find_groups(
-            pose.angle, pose.angle_std, pose.clusters, self.cells, pose.is_registered
+            pose.angle,
+            pose.angle_std,
+            pose.clusters,
+            self.cells,
+            pose.is_registered,
+            self._region is not None,
         )
 
     @cached_property
@@ -243,7 +253,7 @@ class Analysis:
     @cached_property
     def is_shown_polar(self):
         """Mask of the cells that are drawn with a direction."""
-        if self.is_registered:
+        if self.is_registered and not self.groups.is_common:
             return self.groups.variant >= 0
         with np.errstate(invalid="ignore"):
             return self.angle_std < NON_POLAR_RAD

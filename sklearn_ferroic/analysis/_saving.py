@@ -92,7 +92,7 @@ def new_folder(folder):
 
 
 def _refuse_foreign(folder):
-    """Raise FileExistsError if files of another origin would be replaced."""
+    """Raise FileExistsError if files not written by this package would be replaced."""
     if any((folder / name).exists() for name in (STATE_FILE, SUMMARY_FILE)):
         return
     names = (SITES_FILE, "sites.csv", *_OPTIONAL_FILES)
@@ -233,6 +233,8 @@ def _write_state(analysis, file):
             "is_8_bit": source.is_8_bit,
             "saturated_share": source.saturated_share,
             "remarks": list(source.remarks),
+            "frames": source.frames,
+            "scan": source.scan,
         },
     }
     arrays = {"rows": analysis.rows}

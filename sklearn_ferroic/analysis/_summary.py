@@ -73,6 +73,8 @@ def summarize(analysis):
         "truth": analysis.truth,
         "parameters": analysis.parameters,
         "remarks": analysis.remarks,
+        "frames": analysis.frames,
+        "scan": analysis.scan,
         "versions": analysis.versions,
     }
     return summary

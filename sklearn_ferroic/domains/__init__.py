@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_label_smoothing": ["label_smoothing"],
         "_maps": ["cell_table", "to_hyperspy", "to_xarray"],
         "_profiles": ["layer_profile", "profile_across", "profile_along"],
+        "_switching": ["Switching", "find_switching"],
         "_topology": ["burgers_vector", "find_vortices", "vector_topology"],
     },
 )

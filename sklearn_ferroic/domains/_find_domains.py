@@ -16,8 +16,8 @@ from ..feature_extraction._pooled_polarization import (
 )
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
-from ._segmentation import segment_domains, split_members
-from ._table_attributes import SiteNumbers
+from ._shared.segmentation import segment_domains, split_members
+from ._shared.table_attributes import SiteNumbers
 
 # Cells that must remain for a mean without two layers of cells at other domains, and
 # without one.

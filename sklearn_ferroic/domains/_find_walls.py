@@ -20,8 +20,8 @@ from ..feature_extraction._pooled_polarization import (
 )
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
-from ._segmentation import segment_domains, split_members
-from ._table_attributes import Polylines, SiteNumbers
+from ._shared.segmentation import segment_domains, split_members
+from ._shared.table_attributes import Polylines, SiteNumbers
 from ._walls.lines import trace_lines
 from ._walls.profile import fit_wall_profile
 from ._walls.sides import check_wall_types, describe_sides

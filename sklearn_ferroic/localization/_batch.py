@@ -7,11 +7,19 @@ from functools import wraps
 import numpy as np
 from joblib import Parallel, delayed
 
+from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
 from ._detection.column_sigma import estimate_sigma
-from ._detection.locate import detect_columns, locate_columns
+from ._detection.locate import (
+    detect_columns,
+    fit_without_tails,
+    locate_columns,
+    select_located,
+    sum_for_tails,
+)
 from ._fitting.background import bin_sides
+from ._fitting.column_tails import subtract_tails
 from ._fitting.columns import ColumnFit
 from ._fitting.error_calibration import error_scale
 from ._fitting.profiles import PROFILES
@@ -118,22 +126,37 @@ def locate_images(
         for number, image in enumerate(images)
         for tile in cut_tiles(image.shape, tile_size, spacing, step)
     ]
-    calls = (
-        delayed(locate_tile)(
+    jobs = [
+        (
             number,
             images[number][tile.window],
             None if masks[number] is None else masks[number][tile.window],
             tile,
             calibrations[number],
-            **scale,
-            **options,
         )
         for number, tile in places
+    ]
+    found = run(
+        (delayed(locate_tile)(*job, **scale, **options) for job in jobs), n_jobs
     )
-    parts = run(calls, n_jobs)
+
+    def fit_all_again(found, tails):
+        calls = (
+            delayed(fit_tile_again)(*jobs[index], columns, tails[index], **scale)
+            for index, columns in found.items()
+        )
+        return run(calls, n_jobs)
+
+    tiles_of = [
+        [index for index, (owner, _) in enumerate(places) if owner == number]
+        for number in range(len(images))
+    ]
+    found = subtract_tails(found, tiles_of, fit_all_again)
     by_image = [[] for _ in images]
-    for (number, _), part in zip(places, parts, strict=True):
-        by_image[number].append(part)
+    for (number, *job), columns in zip(jobs, found, strict=True):
+        by_image[number].append(
+            finish_tile(number, *job, columns, spacing=spacing, sigma=sigma)
+        )
     fits = [
         merge_tiles(number, fits, images[number].shape, calibration, spacing)
         for number, (fits, calibration) in enumerate(
@@ -246,11 +269,11 @@ def estimate_scale(number, image, mask, spacing):
     if spacing is None:
         spacing = estimate_spacing(image)
     if not np.isfinite(spacing):
-        raise ValueError(_nothing_found(number))
+        raise ValueError(_nothing_found(number, spacing))
     _check_size(number, image, spacing)
     sigma, skewness = estimate_sigma(image, mask, float(spacing))
     if not np.isfinite(sigma):
-        raise ValueError(_nothing_found(number))
+        raise ValueError(_nothing_found(number, spacing))
     return spacing, sigma, skewness
 
 
@@ -280,7 +303,7 @@ def calibrate_image(number, image, mask, *, spacing, sigma, shape):
     context = ImageContext(image, mask, spacing, sigma)
     calibration = calibrate(context, PROFILES[shape], detect_columns)
     if calibration is None:
-        raise ValueError(_nothing_found(number))
+        raise ValueError(_nothing_found(number, spacing))
     return calibration
 
 
@@ -323,11 +346,11 @@ def locate_tile(
 
     Returns
     -------
-    fit : ColumnFit
-        The tile's own columns, at their positions in the image.
+    found : FoundColumns
+        The columns of the window.
+    sums : TailSums or None
+        Sums over the tile's own pixels for the estimate of the tails.
     """
-    if mask is not None and mask.all():
-        mask = None
     if calibration.preliminary is not None:
         side = calibration.binning
         _, binned_sigma = binned_scale(spacing, sigma, side)
@@ -335,14 +358,80 @@ def locate_tile(
             tile.window, side, _SETTINGS.tail_sigma * binned_sigma
         )
         calibration = calibration._replace(preliminary=part)
-    context = calibration.context(image, mask, spacing, sigma)
-    fit = locate_columns(
+    context = tile_context(image, mask, calibration, spacing, sigma)
+    found = locate_columns(
         context,
         calibration,
         threshold=threshold,
         refine=refine,
         profile=PROFILES[shape],
     )
+    return found, sum_for_tails(context, found, tile.inner())
+
+
+def tile_context(image, mask, calibration, spacing, sigma):
+    """Return the context of a tile's window of an image.
+
+    Parameters
+    ----------
+    image, mask, calibration, spacing, sigma
+        As in `locate_tile`.
+
+    Returns
+    -------
+    context : ImageContext
+        The image, its good pixels and scale.
+    """
+    if mask is not None and mask.all():
+        mask = None
+    return calibration.context(image, mask, spacing, sigma)
+
+
+@naming_the_image
+def fit_tile_again(
+    number, image, mask, tile, calibration, found, tails, *, spacing, sigma, shape
+):
+    """Fit the columns of a tile again, without their tails.
+
+    Parameters
+    ----------
+    number, image, mask, tile, calibration, spacing, sigma, shape
+        As in `locate_tile`.
+    found : FoundColumns
+        The columns of the window.
+    tails : ColumnTails
+        Their tails.
+
+    Returns
+    -------
+    found : FoundColumns
+        The same columns.
+    sums : TailSums or None
+        Sums over the tile's own pixels for a better estimate of the tails.
+    """
+    context = tile_context(image, mask, calibration, spacing, sigma)
+    found = fit_without_tails(context, found, tails, PROFILES[shape])
+    return found, sum_for_tails(context, found, tile.inner())
+
+
+@naming_the_image
+def finish_tile(number, image, mask, tile, calibration, found, *, spacing, sigma):
+    """Return a tile's own columns after the last fit.
+
+    Parameters
+    ----------
+    number, image, mask, tile, calibration, spacing, sigma
+        As in `locate_tile`.
+    found : FoundColumns
+        The columns of the window.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The tile's own columns, at their positions in the image.
+    """
+    context = tile_context(image, mask, calibration, spacing, sigma)
+    fit = select_located(context, found)
     fit = fit.at(fit.positions + tile.origin)
     return fit.take(tile.owns(fit.positions))
 
@@ -374,7 +463,7 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     # A slope that ends at the border may look like columns along it.
     is_inside = on_image(positions, shape, spacing)
     if not is_inside.any() or not whole.converged.any():
-        raise ValueError(_nothing_found(number))
+        raise ValueError(_nothing_found(number, spacing))
     modes = [fit.modes for fit in fits if fit.modes is not None]
     if modes:
         modes = np.concatenate(modes)
@@ -437,11 +526,20 @@ def _check_size(number, image, spacing):
         )
 
 
-def _nothing_found(number):
+def _nothing_found(number, spacing):
+    """Return why an image may show no columns, and what helps."""
+    if spacing < FINE_SPACING_PX:
+        return (
+            f"No columns found in image {number}. If it shows a lattice, its columns "
+            f"are only {spacing:.1f} px apart; {FINE_SPACING_PX:.0f} px are needed, "
+            "and 10 are better. Use an image of higher magnification, or one that was "
+            "not binned."
+        )
     return (
         f"No columns found in image {number}. Does it show resolved atomic columns, "
-        "bright on dark (invert a bright-field image)? If it does, give the locator "
-        "their spacing in px or a lower threshold."
+        f"bright on dark, {FINE_SPACING_PX:.0f} px apart or more? Dark columns "
+        "(bright field, ABF) need -image, faint ones UNetAtomLocator, and spacing= "
+        "sets the distance of nearest columns in px."
     )
 
 

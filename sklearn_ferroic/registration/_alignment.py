@@ -63,7 +63,7 @@ class Misfit:
 
 
 def smooth_template(template, spacing):
-    """Return a slightly smoothed template and its gradient.
+    """Return a template, slightly smoothed along the lines, and its gradient.
 
     Parameters
     ----------
@@ -77,13 +77,35 @@ def smooth_template(template, spacing):
     model, row, col : ndarray of shape (n_rows, n_cols), float32
         NaN where the template is unknown, and where its gradient is.
     """
+    filled = blur_template(template, spacing, along_lines=True)
+    return filled, *np.gradient(filled)
+
+
+def blur_template(template, spacing, along_lines=False):
+    """Return a slightly smoothed template, NaN where it is unknown.
+
+    Parameters
+    ----------
+    template : ndarray of shape (n_rows, n_cols)
+        Image of the specimen, NaN where it is unknown.
+    spacing : float
+        Distance of nearest columns, px.
+    along_lines : bool, default=False
+        Whether to smooth along the scan lines only. A template with taller columns than
+        the frame would displace the lines above and below the centre of a column.
+
+    Returns
+    -------
+    filled : ndarray of shape (n_rows, n_cols), float32
+        The smoothed template.
+    """
     known = np.isfinite(template)
     mean = template[known].mean() if known.any() else 0.0
+    width = _SMOOTH_SPACINGS * spacing
     filled = gaussian_filter(
-        np.where(known, template, mean), _SMOOTH_SPACINGS * spacing
+        np.where(known, template, mean), (0.0 if along_lines else width, width)
     )
-    filled = np.where(known, filled, np.nan).astype(np.float32)
-    return filled, *np.gradient(filled)
+    return np.where(known, filled, np.nan).astype(np.float32)
 
 
 def compare(frame, good, template, spacing):
@@ -105,7 +127,8 @@ def compare(frame, good, template, spacing):
     misfit : Misfit
         The misfit.
     """
-    usable = np.isfinite(template[0])
+    # The gradient is unknown next to pixels that are.
+    usable = np.isfinite(template).all(axis=0)
     if good is not None:
         usable &= good
     if np.count_nonzero(usable) < 2 or not np.ptp(template[0][usable]):

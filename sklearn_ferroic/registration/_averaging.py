@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.ndimage import gaussian_filter
 
 from ..localization._image.spacing import estimate_spacing
 from ._alignment import (
+    blur_template,
     compare,
     field_step,
     line_displacements,
@@ -18,7 +20,7 @@ from ._alignment import (
     whole_step,
 )
 from ._resample import Displacement, enlarge, to_frame, to_specimen
-from ._rigid import Correlator, frame_quality
+from ._rigid import Correlator, survey_frame
 
 # Frames of less than this share of the median quality are not used as templates.
 _MIN_QUALITY_SHARE = 0.5
@@ -38,8 +40,18 @@ _N_FIELD_PASSES = 2
 _OTHER_CELL_SPACINGS = 0.5
 # Smallest side of an average on which columns can be located, in spacings.
 _MIN_SPACINGS = 3.0
-# Frames in the mean spectrum.
+# Frames in the mean spectrum, and by which the spacing is estimated.
 _MAX_SPECTRUM_FRAMES = 16
+_MAX_SPACING_FRAMES = 8
+# The gain of a frame is brought to that of the others if it differs by this factor, and
+# its offset if its mean differs by this share of the standard deviation of the columns.
+_MAX_GAIN_RATIO = 1.5
+_MAX_LEVEL_SHARE = 0.5
+# Columns are bright, or dark, beyond doubt if their skewness exceeds this.
+_MIN_SKEWNESS = 0.15
+# Frame and average are smoothed by this share of the spacing before their gains are
+# compared, so that noise does not reduce the slope.
+_MATCH_SMOOTH_SPACINGS = 0.15
 
 
 @dataclass
@@ -68,6 +80,12 @@ class Registration:
         Variance of a pixel of one frame, ``noise[0] + noise[1] * mean``.
     margin : ndarray of shape (n,)
         See `Correlator.margin`; against the average of the other frames.
+    scales : dict of int to tuple of float (gain, offset)
+        Frames of another gain or offset than the others.
+    is_inverted : ndarray of bool of shape (n,)
+        Frames whose columns are dark where those of the others are bright.
+    copy_of : ndarray of int of shape (n,)
+        Earlier frame with the same pixels, -1 without.
     """
 
     displacements: list
@@ -81,6 +99,9 @@ class Registration:
     overlap: np.ndarray = None
     noise: np.ndarray = field(default_factory=lambda: np.zeros(2))
     margin: np.ndarray = None
+    scales: dict = field(default_factory=dict)
+    is_inverted: np.ndarray = None
+    copy_of: np.ndarray = None
 
 
 def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
@@ -113,6 +134,8 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
         moved = _rigid_pass(frames, state, weighting, parallel, check_cells)
         if moved < _SETTLED_PX:
             break
+    if state.scales:
+        state.scales = frames.scales = match_scales(frames, state, parallel)
     if method != "rigid":
         state.line_std = np.zeros((len(frames), frames.shape[0], 2))
         for _ in range(_N_LINE_PASSES):
@@ -132,21 +155,43 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
 def _start(frames, spacing, parallel):
     """Register all frames by whole pixels to a template that grows from one of them."""
     if spacing is None:
-        found = parallel(delayed(_spacing_of)(frames, i) for i in range(len(frames)))
-        found = np.array(found)
+        sample = _spread(range(len(frames)), _MAX_SPACING_FRAMES)
+        found = parallel(delayed(_spacing_of)(frames, i) for i in sample)
+        if not np.isfinite(found).any():
+            sample = range(len(frames))
+            found = parallel(delayed(_spacing_of)(frames, i) for i in sample)
         if not np.isfinite(found).any():
             raise ValueError(
                 "No frame shows a lattice by itself, so the spacing of the columns "
                 "cannot be estimated. Pass spacing=, in px."
             )
         spacing = float(np.nanmedian(found))
-    quality = np.array(
-        parallel(delayed(_quality_of)(frames, i, spacing) for i in range(len(frames)))
-    )
+    surveys = parallel(delayed(_survey)(frames, i, spacing) for i in range(len(frames)))
+    quality, level, scale, skewness = np.array(surveys).T
     positive = quality[quality > 0]
     typical = np.median(positive) if positive.size else np.inf
     usable = quality > _MIN_QUALITY_SHARE * typical
-    return _grow(frames, spacing, quality, usable)
+    sign = np.sign(np.median(skewness[usable])) if usable.any() else 1.0
+    is_inverted = (quality > 0) & (sign * skewness < -_MIN_SKEWNESS)
+    copy_of = _find_copies(frames, np.flatnonzero(quality > 0))
+    if np.count_nonzero((quality > 0) & (copy_of < 0)) < 2 and (copy_of >= 0).any():
+        raise ValueError(
+            f"All {len(frames)} frames that are not blank have the same pixels, so "
+            "that there is nothing to average."
+        )
+    frames.scales = _scales(level, scale, usable & ~is_inverted)
+    usable &= ~is_inverted & (copy_of < 0)
+    if is_inverted.any() and np.count_nonzero(usable) < 2:
+        raise ValueError(_explain_inverted(np.flatnonzero(is_inverted), len(frames)))
+    state = _grow(frames, spacing, quality, usable)
+    state.scales, state.is_inverted = frames.scales, is_inverted
+    state.copy_of = copy_of
+    return state
+
+
+def _spread(indices, n_most):
+    """Return at most about a number of indices, spread evenly."""
+    return list(indices)[:: max(1, len(indices) // n_most)]
 
 
 def _spacing_of(frames, index):
@@ -155,9 +200,37 @@ def _spacing_of(frames, index):
     return np.nan if frame is None else estimate_spacing(frame)
 
 
-def _quality_of(frames, index, spacing):
+def _survey(frames, index, spacing):
+    """Return the survey of one frame; of quality 0 if it is blank."""
     frame, _ = frames.read(index)
-    return 0.0 if frame is None else frame_quality(frame, spacing)
+    return (0.0, np.nan, np.nan, 0.0) if frame is None else survey_frame(frame, spacing)
+
+
+def _find_copies(frames, indices):
+    """Return the earlier frame with the same pixels of each frame, -1 without."""
+    copy_of = np.full(len(frames), -1)
+    seen = {}
+    for index in indices.tolist():
+        key = frames.digest(index)
+        if key in seen and frames.are_equal(seen[key], index):
+            copy_of[index] = seen[key]
+        else:
+            seen.setdefault(key, index)
+    return copy_of
+
+
+def _scales(level, scale, usable):
+    """Return gain and offset of the frames that differ from the others in them."""
+    if not usable.any():
+        return {}
+    typical_level, typical_scale = (np.median(part[usable]) for part in (level, scale))
+    scales = {}
+    for index in np.flatnonzero(usable).tolist():
+        gain = scale[index] / typical_scale
+        away = abs(level[index] - typical_level) > _MAX_LEVEL_SHARE * typical_scale
+        if away or not 1 / _MAX_GAIN_RATIO < gain < _MAX_GAIN_RATIO:
+            scales[index] = (gain, level[index] - gain * typical_level)
+    return scales
 
 
 def _grow(frames, spacing, quality, usable):
@@ -171,7 +244,7 @@ def _grow(frames, spacing, quality, usable):
     middle = (n - 1) / 2
     candidates = np.flatnonzero(usable)
     reference = int(candidates[np.argmin(np.abs(candidates - middle))])
-    sample = candidates[:: max(1, len(candidates) // _MAX_SPECTRUM_FRAMES)]
+    sample = _spread(candidates, _MAX_SPECTRUM_FRAMES)
     correlator = Correlator((frames.read(i)[0] for i in sample), spacing)
     total = np.zeros(frames.shape)
     count = np.zeros(frames.shape)
@@ -296,10 +369,16 @@ def _misfit(frames, state, average, index):
     if frame is None:
         return None, None
     template = average.without(frames, state, index)
-    parts = [
-        to_frame(part, state.displacements[index], frames.shape, average.origin)
-        for part in smooth_template(template, state.spacing)
-    ]
+    displacement, place = state.displacements[index], (frames.shape, average.origin)
+    if displacement.lines is None and displacement.field is None:
+        # A shift and the gradient commute: one image to interpolate instead of three.
+        model = to_frame(blur_template(template, state.spacing), displacement, *place)
+        parts = [model, *np.gradient(model)]
+    else:
+        parts = [
+            to_frame(part, displacement, *place)
+            for part in smooth_template(template, state.spacing)
+        ]
     return compare(frame, good, parts, state.spacing), parts[0]
 
 
@@ -405,6 +484,52 @@ def _compare_all(frames, state, weighting, parallel):
     _judge(state, [summary for summary, _ in results], weighting)
 
 
+# Gain and offset ----------------------------------------------------------------------
+
+
+def match_scales(frames, state, parallel):
+    """Measure gain and offset of the frames that differ, by the average of the others.
+
+    Parameters
+    ----------
+    frames : Frames
+        The series, or one of another detector.
+    state : Registration
+        Displacements, and in `scales` the frames that differ.
+    parallel : joblib.Parallel
+        Runs calls.
+
+    Returns
+    -------
+    scales : dict of int to tuple of float (gain, offset)
+        Of the frames that differ and are used.
+    """
+    differs = np.isin(np.arange(len(frames)), list(state.scales))
+    others = state.used & ~differs
+    if not others.any():
+        return dict(state.scales)
+    average = _Average(frames, replace(state, used=others), parallel)
+    template, _ = average.mean()
+    width = _MATCH_SMOOTH_SPACINGS * state.spacing
+    frames.scales, scales = {}, {}
+    for index in np.flatnonzero(state.used & differs).tolist():
+        frame, good = frames.read(index)
+        model = to_frame(
+            template, state.displacements[index], frames.shape, average.origin
+        )
+        known = np.isfinite(model) if good is None else np.isfinite(model) & good
+        if np.count_nonzero(known) < 2:
+            continue
+        x, y = (
+            gaussian_filter(np.where(known, part, part[known].mean()), width)[known]
+            for part in (model, frame)
+        )
+        gain, offset = np.polyfit(x, y, 1)
+        if gain > 0:
+            scales[index] = (float(gain), float(offset))
+    return scales
+
+
 # Rejection and weights ----------------------------------------------------------------
 
 
@@ -441,11 +566,9 @@ def _judge(state, summaries, weighting):
     scatter = 1.4826 * np.median(np.abs(correlation[enough] - typical))
     drop = max(_MIN_DEVIATIONS * scatter, _MIN_CORRELATION_SHARE * typical)
     used = enough & (correlation > 0) & (correlation >= typical - drop)
+    used &= state.copy_of < 0
     if np.count_nonzero(used) < 2:
-        raise ValueError(
-            f"Fewer than two of the {len(used)} frames show the same area: the largest "
-            f"overlap is {overlap.max():.0%}. Are they of one area of the specimen?"
-        )
+        raise ValueError(_explain_nothing_used(state, correlation, overlap))
     state.used, state.correlation, state.overlap = used, correlation, overlap
     weights = used.astype(float)
     if weighting == "quality":
@@ -453,6 +576,33 @@ def _judge(state, summaries, weighting):
         weights = np.where(used, np.maximum(merit, 0), 0)
     state.weights = weights / weights[used].mean()
     state.noise = np.mean([summaries[i].noise for i in np.flatnonzero(used)], axis=0)
+
+
+def _explain_nothing_used(state, correlation, overlap):
+    """Return the message for a series without two frames that can be averaged."""
+    n_frames = len(overlap)
+    inverted = np.flatnonzero(state.is_inverted | (correlation < -0.2))
+    if len(inverted):
+        return _explain_inverted(inverted, n_frames)
+    if overlap.max() >= _MIN_OVERLAP:
+        return (
+            f"Fewer than two of the {n_frames} frames resemble each other where they "
+            f"overlap: the largest correlation is {correlation.max():.2f}. Are they of "
+            "one area of the specimen, in focus, and is spacing= right?"
+        )
+    return (
+        f"Fewer than two of the {n_frames} frames show the same area: the largest "
+        f"overlap is {overlap.max():.0%}. Are they of one area of the specimen?"
+    )
+
+
+def _explain_inverted(inverted, n_frames):
+    """Return the message for a series with too few frames that are not inverted."""
+    return (
+        f"Columns are dark in frame(s) {', '.join(map(str, inverted))} of {n_frames} "
+        "where they are bright in the others, as in the signal of another detector, "
+        "and fewer than two frames are left. Invert these frames."
+    )
 
 
 def average_frames(frames, registration, *, area, n_jobs, verbose):
@@ -486,12 +636,14 @@ def average_frames(frames, registration, *, area, n_jobs, verbose):
             'pass area="mask" to keep all that any frame shows.'
         )
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", verbose=verbose)
+    if registration.scales and not frames.scales:
+        frames.scales = match_scales(frames, registration, parallel)
     average = _Average(frames, registration, parallel, area)
     return *average.mean(), average.origin
 
 
 def field_of(displacement, shape):
-    """Return the smooth field of a displacement on all pixels, (2, n_rows, n_cols)."""
+    """Return the smooth part of a displacement, px, of shape (2, n_rows, n_cols)."""
     if displacement.field is None:
         return np.zeros((2, *shape), dtype=np.float32)
     return np.array([enlarge(part, shape) for part in displacement.field])

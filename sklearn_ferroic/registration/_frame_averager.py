@@ -77,8 +77,9 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
 
     rejected_ : ndarray of int
         Frames that are not used: those that resemble the average of the others much
-        less than the rest of the frames do, or that overlap with it by less than a
-        quarter.
+        less than the rest of the frames do, that overlap with it by less than a
+        quarter, whose columns are dark where those of the others are bright, and
+        copies of other frames.
 
     correlation_ : ndarray of shape (n_frames,)
         Correlation of each frame with the average of the others.
@@ -90,6 +91,16 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
 
     reference_ : int
         Frame whose pixels the positions refer to.
+
+    gains_, offsets_ : ndarray of shape (n_frames,)
+        Factor by which the contrast of a frame, and constant by which its counts,
+        exceed those of the others. They are 1 and 0 unless a frame differs by a factor
+        of 1.5 or by half of the standard deviation of the columns; such a frame enters
+        as ``(frame - offset) / gain``.
+
+    copies_ : ndarray of int of shape (n_frames,)
+        Earlier frame with the same pixels, -1 without. Copies are rejected, because
+        they carry no further dose.
 
     origin_ : ndarray of shape (2,)
         Pixel of the reference frame at the first pixel of the average.
@@ -220,6 +231,8 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         origin, _ = extent(frames.shape, registration, _AREAS[self.area])
         self._set_attributes(frames, registration, origin)
         self._warn_of_rejected()
+        self._warn_of_copies()
+        self._warn_of_scales()
         self._warn_of_cells()
         return self
 
@@ -236,7 +249,8 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         -------
         average : :class:`~sklearn.utils.Bunch`
             `image`, an ndarray or masked array of shape (n_rows, n_cols), float32;
-            `pixel_size` in nm, `dose` and `noise`, or None where unknown.
+            `pixel_size` in nm, `dose` and `noise`, or None where unknown; `metadata` of
+            the first frame.
 
         Raises
         ------
@@ -275,6 +289,7 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         return Bunch(
             image=image,
             pixel_size=frames.pixel_size,
+            metadata=frames.metadata,
             dose=self.dose_,
             noise=self.noise_.copy(),
             n_frames=weight
@@ -336,6 +351,10 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
             self.line_shifts_std_ = registration.line_std
         self.weights_ = weights = registration.weights
         self.rejected_ = np.flatnonzero(~registration.used)
+        self.copies_ = registration.copy_of
+        self.gains_, self.offsets_ = np.ones(len(weights)), np.zeros(len(weights))
+        for frame, (gain, offset) in registration.scales.items():
+            self.gains_[frame], self.offsets_[frame] = gain, offset
         self.correlation_ = registration.correlation
         self.cell_margin_ = registration.margin
         self.reference_ = registration.reference
@@ -350,12 +369,16 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
 
     def _warn_of_rejected(self):
         """Warn once of the frames that are rejected, with the reason for each."""
-        if not self.rejected_.size:
+        rejected = self.rejected_[self.copies_[self.rejected_] < 0]
+        if not rejected.size:
             return
         typical = np.median(np.delete(self.correlation_, self.rejected_))
+        inverted = self._registration.is_inverted
         reasons = [
-            f"{frame} (correlation {self.correlation_[frame]:.2f})"
-            for frame in self.rejected_
+            f"{frame} (inverted: its columns are dark where the others' are bright)"
+            if inverted[frame]
+            else f"{frame} (correlation {self.correlation_[frame]:.2f})"
+            for frame in rejected
         ]
         warnings.warn(
             f"{len(reasons)} of {len(self.weights_)} frames are rejected because they "
@@ -364,6 +387,34 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
             UserWarning,
             stacklevel=3,
         )
+
+    def _warn_of_copies(self):
+        """Warn once of frames that have the same pixels as others."""
+        copies = np.flatnonzero(self.copies_ >= 0)
+        if copies.size:
+            listed = ", ".join(f"{i} (of {self.copies_[i]})" for i in copies[:8])
+            warnings.warn(
+                f"{copies.size} of {len(self.copies_)} frames are copies of others and "
+                f"are used once: {listed}. Was the stack saved with repeated frames?",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _warn_of_scales(self):
+        """Warn once of frames of another gain or offset."""
+        frames = np.flatnonzero((self.gains_ != 1) & (self.weights_ > 0))
+        if frames.size:
+            listed = ", ".join(
+                f"{i} (gain {self.gains_[i]:.3g}, offset {self.offsets_[i]:.3g})"
+                for i in frames[:8]
+            )
+            warnings.warn(
+                f"{frames.size} of {len(self.gains_)} frames have another gain or "
+                f"offset than the rest and are brought to theirs: {listed}. Were the "
+                "settings of the detector changed?",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _warn_of_cells(self):
         """Warn once of the frames whose unit cell is not determined."""

@@ -1,11 +1,12 @@
 """Stacks of frames that are read one frame at a time."""
 
 from numbers import Real
+from zlib import adler32, crc32
 
 import numpy as np
 
 from ..datasets._carriers import unpack_foreign
-from ..localization._image.input import check_images
+from ..localization._image.input import check_images, image_metadata
 
 _EXPECTED = (
     "Give a 3-D stack (n_frames, n_rows, n_cols), a list of 2-D frames of one shape, "
@@ -24,18 +25,25 @@ class Frames:
         Pixel size of all frames, nm; that of the entries if None.
     dose : float or None
         Electrons per square ångström in one frame, if known.
+    metadata : dict
+        Metadata of the first frame.
 
     Attributes
     ----------
     shape : tuple of int (n_rows, n_cols)
         Shape of a frame.
+    scales : dict of int to tuple of float (gain, offset)
+        Frames of another gain or offset than the others: what is read is the frame
+        minus the offset, over the gain.
     """
 
-    def __init__(self, entries, pixel_size, dose):
+    def __init__(self, entries, pixel_size, dose, metadata):
         self._entries = entries
         self.dose = dose
+        self.metadata = metadata
         # Frames without bad pixels, whose search takes longer than reading.
         self._intact = set()
+        self.scales = {}
         first = self._raw(0)
         self.shape = tuple(first.shape)
         if pixel_size is None:
@@ -61,8 +69,20 @@ class Frames:
         raw = self._raw(index)
         return raw.ndim != 2 or raw.size == 0 or raw.min() != raw.max()
 
+    def digest(self, index):
+        """Return a number that is equal for frames with equal pixels."""
+        raw = self._raw(index)
+        pixels = np.ascontiguousarray(np.ma.getdata(raw))
+        return crc32(pixels.view(np.uint8)), adler32(pixels.view(np.uint8))
+
+    def are_equal(self, first, second):
+        """Return whether two frames have the same pixels."""
+        return np.array_equal(
+            np.ma.getdata(self._raw(first)), np.ma.getdata(self._raw(second))
+        )
+
     def read(self, index):
-        """Return one frame and its good pixels.
+        """Return one frame, brought to common gain and offset, and its good pixels.
 
         Parameters
         ----------
@@ -76,6 +96,14 @@ class Frames:
         good : ndarray of bool of shape (n_rows, n_cols) or None
             Good pixels; None if all are.
         """
+        frame, good = self._read_raw(index)
+        if frame is not None and index in self.scales:
+            gain, offset = self.scales[index]
+            frame = (frame - np.float32(offset)) / np.float32(gain)
+        return frame, good
+
+    def _read_raw(self, index):
+        """Return one frame as it is, and its good pixels."""
         raw = self._raw(index)
         if tuple(raw.shape) != self.shape:
             raise ValueError(
@@ -125,7 +153,7 @@ def open_frames(X):
             f"Got {len(entries)} frame(s), but registration needs at least two. "
             f"{_EXPECTED}."
         )
-    return Frames(entries, pixel_size, dose)
+    return Frames(entries, pixel_size, dose, image_metadata(X, 1)[0])
 
 
 def _unpack(X):

@@ -12,6 +12,8 @@ from scipy.ndimage import affine_transform, map_coordinates, spline_filter, zoom
 
 # Order of the splines; a column with a sigma of 1 px or more is reproduced to 1 %.
 _ORDER = 3
+# A vector instead of the matrix is faster, but SciPy before 1.16 warns in every call.
+_NO_ROTATION = np.eye(2)
 # A sample with a larger share of unknown pixels among its nearest four is unknown.
 _UNKNOWN_SHARE = 1e-3
 
@@ -121,7 +123,8 @@ def to_specimen(frame, displacement, shape, origin):
         place = cols[None, :] - col[:, nearest]
         row = row[:, nearest]
     straight = _sample(frame, line, place)
-    # Across: the line at each row of the result, from the sorted places of the lines.
+    # Along the slow scan direction: the line at each row of the result, from the sorted
+    # positions of the lines.
     where = np.arange(n_rows)[:, None] + row
     if where.shape[1] == 1:
         index = _invert(where[:, 0], rows)[:, None]
@@ -164,7 +167,7 @@ def _sample_shifted(image, first, shape):
     settings = {"offset": first, "output_shape": shape, "output": np.float32}
     sampled = affine_transform(
         coefficients,
-        np.ones(2),
+        _NO_ROTATION,
         order=_ORDER,
         prefilter=False,
         mode="mirror",
@@ -177,7 +180,7 @@ def _sample_shifted(image, first, shape):
     inside = np.logical_and.outer(*inside)
     if unknown is not None:
         share = affine_transform(
-            unknown, np.ones(2), order=1, mode="mirror", **settings
+            unknown, _NO_ROTATION, order=1, mode="mirror", **settings
         )
         inside &= share < _UNKNOWN_SHARE
     return np.where(inside, sampled, np.float32(np.nan))

@@ -6,6 +6,8 @@ frames are therefore divided by the mean amplitude of their spectrum, which is l
 the reciprocal lattice, before they are correlated.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.fft import fft2, fftfreq, ifft2
 from scipy.ndimage import gaussian_filter, maximum_filter
@@ -24,6 +26,7 @@ _COARSE_SPACINGS = 3.0
 _SATURATION = 0.05
 # Maxima of the correlation are at least this share of the spacing apart.
 _PEAK_SPACINGS = 0.3
+_TINY = np.finfo(float).tiny
 
 
 class Correlator:
@@ -62,7 +65,7 @@ class Correlator:
         return fft2(flat * self._window)
 
     def prepare(self, image):
-        """Return the whitened spectrum of an image of the frames' shape."""
+        """Return the whitened spectrum of an image with the shape of the frames."""
         return (self._spectrum(image) * self._filter).astype(np.complex64)
 
     def shift(self, reference, moving):
@@ -106,11 +109,53 @@ class Correlator:
         return float(1 - peaks[-2] / peaks[-1])
 
 
-def frame_quality(frame, spacing):
-    """Return the variance of the columns over that of the noise, at least 0."""
-    noise = np.diff(np.diff(frame, axis=0), axis=1).var() / 4
+class FrameSurvey(NamedTuple):
+    """Numbers of a frame by which it is compared with others before registration.
+
+    Parameters
+    ----------
+    quality : float
+        Variance of the columns over that of the noise, at least 0.
+    level : float
+        Mean of the frame.
+    scale : float
+        Standard deviation of the columns, without noise.
+    skewness : float
+        Skewness of the columns: positive if they are bright.
+    """
+
+    quality: float
+    level: float
+    scale: float
+    skewness: float
+
+
+def survey_frame(frame, spacing):
+    """Return the numbers by which a frame is compared with others.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (n_rows, n_cols)
+        The frame.
+    spacing : float
+        Distance of nearest columns, px.
+
+    Returns
+    -------
+    survey : FrameSurvey
+        The numbers.
+    """
+    noise = np.diff(np.diff(frame, axis=0), axis=1).var(dtype=float) / 4
     band = gaussian_filter(frame, _SMOOTH_SPACINGS * spacing)
     band = band - gaussian_filter(frame, _COARSE_SPACINGS * spacing / 3)
+    power = band.var(dtype=float)
     # Noise of the first filter alone: the second one adds little.
     remaining = noise / (4 * np.pi * (_SMOOTH_SPACINGS * spacing) ** 2)
-    return float(max(0.0, band.var() - remaining) / max(noise, np.finfo(float).tiny))
+    signal = max(0.0, power - remaining)
+    third = np.mean((band - band.mean(dtype=float)).astype(float) ** 3)
+    return FrameSurvey(
+        float(signal / max(noise, _TINY)),
+        float(frame.mean(dtype=float)),
+        float(np.sqrt(signal)),
+        float(third / max(power, _TINY) ** 1.5),
+    )

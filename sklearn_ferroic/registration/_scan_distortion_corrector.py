@@ -16,9 +16,10 @@ from .._lattice.neighbors import cage_displacement
 from .._lattice.reference_lattice import lattice_positions
 from .._utils.validation import Interval
 from ..localization import AtomLocator
-from ..localization._image.input import check_images
+from ..localization._image.input import check_images, image_metadata
 from ..sites import AtomSites
 from ._image_transformer import ImageTransformerMixin
+from ._line_pixels import refine_lines
 from ._reference_region import affine_rate, lines_of_reference
 from ._resample import Displacement, to_specimen
 from ._several_scans import Scan, center_of, lines_of_scans, rotation_matrix
@@ -210,12 +211,13 @@ class ScanDistortionCorrector(
                 sites, mask, sigma, spacing, images[0].shape[0], self.coherent
             )
             shifts = [np.stack([line.shift for line in lines], axis=1)]
+            jitter_stds = [np.zeros((images[0].shape[0], 2))]
             if lattice is not None:
                 rate = affine_rate(vectors, lattice)
                 middle = (images[0].shape[0] - 1) / 2
                 rows = np.arange(images[0].shape[0]) - middle
                 shifts[0] = shifts[0] + rows[:, None] * rate
-            every, n_matched = [lines], None
+            every, n_matched, of_lines = [lines], None, shifts
         else:
             if reference is not None:
                 raise ValueError(
@@ -239,11 +241,18 @@ class ScanDistortionCorrector(
                 )
             shifts = [scan.shift for scan in scans]
             every = [scan.lines for scan in scans]
-        self.line_shifts_ = shifts
-        self.line_shifts_std_ = [
+            of_lines, jitter_stds = refine_lines(scans, spacing)
+        # Of columns, the means over the lines that cross them.
+        self._column_shifts = shifts
+        self._column_stds = [
             np.stack([line.std for line in lines], axis=1) for lines in every
         ]
-        self.line_shift_, self.line_shift_std_ = shifts[0], self.line_shifts_std_[0]
+        self.line_shifts_ = of_lines
+        self.line_shifts_std_ = [
+            np.hypot(std, more)
+            for std, more in zip(self._column_stds, jitter_stds, strict=True)
+        ]
+        self.line_shift_, self.line_shift_std_ = of_lines[0], self.line_shifts_std_[0]
         rows = np.arange(len(shifts[0]))
         self.drift_ = np.polyfit(rows, shifts[0], 1)[0]
         self.drift_rate_ = (
@@ -269,8 +278,8 @@ class ScanDistortionCorrector(
         -------
         corrected : :class:`~sklearn.utils.Bunch`
             `image`, a masked array of shape (n_rows, n_cols), float32, on the pixels of
-            the first image: the mean of all images, masked where there is none; and
-            `pixel_size` in nm or None.
+            the first image: the mean of all images, masked where there is none;
+            `pixel_size` in nm or None; and `metadata` of the first image.
 
         Raises
         ------
@@ -296,7 +305,8 @@ class ScanDistortionCorrector(
             count += seen
         mean = np.divide(total, count, out=np.zeros(shapes[0]), where=count > 0)
         result = np.ma.masked_array(mean.astype(np.float32), count == 0)
-        return Bunch(image=result, pixel_size=pixel_sizes[0])
+        metadata = image_metadata(X, 1)[0]
+        return Bunch(image=result, pixel_size=pixel_sizes[0], metadata=metadata)
 
     def transform_sites(self, sites):
         """Move the positions of columns to where they are without the distortion.
@@ -339,8 +349,8 @@ class ScanDistortionCorrector(
             lines = np.arange(image.shape[0])
             rows = sites.positions[own, 0]
             for axis in range(2):
-                step = np.interp(rows, lines, self.line_shifts_[number][:, axis])
-                error = np.interp(rows, lines, self.line_shifts_std_[number][:, axis])
+                step = np.interp(rows, lines, self._column_shifts[number][:, axis])
+                error = np.interp(rows, lines, self._column_stds[number][:, axis])
                 positions[own, axis] += step
                 std[own, axis] = np.hypot(std[own, axis], error)
             sublattice = sites.sublattice[own]
@@ -361,7 +371,8 @@ class ScanDistortionCorrector(
             "lattice_vectors": vectors,
         }
         positions = fields.pop("positions")
-        return type(sites)(images, positions, pixel_size=sites.pixel_size, **fields)
+        own = {"pixel_size": sites.pixel_size, "metadata": sites.metadata}
+        return type(sites)(images, positions, **own, **fields)
 
     def _own_pixels(self, image, number):
         """Resample an image on its own pixels; NaN where it shows nothing."""

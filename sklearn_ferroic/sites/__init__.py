@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "_atom_sites": ["AtomSites"],
         "_flags": ["SiteFlag"],
         "_quality.summary": ["SiteQuality"],
+        "_tracking": ["SiteTracks"],
     },
 )

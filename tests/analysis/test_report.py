@@ -84,6 +84,11 @@ def test_the_viewer_holds_every_column(text, analysis):
     assert data["cells"]["site"] == analysis.rows.tolist()
     assert data["cells"]["group"] == analysis.labels.tolist()
     assert len(data["walls"]) == len(analysis.walls)
+    # cells have the shape of the lattice, to a twenty-fifth of a cell
+    vectors = np.array(data["shapes"])[data["sites"]["shape"]].reshape(-1, 2, 2)
+    known = np.isfinite(analysis.sites.lattice_vectors).all(axis=(1, 2))
+    error = vectors[known] - analysis.sites.lattice_vectors[known]
+    assert np.abs(error).max() < 0.025 * analysis.cell_size
     lengths = np.hypot(*(1e3 * 0.02 * analysis.cells.polarization.T))
     shown = np.array(
         [

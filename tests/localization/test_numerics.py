@@ -8,7 +8,10 @@ from scipy.spatial import cKDTree
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic._lattice.reference_lattice import lattice_positions
 from sklearn_ferroic.localization._detection.calibration import calibrate
-from sklearn_ferroic.localization._detection.locate import locate_columns
+from sklearn_ferroic.localization._detection.locate import (
+    locate_columns,
+    select_located,
+)
 from sklearn_ferroic.localization._detection.selection import drop_crowded
 from sklearn_ferroic.localization._fitting.columns import ColumnTable
 from sklearn_ferroic.localization._fitting.profiles import ROUND_GAUSSIAN
@@ -239,13 +242,15 @@ def test_doubtful_fits_keep_their_centre_of_mass(columns):
     image[row - 1 : row + 2, col - 9 : col + 10] = image.max() * 3
     scale = truth.spacing, truth.sigma
     calibration = calibrate(ImageContext(image, None, *scale))
-    fit = locate_columns(
-        calibration.context(image, None, *scale),
+    context = calibration.context(image, None, *scale)
+    found = locate_columns(
+        context,
         calibration,
         threshold=0.1,
         refine="gaussian",
         profile=ROUND_GAUSSIAN,
     )
+    fit = select_located(context, found)
     distance = np.hypot(*(fit.positions - truth.positions[middle]).T)
     near = distance < 0.5 * truth.spacing
     assert near.any()

@@ -9,6 +9,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.localization._image.tiles import cut_tiles, not_twice
 
 
@@ -65,6 +66,24 @@ def test_tiles_give_the_sites_of_the_whole(columns, options, refine):
         assert distance.max() < 1e-3
 
 
+def test_tails_are_those_of_the_whole_image():
+    # Columns are missing in one half, where the tails of the others are less distinct.
+    data = make_ferroic_image("film", random_state=0, dose=1e5, tails=0.06)
+    rng = np.random.default_rng(0)
+    image, half = data.image.astype(float), data.image.shape[1] // 2
+    in_half = np.flatnonzero((data.positions[:, 1] < half) & (data.sublattice == 1))
+    row, col = np.mgrid[: image.shape[0], : image.shape[1]]
+    for place in data.positions[rng.choice(in_half, len(in_half) // 3, replace=False)]:
+        hole = (row - place[0]) ** 2 + (col - place[1]) ** 2 < 4.5**2
+        image[hole] = rng.poisson(np.quantile(image, 0.2), np.count_nonzero(hole))
+    whole, tiled = (
+        AtomLocator(tile_size=size).fit_transform(image) for size in (None, 256)
+    )
+    assert len(tiled) == len(whole)
+    distance, index = cKDTree(whole.positions).query(tiled.positions)
+    assert (distance < 0.1 * whole.position_std[index].mean(axis=1)).all()
+
+
 def test_tiles_give_the_same_score(columns):
     truth = columns((800, 640), seed=5)
     scores = [
@@ -102,6 +121,7 @@ MEASURE = """
 import resource, sys
 import numpy as np
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
 
 n = int(sys.argv[1])
 place = (np.arange(n) % 12 - 6.0) ** 2

@@ -283,3 +283,85 @@ def test_a_frame_that_is_blank_in_another_stack():
     other[2] = 0
     with pytest.raises(ValueError, match=r"Frame\(s\) \[2\] are constant"):
         averager.transform(other)
+
+
+@pytest.fixture(scope="module")
+def steady():
+    """A series without bad frames, and its displacements without faults."""
+    data = make_ferroic_series(
+        6, shape=(160, 160), dose=3000, n_bad=0, n_jumps=0, random_state=0
+    )
+    averager = FrameAverager()
+    return data, averager, averager.fit_transform(data)
+
+
+@pytest.mark.parametrize("frame", [2, 3])  # 2 is the reference
+@pytest.mark.parametrize(
+    ("gain", "offset"), [(1, 100), (1, -50), (0.3, 0), (100, 0), (5, 1000)]
+)
+def test_a_frame_of_another_gain_or_offset(steady, frame, gain, offset):
+    data, averager, expected = steady
+    stack = data.image.copy()
+    stack[frame] = gain * stack[frame] + offset
+    changed = FrameAverager()
+    with pytest.warns(UserWarning, match=f"to theirs: {frame} "):
+        average = changed.fit_transform(stack)
+    assert changed.rejected_.size == 0
+    np.testing.assert_allclose(changed.shifts_, averager.shifts_, atol=0.01)
+    # The gain of one frame of six is known to about 1 %.
+    np.testing.assert_allclose(average.image, expected.image, rtol=5e-3, atol=0.01)
+    assert changed.gains_[frame] == pytest.approx(gain, rel=0.03)
+    tolerance = 0.05 * gain * float(data.image.mean())
+    assert changed.offsets_[frame] == pytest.approx(offset, abs=tolerance)
+    others = np.delete(np.arange(6), frame)
+    np.testing.assert_array_equal(changed.gains_[others], 1)
+    # The variance of a counted electron is still its mean.
+    assert 6 * average.noise[1] == pytest.approx(1.0, abs=0.15)
+
+
+def test_another_detector_with_the_same_settings_is_not_rescaled(steady):
+    data, _, _ = steady
+    stack = data.image.copy()
+    stack[3] = 5 * stack[3] + 1000
+    averager = FrameAverager()
+    with pytest.warns(UserWarning, match="gain"):
+        averager.fit(stack)
+    other = averager.transform(data.image).image
+    expected = FrameAverager().fit(data.image).transform(data.image).image
+    np.testing.assert_allclose(other, expected, atol=0.05)
+
+
+@pytest.mark.parametrize("frame", [2, 3])
+def test_an_inverted_frame_is_rejected_with_the_reason(steady, frame):
+    data, averager, _ = steady
+    stack = data.image.copy()
+    stack[frame] = stack[frame].max() - stack[frame]
+    changed = FrameAverager()
+    with pytest.warns(UserWarning, match=rf"{frame} \(inverted: its columns are dark"):
+        changed.fit(stack)
+    assert changed.rejected_.tolist() == [frame]
+    keep = np.delete(np.arange(6), frame)
+    step = (changed.shifts_ - averager.shifts_)[keep]
+    assert np.abs(step - step.mean(axis=0)).max() < 0.05
+
+
+def test_inverted_pair_is_explained(steady):
+    stack = steady[0].image[:2].copy()
+    stack[1] = stack[1].max() - stack[1]
+    with pytest.raises(ValueError, match=r"Columns are dark in frame\(s\)"):
+        FrameAverager().fit(stack)
+
+
+def test_copies_of_frames_add_no_dose(steady):
+    data, _, _ = steady
+    stack = np.concatenate([data.image, data.image[[1, 4, 4]]])
+    averager = FrameAverager()
+    with pytest.warns(UserWarning, match=r"3 of 9 frames are copies .* 6 \(of 1\)"):
+        average = averager.fit_transform((stack, data.pixel_size))
+    assert averager.copies_.tolist() == [-1] * 6 + [1, 4, 4]
+    assert averager.rejected_.tolist() == [6, 7, 8]
+    assert averager.n_effective_ == pytest.approx(6, abs=0.05)
+    assert 6 * average.noise[1] == pytest.approx(1.0, abs=0.15)
+    np.testing.assert_allclose(averager.shifts_[6], averager.shifts_[1], atol=0.1)
+    with pytest.raises(ValueError, match="have the same pixels"):
+        FrameAverager().fit(np.stack([data.image[0]] * 3))

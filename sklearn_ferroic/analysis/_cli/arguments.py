@@ -19,6 +19,8 @@ def make_parser():
     parser = argparse.ArgumentParser(
         prog="sklearn-ferroic",
         description="From atomically resolved STEM images to maps of ferroic variants.",
+        epilog="Begin with: sklearn-ferroic analyze --example film --output example. "
+        "Then open example/report.html. Options: sklearn-ferroic analyze --help.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -34,6 +36,7 @@ def make_parser():
     command = commands.add_parser("locate", help="the columns of images alone")
     _add_images(command)
     _add_locating(command)
+    _add_reference(command.add_argument_group("variants"))
     command.set_defaults(command="images", stages="locate")
 
     command = commands.add_parser(
@@ -75,7 +78,10 @@ def _add_images(command):
     add("--signal", type=_name_or_number, help="title or number, from 0, in the file")
     add("--dataset", help="name of the dataset in an HDF5 or .npz file")
     add(
-        "--frame", type=_frame, metavar="N|mean", help="image of a stack, or their mean"
+        "--frame",
+        type=_frame,
+        metavar="N|average|mean",
+        help="image of a stack, the average of all, registered, or their plain mean",
     )
     add("--crop", type=_whole_numbers, metavar="ROW0,ROW1,COL0,COL1", help="part, px")
     add("--mask", metavar="FILE", help="image, above 0 where pixels are used")
@@ -91,6 +97,12 @@ def _add_locating(command):
         choices=["peaks", "unet"],
         default="peaks",
         help="unet, a trained network, finds faint columns (%(default)s)",
+    )
+    add(
+        "--correct-scan",
+        action="store_true",
+        help="correct jitter of the scan lines, and drift by --reference, a perfect "
+        "lattice",
     )
     add("--jobs", type=_count, metavar="N", help="processes for large images")
 
@@ -125,13 +137,7 @@ def _add_mapping(command):
         help="at least variants plus non-polar materials; clusters of one direction "
         "are merged (auto)",
     )
-    add(
-        "--reference",
-        type=_numbers,
-        metavar="ROW0,ROW1,COL0,COL1",
-        help="region that is not polar, px; also corners row,col,row,col,... of a "
-        "polygon. Its displacement is subtracted",
-    )
+    _add_reference(group)
     add(
         "--no-vae",
         dest="vae",
@@ -146,6 +152,18 @@ def _add_mapping(command):
         help="of the training, at most (20)",
     )
     add("--seed", dest="random_state", type=int, metavar="N", help="seed (0)")
+
+
+def _add_reference(group):
+    """Add the argument of the reference region, absent if it is not given."""
+    group.add_argument(
+        "--reference",
+        default=argparse.SUPPRESS,
+        type=_numbers,
+        metavar="ROW0,ROW1,COL0,COL1",
+        help="region that is not polar, px; also corners row,col,row,col,... of a "
+        "polygon. Its displacement is subtracted",
+    )
 
 
 def _count(text):
@@ -163,7 +181,7 @@ def _positive(text):
 
 
 def _frame(text):
-    return text if text == "mean" else int(text)
+    return text if text in ("average", "mean") else int(text)
 
 
 def _name_or_number(text):

@@ -60,7 +60,7 @@ def run(options):
 _OPTIONS_OF_ANALYZE = (
     *("pixel_size", "signal", "dataset", "frame", "crop", "mask", "invert"),
     *("spacing", "locator", "sublattice", "window_size", "n_clusters", "reference"),
-    *("vae", "max_epochs", "random_state"),
+    *("vae", "max_epochs", "random_state", "correct_scan"),
 )
 
 

@@ -6,12 +6,13 @@ lattice. The selected columns are fitted together.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from .._fitting.column_fit import SIGMA_SCATTER, fit_columns
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
-from .._fitting.column_tails import estimate_tails
+from .._fitting.column_tails import TailSums
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.windows import center_of_mass, render_columns
 from .._image.binning import bin_image
@@ -56,12 +57,31 @@ class _LocateSettings:
     level_reach_spacings: float = 0.5
     # Least height of peaks in the residual, relative to the brightest peak nearby.
     residual_threshold: float = 0.3
-    # Fits after the tails of the columns have been subtracted: the first one makes the
-    # estimate of the tails better.
-    n_tail_fits: int = 2
 
 
 _SETTINGS = _LocateSettings()
+
+
+class FoundColumns(NamedTuple):
+    """Detected columns and their fit.
+
+    Parameters
+    ----------
+    start : ColumnTable
+        The columns as detected.
+    fit : ColumnFit
+        The same columns in order, then those off the image that were fitted with them.
+    is_fitted : bool
+        Whether positions are those of the fit.
+    """
+
+    start: ColumnTable
+    fit: ColumnFit
+    is_fitted: bool
+
+    def columns(self):
+        """Return the fit of the columns that were detected."""
+        return self.fit.take(slice(len(self.start)))
 
 
 def locate_columns(context, calibration, *, threshold, refine, profile):
@@ -82,18 +102,46 @@ def locate_columns(context, calibration, *, threshold, refine, profile):
 
     Returns
     -------
-    fit : ColumnFit
-        The columns whose centres lie on good pixels. Columns that were not fitted have
-        NaN for all but position and amplitude.
+    found : FoundColumns
+        The columns. Columns that were not fitted have NaN for all but position and
+        amplitude.
     """
     if refine == "gaussian":
         columns = detect_columns(context.binned(), calibration, threshold, profile)
-        fit = _fit_detected(context, columns.unbinned(context.binning), profile)
+        return fit_found(context, columns.unbinned(context.binning).table, profile)
+    fit = _select_peaks(context, calibration, threshold)
+    if refine == "center_of_mass" and len(fit):
+        fit = fit.at(_centers_of_mass(context, fit.positions))
+    return FoundColumns(fit.table, fit, is_fitted=False)
+
+
+def select_located(context, found):
+    """Return the columns of a tile that are on the image and are not noise.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image.
+    found : FoundColumns
+        The columns after the last fit.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The columns whose centres lie on good pixels. Where the fit is not usable,
+        positions are centres of mass.
+    """
+    fit = found.columns()
+    if found.is_fitted:
+        bad = find_unusable(context, found)
+        if bad.size:
+            last = np.array(context.shape) - 1
+            positions = fit.positions.copy()
+            positions[bad] = _centers_of_mass(
+                context, np.clip(found.start.positions[bad], 0, last)
+            )
+            fit = fit.at(positions)
         fit = fit.take(~is_noise(fit, context))
-    else:
-        fit = _select_peaks(context, calibration, threshold)
-        if refine == "center_of_mass" and len(fit):
-            fit = fit.at(_centers_of_mass(context, fit.positions))
     return fit.take(has_center_inside(fit, context))
 
 
@@ -244,19 +292,6 @@ def _sigma_of_fit(table, sigma):
     )
 
 
-def _fit_detected(context, columns, profile):
-    """Fit detected columns; use centres of mass where the fit is not usable."""
-    if not len(columns):
-        return ColumnFit.unfitted(columns.table)
-    fit, bad = fit_found(context, columns.table, profile)
-    if not bad.size:
-        return fit
-    inside = np.clip(columns.positions[bad], 0, np.array(context.shape) - 1)
-    positions = fit.positions.copy()
-    positions[bad] = _centers_of_mass(context, inside)
-    return fit.at(positions)
-
-
 def fit_found(context, start, profile):
     """Fit columns from positions nearby.
 
@@ -271,27 +306,71 @@ def fit_found(context, start, profile):
 
     Returns
     -------
-    fit : ColumnFit
-        The same columns, in order.
-    bad : ndarray of int
-        Columns on the image whose fit is not usable.
+    found : FoundColumns
+        The same columns, fitted.
     """
-    n_columns, sigma = len(start), context.sigma
-    fit = _fit_with_outer(context, start, profile)
-    before = None
-    for _ in range(_SETTINGS.n_tail_fits):
-        tails = estimate_tails(context, fit, before)
-        if tails is None:
-            break
-        tail_image = tails.image(context.shape, fit.table.take(fit.usable), sigma)
-        found, before = fit.table.take(slice(n_columns)), tails
-        fit = _fit_with_outer(context.without(tail_image), found, profile)
-    fit = fit.take(slice(n_columns))
+    if not len(start):
+        return FoundColumns(start, ColumnFit.unfitted(start), is_fitted=False)
+    return FoundColumns(start, _fit_with_outer(context, start, profile), is_fitted=True)
+
+
+def fit_without_tails(context, found, tails, profile):
+    """Fit columns again, to the image less the tails of all columns.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image.
+    found : FoundColumns
+        The columns after a fit.
+    tails : ColumnTails
+        The tails.
+    profile : ColumnProfile
+        Profile of the columns.
+
+    Returns
+    -------
+    found : FoundColumns
+        The same columns.
+    """
+    if not found.is_fitted:
+        return found
+    table = found.fit.table.take(found.fit.usable)
+    tail_image = tails.image(context.shape, table, context.sigma)
+    less = context.without(tail_image, tails.mean)
+    fit = _fit_with_outer(less, found.columns().table, profile)
+    return found._replace(fit=fit)
+
+
+def sum_for_tails(context, found, inner):
+    """Sum over a tile for the estimate of the tails; see `column_tails`.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The tile.
+    found : FoundColumns
+        Its columns.
+    inner : tuple of slice
+        The tile's own pixels.
+
+    Returns
+    -------
+    sums : TailSums or None
+        None if no pixel counts.
+    """
+    return TailSums.over(context, found.fit, inner) if found.is_fitted else None
+
+
+def find_unusable(context, found):
+    """Return the indices of the columns on the image whose fit is not usable."""
+    start, fit = found.start, found.columns()
     # A fit that moves off the image from its border is a column off the image.
-    well_inside = on_image(start.positions - 0.5 * sigma, context.shape)
-    well_inside &= on_image(start.positions + 0.5 * sigma, context.shape)
+    reach = 0.5 * context.sigma
+    well_inside = on_image(start.positions - reach, context.shape)
+    well_inside &= on_image(start.positions + reach, context.shape)
     bad = ~fit.usable & (well_inside | on_image(fit.positions, context.shape))
-    return fit, np.flatnonzero(bad)
+    return np.flatnonzero(bad)
 
 
 def _fit_with_outer(context, start, profile):

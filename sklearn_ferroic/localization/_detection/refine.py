@@ -1,9 +1,12 @@
 """Fits of columns whose approximate positions are known."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._batch import window_step
+from .._batch import tile_context, window_step
+from .._fitting.column_tails import subtract_tails
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
@@ -11,9 +14,17 @@ from .._fitting.windows import center_of_mass
 from .._image.context import ImageContext
 from .._image.filters import blob_response, filter_sigma
 from .._image.positions import at_pixels, on_image
-from .._image.tiles import cut_tiles
+from .._image.tiles import Tile, cut_tiles
 from .calibration import calibrate
-from .locate import MASS_RADIUS_SIGMA, detect_columns, fit_found, fit_positions
+from .locate import (
+    MASS_RADIUS_SIGMA,
+    detect_columns,
+    find_unusable,
+    fit_found,
+    fit_positions,
+    fit_without_tails,
+    sum_for_tails,
+)
 
 # Fits that move two columns closer than this share of the spacing are rejected.
 _MIN_DISTANCE_SPACINGS = 0.35
@@ -55,29 +66,38 @@ def refine_columns(
     profile = PROFILES[shape]
     context = ImageContext(image, mask, spacing, sigma)
     calibration = calibrate(context, profile, detect_columns)
-    fits, rows, modes = [], [], []
     step = window_step(spacing, sigma)
-    for tile in cut_tiles(image.shape, tile_size, spacing, step):
-        first, last = tile.core.T
-        own = np.all((positions >= first) & (positions < last), axis=1)
-        if not own.any():
-            continue
-        part = image[tile.window]
-        good = None if mask is None else mask[tile.window]
+    parts = [
+        part
+        for tile in cut_tiles(image.shape, tile_size, spacing, step)
+        if (part := _TilePart.of(tile, positions)).own.any()
+    ]
+
+    def context_of(part):
+        window = part.tile.window
+        good = None if mask is None else mask[window]
+        if calibration is not None:
+            return tile_context(image[window], good, calibration, spacing, sigma)
         good = None if good is None or good.all() else good
-        place = positions - tile.origin
-        seen = np.all((place >= -0.5) & (place <= np.array(part.shape) - 0.5), axis=1)
-        seen |= own
-        if calibration is None:
-            context = ImageContext(part, good, spacing, sigma)
-        else:
-            context = calibration.context(part, good, spacing, sigma)
-        found = _refine_part(context, place[seen], refine, profile, max_shift)
-        if found.modes is not None:
-            modes.append(found.modes)
-        found = found.at(found.positions + tile.origin)
-        fits.append(found.take(own[seen]))
-        rows.append(np.flatnonzero(own))
+        return ImageContext(image[window], good, spacing, sigma)
+
+    if refine == "gaussian" and calibration is not None:
+        found = _fit_parts(parts, context_of, profile)
+        fits = [
+            _accept_fit(context_of(part), columns, part.positions, max_shift)
+            for part, columns in zip(parts, found, strict=True)
+        ]
+    else:
+        fits = [
+            _take_peaks(context_of(part), part.positions, refine, profile)
+            for part in parts
+        ]
+    modes = [fit.modes for fit in fits if fit.modes is not None]
+    rows = [np.flatnonzero(part.own) for part in parts]
+    fits = [
+        fit.at(fit.positions + part.tile.origin).take(part.own[part.seen])
+        for part, fit in zip(parts, fits, strict=True)
+    ]
     if fits:
         fit = ColumnFit.concatenate(fits).take(np.argsort(np.concatenate(rows)))
     else:
@@ -91,18 +111,63 @@ def refine_columns(
     return fit, calibration
 
 
-def _refine_part(context, positions, refine, profile, max_shift):
-    """Refine the positions of columns in a tile."""
-    if refine == "gaussian" and context.statistics is not None:
-        start = fit_positions(context, positions, profile)
-        fit, bad = fit_found(context, start, profile)
-        refined, converged = fit.positions.copy(), fit.converged.copy()
-        refined[bad] = positions[bad]
-        astray = np.hypot(*(refined - positions).T) > max_shift * context.spacing
-        astray &= on_image(positions, context.shape, context.spacing)
-        refined[astray] = positions[astray]
-        converged[astray] = False
-        return fit.at(refined).replace(converged=converged, statistics=None)
+class _TilePart(NamedTuple):
+    """The columns of a tile: those near it and those of its own, and where they are."""
+
+    tile: Tile
+    seen: np.ndarray
+    own: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, tile, positions):
+        """Choose the columns of a tile."""
+        first, last = tile.core.T
+        own = np.all((positions >= first) & (positions < last), axis=1)
+        place = positions - tile.origin
+        shape = [part.stop - part.start for part in tile.window]
+        seen = own | on_image(place, shape)
+        return cls(tile, seen, own, place[seen])
+
+
+def _fit_parts(parts, context_of, profile):
+    """Fit the columns of all tiles, without the tails that they have in common."""
+
+    def with_sums(part, context, found):
+        return found, sum_for_tails(context, found, part.tile.inner())
+
+    def fit(part):
+        context = context_of(part)
+        start = fit_positions(context, part.positions, profile)
+        return with_sums(part, context, fit_found(context, start, profile))
+
+    def fit_again(found, tails):
+        again = []
+        for index, columns in found.items():
+            context = context_of(parts[index])
+            fitted = fit_without_tails(context, columns, tails[index], profile)
+            again.append(with_sums(parts[index], context, fitted))
+        return again
+
+    return subtract_tails(
+        [fit(part) for part in parts], [list(range(len(parts)))], fit_again
+    )
+
+
+def _accept_fit(context, found, positions, max_shift):
+    """Return the fit, with the known positions where it is not usable."""
+    fit, bad = found.columns(), find_unusable(context, found)
+    refined, converged = fit.positions.copy(), fit.converged.copy()
+    refined[bad] = positions[bad]
+    astray = np.hypot(*(refined - positions).T) > max_shift * context.spacing
+    astray &= on_image(positions, context.shape, context.spacing)
+    refined[astray] = positions[astray]
+    converged[astray] = False
+    return fit.at(refined).replace(converged=converged, statistics=None)
+
+
+def _take_peaks(context, positions, refine, profile):
+    """Return columns without a fit, at their positions or centres of mass."""
     image, sigma = context.image, context.sigma
     response = blob_response(
         image.astype(np.float32, copy=False), filter_sigma(context.spacing, sigma)

@@ -105,18 +105,20 @@ class ImageContext:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
-    def without(self, tails):
+    def without(self, tails, mean):
         """Return the context of the image less the tails of its columns.
 
         Parameters
         ----------
         tails : ndarray of shape (n_rows, n_cols)
             The tails; the noise remains that of the image.
+        mean : float
+            Mean of the tails over the whole image.
         """
         statistics = self.statistics
         if statistics is not None:
             noise = statistics.noise
-            more = noise.slope * float(tails.mean(dtype=np.float64))
+            more = noise.slope * mean
             noise = noise._replace(constant=noise.constant + more)
             statistics = statistics._replace(noise=noise)
         return self.replace(image=self.image - tails, statistics=statistics)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...._pose_columns import ANGLE
+from ...._utils.angles import warn_if_degrees
 from ...._utils.optional import import_optional
 from ..._data.features import choose_columns, transform_with_names
 from ..._data.histograms import find_bins
@@ -227,6 +228,7 @@ class LatentDistributionDisplay:
             raise ValueError("Colour by angle or by labels, not by both.")
         if angle is not None:
             angle = check_per_site("angle", angle, len(latents)).astype(np.float64)
+            warn_if_degrees(angle, "angle", stacklevel=2)
         if labels is not None:
             labels = check_per_site("labels", labels, len(latents))
         display = cls(latents, angle=angle, labels=labels, names=names)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .._drawing.axes import get_axes
-from .._drawing.colors import class_colors
+from ..._drawing.axes import get_axes
+from ..._drawing.colors import class_colors
 
 # Bands reach this many standard errors to either side.
 _BAND = 2.0

@@ -1,0 +1,1 @@
+"""Segmentation and attributes of tables, of find_domains and find_walls."""

@@ -1,0 +1,1 @@
+"""Figures of series of frames and of scan lines."""
