@@ -177,7 +177,7 @@ LatentManifoldDisplay.from_estimator(vae, n=7)
 
 linear = make_pipeline(
     PatchExtractor(window_size=40),
-    NMF(3, init="nndsvda", max_iter=3000, random_state=0),
+    NMF(3, init="nndsvda", max_iter=3000, tol=1e-3, random_state=0),
 )
 LoadingMapDisplay.from_estimator(linear.fit(sites), sites)
 
