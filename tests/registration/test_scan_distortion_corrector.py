@@ -79,8 +79,8 @@ def test_pair_fields(pair):
     ):
         assert found.shape == std.shape == true.shape
         error = found - true
-        # Columns alone leave the jitter of single lines, 0.075 and 0.15 px. What is left
-        # is their error by the counts of the pixels.
+        # Columns alone leave the jitter of single lines, 0.075 and 0.15 px. What is
+        # left is their error by the counts of the pixels.
         assert (rms(error - error.mean(axis=0)) < [0.1, 0.12]).all()
         ratio = rms((error - error.mean(axis=0)) / std)
         assert (ratio > 0.7).all()
