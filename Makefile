@@ -98,7 +98,7 @@ lint: $(VENV)/.installed-test ## check style
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 
-format: $(VENV)/.installed-test ## mend style where a tool can
+format: $(VENV)/.installed-test ## fix style where a tool can
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
@@ -130,7 +130,7 @@ $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-torch
 	$(PIP) --quiet -e '.[bench]'
 	@touch $@
 
-# Old releases warn of things that newer ones have mended, new ones of what will change.
+# Old releases warn of things that newer ones have fixed, new ones of what will change.
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt | $(PYTHON)
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[test]'

@@ -1,6 +1,7 @@
 """A search for window and latents, by scores that need no truth; and what it costs.
 
-    python benchmarks/bench_search.py                  # both presets, two workers
+    python benchmarks/bench_search.py                  # three images, two workers
+    python benchmarks/bench_search.py --seeds 0 1 2    # generated images of three seeds
     python benchmarks/bench_search.py --small          # one small image, to try it out
     python benchmarks/bench_search.py --memory         # a 128 MiB image inside X
 
@@ -38,7 +39,7 @@ from sklearn_ferroic import (
     PatchExtractor,
     RotationalVAE,
 )
-from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
 from sklearn_ferroic.metrics import get_scorer, variant_accuracy_score
 from sklearn_ferroic.model_selection import SpatialBlockKFold
 
@@ -46,6 +47,8 @@ LABEL_FREE = [
     "angle_coherence",
     "spatial_coherence",
     "wall_straightness",
+    "wall_continuity",
+    "completed_likelihood",
     "rotation_equivariance",
     "neg_latent_leakage",
     "evidence",
@@ -66,7 +69,10 @@ class AllScores:
 
 
 def locate(preset, seed, **options):
-    data = make_ferroic_image(preset, random_state=seed, **options)
+    if preset == "multislice":
+        data = load_multislice()
+    else:
+        data = make_ferroic_image(preset, random_state=seed, **options)
     sites = AtomLocator(sublattice=1).fit_transform(data)
     true = np.flatnonzero(data.sublattice == 1)
     distance, near = cKDTree(data.positions[true]).query(sites.positions)
@@ -76,13 +82,13 @@ def locate(preset, seed, **options):
     return sites, np.where(distance < 2, variant, -1)
 
 
-def search(preset, arguments):
+def search(preset, seed, arguments):
     options = {"shape": (400, 400)} if arguments.small else {}
     if arguments.displacement is not None:
         options["displacement_pm"] = arguments.displacement
     if arguments.dose is not None:
         options["dose"] = arguments.dose
-    sites, variant = locate(preset, arguments.seed, **options)
+    sites, variant = locate(preset, seed, **options)
     windows, latents, n_epochs = (24, 36, 48), (1, 2, 5), 20
     if arguments.small:
         windows, latents, n_epochs = (16, 24, 32), (1, 2), 5
@@ -103,12 +109,13 @@ def search(preset, arguments):
     ).fit(sites, variant)
     seconds = time.perf_counter() - started
     print(
-        f"\n{preset}, image {arguments.seed} {options or ''}: {len(sites)} cells, "
+        f"\n{preset}, image {seed} {options or ''}: {len(sites)} cells, "
         f"{len(windows) * len(latents)} settings, 3 folds, n_jobs={arguments.jobs}: "
         f"{seconds / 60:.1f} min"
     )
     return report(found.cv_results_) | {
         "preset": preset,
+        "seed": seed,
         "n_cells": len(sites),
         "minutes": seconds / 60,
     }
@@ -136,6 +143,28 @@ def report(results):
         "means": {name: values.tolist() for name, values in means.items()},
         "scores": rows,
     }
+
+
+def summarize(results):
+    """Print a table of the rank correlations: their mean and range over the seeds."""
+    presets = list(dict.fromkeys(result["preset"] for result in results))
+    print("\n| score |", *(f"{name}: correlation | {name}: lost |" for name in presets))
+    print("| --- |", " ".join(["---: | ---: |"] * len(presets)))
+    for number, name in enumerate(LABEL_FREE):
+        cells = []
+        for preset in presets:
+            rows = [
+                result["scores"][number]
+                for result in results
+                if result["preset"] == preset
+            ]
+            ranks, lost = (
+                [row["rank"] for row in rows],
+                [row["lost"][1] for row in rows],
+            )
+            span = f" ({min(ranks):+.2f} to {max(ranks):+.2f})" if len(rows) > 1 else ""
+            cells.append(f"{np.mean(ranks):+.2f}{span} | {max(lost):.1%} |")
+        print(f"| `{name}` |", *cells)
 
 
 def peak_of_workers(sites, jobs):
@@ -208,12 +237,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a minute instead of many")
     parser.add_argument("--memory", action="store_true", help="the memory instead")
-    parser.add_argument("--presets", nargs="+", default=["film", "superlattice"])
+    parser.add_argument(
+        "--presets", nargs="+", default=["film", "superlattice", "multislice"]
+    )
     parser.add_argument(
         "--displacement", type=float, help="pm, instead of the preset's"
     )
     parser.add_argument("--dose", type=float, help="electrons per square angstrom")
-    parser.add_argument("--seed", type=int, default=0, help="of the image")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[0], help="of the images"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     arguments = parser.parse_args()
@@ -221,7 +254,15 @@ def main():
         results = memory(arguments)
     else:
         presets = arguments.presets[:1] if arguments.small else arguments.presets
-        results = [search(preset, arguments) for preset in presets]
+        results = [
+            search(preset, seed, arguments)
+            for preset in presets
+            # There is one multislice image.
+            for seed in (
+                arguments.seeds[:1] if preset == "multislice" else arguments.seeds
+            )
+        ]
+        summarize(results)
     if arguments.output:
         arguments.output.write_text(json.dumps(results, indent=1), encoding="utf-8")
 

@@ -63,6 +63,10 @@ sphinx_gallery_conf = {
     "parallel": int(os.environ.get("DOCS_JOBS", "2")),
     "show_memory": False,
     "show_signature": False,
+    # Pictures of twice the resolution for screens that have it.
+    "image_srcset": ["2x"],
+    # The last expression of a block is often a call that returns an artist.
+    "capture_repr": (),
     "min_reported_time": 60,
 }
 
@@ -99,7 +103,10 @@ def _own_methods():
                 p for p in cls.__mro__ if p.__module__.startswith("sklearn_ferroic")
             ]
             known = {key for part in ours for key in vars(part)}
-            methods[name] = sorted(key for key in known if not key.startswith("_"))
+            # scikit-learn adds set_transform_request and the like to each class.
+            methods[name] = sorted(
+                key for key in known if not re.match(r"_|set_\w+_request$", key)
+            )
     return methods
 
 

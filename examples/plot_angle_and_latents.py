@@ -20,7 +20,6 @@ substrate.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import ListedColormap
 from scipy.spatial import cKDTree
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
@@ -34,6 +33,7 @@ from sklearn_ferroic import (
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.inspection import (
     AngleHistogramDisplay,
+    CellMapDisplay,
     ClusterMeansDisplay,
     LatentDistributionDisplay,
 )
@@ -95,20 +95,17 @@ print(f"with the raw angle: {variant_accuracy_score(inside, raw):.1%}")
 # is most of. On the raw angle the same mixture does worse: the variants' circle is cut
 # at ±180°.
 
-# the colours of the displays, by Okabe and Ito
-COLORS = ListedColormap(["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2"])
-
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
 figure, axes = plt.subplot_mosaic(
-    "AB;CD", figsize=(11, 8.6), layout="constrained", width_ratios=[1, 1.15]
+    "AB;CD", figsize=(7.1, 5.6), layout="constrained", width_ratios=[1.1, 1]
 )
 LatentDistributionDisplay.from_predictions(pose[:, 3:5], labels=labels, ax=axes["A"])
-axes["A"].set_title("latents")
+axes["A"].set_title("a  latents")
 AngleHistogramDisplay.from_predictions(angle, n_peaks=4, ax=axes["B"])
-axes["B"].set_title("angle")
+axes["B"].set_title("b  angle")
 ClusterMeansDisplay.from_predictions(patches, labels, n_cols=3, ax=axes["C"])
-axes["C"].set_title("mean windows of the classes", pad=18)
-axes["D"].imshow(data.image, cmap="gray")
-axes["D"].scatter(
-    *sites.positions.T[::-1], c=labels, s=45, marker="s", cmap=COLORS, vmin=0, vmax=4
-)
-axes["D"].set(xticks=[], yticks=[], title="where the classes are")
+axes["C"].set_title("c  mean windows of the classes", pad=14)
+CellMapDisplay.from_sites(sites, labels, values_name="class", ax=axes["D"])
+axes["D"].set_title("d  classes on the image")

@@ -46,16 +46,24 @@ print(
 # The spectrum has the peaks of both domains; the one of the larger domain is reported.
 # The map shows its amplitude: it finds that domain.
 
-figure, axes = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
-DomainMapDisplay.from_vectors(sites, ax=axes[0])
-extent = [-0.5, 0.5, 0.5, 0]
-shown = axes[1].imshow(order.spectrum, extent=extent, aspect="auto", cmap="magma")
-axes[1].plot(order.wave_vector[1], order.wave_vector[0], "o", mfc="none", mec="w")
-axes[1].set(xlabel="periods per b", ylabel="periods per a", title="spectrum")
-figure.colorbar(shown, ax=axes[1])
-CellMapDisplay.from_sites(
-    sites, order.antipolar, values_name="modulation (px)", vmin=0, ax=axes[2]
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
 )
+figure, axes = plt.subplots(
+    1, 3, figsize=(7.1, 2.7), layout="constrained", width_ratios=[1, 1, 1.1]
+)
+extent = [-0.5, 0.5, 0.5, 0]
+shown = axes[0].imshow(order.spectrum, extent=extent, aspect="auto", cmap="magma")
+axes[0].plot(order.wave_vector[1], order.wave_vector[0], "o", mfc="none", mec="w")
+axes[0].set(xlabel="periods per b", ylabel="periods per a", title="a  spectrum")
+axes[0].set_box_aspect(1)
+figure.colorbar(shown, ax=axes[0], shrink=0.6)
+CellMapDisplay.from_sites(
+    sites, order.antipolar, values_name="modulation (px)", vmin=0, ax=axes[1]
+)
+axes[1].set_title("b  amplitude")
+DomainMapDisplay.from_vectors(sites, scale_bar=False, ax=axes[2])
+axes[2].set_title("c  vectors")
 
 # %%
 # Lamellae that alternate from cell to cell
@@ -82,7 +90,7 @@ print(vortices.winding.value_counts().to_string())
 topology = vector_topology(sites, swirls)
 print(f"plaquettes with a winding number: {np.count_nonzero(topology.winding)}")
 
-display = DomainMapDisplay.from_vectors(sites, swirls)
+display = DomainMapDisplay.from_vectors(sites, swirls, magnitude_name="length (px)")
 for winding, marker, name in ((1, "o", "vortex"), (-1, "X", "antivortex")):
     chosen = vortices[vortices.winding == winding]
     display.ax_.plot(

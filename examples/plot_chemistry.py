@@ -17,7 +17,6 @@ is done on a superlattice of two materials.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import ListedColormap
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
@@ -32,7 +31,11 @@ from sklearn_ferroic import (
     RotationalVAE,
 )
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.inspection import LatentDistributionDisplay
+from sklearn_ferroic.inspection import (
+    CellMapDisplay,
+    DomainMapDisplay,
+    LatentDistributionDisplay,
+)
 from sklearn_ferroic.metrics import latent_leakage_score
 from sklearn_ferroic.model_selection import SpatialBlockKFold
 
@@ -95,37 +98,35 @@ for name, pipeline in pipelines.items():
 # are brighter there. Latents hold whatever is not rotation, and the mixture divides
 # what varies most.
 
-COLORS = ListedColormap(["#E69F00", "#56B4E9", "#009E73"])
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
 figure, axes = plt.subplots(
-    2, 3, figsize=(12, 7.6), layout="constrained", width_ratios=[1.15, 1, 1]
+    2, 3, figsize=(7.1, 4.6), layout="constrained", width_ratios=[1.1, 0.85, 1]
 )
-shown = axes[0, 2].scatter(
-    *sites.positions.T[::-1], c=composition, s=26, marker="s", cmap="cividis"
-)
-axes[0, 2].set_title("truth: share of BiFeO3")
-figure.colorbar(shown, ax=axes[0, 2], shrink=0.7)
-axes[1, 2].scatter(
-    *sites.positions.T[::-1],
-    c=np.where(polar, variant, np.nan),
-    s=26,
-    marker="s",
-    cmap="tab10",
+CellMapDisplay.from_sites(
+    sites,
+    composition,
+    values_name="true share of BiFeO3",
     vmin=0,
-    vmax=9,
+    vmax=1,
+    ax=axes[0, 2],
 )
-axes[1, 2].set_title("truth: variants of BiFeO3")
-for row, name in enumerate(pipelines):
+axes[0, 2].set_title("c  composition")
+direction = np.pi / 4 + np.pi / 2 * variant
+DomainMapDisplay.from_sites(
+    sites, direction, polar=polar, arrows=True, scale_bar=False, ax=axes[1, 2]
+)
+axes[1, 2].set_title("f  true variants")
+for row, (name, letters) in enumerate(zip(pipelines, ("ab", "de"), strict=True)):
     LatentDistributionDisplay.from_predictions(
         features[name],
         labels=labels[name],
         names=("feature 0", "feature 1"),
         ax=axes[row, 0],
     )
-    axes[row, 0].set_title(name)
-    axes[row, 1].scatter(
-        *sites.positions.T[::-1], c=labels[name], s=26, marker="s", cmap=COLORS
+    axes[row, 0].set_title(f"{letters[0]}  {name}")
+    CellMapDisplay.from_sites(
+        sites, labels[name], colorbar=False, scale_bar=False, ax=axes[row, 1]
     )
-    axes[row, 1].set_title("their classes")
-for ax in axes[:, 1:].ravel():
-    n_rows, n_cols = data.image.shape
-    ax.set(xticks=[], yticks=[], aspect="equal", xlim=(0, n_cols), ylim=(n_rows, 0))
+    axes[row, 1].set_title(f"{letters[1]}  their classes")

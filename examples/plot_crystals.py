@@ -64,7 +64,11 @@ for name, pixel_size, displacement in crystals:
 # second species is much darker than the first: the locator needs the distance of
 # nearest columns, which is a third of the cell's long diagonal.
 
-figure, axes = plt.subplots(2, 3, figsize=(13, 8.6), layout="constrained")
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
+figure, axes = plt.subplots(2, 3, figsize=(7.1, 5.4), layout="constrained")
+letters = iter("abcdef")
 for ax, image, (name, pixel_size, _) in zip(axes[0], images, crystals, strict=True):
     motif = Motif.from_preset(name)
     spacing = motif.geometry().spacing / pixel_size
@@ -78,7 +82,7 @@ for ax, image, (name, pixel_size, _) in zip(axes[0], images, crystals, strict=Tr
     )
     species = np.array(motif.species)[sites.motif_column]
     SitesDisplay.from_sites(sites, values=species, values_name="species", ax=ax)
-    ax.set_title(name)
+    ax.set_title(f"{next(letters)}  {name}")
 
 # %%
 # Displacements in the shells of the motif
@@ -94,8 +98,8 @@ for ax, image, (name, pixel_size, true) in zip(
     located = AtomLocator(spacing=spacing).fit_transform(image)
     sites = MotifAssigner(motif=motif).fit_transform(located)
     fainter = sites[sites.sublattice == 1]
-    DomainMapDisplay.from_vectors(fainter, ax=ax)
-    ax.set_title(f"displacement of {motif.species[1]}")
+    DomainMapDisplay.from_vectors(fainter, color_wheel="below", ax=ax)
+    ax.set_title(f"{next(letters)}  displacement of {motif.species[1]}")
     polarization = PolarizationVector(shell=motif, unit="pm").fit(located)
     for number, shell in polarization.shells_.items():
         print(
@@ -122,7 +126,9 @@ distances = np.linalg.norm(center[:, None] - a_site[None], axis=2)
 distances = distances[distances < 50]
 ax.hist(1000 * images[0][1] * distances, bins=60, color="0.6")
 shell = automatic.shells_[1]
-ax.axvline(1000 * images[0][1] * shell.distance, color="C3", label="mean of the shell")
+ax.axvline(
+    1000 * images[0][1] * shell.distance, color="#D55E00", label="mean of the shell"
+)
 ax.set(xlabel="distance from B to A (pm)", ylabel="pairs of columns")
-ax.set_title(f"perovskite_110: shell of {shell.size} neighbours")
+ax.set_title(f"f  perovskite_110: {shell.size} neighbours")
 ax.legend()

@@ -44,6 +44,7 @@ from sklearn_ferroic.inspection import (
 from sklearn_ferroic.metrics import get_scorer
 from sklearn_ferroic.model_selection import SpatialBlockKFold
 
+plt.rcParams.update({"font.size": 8, "figure.figsize": (4.6, 3.6)})
 data = make_ferroic_image("film", shape=(440, 440), random_state=2)
 all_sites = AtomLocator().fit_transform(data)
 sites = all_sites[all_sites.sublattice == 1]
@@ -56,7 +57,8 @@ polar = width[:, 0] < np.radians(30)
 domains = make_pipeline(
     AngleAwareScaler(), GaussianMixture(5, n_init=5, random_state=0)
 )
-labels = domains.fit_predict(pose)
+# Cells without a direction belong to no domain.
+labels = np.where(polar, domains.fit_predict(pose), -1)
 print(f"{len(all_sites)} columns; {polar.mean():.0%} of the cells have a direction")
 
 # %%
@@ -64,7 +66,7 @@ print(f"{len(all_sites)} columns; {polar.mean():.0%} of the cells have a directi
 # ------------
 # Columns over the image: by sublattice, or by any value of theirs.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 3.0), layout="constrained")
 SitesDisplay.from_sites(all_sites, ax=left)
 SitesDisplay.from_sites(
     all_sites, values=all_sites.amplitude, values_name="amplitude (ADU)", ax=right
@@ -81,29 +83,40 @@ PolarizationMapDisplay.from_sites(sites)
 # %%
 # DomainMapDisplay
 # ----------------
-# Cells by direction. Saturation can tell a magnitude, as on the left the length of the
-# measured displacement; cells without a direction are grey; lines are borders between
-# labels.
+# Cells by direction. Saturation can show a magnitude, as on the left the length of the
+# measured displacement. Cells without a direction are grey, and lines are borders
+# between labels. Arrows make the map legible in greyscale.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 4.2), layout="constrained")
 DomainMapDisplay.from_sites(
     sites,
     angle,
     magnitude=np.hypot(*sites.polarization.T),
     magnitude_name="displacement (px)",
+    color_wheel="below",
     ax=left,
 )
-DomainMapDisplay.from_sites(sites, angle, polar=polar, labels=labels, ax=right)
+DomainMapDisplay.from_sites(
+    sites,
+    angle,
+    polar=polar,
+    labels=labels,
+    arrows=True,
+    color_wheel="below",
+    ax=right,
+)
 
 # %%
 # CellMapDisplay
 # --------------
 # One value of every cell, with sequential colours or with diverging ones about a
 # centre. Domain walls, found from labels and displacements, are drawn by charge and
-# type.
+# type. Integers and texts are classes.
 
 walls = find_walls(sites, labels)
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+figure, (left, middle, right) = plt.subplots(
+    1, 3, figsize=(7.1, 2.5), layout="constrained"
+)
 CellMapDisplay.from_sites(
     sites,
     1000 * data.pixel_size * np.hypot(*sites.polarization.T),
@@ -115,8 +128,9 @@ CellMapDisplay.from_sites(
 a_sites = all_sites[all_sites.sublattice == 0]
 strain = LatticeStrain().fit_transform(a_sites)
 CellMapDisplay.from_sites(
-    a_sites, 100 * strain[:, 0], values_name="strain (%)", center=0, ax=right
+    a_sites, 100 * strain[:, 0], values_name="strain (%)", center=0, ax=middle
 )
+CellMapDisplay.from_sites(sites, labels, values_name="class", ax=right)
 
 # %%
 # ProfileDisplay
@@ -134,7 +148,7 @@ ProfileDisplay.from_profile(
 # ---------------------
 # Along a line or around a circle; a growing angle turns clockwise, as in the image.
 
-figure = plt.figure(figsize=(11, 4.6), layout="constrained")
+figure = plt.figure(figsize=(7.1, 3.0), layout="constrained")
 left, right = figure.add_subplot(121), figure.add_subplot(122, projection="polar")
 AngleHistogramDisplay.from_predictions(angle[polar], n_peaks=4, ax=left)
 AngleHistogramDisplay.from_predictions(angle[polar], polar=True, ax=right)
@@ -144,10 +158,10 @@ AngleHistogramDisplay.from_predictions(angle[polar], polar=True, ax=right)
 # -------------------------
 # Two latents of each cell, coloured by angle or by label, or their density.
 
-figure, axes = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
-LatentDistributionDisplay.from_predictions(latents, angle=angle, ax=axes[0])
+figure, axes = plt.subplots(1, 3, figsize=(7.1, 2.2), layout="constrained")
+LatentDistributionDisplay.from_predictions(latents, kind="density", ax=axes[0])
 LatentDistributionDisplay.from_predictions(latents, labels=labels, ax=axes[1])
-LatentDistributionDisplay.from_predictions(latents, kind="density", ax=axes[2])
+LatentDistributionDisplay.from_predictions(latents, angle=angle, ax=axes[2])
 
 # %%
 # LatentManifoldDisplay
@@ -163,7 +177,7 @@ LatentManifoldDisplay.from_estimator(vae, n=7)
 
 linear = make_pipeline(
     PatchExtractor(window_size=40),
-    NMF(3, init="nndsvda", max_iter=1000, random_state=0),
+    NMF(3, init="nndsvda", max_iter=3000, random_state=0),
 )
 LoadingMapDisplay.from_estimator(linear.fit(sites), sites)
 
@@ -181,8 +195,8 @@ ClusterMeansDisplay.from_predictions(patches, labels)
 
 search = GridSearchCV(
     make_pipeline(PatchExtractor(), PCA(random_state=0)),
-    {"patchextractor__window_size": [16, 24, 32], "pca__n_components": [2, 3, 4, 5]},
+    {"patchextractor__window_size": [24, 32, 40], "pca__n_components": [2, 3, 4, 5]},
     scoring=get_scorer("reconstruction"),
-    cv=SpatialBlockKFold(2, guard=32 + 3, random_state=0),
+    cv=SpatialBlockKFold(2, guard=40 + 3, random_state=0),
 ).fit(sites)
 SearchResultsDisplay.from_estimator(search)

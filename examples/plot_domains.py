@@ -94,7 +94,12 @@ columns = ["angle_deg", "wall_type", "charge", "net_normal", "length_nm"]
 columns += ["width_nm", "width_std_nm"]
 print(walls[columns].round(2).to_string(index=False))
 
-figure, (left_ax, right_ax) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
+figure, (strain_ax, polarization_ax) = plt.subplots(
+    1, 2, figsize=(7.1, 3.3), layout="constrained"
+)
 DomainMapDisplay.from_vectors(
     sites,
     vectors,
@@ -102,8 +107,9 @@ DomainMapDisplay.from_vectors(
     vmin=0,
     vmax=100,
     walls=walls,
-    ax=left_ax,
+    ax=polarization_ax,
 )
+polarization_ax.set_title("b  polarization")
 
 # %%
 # Strain
@@ -122,8 +128,9 @@ CellMapDisplay.from_sites(
     center=0,
     percentiles=(2, 98),
     walls=walls,
-    ax=right_ax,
+    ax=strain_ax,
 )
+strain_ax.set_title("a  strain")
 print(f"median standard error of strain_yy: {100 * np.nanmedian(errors[:, 1]):.2f} %")
 
 # %%
@@ -135,11 +142,13 @@ line = walls.attrs["polylines"][walls.index[walls.wall_type == "180"][0]]
 components = {"along the rows": vectors[:, 0], "along the columns": vectors[:, 1]}
 across = profile_across(sites, components, line, reach_cells=6)
 layers = layer_profile(a_sites, values[:, 4])
-figure, (first, second) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+figure, (first, second) = plt.subplots(1, 2, figsize=(7.1, 2.5), layout="constrained")
 ProfileDisplay.from_profile(
     across, values_name="polarization (µC/cm²)", marks=[0], ax=first
 )
 ProfileDisplay.from_profile(layers, values_name="b / a", ax=second)
+first.set_title("c  across the 180° wall")
+second.set_title("d  by layers")
 
 # %%
 # Tables and maps for other programs

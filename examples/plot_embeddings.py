@@ -81,7 +81,7 @@ print(f"the angle of the rVAE, on its circle:{'':11s}{by_angle:6.1%}")
 # -----------
 # Grey points in the lower row are cells without a variant: substrate, interface, walls.
 # PCA, t-SNE, MDS and Isomap show the substrate as a group of its own and the four
-# variants as four more; NMF has room for two parts only, and mixes variants in pairs.
+# variants as four more; NMF, which has two parts only, places them along one line.
 # The paper finds clusters dominated by chemistry and by the microscope. **That holds
 # here for the first thing to be told, the substrate, and not beyond**: displaced
 # columns change many pixels in step, and the film is of one material and imaged well.
@@ -94,7 +94,8 @@ print(f"the angle of the rVAE, on its circle:{'':11s}{by_angle:6.1%}")
 # neighbours among the latents are of the same variant more often than by chance is no
 # leak of the angle alone: variants here differ in their place, and so in brightness.
 
-figure, axes = plt.subplots(2, 6, figsize=(16, 6), layout="constrained")
+plt.rcParams["font.size"] = 7
+figure, axes = plt.subplots(2, 6, figsize=(7.1, 2.9), layout="constrained")
 rows = [("class of the mixture", classes), ("true variant", variant)]
 for column, (name, points) in zip(axes.T, coordinates.items(), strict=True):
     for ax, (_, labels) in zip(column, rows, strict=True):
@@ -105,6 +106,6 @@ for column, (name, points) in zip(axes.T, coordinates.items(), strict=True):
         if ax.get_legend() is not None:
             ax.get_legend().remove()
     share = same_variant[name]
-    column[0].set_title(f"{name}\n{share:.0%} by the same variant", fontsize="medium")
+    column[0].set_title(f"{name}\n{share:.0%} same variant", fontsize="medium")
 for ax, (title, _) in zip(axes[:, 0], rows, strict=True):
     ax.set_ylabel(f"coloured by\n{title}")

@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, PatchExtractor
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.inspection import SitesDisplay
+from sklearn_ferroic.inspection import CellMapDisplay
 from sklearn_ferroic.model_selection import SpatialBlockKFold
 
 WINDOW = 48
@@ -106,37 +106,47 @@ for name, values in likelihood.items():
 # flatters all linear models alike, and misleads where models differ in how much they
 # can learn by heart.
 
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
 figure, axes = plt.subplot_mosaic(
-    [["A", "B", "C"], ["D", "E", "E"]], figsize=(12, 7.2), layout="constrained"
+    [["A", "B", "C"], ["D", "E", "E"]], figsize=(7.1, 5.4), layout="constrained"
 )
 limits = np.percentile(targets[0], [1, 99])
 shown = {
-    "A": (targets[0], "a field that is not in the image"),
-    "B": (predicted["random"][0], "read off windows,\nrandom folds"),
-    "C": (predicted["guarded blocks"][0], "read off windows,\nguarded blocks"),
+    "A": (targets[0], "a  a field that is\nnot in the image"),
+    "B": (predicted["random"][0], "b  read from windows,\nrandom folds"),
+    "C": (predicted["guarded blocks"][0], "c  read from windows,\nguarded blocks"),
 }
 for name, (values, title) in shown.items():
-    display = SitesDisplay.from_sites(
-        sites, values=values.clip(*limits), values_name="field", ax=axes[name]
+    CellMapDisplay.from_sites(
+        sites,
+        values,
+        values_name="field",
+        vmin=limits[0],
+        vmax=limits[1],
+        colorbar=name == "C",
+        scale_bar=name == "A",
+        ax=axes[name],
     )
-    display.scatter_.set_clim(limits)
-    display.image_.set_visible(False)
     axes[name].set_title(title)
 names = list(splitters)
 axes["D"].bar(names, [np.mean(explained[name]) for name in names], color="0.7")
 for position, name in enumerate(names):
     axes["D"].plot([position] * N_FIELDS, explained[name], "k.")
 axes["D"].axhline(0, color="k", lw=0.8)
-axes["D"].set(ylabel="variance 'explained'", title="five such fields")
-axes["D"].tick_params(axis="x", rotation=15)
-for name in names:
-    axes["E"].plot(counts, likelihood[name], "o-", label=name)
+axes["D"].set(ylabel="variance 'explained'", title="d  five such fields")
+axes["D"].set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names])
+styles = {"o-": "#0072B2", "s--": "#E69F00", "^:": "#009E73"}
+for name, (style, color) in zip(names, styles.items(), strict=True):
+    axes["E"].plot(counts, likelihood[name], style, color=color, ms=4, label=name)
 axes["E"].set(
     xscale="log",
     xticks=counts,
     xticklabels=counts,
     xlabel="principal components",
     ylabel="held-out nats per pixel",
+    title="e  likelihood",
 )
 axes["E"].minorticks_off()
 axes["E"].legend()

@@ -116,14 +116,18 @@ print(f"rVAE and a mixture of 5 classes: {by_rvae:.1%}")
 # first classes are the materials, but a few more are enough. The angle of the
 # rotational VAE needs no such search, and says besides how the classes are related.
 
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
 figure, (left, right) = plt.subplots(
-    1, 2, figsize=(11, 4.6), layout="constrained", width_ratios=[1, 1.3]
+    1, 2, figsize=(7.1, 3.0), layout="constrained", width_ratios=[1, 1.3]
 )
 for (name, cut), shares in resolved.items():
     left.plot(
         counts,
         shares,
-        color="C0" if cut == "sub-pixel" else "C1",
+        color="#0072B2" if cut == "sub-pixel" else "#E69F00",
+        ms=4,
         marker="o" if name == "k_means" else "s",
         ls="-" if name == "k_means" else "--",
         label=f"{name.replace('_', '-')}, {cut}",
@@ -135,7 +139,8 @@ left.set(
     ylim=(0.4, 1.02),
     xticks=counts,
 )
-left.legend(loc="lower right")
+left.legend(loc="lower right", fontsize="small")
+left.set_title("a  variants among classes")
 shown = k_means(6).fit_predict(windows["sub-pixel"])
 ClusterMeansDisplay.from_predictions(windows["sub-pixel"], shown, n_cols=3, ax=right)
-right.set_title("mean windows of 6 classes by k-means, sub-pixel", pad=18)
+right.set_title("b  mean windows, k-means, sub-pixel", pad=14)

@@ -21,9 +21,14 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from sklearn_ferroic import AtomLocator, FrameAverager, ScanDistortionCorrector
+from sklearn_ferroic import (
+    AtomLocator,
+    AtomSites,
+    FrameAverager,
+    ScanDistortionCorrector,
+)
 from sklearn_ferroic.datasets import load_multislice, make_ferroic_series
-from sklearn_ferroic.inspection import ScanDistortionDisplay
+from sklearn_ferroic.inspection import ScanDistortionDisplay, SitesDisplay
 
 series = make_ferroic_series(12, random_state=0)
 averager = FrameAverager()
@@ -50,14 +55,22 @@ print(
     f"{np.mean(distance < 2):.1%} of the columns found, errors {ratio:.2f} of the std"
 )
 
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-axes[0].imshow(series.image[averager.reference_], cmap="gray")
-axes[0].set_title("one frame")
-axes[1].imshow(average.image, cmap="gray")
-axes[1].set_title("average")
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
+figure, axes = plt.subplots(1, 3, figsize=(7.1, 2.5), layout="constrained")
+frame = AtomSites(
+    series.image[averager.reference_],
+    sites.positions,
+    pixel_size=sites.pixel_size[0],
+)
+for ax, shown, title in zip(
+    axes, (frame, sites), ("a  one frame", "b  average"), strict=False
+):
+    SitesDisplay.from_sites(shown, markers=False, ax=ax)
+    ax.set_title(title)
 ScanDistortionDisplay.from_estimator(averager, ax=axes[2])
-for ax in axes[:2]:
-    ax.set_axis_off()
+axes[2].set_title("c  displacements of the frames")
 
 # %%
 # Two scan directions
@@ -107,15 +120,15 @@ for name, part in (("located", located), ("corrected", corrected)):
     rms = np.sqrt(np.mean(errors_of(part.positions) ** 2, axis=0))
     print(f"{name}: errors of {rms[0]:.2f} px (row) and {rms[1]:.2f} px (column)")
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(7.1, 2.7), layout="constrained")
 ScanDistortionDisplay.from_estimator(corrector, ax=axes[0])
 for axis, color in enumerate(axes[0].lines[:2]):
     shown = lines[:, axis] - lines[:, axis].mean()
     shown += corrector.line_shift_[:, axis].mean()
     axes[0].plot(shown, ".", color=color.get_color(), ms=1.5, alpha=0.6)
-axes[0].set_title("measured (lines) and true (dots)")
-for ax, part, name in zip(
-    axes[1:], (located, corrected), ("located", "corrected"), strict=True
+axes[0].set_title("d  measured (lines), true (dots)")
+for letter, ax, part, name in zip(
+    "ef", axes[1:], (located, corrected), ("located", "corrected"), strict=True
 ):
     error = errors_of(part.positions)
     ax.quiver(
@@ -127,7 +140,7 @@ for ax, part, name in zip(
         scale=0.1,
         scale_units="xy",
     )
-    ax.set(title=f"errors of {name} positions, × 10", aspect="equal")
+    ax.set(title=f"{letter}  errors, {name}, × 10", aspect="equal")
     ax.invert_yaxis()
     ax.set_axis_off()
 

@@ -25,6 +25,7 @@ import tifffile
 
 from sklearn_ferroic.datasets import load_image, make_ferroic_image
 
+plt.rcParams["font.size"] = 8
 folder = Path(tempfile.mkdtemp())  # results go here
 path = None  # "film.dm4"
 truth = None
@@ -64,9 +65,9 @@ print(f"median standard error {np.nanmedian(all_sites.position_std):.3f} px")
 
 # %%
 # Look at the columns before anything else: is each one marked, and marked once? Is one
-# sublattice (A, bright) orange and the other (B) blue everywhere?
+# sublattice (A, bright) blue and the other (B) orange everywhere?
 
-figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
+figure, ax = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
 SitesDisplay.from_sites(all_sites, ax=ax)
 ax.set(xlim=(0, 200), ylim=(200, 0))
 
@@ -81,7 +82,7 @@ ax.set(xlim=(0, 200), ylim=(200, 0))
 
 sites = all_sites[all_sites.sublattice == 1]
 if np.isfinite(sites.polarization).any():
-    figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
+    figure, ax = plt.subplots(figsize=(5.4, 4.0), layout="constrained")
     PolarizationMapDisplay.from_sites(sites, ax=ax)
 
 # %%
@@ -124,7 +125,7 @@ _, widths = reader["rotationalvae"].transform_with_std(patches)
 polar = widths[:, 0] < np.radians(30)
 print(f"cells with a direction: {polar.mean():.1%}")
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 3.2), layout="constrained")
 histogram = AngleHistogramDisplay.from_predictions(angle[polar], ax=left)
 left.set_title("angle of the cells that have one")
 LatentManifoldDisplay.from_estimator(reader["rotationalvae"], n=7, ax=right)
@@ -169,27 +170,32 @@ for label in range(n_clusters):
 # clusters. The strip above the substrate is no domain: the interface gives its own
 # direction to the cells beside it. For a journal: a width in inches that fits the
 # column, letters of 7 points, 300 dots per inch. The scale bar comes from the file's
-# calibration: the first picture is a display of columns without its columns. Where the
-# angles are not registered, say so in the title.
+# calibration: the first picture is a display of columns without markers. Arrows make
+# the map legible in greyscale. Where the angles are not registered, the title has to
+# say so.
 
 from sklearn_ferroic.inspection import DomainMapDisplay
 
 with plt.rc_context({"font.size": 7, "axes.titlesize": 7, "axes.linewidth": 0.5}):
     figure, axes = plt.subplots(1, 2, figsize=(6.9, 3.1), layout="constrained")
     image_ax, map_ax = axes
-    bare = SitesDisplay.from_sites(all_sites, ax=image_ax)
-    bare.scatter_.remove()
-    bare.legend_.remove()
-    bare.image_.set_clim(np.percentile(data.image, [0.1, 99.9]))
+    SitesDisplay.from_sites(all_sites, markers=False, ax=image_ax)
     image_ax.set_title("HAADF-STEM")
     DomainMapDisplay.from_sites(
-        sites, angle, polar=polar, labels=labels, scale_bar=False, ax=map_ax
+        sites,
+        angle,
+        polar=polar,
+        labels=np.where(polar, labels, -1),
+        arrows=True,
+        scale_bar=False,
+        ax=map_ax,
     )
     checked = registration.is_determined_
     map_ax.set_title("direction of polarization" if checked else "not registered")
     for letter, ax in zip("ab", axes, strict=True):
         ax.set_title(letter, loc="left", weight="bold", fontsize=9)
     figure.savefig(folder / "domains.png", dpi=300)
+    figure.savefig(folder / "domains.svg")
 
 # %%
 # Keep the numbers, too

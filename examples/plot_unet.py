@@ -1,10 +1,10 @@
 """
-Figure 3b: columns found by a U-Net
-===================================
+Columns found by a U-Net
+========================
 
 The paper [1]_ finds the A and B columns of its BiFeO3/La0.7Sr0.3MnO3 superlattice with
-a U-Net, which names every pixel background, A or B by what is around it. Peaks of a
-filter do as well where columns are clear. Here both look for the columns of one
+a U-Net (its figure 3b), which classifies every pixel as background, A or B. Peaks of a
+filter are as good where columns are clear. Here both locate the columns of one
 superlattice, once clear and once tilted, at a few electrons a column.
 
 .. [1] S. V. Kalinin et al., "Unsupervised learning of ferroic variants from atomically
@@ -19,6 +19,7 @@ superlattice, once clear and once tilted, at a few electrons a column.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import to_rgb
 from scipy.spatial import cKDTree
 from sklearn.pipeline import make_pipeline
 
@@ -60,7 +61,7 @@ def f1(sites, data, kind):
 located = {}
 for title, data in images.items():
     for name, locator in locators.items():
-        sites = locator.fit_transform(data.image)
+        sites = locator.fit_transform(data)
         located[title, name] = sites
         scores = [f1(sites, data, kind) for kind in (0, 1)]
         print(f"{title:19s} {name:16s} F1: A {scores[0]:.3f}, B {scores[1]:.3f}")
@@ -68,24 +69,33 @@ for title, data in images.items():
 # %%
 # The class map, and both lists of columns
 # ----------------------------------------
-# On the left what the network says of each pixel: A in red, B in blue. **On the clear
-# image there is nothing to choose between the two**, and `AtomLocator` is faster. On
-# the other one, peaks are missing or bear the wrong name.
+# On the left the probabilities of A and of B in each pixel, in the colours of the
+# columns on the right. **On the clear image both locators find the same**, and
+# `AtomLocator` is faster. On the other one, columns are missing or have the wrong
+# label.
 
-figure, axes = plt.subplots(2, 3, figsize=(12, 8.2), layout="constrained")
+plt.rcParams.update(
+    {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
+)
+figure, axes = plt.subplots(2, 3, figsize=(7.1, 4.9), layout="constrained")
+letters = iter("abcdef")
 network = locators["UNetAtomLocator"]
 part = {"xlim": (100, 240), "ylim": (240, 100)}
 for row, (title, data) in zip(axes, images.items(), strict=True):
-    (probability,) = network.predict_proba(data.image)
-    colors = np.stack(
-        [probability[..., 1], 0 * probability[..., 1], probability[..., 2]]
-    )
-    row[0].imshow(data.image, cmap="gray")
-    row[0].imshow(np.moveaxis(colors, 0, -1).clip(0, 1), alpha=0.5)
-    row[0].set(title=f"{title}: what the network says", xticks=[], yticks=[], **part)
     for ax, name in zip(row[1:], locators, strict=True):
-        SitesDisplay.from_sites(located[title, name], ax=ax)
-        ax.set(title=name, **part)
+        display = SitesDisplay.from_sites(located[title, name], scale_bar=False, ax=ax)
+        handles = display.legend_.legend_handles
+        if name == "AtomLocator":
+            display.legend_.remove()
+    (probability,) = network.predict_proba(data.image)
+    SitesDisplay.from_sites(located[title, name], markers=False, ax=row[0])
+    for kind, handle in enumerate(handles, start=1):
+        layer = np.zeros((*data.image.shape, 4))
+        layer[..., :3] = to_rgb(handle.get_color())
+        layer[..., 3] = 0.85 * probability[..., kind]
+        row[0].imshow(layer)
+    for ax, text in zip(row, (f"probability, {title}", *locators), strict=True):
+        ax.set(title=f"{next(letters)}  {text}", **part)
 
 # %%
 # How sure is it?
@@ -98,8 +108,8 @@ for least in (0.0, 0.9, 0.99):
     print(f"probability above {least:4.2f}: {np.mean(sites.probability > least):.1%}")
 
 # %%
-# What comes after does not see a difference
-# ------------------------------------------
+# The next stages are the same
+# ----------------------------
 # The same pipeline with the one and with the other: polarization of the B columns.
 
 for make_locator in (

@@ -22,7 +22,6 @@ are done on one crystal, imaged with more and more drift.
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.spatial import cKDTree
-from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomLocator, PatchExtractor, RotationalVAE
 from sklearn_ferroic.datasets import make_ferroic_image
@@ -33,7 +32,7 @@ DRIFTS = (0, 10, 20)
 
 
 def locate(drift):
-    """Give the B columns, and the true direction of each: NaN outside domains."""
+    """Return the B columns and the true direction of each: NaN outside domains."""
     data = make_ferroic_image("film", shape=(440, 440), drift=drift, random_state=2)
     sites = AtomLocator(sublattice=1).fit_transform(data)
     true = np.flatnonzero(data.sublattice == 1)
@@ -62,15 +61,14 @@ for drift, (sites, _) in images.items():
 results = {}
 for drift, (sites, truth) in images.items():
     for center in ("atom", "lattice"):
-        pipeline = make_pipeline(
-            PatchExtractor(window_size=40, center=center),
-            RotationalVAE(max_epochs=10, random_state=0),
-        )
-        angle = pipeline.fit_transform(sites)[:, 0]
+        patches = PatchExtractor(window_size=40, center=center).fit_transform(sites)
+        vae = RotationalVAE(max_epochs=10, random_state=0).fit(patches)
+        pose, width = vae.transform_with_std(patches)
+        angle, certain = pose[:, 0], width[:, 0] < np.radians(30)
         known = np.isfinite(truth)
         angle += angle_registration(truth[known], angle[known])
         error = np.degrees(np.abs(angular_error(truth[known], angle[known])))
-        results[drift, center] = angle, error
+        results[drift, center] = angle, certain, error
         print(
             f"drift {drift:2d} px, {center:7s}: {np.mean(error < 45):6.1%} of the "
             f"cells in the right variant, median error {np.median(error):.1f}°"
@@ -79,25 +77,35 @@ for drift, (sites, truth) in images.items():
 # %%
 # What to see
 # -----------
-# Each cell is coloured by its angle, as the wheel tells; the four variants should show
-# as four colours with straight walls. With windows on the columns they do, whatever the
-# drift. With windows on the lattice all is well as long as the crystal fits a lattice;
-# where drift has bent it, the offset of the window is as large as the polarization, and
-# the angle tells the offset's direction: colours follow the wave of the drift. The
-# paper says that materials and microscope distortions preclude the ideal lattice as a
-# reference. **It holds here**, as soon as the distortion is as large as the
-# displacement.
+# Each cell is coloured by its angle and grey where the model is uncertain of it by more
+# than 30°, as in the substrate at the bottom. The four variants should appear as four
+# colours with straight walls. With windows on the columns they do for every drift. With
+# windows on the lattice they do as long as the crystal fits a lattice; where drift has
+# bent it, the offset of the window is as large as the polarization. The model is then
+# uncertain of most angles (e), or they are those of the offset and follow the wave of
+# the drift (f). The paper states that
+# materials and microscope distortions preclude the ideal lattice as a reference.
+# **This holds here** as soon as the distortion is as large as the displacement.
 
-figure, axes = plt.subplots(2, 3, figsize=(11, 7.4), layout="constrained")
-for col, drift in enumerate(DRIFTS):
-    sites = images[drift][0]
-    for row, center in enumerate(("atom", "lattice")):
-        angle, error = results[drift, center]
+plt.rcParams["font.size"] = 8
+letters = iter("abcdef")
+figure, axes = plt.subplots(2, 3, figsize=(7.1, 5.1), layout="constrained")
+for row, center in enumerate(("atom", "lattice")):
+    for col, drift in enumerate(DRIFTS):
+        sites = images[drift][0]
+        angle, certain, error = results[drift, center]
         DomainMapDisplay.from_sites(
-            sites, angle, ax=axes[row, col], color_wheel=row == 0 and col == 2
+            sites,
+            angle,
+            polar=certain,
+            ax=axes[row, col],
+            color_wheel=row == 0 and col == 2,
+            scale_bar=col == 0,
+            arrows=True,
         )
         axes[row, col].set_title(
-            f"centre: {center}, drift {drift} px\n"
+            f"{next(letters)}  centre: {center}, drift {drift} px\n"
             f"{np.mean(error < 45):.1%} right, median error {np.median(error):.1f}°",
             fontsize="medium",
+            loc="left",
         )

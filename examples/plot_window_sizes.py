@@ -68,7 +68,7 @@ for window_size in (36, 54):
 # -----------
 # The maps colour each cell by its angle, grey where the angle is uncertain; the band in
 # the middle is the manganite, which has no direction of its own. Dark squares are
-# columns that were not found, where the image shows through. The window of 54 px
+# columns that were not found: the image is visible there. The window of 54 px
 # makes fewer mistakes, and not only inside domains: beside walls and interfaces as
 # well, where one might fear that it blurs. It averages noise over more than twice as
 # many columns, while its centre, by which windows are aligned, decides about the angle.
@@ -78,15 +78,23 @@ for window_size in (36, 54):
 # **It holds here**: the choice is one of noise rather than of kind, which is why the
 # size can be left to a search.
 
-figure, axes = plt.subplots(2, 2, figsize=(9.4, 8.6), layout="constrained")
+plt.rcParams["font.size"] = 8
+letters = iter("abcd")
+figure, axes = plt.subplots(2, 2, figsize=(7.1, 6.0), layout="constrained")
 for row, (window_size, (vae, angle, error, width)) in enumerate(results.items()):
+    LatentManifoldDisplay.from_estimator(vae, n=5, ax=axes[row, 0])
     DomainMapDisplay.from_sites(
-        sites, angle, polar=width < np.radians(30), ax=axes[row, 0]
+        sites,
+        angle,
+        polar=width < np.radians(30),
+        arrows=True,
+        color_wheel=row == 0,
+        ax=axes[row, 1],
     )
-    axes[row, 0].set_title(
-        f"{window_size} px: {np.mean(error[inside] < 45):.1%} inside, "
-        f"{np.mean(error[beside_wall] < 45):.1%} beside walls",
-        fontsize="medium",
+    titles = (
+        "decoded latents",
+        f"{window_size} px: {np.mean(error[inside] < 45):.1%} right inside, "
+        f"{np.mean(error[beside_wall] < 45):.1%} next to walls",
     )
-    LatentManifoldDisplay.from_estimator(vae, n=5, ax=axes[row, 1])
-    axes[row, 1].set_title("decoded latents", fontsize="medium")
+    for ax, title in zip(axes[row], titles, strict=True):
+        ax.set_title(f"{next(letters)}  {title}", loc="left", fontsize="medium")

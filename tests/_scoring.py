@@ -19,6 +19,7 @@ from sklearn_ferroic import (
 RANGES = {
     "angle_coherence": (-1, 1),
     "circular_correlation": (-1, 1),
+    "completed_likelihood": (-1e6, np.inf),
     "evidence": (-1e6, np.inf),
     "neg_angular_error": (-np.pi, 0),
     "neg_latent_leakage": (-1, 0),
@@ -26,6 +27,7 @@ RANGES = {
     "rotation_equivariance": (-1, 1),
     "spatial_coherence": (-1, 1),
     "variant_accuracy": (0, 1),
+    "wall_continuity": (0, 1),
     "wall_straightness": (0, 1),
 }
 NEED_ANGLES = {"circular_correlation", "neg_angular_error"}

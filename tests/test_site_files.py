@@ -207,7 +207,7 @@ def test_foreign_files(sites, tmp_path):
     with h5py.File(path, "a") as file:
         file.attrs["format_version"] = "2.0"
     path.write_bytes(sealed(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"format 2\.0, and this version.* 1\.1"):
+    with pytest.raises(ValueError, match=r"format 2\.0, and this version.* 1\.2"):
         AtomSites.from_hdf5(path)
     sites.to_hdf5(path)
     with h5py.File(path, "a") as file:

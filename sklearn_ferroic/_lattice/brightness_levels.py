@@ -14,7 +14,7 @@ import numpy as np
 # few enough for a plane and enough for two levels.
 _TILE_SPACINGS = 3.2
 _N_CLASS_ROUNDS = 5
-# Level differences below this are not measured better in any image (natural log).
+# Smallest standard error of a level difference in any image (natural log).
 _MIN_SCATTER = 0.01
 # A level needs this many columns, and this share of a window's columns.
 _MIN_MEMBERS = 5

@@ -182,7 +182,7 @@ def _local_contrast(positions, brightness):
 
 
 def _best_hypothesis(sites, mirror):
-    """Return the best hypothesis and whether another fits as well."""
+    """Return the best hypothesis and whether another one fits equally well."""
     candidates = []
     for seed in _seeds(sites):
         candidates.extend(_hypotheses_at(sites, seed, mirror))

@@ -51,7 +51,7 @@ class Nearest:
         n_neighbors = min(_MOST_NEIGHBORS + 1, len(positions))
         # Columns are evenly spaced: an unbalanced tree is as fast to search.
         self.tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
-        # Including each column itself.
+        # The first neighbour is the column itself.
         self.distance, self.index = self.tree.query(
             positions, k=[*range(1, n_neighbors + 1)]
         )

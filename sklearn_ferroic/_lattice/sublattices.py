@@ -21,7 +21,12 @@ from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from .brightness_levels import Tiles
-from .crystal_interfaces import extend_labels, join_crystals, opposed_contacts
+from .crystal_interfaces import (
+    continuity,
+    extend_labels,
+    join_crystals,
+    opposed_contacts,
+)
 from .label_evidence import (
     clear_levels,
     contradicted,
@@ -29,7 +34,14 @@ from .label_evidence import (
     exchange_by_brightness,
 )
 from .neighbors import Nearest, cage_displacement
-from .row_continuity import continuity
+from .ordered_sublattices import (
+    REGION_SPACINGS,
+    differ_in_bonds,
+    medians,
+    places,
+    regional_levels,
+    split_ordered,
+)
 from .two_coloring import clean_colors, color_in_two
 
 # Neighbours are within this many nearest-neighbour spacings, and their bonds are
@@ -48,13 +60,11 @@ _MAX_FRUSTRATION = 0.07
 # On a triangular lattice at least a third of the bonds joins equal labels.
 _MAX_FORCED_FRUSTRATION = 0.2
 # Columns vote with full weight from the typical contrast divided by this.
-_LOUDNESS = 3
+_FULL_VOTE_RATIO = 3
 # Crystals of this many columns are evaluated separately.
 _LARGE_CRYSTAL = 100
-# Contrast and displacement may differ between regions of this many spacings.
-_REGION = 8
-# If crystals are not two sublattices overall, a single one needs this separation:
-# of many, some alternate by chance.
+# If crystals are not two sublattices overall, a single crystal needs this separation
+# (standard deviations), because some of many crystals alternate by chance.
 _MIN_LONE_SEPARATION = 1.2
 # Below this separation brightness levels are not clear either.
 _MIN_CLEAR_SEPARATION = 3.0
@@ -147,7 +157,8 @@ def assign_sublattices(
     spacing : float
         Nearest-neighbour spacing, px.
     n_sublattices : int or "auto"
-        Number of sublattices; "auto" decides between one and two, crystal by crystal.
+        Number of sublattices; "auto" decides between one and two, crystal by crystal,
+        and divides these further, up to four, where each is an ordered lattice.
     nearest : Nearest, default=None
         Neighbours of the columns, if known.
 
@@ -187,7 +198,11 @@ def label_sublattices(
         if n_sublattices == 2:
             return Labels(split.label, split.doubtful, split.equivalent)
         label = np.where(split.distinct, split.label, 0)
-        return Labels(label, split.doubtful & split.distinct, split.equivalent)
+        finer = split_ordered(label, positions, brightness, spacing)
+        if finer.max() > label.max():
+            return Labels(finer, split.doubtful & split.distinct)
+        equivalent = split.equivalent and bool(split.distinct.any())
+        return Labels(label, split.doubtful & split.distinct, equivalent)
     for n_so_far in range(1, min(n_sublattices, len(positions))):
         label = _split_one_more(label, n_so_far, positions, brightness, spacing)
     return Labels(label, certain)
@@ -227,12 +242,12 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
     contrast[alone] = 0
     # Votes are limited, so that the majority of columns decides.
     typical = max(float(np.median(np.abs(contrast))), 1e-6)
-    vote = np.clip(_LOUDNESS * contrast / typical, -1, 1)
+    vote = np.clip(_FULL_VOTE_RATIO * contrast / typical, -1, 1)
     coloring, weight = _color_crystals(
         nearest, pairs, full_weight, vote, log_brightness, spacing
     )
     sign = coloring.sign
-    place = _places(positions, _REGION * spacing)
+    place = places(positions, REGION_SPACINGS * spacing)
     same = sign[pairs[:, 0]] == sign[pairs[:, 1]]
     frustration = np.average(same, weights=weight)
     evidence = _contrast_evidence(
@@ -258,9 +273,14 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
         distinct |= evidence.bipartite & _differ_slightly(
             contrast * sign, coloring.crystal, place, ~alone
         )
-        equivalent = distinct.any() and not _differ_in_brightness(
-            (contrast * sign)[distinct & ~alone]
+        distinct |= evidence.bipartite & differ_in_bonds(
+            sign, coloring.crystal, pairs, nearest, n_bonds
         )
+        # All columns, if two sublattices are asked for that do not differ.
+        used = (distinct | ~distinct.any()) & ~alone
+        equivalent = used.any() and not _differ_in_brightness((contrast * sign)[used])
+        if equivalent:
+            sign = _orient(sign, coloring.crystal, positions, spacing)
     label = np.where(sign > 0, 0, 1)
     label[alone] = _label_by_neighbors(positions, log_brightness, label, alone)
     doubtful = nowhere
@@ -322,7 +342,7 @@ def _color_crystals(nearest, pairs, weight, vote, log_brightness, spacing):
 
     coloring, contacts = color(weight)
     if contacts:
-        # The lattice may be broken there.
+        # The lattice may be interrupted at the contacts.
         reach = _NEIGHBOR_REACH * spacing
         weight = weight * continuity(nearest, pairs, spacing, reach)
         coloring, contacts = color(weight)
@@ -377,7 +397,7 @@ def _contrast_evidence(contrast, crystal, place, pairs, weight, same, nearest):
     size = np.bincount(crystal[bonded], minlength=n_crystals)
     # Regions of crystals, because differences between regions are not scatter.
     region = np.unique(crystal * (place.max() + 1) + place, return_inverse=True)[1]
-    median = _medians(np.where(bonded, contrast, 0), region)[region]
+    median = medians(np.where(bonded, contrast, 0), region)[region]
     off = np.abs(contrast - median)
     chance = 1 / np.sqrt(np.maximum(size, 1))[crystal]
 
@@ -533,6 +553,31 @@ def _are_displaced(sign, crystal, place, nearest, graph, n_bonds, spacing):
     return _alternates(sign, crystal, place, displacement, spacing)
 
 
+def _orient(sign, crystal, positions, spacing):
+    """Choose which of two equally bright sublattices is label 0, in each crystal.
+
+    The choice depends on the geometry alone, so that it is the same in each frame of a
+    stack: the mean displacement of label 1 points to larger columns, or to larger rows
+    if it is mostly along these. If there is no mean displacement, the column nearest
+    to the first pixel has label 0.
+    """
+    displacement = cage_displacement(positions, np.where(sign > 0, 0, 1), spacing)
+    known = np.isfinite(displacement).all(axis=1)
+    sign = sign.copy()
+    for number in np.unique(crystal):
+        own = np.flatnonzero(crystal == number)
+        used = own[known[own]]
+        factor = sign[own[np.hypot(*positions[own].T).argmin()]]
+        if len(used):
+            along = -sign[used, None] * displacement[used]
+            mean, error = along.mean(axis=0), along.std(axis=0) / np.sqrt(len(used))
+            axis = int(np.abs(mean[1]) >= np.abs(mean[0]))
+            if np.abs(mean[axis]) > _MIN_STANDARD_ERRORS * error[axis]:
+                factor = np.sign(mean[axis])
+        sign[own] *= factor
+    return sign
+
+
 def _alternates(sign, crystal, place, displacement, spacing):
     """Find crystals where displacements alternate by more than errors and chance."""
     known = np.isfinite(displacement).all(axis=1)
@@ -597,19 +642,6 @@ def _standard_error(scatter, size):
     return 2 / np.sqrt(1.25) * scatter / np.sqrt(size)
 
 
-def _places(positions, region):
-    """Return the number of the square region of each column."""
-    place = np.floor((positions - positions.min(axis=0)) / region).astype(np.intp)
-    return np.unique(place @ [place[:, 1].max() + 1, 1], return_inverse=True)[1]
-
-
-def _medians(values, group):
-    """Return the upper median of each group."""
-    order = np.lexsort((values, group))
-    size = np.bincount(group)
-    return values[order[np.cumsum(size) - size + size // 2]]
-
-
 def _label_by_neighbors(positions, log_brightness, label, alone):
     """Return labels of columns without neighbours, from the nearest similar ones."""
     if not alone.any():
@@ -651,20 +683,5 @@ def _split_one_more(label, n_so_far, positions, log_brightness, spacing):
     if n_so_far == 1:
         return label
     _, label = np.unique(label, return_inverse=True)
-    level = _regional_levels(log_brightness, positions, label, spacing)
+    level = regional_levels(log_brightness, positions, label, spacing)
     return np.argsort(np.argsort(-level))[label]
-
-
-def _regional_levels(log_brightness, positions, label, spacing):
-    """Return the level of each sublattice relative to the others in the same regions.
-
-    Differences between regions do not contribute.
-    """
-    n_labels = label.max() + 1
-    place = _places(positions, _REGION * spacing)
-    cell, own = np.unique(place * n_labels + label, return_inverse=True)
-    levels = np.full((place.max() + 1, n_labels), np.nan)
-    levels.flat[cell] = _medians(log_brightness, own)
-    whole = np.isfinite(levels).all(axis=1)
-    levels = levels[whole] if whole.any() else levels
-    return np.nanmedian(levels - np.nanmean(levels, axis=1, keepdims=True), axis=0)

@@ -10,8 +10,8 @@ _RIGHT_ANGLE_DEG = 90
 def warn_if_degrees(angles, name, stacklevel):
     """Warn of angles that are probably in degrees.
 
-    Most of them exceed a full rotation in radians, none exceeds one in degrees, and the
-    largest exceeds a right angle in degrees.
+    Most of them exceed a full rotation in radians, none exceeds 360, and the largest
+    exceeds a right angle in degrees.
 
     Parameters
     ----------
@@ -21,20 +21,27 @@ def warn_if_degrees(angles, name, stacklevel):
         Name of the angles, for the message.
     stacklevel : int
         As in `warnings.warn`, from the caller on.
+
+    Returns
+    -------
+    is_in_degrees : bool
+        Whether a warning was raised.
     """
     size = np.abs(angles[np.isfinite(angles)])
-    if (
+    is_in_degrees = bool(
         len(size)
         and np.mean(size > 2 * np.pi) > 0.5
         and _RIGHT_ANGLE_DEG < size.max() <= 360
-    ):
+    )
+    if is_in_degrees:
         warnings.warn(
-            f"{name} reaches {size.max():.4g} and is taken as radians, although most "
-            "values exceed a full rotation. If it is in degrees, convert it with "
+            f"{name} has values up to {size.max():.4g}, which are taken as radians "
+            "although most exceed a full rotation. Convert degrees with "
             "numpy.radians.",
             UserWarning,
             stacklevel=stacklevel + 1,
         )
+    return is_in_degrees
 
 
 def wrap_angle(angle, n_fold=1):

@@ -14,6 +14,13 @@ class Interval(_param_validation.Interval):
         return not isinstance(val, bool | np.bool_) and super().is_satisfied_by(val)
 
 
+# A stack has its images along the last axis if that axis has more than four pixels,
+# the most that colours have, and less than this share of the others: no image is so
+# narrow.
+_THIN_SHARE = 0.2
+# The same if the other axes are equal, as the sides of a square image.
+_THIN_SHARE_OF_SQUARE = 0.5
+
 N_JOBS = [
     Interval(Integral, 1, None, closed="left"),
     Interval(Integral, None, -1, closed="right"),
@@ -73,4 +80,34 @@ def refuse_mask(values, name):
         raise ValueError(
             f"{name} is a masked array with {n_masked} masked value(s), which cannot "
             f"be omitted. Fill them, {name}.filled(value), or drop their rows."
+        )
+
+
+def refuse_images_along_last_axis(shape):
+    """Raise ValueError for the shape of a stack of images of the wrong axis order.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of an array of images.
+    """
+    if len(shape) != 3 or shape[2] < 3:
+        return
+    n_rows, n_cols, n_last = shape
+    if n_last <= 4:
+        if min(n_rows, n_cols) > 4:
+            raise ValueError(
+                f"An array of shape {shape} looks like a colour image (RGB or RGBA), "
+                "such as a screenshot. One grey value a pixel is needed: use the image "
+                "of the detector, image[..., 0] if the channels are equal, or "
+                "skimage.color.rgb2gray(image)."
+            )
+        return
+    share = _THIN_SHARE_OF_SQUARE if n_rows == n_cols else _THIN_SHARE
+    if n_last < share * min(n_rows, n_cols):
+        raise ValueError(
+            f"An array of shape {shape} seems to hold its {n_last} images along the "
+            "last axis; they are expected along the first. Pass "
+            "numpy.moveaxis(images, -1, 0). If the images are really so narrow, pass "
+            "them as a list, list(images)."
         )

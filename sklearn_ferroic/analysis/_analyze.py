@@ -90,7 +90,7 @@ def analyze(
     image : str, path-like, array-like or carrier
         A file that :func:`~sklearn_ferroic.datasets.load_image` reads, an array, an
         ``(array, pixel_size)`` tuple, an object with `image` and `pixel_size`, or an
-        image of HyperSpy, xarray or sidpy.
+        image of HyperSpy, xarray, sidpy or quantem.
 
     pixel_size : float, default=None
         Pixel size in nm, instead of that of the file.

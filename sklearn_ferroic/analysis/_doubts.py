@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.scale import FINE_SPACING_PX, describe_implausible_pixel_size
 from ..feature_extraction import pool_polarization
 from ..sites import SiteFlag
 from ._variants import (
@@ -14,10 +15,6 @@ from ._variants import (
     find_alternating,
 )
 
-# Distances of nearest columns of crystals seen along a zone axis, nm.
-_PLAUSIBLE_SPACING_NM = (0.1, 0.6)
-# Columns nearer than this, px, are sampled too coarsely for their width to be fitted.
-_FINE_SPACING_PX = 6.0
 # Median significance of the columns below which single displacements mean little: the
 # standard error of a position is then more than an eighth of the column's width.
 _LOW_SIGNIFICANCE = 8.0
@@ -28,6 +25,11 @@ _UNCONVERGED_SHARE = 0.05
 _ELONGATION = 1.15
 # Fewer cells than this train a network poorly, and their variants have few examples.
 _FEW_CELLS = 300
+
+
+_WITH_A_TITLE = re.compile(
+    r"The columns of image \d+ are [\d.]+ px apart|Implausible pixel size"
+)
 
 
 class Doubt(NamedTuple):
@@ -70,15 +72,18 @@ def doubts_of_image(source, quality, cells, caught):
     doubts : list of Doubt
         In the order of the stages.
     """
+    # What the locators warn of, too, has a title of its own here.
+    caught = [text for text in caught if not _WITH_A_TITLE.match(text)]
     doubts = [*_of_grey_values(source), *_of_calibration(quality, cells)]
-    if quality.spacing[0] < _FINE_SPACING_PX:
+    if quality.spacing[0] < FINE_SPACING_PX:
         doubts.append(
             Doubt(
                 "sampling",
                 "Coarse sampling",
                 f"nearest columns are {quality.spacing[0]:.1f} px apart. Below "
-                f"{_FINE_SPACING_PX:.0f} px, positions have errors that the table does "
-                "not show; a higher magnification is needed.",
+                f"{FINE_SPACING_PX:.0f} px, positions have larger errors than the "
+                "table says, and some columns may be missed. Use an image of higher "
+                "magnification, or one that was not binned.",
             )
         )
     n_sites = len(quality.sites)
@@ -163,7 +168,6 @@ def _of_grey_values(source):
 def _of_calibration(quality, cells):
     """Return the doubts about the pixel size."""
     size, spacing = cells.pixel_size[0], float(quality.spacing[0])
-    low, high = _PLAUSIBLE_SPACING_NM
     if size is None:
         yield Doubt(
             "no_pixel_size",
@@ -171,14 +175,14 @@ def _of_calibration(quality, cells):
             "the file contains none, so lengths are in px. --pixel-size, in nm per "
             "pixel, gives them in pm and nm.",
         )
-    elif not low < size * spacing < high:
+        return
+    text = describe_implausible_pixel_size(spacing, size)
+    if text:
         yield Doubt(
             "calibration",
             "Calibration",
-            f"with {size:.6g} nm a pixel, nearest columns are {size * spacing:.3g} nm "
-            f"apart. Columns of crystals are {low} to {high} nm apart: the pixel size "
-            "is probably wrong, and with it every length in pm and nm. --pixel-size "
-            "sets it.",
+            f"{text} Every length in pm and nm is wrong with it; --pixel-size, in nm "
+            "per pixel, sets the right one.",
         )
 
 
@@ -273,20 +277,12 @@ def _common_displacement(groups, cells, whole):
     """Return what a displacement that all cells share may mean, and a caveat."""
     length = _length(float(np.hypot(*whole.mean[0])), cells)
     direction = _degrees(np.degrees(np.arctan2(*whole.mean[0])))
-    inside = groups.number >= 0
-    differs = False
-    if inside.any():
-        relative = pool_polarization(
-            cells[inside], groups.number[inside], reference="mean"
-        )
-        p_value = np.fmax(relative.p_value, relative.p_value_far)
-        differs = bool((p_value * len(relative.labels) < SIGNIFICANCE_LEVEL).any())
     start = f"the mean displacement of all cells is {length} along {direction}. "
     remedy = (
         " The option --reference, with a region that is not polar, such as the "
         "substrate, subtracts it."
     )
-    if differs:
+    if not groups.is_common:
         return (
             f"{start}Mistilt and coma displace all columns of one kind alike and add "
             "such a vector to a polarization; the image alone does not separate the "
@@ -348,18 +344,9 @@ def in_terms_of_options(text):
     text = re.sub(r"\binvert=True", "--invert", text)
     text = re.sub(r'\bframe="(mean|average)"', r"--frame \1", text)
     text = re.sub(r'\bwindow_size="auto"', "--window-size auto", text)
-    text = text.replace(
-        "Try UNetAtomLocator, a lower threshold or spacing=, and look",
-        "Try --locator unet or --spacing, and look",
-    )
-    text = text.replace("lower threshold= or use UNetAtomLocator", "use --locator unet")
-    text = text.replace(
-        "bright on dark (invert a bright-field image)? If it does, give the locator "
-        "their spacing in px or a lower threshold.",
-        "bright on dark? Dark columns need --invert, faint ones --locator unet, and "
-        "--spacing sets the distance of nearest columns in px.",
-    )
-    text = text.replace("in image 0. Does it", "in the image. Does it")
+    text = text.replace("need -image,", "need --invert,")
+    text = re.sub(r"\bof image 0\b", "of the image", text)
+    text = re.sub(r"\bin image 0\b", "in the image", text)
     text = text.replace("UNetAtomLocator", "--locator unet")
     text = re.sub(r"^Image 0: ", "", text)
     names = "dataset|signal|spacing|window_size|pixel_size|frame|crop|mask|sublattice|"

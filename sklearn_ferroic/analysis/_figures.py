@@ -232,7 +232,7 @@ def _add_domains(analysis, ax, walls=False):
     )
     if registered:
         n_variants = int(analysis.groups.is_variant.sum())
-        title = f"{n_variants} variant{'' if n_variants == 1 else 's'}"
+        title = f"{n_variants or 'No'} variant{'' if n_variants == 1 else 's'}"
     else:
         colors = display.cells_.get_facecolor()
         colors[:, :3] = 1 - _PALE_SHARE * (1 - colors[:, :3])
@@ -356,7 +356,7 @@ def _add_means(analysis, ax):
         aspect="equal",
         xlabel=f"to the right ({unit})",
         ylabel=f"downwards ({unit})",
-        title="Means, 95 % regions",
+        title="Means (95 %)",
     )
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
-from ..datasets._carriers import unpack_foreign
+from ..datasets._carriers import foreign_metadata, unpack_foreign
 from ..registration import FrameAverager
 
-# A stack whose last axis is shorter than this share of the others has its images along
-# the last axis: no image is so narrow.
-_THIN_SHARE = 0.2
 # Above this share of pixels at the highest value, the image is saturated.
 _SATURATED_SHARE = 1e-3
 
@@ -68,7 +66,7 @@ def read_input(image, options):
     ----------
     image : str, path-like, array-like or carrier
         A file, an array, an ``(array, pixel_size)`` tuple, an object with `image` and
-        `pixel_size`, or an image of HyperSpy, xarray or sidpy.
+        `pixel_size`, or an image of HyperSpy, xarray, sidpy or quantem.
     options : AnalysisOptions
         Pixel size, signal, frame, crop, mask and inversion.
 
@@ -93,7 +91,9 @@ def read_input(image, options):
                 raise ValueError(f"{choice}= applies to a file, and an array is given.")
         array, pixel_size = _unpack(image)
         pixel_size = options.pixel_size or pixel_size
-        name, metadata = Path(getattr(image, "path", "array")).name, {}
+        name = Path(getattr(image, "path", "array")).name
+        metadata = getattr(image, "metadata", None) if hasattr(image, "image") else None
+        metadata = metadata if isinstance(metadata, dict) else foreign_metadata(image)
         truth = image if getattr(image, "variant", None) is not None else None
         size = " x ".join(map(str, np.shape(array)))
         unit = "no pixel size" if pixel_size is None else f"{pixel_size:.6g} nm a pixel"
@@ -188,16 +188,7 @@ def _check_stack(array):
             f"An array of shape {array.shape} is no image: two dimensions are needed, "
             "or three for a stack of images."
         )
-    if array.shape[-1] > 4 and array.shape[-1] < _THIN_SHARE * min(array.shape[:2]):
-        raise ValueError(
-            f"An array of shape {array.shape} seems to hold its images along the last "
-            "axis; they are expected along the first: numpy.moveaxis(image, -1, 0)."
-        )
-    if array.shape[-1] in (3, 4) and len(array) > 4:
-        raise ValueError(
-            f"An array of shape {array.shape} looks like a colour image. Export the "
-            "grey image of the detector."
-        )
+    refuse_images_along_last_axis(array.shape)
 
 
 def _average_stack(stack, options, remarks):

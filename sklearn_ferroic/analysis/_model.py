@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 
+from .._utils.metadata import plain_metadata
 from ..decomposition import RotationalVAE
 from ..feature_extraction import PatchExtractor, PolarizationVector, suggest_window_size
 from ..inspection._data.histograms import angle_peaks
@@ -105,6 +106,7 @@ def locate(source, options):
     else:
         locator = AtomLocator(spacing=options.spacing, n_jobs=options.n_jobs)
     sites = locator.fit_transform((source.image, source.pixel_size))
+    sites.metadata = [{"file": source.name} | plain_metadata(source.metadata)]
     on_lattice = np.isfinite(sites.lattice_vectors).all(axis=(1, 2)).mean()
     if on_lattice < _MIN_SHARE_ON_LATTICE:
         raise ValueError(
@@ -249,12 +251,12 @@ def window_sizes(cells, options):
     cells : AtomSites
         The columns at the centres of the windows.
     options : AnalysisOptions
-        Window size.
+        Options; `window_size` is used.
 
     Returns
     -------
     sizes : list of int
-        One or more sizes.
+        The sizes, in the order in which they are tried.
     """
     side = min(cells.images[0].shape)
     if options.window_size == "auto":

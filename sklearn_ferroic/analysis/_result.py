@@ -233,7 +233,12 @@ class Analysis:
             return None
         pose = self._pose
         return find_groups(
-            pose.angle, pose.angle_std, pose.clusters, self.cells, pose.is_registered
+            pose.angle,
+            pose.angle_std,
+            pose.clusters,
+            self.cells,
+            pose.is_registered,
+            self._region is not None,
         )
 
     @cached_property
@@ -248,7 +253,7 @@ class Analysis:
     @cached_property
     def is_shown_polar(self):
         """Mask of the cells that are drawn with a direction."""
-        if self.is_registered:
+        if self.is_registered and not self.groups.is_common:
             return self.groups.variant >= 0
         with np.errstate(invalid="ignore"):
             return self.angle_std < NON_POLAR_RAD

@@ -92,7 +92,7 @@ def new_folder(folder):
 
 
 def _refuse_foreign(folder):
-    """Raise FileExistsError if files of another origin would be replaced."""
+    """Raise FileExistsError if files not written by this package would be replaced."""
     if any((folder / name).exists() for name in (STATE_FILE, SUMMARY_FILE)):
         return
     names = (SITES_FILE, "sites.csv", *_OPTIONAL_FILES)

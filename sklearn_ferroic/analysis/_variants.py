@@ -42,6 +42,9 @@ class Groups:
         direction.
     names : list of str
         Name of each, "variant 0" or "group 1".
+    is_common : bool, default=False
+        Whether all groups share one displacement that no reference region proves to be
+        polar. There are then no variants.
     """
 
     number: np.ndarray
@@ -50,6 +53,7 @@ class Groups:
     has_angle: np.ndarray
     is_variant: np.ndarray
     names: list
+    is_common: bool = False
 
     @property
     def variant(self):
@@ -61,11 +65,11 @@ class Groups:
         return len(self.names)
 
 
-def find_groups(angle, angle_std, clusters, cells, is_registered):
-    """Merge clusters of one direction, and test the mean displacement of each group.
+def find_groups(angle, angle_std, clusters, cells, is_registered, has_reference=False):
+    """Merge clusters of the same direction, and test the mean of each group.
 
     A cluster has a direction if its angles are certain and agree. The others remain
-    groups of their own, and uncertain cells of a merged cluster belong to none.
+    groups of their own, and uncertain cells of a merged cluster belong to no group.
 
     Parameters
     ----------
@@ -77,6 +81,8 @@ def find_groups(angle, angle_std, clusters, cells, is_registered):
         The cells, with their displacement.
     is_registered : bool
         Whether the angles are those of the displacements.
+    has_reference : bool, default=False
+        Whether the displacement of a region that is not polar was subtracted.
 
     Returns
     -------
@@ -118,11 +124,24 @@ def find_groups(angle, angle_std, clusters, cells, is_registered):
     number = np.where(number >= 0, rank[number], -1)
     pooled, significant = _test(number, cells)
     has_angle, is_variant = has_angle[order], is_variant[order]
+    is_common = not has_reference and _are_displaced_alike(number, cells)
+    if is_common:
+        is_variant = np.zeros(len(is_variant), dtype=bool)
     names = [
         f"{'variant' if is_registered and variant else 'group'} {n}"
         for n, variant in enumerate(is_variant)
     ]
-    return Groups(number, pooled, significant, has_angle, is_variant, names)
+    return Groups(number, pooled, significant, has_angle, is_variant, names, is_common)
+
+
+def _are_displaced_alike(number, cells):
+    """Return whether all groups share one displacement, as a mistilt causes."""
+    inside = number >= 0
+    if not inside.any() or not pool_polarization(cells).p_value[0] < SIGNIFICANCE_LEVEL:
+        return False
+    relative = pool_polarization(cells[inside], number[inside], reference="mean")
+    p_value = np.fmax(relative.p_value, relative.p_value_far)
+    return not bool((p_value * len(relative.labels) < SIGNIFICANCE_LEVEL).any())
 
 
 def _test(number, cells):
@@ -154,7 +173,7 @@ def _split_by_displacement(chosen, clusters, cells):
 
 
 def find_alternating(groups, cells):
-    """Return the pairs of variants that alternate from row to row, as if antipolar.
+    """Return the pairs of variants that alternate from row to row: antipolar order.
 
     Parameters
     ----------
@@ -166,7 +185,7 @@ def find_alternating(groups, cells):
     Returns
     -------
     pairs : list of tuple of int
-        Numbers of the groups.
+        Indices of the groups.
     """
     pairs = []
     variants = np.flatnonzero(groups.is_variant)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def load_in_child(path, options, time_limit):
         if "error" in data:
             kind, message = data["error"]
             raise _ERRORS.get(kind, ValueError)(message)
+        for message in data.pop("warnings"):
+            warnings.warn(message, UserWarning, stacklevel=3)
         data["image"] = np.load(Path(folder) / "image.npy", allow_pickle=False)
         return data
 
@@ -70,11 +73,16 @@ def answer(path, folder, _, options):
     load_image = import_module("sklearn_ferroic.datasets").load_image
     folder = Path(folder)
     try:
-        data = dict(load_image(path, **options))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            data = dict(load_image(path, **options))
     except Exception as error:
         data = {"error": [type(error).__name__, str(error)]}
     else:
         np.save(folder / "image.npy", data.pop("image"), allow_pickle=False)
+        data["warnings"] = [
+            str(one.message) for one in caught if one.category is UserWarning
+        ]
     text = json.dumps(data, default=_plain, skipkeys=True)
     partial = folder / "answer.part"
     partial.write_text(text, "utf-8")
@@ -85,4 +93,6 @@ def _plain(value):
     """Return what JSON can hold of a value."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist() if value.dtype.kind in "biufU" else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
     return dict(value) if hasattr(value, "keys") else str(value)

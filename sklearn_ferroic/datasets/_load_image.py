@@ -4,22 +4,24 @@ from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 
-from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.validation import Interval
 from ._child import load_in_child
-from ._files.calibration import are_equal, pixel_sides, square_pixel
-from ._files.microscope import read_microscope, suffixes
-from ._files.readers import (
-    check_hdf5,
-    is_hyperspy,
-    read_hdf5,
-    read_numpy,
-    read_picture,
-    read_tiff,
+from ._files.calibration import (
+    are_equal,
+    pixel_sides,
+    square_pixel,
+    warn_of_reversed_axes,
 )
+from ._files.hdf5 import check_hdf5, has_emd_arrays, is_hyperspy, read_hdf5
+from ._files.microscope import read_microscope, suffixes
+from ._files.nion import read_nion_archive
+from ._files.readers import read_numpy, read_picture
 from ._files.signals import to_grey, to_square_pixels
+from ._files.tiff import read_tiff
+from ._files.velox import has_spectrum_images, read_velox
+from ._loaded_image import LoadedImage, describe
 
 _READERS = {
     ".tif": read_tiff,
@@ -33,7 +35,13 @@ _READERS = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
     ".hdf": read_hdf5,
+    ".hf5": read_hdf5,
+    ".nhdf": read_hdf5,
+    ".ndata": read_nion_archive,
+    ".ndata1": read_nion_archive,
 }
+_WITH_SIGNALS = (read_microscope, read_tiff, read_hdf5, read_velox)
+_EMD_SUFFIXES = {".emd", ".de5"}
 # Formats that are folders.
 _FOLDERS = {".zspy"}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -63,10 +71,10 @@ def load_image(
 ):
     """Load an image or a stack of images with its pixel size.
 
-    The file's suffix determines the format. TIFF, PNG, JPEG, BMP, .npy and
-    .npz are always read; HDF5 (.h5, .hdf5) and all that RosettaSciIO reads
-    (.dm3, .dm4, .emd, .ser, .hspy, .mrc, ...) need the ``io`` extra, ``pip
-    install "sklearn-ferroic[io]"``.
+    The file's suffix determines the format. TIFF, PNG, JPEG, BMP, .npy, .npz and Nion
+    Swift's .ndata1 are always read; HDF5 (.h5, .hf5, .nhdf, NCEM's .emd) and all
+    that RosettaSciIO reads (.dm3, .dm4, .emd, .ser, .hspy, .mrc, ...) need the ``io``
+    extra, ``pip install "sklearn-ferroic[io]"``.
 
     Parameters
     ----------
@@ -81,8 +89,8 @@ def load_image(
         HDF5.
 
     signal : str or int, default=None
-        Title of the image in a microscope file that holds several, or its
-        number beginning with 0.
+        Title of the image in a microscope, HDF5 or TIFF file that holds several, or its
+        number beginning with 0. Channels of a TIFF are images of their own.
 
     pixel_size : float, default=None
         Size of a pixel, nm, instead of the file's own.
@@ -104,16 +112,20 @@ def load_image(
 
     Returns
     -------
-    data : :class:`~sklearn.utils.Bunch`
-        Dictionary-like object.
+    data : LoadedImage
+        A :class:`~sklearn.utils.Bunch` that can be cropped: ``data[50:300, 50:300]``
+        has the same entries. Rows and columns are the last two indices, also of a
+        stack, whose frames come before them or alone: ``data[3]``, ``data[:10]``.
 
         image : ndarray of shape (n_rows, n_cols) or (n_images, n_rows, n_cols)
             In the stored data type, or float if it was resampled. Colour images
-            whose channels are equal lose their colour axis.
+            whose channels are equal lose their colour axis. Axes are brought into this
+            order by their names and types.
         pixel_size : float or None
             nm per pixel, None if the file does not contain it.
         metadata : dict
-            Further content of the file; the keys depend on the format.
+            Further content of the file; the keys depend on the format. Locators store
+            it in the `metadata` of :class:`AtomSites`. A crop adds ``crop``.
         path : str
             The file.
         description : str
@@ -137,17 +149,20 @@ def load_image(
     --------
     make_ferroic_image : Generate an image with ground truth.
     sklearn_ferroic.AtomLocator : Accepts the result, and images of HyperSpy,
-        xarray and sidpy.
+        xarray, sidpy and quantem.
 
     Notes
     -----
     A pixel size is used only if the file contains a unit of length: from
-    ImageJ's and OME's TIFF tags, DigitalMicrograph's TIFF export, the axes of
-    microscope files, and, as in the data published with [1]_, from the product
+    TIFF tags of ImageJ, OME, DigitalMicrograph, FEI, Zeiss, Olympus, TVIPS and JEOL,
+    the axes of microscope files, and, as in the data published with [1]_, the product
     of the HDF5 datasets ``Scale`` and ``Units(m)`` (metres) next to the image,
     if that lies between 0.1 pm and 100 nm. The plain resolution of a TIFF
     is used if pixels are below 1 µm; coarser ones are meant for printers.
     A number without a unit is reported in the description, not used.
+
+    An axis with a negative scale is not reversed: the image is used as it is stored,
+    with a warning, and angles refer to its rows and columns.
 
     Nothing is ever unpickled, and .zspy files that need it are rejected. HDF5 files
     with external links, external storage or virtual datasets, which would read other
@@ -184,37 +199,35 @@ def load_image(
             "resample": resample,
             "max_bytes": max_bytes,
         }
-        return _LoadedImage(**load_in_child(path, options, time_limit))
+        return LoadedImage(**load_in_child(path, options, time_limit))
     if resample and pixel_size is not None:
         raise ValueError(
             "resample=True needs the sides of the file's own pixels, and pixel_size= "
             "takes their place. Give one of the two."
         )
-    read = _reader_of(path, dataset)
-    _check_choice(path, read, dataset, signal)
-    if _is_hdf5(path):
+    is_hdf5 = _is_hdf5(path)
+    if is_hdf5:
         check_hdf5(path, max_bytes)
+    read = _reader_of(path, dataset, is_hdf5)
+    _check_choice(path, read, dataset, signal)
     content = read(path, dataset, signal, max_bytes)
-    image = to_grey(content.image, path)
+    image = to_grey(content.image, path, is_arranged=content.is_arranged)
+    is_colour = image.ndim < content.image.ndim and content.image.shape[-1] > 1
     remark = "pixel size as given"
     if pixel_size is None:
         image, pixel_size, remark = _calibrate(image, content.axes, path, resample)
-    return _LoadedImage(
+    else:
+        warn_of_reversed_axes(content.axes, repr(path.name))
+    name = path.name
+    if content.title not in ("", name):
+        name = f"{name}, {content.title}"
+    return LoadedImage(
         image=image,
         pixel_size=None if pixel_size is None else float(pixel_size),
         metadata=content.metadata,
         path=str(path),
-        description=_describe(path, content.title, image, pixel_size, remark),
+        description=describe(name, image, pixel_size, remark, is_colour),
     )
-
-
-class _LoadedImage(Bunch):
-    """A Bunch with a short repr, without its pixels and tags."""
-
-    def __repr__(self):
-        if "description" not in self:
-            return super().__repr__()
-        return f"<{', '.join(self)} of {self.description}>"
 
 
 def _check_path(path):
@@ -239,14 +252,17 @@ def _calibrate(image, axes, path, resample):
     return image, *square_pixel(axes, repr(path.name), remedy)
 
 
-def _reader_of(path, dataset):
-    """Choose the reader by suffix and, among HDF5 files, by what is asked for."""
+def _reader_of(path, dataset, hdf5):
+    """Choose the reader by suffix and, among HDF5 files, by content and choice."""
     suffix = path.suffix.lower()
-    hdf5 = _is_hdf5(path)
     if hdf5 and dataset is not None:
         return read_hdf5
     if suffix == ".hdf5" and hdf5 and is_hyperspy(path):
         return read_microscope
+    if suffix in _EMD_SUFFIXES and hdf5:
+        if has_spectrum_images(path):
+            return read_velox
+        return read_hdf5 if has_emd_arrays(path) else read_microscope
     if suffix in _READERS:
         return _READERS[suffix]
     known = suffixes()
@@ -274,16 +290,13 @@ def _check_choice(path, read, dataset, signal):
             f"dataset={dataset!r} chooses in HDF5 and .npz files; {path.name!r} is "
             "neither."
         )
-    if signal is not None and read not in (read_microscope, read_tiff):
+    if signal is not None and read not in _WITH_SIGNALS:
         raise ValueError(
-            f"signal={signal!r} chooses in microscope and TIFF files; {path.name!r} is "
-            "neither. Use dataset= for HDF5 and .npz files."
+            f"signal={signal!r} chooses in microscope, HDF5 and TIFF files; "
+            f"{path.name!r} is none of these. Use dataset= for .npz files."
         )
-
-
-def _describe(path, title, image, pixel_size, remark):
-    name = path.name if title in ("", path.name) else f"{path.name}, {title}"
-    size = " x ".join(str(side) for side in image.shape)
-    if pixel_size is not None:
-        remark = f"{pixel_size:.6g} nm a pixel" + (f" ({remark})" if remark else "")
-    return f"{name}: {size} px of {image.dtype}; {remark}."
+    if signal is not None and dataset is not None:
+        raise ValueError(
+            f"Both signal={signal!r} and dataset={dataset!r} choose an image. Give one "
+            "of the two."
+        )

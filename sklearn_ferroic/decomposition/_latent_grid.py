@@ -13,7 +13,7 @@ def make_latent_grid(n_latents, *, n, extent, features):
     n : int
         Number of points along each axis.
     extent : float
-        The grid reaches from -extent to extent.
+        The grid reaches from -extent to extent, in units of the latents.
     features : int or tuple of int
         Latent that varies along the second axis of the grid and, if two are given, the
         one along the first. ``(0, 1)`` means ``(0,)`` if there is only one latent.

@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import assert_all_finite, check_array, gen_batches
 from sklearn.utils.validation import validate_data
 
 from .._torch.checkpoint import digest_arrays
@@ -15,6 +15,9 @@ from .._utils.validation import refuse_mask, to_numpy
 
 # Rows of fewer values are tables rather than windows.
 _FEWEST_WINDOW_PIXELS = 64
+# On generated images with displacements of 15 pm in four directions, all angles of 30
+# windows were right in each of four fits, and those of 8 only in some.
+_FEWEST_PATCHES = 10
 
 
 def check_patches(estimator, X, *, min_samples=1):
@@ -40,16 +43,68 @@ def check_patches(estimator, X, *, min_samples=1):
         X,
         dtype="numeric",
         allow_nd=_is_stack(X),
-        ensure_min_samples=min_samples,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
         estimator=estimator,
         input_name="X",
     )
+    if len(patches) < min_samples:
+        raise ValueError(
+            f"X holds {len(patches)} sample(s), that is windows, and "
+            f"{type(estimator).__name__} needs at least {min_samples}. Does the image "
+            "show the sublattice that windows are centred on? Look at "
+            "sites.sublattice."
+        )
+    _check_finite(patches)
     if count_pixels(patches) == 0:
         raise ValueError(
             f"Found array with 0 feature(s) (shape={patches.shape}) while a minimum "
             "of 1 is required."
         )
     return patches
+
+
+def _check_finite(patches):
+    """Raise ValueError if a window has a pixel without a value."""
+    try:
+        assert_all_finite(patches)
+        return
+    except ValueError:
+        pixels = tuple(range(1, patches.ndim))
+        finite = [
+            np.isfinite(patches[part]).all(axis=pixels)
+            for part in gen_batches(len(patches), 1024)
+        ]
+        bad = np.flatnonzero(~np.concatenate(finite))
+    raise ValueError(
+        f"X has NaN or infinity in {len(bad)} of {len(patches)} windows, the first of "
+        f"them in row {bad[0]}. Pixels beyond the image are NaN with "
+        'PatchExtractor(boundary="nan"): use another boundary, or drop these windows '
+        "and their sites."
+    )
+
+
+def warn_of_few_patches(estimator, X, stacklevel):
+    """Warn of fewer windows than show what they have in common.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in the warning.
+    X : array-like of shape (n, h * w) or (n, h, w)
+        The patches, unchecked.
+    stacklevel : int
+        As in `warnings.warn`, from the caller on.
+    """
+    n_patches = len(X) if hasattr(X, "__len__") else 0
+    if 2 <= n_patches < _FEWEST_PATCHES:
+        warnings.warn(
+            f"{type(estimator).__name__} is trained on {n_patches} windows. Angle and "
+            "latents of so few are not reliable; some hundreds are usual. Add images, "
+            "or use the measured displacements (PolarizationVector).",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _is_foreign(X):

@@ -106,8 +106,8 @@ def warn_about_degrees(angle):
     largest = np.abs(angle).max()
     if largest > 2 * np.pi:
         warnings.warn(
-            f"Angles of up to {largest:.4g} are interpreted as radians. Convert "
-            "degrees with numpy.radians.",
+            f"angle has values up to {largest:.4g}, which are taken as radians. "
+            "Convert degrees with numpy.radians.",
             UserWarning,
             stacklevel=3,
         )

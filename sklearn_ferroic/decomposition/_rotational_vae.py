@@ -361,7 +361,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         window_size=48,
         **parameters,
     ):
-        """Create an estimator with the network and the training of the paper [1]_.
+        """Create an estimator with the network and training of Kalinin et al. (2020).
 
         Its angle may have either sense of rotation and any origin, and training
         succeeds only for some seeds and numbers of epochs; the default estimator is

@@ -17,7 +17,7 @@ _SAME_VACANCY_CELLS = 0.4
 
 
 def cell_vectors(sites):
-    """Return the lattice vectors a and b of each cell, computed where none is known.
+    """Return the lattice vectors a and b of each cell, from its neighbours if unknown.
 
     Parameters
     ----------

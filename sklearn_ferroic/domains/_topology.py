@@ -62,7 +62,7 @@ def vector_topology(sites, vectors=None):
             Turns of the vector on a path around the plaquette: 1 in the core of a
             vortex, -1 in that of an antivortex, else 0.
         curvature : ndarray of shape (n_plaquettes,)
-            Change of direction of the vectors per length, |grad θ|, radians per px,
+            Change of direction of the vectors per length, ``|grad θ|``, radians per px,
             from the mean of the four changes; large in walls and cores.
 
     Raises

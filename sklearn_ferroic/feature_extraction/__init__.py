@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "_born_charges": ["born_charges", "displacement_to_polarization"],
+        "_descriptors": ["GridSampler", "NeighborhoodDescriptor", "SlidingFFT"],
         "_lattice_strain": ["LatticeStrain"],
         "_motif": ["Motif", "MotifColumn"],
         "_motif_assigner": ["MotifAssigner"],

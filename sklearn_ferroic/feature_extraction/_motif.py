@@ -210,7 +210,7 @@ class Motif:
         return MotifGeometry(self.cell, self.fractions, intensity, self.species_labels)
 
     def partner_mask(self):
-        """Return which columns form the coordination shells of which.
+        """Return which columns can be in the coordination shell of each column.
 
         Returns
         -------

@@ -9,10 +9,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import check_memory
 
+from .._utils.positions import check_on_image
 from .._utils.validation import Interval
 from ..sites import AtomSites
 from ._check_sites import check_sites
-from ._windows import cut_windows, outside_image
+from ._windows.cutting import cut_windows, outside_image
 
 # Pixels of an image sorted at a time.
 _BLOCK = 2**21
@@ -226,14 +227,14 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If the window is smaller than the unit cell of the sites.
+            If the window is smaller than the unit cell of the sites, or larger than
+            half of an image.
         """
         self._validate_params()
         check_sites(self, X)
         _check_images(X, self.window_size)
-        _warn_if_below_cell(X, self.window_size)
         cut_patches = check_memory(self.memory).cache(_cut_patches)
-        return cut_patches(
+        patches = cut_patches(
             X,
             self.window_size,
             center=self.center,
@@ -241,6 +242,8 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
             boundary=self.boundary,
             normalize=self.normalize,
         )
+        _warn_of_window_size(X, self.window_size)
+        return patches
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the window's pixels.
@@ -275,17 +278,24 @@ def _check_images(sites, window_size):
                 f"window_size={window_size} is larger than image {frame} of shape "
                 f"{shape}. Choose a smaller window."
             )
-    last = np.array([image.shape for image in sites.images])[sites.frame] - 0.5
-    off = ((sites.positions < -0.5) | (sites.positions > last)).any(axis=1)
-    if off.any():
-        raise ValueError(
-            f"{off.sum()} site(s) lie off their image, the first at (row, col) = "
-            f"{tuple(sites.positions[off][0].tolist())}. Positions are in pixels."
-        )
+        check_on_image(sites.positions[sites.frame == frame], sites.images[frame])
 
 
-def _warn_if_below_cell(sites, window_size):
-    """Warn if windows are smaller than the unit cell of the located lattice."""
+def _warn_of_window_size(sites, window_size):
+    """Warn if windows are smaller than the unit cell or larger than half the image."""
+    sides = {frame: min(sites.images[frame].shape) for frame in np.unique(sites.frame)}
+    for frame, side in sides.items():
+        if window_size > side / 2:
+            warnings.warn(
+                f"window_size={window_size} px is more than half the side of image "
+                f"{frame}, {side} px: most windows reach beyond the image and are "
+                "filled by extrapolation, and all of them share most pixels. Choose at "
+                f"most {side // 2} px, or use a larger image.",
+                UserWarning,
+                # through the wrapper that scikit-learn puts around transform
+                stacklevel=4,
+            )
+            return
     edges = np.linalg.norm(sites.lattice_vectors, axis=2).min(axis=1)
     edges = edges[np.isfinite(edges)]
     cell = np.median(edges) if len(edges) else 0.0

@@ -191,14 +191,15 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : AtomSites of length n_sites
-            The sites, those of the reference if there is one.
+            The sites; with a reference, those of the reference region.
         y : None
-            Ignored, so that the labels of a supervised pipeline have no influence.
+            Ignored, present for API consistency.
         variants : array-like of shape (n_sites,), default=None
             With ``reference="mean"`` or ``"plane"``, the variant of each site, -1 for
             nonpolar ones. Then a mean for each variant is fitted together with the
-            reference, which is the displacement of the nonpolar sites or, without
-            these, the mean of the means: give variants that cancel, such as all four.
+            reference, which is the displacement of the nonpolar sites or, if there are
+            none, the mean of the means of the variants. In that case, pass variants
+            whose displacements add up to zero, such as all four.
 
         Returns
         -------
@@ -210,11 +211,21 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         TypeError
             If `X` is not an AtomSites.
         ValueError
-            If a reference has too few displacements, or what `transform` refuses.
+            If a reference has too few displacements, or if `transform` would raise.
         """
         self._check_sites(X)
         if self.shell is None:
             _check_sublattices(X)
+            one_kind = len(X) and not X.sublattice.any() and _is_located(X)
+            if one_kind and not np.isfinite(X.polarization).any():
+                warnings.warn(
+                    f"None of the {len(X)} sites has a displacement. If the locator "
+                    "found one sublattice although the crystal has two, as with "
+                    "columns of equal brightness, use AtomLocator(n_sublattices=2); "
+                    'for other structures give a Motif or "auto" as shell.',
+                    UserWarning,
+                    stacklevel=2,
+                )
         else:
             of_motif = self._shell_is_motif()
             if not of_motif:

@@ -12,16 +12,21 @@ from ..sites import AtomSites, SiteFlag
 from ..sites._quality.checks import check_image
 from ..sites._quality.residual import Columns
 from ._checks import no_such_sublattice
+from ._detection.pair_fit import label_pairs
 from ._fitting.columns import ColumnFit
 from ._image.positions import clear_of_border
 from ._quality_warning import (
     describe_implausible_sites,
+    warn_of_coarse_sampling,
     warn_of_doubtful_sites,
+    warn_of_implausible_pixel_size,
     warn_of_long_columns,
 )
 
 # Columns at least this many sigmas from the border are completely on the image.
 _BORDER_SIGMA = 2
+# Distances of fewer columns say little about the image.
+_FEWEST_COLUMNS = 12
 # Labels less probable than this are doubtful: one in five of them is wrong.
 _MIN_PROBABILITY = 0.8
 
@@ -91,7 +96,7 @@ def _flag_sites(sites, labeled, masks, scales):
     doubtful = sites.probability < _MIN_PROBABILITY
     flags = np.where(doubtful, np.uint16(SiteFlag.LABEL_DOUBTFUL), np.uint16(0))
     flags[~_is_whole(sites, masks, scales)] |= np.uint16(SiteFlag.EDGE)
-    checks, implausible, ratios = [], [], []
+    checks, implausible, ratios, spacings = [], [], [], []
     for number, part in enumerate(labeled):
         own = np.flatnonzero(sites.frame == number)
         columns = Columns(
@@ -104,28 +109,47 @@ def _flag_sites(sites, labeled, masks, scales):
         check = check_image(
             sites.images[number],
             columns,
-            sites.sublattice[own],
+            part.equivalents,
             sites.lattice_vectors[own],
             converged=sites.converged[own],
             significance=sites.significance[own],
             mask=masks[number],
         )
         flags[own] |= check.flags
-        label_doubtful = getattr(part, "label_doubtful", None)
-        if label_doubtful is not None:
-            flags[own[label_doubtful]] |= np.uint16(SiteFlag.LABEL_DOUBTFUL)
+        if part.label_doubtful is not None:
+            flags[own[part.label_doubtful]] |= np.uint16(SiteFlag.LABEL_DOUBTFUL)
+        if part.merged is not None:
+            flags[own[part.merged]] |= np.uint16(SiteFlag.MERGED)
         checks.append(check)
         implausible.append(
             describe_implausible_sites(
-                number, columns.positions, sites.converged[own], scales[number][0]
+                number,
+                columns.positions,
+                sites.converged[own],
+                scales[number][0],
+                in_pairs=part.end is not None,
             )
         )
-        ratios.append(_common_ellipticity(columns.ellipticity))
+        # Pairs that are not resolved are known.
+        known = part.merged is not None
+        ratios.append(1.0 if known else _common_ellipticity(columns.ellipticity))
+        spacings.append(_typical_distance(part.nearest))
     by_network = np.isfinite(sites.probability).any()
     alternative = "AtomLocator" if by_network else "UNetAtomLocator"
-    warn_of_doubtful_sites(checks, implausible, alternative)
+    # Coarse sampling is the cause of columns that are missed or not fitted well.
+    if any(implausible) or not warn_of_coarse_sampling(spacings):
+        warn_of_doubtful_sites(checks, implausible, alternative)
     warn_of_long_columns(ratios)
+    if not any(implausible):
+        warn_of_implausible_pixel_size(spacings, sites.pixel_size)
     return flags
+
+
+def _typical_distance(nearest):
+    """Return the median distance of nearest columns, px; NaN for fewer than a dozen."""
+    if nearest is None or len(nearest.positions) < _FEWEST_COLUMNS:
+        return np.nan
+    return nearest.typical_distance()
 
 
 def _common_ellipticity(ellipticity):
@@ -165,6 +189,11 @@ class LabeledFit(NamedTuple):
         other; None if labels were not checked.
     equivalent : bool
         Whether sublattices 0 and 1 are equally bright within the errors.
+    end : ndarray of int of shape (n,) or None
+        Ends of close pairs, 0 or 1, which the lattice does not map onto each other;
+        None if the columns are no pairs.
+    merged : ndarray of bool of shape (n,) or None
+        Columns that are pairs which were not resolved; None if there are no pairs.
     """
 
     fit: ColumnFit
@@ -172,6 +201,13 @@ class LabeledFit(NamedTuple):
     nearest: Nearest | None
     label_doubtful: np.ndarray | None = None
     equivalent: bool = False
+    end: np.ndarray | None = None
+    merged: np.ndarray | None = None
+
+    @property
+    def equivalents(self):
+        """Labels of columns that translations of the lattice map onto each other."""
+        return self.sublattice if self.end is None else self.end
 
 
 def label_columns(fit, spacing, n_sublattices):
@@ -197,6 +233,33 @@ def label_columns(fit, spacing, n_sublattices):
     )
     return LabeledFit(
         fit, labels.sublattice, nearest, labels.doubtful, labels.equivalent
+    )
+
+
+def label_pair_columns(pairs, spacing, n_sublattices):
+    """Label the columns of an image of close pairs by sublattice.
+
+    Parameters
+    ----------
+    pairs : PairFit
+        The columns.
+    spacing : float
+        Distance between the middles of nearest pairs, px.
+    n_sublattices : int or "auto"
+        Number of sublattices, at most two.
+
+    Returns
+    -------
+    labeled : LabeledFit
+        The columns with their labels.
+    """
+    sublattice, end = label_pairs(pairs, spacing, n_sublattices)
+    return LabeledFit(
+        pairs.fit,
+        sublattice,
+        nearest_columns(pairs.fit),
+        end=end,
+        merged=pairs.merged,
     )
 
 
@@ -250,6 +313,10 @@ def site_columns(labeled, spacing):
     fit, sublattice, nearest = labeled.fit, labeled.sublattice, labeled.nearest
     positions = fit.positions
     members = sublattice_members(positions, sublattice, nearest)
+    of_lattice = members
+    if labeled.end is not None:
+        of_lattice = sublattice_members(positions, labeled.end, nearest)
+    equivalents = labeled.equivalents
     unknown = np.full((len(positions), 2), np.nan)
     ellipticity, ellipse_rotation = (unknown if fit.ellipse is None else fit.ellipse).T
     return {
@@ -261,8 +328,8 @@ def site_columns(labeled, spacing):
         "position_std": fit.std.positions,
         "converged": fit.converged,
         "polarization": cage_displacement(positions, sublattice, spacing, members),
-        "lattice_position": lattice_positions(positions, sublattice, members),
-        "lattice_vectors": lattice_vectors(positions, sublattice, members, nearest),
+        "lattice_position": lattice_positions(positions, equivalents, of_lattice),
+        "lattice_vectors": lattice_vectors(positions, equivalents, of_lattice, nearest),
         "ellipticity": ellipticity,
         "ellipse_rotation": ellipse_rotation,
     }

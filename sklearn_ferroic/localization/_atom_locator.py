@@ -8,16 +8,19 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import Interval
-from ._assembly import label_columns, relative_brightness
+from ._assembly import label_columns, label_pair_columns, relative_brightness
 from ._batch import estimate_scales, locate_images, score_images
 from ._checks import (
     no_such_sublattice,
     warn_of_dark_columns,
     warn_of_equivalent_sublattices,
+    warn_of_merged_pairs,
     warn_of_outliers,
     warn_of_wide_spacing,
 )
+from ._detection.close_pairs import are_pairs_at, typical_pair
 from ._detection.missed_sublattice import find_closer_spacing
+from ._detection.pair_fit import find_all_close_pairs, locate_all_pairs
 from ._image.input import check_images
 from ._images_to_sites import ImagesToSitesMixin
 
@@ -295,11 +298,9 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         self._validate_params()
         carried = check_images(X)
         scale = self.spacing_, self.width_
-        fits, _ = self._locate(*carried[:2], *scale, self.threshold_)
-        labeled = [
-            label_columns(fit, self.spacing_, self._n_sublattices) for fit in fits
-        ]
-        return self._assemble(carried, labeled, [scale] * len(fits))
+        located, _ = self._locate(*carried[:2], *scale, self.threshold_)
+        labeled = self._label(carried[0], located, self.spacing_, self._n_sublattices)
+        return self._assemble(carried, labeled, [scale] * len(labeled), X=X)
 
     def fit_transform(self, X, y=None):
         """Learn the scale from images and locate their columns.
@@ -316,7 +317,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         sites : AtomSites
             The same as ``fit(X).transform(X)``, in half the time.
         """
-        return self._assemble(*self._fit(X))
+        return self._assemble(*self._fit(X), X=X)
 
     def score(self, X, y=None):
         """Rate the located columns, without ground truth.
@@ -341,13 +342,13 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         check_is_fitted(self)
         self._validate_params()
         images, masks, _ = check_images(X)
-        fits, calibrations = self._locate(
+        located, calibrations = self._locate(
             images, masks, self.spacing_, self.width_, self.threshold_
         )
         scores = score_images(
             images,
             masks,
-            fits,
+            [part if self._pairs is None else part.fit for part in located],
             calibrations,
             spacing=self.spacing_,
             sigma=self.width_,
@@ -359,27 +360,37 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X):
         images, masks, _ = carried = check_images(X)
-        scales = estimate_scales(images, masks, self.spacing, self.n_jobs)
+        self._pairs, self._merged = self._find_pairs(images, masks)
+        given = self.spacing
+        if self._pairs is not None:
+            given = self._pairs.spacing
+        elif self._merged is not None and given is None:
+            given = self._merged.spacing
+        scales = estimate_scales(images, masks, given, self.n_jobs)
         spacings, sigmas, skewnesses = np.array(scales).T
         spacing, sigma = float(np.median(spacings)), float(np.median(sigmas))
-        if self.spacing is not None:
+        if self.spacing is not None and self._pairs is None:
             warn_of_wide_spacing(images[0], self.spacing)
         warn_of_outliers(spacings, spacing)
         warn_of_dark_columns(skewnesses)
-        fits, _ = self._locate(images, masks, spacing, sigma, self.threshold)
-        labeled = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
+        if self._pairs is not None:
+            spacing, sigma = self._pairs.separation, self._pairs.sigma
+        located, _ = self._locate(images, masks, spacing, sigma, self.threshold)
+        labeled = self._label(images, located, spacing, self.n_sublattices)
         closer = None
-        if self.spacing is None:
-            closer = self._closer_spacing(images, fits, labeled, spacing, sigma)
+        if self.spacing is None and self._pairs is None and self._merged is None:
+            closer = self._closer_spacing(images, located, labeled, spacing, sigma)
         if closer is not None:
             scales = estimate_scales(images, masks, closer, self.n_jobs)
             spacing, sigma = closer, float(np.median([scale[1] for scale in scales]))
-            fits, _ = self._locate(images, masks, spacing, sigma, self.threshold)
-            labeled = [label_columns(fit, spacing, self.n_sublattices) for fit in fits]
+            located, _ = self._locate(images, masks, spacing, sigma, self.threshold)
+            labeled = self._label(images, located, spacing, self.n_sublattices)
         n_sublattices = 1 + max(int(part.sublattice.max(initial=0)) for part in labeled)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
         warn_of_equivalent_sublattices(labeled)
+        if self._merged is not None and self.spacing is None:
+            warn_of_merged_pairs(self._merged)
         # Attributes are set after all steps have succeeded.
         self.spacing_, self.width_ = spacing, sigma
         self.threshold_ = float(self.threshold)
@@ -388,7 +399,20 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         by_image = self.n_sublattices == "auto" and n_sublattices > 1
         self._n_sublattices = "auto" if by_image else n_sublattices
         self.sublattice_brightness_ = relative_brightness(labeled, n_sublattices)
-        return carried, labeled, [(spacing, sigma)] * len(fits)
+        return carried, labeled, [(spacing, sigma)] * len(labeled)
+
+    def _find_pairs(self, images, masks):
+        """Return the typical close pair if it is fitted as two, or if it is as one."""
+        if self.refine != "gaussian" or self.n_sublattices not in ("auto", 1, 2):
+            return None, None
+        pairs = typical_pair(find_all_close_pairs(images, masks, self.n_jobs))
+        if pairs is None:
+            return None, None
+        is_split = pairs.is_resolved
+        if self.spacing is not None:
+            # The distance within the pairs or that between them.
+            is_split = self.spacing < (pairs.separation + pairs.spacing) / 2
+        return (pairs, None) if is_split else (None, pairs)
 
     def _closer_spacing(self, images, fits, labeled, spacing, sigma):
         """Return the spacing if most images show a closer one, None otherwise."""
@@ -400,6 +424,16 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         return float(np.median(closer)) if 2 * len(closer) > len(images) else None
 
     def _locate(self, images, masks, spacing, sigma, threshold):
+        """Return the columns of each image and its noise; with partners if pairs."""
+        if self._pairs is not None:
+            return locate_all_pairs(
+                images,
+                masks,
+                self._pairs,
+                shape=self.shape,
+                tile_size=self.tile_size,
+                n_jobs=self.n_jobs,
+            )
         return locate_images(
             images,
             masks,
@@ -411,3 +445,20 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
             tile_size=self.tile_size,
             n_jobs=self.n_jobs,
         )
+
+    def _label(self, images, located, spacing, n_sublattices):
+        """Return the columns of each image with their sublattices."""
+        if self._pairs is not None:
+            return [
+                label_pair_columns(part, self._pairs.spacing, n_sublattices)
+                for part in located
+            ]
+        labeled = [label_columns(fit, spacing, n_sublattices) for fit in located]
+        if self._merged is None:
+            return labeled
+        return [
+            part._replace(
+                merged=are_pairs_at(image, part.fit.positions, self._merged.spacing)
+            )
+            for image, part in zip(images, labeled, strict=True)
+        ]

@@ -7,6 +7,7 @@ from functools import wraps
 import numpy as np
 from joblib import Parallel, delayed
 
+from .._utils.scale import COARSEST_SPACING_PX, FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
 from ._detection.column_sigma import estimate_sigma
@@ -268,11 +269,11 @@ def estimate_scale(number, image, mask, spacing):
     if spacing is None:
         spacing = estimate_spacing(image)
     if not np.isfinite(spacing):
-        raise ValueError(_nothing_found(number))
+        raise ValueError(_nothing_found(number, spacing))
     _check_size(number, image, spacing)
     sigma, skewness = estimate_sigma(image, mask, float(spacing))
     if not np.isfinite(sigma):
-        raise ValueError(_nothing_found(number))
+        raise ValueError(_nothing_found(number, spacing))
     return spacing, sigma, skewness
 
 
@@ -302,7 +303,7 @@ def calibrate_image(number, image, mask, *, spacing, sigma, shape):
     context = ImageContext(image, mask, spacing, sigma)
     calibration = calibrate(context, PROFILES[shape], detect_columns)
     if calibration is None:
-        raise ValueError(_nothing_found(number))
+        raise ValueError(_nothing_found(number, spacing))
     return calibration
 
 
@@ -462,7 +463,7 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     # A slope that ends at the border may look like columns along it.
     is_inside = on_image(positions, shape, spacing)
     if not is_inside.any() or not whole.converged.any():
-        raise ValueError(_nothing_found(number))
+        raise ValueError(_nothing_found(number, spacing))
     modes = [fit.modes for fit in fits if fit.modes is not None]
     if modes:
         modes = np.concatenate(modes)
@@ -525,11 +526,20 @@ def _check_size(number, image, spacing):
         )
 
 
-def _nothing_found(number):
+def _nothing_found(number, spacing):
+    """Return why an image may show no columns, and what helps."""
+    if spacing < COARSEST_SPACING_PX:
+        return (
+            f"No columns found in image {number}. If it shows a lattice, its columns "
+            f"are only {spacing:.1f} px apart; {FINE_SPACING_PX:.0f} px or more are "
+            "good. Use an image of higher magnification, or one that was "
+            "not binned."
+        )
     return (
         f"No columns found in image {number}. Does it show resolved atomic columns, "
-        "bright on dark (invert a bright-field image)? If it does, give the locator "
-        "their spacing in px or a lower threshold."
+        f"bright on dark, {FINE_SPACING_PX:.0f} px apart or more? Dark columns "
+        "(bright field, ABF) need -image, faint ones UNetAtomLocator, and spacing= "
+        "sets the distance of nearest columns in px."
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._detection.close_pairs import MIN_RESOLVED_SIGMA
 from ._image.spacing import estimate_spacing
 
 
@@ -140,9 +141,30 @@ def warn_of_equivalent_sublattices(labeled):
     where = "the image" if len(labeled) == 1 else f"images {numbers}"
     warnings.warn(
         f"The two sublattices of {where} are equally bright within the errors. They "
-        "were distinguished by their displacement against each other; which one is "
+        "were distinguished by the positions of the columns alone; which one is "
         "sublattice 0 and which is 1 is arbitrary, and with it the sign of the "
-        "polarization.",
+        "polarization: the mean displacement of sublattice 1 is chosen to point to "
+        "larger columns (or rows).",
         UserWarning,
-        stacklevel=2,
+        stacklevel=5,
+    )
+
+
+def warn_of_merged_pairs(scale):
+    """Warn of close pairs that are located as one site each.
+
+    Parameters
+    ----------
+    scale : PairScale
+        Typical pair.
+    """
+    separation, sigma = scale.separation, scale.sigma
+    warnings.warn(
+        f"The columns are close pairs (dumbbells) {separation:.1f} px apart, "
+        f"{separation / sigma:.2f} times their sigma. Below {MIN_RESOLVED_SIGMA} they "
+        "are not resolved: each site is a pair, with the flag MERGED. Use a motif with "
+        f"one column per pair, or pass spacing={separation:.1f} to fit two columns "
+        "nevertheless.",
+        UserWarning,
+        stacklevel=5,
     )

@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
+from .._utils.positions import check_on_image
 from .._utils.validation import N_JOBS, Interval
 from ..sites import AtomSites
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
@@ -16,7 +17,7 @@ from ._detection.locate import MASS_RADIUS_SIGMA
 from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import center_of_mass
-from ._image.input import check_images
+from ._image.input import check_images, image_metadata
 
 # Fits that end farther from the given position, in spacings, are those of another
 # column: half the way to the nearest one.
@@ -78,6 +79,8 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         ------
         TypeError
             If `sites` are not AtomSites.
+        ValueError
+            If a position is off the image.
         """
         if not isinstance(sites, AtomSites):
             raise TypeError(f"refit needs AtomSites, got {type(sites).__name__}.")
@@ -86,6 +89,8 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
             return sites[:]
         used = np.unique(sites.frame)
         rows = [np.flatnonzero(sites.frame == frame) for frame in used]
+        for frame, own in zip(used, rows, strict=True):
+            check_on_image(sites.positions[own], sites.images[frame])
         images, masks, _ = carried = check_images(
             [(sites.images[frame], sites.pixel_size[frame]) for frame in used]
         )
@@ -131,8 +136,9 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         super()._validate_params()
         check_sublattice(self.sublattice)
 
-    def _assemble(self, carried, labeled, scales, probabilities=None):
-        return assemble_sites(
+    def _assemble(self, carried, labeled, scales, probabilities=None, *, X):
+        """Return the sites of the columns, with the metadata of the images `X`."""
+        sites = assemble_sites(
             carried,
             labeled,
             scales,
@@ -140,6 +146,8 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
             border=self.border,
             probabilities=probabilities,
         )
+        sites.metadata = image_metadata(X, len(sites.images))
+        return sites
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

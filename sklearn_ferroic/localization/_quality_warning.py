@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from .._utils.scale import (
+    COARSEST_SPACING_PX,
+    FINE_SPACING_PX,
+    describe_implausible_pixel_size,
+)
 from ..sites import SiteFlag
 
 
@@ -45,9 +50,6 @@ class _QualityWarningSettings:
     # lattice. Dumbbells fill 0.18 and more, scattered sites less than 0.1.
     min_density: float = 0.12
     density_radius_spacings: float = 3.0
-    # Columns of smaller spacing, px, are barely sampled, and noise may look like
-    # them.
-    fine_spacing_px: float = 5.0
 
 
 _SETTINGS = _QualityWarningSettings()
@@ -93,8 +95,8 @@ def _describe_misses(check, alternative):
     return (
         f"about {n_missed:.0f} places inside the crystal where a column "
         f"is expected and the image shows one hold no site ({n_sites} sites). "
-        f"Try {alternative}, a lower threshold or spacing=, and look at "
-        "sites.quality()."
+        f"Try {alternative}, or spacing= if the distance of nearest columns is "
+        "not as estimated, and look at sites.quality()."
     )
 
 
@@ -167,7 +169,7 @@ def number_missed(check):
     return float(total) if total > _SETTINGS.min_significance * error else 0.0
 
 
-def check_sites(positions, converged, spacing):
+def check_sites(positions, converged, spacing, *, in_pairs=False):
     """List reasons why sites cannot be the columns of a crystal.
 
     Parameters
@@ -178,6 +180,8 @@ def check_sites(positions, converged, spacing):
         Whether the fit of each can be trusted.
     spacing : float
         Nearest-neighbour spacing that they were located with, px.
+    in_pairs : bool, default=False
+        Whether the columns are close pairs, which do not fill the area evenly.
 
     Returns
     -------
@@ -213,21 +217,21 @@ def check_sites(positions, converged, spacing):
         findings.append(
             f"neighbours are typically {typical:.1f} px apart, not {spacing:.1f} px"
         )
-    elif density < _SETTINGS.min_density:
+    elif density < _SETTINGS.min_density and not in_pairs:
         findings.append(f"there are {density:.0%} of the sites a lattice has")
-    if findings and spacing < _SETTINGS.fine_spacing_px:
-        findings.append(f"the spacing is below {_SETTINGS.fine_spacing_px:.0f} px")
     return findings
 
 
-def describe_implausible_sites(number, positions, converged, spacing):
+def describe_implausible_sites(
+    number, positions, converged, spacing, *, in_pairs=False
+):
     """Describe what is wrong with the sites of an image, and what to do.
 
     Parameters
     ----------
     number : int
         Index of the image.
-    positions, converged, spacing
+    positions, converged, spacing, in_pairs
         As `check_sites` takes them.
 
     Returns
@@ -235,13 +239,70 @@ def describe_implausible_sites(number, positions, converged, spacing):
     message : str
         The text of a warning; empty if nothing is wrong.
     """
-    findings = check_sites(positions, converged, spacing)
+    findings = check_sites(positions, converged, spacing, in_pairs=in_pairs)
     if not findings:
         return ""
+    remedy = (
+        "If the spacing is wrong, pass spacing= in px; if the image shows noise or "
+        "vacuum, crop or mask it; if columns are missing, use UNetAtomLocator."
+    )
+    if spacing < FINE_SPACING_PX:
+        remedy = (
+            f"Columns less than {FINE_SPACING_PX:.0f} px apart cannot be "
+            "fitted well: use an image of higher magnification, or one that was not "
+            "binned. If the spacing is wrong, pass spacing= in px."
+        )
     return (
         f"The sites of image {number} may not be its atomic columns: "
         f"{', '.join(findings)}. The spacing used is {spacing:.1f} px. "
-        "Look at the sites over the image. If the spacing is wrong, pass "
-        "spacing= in px; if the image shows noise or vacuum, crop or mask it; if "
-        "columns are missing, lower threshold= or use UNetAtomLocator."
+        f"Look at the sites over the image. {remedy}"
     )
+
+
+def warn_of_coarse_sampling(spacings):
+    """Warn once of images whose columns are only a few pixels apart.
+
+    Parameters
+    ----------
+    spacings : list of float
+        Median distance of nearest sites of each image, px; NaN if unknown.
+
+    Returns
+    -------
+    is_coarse : bool
+        Whether a warning was raised.
+    """
+    coarse = [n for n, s in enumerate(spacings) if s < COARSEST_SPACING_PX]
+    if coarse:
+        more = f", as those of {len(coarse) - 1} more image(s)" * (len(coarse) > 1)
+        warnings.warn(
+            f"The columns of image {coarse[0]} are {spacings[coarse[0]]:.1f} px "
+            f"apart{more}. Below {COARSEST_SPACING_PX} px, some are missed, "
+            "and positions have larger errors than position_std says. Use an image of "
+            "higher magnification, or one that was not binned.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return bool(coarse)
+
+
+def warn_of_implausible_pixel_size(spacings, pixel_sizes):
+    """Warn once of pixel sizes with which columns are not as far apart as in crystals.
+
+    Parameters
+    ----------
+    spacings : list of float
+        Median distance of nearest sites of each image, px; NaN if unknown.
+    pixel_sizes : list of (float or None)
+        Pixel size of each image, nm; None if unknown.
+    """
+    for number, (spacing, size) in enumerate(zip(spacings, pixel_sizes, strict=True)):
+        text = describe_implausible_pixel_size(spacing, size)
+        if text:
+            warnings.warn(
+                f"Implausible pixel size of image {number}: {text} Pass the right one, "
+                "AtomLocator().fit_transform((image, pixel_size)), in nm per pixel.",
+                UserWarning,
+                stacklevel=6,
+            )
+            return

@@ -316,6 +316,7 @@ class UNetAtomLocator(
             [found.labeled() for found in located],
             scales,
             [found.probability(self.confidence_) for found in located],
+            X=X,
         )
 
     def predict_proba(self, X):

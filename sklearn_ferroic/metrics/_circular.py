@@ -20,11 +20,27 @@ PAIR_CONSTRAINTS = {
 
 def check_angles(angles, name):
     """Validate angles; float64 ndarray of shape (n,)."""
-    angles = column_or_1d(check_array(angles, ensure_2d=False, input_name=name))
-    angles = angles.astype(np.float64, copy=False)
+    angles = _as_angles(angles, name)
     # through the public function and scikit-learn's check of its parameters
     warn_if_degrees(angles, name, stacklevel=4)
     return angles
+
+
+def _as_angles(angles, name):
+    """Return angles as a float64 ndarray of shape (n,)."""
+    angles = column_or_1d(check_array(angles, ensure_2d=False, input_name=name))
+    return angles.astype(np.float64, copy=False)
+
+
+def _check_pair(angle_true, angle_pred, stacklevel):
+    """Validate two sets of angles of equal length, with one warning for both."""
+    angle_true = _as_angles(angle_true, "angle_true")
+    angle_pred = _as_angles(angle_pred, "angle_pred")
+    check_consistent_length(angle_true, angle_pred)
+    for angles, name in ((angle_true, "angle_true"), (angle_pred, "angle_pred")):
+        if warn_if_degrees(angles, name, stacklevel=stacklevel + 1):
+            break
+    return angle_true, angle_pred
 
 
 @validate_params(
@@ -203,9 +219,7 @@ def angular_error(angle_true, angle_pred, *, n_fold=1, register=False):
 
 
 def _difference(angle_true, angle_pred, n_fold):
-    angle_true = check_angles(angle_true, "angle_true")
-    angle_pred = check_angles(angle_pred, "angle_pred")
-    check_consistent_length(angle_true, angle_pred)
+    angle_true, angle_pred = _check_pair(angle_true, angle_pred, stacklevel=4)
     return wrap_angle(angle_pred - angle_true, n_fold)
 
 
@@ -274,9 +288,8 @@ def circular_correlation(angle_true, angle_pred, *, n_fold=1):
     >>> float(np.round(circular_correlation(angle, -angle), 6))
     -1.0
     """
-    alpha = n_fold * check_angles(angle_true, "angle_true")
-    beta = n_fold * check_angles(angle_pred, "angle_pred")
-    check_consistent_length(alpha, beta)
+    alpha, beta = _check_pair(angle_true, angle_pred, stacklevel=3)
+    alpha, beta = n_fold * alpha, n_fold * beta
     lengths = _mean_length(alpha), _mean_length(beta)
     if max(lengths) > 1 - _NO_SPREAD:
         return float("nan")

@@ -5,9 +5,14 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "_comparison": [
+            "SimplestCandidate",
+            "compare_candidates",
+            "split_size_ratio",
+        ],
         "_component_scores": ["component_scores"],
         "_label_stability": ["label_stability"],
-        "_spatial_block": ["SpatialBlockKFold"],
+        "_spatial_block": ["RepeatedSpatialBlockKFold", "SpatialBlockKFold"],
         "_spatial_shuffle": ["SpatialShuffleSplit", "single_split"],
     },
 )

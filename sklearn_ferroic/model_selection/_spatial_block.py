@@ -1,7 +1,9 @@
 """K folds of spatially contiguous blocks of sites."""
 
+from itertools import chain
 from numbers import Integral
 
+import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import validate_parameter_constraints
@@ -58,6 +60,7 @@ class SpatialBlockKFold(BaseCrossValidator):
 
     See Also
     --------
+    RepeatedSpatialBlockKFold : The same with several layouts of the blocks.
     SpatialShuffleSplit : Random blocks, any number of times.
     single_split : One split, for searches without refolding.
     sklearn.model_selection.GroupKFold : Folds of groups.
@@ -205,3 +208,135 @@ class SpatialBlockKFold(BaseCrossValidator):
             The number of folds.
         """
         return self.n_splits
+
+
+class RepeatedSpatialBlockKFold(BaseCrossValidator):
+    """Repeated K-fold cross-validator over spatially contiguous blocks of sites.
+
+    Scores depend on where the blocks lie. Each repetition divides the images into
+    other blocks, so that the scatter of the scores includes that.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2.
+
+    n_repeats : int, default=10
+        Number of layouts of the blocks.
+
+    block_size : float, default=None
+        Side of the blocks, px, as for :class:`SpatialBlockKFold`.
+
+    guard : float, default=0
+        Training sites nearer than this to a test site are excluded, px.
+
+    coordinates : array-like of shape (n_sites, 2), default=None
+        Coordinates ``(row, col)`` of the rows of `X`, px; `X.positions` if None.
+
+    frame : array-like of shape (n_sites,), default=None
+        Image of each row of `X`; `X.frame` or else one image if None.
+
+    random_state : int, RandomState instance or None, default=None
+        Draws the layouts. Pass an int for folds that are the same in every call.
+
+    See Also
+    --------
+    SpatialBlockKFold : One repetition; its notes explain blocks and guard.
+    compare_candidates : Compares the candidates of a search on these splits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import AtomSites
+    >>> from sklearn_ferroic.model_selection import RepeatedSpatialBlockKFold
+    >>> grid = np.stack(np.mgrid[8:128:8, 8:128:8], axis=-1).reshape(-1, 2)
+    >>> sites = AtomSites(np.zeros((136, 136)), grid)
+    >>> cv = RepeatedSpatialBlockKFold(3, n_repeats=2, guard=16, random_state=0)
+    >>> [len(test) for _, test in cv.split(sites)]
+    [75, 70, 80, 70, 75, 80]
+    """
+
+    _parameter_constraints: dict = {
+        **CONSTRAINTS,
+        "n_splits": [Interval(Integral, 2, None, closed="left")],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_splits=5,
+        *,
+        n_repeats=10,
+        block_size=None,
+        guard=0,
+        coordinates=None,
+        frame=None,
+        random_state=None,
+    ):
+        self.n_splits = n_splits
+        self.n_repeats = n_repeats
+        self.block_size = block_size
+        self.guard = guard
+        self.coordinates = coordinates
+        self.frame = frame
+        self.random_state = random_state
+        validate_parameter_constraints(
+            self._parameter_constraints, vars(self), type(self).__name__
+        )
+
+    def split(self, X, y=None, groups=None):
+        """Divide the sites into training and test sides.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites or array-like of shape (n_sites, ...)
+            The sites; anything else needs `coordinates`.
+        y : object
+            Ignored.
+        groups : None
+            Ignored, with a warning.
+
+        Returns
+        -------
+        splits : iterator of (ndarray of int, ndarray of int)
+            Indices of the training and of the test side, ascending, repetition by
+            repetition.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`SpatialBlockKFold.split`.
+        """
+        rng = check_random_state(self.random_state)
+        seeds = rng.randint(np.iinfo(np.int32).max, size=self.n_repeats)
+        repetitions = [
+            SpatialBlockKFold(
+                self.n_splits,
+                block_size=self.block_size,
+                guard=self.guard,
+                coordinates=self.coordinates,
+                frame=self.frame,
+                random_state=int(seed),
+            ).split(X, y, groups)
+            for seed in seeds
+        ]
+        return chain.from_iterable(repetitions)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Get the number of splits.
+
+        Parameters
+        ----------
+        X : object
+            Ignored.
+        y : object
+            Ignored.
+        groups : object
+            Ignored.
+
+        Returns
+        -------
+        n_splits : int
+            Number of folds times number of repetitions.
+        """
+        return self.n_splits * self.n_repeats

@@ -164,9 +164,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         self.angle_mean_ = None
         if angle_index is not None:
             self.center_[angle_index], self.scale_[angle_index] = 0.0, 1.0
-            if hasattr(self, "feature_names_in_"):
-                # by position alone the column may be anything
-                warn_if_degrees(X[:, angle_index], "The angle in X", stacklevel=2)
+            warn_if_degrees(X[:, angle_index], "The angle in X", stacklevel=2)
             mean = mean_direction(X[:, angle_index], self.n_fold)
             self.angle_mean_ = 0.0 if np.isnan(mean) else mean
         self.angle_index_ = angle_index

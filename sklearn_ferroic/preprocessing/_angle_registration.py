@@ -172,13 +172,15 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         index, _ = find_pose_columns(X.shape[1], names, translation=False)
         self.angle_index_ = index
-        if index is not None and names is not None:
-            # by position alone the column may be anything
-            warn_if_degrees(X[:, index], "The angle in X", stacklevel=2)
+        in_degrees = index is not None and warn_if_degrees(
+            X[:, index], "The angle in X", stacklevel=2
+        )
         self.n_sites_ = int(np.count_nonzero(reference.trusted))
         self.offset_, self.offset_std_ = 0.0, np.nan
         self.resultant_length_, self.is_determined_ = np.nan, False
         self.is_pooled_ = False
+        if in_degrees:
+            return self
         if index is None:
             _warn("X has no column named 'angle'")
         elif not self._register_pooled(X[:, index].astype(np.float64), reference, y):

@@ -643,7 +643,7 @@ def average_frames(frames, registration, *, area, n_jobs, verbose):
 
 
 def field_of(displacement, shape):
-    """Return the smooth field of a displacement on all pixels, (2, n_rows, n_cols)."""
+    """Return the smooth part of a displacement, px, of shape (2, n_rows, n_cols)."""
     if displacement.field is None:
         return np.zeros((2, *shape), dtype=np.float32)
     return np.array([enlarge(part, shape) for part in displacement.field])

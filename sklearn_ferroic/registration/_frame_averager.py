@@ -249,7 +249,8 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         -------
         average : :class:`~sklearn.utils.Bunch`
             `image`, an ndarray or masked array of shape (n_rows, n_cols), float32;
-            `pixel_size` in nm, `dose` and `noise`, or None where unknown.
+            `pixel_size` in nm, `dose` and `noise`, or None where unknown; `metadata` of
+            the first frame.
 
         Raises
         ------
@@ -288,6 +289,7 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         return Bunch(
             image=image,
             pixel_size=frames.pixel_size,
+            metadata=frames.metadata,
             dose=self.dose_,
             noise=self.noise_.copy(),
             n_frames=weight

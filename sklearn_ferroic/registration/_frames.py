@@ -6,7 +6,7 @@ from zlib import adler32, crc32
 import numpy as np
 
 from ..datasets._carriers import unpack_foreign
-from ..localization._image.input import check_images
+from ..localization._image.input import check_images, image_metadata
 
 _EXPECTED = (
     "Give a 3-D stack (n_frames, n_rows, n_cols), a list of 2-D frames of one shape, "
@@ -25,6 +25,8 @@ class Frames:
         Pixel size of all frames, nm; that of the entries if None.
     dose : float or None
         Electrons per square ångström in one frame, if known.
+    metadata : dict
+        Metadata of the first frame.
 
     Attributes
     ----------
@@ -35,9 +37,10 @@ class Frames:
         minus the offset, over the gain.
     """
 
-    def __init__(self, entries, pixel_size, dose):
+    def __init__(self, entries, pixel_size, dose, metadata):
         self._entries = entries
         self.dose = dose
+        self.metadata = metadata
         # Frames without bad pixels, whose search takes longer than reading.
         self._intact = set()
         self.scales = {}
@@ -150,7 +153,7 @@ def open_frames(X):
             f"Got {len(entries)} frame(s), but registration needs at least two. "
             f"{_EXPECTED}."
         )
-    return Frames(entries, pixel_size, dose)
+    return Frames(entries, pixel_size, dose, image_metadata(X, 1)[0])
 
 
 def _unpack(X):

@@ -15,7 +15,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
-# Prior standard deviations of the slope, over the image, and of the constant: unknown.
+# Prior standard deviations of the slope, over the image, and of the constant, px:
+# large, because neither is known beforehand.
 _BROAD_PX = 300.0
 # Bounds of the standard deviations of drift and jitter, px, and of the length over
 # which drift is coherent, in spacings and in images.

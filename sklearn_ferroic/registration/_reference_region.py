@@ -112,7 +112,7 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
 
 
 def _fit_absolute(positions, values, variance, n_rows, prior):
-    """Fit the lines and the specimen's own smooth displacements in turn."""
+    """Fit the lines and the specimen's own smooth displacements alternately, px."""
     structure = np.zeros(len(values))
     for _ in range(_N_STRUCTURE_ROUNDS):
         rest = values - _row_medians(positions[:, 0], values - structure, prior.spacing)

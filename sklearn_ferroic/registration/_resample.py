@@ -123,7 +123,8 @@ def to_specimen(frame, displacement, shape, origin):
         place = cols[None, :] - col[:, nearest]
         row = row[:, nearest]
     straight = _sample(frame, line, place)
-    # Across: the line at each row of the result, from the sorted places of the lines.
+    # Along the slow scan direction: the line at each row of the result, from the sorted
+    # positions of the lines.
     where = np.arange(n_rows)[:, None] + row
     if where.shape[1] == 1:
         index = _invert(where[:, 0], rows)[:, None]

@@ -65,7 +65,7 @@ class Correlator:
         return fft2(flat * self._window)
 
     def prepare(self, image):
-        """Return the whitened spectrum of an image of the frames' shape."""
+        """Return the whitened spectrum of an image with the shape of the frames."""
         return (self._spectrum(image) * self._filter).astype(np.complex64)
 
     def shift(self, reference, moving):

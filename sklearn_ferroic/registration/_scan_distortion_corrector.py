@@ -16,7 +16,7 @@ from .._lattice.neighbors import cage_displacement
 from .._lattice.reference_lattice import lattice_positions
 from .._utils.validation import Interval
 from ..localization import AtomLocator
-from ..localization._image.input import check_images
+from ..localization._image.input import check_images, image_metadata
 from ..sites import AtomSites
 from ._image_transformer import ImageTransformerMixin
 from ._line_pixels import refine_lines
@@ -278,8 +278,8 @@ class ScanDistortionCorrector(
         -------
         corrected : :class:`~sklearn.utils.Bunch`
             `image`, a masked array of shape (n_rows, n_cols), float32, on the pixels of
-            the first image: the mean of all images, masked where there is none; and
-            `pixel_size` in nm or None.
+            the first image: the mean of all images, masked where there is none;
+            `pixel_size` in nm or None; and `metadata` of the first image.
 
         Raises
         ------
@@ -305,7 +305,8 @@ class ScanDistortionCorrector(
             count += seen
         mean = np.divide(total, count, out=np.zeros(shapes[0]), where=count > 0)
         result = np.ma.masked_array(mean.astype(np.float32), count == 0)
-        return Bunch(image=result, pixel_size=pixel_sizes[0])
+        metadata = image_metadata(X, 1)[0]
+        return Bunch(image=result, pixel_size=pixel_sizes[0], metadata=metadata)
 
     def transform_sites(self, sites):
         """Move the positions of columns to where they are without the distortion.
@@ -370,7 +371,8 @@ class ScanDistortionCorrector(
             "lattice_vectors": vectors,
         }
         positions = fields.pop("positions")
-        return type(sites)(images, positions, pixel_size=sites.pixel_size, **fields)
+        own = {"pixel_size": sites.pixel_size, "metadata": sites.metadata}
+        return type(sites)(images, positions, **own, **fields)
 
     def _own_pixels(self, image, number):
         """Resample an image on its own pixels; NaN where it shows nothing."""

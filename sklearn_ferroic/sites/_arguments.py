@@ -1,9 +1,11 @@
 """Checks of the arguments of AtomSites: pixel sizes, positions, frames, indices."""
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
 
+from .._utils.metadata import plain_metadata
 from .._utils.validation import refuse_mask, to_numpy
 
 
@@ -37,6 +39,34 @@ def as_pixel_sizes(pixel_size, n_images):
         if size is not None and not is_length:
             raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
     return [None if size is None else float(size) for size in sizes]
+
+
+def as_metadata(metadata, n_images):
+    """Check metadata, one mapping for all images or one per image.
+
+    Parameters
+    ----------
+    metadata : dict, list of (dict or None) or None
+        Metadata.
+    n_images : int
+        Number of images.
+
+    Returns
+    -------
+    metadata : list of dict
+        One per image, of values that JSON can hold.
+    """
+    if metadata is None or isinstance(metadata, Mapping):
+        metadata = [metadata] * n_images
+    metadata = list(metadata)
+    if len(metadata) != n_images:
+        raise ValueError(f"Got metadata of {len(metadata)} for {n_images} image(s).")
+    for one in metadata:
+        if one is not None and not isinstance(one, Mapping):
+            raise TypeError(
+                f"Metadata of an image are a dictionary or None, got {one!r}."
+            )
+    return [{} if one is None else plain_metadata(one) for one in metadata]
 
 
 def as_positions(positions):

@@ -1,14 +1,19 @@
 """AtomSites, the sample set of all stages: one row is one atomic column."""
 
-import textwrap
-from inspect import Parameter, Signature, cleandoc
-
 import numpy as np
 
 from .._utils.angles import wrap_angle
-from ._arguments import as_margin, as_pixel_sizes, as_positions, as_rows, check_frame
-from ._editing import check_on_image, guess_sublattice, inside_polygon, rows_to_keep
-from ._fields import SITE_FIELDS, describe_columns
+from .._utils.positions import check_on_image, refuse_swapped
+from ._arguments import (
+    as_margin,
+    as_metadata,
+    as_pixel_sizes,
+    as_positions,
+    as_rows,
+    check_frame,
+)
+from ._editing import guess_sublattice, inside_polygon, rows_to_keep
+from ._fields import SITE_FIELDS, describe_columns, describe_fields, signature_of
 from ._flags import as_flag
 from ._formats.csv import write_csv
 from ._formats.exchange import from_atomap, read_csv
@@ -43,6 +48,11 @@ class AtomSites:
     pixel_size : float, list of (float or None) or None, default=None
         Pixel size in nm, one for all or one per image; None where it is unknown.
 
+    metadata : dict, list of (dict or None) or None, default=None
+        Metadata, such as those of the files, one for all images or one per image. They
+        are stored as JSON can hold them: long arrays are replaced by a note. Sets of
+        sites that differ only in metadata are equal.
+
     {fields}
 
     Attributes
@@ -52,6 +62,9 @@ class AtomSites:
 
     pixel_size : list of (float or None)
         Pixel size of each image, nm.
+
+    metadata : list of dict
+        Metadata of each image, empty where there are none.
 
     shape : tuple
         ``(n_sites, 2)``.
@@ -96,7 +109,7 @@ class AtomSites:
         super().__init_subclass__(**kwargs)
         _apply_schema(cls)
 
-    def __init__(self, images, positions, *, pixel_size=None, **fields):
+    def __init__(self, images, positions, *, pixel_size=None, metadata=None, **fields):
         unknown = sorted(set(fields) - {field.name for field in self.fields})
         if unknown:
             known = ", ".join(field.name for field in self.fields)
@@ -106,6 +119,7 @@ class AtomSites:
             )
         self.images = as_image_list(images)
         self.pixel_size = as_pixel_sizes(pixel_size, len(self.images))
+        self.metadata = as_metadata(metadata, len(self.images))
         self.positions = as_positions(positions)
         for field in self.fields:
             if field.name != "positions":
@@ -113,6 +127,7 @@ class AtomSites:
                 values = field.as_values(values, len(self.positions))
                 setattr(self, field.name, values)
         check_frame(self.frame, len(self.images))
+        refuse_swapped(self.positions, self.frame, self.images)
 
     @property
     def shape(self):
@@ -139,6 +154,7 @@ class AtomSites:
         selected = object.__new__(type(self))
         selected.images = self.images
         selected.pixel_size = self.pixel_size
+        selected.metadata = self.metadata
         for field in self.fields:
             setattr(selected, field.name, getattr(self, field.name)[key])
         return selected
@@ -169,6 +185,8 @@ class AtomSites:
     def __setstate__(self, state):
         digests = state.pop("digests")
         vars(self).update(state)
+        if "metadata" not in state:
+            self.metadata = [{} for _ in self.images]
         for field in self.fields:  # those that an older version did not have
             if field.name not in state:
                 setattr(self, field.name, field.as_values(None, len(self)))
@@ -651,44 +669,25 @@ class AtomSites:
         sets = list(sets)
         if not sets:
             raise ValueError("concatenate needs at least one AtomSites, got none.")
-        images, pixel_size, frame = join_images(sets)
+        images, pixel_size, metadata, frame = join_images(sets)
         values = {
             field.name: np.concatenate([getattr(sites, field.name) for sites in sets])
             for field in cls.fields
         }
         values["frame"] = frame
-        return cls(images, pixel_size=pixel_size, **values)
+        return cls(images, pixel_size=pixel_size, metadata=metadata, **values)
 
 
-# Without indentation, as Python 3.13 stores docstrings.
-_CLASS_DOCSTRING = cleandoc(AtomSites.__doc__) + "\n"
+_CLASS_DOCSTRING = AtomSites.__doc__
 
 
 def _apply_schema(cls):
     """Derive the signature and the docstring of AtomSites or a subclass."""
-    optional = [field for field in cls.fields if field.name != "positions"]
-    required = [field for field in cls.fields if field.name == "positions"]
-    names = ["images", "positions"]
-    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-    names = ["pixel_size", *(field.name for field in optional)]
-    parameters += [Parameter(n, Parameter.KEYWORD_ONLY, default=None) for n in names]
-    cls.__signature__ = Signature(parameters)
+    cls.__signature__ = signature_of(cls.fields)
     if cls is AtomSites or cls.__doc__ is None:
-        entries = [field.parameter_entry() for field in optional]
-        cls.__doc__ = _CLASS_DOCSTRING.replace(
-            "{positions}", required[0].parameter_entry(is_optional=False)
-        ).replace("{fields}", "\n\n".join(entries))
+        cls.__doc__ = describe_fields(_CLASS_DOCSTRING, cls.fields)
     register_hash(cls)
 
 
 _apply_schema(AtomSites)
-AtomSites.to_frame.__doc__ = f"{cleandoc(AtomSites.to_frame.__doc__)}\n".replace(
-    "    {columns}",
-    textwrap.fill(
-        f"Columns {describe_columns(SITE_FIELDS)}.",
-        width=88,
-        initial_indent=" " * 4,
-        subsequent_indent=" " * 4,
-        break_on_hyphens=False,
-    ),
-)
+AtomSites.to_frame.__doc__ = describe_columns(AtomSites.to_frame.__doc__, SITE_FIELDS)

@@ -69,29 +69,6 @@ def inside_polygon(positions, vertices):
     return points_in_poly(positions, vertices)
 
 
-def check_on_image(positions, image):
-    """Check that positions lie on an image.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n, 2)
-        Positions ``(row, col)``, px.
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    """
-    last = np.array(image.shape) - 0.5
-    off = ((positions < -0.5) | (positions > last)).any(axis=1)
-    if off.any():
-        row, col = positions[off][0]
-        swapped = ((positions[:, ::-1] >= -0.5) & (positions[:, ::-1] <= last)).all()
-        hint = " Positions are (row, col), that is (y, x)." if swapped else ""
-        raise ValueError(
-            f"{np.count_nonzero(off)} of {len(positions)} positions are off the image "
-            f"of {image.shape[0]} x {image.shape[1]} px, such as row {row:.1f}, col "
-            f"{col:.1f}.{hint}"
-        )
-
-
 def guess_sublattice(positions, known, sublattice, vectors):
     """Return the sublattice of columns from the lattice of the sites around them.
 

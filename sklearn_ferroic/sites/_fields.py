@@ -8,6 +8,7 @@ HDF5 files are derived from these rows.
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import Parameter, Signature, cleandoc
 
 import numpy as np
 
@@ -373,8 +374,32 @@ def unit_of(name, fields=SITE_FIELDS):
     return units.get(name, "")
 
 
-def describe_columns(fields):
-    """Return the columns of the table with their units, as text for a docstring."""
+def signature_of(fields):
+    """Return the signature of the constructor of AtomSites with some fields."""
+    names = ["images", "positions"]
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    names = [item.name for item in fields if item.name != "positions"]
+    parameters += [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None)
+        for name in ["pixel_size", "metadata", *names]
+    ]
+    return Signature(parameters)
+
+
+# Docstrings are without indentation, as Python 3.13 stores them.
+def describe_fields(docstring, fields):
+    """Return the docstring of AtomSites with entries for the fields."""
+    (required,) = (item for item in fields if item.name == "positions")
+    optional = [item for item in fields if item.name != "positions"]
+    entries = [item.parameter_entry() for item in optional]
+    docstring = f"{cleandoc(docstring)}\n".replace(
+        "{positions}", required.parameter_entry(is_optional=False)
+    )
+    return docstring.replace("{fields}", "\n\n".join(entries))
+
+
+def describe_columns(docstring, fields):
+    """Return the docstring of the table with its columns and their units."""
     parts = []
     for item in fields:
         columns = [(name, item.unit, "") for name in item.columns]
@@ -384,4 +409,11 @@ def describe_columns(fields):
         for name, unit, needs in columns:
             note = f"{unit}{needs}".strip(", ")
             parts.append(f"``{name}`` ({note})" if note else f"``{name}``")
-    return ", ".join(parts)
+    text = textwrap.fill(
+        f"Columns {', '.join(parts)}.",
+        width=88,
+        initial_indent=" " * 4,
+        subsequent_indent=" " * 4,
+        break_on_hyphens=False,
+    )
+    return f"{cleandoc(docstring)}\n".replace("    {columns}", text)

@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 
 from .._utils.offset import find_image_offset, subtract_offset
+from .._utils.validation import refuse_images_along_last_axis
 
 # id of an image -> (weak reference to it, digest of its content)
 _DIGESTS = {}
@@ -27,6 +28,8 @@ def as_image_list(images):
     """
     if isinstance(images, np.ndarray) and images.ndim == 2:
         images = [images]
+    elif isinstance(images, np.ndarray):
+        refuse_images_along_last_axis(images.shape)
     arrays = [np.asarray(image) for image in images]
     for array in arrays:
         if array.ndim != 2 or array.dtype.kind not in "buif":
@@ -141,18 +144,23 @@ def join_images(sets):
         Each image once.
     pixel_size : list of (float or None)
         Their pixel sizes, nm.
+    metadata : list of dict
+        Their metadata, of the first set that has the image.
     frame : ndarray of int of shape (n_sites,)
         Index of the image of each site of all sets, in order.
     """
-    images, pixel_size, index_of, frames = [], [], {}, []
+    images, pixel_size, metadata, index_of, frames = [], [], [], {}, []
     for sites in sets:
         renumber = []
-        for image, size in zip(sites.images, sites.pixel_size, strict=True):
+        for image, size, about in zip(
+            sites.images, sites.pixel_size, sites.metadata, strict=True
+        ):
             key = (id(image), size)
             if key not in index_of:
                 index_of[key] = len(images)
                 images.append(image)
                 pixel_size.append(size)
+                metadata.append(about)
             renumber.append(index_of[key])
         frames.append(np.array(renumber, dtype=np.intp)[sites.frame])
-    return images, pixel_size, np.concatenate(frames)
+    return images, pixel_size, metadata, np.concatenate(frames)

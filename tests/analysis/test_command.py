@@ -69,6 +69,8 @@ def test_several_images(image, capsys):
         (["missing.tif"], "no file 'missing.tif'"),
         (["."], "is a folder"),
         (["spectrum.npy"], "shape (100,); an image"),
+        (["damaged.npy"], "Is it damaged, or of another kind"),
+        (["stack.npy"], "its 5 images along the last axis"),
         (["noise.npy"], "Dark columns need --invert, faint ones --locator unet"),
         (["noise.npy", "--crop", "0,9,0,500"], "--crop 0,9,0,500 does not fit"),
         (["noise.npy", "--mask", "film.npy"], "They must be equal"),
@@ -83,6 +85,9 @@ def test_several_images(image, capsys):
 )
 def test_every_error_is_a_sentence(image, capsys, arguments, message):
     np.save("spectrum.npy", np.arange(100.0))
+    np.save("stack.npy", np.zeros((60, 60, 5)))
+    content = Path("spectrum.npy").read_bytes()
+    Path("damaged.npy").write_bytes(content[: len(content) // 2])
     np.save("noise.npy", np.random.default_rng(0).normal(size=(100, 100)))
     before = set(Path().rglob("*"))
     assert main(["analyze", *arguments, "--quiet"]) == 1

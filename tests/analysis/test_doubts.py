@@ -70,7 +70,15 @@ def test_a_displacement_of_all_cells_may_be_mistilt():
         image[near] += (900, 450)[label] * np.exp(-square / 2 / 2.6**2)
     tilted = analyze((image, 0.02), max_epochs=5)
     assert "mistilt" in keys(tilted)
+    assert "All cells are displaced alike, by 1" in verdict(tilted)
     assert "does not prove a polar material" in verdict(tilted)
+    # a group with a displacement, but no variant, domain or wall
+    assert tilted.summary["variants"] == []
+    group = tilted.summary["other_groups"][0]
+    assert group["is_significant"]
+    assert group["name"] == "group 0"
+    assert tilted.domains is None
+    assert tilted.caveat == "one displacement for all, as mistilt makes too"
     (text,) = [t for t in tilted.summary["warnings"] if t.startswith("Mistilt")]
     length = float(text.split("is ")[1].split(" pm")[0])
     assert length == pytest.approx(12, abs=1.5)

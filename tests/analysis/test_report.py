@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic import analyze
+from sklearn_ferroic.analysis._report.page import _cell, _minus
 from sklearn_ferroic.datasets import make_ferroic_image
 
 VOID = {"meta", "link", "img", "br"}
@@ -84,6 +85,11 @@ def test_the_viewer_holds_every_column(text, analysis):
     assert data["cells"]["site"] == analysis.rows.tolist()
     assert data["cells"]["group"] == analysis.labels.tolist()
     assert len(data["walls"]) == len(analysis.walls)
+    # cells have the shape of the lattice, to a twenty-fifth of a cell
+    vectors = np.array(data["shapes"])[data["sites"]["shape"]].reshape(-1, 2, 2)
+    known = np.isfinite(analysis.sites.lattice_vectors).all(axis=(1, 2))
+    error = vectors[known] - analysis.sites.lattice_vectors[known]
+    assert np.abs(error).max() < 0.025 * analysis.cell_size
     lengths = np.hypot(*(1e3 * 0.02 * analysis.cells.polarization.T))
     shown = np.array(
         [
@@ -160,3 +166,24 @@ def test_ten_thousand_cells_fit_into_5_mb(tmp_path):
     assert len(analysis.cells) > 9_900
     analysis.report(tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "std", "text"),
+    [
+        (39.8271, 0.4986, "39.8 ± 0.5"),
+        (-135.43, 1.16, "−135.4 ± 1.2"),
+        (36.02, 3.372, "36 ± 3"),
+        (0.8425, 0.07604, "0.84 ± 0.08"),
+        (48.0, None, "48.0"),
+        (152.4, np.nan, "152"),
+        (np.nan, 1.0, ""),
+        ("neutral", None, "neutral"),
+    ],
+)
+def test_values_are_rounded_by_their_errors(value, std, text):
+    assert _cell(value, std) == text
+
+
+def test_zeros_have_no_sign():
+    assert _minus("-0.0 pm, -0.04 pm, -10") == "0.0 pm, −0.04 pm, −10"

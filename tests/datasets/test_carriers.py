@@ -141,9 +141,11 @@ def test_a_collection_of_xarrays_is_no_image():
         check_images(dataset)
 
 
-def test_xarray_keeps_the_order_of_its_axes():
+def test_axes_of_xarray_are_read_by_their_names():
     array = as_xarray(IMAGE, (0.02, 0.02), ("nm", "nm"), name="HAADF")
-    np.testing.assert_array_equal(check_images(array.transpose())[0][0], IMAGE.T)
+    np.testing.assert_array_equal(check_images(array.transpose())[0][0], IMAGE)
+    renamed = array.rename(x="a", y="b")
+    np.testing.assert_array_equal(check_images(renamed.transpose())[0][0], IMAGE.T)
 
 
 @pytest.mark.parametrize("carry", KINDS)

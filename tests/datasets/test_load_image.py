@@ -563,7 +563,7 @@ def test_choices_that_a_format_does_not_offer(tmp_path):
     np.save(path, IMAGE)
     with pytest.raises(ValueError, match="dataset='a' chooses in HDF5 and"):
         load_image(path, dataset="a")
-    with pytest.raises(ValueError, match="signal=0 chooses in microscope and TIFF"):
+    with pytest.raises(ValueError, match="signal=0 chooses in microscope, HDF5 and"):
         load_image(path, signal=0)
 
 

@@ -301,6 +301,7 @@ def test_threads_do_not_share_random_numbers():
         np.testing.assert_allclose(result, fit_and_transform(0), atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:RotationalVAE is trained on 4 windows")
 def test_patches_wider_than_the_table_of_angles():
     X = np.random.RandomState(0).rand(4, 260, 260)
     found = RotationalVAE(max_epochs=1, n_hidden=4, random_state=0).fit_transform(X)

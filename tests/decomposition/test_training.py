@@ -284,7 +284,7 @@ def test_angles_wrap_and_degrees_are_warned_of(fitted):
     turned = fitted.inverse_transform(columns - [2 * np.pi, 0, 0, 0, 0])
     np.testing.assert_allclose(turned, drawn, atol=1e-5)
     columns[0, 0] = 45
-    with pytest.warns(UserWarning, match="up to 45 are interpreted as radians"):
+    with pytest.warns(UserWarning, match="up to 45, which are taken as radians"):
         fitted.inverse_transform(columns)
 
 

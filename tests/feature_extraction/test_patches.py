@@ -4,7 +4,7 @@ from scipy.ndimage import map_coordinates
 
 from sklearn_ferroic import AtomLocator, AtomSites, PatchExtractor
 from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
-from sklearn_ferroic.feature_extraction._continuation import lattice_periods
+from sklearn_ferroic.feature_extraction._windows.continuation import lattice_periods
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_names():
     [
         (np.zeros((3, 2)), {}, TypeError, "AtomSites, the output of AtomLocator"),
         (AtomSites(np.eye(40), [[1, 1]]), {}, ValueError, "window_size=48 is larger"),
-        (AtomSites(np.eye(64), [[1, 80]]), {}, ValueError, "off their image"),
+        (AtomSites(np.eye(64), [[1, 80]]), {}, ValueError, "off the image"),
         (AtomSites(np.eye(64), []), {}, ValueError, "no sites"),
         (
             AtomSites(np.eye(64), [[9, 9]]),

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -105,3 +107,33 @@ def test_polar_axis_is_turned_as_the_image(angle):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         AngleHistogramDisplay.from_predictions(**options)
+
+
+@pytest.mark.parametrize("width", [2.2, 3.0, 6.4])
+@pytest.mark.parametrize(
+    "degrees", [(-170, -80, 10, 100), (-135, -45, 45, 135), (-100, -78, -55, 20)]
+)
+def test_peak_texts_do_not_touch(width, degrees):
+    rng = np.random.default_rng(0)
+    angle = np.deg2rad(np.repeat(degrees, 200)) + rng.normal(0, 0.02, 800)
+    figure = plt.figure(figsize=(width, 2.4), layout="constrained")
+    display = AngleHistogramDisplay.from_predictions(angle, ax=figure.subplots())
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in display.peak_texts_]
+    assert len(boxes) == 4
+    axes = display.ax_.get_window_extent()
+    for n, box in enumerate(boxes):
+        assert axes.x0 - 4 < box.x0
+        assert box.x1 < axes.x1 + 4
+        assert box.y1 < axes.y1 + 1
+        assert not any(box.overlaps(other) for other in boxes[n + 1 :])
+
+
+@pytest.mark.parametrize(("width", "n_ticks"), [(6.4, 9), (2.5, 5)])
+def test_labels_of_ticks_do_not_overlap(width, n_ticks):
+    figure, ax = plt.subplots(figsize=(width, 3))
+    AngleHistogramDisplay.from_predictions([0.5, 0.6, -2.0], ax=ax)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert len(boxes) == n_ticks
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from sklearn_ferroic import AtomSites
 from sklearn_ferroic.domains import find_walls, layer_profile, profile_across
@@ -15,6 +15,7 @@ from sklearn_ferroic.inspection import (
     ProfileDisplay,
     SitesDisplay,
 )
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL
 from tests.domains._scenes import grid, tanh_wall
 
 
@@ -75,6 +76,37 @@ class TestCellMap:
     def test_bad_limits(self, scene, options):
         with pytest.raises(ValueError, match=r"percentiles|vmin"):
             CellMapDisplay.from_sites(scene[0], np.arange(900.0), **options)
+
+
+class TestClasses:
+    @pytest.mark.parametrize("kind", [int, str])
+    def test_colours_and_legend(self, scene, kind):
+        sites, labels = scene
+        names = np.array([2, -1] if kind is int else ["b", "a"])
+        classes = names[labels]
+        display = CellMapDisplay.from_sites(sites, classes, values_name="class")
+        texts = [text.get_text() for text in display.class_legend_.get_texts()]
+        assert texts == sorted(texts, key=kind) == sorted(map(str, names), key=kind)
+        assert display.colorbar_ is None
+        colors = display.cells_.get_facecolor()[:, :3]
+        for name, handle in zip(
+            texts, display.class_legend_.legend_handles, strict=True
+        ):
+            expected = to_rgb(handle.get_color())
+            own = classes.astype(str) == name
+            np.testing.assert_allclose(colors[own] - expected, 0, atol=1e-9)
+        if kind is int:
+            np.testing.assert_allclose(colors[classes == -1] - NEUTRAL, 0, atol=1e-9)
+
+    def test_legend_of_classes_and_of_walls(self, scene):
+        sites, labels = scene
+        walls = find_walls(sites, labels)
+        display = CellMapDisplay.from_sites(sites, labels, walls=walls)
+        artists = display.ax_.get_children()
+        assert display.class_legend_ in artists
+        assert display.legend_ in artists
+        without = CellMapDisplay.from_sites(sites, labels, colorbar=False)
+        assert without.class_legend_ is None
 
 
 class TestWalls:

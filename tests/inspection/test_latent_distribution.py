@@ -231,3 +231,11 @@ def test_plain_points_have_one_colour(pixel_at):
     np.testing.assert_allclose(
         pixel_at(display.ax_, 4, 3), to_rgb("#0072B2"), atol=0.02
     )
+
+
+def test_wheel_can_be_left_out():
+    latents = np.random.default_rng(0).normal(size=(50, 2))
+    display = LatentDistributionDisplay.from_predictions(
+        latents, angle=latents[:, 0], color_wheel=False
+    )
+    assert display.wheel_ is None

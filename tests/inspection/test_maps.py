@@ -1,6 +1,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomSites
@@ -10,7 +11,11 @@ from sklearn_ferroic.inspection import (
     SiteQualityDisplay,
     SitesDisplay,
 )
-from sklearn_ferroic.inspection._drawing.colors import NEUTRAL, angle_colors
+from sklearn_ferroic.inspection._drawing.colors import (
+    NEUTRAL,
+    angle_colors,
+    class_colors,
+)
 
 
 def draw_domains(sites, **options):
@@ -387,3 +392,134 @@ def test_degrees_are_refused():
     sites = AtomSites(np.zeros((80, 80)), positions)
     with pytest.raises(ValueError, match="must be in radians"):
         DomainMapDisplay.from_sites(sites, np.linspace(-180, 180, 16))
+
+
+def lightness(colors):
+    """CIE L* of RGB colours."""
+    linear = np.where(
+        colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4
+    )
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    return 116 * np.cbrt(luminance) - 16
+
+
+def test_four_classes_are_distinct_in_greyscale():
+    levels = np.sort(lightness(class_colors([0, 1, 2, 3])))
+    assert np.diff(levels).min() >= 11
+
+
+class TestArrowsOfDirections:
+    def test_directions_at_the_sites(self, b_sites):
+        angle = angle_of(b_sites)
+        angle[7] = np.nan
+        display = DomainMapDisplay.from_sites(b_sites, angle, arrows=True)
+        arrows = display.arrows_
+        places = arrows.get_offsets()[:, ::-1]
+        nearest = np.abs(places[:, None] - b_sites.positions).sum(axis=2).argmin(axis=1)
+        np.testing.assert_allclose(b_sites.positions[nearest], places)
+        np.testing.assert_allclose(np.arctan2(arrows.V, arrows.U), angle[nearest])
+        assert 7 not in nearest
+
+    def test_arrow_on_the_picture(self, pixel_at):
+        """To +row, +col: black from upper left to lower right, at no other place."""
+        sites = AtomSites(np.zeros((60, 60)), [[30, 30]])
+        display = DomainMapDisplay.from_sites(sites, [np.pi / 4], arrows=True)
+        display.arrows_.scale, display.arrows_.width = 1 / 24, 3
+        for shift in (-5, 0, 5):
+            seen = pixel_at(display.ax_, 30 + shift, 30 + shift)
+            np.testing.assert_allclose(seen, 0, atol=0.02)
+
+    def test_small_cells_share_an_arrow(self):
+        positions = 20.0 * np.indices((40, 40)).reshape(2, -1).T + 10
+        sites = AtomSites(np.zeros((800, 800)), positions)
+        counts = {}
+        for inches in (1.5, 3, 12):
+            figure, ax = plt.subplots(figsize=(inches, inches))
+            arrows = draw_domains(sites, arrows=True, ax=ax).arrows_
+            length_px = arrows.U.max() / arrows.scale
+            shown = ax.transData.transform([[0, 0], [length_px, 0]])
+            length_inches = np.ptp(shown[:, 0]) / figure.dpi
+            assert length_inches > 0.12
+            counts[inches] = len(arrows.U)
+        assert counts[1.5] < counts[3] < counts[12] == 1600
+
+    @pytest.mark.parametrize("n", [17, 21, 25, 40])
+    def test_arrows_are_evenly_spaced(self, n):
+        rng = np.random.default_rng(0)
+        positions = 20.0 * np.indices((n, n)).reshape(2, -1).T + 10
+        positions += rng.normal(0, 0.8, positions.shape)
+        sites = AtomSites(np.zeros((20 * n, 20 * n)), positions)
+        _, ax = plt.subplots(figsize=(2.5, 2.5))
+        places = draw_domains(sites, arrows=True, ax=ax).arrows_.get_offsets()
+        nearest = cKDTree(places).query(places, k=2)[0][:, 1]
+        assert nearest.min() > 0.7 * np.median(nearest)
+        assert np.median(nearest) > 1.8 * 20
+
+    def test_lengths_follow_the_saturation(self, b_sites):
+        magnitude = np.linspace(0, 1, len(b_sites))
+        display = draw_domains(
+            b_sites, magnitude=magnitude, vmin=0, vmax=1, arrows=True
+        )
+        lengths = np.hypot(display.arrows_.U, display.arrows_.V)
+        assert lengths.max() <= 1
+        assert lengths.min() >= 0.25
+        nothing = draw_domains(b_sites, polar=np.zeros(len(b_sites)), arrows=True)
+        assert nothing.arrows_ is None
+        assert draw_domains(b_sites).arrows_ is None
+
+
+class TestColorWheel:
+    @pytest.mark.parametrize("draw", [draw_domains, PolarizationMapDisplay.from_sites])
+    def test_side(self, draw, b_sites):
+        for side in ("right", "below"):
+            display = draw(b_sites, color_wheel=side)
+            display.figure_.canvas.draw()
+            wheel, image = (
+                artist.get_window_extent()
+                for artist in (display.wheel_, display.image_)
+            )
+            assert wheel.x0 > image.x1 if side == "right" else wheel.y1 <= image.y0
+        with pytest.raises(ValueError, match='"right" or "below", got \'left\''):
+            draw(b_sites, color_wheel="left")
+
+    @pytest.mark.parametrize("side", ["right", "below"])
+    def test_keys_follow_the_size_of_the_letters(self, side, b_sites):
+        sizes = {}
+        for points in (5, 10):
+            with plt.rc_context({"font.size": points}):
+                display = draw_domains(b_sites, color_wheel=side)
+                display.figure_.canvas.draw()
+                box = display.wheel_.get_window_extent()
+                sizes[points] = box.width / display.figure_.dpi
+        assert sizes[10] == pytest.approx(1.3)
+        assert sizes[5] == pytest.approx(0.65)
+
+    def test_one_column_of_a_page(self, b_sites):
+        """86 mm at 7 pt: nothing is cut off, and the map has most of the width."""
+        with plt.rc_context({"font.size": 7}):
+            figure, ax = plt.subplots(figsize=(3.39, 2.6), layout="constrained")
+            display = draw_domains(b_sites, arrows=True, ax=ax)
+            figure.canvas.draw()
+        inside = figure.bbox
+        for artist in (display.wheel_, display.scale_bar_, display.image_):
+            box = artist.get_tightbbox() if artist is display.wheel_ else None
+            box = artist.get_window_extent() if box is None else box
+            assert inside.x0 <= box.x0 <= box.x1 <= inside.x1
+            assert inside.y0 <= box.y0 <= box.y1 <= inside.y1
+        assert display.image_.get_window_extent().width > 0.6 * inside.width
+
+
+def test_no_outline_between_cells_without_direction(b_sites):
+    labels = (b_sites.positions[:, 1] > 100).astype(int)
+    top = b_sites.positions[:, 0] < 80
+    display = draw_domains(b_sites, labels=labels, polar=top)
+    ends = np.array(display.walls_.get_segments())
+    assert 0 < ends[..., 1].max() < 105
+
+
+def test_image_without_markers(b_sites):
+    display = SitesDisplay.from_sites(b_sites, markers=False)
+    assert display.scatter_ is display.legend_ is None
+    assert display.scale_bar_ is not None
+    low, high = display.image_.get_clim()
+    assert (low, high) == pytest.approx(np.percentile(b_sites.images[0], [0.5, 99.7]))

@@ -115,8 +115,10 @@ def test_columns_narrow_for_their_spacing(columns, lattice, cell, sigma):
 # of 5 px.
 @pytest.mark.parametrize(("cell", "least"), [(5, 0.94), (6, 0.965), (7, 0.98)])
 @pytest.mark.parametrize("missing", [0.0, 0.05])
-# Where more than one in a hundred is missed, the warning is right.
+# Where more than one in a hundred is missed, the warning is right, as is that of the
+# coarse sampling.
 @pytest.mark.filterwarnings("ignore:about .* hold no site:UserWarning")
+@pytest.mark.filterwarnings("ignore:The columns of image 0 are .* px apart:UserWarning")
 def test_weak_columns_on_few_pixels(columns, cell, least, missing):
     # B columns of 8 counts and 0.7 px on 4 counts, not all above the noise.
     for seed in range(2):

@@ -8,6 +8,7 @@ from sklearn_ferroic._lattice.neighbor_graph import neighbor_edges
 from sklearn_ferroic.metrics import (
     spatial_coherence_score,
     variant_accuracy_score,
+    wall_continuity_score,
     wall_straightness_score,
 )
 from sklearn_ferroic.metrics._label_graph import find_groups
@@ -103,7 +104,11 @@ def test_scores_do_not_hang_on_order_or_names():
     positions = lattice(20, jitter=0.5)
     labels = rng.integers(3, size=400)
     order = rng.permutation(400)
-    for score in (spatial_coherence_score, wall_straightness_score):
+    for score in (
+        spatial_coherence_score,
+        wall_continuity_score,
+        wall_straightness_score,
+    ):
         expected = score(positions, labels)
         assert score(positions[order], labels[order]) == pytest.approx(expected)
         names = np.array(["z", "a", "m"])[labels]
@@ -223,7 +228,11 @@ def test_variant_accuracy_rules():
 
 def test_bad_input_is_refused():
     positions = lattice(4)
-    for score in (spatial_coherence_score, wall_straightness_score):
+    for score in (
+        spatial_coherence_score,
+        wall_continuity_score,
+        wall_straightness_score,
+    ):
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             score(positions, [0, 1])
         with pytest.raises(ValueError, match=r"\(row, col\) pairs"):
@@ -234,3 +243,42 @@ def test_bad_input_is_refused():
         variant_accuracy_score([0, 1], [0])
     with pytest.raises(ValueError, match="The 'reach' parameter"):
         wall_straightness_score(positions, np.zeros(16), reach=0)
+
+
+# Continuity of walls ------------------------------------------------------------------
+
+
+def square(n=30):
+    return 20.0 * np.argwhere(np.ones((n, n)))
+
+
+@pytest.mark.parametrize("n_wrong", [0, 5, 20])
+def test_continuity_counts_walls_around_single_cells(n_wrong):
+    positions = square()
+    labels = (positions[:, 1] < 300).astype(int)
+    # Apart from one another, from the wall and from the border.
+    wrong = [30 * row + col for row in range(3, 27, 6) for col in (3, 7, 11, 19, 24)]
+    labels[wrong[:n_wrong]] = 2
+    n_points, n_walls = 30 + 4 * n_wrong, 1 + n_wrong
+    expected = 1 - 4 * n_walls / n_points
+    assert wall_continuity_score(positions, labels) == pytest.approx(expected)
+
+
+def test_continuity_does_not_depend_on_the_direction_of_a_wall():
+    positions = square()
+    straight = wall_continuity_score(positions, positions[:, 1] < 290)
+    oblique = positions @ [np.sin(0.5), np.cos(0.5)]
+    # More points, because a step is two of them.
+    assert wall_continuity_score(positions, oblique < 400) > straight
+
+
+def test_continuity_of_several_images_and_of_none():
+    positions, frame = np.tile(square(20), (2, 1)), np.repeat([0, 1], 400)
+    labels = (positions[:, 1] < 200).astype(int)
+    one = wall_continuity_score(positions[:400], labels[:400])
+    # Two walls of the same length.
+    assert wall_continuity_score(positions, labels, frame=frame) == one
+    assert wall_continuity_score(positions[:400], np.zeros(400)) == 0
+    rng = np.random.default_rng(0)
+    scattered = np.where(rng.random(900) < 0.05, 1, 0)
+    assert wall_continuity_score(square(), scattered) < 0.15

@@ -6,7 +6,9 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
@@ -14,8 +16,10 @@ from sklearn_ferroic import (
     AngleAwareScaler,
     AngleRegistration,
     AtomLocator,
+    GridSampler,
     PatchExtractor,
     PolarizationVector,
+    SlidingFFT,
     metrics,
 )
 from sklearn_ferroic.localization._images_to_sites import ImagesToSitesMixin
@@ -291,3 +295,64 @@ def test_search_with_the_truth(sites, truth):
         error_score="raise",
     )
     assert (scores > 0.5).all()
+
+
+# Completed likelihood -----------------------------------------------------------------
+
+
+def blobs(distance, n_features=3, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, n_features))
+    X[::2, 0] += distance
+    return X
+
+
+@pytest.mark.parametrize("n_features", [1, 3])
+def test_completed_likelihood_increases_with_the_separation(n_features):
+    scores = []
+    for distance in (0, 3, 6, 12):
+        X = blobs(distance, n_features)
+        mixture = GaussianMixture(2, n_init=3, random_state=0).fit(X[:300])
+        scores.append(metrics.completed_likelihood_scorer(mixture, X[300:]))
+    assert scores == sorted(scores)
+    # Without clusters a second component only adds uncertain assignments.
+    assert scores[0] < 0
+    # Far apart: the entropy of the labels is added, and the variance along the first
+    # feature is that within a cluster.
+    expected = (0.5 * np.log(1 + 12**2 / 4) - np.log(2)) / n_features
+    assert scores[-1] == pytest.approx(expected, abs=0.05)
+
+
+def test_completed_likelihood_does_not_depend_on_the_units():
+    X = blobs(8)
+    matrix = np.array([[3, 1, 0], [0, 1, 0.5], [0, 0, 1]]) * [1, 1e-3, 50]
+    scores, means = [], np.array([[0, 0, 0], [8, 0, 0]])
+    for change in (np.eye(3), matrix):
+        mixture = GaussianMixture(
+            2, means_init=means @ change, reg_covar=0, tol=1e-8, max_iter=1000
+        ).fit(X[:300] @ change)
+        scores.append(metrics.completed_likelihood_scorer(mixture, X[300:] @ change))
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_completed_likelihood_needs_a_mixture_and_enough_cells():
+    X = blobs(8)
+    mixture = GaussianMixture(2, random_state=0).fit(X)
+    for estimator, held_out in [
+        (KMeans(2, random_state=0).fit(X), X),
+        (PCA(2).fit(X), X),
+        (mixture, X[:3]),
+        (mixture, np.tile(X[:1], (9, 1))),
+    ]:
+        assert metrics.completed_likelihood_scorer(estimator, held_out) == -1e6
+
+
+def test_pipelines_that_begin_with_a_grid_are_scored(ferroic_image):
+    pipeline = make_pipeline(
+        GridSampler(step=8, margin=16),
+        SlidingFFT(window_size=32, high=0.2),
+        PCA(2, random_state=0),
+        KMeans(2, random_state=0),
+    ).fit(ferroic_image.image)
+    score = metrics.spatial_coherence_scorer(pipeline, ferroic_image.image)
+    assert -1 < score <= 1

@@ -237,6 +237,6 @@ def test_an_angle_in_degrees_is_warned_of():
     X = pd.DataFrame(
         {"angle": np.linspace(-180, 170, 36), "latent0": np.arange(36) % 5}
     )
-    with pytest.warns(UserWarning, match="convert it with numpy.radians"):
+    with pytest.warns(UserWarning, match="Convert degrees with numpy.radians"):
         AngleAwareScaler().fit(X)
     AngleAwareScaler().fit(X.assign(angle=np.radians(X["angle"])))

@@ -12,6 +12,8 @@ import tifffile
 from sklearn_ferroic import AtomSites
 from sklearn_ferroic._utils.seal import sealed
 from sklearn_ferroic.datasets import _child, load_image
+from tests.datasets._library_files import DATA
+from tests.datasets._microscope_files import write_velox
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +140,40 @@ def test_microscope_formats_do_not_read_other_files(tmp_path, secret, attack, na
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize(
+    ("kept", "place"),
+    [
+        ("ncempy.emd", "data/HAADF/dim1"),
+        ("emdfile.h5", "HAADF_root/HAADF/dim0"),
+        ("nsid.hf5", "Measurement_000/Channel_000/HAADF/HAADF"),
+        ("nion.h5", "data"),
+        ("nion.nhdf", "data/0"),
+    ],
+)
+def test_containers_do_not_read_other_files(tmp_path, secret, attack, kept, place):
+    """Not for the image, and not for its axes, which are read before."""
+    path = tmp_path / kept
+    path.write_bytes((DATA / kept).read_bytes())
+    with h5py.File(path, "a") as file:
+        del file[place]
+    attack(path, secret, place)
+    with pytest.raises(ValueError, match="another file"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_velox_files_do_not_read_other_files(tmp_path, secret, attack):
+    path = tmp_path / "a.emd"
+    write_velox(path, {"a1": (np.ones((20, 30)), (2e-11, 2e-11), "HAADF")})
+    with h5py.File(path, "a") as file:
+        file["Data/SpectrumImage/b/Data"] = np.zeros(3)
+        del file["Data/Image/a1/Data"]
+    attack(path, secret, "Data/Image/a1/Data")
+    with pytest.raises(ValueError, match="another file"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_sites_do_not_read_other_files(sites, tmp_path, secret, attack):
     path = tmp_path / "sites.h5"
     sites.to_hdf5(path)
@@ -166,6 +202,49 @@ def test_archives_are_not_unpacked_beyond_the_limit(tmp_path):
     assert path.stat().st_size < 10**6
     tracemalloc.start()
     with pytest.raises(ValueError, match="200,000,000 bytes, more than max_bytes"):
+        load_image(path, max_bytes=10**8)
+    assert tracemalloc.get_traced_memory()[1] < 2 * 10**7
+    tracemalloc.stop()
+
+
+def _nion_archive(path, write):
+    """Write an archive of Nion Swift whose array is written by a function."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", '{"spatial_calibrations": [{}, {}]}')
+        with archive.open("data.npy", "w", force_zip64=True) as file:
+            write(file)
+
+
+def _write_zeros(file):
+    head = {"descr": "|u1", "fortran_order": False, "shape": (200_000, 1000)}
+    np.lib.format.write_array_header_1_0(file, head)
+    for _ in range(200):
+        file.write(bytes(10**6))
+
+
+def _promise_zeros(file):
+    head = {"descr": "|u1", "fortran_order": False, "shape": (200_000, 1000)}
+    np.lib.format.write_array_header_1_0(file, head)
+
+
+def _write_objects(file):
+    np.lib.format.write_array(file, np.array([{}] * 3, dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (_write_zeros, "more than max_bytes"),
+        (_promise_zeros, "200,000,000 bytes, more than max_bytes"),
+        (_write_objects, "holds Python objects"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["ndata", "ndata1"])
+def test_archives_of_nion_swift(tmp_path, suffix, write, message):
+    path = tmp_path / f"image.{suffix}"
+    _nion_archive(path, write)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=message):
         load_image(path, max_bytes=10**8)
     assert tracemalloc.get_traced_memory()[1] < 2 * 10**7
     tracemalloc.stop()

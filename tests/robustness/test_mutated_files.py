@@ -1,4 +1,4 @@
-"""2,000 mutated files of ten kinds: an image or a ValueError, in bounded time."""
+"""2,800 mutated files of 14 kinds: an image or a ValueError, in bounded time."""
 
 import time
 import warnings
@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from skimage.io import imsave
 
 from sklearn_ferroic import AtomSites
@@ -17,6 +18,7 @@ from sklearn_ferroic.localization._unet.weights import (
     read_weights,
     write_weights,
 )
+from tests.datasets._library_files import DATA
 from tests.datasets._microscope_files import write_dm, write_ser
 
 N_FILES = 200
@@ -25,6 +27,11 @@ MAX_SECONDS = 20
 
 IMAGE = np.random.default_rng(0).random((40, 48), dtype=np.float32)
 SIDES = (1.7e-11, 1.7e-11)
+
+
+def _copy(name, path):
+    """Copy a file that another package has written."""
+    path.write_bytes((DATA / name).read_bytes())
 
 
 def _write_hdf5(path):
@@ -40,6 +47,10 @@ KINDS = {
     "a.h5": _write_hdf5,
     "a.dm4": lambda path: write_dm(path, [("a", IMAGE, (0.017, 0.017), "nm")], 4),
     "a.ser": lambda path: write_ser(path, IMAGE, SIDES),
+    "a.ndata1": lambda path: _copy("nion.ndata1", path),
+    "a.hf5": lambda path: _copy("nsid.hf5", path),
+    "a.emd": lambda path: _copy("ncempy.emd", path),
+    "lzw.tif": lambda path: Image.fromarray(IMAGE).save(path, compression="tiff_lzw"),
     "a.sites": lambda path: AtomSites(IMAGE, 40 * np.ones((30, 2))).to_hdf5(path),
     "a.state": lambda path: write_checkpoint(path, {"a": IMAGE, "b": [1, "x"]}),
     "a.weights": lambda path: write_weights(

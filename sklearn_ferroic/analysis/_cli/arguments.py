@@ -19,6 +19,8 @@ def make_parser():
     parser = argparse.ArgumentParser(
         prog="sklearn-ferroic",
         description="From atomically resolved STEM images to maps of ferroic variants.",
+        epilog="Begin with: sklearn-ferroic analyze --example film --output example. "
+        "Then open example/report.html. Options: sklearn-ferroic analyze --help.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

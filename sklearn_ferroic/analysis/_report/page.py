@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -107,6 +108,8 @@ def verdict(analysis):
         return text + "No displacement could be measured in this projection."
     if "not_significant" in keys:
         return text + "No displacement differs from zero significantly."
+    if analysis.groups.is_common:
+        variants = [row for row in analysis.groups_table if row["is_significant"]]
     if not variants:
         return text + "No group of cells is displaced significantly."
     n = len(variants)
@@ -116,7 +119,7 @@ def verdict(analysis):
     digits = 0 if variants[0]["unit"] == "pm" else 2
     low, high = f"{min(lengths):.{digits}f}", f"{max(lengths):.{digits}f}"
     span = low if low == high else f"{low} to {high}"
-    if analysis.caveat.startswith("one displacement for all"):
+    if analysis.groups.is_common:
         text += (
             f"All cells are displaced alike, by {span} {variants[0]['unit']}, as by a "
             "mistilt: this alone does not prove a polar material."
@@ -209,11 +212,13 @@ def _variants(analysis):
     ]
     note = (
         "Mean ± standard error. Directions grow clockwise from the right (0°): 90° is "
-        "down. Groups that are no variants are not displaced significantly or have no "
-        "common direction."
+        "down. Groups that are no variants are not displaced significantly, have no "
+        "common direction, or share one displacement with all others. The angle of the "
+        "model is that of the whole window, which follows the lattice where "
+        "displacements are small."
     )
     return (
-        "<h2>Variants</h2>"
+        f"<h2>{'Groups' if analysis.groups.is_common else 'Variants'}</h2>"
         f'<section class="card named">{_table(head, body, numbers=range(1, 6))}'
         f'<p class="soft">{note}</p></section>'
     )
@@ -278,8 +283,8 @@ def _domains_and_walls(analysis):
         table = _in_pm(table, analysis)
         shown = [name for name in columns if name in table.columns]
         rows = [
-            [_cell(value) for value in row]
-            for row in table[shown].head(_MAX_ROWS).itertuples(index=False)
+            [_cell(row[name], row.get(_error_of(name))) for name in shown]
+            for row in table.head(_MAX_ROWS).to_dict("records")
         ]
         more = len(table) - len(rows)
         note = f"{more} more are in {title.lower()}.csv. " if more else ""
@@ -311,11 +316,8 @@ _DOMAIN_COLUMNS = {
     "area_nm2": "area (nm²)",
     "area_px2": "area (px²)",
     "magnitude_pm": "displacement (pm)",
-    "magnitude_std_pm": "± (pm)",
     "magnitude": "displacement (px)",
-    "magnitude_std": "± (px)",
     "angle_deg": "direction (°)",
-    "angle_std_deg": "± (°)",
 }
 _WALL_COLUMNS = {
     "label_a": "variant",
@@ -326,14 +328,12 @@ _WALL_COLUMNS = {
     "length_nm": "length (nm)",
     "length_px": "length (px)",
     "width_nm": "width (nm)",
-    "width_std_nm": "± (nm)",
     "width_px": "width (px)",
-    "width_std_px": "± (px)",
 }
 _NOTES = {
-    "Domains": "Connected regions of one variant.",
+    "Domains": "Connected regions of one variant. Mean ± standard error.",
     "Walls": "Angle between the displacements of both sides. Charge is that of the "
-    "displacements.",
+    "displacements. Width ± standard error.",
 }
 
 
@@ -424,7 +424,7 @@ def _quality(analysis):
                 f"{_length(col, size)} to the right, {_length(row, size)} downwards",
             ]
         )
-    rows = [[escape(name), escape(value.replace("-", "−"))] for name, value in rows]
+    rows = [[escape(name), escape(_minus(value))] for name, value in rows]
     return (
         f"<h2>Quality of the columns</h2><section class='card named'>{_table([], rows)}"
         "</section>"
@@ -444,8 +444,9 @@ def _details(analysis):
         f'<section class="card"><p>Files in the folder of this report: {links}, and '
         '<a href="figures/">figures</a> for print. Rebuild this page with '
         "<code>sklearn-ferroic report FOLDER</code>.</p></section>"
+        '<div class="grid compact">'
         f'<section class="card"><b>Parameters</b>{_table([], parameters)}</section>'
-        f'<section class="card"><b>Versions</b>{_table([], versions)}</section>'
+        f'<section class="card"><b>Versions</b>{_table([], versions)}</section></div>'
     )
     entries = _pairs(analysis.metadata_entries)
     if entries:
@@ -491,16 +492,34 @@ def _pairs(mapping):
     ]
 
 
-def _cell(value):
-    """Return a value of a table as text."""
-    if isinstance(value, float | np.floating):
-        return f"{value:.4g}" if np.isfinite(value) else ""
-    return escape(str(value))
+def _error_of(name):
+    """Return the name of the column of standard errors, "magnitude_std_pm"."""
+    base, _, unit = name.partition("_")
+    return f"{base}_std_{unit}" if unit else f"{base}_std"
+
+
+def _cell(value, std=None):
+    """Return a value of a table as text, with its standard error if there is one."""
+    if not isinstance(value, float | np.floating):
+        return escape(str(value))
+    if not np.isfinite(value):
+        return ""
+    if std is None or not 0 < std < np.inf:
+        return f"{value:#.3g}".rstrip(".").replace("-", "−")
+    # One digit of the error, two if it begins with 1.
+    exponent = int(np.floor(np.log10(std)))
+    decimals = max(0, -exponent + (std / 10.0**exponent < 2))
+    return f"{value:.{decimals}f} ± {std:.{decimals}f}".replace("-", "−")
 
 
 def _degrees(angle):
     """Return an angle in degrees as text with a minus sign."""
     return f"{angle:.0f}°".replace("-", "−")
+
+
+def _minus(text):
+    """Return a text with minus signs, and none before zeros."""
+    return re.sub(r"-(0(?:\.0*)?(?![\d.]))", r"\1", text).replace("-", "−")
 
 
 def _length(length, size):

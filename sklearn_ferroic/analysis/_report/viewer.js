@@ -97,21 +97,27 @@
     pen.fill();
   }
 
-  // Squares overlap a little, so that no gaps remain; drawn together, they are
+  // Cells overlap a little, so that no gaps remain; drawn together, they are
   // equally transparent everywhere.
   const sheet = document.createElement("canvas");
-  function drawSquares(rows, colorOf, opacity) {
+  function drawCells(rows, colorOf, opacity) {
     sheet.width = canvas.width;
     sheet.height = canvas.height;
     const ratio = window.devicePixelRatio || 1;
     const brush = sheet.getContext("2d");
     brush.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const side = 1.06 * data.cell * view.zoom;
+    const scale = 1.06 * view.zoom / 2, reach = 2 * data.cell * view.zoom;
     rows.forEach((site, n) => {
       const [x, y] = toScreen(sites.row[site], sites.col[site]);
-      if (!isVisible(x, y, side)) return;
+      if (!isVisible(x, y, reach)) return;
+      const [ar, ac, br, bc] = data.shapes[sites.shape[site]].map((v) => scale * v);
       brush.fillStyle = colorOf(n);
-      brush.fillRect(x - side / 2, y - side / 2, side, side);
+      brush.beginPath();
+      brush.moveTo(x - ac - bc, y - ar - br);
+      brush.lineTo(x + ac - bc, y + ar - br);
+      brush.lineTo(x + ac + bc, y + ar + br);
+      brush.lineTo(x - ac + bc, y - ar + br);
+      brush.fill();
     });
     pen.globalAlpha = opacity;
     pen.drawImage(sheet, 0, 0, box.clientWidth, box.clientHeight);
@@ -193,7 +199,7 @@
   }
 
   function drawDomains() {
-    drawSquares(cells.site, (n) => cells.polar[n] && cells.angle[n] !== null
+    drawCells(cells.site, (n) => cells.polar[n] && cells.angle[n] !== null
       ? directionColor(cells.angle[n]) : NEUTRAL, data.registered ? 0.85 : 0.3);
     for (const wall of data.walls) {
       pen.beginPath();
@@ -213,7 +219,7 @@
 
   function drawScalar(map) {
     const n = map.colors.length;
-    drawSquares(map.site, (k) => {
+    drawCells(map.site, (k) => {
       const value = map.value[k];
       const share = (value - map.low) / (map.high - map.low || 1);
       return value === null ? NEUTRAL
@@ -229,7 +235,7 @@
       return `<path fill="${color}" d="M${at(14, a)} L${at(30, a)} L${at(30, b)} ` +
         `L${at(14, b)} Z"/>`;
     }).join("");
-    return `<svg viewBox="-60 -42 120 84" width="150" height="105" role="img" ` +
+    return `<svg viewBox="-76 -42 152 84" width="190" height="105" role="img" ` +
       `aria-label="Colours of directions">${parts}` +
       `<text x="33" y="4">0°</text><text x="0" y="39" text-anchor="middle">90°</text>` +
       `<text x="-33" y="4" text-anchor="end">±180°</text>` +

@@ -18,6 +18,8 @@ _QUALITY = 85
 _N_DIRECTIONS = 72
 _N_COLORS = 64
 _LIMITS_PERCENT = (1, 99)
+# Lattice vectors are rounded to this part of the cell, less than a line is wide.
+_SHAPE_STEPS = 25
 
 
 def viewer_data(analysis):
@@ -39,6 +41,7 @@ def viewer_data(analysis):
     texts, flag = np.unique(
         flags_as_text(quality.flags).astype(str), return_inverse=True
     )
+    shapes, shape = _cell_shapes(analysis)
     data = {
         "image": embed_image(image),
         "height": image.shape[0],
@@ -51,7 +54,9 @@ def viewer_data(analysis):
             "col": _rounded(sites.positions[:, 1], 2),
             "sublattice": sites.sublattice.tolist(),
             "flag": flag.tolist(),
+            "shape": shape.tolist(),
         },
+        "shapes": shapes.tolist(),
         "flags": ["" if text == NO_FLAG else text for text in texts.tolist()],
         "misses": np.round(quality.suspected_misses.positions, 1).tolist(),
         "cells": _cells(analysis),
@@ -64,6 +69,37 @@ def viewer_data(analysis):
         ),
     }
     return data
+
+
+def _cell_shapes(analysis):
+    """Return the shapes of the unit cells, and the index of that of each site.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+
+    Returns
+    -------
+    shapes : ndarray of shape (n_shapes, 4)
+        Lattice vectors a and b ``(row, col)``, px, rounded so that there are few.
+    index : ndarray of int of shape (n_sites,)
+        Shape at each site; the most frequent one where there are no lattice vectors.
+    """
+    vectors = analysis.sites.lattice_vectors.reshape(-1, 4)
+    known = np.isfinite(vectors).all(axis=1)
+    cell = analysis.cell_size
+    index = np.zeros(len(vectors), dtype=int)
+    if not known.any():
+        return np.array([[0.0, cell, cell, 0.0]]), index
+    step = cell / _SHAPE_STEPS
+    rounded = step * np.round(vectors[known] / step)
+    shapes, own, counts = np.unique(
+        rounded, axis=0, return_inverse=True, return_counts=True
+    )
+    index[:] = counts.argmax()
+    index[known] = own.ravel()
+    return np.round(shapes, 2), index
 
 
 def embed_image(image):

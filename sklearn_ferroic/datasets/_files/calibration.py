@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+import warnings
 
 _NM_PER_UNIT = {
     "pm": 1e-3,
@@ -127,6 +128,7 @@ def square_pixel(axes, name, remedy):
     remark : str
         What is to be said of an unknown one.
     """
+    warn_of_reversed_axes(axes, name)
     sides, remark = pixel_sides(axes)
     if sides is None:
         return None, remark
@@ -137,3 +139,28 @@ def square_pixel(axes, name, remedy):
             f"and {col:.6g} nm along the columns' axis. {remedy}"
         )
     return (row + col) / 2, ""
+
+
+def warn_of_reversed_axes(axes, name):
+    """Warn of axes whose coordinate decreases: the image is used as it is stored.
+
+    Parameters
+    ----------
+    axes : sequence of (scale, unit) or None
+        For the rows and the columns; None where nothing is said.
+    name : str
+        What is being read, for the message.
+    """
+    for kind, flip, axis in zip(
+        ("rows", "columns"), ("[..., ::-1, :]", "[..., ::-1]"), axes or (), strict=False
+    ):
+        scale = axis[0]
+        if scale is not None and float(scale) < 0:
+            warnings.warn(
+                f"The {kind}' axis of {name} has the negative scale {scale:.6g}: its "
+                "coordinate decreases. The image is used as it is stored, and angles "
+                "refer to the stored rows and columns; where it is to increase, pass "
+                f"image{flip} with a positive scale.",
+                UserWarning,
+                stacklevel=2,
+            )

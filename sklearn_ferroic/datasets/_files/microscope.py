@@ -7,12 +7,13 @@ from importlib import import_module
 import numpy as np
 
 from ..._utils.optional import import_optional
+from .axes import Axis, arrange, uniform_step
 from .signals import Signal, choose
 
 # This reader evaluates text of the file as Python.
 _UNSAFE = {"netCDF"}
 # Where zarr keeps the names of the codecs that an array is read with.
-_ZARR_METADATA = (".zarray", ".zmetadata")
+_ZARR_METADATA = (".zarray", ".zmetadata", "zarr.json")
 
 
 def suffixes():
@@ -75,8 +76,8 @@ def _refuse_pickles(path):
 
 def _zarr_metadata(path):
     if path.is_dir():
-        for file in path.rglob(".z*"):
-            if file.name in _ZARR_METADATA:
+        for name in _ZARR_METADATA:
+            for file in path.rglob(name):
                 yield file.read_bytes()
     else:
         with zipfile.ZipFile(path) as archive:
@@ -86,9 +87,10 @@ def _zarr_metadata(path):
 
 
 def _codecs(node):
-    """Return the values of all keys `id`."""
+    """Return the values of all keys `id` and `name`, as zarr 2 and 3 call codecs."""
     if isinstance(node, dict):
-        node, own = list(node.values()), {str(node.get("id")).lower()}
+        own = {str(node.get(key)).lower() for key in ("id", "name")}
+        node = list(node.values())
     else:
         own = set()
     return own.union(*map(_codecs, node)) if isinstance(node, list) else own
@@ -111,7 +113,8 @@ def _pick(contents, name, path, signal):
         "original_metadata": content.get("original_metadata", {}),
         **content.get("metadata", {}),
     }
-    return Signal(titles[index], np.asarray(content["data"]), _axes(content), metadata)
+    image, calibration = arrange(np.asarray(content["data"]), _axes(content))
+    return Signal(titles[index], image, calibration, metadata, is_arranged=True)
 
 
 def _title(content, i):
@@ -127,7 +130,13 @@ def _is_image(content):
 
 
 def _axes(content):
-    """Return the calibration of the last two axes, which are the rows and columns."""
-    return tuple(
-        (axis.get("scale"), axis.get("units")) for axis in content["axes"][-2:]
-    )
+    """Return the axes of a signal in the order of its data."""
+    return [
+        Axis(
+            axis.get("name"),
+            axis.get("scale", uniform_step(axis.get("axis", ()))),
+            axis.get("units"),
+            is_spatial=not axis.get("navigate"),
+        )
+        for axis in content["axes"]
+    ]

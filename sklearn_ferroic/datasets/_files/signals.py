@@ -14,6 +14,8 @@ class Signal(NamedTuple):
     image: Any
     axes: Any  # ((scale, unit), (scale, unit)) of rows and columns, or None
     metadata: dict
+    # Whether the axes are known to be frames, rows and columns, none of them colours.
+    is_arranged: bool = False
 
 
 @contextmanager
@@ -28,6 +30,14 @@ def reading(path, kind):
             f"{str(path)!r} could not be read as {kind} ({type(error).__name__}: "
             f"{error}). Is it damaged, or of another kind than its name says?"
         ) from error
+
+
+def check_size(name, n_bytes, max_bytes):
+    """Raise ValueError if an array is larger than allowed."""
+    if n_bytes > max_bytes:
+        raise ValueError(
+            f"{name!r} declares {n_bytes:,} bytes, more than max_bytes={max_bytes:,}"
+        )
 
 
 def choose(names, wanted, path, option):
@@ -80,7 +90,7 @@ def is_image(array):
     return array.ndim in (2, 3) and array.dtype.kind in "iuf"
 
 
-def to_grey(array, path):
+def to_grey(array, path, *, is_arranged=False):
     """Check that an array is an image or a stack, and convert colour to grey.
 
     Parameters
@@ -89,6 +99,9 @@ def to_grey(array, path):
         What the file holds.
     path : path-like
         The file, for messages.
+    is_arranged : bool, default=False
+        Whether the last two axes are known to be rows and columns; a short last axis
+        holds colours otherwise.
 
     Returns
     -------
@@ -97,6 +110,7 @@ def to_grey(array, path):
     """
     if array.dtype.names and set("RGB") <= set(array.dtype.names):
         array = np.stack([array[name] for name in "RGB"], axis=-1)
+        is_arranged = False
     if array.dtype.kind == "c":
         raise ValueError(
             f"{str(path)!r} holds complex numbers; an image of real intensities is "
@@ -107,10 +121,11 @@ def to_grey(array, path):
             f"{str(path)!r} holds values of type {array.dtype}; an image of real "
             "numbers is needed."
         )
-    if array.ndim in (3, 4) and array.shape[-1] == 1:
-        array = array[..., 0]
-    elif array.ndim in (3, 4) and array.shape[-1] in (2, 3, 4):
-        array = _collapse(array, path)
+    if not is_arranged and array.ndim in (3, 4):
+        if array.shape[-1] == 1:
+            array = array[..., 0]
+        elif array.shape[-1] in (2, 3, 4):
+            array = _collapse(array, path)
     if array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(
             f"{str(path)!r} holds an array of shape {array.shape}; an image "

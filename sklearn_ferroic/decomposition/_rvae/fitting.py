@@ -25,6 +25,7 @@ from .._patch_rows import (
     count_pixels,
     fingerprint,
     resolve_patch_shape,
+    warn_of_few_patches,
 )
 from .._posed_columns import check_fitted_patches
 from .training import (
@@ -51,7 +52,10 @@ def fit(estimator, X):
     )
     random_state = check_random_state(estimator.random_state)
     if not (estimator.warm_start and hasattr(estimator, "weights_")):
-        return _start_training(estimator, X, options, random_state)
+        fitted = _start_training(estimator, X, options, random_state)
+        # through the wrapper of scikit-learn around the method
+        warn_of_few_patches(estimator, X, stacklevel=4)
+        return fitted
     if estimator.checkpoint is not None:
         raise ValueError(
             "A warm start cannot use a checkpoint, because it depends on the weights "

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial import Voronoi, cKDTree
 
 from ..._utils.optional import import_optional
+from .layout import text_scale
 
 _N_NEIGHBORS = 8
 # A cell extends at most this many spacings from its site.
@@ -145,7 +146,11 @@ def draw_outlines(ax, segments):
     line_collection = import_optional("matplotlib.collections", "plot").LineCollection
     for color, width in [("white", 2.4), ("black", 1.2)]:
         lines = line_collection(
-            segments, colors=color, linewidths=width, capstyle="round", zorder=3
+            segments,
+            colors=color,
+            linewidths=width * text_scale(),
+            capstyle="round",
+            zorder=3,
         )
         ax.add_collection(lines, autolim=False)
     return lines

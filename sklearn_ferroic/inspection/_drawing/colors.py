@@ -7,15 +7,28 @@ from ..._utils.optional import import_optional
 
 # A grey as light as the cyclic map is on average (CIE L* 59).
 NEUTRAL = (0.56, 0.56, 0.56)
-# M. Okabe and K. Ito, "Color Universal Design", without black.
+# M. Okabe and K. Ito, "Color Universal Design", without black. The first four differ by
+# at least 11 in CIE L*, so that they are also distinct in greyscale.
 _OKABE_ITO = [
+    "#0072B2",
     "#E69F00",
-    "#56B4E9",
     "#009E73",
     "#F0E442",
-    "#0072B2",
     "#D55E00",
+    "#56B4E9",
     "#CC79A7",
+]
+# P. Tol, "Colour Schemes", muted, for eight or nine classes.
+_TOL_MUTED = [
+    "#332288",
+    "#DDCC77",
+    "#117733",
+    "#88CCEE",
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#CC6677",
+    "#AA4499",
 ]
 # Opacity of a bin with one sample among bins with many.
 _PALEST = 0.25
@@ -68,8 +81,12 @@ def class_colors(classes):
         RGB in [0, 1].
     """
     to_rgb = import_optional("matplotlib.colors", "plot").to_rgb
-    colors = [to_rgb(name) for name in _OKABE_ITO]
-    if len(classes) > len(colors):
+    n_classes = sum(label != -1 for label in np.asarray(classes).tolist())
+    if n_classes <= len(_OKABE_ITO):
+        colors = [to_rgb(name) for name in _OKABE_ITO]
+    elif n_classes <= len(_TOL_MUTED):
+        colors = [to_rgb(name) for name in _TOL_MUTED]
+    else:
         colors = import_optional("cmcrameri.cm", "plot").batlowS.colors
     given = iter(range(len(classes)))
     chosen = [

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..._utils.optional import import_optional
 from .colors import angle_colors
-from .layout import make_room
+from .layout import make_room, text_scale
 
 
 def round_length(longest):
@@ -161,8 +161,13 @@ def add_arrow_key(ax, longest, magnification, *, pixel_size, width, head, unit="
     return ax.add_artist(key)
 
 
+# Sizes at a font size of 10 pt; they are scaled with the font.
 _WHEEL_SIZE_INCHES = 1.3
 _WHEEL_PAD_INCHES = 0.18
+_WHEEL_GAP_BELOW_INCHES = 0.02
+# Keeps the text on the left of the ring within the width of the axes.
+_WHEEL_SHIFT_BELOW_INCHES = 0.16
+SIDES = ("right", "below")
 # The outer radius is 1.
 _INNER = 0.4
 # Length of the arrows in the centre of the ring, which show the directions.
@@ -171,7 +176,29 @@ _N_SECTORS = 180
 _N_RINGS = 12
 
 
-def add_color_wheel(ax, *, graded=False, caption=""):
+def wheel_side(color_wheel):
+    """Return on which side of the axes the colour wheel is, None for no wheel.
+
+    Parameters
+    ----------
+    color_wheel : bool or {"right", "below"}
+        What the user asked for; True is "right".
+
+    Returns
+    -------
+    side : {"right", "below"} or None
+        The side.
+    """
+    if isinstance(color_wheel, str) and color_wheel not in SIDES:
+        raise ValueError(
+            f'color_wheel must be True, False, "right" or "below", got {color_wheel!r}.'
+        )
+    if isinstance(color_wheel, str):
+        return color_wheel
+    return "right" if color_wheel else None
+
+
+def add_color_wheel(ax, *, graded=False, caption="", side="right"):
     """Draw a ring of direction colours next to the axes of an image.
 
     As in the image, rows grow downwards: a colour is on the ring where a vector
@@ -180,11 +207,14 @@ def add_color_wheel(ax, *, graded=False, caption=""):
     Parameters
     ----------
     ax : matplotlib Axes
-        Axes of the image; the ring is to the right of their upper corner.
+        Axes of the image.
     graded : bool, default=False
         Whether the colours fade to grey inwards, for saturation that means something.
     caption : str, default=""
-        Text under the ring.
+        Text under the ring, or to its right if it is below the axes.
+    side : {"right", "below"}, default="right"
+        Whether the ring is to the right of the upper right corner of the axes or below
+        their lower left corner.
 
     Returns
     -------
@@ -195,14 +225,19 @@ def add_color_wheel(ax, *, graded=False, caption=""):
     collections = import_optional("matplotlib.collections", "plot")
     transforms = import_optional("matplotlib.transforms", "plot")
     # In inches from the corner: letters do not shrink with the axes, nor may the ring.
-    corner = transforms.ScaledTranslation(1, 1, ax.transAxes)
+    size = _WHEEL_SIZE_INCHES * text_scale()
+    if side == "right":
+        corner = transforms.ScaledTranslation(1, 1, ax.transAxes)
+        left, bottom = _WHEEL_PAD_INCHES * text_scale(), -size
+    else:
+        # At the lower edge of its place, so that the room below it does not depend on
+        # the height of the place, and a layout engine finds it at once.
+        ax.set_anchor("S")
+        corner = transforms.ScaledTranslation(0, 0, ax.transAxes)
+        left = _WHEEL_SHIFT_BELOW_INCHES * text_scale()
+        bottom = -size - _WHEEL_GAP_BELOW_INCHES * text_scale()
     wheel = ax.inset_axes(
-        (
-            _WHEEL_PAD_INCHES,
-            -_WHEEL_SIZE_INCHES,
-            _WHEEL_SIZE_INCHES,
-            _WHEEL_SIZE_INCHES,
-        ),
+        (left, bottom, size, size),
         transform=ax.get_figure(root=True).dpi_scale_trans + corner,
     )
     wheel.set(xlim=(-1.8, 1.8), ylim=(1.8, -1.8))
@@ -223,7 +258,10 @@ def add_color_wheel(ax, *, graded=False, caption=""):
             ha={1: "left", -1: "right", 0: "center"}[round(x)],
             va={1: "top", -1: "bottom", 0: "center"}[round(y)],
         )
-    wheel.text(0, 1.6, caption, fontsize="small", ha="center", va="top")
+    if side == "right":
+        wheel.text(0, 1.6, caption, fontsize="small", ha="center", va="top")
+    else:
+        wheel.text(2.1, 0, caption, fontsize="small", ha="left", va="center")
     for x, y in ((1, 0), (0, 1), (-1, 0), (0, -1)):
         wheel.add_patch(
             arrow(
@@ -294,6 +332,7 @@ def add_class_legend(ax, classes, colors, title=None):
     return legend
 
 
+# At a font size of 10 pt.
 _COLORBAR_WIDTH_INCHES = 0.12
 _COLORBAR_PAD_INCHES = 0.08
 
@@ -322,7 +361,12 @@ def add_side_colorbar(artist, ax, label=""):
     transforms = import_optional("matplotlib.transforms", "plot")
     edge = transforms.ScaledTranslation(1, 0, ax.transAxes)
     place = ax.inset_axes(
-        (_COLORBAR_PAD_INCHES, 0, _COLORBAR_WIDTH_INCHES, 1),
+        (
+            _COLORBAR_PAD_INCHES * text_scale(),
+            0,
+            _COLORBAR_WIDTH_INCHES * text_scale(),
+            1,
+        ),
         transform=transforms.blended_transform_factory(
             ax.get_figure(root=True).dpi_scale_trans + edge, ax.transAxes
         ),

@@ -4,10 +4,26 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ..._utils.optional import import_optional
+
+# Font size for which the keys are designed: matplotlib's default.
+_DEFAULT_FONT_PT = 10.0
 # Distance from the border of the figure or from the next axes, inches.
 _PAD_IN = 0.06
 # Axes keep at least this share of their size.
 _MIN_SHARE = 0.3
+
+
+def text_scale():
+    """Return the font size over matplotlib's default, by which keys are scaled.
+
+    Returns
+    -------
+    scale : float
+        ``rcParams["font.size"]`` over 10 pt.
+    """
+    size = import_optional("matplotlib", "plot").rcParams["font.size"]
+    return size / _DEFAULT_FONT_PT
 
 
 def with_minus(text):

@@ -27,13 +27,18 @@ class SiteMap:
 class CellMap(SiteMap):
     """Base class of displays with the parameters `positions`, `labels` and `walls`."""
 
-    def _draw_cells(self, **colors):
-        """Draw the cells, and return the outlines between labels, None without."""
+    def _draw_cells(self, in_domain=None, **colors):
+        """Draw the cells, and return the outlines between labels, None without.
+
+        Borders between two cells that are in no domain are not outlined.
+        """
         polygons, ridges, pairs = site_cells(self.positions)
         self.cells_ = add_cells(self.ax_, polygons, **colors)
         if self.labels is None:
             return None
         border = self.labels[pairs[:, 0]] != self.labels[pairs[:, 1]]
+        if in_domain is not None:
+            border &= in_domain[pairs].any(axis=1)
         return draw_outlines(self.ax_, ridges[border][..., ::-1])
 
     def _draw_walls(self):

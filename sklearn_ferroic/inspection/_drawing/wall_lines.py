@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .layout import make_room
+from .layout import make_room, text_scale
 
 # Okabe and Ito; black and white show on any colour, too.
 _CHARGE_COLORS = {
@@ -13,6 +13,7 @@ _CHARGE_COLORS = {
 }
 _TYPE_STYLES = {"180": "-", "90": (0, (3.5, 1.6))}
 _OTHER_STYLE = (0, (1, 1.2))
+# At a font size of 10 pt.
 _WIDTH_PT, _RIM_PT = 2.0, 4.0
 
 
@@ -49,7 +50,7 @@ def add_walls(ax, walls, frame, *, legend=True):
             points[:, 0],
             color=_CHARGE_COLORS[wall.charge],
             linestyle=style,
-            linewidth=_WIDTH_PT,
+            linewidth=_WIDTH_PT * text_scale(),
             zorder=4,
             scalex=False,
             scaley=False,
@@ -59,7 +60,7 @@ def add_walls(ax, walls, frame, *, legend=True):
             points[:, 1],
             points[:, 0],
             color="white",
-            linewidth=_RIM_PT,
+            linewidth=_RIM_PT * text_scale(),
             solid_capstyle="butt",
             zorder=3.9,
             scalex=False,
@@ -68,7 +69,8 @@ def add_walls(ax, walls, frame, *, legend=True):
         kinds.setdefault((wall.wall_type, wall.charge), lines[index])
     if not legend or not kinds:
         return lines, None
-    ax.set_anchor("N")
+    # At the lower edge of its place, see the colour wheel below a map.
+    ax.set_anchor("S")
     drawn = ax.legend(
         handles=[kinds[key] for key in sorted(kinds)],
         labels=[_name(kind, charge) for kind, charge in sorted(kinds)],

@@ -2,15 +2,18 @@
 
 import numpy as np
 
-from ..._utils.angles import wrap_angle
+from ..._utils.angles import warn_if_degrees, wrap_angle
 from ..._utils.optional import import_optional
 from .._data.histograms import angle_peaks
 from .._drawing.axes import get_axes
 from .._drawing.colors import angle_colors
-from .._drawing.layout import degrees_text
+from .._drawing.layout import degrees_text, text_scale
 
-# Half the width of a text away from ±180°, radians.
-_NEAR_END = np.deg2rad(168)
+# Width of a character in the font of 10 pt, and of the gap between two texts, inches.
+_CHARACTER_IN = 0.085
+_GAP_IN = 0.06
+# Nine labels of ticks need this width at a font size of 10 pt, inches.
+_NINE_TICKS_INCHES = 3.7
 
 
 class AngleHistogramDisplay:
@@ -99,6 +102,7 @@ class AngleHistogramDisplay:
             raise ValueError(
                 f"angle must have shape (n_samples,), got shape {angle.shape}."
             )
+        warn_if_degrees(angle, "angle", stacklevel=2)
         angle = wrap_angle(angle[np.isfinite(angle)])
         if angle.size == 0:
             raise ValueError("angle holds no finite value.")
@@ -146,22 +150,31 @@ class AngleHistogramDisplay:
             linewidth=0.3,
         )
         # Texts within a circle need more room: some of them lie along its radius.
-        top = (1.4 if self.polar else 1.25) * self.counts_.max()
-        place = (0.84 if self.polar else 0.9) * top
+        places, room = [0.84] * len(self.peaks), 1.4
+        sides = ["center"] * len(self.peaks)
+        if not self.polar:
+            width_in = ax.get_window_extent().width / ax.figure.dpi
+            rows, sides = _place_texts(self.peaks, 2 * np.pi / width_in)
+            n_rows = max(rows, default=0) + 1
+            room = 1 + 0.25 * n_rows
+            places = [0.9 + 0.13 * (row - n_rows + 1) for row in rows]
+        top = room * self.counts_.max()
         self.peak_lines_ = [
-            ax.plot([peak * unit] * 2, [0, place], color="black", ls="--", lw=1)[0]
-            for peak in self.peaks
+            ax.plot([peak * unit] * 2, [0, place * top], color="black", ls="--", lw=1)[
+                0
+            ]
+            for peak, place in zip(self.peaks, places, strict=True)
         ]
         self.peak_texts_ = [
             ax.text(
                 peak * unit,
-                place,
+                place * top,
                 degrees_text(peak),
-                ha="center" if self.polar else _alignment(peak),
+                ha=side,
                 va="center" if self.polar else "bottom",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
-            for peak in self.peaks
+            for peak, place, side in zip(self.peaks, places, sides, strict=True)
         ]
         ax.set_ylim(0, top)
         if self.polar:
@@ -173,15 +186,42 @@ class AngleHistogramDisplay:
         return self
 
 
-def _alignment(peak):
-    """Keep the text of a peak near the ends of the axis within it."""
-    if abs(peak) < _NEAR_END:
-        return "center"
-    return "right" if peak > 0 else "left"
+def _place_texts(peaks, rad_per_inch):
+    """Return row and alignment of the text of each peak, such that no two overlap.
+
+    Parameters
+    ----------
+    peaks : sequence of float
+        Angles, radians, ascending.
+    rad_per_inch : float
+        Scale of the axis.
+
+    Returns
+    -------
+    rows : list of int
+        0 for the lowest row.
+    sides : list of {"left", "center", "right"}
+        Horizontal alignment; texts near the ends of the axis are kept within it.
+    """
+    rows, sides, ends = [], [], []
+    for peak in peaks:
+        n_characters = len(degrees_text(peak))
+        width = (_CHARACTER_IN * n_characters + _GAP_IN) * rad_per_inch
+        side, share = "center", 0.5
+        if abs(peak) + width / 2 > np.pi:
+            side, share = ("right", 1.0) if peak > 0 else ("left", 0.0)
+        start = peak - share * width
+        row = next((n for n, end in enumerate(ends) if end <= start), len(ends))
+        ends[row : row + 1] = [start + width]
+        rows.append(row)
+        sides.append(side)
+    return rows, sides
 
 
 def _dress_linear(ax):
-    ticks = np.arange(-180, 181, 45)
+    width_inches = ax.get_window_extent().width / ax.get_figure(root=True).dpi
+    is_wide = width_inches >= _NINE_TICKS_INCHES * text_scale()
+    ticks = np.arange(-180, 181, 45 if is_wide else 90)
     ax.set(xlim=(-180, 180), xlabel="angle (degrees)", ylabel="number of sites")
     ax.set_xticks(ticks, [degrees_text(np.deg2rad(tick)) for tick in ticks])
 

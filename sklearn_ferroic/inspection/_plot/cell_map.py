@@ -1,21 +1,21 @@
-"""Maps of one value of every cell."""
+"""Maps of one value or one class of every cell."""
 
 import numpy as np
 
 from ..._utils.optional import import_optional
 from .._data.selection import check_per_site, select_frame
-from .._drawing.colors import color_limits, get_colormap
-from .._drawing.keys import add_side_colorbar
+from .._drawing.colors import class_colors, color_limits, get_colormap
+from .._drawing.keys import add_class_legend, add_side_colorbar
 from .._drawing.site_map import CellMap
 from .._drawing.wall_lines import check_walls
 
 
 class CellMapDisplay(CellMap):
-    """Cells around the sites, filled with the colour of a value.
+    """Cells around the sites, filled with the colour of a value or a class.
 
     For anything that has one number a cell: a latent, the length of the displacement,
-    strain, c/a, the area of the cell. It is recommended to use :meth:`from_sites` to
-    make a display. All parameters are stored as attributes.
+    strain, c/a, the area of the cell, or the labels of clusters. It is recommended to
+    use :meth:`from_sites` to make a display. All parameters are stored as attributes.
 
     Parameters
     ----------
@@ -24,9 +24,10 @@ class CellMapDisplay(CellMap):
     positions : ndarray of shape (n_sites, 2)
         Sites ``(row, col)``, px.
     values : ndarray of shape (n_sites,)
-        One value a site; NaN is neutral grey.
+        One value a site: a scale if floats (NaN is neutral grey), classes if integers,
+        booleans or strings (-1 is neutral grey, as scikit-learn's "no cluster").
     values_name : str, default=""
-        Label of the colour bar, with the unit.
+        Label of the colour bar, with the unit, or title of the legend.
     center : float, default=None
         Value in the middle of diverging colours; sequential colours if None.
     labels : ndarray of shape (n_sites,), default=None
@@ -50,8 +51,10 @@ class CellMapDisplay(CellMap):
         The walls by the index of their row.
     legend_ : matplotlib Legend or None
         The legend of the walls.
+    class_legend_ : matplotlib Legend or None
+        The legend of classes.
     colorbar_ : matplotlib Colorbar or None
-        The colour bar.
+        The colour bar of float values.
     scale_bar_ : AnchoredSizeBar or None
         The scale bar.
     ax_ : matplotlib Axes
@@ -132,9 +135,11 @@ class CellMapDisplay(CellMap):
         sites : AtomSites
             Sites of one sublattice, such as ``sites[sites.sublattice == 1]``.
         values : array-like of shape (n_sites,)
-            One value a site; NaN is neutral grey.
+            One value a site: a scale if floats (NaN is neutral grey), classes if
+            integers, booleans or strings (-1 is neutral grey).
         values_name : str, default=""
-            Label of the colour bar, with the unit, such as ``"|P| (µC/cm²)"``.
+            Label of the colour bar, with the unit, such as ``"|P| (µC/cm²)"``, or title
+            of the legend of classes.
         center : float, default=None
             Value in the middle of diverging colours, such as 0 for a strain;
             sequential colours if None.
@@ -156,7 +161,7 @@ class CellMapDisplay(CellMap):
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None draws none.
         scale_bar, colorbar : bool, default=True
-            Whether to draw a scale bar, and a colour bar.
+            Whether to draw a scale bar, and a colour bar or a legend of classes.
 
         Returns
         -------
@@ -173,7 +178,7 @@ class CellMapDisplay(CellMap):
         """
         frame, rows = select_frame(sites, frame)
         n_sites = len(sites)
-        values = check_per_site("values", values, n_sites).astype(np.float64)
+        values = check_per_site("values", values, n_sites)
         if labels is not None:
             labels = check_per_site("labels", labels, n_sites)[rows]
         if walls is not None:
@@ -227,30 +232,55 @@ class CellMapDisplay(CellMap):
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None draws none.
         scale_bar, colorbar : bool, default=True
-            Whether to draw a scale bar, and a colour bar.
+            Whether to draw a scale bar, and a colour bar or a legend of classes.
 
         Returns
         -------
         display : CellMapDisplay
             The display itself.
         """
-        limits = color_limits(
-            self.values,
-            vmin=vmin,
-            vmax=vmax,
-            percentiles=percentiles,
-            center=self.center,
-        )
+        is_scale = np.asarray(self.values).dtype.kind == "f"
+        if is_scale:
+            limits = color_limits(
+                self.values,
+                vmin=vmin,
+                vmax=vmax,
+                percentiles=percentiles,
+                center=self.center,
+            )
+        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar)
+        self.colorbar_ = self.class_legend_ = None
+        if is_scale:
+            self._draw_scale(cmap, limits, colorbar)
+        else:
+            self._draw_classes(colorbar)
+        # The legend of the walls replaces that of the classes on the axes, so that the
+        # latter is added again as an artist of its own.
+        if self.class_legend_ is not None and self.walls is not None:
+            ax.add_artist(self.class_legend_)
+        self._draw_walls()
+        return self
+
+    def _draw_scale(self, cmap, limits, colorbar):
+        """Draw float values with their colour bar."""
         if cmap is None:
             maps = import_optional("cmcrameri.cm", "plot")
             cmap = maps.batlow if self.center is None else maps.vik
-        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar)
         self.outlines_ = self._draw_cells(
             array=np.ma.masked_invalid(self.values), cmap=get_colormap(cmap)
         )
         self.cells_.set_clim(*limits)
-        self.colorbar_ = None
         if colorbar:
-            self.colorbar_ = add_side_colorbar(self.cells_, ax, label=self.values_name)
-        self._draw_walls()
-        return self
+            self.colorbar_ = add_side_colorbar(
+                self.cells_, self.ax_, label=self.values_name
+            )
+
+    def _draw_classes(self, legend):
+        """Draw classes with their legend."""
+        classes, code = np.unique(self.values, return_inverse=True)
+        colors = class_colors(classes)
+        self.outlines_ = self._draw_cells(facecolors=colors[code])
+        if legend:
+            self.class_legend_ = add_class_legend(
+                self.ax_, classes, colors, self.values_name or None
+            )

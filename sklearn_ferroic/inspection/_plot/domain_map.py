@@ -3,13 +3,14 @@
 import numpy as np
 
 from .._data.selection import check_per_site, select_frame
+from .._drawing.arrows import add_direction_arrows
 from .._drawing.colors import (
     angle_colors,
     check_percentiles,
     clip_to_unit,
     color_limits,
 )
-from .._drawing.keys import add_color_wheel
+from .._drawing.keys import add_color_wheel, wheel_side
 from .._drawing.layout import with_minus
 from .._drawing.site_map import CellMap
 from .._drawing.wall_lines import check_walls
@@ -44,7 +45,8 @@ class DomainMapDisplay(CellMap):
         Values of `magnitude` that are shown grey and in full colour instead of the
         percentiles.
     labels : ndarray of shape (n_sites,), default=None
-        Classes; borders between them are outlined.
+        Classes; borders between them are outlined, except between two cells without a
+        direction.
     walls : DataFrame, default=None
         Result of :func:`sklearn_ferroic.domains.find_walls`.
     frame : int, default=0
@@ -66,6 +68,8 @@ class DomainMapDisplay(CellMap):
         The legend of the walls.
     wheel_ : matplotlib Axes or None
         The colour wheel.
+    arrows_ : matplotlib Quiver or None
+        The arrows of the directions.
     scale_bar_ : AnchoredSizeBar or None
         The scale bar.
     ax_ : matplotlib Axes
@@ -82,6 +86,11 @@ class DomainMapDisplay(CellMap):
     -----
     A cell is the part of the plane that is nearer to its site than to any other; a
     missing column leaves a hole through which the image shows.
+
+    The colours are distinct for colour-blind readers but not in greyscale, where
+    opposite directions can be equally dark: use ``arrows=True`` for print. Where cells
+    are small in the figure only some of them have an arrow, so that an antipolar order
+    with a period of two cells needs a larger figure.
 
     Examples
     --------
@@ -150,6 +159,7 @@ class DomainMapDisplay(CellMap):
         ticks=None,
         scale_bar=True,
         color_wheel=True,
+        arrows=False,
     ):
         """Draw a domain map.
 
@@ -170,7 +180,8 @@ class DomainMapDisplay(CellMap):
             Values of `magnitude` that are shown grey and in full colour instead of the
             percentiles.
         labels : array-like of shape (n_sites,), default=None
-            Classes, integers or strings; borders between them are outlined.
+            Classes, integers or strings; borders between them are outlined, except
+            between two cells without a direction.
         walls : DataFrame, default=None
             Result of :func:`sklearn_ferroic.domains.find_walls`, or some of its rows,
             drawn with colours by charge and dashes by type.
@@ -182,8 +193,14 @@ class DomainMapDisplay(CellMap):
             Axes to draw into; a new figure by default.
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None for no ticks.
-        scale_bar, color_wheel : bool, default=True
-            Whether to draw a scale bar and a colour wheel.
+        scale_bar : bool, default=True
+            Whether to draw a scale bar.
+        color_wheel : bool or {"right", "below"}, default=True
+            Whether to draw a colour wheel, and on which side of the map; True is
+            "right".
+        arrows : bool, default=False
+            Whether to draw arrows of the directions over the cells, which are legible
+            in greyscale. Their lengths follow the saturation.
 
         Returns
         -------
@@ -231,7 +248,11 @@ class DomainMapDisplay(CellMap):
             pixel_size=sites.pixel_size[frame],
         )
         return display.plot(
-            ax, ticks=ticks, scale_bar=scale_bar, color_wheel=color_wheel
+            ax,
+            ticks=ticks,
+            scale_bar=scale_bar,
+            color_wheel=color_wheel,
+            arrows=arrows,
         )
 
     @classmethod
@@ -280,7 +301,9 @@ class DomainMapDisplay(CellMap):
             **options,
         )
 
-    def plot(self, ax=None, *, ticks=None, scale_bar=True, color_wheel=True):
+    def plot(
+        self, ax=None, *, ticks=None, scale_bar=True, color_wheel=True, arrows=False
+    ):
         """Draw the display.
 
         Parameters
@@ -289,22 +312,42 @@ class DomainMapDisplay(CellMap):
             Axes to draw into; a new figure by default.
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None for no ticks.
-        scale_bar, color_wheel : bool, default=True
-            Whether to draw a scale bar and a colour wheel.
+        scale_bar : bool, default=True
+            Whether to draw a scale bar.
+        color_wheel : bool or {"right", "below"}, default=True
+            Whether to draw a colour wheel, and on which side of the map; True is
+            "right".
+        arrows : bool, default=False
+            Whether to draw arrows of the directions over the cells, which are legible
+            in greyscale. Their lengths follow the saturation.
 
         Returns
         -------
         display : DomainMapDisplay
             The display itself.
         """
+        side = wheel_side(color_wheel)
+        if side == "below" and self.walls is not None:
+            raise ValueError(
+                'color_wheel="below" is where the legend of the walls is: use '
+                'color_wheel="right" with walls.'
+            )
         ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar)
         saturation, caption = self._saturation()
-        self.walls_ = self._draw_cells(facecolors=angle_colors(self.angle, saturation))
+        self.walls_ = self._draw_cells(
+            in_domain=np.isfinite(self.angle),
+            facecolors=angle_colors(self.angle, saturation),
+        )
         self._draw_walls()
-        self.wheel_ = None
-        if color_wheel:
-            graded = self.magnitude is not None
-            self.wheel_ = add_color_wheel(ax, graded=graded, caption=caption)
+        self.wheel_ = self.arrows_ = None
+        if side is not None:
+            self.wheel_ = add_color_wheel(
+                ax, graded=self.magnitude is not None, caption=caption, side=side
+            )
+        if arrows:
+            self.arrows_, _ = add_direction_arrows(
+                ax, self.positions, self.angle, saturation
+            )
         return self
 
     def _saturation(self):

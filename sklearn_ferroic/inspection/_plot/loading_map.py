@@ -120,7 +120,7 @@ class LoadingMapDisplay:
         frame : int, default=None
             Index of the image to show; needed if the sites lie on several.
         ax : matplotlib Axes, default=None
-            Axes to replace; a new figure by default.
+            Axes that the panels replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
         percentiles : tuple of float (low, high), default=(1, 99)
@@ -214,7 +214,7 @@ class LoadingMapDisplay:
         frame : int, default=None
             Index of the image to show; needed if the sites lie on several.
         ax : matplotlib Axes, default=None
-            Axes to replace; a new figure by default.
+            Axes that the panels replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
         percentiles : tuple of float (low, high), default=(1, 99)
@@ -236,9 +236,10 @@ class LoadingMapDisplay:
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If there is not one loading a site and component or one name a component,
-            the frame is not clear, `patch_shape` does not hold the pixels of a
-            component, or `ax` is not of a grid of subplots.
+            If there is not one loading per site and component or one name per
+            component, `frame` is None and there are several images, `patch_shape` does
+            not hold the pixels of a component, or `ax` does not belong to a grid of
+            subplots.
         """
         frame, rows = select_frame(sites, frame)
         components = as_images(components, patch_shape)
@@ -281,7 +282,7 @@ class LoadingMapDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to replace; a new figure by default.
+            Axes that the panels replace; a new figure by default.
         cmap : str or matplotlib Colormap, default=None
             Colours instead of the default ones.
         percentiles : tuple of float (low, high), default=(1, 99)

@@ -3,17 +3,15 @@
 import numpy as np
 
 from .._data.selection import check_per_site, select_frame
+from .._drawing.arrows import HEAD, SHAFT_WIDTH
 from .._drawing.cells import site_spacing
 from .._drawing.colors import angle_colors
-from .._drawing.keys import add_arrow_key, add_color_wheel
+from .._drawing.keys import add_arrow_key, add_color_wheel, wheel_side
 from .._drawing.site_map import SiteMap
 
 # Automatic arrows: this percentile of the lengths becomes one spacing long.
 _LONG = 95
 _UNIT_TEXTS = {"uC/cm2": "µC/cm²"}
-# Shape of the arrows: width in spacings, head in widths.
-_WIDTH = 0.17
-_HEAD = {"headwidth": 3.2, "headlength": 3, "headaxislength": 2.7}
 
 
 class PolarizationMapDisplay(SiteMap):
@@ -123,9 +121,11 @@ class PolarizationMapDisplay(SiteMap):
             reach from one site to the next.
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None for no ticks.
-        scale_bar, color_wheel : bool, default=True
-            Whether to draw a scale bar and an arrow of a stated length, and a colour
-            wheel.
+        scale_bar : bool, default=True
+            Whether to draw a scale bar and an arrow of a stated length.
+        color_wheel : bool or {"right", "below"}, default=True
+            Whether to draw a colour wheel, and on which side of the map; True is
+            "right".
 
         Returns
         -------
@@ -186,15 +186,18 @@ class PolarizationMapDisplay(SiteMap):
             reach from one site to the next.
         ticks : {"px", "nm"} or None, default=None
             Unit of the ticks of the axes, whose data are px; None for no ticks.
-        scale_bar, color_wheel : bool, default=True
-            Whether to draw a scale bar and an arrow of a stated length, and a colour
-            wheel.
+        scale_bar : bool, default=True
+            Whether to draw a scale bar and an arrow of a stated length.
+        color_wheel : bool or {"right", "below"}, default=True
+            Whether to draw a colour wheel, and on which side of the map; True is
+            "right".
 
         Returns
         -------
         display : PolarizationMapDisplay
             The display itself.
         """
+        side = wheel_side(color_wheel)
         ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar, wash=0.6)
         known = np.isfinite(self.vectors).all(axis=1)
         (row, col), (d_row, d_col) = self.positions[known].T, self.vectors[known].T
@@ -217,8 +220,8 @@ class PolarizationMapDisplay(SiteMap):
             scale_units="xy",
             scale=1 / self.magnification_,
             units="xy",
-            width=_WIDTH * spacing,
-            **_HEAD,
+            width=SHAFT_WIDTH * spacing,
+            **HEAD,
             pivot="mid",
             # Thin enough to leave the colour of small arrows, and pale ones a rim.
             edgecolor="black",
@@ -232,14 +235,14 @@ class PolarizationMapDisplay(SiteMap):
                 2 * long,
                 self.magnification_,
                 pixel_size=self.pixel_size,
-                width=_WIDTH * spacing,
-                head=_HEAD,
+                width=SHAFT_WIDTH * spacing,
+                head=HEAD,
                 unit=_UNIT_TEXTS.get(self.unit, self.unit),
             )
         self.wheel_ = None
-        if color_wheel:
+        if side is not None:
             caption = _caption(self.magnification_, self.unit, self.pixel_size)
-            self.wheel_ = add_color_wheel(ax, caption=caption)
+            self.wheel_ = add_color_wheel(ax, caption=caption, side=side)
         return self
 
 

@@ -152,8 +152,8 @@ class ProfileDisplay:
         """
         names = list(self.means)
         if colors is None:
-            # Blue first: yellow lines are hard to see on white.
-            palette = class_colors(np.arange(7))[[4, 5, 2, 6, 0, 1, 3]]
+            # Yellow lines are hard to see on white.
+            palette = class_colors(np.arange(7))[[0, 4, 2, 6, 1, 5, 3]]
             colors = [palette[k % 7] for k in range(len(names))]
         if len(colors) != len(names):
             raise ValueError(f"Got {len(colors)} colours for {len(names)} values.")

@@ -41,6 +41,9 @@ class SearchResultsDisplay:
         Where a candidate was tried; everywhere by default.
     score_name : str, default="score"
         Name of the score.
+    tied : ndarray of bool of shape (n_y, n_x), default=None
+        Cells whose candidate cannot be distinguished from the best one. Their frames
+        are dashed.
 
     Attributes
     ----------
@@ -50,6 +53,8 @@ class SearchResultsDisplay:
         Mean and standard deviation in each cell; None with ``annotate=False``.
     best_ : matplotlib Rectangle or None
         The frame of the best cell; None if all fits failed.
+    ties_ : list of matplotlib Rectangle
+        Dashed frames of the cells that are tied with the best one.
     best_index_ : tuple of int (row, col) or None
         The best cell.
     colorbar_ : matplotlib Colorbar
@@ -94,6 +99,7 @@ class SearchResultsDisplay:
         others=(),
         tried=None,
         score_name="score",
+        tied=None,
     ):
         self.mean = mean
         self.std = std
@@ -103,6 +109,7 @@ class SearchResultsDisplay:
         self.others = others
         self.tried = tried
         self.score_name = score_name
+        self.tied = tied
 
     @classmethod
     def from_estimator(
@@ -111,6 +118,7 @@ class SearchResultsDisplay:
         *,
         params=None,
         scoring=None,
+        comparison=None,
         annotate=True,
         cmap="viridis",
         ax=None,
@@ -126,6 +134,9 @@ class SearchResultsDisplay:
         scoring : str, default=None
             Which score of several to draw; that of `refit`, or the only one, by
             default.
+        comparison : DataFrame, default=None
+            Result of :func:`~sklearn_ferroic.model_selection.compare_candidates`:
+            candidates that cannot be distinguished from the best one are marked.
         annotate : bool, default=True
             Whether to write the scores into the cells.
         cmap : str or matplotlib Colormap, default="viridis"
@@ -157,6 +168,7 @@ class SearchResultsDisplay:
             search.cv_results_,
             params=params,
             scoring=scoring,
+            comparison=comparison,
             annotate=annotate,
             cmap=cmap,
             ax=ax,
@@ -169,6 +181,7 @@ class SearchResultsDisplay:
         *,
         params=None,
         scoring=None,
+        comparison=None,
         annotate=True,
         cmap="viridis",
         ax=None,
@@ -184,6 +197,9 @@ class SearchResultsDisplay:
             Candidates that lack one of them are left out.
         scoring : str, default=None
             Which score of several to draw; the only one by default.
+        comparison : DataFrame, default=None
+            Result of :func:`~sklearn_ferroic.model_selection.compare_candidates`:
+            candidates that cannot be distinguished from the best one are marked.
         annotate : bool, default=True
             Whether to write the scores into the cells.
         cmap : str or matplotlib Colormap, default="viridis"
@@ -200,8 +216,9 @@ class SearchResultsDisplay:
         ------
         ValueError
             If `params` or `scoring` are not those of the search, or are needed because
-            there are several, or if the search is one of successive halving, whose
-            scores do not compare: they were taken with different resources.
+            there are several, if `comparison` is of other candidates, or if the search
+            is one of successive halving, whose scores do not compare: they were taken
+            with different resources.
         """
         if "n_resources" in cv_results:
             raise ValueError(
@@ -213,6 +230,14 @@ class SearchResultsDisplay:
         params, others = choose_parameters(candidates, params)
         best, x_values, y_values = best_by_cell(candidates, mean, params)
         tried = best >= 0
+        tied = None
+        if comparison is not None:
+            if list(comparison["params"]) != candidates:
+                raise ValueError(
+                    "comparison is not of the candidates of this search. Give the "
+                    "result of compare_candidates for the same cv_results_."
+                )
+            tied = tried & comparison["is_tied"].to_numpy()[best]
         display = cls(
             np.where(tried, mean[best], np.nan),
             np.where(tried, std[best], np.nan),
@@ -222,6 +247,7 @@ class SearchResultsDisplay:
             others=others,
             tried=tried,
             score_name=scoring,
+            tied=tied,
         )
         return display.plot(ax, annotate=annotate, cmap=cmap)
 
@@ -261,6 +287,26 @@ class SearchResultsDisplay:
             self.best_ = _frame(ax, *self.best_index_)
             if annotate:
                 self.texts_[self.best_index_].set_weight("bold")
+        self.ties_ = []
+        if self.tied is not None:
+            ties = np.argwhere(self.tied).tolist()
+            self.ties_ = [
+                _frame(ax, *place, linestyle="dashed")
+                for place in ties
+                if tuple(place) != self.best_index_
+            ]
+            if self.ties_:
+                if self.others:  # the title is above this line
+                    ax.set_title(ax.get_title(), fontsize="medium", pad=20)
+                text = "dashed: cannot be distinguished from the best"
+                ax.annotate(
+                    text,
+                    (0, 1),
+                    (0, 6),
+                    xycoords="axes fraction",
+                    textcoords="offset points",
+                    fontsize="small",
+                )
         self.colorbar_ = ax.figure.colorbar(
             self.image_, ax=ax, label=f"mean {self.score_name} of the folds"
         )
@@ -314,7 +360,7 @@ class SearchResultsDisplay:
         return texts
 
 
-def _frame(ax, row, col):
+def _frame(ax, row, col, linestyle="solid"):
     """Draw a frame, black on white so that it is visible on any colour."""
     rectangle = import_optional("matplotlib.patches", "plot").Rectangle
     for color, width in [("white", 5), ("black", 2.5)]:
@@ -322,5 +368,7 @@ def _frame(ax, row, col):
         frame = rectangle(
             (col - 0.5, row - 0.5), 1, 1, fill=False, ec=color, lw=width, clip_on=False
         )
+        if color == "black":
+            frame.set_linestyle(linestyle)
         ax.add_patch(frame).set_zorder(4)
     return frame

@@ -11,6 +11,8 @@ from .._drawing.site_map import SiteMap
 
 # Diameter of a marker in units of the distance of nearest neighbours.
 _MARKER = 0.45
+# How far the black of the image is lifted towards white under the markers.
+_WASH = 0.3
 
 
 class SitesDisplay(SiteMap):
@@ -36,7 +38,7 @@ class SitesDisplay(SiteMap):
     ----------
     image_ : matplotlib AxesImage
         The image.
-    scatter_ : matplotlib EllipseCollection
+    scatter_ : matplotlib EllipseCollection or None
         The markers; offsets are ``(col, row)`` in px.
     legend_ : matplotlib Legend or None
         The legend of labels.
@@ -93,6 +95,7 @@ class SitesDisplay(SiteMap):
         vmax=None,
         ticks=None,
         scale_bar=True,
+        markers=True,
     ):
         """Draw sites.
 
@@ -120,6 +123,8 @@ class SitesDisplay(SiteMap):
             Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
+        markers : bool, default=True
+            Whether to draw the sites; False draws the image alone.
 
         Returns
         -------
@@ -155,6 +160,7 @@ class SitesDisplay(SiteMap):
             vmax=vmax,
             ticks=ticks,
             scale_bar=scale_bar,
+            markers=markers,
         )
 
     def plot(
@@ -167,6 +173,7 @@ class SitesDisplay(SiteMap):
         vmax=None,
         ticks=None,
         scale_bar=True,
+        markers=True,
     ):
         """Draw the display.
 
@@ -184,6 +191,8 @@ class SitesDisplay(SiteMap):
             Unit of the ticks of the axes, whose data are px; None for no ticks.
         scale_bar : bool, default=True
             Whether to draw a scale bar.
+        markers : bool, default=True
+            Whether to draw the sites; False draws the image alone.
 
         Returns
         -------
@@ -191,7 +200,11 @@ class SitesDisplay(SiteMap):
             The display itself.
         """
         collections = import_optional("matplotlib.collections", "plot")
-        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar, wash=0.3)
+        wash = _WASH if markers else 0.0
+        ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar, wash=wash)
+        self.scatter_ = self.legend_ = self.colorbar_ = None
+        if not markers:
+            return self
         size = np.full(len(self.positions), _MARKER * site_spacing(self.positions))
         self.scatter_ = collections.EllipseCollection(
             size,
@@ -202,7 +215,6 @@ class SitesDisplay(SiteMap):
             offset_transform=ax.transData,
         )
         ax.add_collection(self.scatter_, autolim=False)
-        self.legend_ = self.colorbar_ = None
         if self.values.dtype.kind == "f":
             limits = color_limits(
                 self.values, vmin=vmin, vmax=vmax, percentiles=percentiles

@@ -85,7 +85,7 @@ def estimate_sigma(image, mask, spacing):
 def _find_blobs(image, mask, spacing):
     """Find columns, their sigma by blob filters, and the skewness of the response."""
     sigma = _SETTINGS.first_sigma_spacings * spacing
-    # Bins that a mask cuts would displace the columns near it.
+    # Bins that are masked in part would displace the columns near them.
     side = (
         choose_binning(spacing, _SETTINGS.narrow_ratio * sigma) if mask is None else 1
     )

@@ -262,7 +262,7 @@ def _surrounded(places, positions, spacing):
 
 
 def _select_clear(fit, significance, calibration, spacing, crowding):
-    """Select the columns that are significant anywhere."""
+    """Select the columns that are significant whatever surrounds them."""
     is_seen = significance > calibration.min_significance
     # Less is left of bright columns, or noise around a few.
     is_seen &= fit.amplitude > calibration.min_height

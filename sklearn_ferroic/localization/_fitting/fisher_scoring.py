@@ -293,7 +293,7 @@ def _moments(windows, state, rows, pixels, measure, is_recent):
 
 
 def _measure_misfit(windows, state, rows, weighted, residual, values):
-    """Store mean squared residuals; pixels count by the height of the column there."""
+    """Store mean squared residuals, weighted by the value of the column there."""
     total = np.maximum(values @ windows.disc, 1e-30)
     height = np.maximum(state.table.amplitude[rows], 1e-30)
     for number, factor in enumerate((weighted, residual)):

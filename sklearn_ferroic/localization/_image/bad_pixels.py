@@ -278,7 +278,7 @@ def _bad_blocks(image, low, high):
 
 
 def _constant(image):
-    """Return which pixels are equal to their neighbours in a row and in a column."""
+    """Return which pixels belong to squares of two by two equal pixels or more."""
     same_row = image[:, 1:] == image[:, :-1]
     constant = np.zeros(image.shape, dtype=bool)
     if np.count_nonzero(same_row) < _LINE_SETTINGS.min_block_px**2 / 2:

@@ -120,7 +120,7 @@ def _gaussian(rows, cols, sigma):
 
 
 def _laplacian(rows, cols, sigma):
-    # A matrix product does it in one pass.
+    # A matrix product computes both terms of the Laplacian.
     rows, cols = (rows * sigma) ** 2, (cols * sigma) ** 2
     down, along = np.exp(-0.5 * rows), np.exp(-0.5 * cols)
     return np.hstack([2 * rows * down, down]) @ np.stack([along, 2 * cols * along])

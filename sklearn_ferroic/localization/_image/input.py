@@ -1,12 +1,18 @@
 """Input images: accepted types, checks, and replacement of bad pixels."""
 
 from numbers import Real
+from pathlib import PurePath
 
 import numpy as np
 
+from ..._utils.metadata import plain_metadata
 from ..._utils.offset import find_image_offset, subtract_offset
-from ..._utils.validation import ForeignArrayError, to_numpy
-from ...datasets._carriers import unpack_foreign
+from ..._utils.validation import (
+    ForeignArrayError,
+    refuse_images_along_last_axis,
+    to_numpy,
+)
+from ...datasets._carriers import foreign_metadata, is_foreign, unpack_foreign
 from ...sites import AtomSites
 from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines
 
@@ -25,8 +31,8 @@ def check_images(images):
     ----------
     images : array-like, carrier, or list of these
         A 2-D array, a 3-D stack, an ``(array, pixel_size)`` tuple, an object with
-        ``image`` and ``pixel_size``, an image of HyperSpy, xarray or sidpy, or a list
-        of 2-D arrays or carriers; arrays may be masked.
+        ``image`` and ``pixel_size``, an image of HyperSpy, xarray, sidpy or quantem,
+        or a list of 2-D arrays or carriers; arrays may be masked.
 
     Returns
     -------
@@ -59,7 +65,7 @@ def check_images(images):
         data, pixel_size = _unpack(entry)
         data = _as_real_array(data, f"image {len(arrays)}")
         if data.ndim == 3 and (_is_colour(data) or len(entries) == 1):
-            _refuse_colour(data)
+            refuse_images_along_last_axis(data.shape)
         stack = data if data.ndim == 3 and len(entries) == 1 else [data]
         for array in stack:
             name = f"image {len(arrays)}"
@@ -72,6 +78,38 @@ def check_images(images):
     return arrays, masks, pixel_sizes
 
 
+def image_metadata(images, n_images):
+    """Return the metadata of images that are files or containers.
+
+    Parameters
+    ----------
+    images : array-like, carrier, or list of these
+        As `check_images` takes them.
+    n_images : int
+        Number of images, of which a single entry may be the stack.
+
+    Returns
+    -------
+    metadata : list of dict
+        One per image, of values that JSON can hold; empty where there are none.
+    """
+    entries = [images] if _is_single(images) else list(images)
+    metadata = [_metadata(entry) for entry in entries]
+    return metadata * n_images if len(entries) == 1 else metadata
+
+
+def _metadata(entry):
+    """Return the metadata of one entry, with the name of its file."""
+    if is_foreign(entry):
+        return foreign_metadata(entry)
+    own = getattr(entry, "metadata", None) if hasattr(entry, "image") else None
+    path = getattr(entry, "path", None) if hasattr(entry, "image") else None
+    if not isinstance(own, dict):
+        return {}
+    name = {"file": PurePath(path).name} if isinstance(path, str) else {}
+    return name | plain_metadata(own)
+
+
 def _is_carrier_tuple(entry):
     if not isinstance(entry, tuple) or len(entry) != 2 or _is_carrier(entry[1]):
         return False
@@ -79,7 +117,7 @@ def _is_carrier_tuple(entry):
 
 
 def _is_carrier(entry):
-    return hasattr(entry, "image") or unpack_foreign(entry) is not None
+    return hasattr(entry, "image") or is_foreign(entry)
 
 
 def _is_single(images):
@@ -131,15 +169,6 @@ def _as_real_array(data, name):
 
 def _is_colour(array):
     return array.ndim == 3 and array.shape[-1] in (3, 4)
-
-
-def _refuse_colour(array):
-    if _is_colour(array):
-        raise ValueError(
-            f"Got an array of shape {array.shape}, which looks like an RGB(A) colour "
-            "image; a column's position needs one grey value a pixel. Convert it, for "
-            "instance with skimage.color.rgb2gray, or take image[..., 0]."
-        )
 
 
 def _check_image(array, name):

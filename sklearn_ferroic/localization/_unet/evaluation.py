@@ -63,7 +63,7 @@ def mean_merit(images, masks, located, scales, tile_size):
         spacing, sigma = scales[number]
         tiles = cut_tiles(image.shape, tile_size, spacing)
         known = found.fit, tiles, found.calibration, sigma
-        # Columns that do not exceed the noise explain nothing of the image.
+        # Without a calibration, no column exceeds the noise: the score is 0.
         seen = found.calibration is not None
         scores.append(score_image(number, image, mask, *known) if seen else 0.0)
     return float(np.mean(scores))

@@ -162,8 +162,8 @@ def locate_image(
     if not inside.size:
         raise ValueError(
             f"No columns found in image {number}. Does it show resolved columns, "
-            "bright on dark, and is their spacing right? If so, a lower threshold may "
-            "help."
+            "bright on dark? Dark columns (bright field, ABF) need -image, and "
+            f"spacing= sets the distance of nearest columns, here {spacing:.1f} px."
         )
     row, col = np.rint(fit.positions[inside]).T
     order = inside[np.lexsort((col, row))]

@@ -32,9 +32,9 @@ class Weights(NamedTuple):
         Weights by their names in the network's state.
     n_filters : int
         Filters of the first level.
-    confidence : tuple of float
+    confidence : tuple of float of length n_coefficients
         Coefficients for the probability of a site from the network's evidence.
-    record : dict of str
+    record : dict of str to str
         Where the weights are from.
     """
 

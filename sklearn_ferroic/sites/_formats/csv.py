@@ -67,6 +67,7 @@ def write_csv(sites, path, *, features, labels, parameters):
         "package_version": __version__,
         "units": units,
         "pixel_size_nm": sites.pixel_size,
+        "metadata": sites.metadata,
         "image_shapes": [image.shape for image in sites.images],
         "parameters": json.loads(as_parameters(parameters)),
     }

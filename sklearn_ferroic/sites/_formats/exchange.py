@@ -90,7 +90,15 @@ def read_csv(path, *, images, columns, pixel_size):
         images = _blank_images(arguments, head.get("image_shapes"))
     if pixel_size is None:
         pixel_size = head.get("pixel_size_nm")
-    return arguments | {"images": images, "pixel_size": pixel_size}, table
+    arguments |= {"images": images, "pixel_size": pixel_size}
+    return arguments | _metadata(head, images), table
+
+
+def _metadata(head, images):
+    """Return the metadata in the JSON file, if they are those of the images."""
+    metadata = head.get("metadata")
+    n_images = len(images) if np.ndim(images) != 2 else 1
+    return {"metadata": metadata} if metadata and len(metadata) == n_images else {}
 
 
 def from_atomap(lattice):

@@ -17,7 +17,7 @@ from .extras import as_features, as_labels, as_parameters
 
 _FORMAT = "sklearn_ferroic.AtomSites"
 # Version of the layout; files with another major version are rejected.
-_FORMAT_VERSION = "1.1"
+_FORMAT_VERSION = "1.2"
 # Attributes of the file that its digest covers.
 _HEAD = (
     "format",
@@ -57,6 +57,10 @@ def write_hdf5(sites, path, *, images, features, labels, parameters):
     options = {"driver": "core", "backing_store": False, "userblock_size": BLOCK_BYTES}
     with h5py.File(name, "w", **options) as file:
         _write_images(file.create_group("images"), sites, images)
+        for number, about in enumerate(sites.metadata):
+            # a dataset, because attributes are limited to 64 kB
+            text = json.dumps(about, ensure_ascii=False)
+            file[f"metadata/{number}"] = text
         group = file.create_group("sites")
         for field in sites.fields:
             _write(h5py, group, field.name, getattr(sites, field.name))
@@ -169,15 +173,15 @@ def read_hdf5(path, images, fields):
         pixels = [_image(item) for item in stored]
         marks = [(tuple(item.attrs["shape"]), item.attrs["sha256"]) for item in stored]
         sizes = [item.attrs.get("pixel_size_nm") for item in stored]
+        metadata = _read_metadata(file, len(stored))
         # Fields that an older version did not write are unknown.
         columns = {name: _read(h5py, item) for name, item in file["sites"].items()}
         columns = {f.name: columns[f.name] for f in fields if f.name in columns}
         positions = columns.pop("positions")
         extras = _read_extras(h5py, file)
     images = _match_images(path, images, pixels, marks)
-    return {"images": images, "positions": positions, "pixel_size": sizes, **columns}, (
-        extras
-    )
+    own = {"images": images, "pixel_size": sizes, "metadata": metadata}
+    return own | {"positions": positions} | columns, extras
 
 
 def _check_digest(h5py, file):
@@ -188,6 +192,14 @@ def _check_digest(h5py, file):
         return
     if known != _digest(h5py, file, head):
         raise ValueError("the content is not what was written: the digests differ")
+
+
+def _read_metadata(file, n_images):
+    """Return the metadata of the images, which files before 1.2 do not have."""
+    if "metadata" not in file:
+        return None
+    texts = [file[f"metadata/{number}"].asstr()[()] for number in range(n_images)]
+    return [json.loads(text) for text in texts]
 
 
 def _read_extras(h5py, file):

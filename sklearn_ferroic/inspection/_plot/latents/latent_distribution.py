@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...._pose_columns import ANGLE
+from ...._utils.angles import warn_if_degrees
 from ...._utils.optional import import_optional
 from ..._data.features import choose_columns, transform_with_names
 from ..._data.histograms import find_bins
@@ -106,6 +107,7 @@ class LatentDistributionDisplay:
         kind="scatter",
         bins=None,
         cmap="viridis",
+        color_wheel=True,
         ax=None,
     ):
         """Transform samples and draw two columns of the result.
@@ -132,6 +134,8 @@ class LatentDistributionDisplay:
             of samples, from 20 to 100, by default.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of a density that neither angle nor labels colour.
+        color_wheel : bool, default=True
+            Whether to draw a colour wheel if the angle colours the samples.
         ax : matplotlib Axes, default=None
             Axes to draw into; a new figure by default.
 
@@ -160,6 +164,7 @@ class LatentDistributionDisplay:
             kind=kind,
             bins=bins,
             cmap=cmap,
+            color_wheel=color_wheel,
             ax=ax,
         )
 
@@ -174,6 +179,7 @@ class LatentDistributionDisplay:
         kind="scatter",
         bins=None,
         cmap="viridis",
+        color_wheel=True,
         ax=None,
     ):
         """Draw two latents.
@@ -195,6 +201,8 @@ class LatentDistributionDisplay:
             of samples, from 20 to 100, by default.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of a density that neither angle nor labels colour.
+        color_wheel : bool, default=True
+            Whether to draw a colour wheel if the angle colours the samples.
         ax : matplotlib Axes, default=None
             Axes to draw into; a new figure by default.
 
@@ -220,12 +228,23 @@ class LatentDistributionDisplay:
             raise ValueError("Colour by angle or by labels, not by both.")
         if angle is not None:
             angle = check_per_site("angle", angle, len(latents)).astype(np.float64)
+            warn_if_degrees(angle, "angle", stacklevel=2)
         if labels is not None:
             labels = check_per_site("labels", labels, len(latents))
         display = cls(latents, angle=angle, labels=labels, names=names)
-        return display.plot(ax, kind=kind, bins=bins, cmap=cmap)
+        return display.plot(
+            ax, kind=kind, bins=bins, cmap=cmap, color_wheel=color_wheel
+        )
 
-    def plot(self, ax=None, *, kind="scatter", bins=None, cmap="viridis"):
+    def plot(
+        self,
+        ax=None,
+        *,
+        kind="scatter",
+        bins=None,
+        cmap="viridis",
+        color_wheel=True,
+    ):
         """Draw the display.
 
         Parameters
@@ -239,6 +258,8 @@ class LatentDistributionDisplay:
             of samples, from 20 to 100, by default.
         cmap : str or matplotlib Colormap, default="viridis"
             Colours of a density that neither angle nor labels colour.
+        color_wheel : bool, default=True
+            Whether to draw a colour wheel if the angle colours the samples.
 
         Returns
         -------
@@ -263,7 +284,7 @@ class LatentDistributionDisplay:
             self._draw_density(ax, known, classes, bins, cmap)
         if classes is not None:
             self.legend_ = add_class_legend(ax, classes, class_colors(classes))
-        elif self.angle is not None:
+        elif self.angle is not None and color_wheel:
             graded = kind == "density"
             caption = "angle"
             if graded:

@@ -157,6 +157,7 @@ class ScanDistortionDisplay:
             for frame in rejected
         ]
         ax.set(xlabel=self.coordinate_name, ylabel="displacement (px)")
+        ax.xaxis.get_major_locator().set_params(integer=True)
         self.legend_ = ax.legend()
         self.ax_ = ax
         self.figure_ = ax.figure

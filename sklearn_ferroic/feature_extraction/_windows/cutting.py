@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import spline_filter
 
-from ._continuation import continue_image, lattice_periods
+from .continuation import continue_image, lattice_periods
 
 # Windows interpolated at a time; bounds the scratch memory to tens of MiB.
 _CHUNK = 512
@@ -39,8 +39,8 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
     if image.size <= _LARGE:
         _cut(image, centers, window_size, interpolation, boundary, periods, out)
         return
-    # Each window comes from the tile of its centre, whatever its neighbours, and from
-    # as much around it as keeps the tile's own rim out of the spline's reach.
+    # Each window is cut from the tile of its centre, with a margin such that the spline
+    # at the window does not depend on the edge of the tile.
     reach = window_size + 16
     last = (np.array(image.shape) - 1) // _TILE
     tile = np.clip(np.floor(centers / _TILE), 0, last).astype(np.intp)
