@@ -30,8 +30,8 @@ def test_the_domain_that_switches(seed):
     data = series_of(seed)
     switching = find_switching(tracks_of(data))
     column, known = truth_of(switching, data)
-    # Cells that are measured before and after, and whose displacement, which is
-    # reversed, is large enough: in a wall it is not.
+    # Cells that are measured before and after, and whose displacement is large enough:
+    # in a wall it is not.
     seen = np.isfinite(switching.vectors).all(axis=2)
     measured = (seen[:6].sum(axis=0) > 1) & (seen[6:].sum(axis=0) > 1)
     polar = np.nanmax(switching.magnitude, axis=0) > 1
