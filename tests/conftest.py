@@ -1,6 +1,7 @@
 """What several test modules use."""
 
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +16,14 @@ def hear_interrupts():
     """Let Ctrl-C be heard in tests that run in the background, which ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """Close all figures after each test: matplotlib warns of many that are open."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def test_the_band_is_kept_and_an_empty_one_refused():
     size = np.hypot(*fft.frequencies().T)
     assert size.min() >= 0.1 and size.max() <= 0.2
     assert len(fft.get_feature_names_out()) == len(size)
-    sites = AtomSites(np.random.default_rng(0).normal(size=(64, 64)), [[32, 32]])
+    sites = AtomSites(np.random.default_rng(0).normal(size=(99, 99)), [[50, 50]])
     assert fft.transform(sites).shape == (1, len(size))
     narrow = SlidingFFT(window_size=8, low=0.01, high=0.05)
     with pytest.raises(ValueError, match="No frequency of a window of 8 px"):

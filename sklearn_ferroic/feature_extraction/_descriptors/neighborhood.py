@@ -16,6 +16,8 @@ from .._coordination import FittedSites, compute_with_memory
 # Sites whose neighbours may serve as the first reference, sites on which it is judged,
 # and rounds of improvement: the medians change by less than their errors after three.
 _N_FIRST, _N_JUDGED, _N_ROUNDS = 32, 512, 4
+# At least this share of the sites has a whole neighbourhood.
+_WHOLE_SHARE = 0.25
 # Sites at a time, which bounds the scratch memory.
 _CHUNK = 4096
 # Rotations are tried that bring one of this number of nearest neighbours onto a
@@ -255,11 +257,11 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
         candidates = np.concatenate(candidates)
         if not len(candidates):
             return None
-        # At the border, the nearest neighbours are farther away than elsewhere.
-        typical = np.median(np.concatenate(lengths), axis=0)
+        # At the border and at vacancies, neighbours are farther away than elsewhere.
+        typical = np.quantile(np.concatenate(lengths), _WHOLE_SHARE, axis=0)
         own = np.hypot(candidates[..., 0], candidates[..., 1])
         deviation = np.abs(own - typical).max(axis=1)
-        candidates = candidates[deviation <= np.median(deviation)]
+        candidates = candidates[deviation <= np.quantile(deviation, _WHOLE_SHARE)]
         best = max(candidates, key=lambda vectors: self._agreement(judged, vectors))
         for _ in range(_N_ROUNDS):
             matched = np.concatenate(
