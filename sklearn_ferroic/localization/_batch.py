@@ -7,7 +7,7 @@ from functools import wraps
 import numpy as np
 from joblib import Parallel, delayed
 
-from .._utils.scale import COARSEST_SPACING_PX, FINE_SPACING_PX
+from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
 from ._detection.column_sigma import estimate_sigma
@@ -440,7 +440,7 @@ def _check_size(number, image, spacing):
 
 def _nothing_found(number, spacing):
     """Return why an image may show no columns, and what helps."""
-    if spacing < COARSEST_SPACING_PX:
+    if spacing < FINE_SPACING_PX:
         return (
             f"No columns found in image {number}. If it shows a lattice, its columns "
             f"are only {spacing:.1f} px apart; {FINE_SPACING_PX:.0f} px or more are "

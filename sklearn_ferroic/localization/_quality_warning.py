@@ -273,7 +273,7 @@ def warn_of_coarse_sampling(spacings):
         more = f", as those of {len(coarse) - 1} more image(s)" * (len(coarse) > 1)
         warnings.warn(
             f"The columns of image {coarse[0]} are {spacings[coarse[0]]:.1f} px "
-            f"apart{more}. Below {COARSEST_SPACING_PX} px, some are missed, "
+            f"apart{more}. Below {COARSEST_SPACING_PX:.0f} px, some are missed, "
             "and positions have larger errors than position_std says. Use an image of "
             "higher magnification, or one that was not binned.",
             UserWarning,
