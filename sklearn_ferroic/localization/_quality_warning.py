@@ -217,6 +217,8 @@ def check_sites(positions, converged, spacing):
         )
     elif density < _SETTINGS.min_density:
         findings.append(f"there are {density:.0%} of the sites a lattice has")
+    if findings and spacing < FINE_SPACING_PX:
+        findings.append(f"the spacing is below {FINE_SPACING_PX:.0f} px")
     return findings
 
 
