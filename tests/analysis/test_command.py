@@ -71,7 +71,7 @@ def test_several_images(image, capsys):
         (["spectrum.npy"], "shape (100,); an image"),
         (["damaged.npy"], "Is it damaged, or of another kind"),
         (["stack.npy"], "its 5 images along the last axis"),
-        (["noise.npy"], "Dark columns need --invert, faint ones --locator unet"),
+        (["noise.npy"], "need --invert, faint ones --locator unet"),
         (["noise.npy", "--crop", "0,9,0,500"], "--crop 0,9,0,500 does not fit"),
         (["noise.npy", "--mask", "film.npy"], "They must be equal"),
         (["film.npy", "--window-size", "350"], "Give a smaller --window-size"),
