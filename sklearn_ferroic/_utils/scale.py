@@ -4,7 +4,7 @@
 # to 1.5 times the standard errors that are returned, and noise may look like columns.
 FINE_SPACING_PX = 5.0
 # Below this spacing, px, columns are missed as well.
-COARSEST_SPACING_PX = 3.5
+COARSEST_SPACING_PX = 3.0
 # Distances of nearest columns of crystals seen along a zone axis, nm.
 PLAUSIBLE_SPACING_NM = (0.1, 0.6)
 # Units of a pixel size that may be taken for nm, by their length in nm.

@@ -7,7 +7,7 @@ from functools import wraps
 import numpy as np
 from joblib import Parallel, delayed
 
-from .._utils.scale import COARSEST_SPACING_PX, FINE_SPACING_PX
+from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
 from ._detection.column_sigma import estimate_sigma
@@ -528,16 +528,15 @@ def _check_size(number, image, spacing):
 
 def _nothing_found(number, spacing):
     """Return why an image may show no columns, and what helps."""
-    if spacing < COARSEST_SPACING_PX:
-        return (
-            f"No columns found in image {number}. If it shows a lattice, its columns "
-            f"are only {spacing:.1f} px apart; {FINE_SPACING_PX:.0f} px or more are "
-            "good. Use an image of higher magnification, or one that was "
-            "not binned."
+    coarse = ""
+    if spacing < FINE_SPACING_PX:
+        coarse = (
+            f"Its spacing seems to be {spacing:.1f} px: use an image of higher "
+            "magnification, or one that was not binned. "
         )
     return (
         f"No columns found in image {number}. Does it show resolved atomic columns, "
-        f"bright on dark, {FINE_SPACING_PX:.0f} px apart or more? Dark columns "
+        f"bright on dark, {FINE_SPACING_PX:.0f} px apart or more? {coarse}Dark columns "
         "(bright field, ABF) need -image, faint ones UNetAtomLocator, and spacing= "
         "sets the distance of nearest columns in px."
     )

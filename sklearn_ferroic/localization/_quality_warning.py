@@ -219,6 +219,8 @@ def check_sites(positions, converged, spacing, *, in_pairs=False):
         )
     elif density < _SETTINGS.min_density and not in_pairs:
         findings.append(f"there are {density:.0%} of the sites a lattice has")
+    if findings and spacing < FINE_SPACING_PX:
+        findings.append(f"the spacing is below {FINE_SPACING_PX:.0f} px")
     return findings
 
 
@@ -277,7 +279,7 @@ def warn_of_coarse_sampling(spacings):
         more = f", as those of {len(coarse) - 1} more image(s)" * (len(coarse) > 1)
         warnings.warn(
             f"The columns of image {coarse[0]} are {spacings[coarse[0]]:.1f} px "
-            f"apart{more}. Below {COARSEST_SPACING_PX} px, some are missed, "
+            f"apart{more}. Below {COARSEST_SPACING_PX:.0f} px, some are missed, "
             "and positions have larger errors than position_std says. Use an image of "
             "higher magnification, or one that was not binned.",
             UserWarning,
