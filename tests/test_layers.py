@@ -50,7 +50,7 @@ PRIVATE_IMPORTS = {
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),
     ("inspection._plot.latents.latent_manifold", "decomposition._latent_grid"),
-    ("inspection._plot.loading_map", "metrics._pipeline_output"),
+    ("inspection._plot.maps.loading_map", "metrics._pipeline_output"),
     ("localization._assembly", "sites._quality.checks"),
     ("localization._assembly", "sites._quality.residual"),
     ("localization._image.input", "datasets._carriers"),

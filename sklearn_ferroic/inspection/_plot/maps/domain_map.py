@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from .._data.selection import check_per_site, select_frame
-from .._drawing.arrows import add_direction_arrows
-from .._drawing.colors import (
+from ..._data.selection import check_per_site, select_frame
+from ..._drawing.arrows import add_direction_arrows
+from ..._drawing.colors import (
     angle_colors,
     check_percentiles,
     clip_to_unit,
     color_limits,
 )
-from .._drawing.keys import add_color_wheel, wheel_side
-from .._drawing.layout import with_minus
-from .._drawing.site_map import CellMap
-from .._drawing.wall_lines import check_walls
+from ..._drawing.keys import add_color_wheel, wheel_side
+from ..._drawing.layout import with_minus
+from ..._drawing.site_map import CellMap
+from ..._drawing.wall_lines import check_walls
 
 # Larger angles are degrees by mistake: two turns.
 _LARGEST_ANGLE_RAD = 4 * np.pi

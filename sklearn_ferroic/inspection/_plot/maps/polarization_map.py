@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from .._data.selection import check_per_site, select_frame
-from .._drawing.arrows import HEAD, SHAFT_WIDTH
-from .._drawing.cells import site_spacing
-from .._drawing.colors import angle_colors
-from .._drawing.keys import add_arrow_key, add_color_wheel, wheel_side
-from .._drawing.site_map import SiteMap
+from ..._data.selection import check_per_site, select_frame
+from ..._drawing.arrows import HEAD, SHAFT_WIDTH
+from ..._drawing.cells import site_spacing
+from ..._drawing.colors import angle_colors
+from ..._drawing.keys import add_arrow_key, add_color_wheel, wheel_side
+from ..._drawing.site_map import SiteMap
 
 # Automatic arrows: this percentile of the lengths becomes one spacing long.
 _LONG = 95

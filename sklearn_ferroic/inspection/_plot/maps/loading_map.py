@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from ..._utils.optional import import_optional
-from ...metrics._pipeline_output import list_steps, transform_through
-from .._data.features import as_images
-from .._data.selection import check_per_site, select_frame
-from .._drawing.axes import get_axes, show_image, subdivide
-from .._drawing.cells import add_cells, site_cells
-from .._drawing.colors import check_percentiles, color_limits, get_colormap
-from .._drawing.keys import add_side_colorbar
+from ...._utils.optional import import_optional
+from ....metrics._pipeline_output import list_steps, transform_through
+from ..._data.features import as_images
+from ..._data.selection import check_per_site, select_frame
+from ..._drawing.axes import get_axes, show_image, subdivide
+from ..._drawing.cells import add_cells, site_cells
+from ..._drawing.colors import check_percentiles, color_limits, get_colormap
+from ..._drawing.keys import add_side_colorbar
 
 # Number of components if none are selected, and of pairs of panels per row.
 _AT_MOST = 6

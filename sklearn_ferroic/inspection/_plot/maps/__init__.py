@@ -1,0 +1,1 @@
+"""Maps of values and labels at sites."""
