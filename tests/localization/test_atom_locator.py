@@ -265,7 +265,8 @@ def test_every_image_has_its_own_number_of_sublattices(columns):
     assert 0.4 < sites.sublattice[sites.frame == 0].mean() < 0.6
     assert locator.transform([two.image, one.image, one.image]) == sites
     # A number holds for every image, and what was learned for those to come.
-    forced = AtomLocator(n_sublattices=2).fit_transform([two.image, one.image])
+    with pytest.warns(UserWarning, match=r"images \[1\] are equally bright"):
+        forced = AtomLocator(n_sublattices=2).fit_transform([two.image, one.image])
     assert 0.3 < forced.sublattice[forced.frame == 1].mean() < 0.7
     assert np.all(AtomLocator().fit(one.image).transform(two.image).sublattice == 0)
 
