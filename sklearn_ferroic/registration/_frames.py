@@ -5,6 +5,7 @@ from zlib import adler32, crc32
 
 import numpy as np
 
+from .._utils.validation import refuse_images_along_last_axis
 from ..datasets._carriers import unpack_foreign
 from ..localization._image.input import check_images, image_metadata
 
@@ -142,6 +143,8 @@ def open_frames(X):
     entries, pixel_size, dose = _unpack(X)
     # The length of the shape: np.ndim would read a lazy stack as a whole.
     is_stack = len(getattr(entries, "shape", ())) == 3
+    if is_stack:
+        refuse_images_along_last_axis(entries.shape)
     if not is_stack and not isinstance(entries, list | tuple):
         check_images(entries)  # raises for what is no image at all
         raise ValueError(

@@ -371,3 +371,9 @@ def test_copies_of_frames_add_no_dose(steady):
     np.testing.assert_allclose(averager.shifts_[6], averager.shifts_[1], atol=0.1)
     with pytest.raises(ValueError, match="have the same pixels"):
         FrameAverager().fit(np.stack([data.image[0]] * 3))
+
+
+def test_frames_along_the_last_axis_are_refused():
+    stack = np.random.default_rng(0).random((64, 80, 8))
+    with pytest.raises(ValueError, match="its 8 images along the last axis"):
+        FrameAverager().fit(stack)
