@@ -188,8 +188,10 @@ def test_table_is_complete():
     assert estimators == {cls for cls, _, _ in TABLE}
 
 
-# The random targets of scikit-learn determine no rotation.
+# The random targets of scikit-learn determine no rotation, and its random angles are of
+# the size of degrees.
 @pytest.mark.filterwarnings("ignore:The angle's offset is undetermined")
+@pytest.mark.filterwarnings("ignore:The angle in X has values up to")
 @parametrize_with_checks(TABULAR)
 def test_scikit_learn(estimator, check):
     check(estimator)

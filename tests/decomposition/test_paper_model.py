@@ -442,7 +442,7 @@ def test_paper_returns_the_published_configuration():
 @pytest.mark.parametrize("encoder", AMORTIZED)
 def test_paper_has_the_published_number_of_weights(encoder, translation):
     """128 units, two layers in each network; two outputs for each unknown."""
-    X, _, _ = make_patches(8)
+    X, _, _ = make_patches(12)
     vae = RotationalVAE.paper(
         encoder=encoder, window_size=20, translation=translation, max_epochs=1
     ).fit(X)
@@ -458,7 +458,7 @@ def test_paper_has_the_published_number_of_weights(encoder, translation):
         read_out = (128 * 400 + 1) * n_outputs
     assert n_encoder == hidden + read_out
     assert n_decoder == 2 * 128 + 128 + 2 * 128 + 2 * (128 + 1) * 128 + 129
-    assert vae.transform(X).shape == (8, 5 if translation else 3)
+    assert vae.transform(X).shape == (12, 5 if translation else 3)
 
 
 def test_coordinate_length_sets_the_first_layer():
