@@ -233,7 +233,10 @@ def _masked(array, mask, remarks):
 def _read_mask(mask, shape):
     """Return the mask of the pixels that are used."""
     if isinstance(mask, str | PathLike):
-        mask = load_image(mask).image
+        path = Path(mask).expanduser()
+        # Images of truth values are refused by load_image.
+        is_array = path.suffix.lower() == ".npy" and path.is_file()
+        mask = np.load(path, allow_pickle=False) if is_array else load_image(path).image
     mask = np.asarray(mask)
     if mask.shape != shape:
         raise ValueError(

@@ -17,6 +17,8 @@ _STD_PER_MEDIAN = 1.4826
 # after it, which agree with each other, is an error of the fit.
 _OUTLIER_DEVIATIONS = 6.0
 _TINY = 1e-12
+# Differences below this share of the largest value are rounding errors.
+_MIN_RELATIVE_NOISE = 1e-9
 
 
 class Switching:
@@ -250,8 +252,11 @@ def _noise(values):
         of_all = np.nanmedian(step)
         of_cells = np.nanmedian(step, axis=(0, 2))
     median = np.fmax(of_cells, of_all)
+    least = max(
+        _TINY, _MIN_RELATIVE_NOISE * float(np.nanmax(np.abs(values), initial=0))
+    )
     # A difference of two frames has twice the variance.
-    return np.maximum(_STD_PER_MEDIAN * median / np.sqrt(2), _TINY)
+    return np.maximum(_STD_PER_MEDIAN * median / np.sqrt(2), least)
 
 
 def _isolated(values, noise):
@@ -272,7 +277,10 @@ def _length(vectors):
 def _partition(values, known, noise, penalty, min_frames):
     """Return the first frames of the segments of the optimal partition of each cell."""
     n_frames, n_cells = known.shape
-    scaled = np.where(known[..., None], values, 0) / noise[:, None]
+    # Values are centred, so that their squares do not lose the noise.
+    n_known = np.maximum(known.sum(axis=0), 1)
+    mean = values.sum(axis=0, where=known[..., None]) / n_known[:, None]
+    scaled = np.where(known[..., None], values - mean, 0) / noise[:, None]
     zeros = np.zeros((1, n_cells))
     count = np.concatenate([zeros, np.cumsum(known, axis=0)])
     total = np.concatenate([zeros[..., None] * [0, 0], np.cumsum(scaled, axis=0)])

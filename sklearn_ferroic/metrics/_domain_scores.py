@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from sklearn.utils import check_consistent_length, column_or_1d
@@ -239,9 +239,6 @@ def _local_straightness(points, radius):
 
 
 WORST_CONTINUITY = 0.0
-# Wall points nearer than this (median distances of neighbours) are of one wall: those
-# of a straight wall are one distance apart.
-_LINK_SPACINGS = 1.25
 # Number of wall points around a single cell of a square lattice.
 _SHORTEST_WALL = 4
 
@@ -255,8 +252,8 @@ def wall_continuity_score(sites, labels, *, frame=None, sublattice=None):
 
     A domain wall continues to another wall or to the border of the image, while errors
     of labels enclose single cells with walls of their own [1]_. Wall points are the
-    midpoints between neighbours of different labels; points at neighbouring cells are
-    connected.
+    midpoints between neighbours of different labels; points are connected if they have
+    a cell in common or lie between two pairs of neighbouring cells.
 
     Parameters
     ----------
@@ -312,24 +309,26 @@ def wall_continuity_score(sites, labels, *, frame=None, sublattice=None):
     >>> wall_continuity_score(positions, labels)
     0.5
     """
-    positions, group, codes, n_labels, edges = build_label_graph(
+    positions, _, codes, n_labels, edges = build_label_graph(
         sites, labels, frame, sublattice
     )
     first, second = codes[edges].T
     wall = edges[(first != second) | (first < 0)]
     if n_labels < 2 or len(wall) == 0:
         return WORST_CONTINUITY
-    n_walls = 0
-    for number in np.unique(group[wall[:, 0]]):
-        own = edges[group[edges[:, 0]] == number]
-        reach = _LINK_SPACINGS * np.median(edge_lengths(positions, own))
-        points = positions[wall[group[wall[:, 0]] == number]].mean(axis=1)
-        pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
-        links = coo_array(
-            (np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), 2 * (len(points),)
-        )
-        n_walls += connected_components(links, directed=False)[0]
+    n_walls = _count_walls(len(positions), edges, wall)
     return max(1 - _SHORTEST_WALL * n_walls / len(wall), WORST_CONTINUITY)
+
+
+def _count_walls(n_sites, edges, wall):
+    """Count the connected walls; each edge of a wall joins two sites."""
+    one, owner = np.ones(2 * len(wall)), np.tile(np.arange(len(wall)), 2)
+    ends = csr_array((one, (wall.T.ravel(), owner)), (n_sites, len(wall)))
+    row, col = np.concatenate([edges, edges[:, ::-1]]).T
+    near = csr_array((np.ones(len(row)), (row, col)), (n_sites, n_sites))
+    # Of the four pairs of ends of two edges, two or more are equal or neighbours.
+    n_pairs = ends.T @ (near @ ends + ends)
+    return connected_components(n_pairs > 1.5, directed=False)[0]
 
 
 WORST_ACCURACY = 0.0

@@ -16,6 +16,8 @@ from .._utils.optional import import_optional
 from .._utils.validation import Interval
 
 _RATIO = [Interval(Real, 0, None, closed="neither")]
+# Scorers return this or less where there is nothing to score.
+_FAILED_SCORE = -1e6
 _CONFIDENCE = [Interval(Real, 0.5, 1, closed="neither")]
 
 
@@ -91,7 +93,8 @@ def compare_candidates(cv_results, *, ratio, scoring=None, confidence=0.95):
         ``params``
             the candidate;
         ``mean``
-            mean score; NaN where a fit failed;
+            mean score; NaN where a fit failed or a score is −1e6 or less, which
+            scorers return where there is nothing to score;
         ``difference``
             mean of the score of the best candidate less that of this one;
         ``std_error``
@@ -317,4 +320,5 @@ def _split_scores(cv_results, scoring):
         )
     names = (f"split{number}_test_{scoring}" for number in count())
     columns = [cv_results[name] for name in takewhile(cv_results.__contains__, names)]
-    return np.array(columns, dtype=np.float64).T, scoring
+    scores = np.array(columns, dtype=np.float64).T
+    return np.where(scores > _FAILED_SCORE, scores, np.nan), scoring

@@ -108,7 +108,7 @@ def test_located_only(film):
         analysis.figure("domains")
 
 
-def test_image_options_select_pixels():
+def test_image_options_select_pixels(tmp_path):
     stack = np.arange(2 * 6 * 8, dtype=np.float32).reshape(2, 6, 8)
 
     def read(image, **options):
@@ -124,7 +124,10 @@ def test_image_options_select_pixels():
     assert read((stack[0], 0.02), pixel_size=0.03).pixel_size == 0.03
     mask = np.ones((6, 8))
     mask[:2] = 0
+    np.save(tmp_path / "mask.npy", mask > 0)
+    from_file = read(stack[0], mask=tmp_path / "mask.npy", crop=(1, 6, 0, 8)).image
     masked = read(stack[0], mask=mask, crop=(1, 6, 0, 8)).image
+    np.testing.assert_array_equal(np.ma.getmaskarray(from_file), masked.mask)
     np.testing.assert_array_equal(np.ma.getmaskarray(masked)[:, 0], [1, 0, 0, 0, 0])
     holes = stack[0].copy()
     holes[2, 3] = np.nan

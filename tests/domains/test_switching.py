@@ -134,3 +134,10 @@ def test_wrong_calls_are_explained():
         find_switching(tracks, np.zeros((3, 2)))
     with pytest.raises(ValueError, match="'tracks' parameter"):
         find_switching(tracks.sites)
+
+
+def test_constant_vectors_do_not_switch():
+    data = make_ferroic_series(8, shape=(128, 128), n_bad=0, random_state=0)
+    tracks = tracks_of(data)
+    vectors = np.full((len(tracks.sites), 2), [0.3, -1.1])
+    assert len(find_switching(tracks, vectors=vectors).to_frame()) == 0

@@ -253,3 +253,16 @@ def test_neighbourhoods_show_domains(seed):
     good = (sites.sublattice == 1) & (distance < 4) & ~data.wall[index]
     labels = KMeans(4, n_init=10, random_state=0).fit_predict(features[good])
     assert adjusted_rand_score(data.variant[index][good], labels) > 0.9
+
+
+@pytest.mark.parametrize("rotation", ["keep", "remove"])
+def test_neighbourhoods_do_not_depend_on_the_order_of_the_sites(rotation):
+    sites = lattice(noise=0.5)
+    order = np.random.default_rng(0).permutation(len(sites))
+    made = [
+        NeighborhoodDescriptor(
+            n_neighbors=4, neighbors="other", rotation=rotation
+        ).fit_transform(part)
+        for part in (sites, sites[order])
+    ]
+    np.testing.assert_array_equal(made[0][order], made[1])

@@ -282,3 +282,10 @@ def test_continuity_of_several_images_and_of_none():
     rng = np.random.default_rng(0)
     scattered = np.where(rng.random(900) < 0.05, 1, 0)
     assert wall_continuity_score(square(), scattered) < 0.15
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.7, 2.5])
+def test_continuity_on_rectangular_lattices(ratio):
+    positions, number = square(20) * [1, ratio], np.arange(400)
+    for labels in (number % 20 < 10, number // 20 < 10):
+        assert wall_continuity_score(positions, labels) == pytest.approx(0.8)

@@ -30,8 +30,9 @@ def results(scores, params=None, name="score"):
     table = {
         f"split{number}_test_{name}": column for number, column in enumerate(scores.T)
     }
-    table[f"mean_test_{name}"] = scores.mean(axis=1)
-    table[f"std_test_{name}"] = scores.std(axis=1)
+    with np.errstate(invalid="ignore"):
+        table[f"mean_test_{name}"] = scores.mean(axis=1)
+        table[f"std_test_{name}"] = scores.std(axis=1)
     return {"params": params, **table}
 
 
@@ -196,3 +197,17 @@ def test_a_search_over_a_pipeline(ferroic_sites):
 def test_sites_without_coordinates_are_refused():
     with pytest.raises(TypeError, match="coordinates"):
         RepeatedSpatialBlockKFold().split(np.zeros((10, 2)))
+
+
+@pytest.mark.parametrize("worst", [-1e6, -np.inf, np.nan])
+def test_a_candidate_that_failed_on_a_split_is_not_chosen(worst):
+    rng = np.random.default_rng(0)
+    good = rng.normal(1, 0.05, 10)
+    bad = good - 0.5
+    bad[3] = worst
+    table = results([bad, good])
+    compared = compare_candidates(table, ratio=1 / 9)
+    assert compared["is_tied"].tolist() == [False, True]
+    assert np.isnan(compared["mean"][0])
+    for rule in ("paired", "one_standard_error"):
+        assert SimplestCandidate(order=["size"], ratio=1 / 9, rule=rule)(table) == 1

@@ -248,6 +248,8 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
         parts = list(self._places(sites, label))
         n_sites = sum(len(rows) for rows, _, _ in parts)
         for _, centers, places in parts:
+            # The order of the sites must not matter.
+            centers = centers[np.lexsort(centers.T)]
             share = len(centers) / n_sites
             nearest = _nearest_vectors(centers, places, self.n_neighbors)
             nearest = nearest[np.isfinite(nearest).all(axis=(1, 2))]
