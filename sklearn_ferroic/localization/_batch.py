@@ -538,7 +538,7 @@ def _nothing_found(number, spacing):
         f"No columns found in image {number}. Does it show resolved atomic columns, "
         f"bright on dark, {FINE_SPACING_PX:.0f} px apart or more? {coarse}Dark columns "
         "(bright field, ABF) need -image, faint ones UNetAtomLocator, and spacing= "
-        "sets the distance of nearest columns in px."
+        "sets the distance of nearest columns in px, which images of few columns need."
     )
 
 
