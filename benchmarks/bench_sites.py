@@ -183,6 +183,58 @@ def _quality(sites, variant, angle, latents):
     _ = quality.coverage, quality.short_pairs
 
 
+def _repeated_k_fold(sites, variant, angle, latents):
+    from sklearn_ferroic.model_selection import RepeatedSpatialBlockKFold
+
+    cv = RepeatedSpatialBlockKFold(5, n_repeats=2, guard=35, random_state=0)
+    list(cv.split(sites))
+
+
+def _neighborhoods(sites, variant, angle, latents):
+    from sklearn_ferroic import NeighborhoodDescriptor
+
+    NeighborhoodDescriptor(n_neighbors=4).fit_transform(sites)
+
+
+def _profile(sites, variant, angle, latents):
+    from sklearn_ferroic.domains import profile_along
+    from sklearn_ferroic.inspection import ProfileDisplay
+
+    last = sites.positions.max(axis=0)
+    profile = profile_along(sites, latents[:, 0], [[0, 0], last])
+    _draw(ProfileDisplay.from_profile(profile))
+
+
+def _frames_of(sites, n_frames=4):
+    """Return a series of frames whose sites are as many in all."""
+    from sklearn_ferroic import AtomSites
+
+    # A corner of the lattice, so that every frame has the same columns.
+    side = math.isqrt(len(sites) // n_frames)
+    n_cols = math.isqrt(len(sites))
+    row, col = np.divmod(np.arange(len(sites)), n_cols)
+    corner = sites[(row < side) & (col < side)]
+    return AtomSites(
+        [corner.images[0] + number for number in range(n_frames)],
+        np.tile(corner.positions, (n_frames, 1)),
+        frame=np.repeat(np.arange(n_frames), len(corner)),
+        polarization=np.tile(corner.polarization, (n_frames, 1)),
+        lattice_position=np.tile(corner.lattice_position, (n_frames, 1)),
+    )
+
+
+def _track(sites, variant, angle, latents):
+    _frames_of(sites).track()
+
+
+def _switching(sites, variant, angle, latents):
+    from sklearn_ferroic.domains import find_switching
+    from sklearn_ferroic.inspection import SwitchingDisplay
+
+    switching = find_switching(_frames_of(sites).track(), sublattice=0)
+    _draw(SwitchingDisplay.from_switching(switching))
+
+
 def _concatenate(sites, variant, angle, latents):
     from sklearn_ferroic import AtomSites
 
@@ -199,11 +251,14 @@ CALLS = {
     "ClusterMeansDisplay": _cluster_means,
     "AngleHistogramDisplay": _angle_histogram,
     "LatentDistributionDisplay": _latent_distribution,
+    "ProfileDisplay": _profile,
+    "SwitchingDisplay": _switching,
     "angle_coherence_score": _metric(
         "angle_coherence_score", "sites", "variant", "angle"
     ),
     "spatial_coherence_score": _metric("spatial_coherence_score", "sites", "variant"),
     "wall_straightness_score": _metric("wall_straightness_score", "sites", "variant"),
+    "wall_continuity_score": _metric("wall_continuity_score", "sites", "variant"),
     "variant_accuracy_score": _metric("variant_accuracy_score", "variant", "variant"),
     "circular_correlation": _metric("circular_correlation", "angle", "angle"),
     "circular_mean": _metric("circular_mean", "angle"),
@@ -213,11 +268,14 @@ CALLS = {
     "SpatialBlockKFold": _k_fold,
     "SpatialBlockKFold, blocks of 100 sites": _small_blocks,
     "SpatialBlockKFold, images of 500 sites": _many_images,
+    "RepeatedSpatialBlockKFold, two layouts": _repeated_k_fold,
     "SpatialShuffleSplit": _shuffle_split,
+    "NeighborhoodDescriptor": _neighborhoods,
     "AtomSites.to_csv": _csv,
     "AtomSites.to_csv and from_csv": _csv_and_back,
     "AtomSites.to_hdf5 and from_hdf5": _hdf5,
     "AtomSites.quality": _quality,
+    "AtomSites.track, four frames": _track,
     "AtomSites.concatenate, 100 parts": _concatenate,
 }
 
