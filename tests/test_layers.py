@@ -35,6 +35,7 @@ UPWARD = set()
 PRIVATE_IMPORTS = {
     ("analysis._figures", "inspection._drawing.colors"),
     ("analysis._images", "datasets._carriers"),
+    ("analysis._images", "datasets._load_image"),
     ("analysis._model", "inspection._data.histograms"),
     ("analysis._report.viewer_data", "inspection._drawing.colors"),
     ("analysis._report.viewer_data", "sites._flags"),
@@ -46,6 +47,7 @@ PRIVATE_IMPORTS = {
     ("feature_extraction._windows.continuation", "localization._image.positions"),
     ("feature_extraction._coordination", "sites._shared_images"),
     ("feature_extraction._descriptors.grid_sampler", "localization._image.input"),
+    ("feature_extraction._descriptors.grid_sampler", "localization._images_to_sites"),
     ("inspection._data.features", "decomposition._patch_rows"),
     ("inspection._data.features", "metrics._pipeline_output"),
     ("inspection._plot.cluster_means", "metrics._pipeline_output"),

@@ -351,3 +351,13 @@ def test_missing_extra_is_named(sites, tmp_path, monkeypatch, module, use):
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(ImportError, match=rf'{module} .*"sklearn-ferroic\[io\]"'):
         use(sites, tmp_path / "sites")
+
+
+def test_csv_of_images_of_different_shapes(tmp_path):
+    images = [np.zeros((40, 50)), np.zeros((30, 60))]
+    sites = AtomSites(images, [[1, 2], [3, 55]], frame=[0, 1])
+    sites.to_csv(tmp_path / "sites.csv")
+    for given in (None, images):
+        read = AtomSites.from_csv(tmp_path / "sites.csv", images=given)
+        assert [image.shape for image in read.images] == [(40, 50), (30, 60)]
+        np.testing.assert_array_equal(read.positions, sites.positions)

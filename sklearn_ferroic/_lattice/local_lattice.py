@@ -23,6 +23,9 @@ _MIN_COLUMNS = 4
 # largest relative difference of cells that describe the same lattice.
 _N_BONDS = 6
 _BOND_REACH = 2
+# Columns of one sublattice that are this near to one another (in their typical
+# distances) are joined, too.
+_ALIKE_REACH = 1.1
 _CELL_TOLERANCE = 0.25
 # Fewer cells in agreement are not a crystal.
 _MIN_CELLS = 4
@@ -54,14 +57,18 @@ def lattice_vectors(positions, sublattice, members=None, nearest=None):
         rotated from a towards +row by an angle close to 90°, rather 120° than 60°.
     """
     cells = np.full((len(positions), 2, 2), np.nan)
+    reach = 0.0
     for own, alike in (members or sublattice_members(positions, sublattice)).values():
         if len(own) >= _MIN_COLUMNS:
             cells[own] = _fit_cells(alike)
+            reach = max(reach, _ALIKE_REACH * alike.typical_distance())
     known = np.flatnonzero(np.isfinite(cells).all(axis=(1, 2)))
     if known.size:
         if nearest is None or known.size < len(positions):
             nearest = Nearest(positions[known])
-        cells[known] = _agree(nearest, cells[known])
+        # The columns of a close pair are much nearer to one another than to others.
+        reach = max(reach, _BOND_REACH * nearest.typical_distance())
+        cells[known] = _agree(nearest, cells[known], reach)
     return cells
 
 
@@ -131,12 +138,12 @@ def _dot(first, second):
     return np.einsum("kn,kn->n", first, second)
 
 
-def _agree(nearest, cells):
+def _agree(nearest, cells, reach):
     """Transform the cells of each connected crystal to the same choice of vectors."""
     n = len(cells)
     pairs = np.empty((0, 2), dtype=np.intp)
     if n > 1:
-        pairs, _ = nearest.pairs(_BOND_REACH * nearest.typical_distance(), _N_BONDS)
+        pairs, _ = nearest.pairs(reach, _N_BONDS)
     inverse = _inverse(cells)
     change = cells[pairs[:, 1]] @ inverse[pairs[:, 0]]
     whole = np.rint(change)

@@ -96,6 +96,25 @@ class Nearest:
         return np.stack([first, second], axis=1), distance
 
 
+def typical_spacing(positions):
+    """Return the median distance of nearest neighbours.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Sites, px.
+
+    Returns
+    -------
+    spacing : float or None
+        px; None for fewer than two different positions.
+    """
+    positions = np.unique(positions, axis=0)
+    if len(positions) < 2:
+        return None
+    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
+
+
 def sublattice_members(positions, sublattice, nearest=None):
     """Return the columns of each sublattice with their neighbours.
 

@@ -61,3 +61,25 @@ def _plain(value, depth):
 def _text(value):
     """Return bytes as text, without the zeros that pad it."""
     return value.decode("utf-8", errors="replace").rstrip("\0")
+
+
+def rounded(values, digits=4):
+    """Return numbers as nested lists for JSON.
+
+    Parameters
+    ----------
+    values : array-like
+        Numbers.
+    digits : int, default=4
+        Number of decimals; 0 makes integers.
+
+    Returns
+    -------
+    values : list
+        The rounded numbers, None where they are not finite.
+    """
+    values = np.round(np.asarray(values, dtype=np.float64), digits)
+    is_finite = np.isfinite(values)
+    numbers = np.where(is_finite, values, 0) + 0.0  # without negative zeros
+    kind = int if digits == 0 else float
+    return np.where(is_finite, numbers.astype(kind).astype(object), None).tolist()

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.metadata import rounded
 from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
 from ..datasets._carriers import foreign_metadata, unpack_foreign
+from ..datasets._load_image import load_mask
 from ..registration import FrameAverager
 
 # Above this share of pixels at the highest value, the image is saturated.
@@ -233,10 +235,7 @@ def _masked(array, mask, remarks):
 def _read_mask(mask, shape):
     """Return the mask of the pixels that are used."""
     if isinstance(mask, str | PathLike):
-        path = Path(mask).expanduser()
-        # Images of truth values are refused by load_image.
-        is_array = path.suffix.lower() == ".npy" and path.is_file()
-        mask = np.load(path, allow_pickle=False) if is_array else load_image(path).image
+        mask = load_mask(mask)
     mask = np.asarray(mask)
     if mask.shape != shape:
         raise ValueError(
@@ -303,24 +302,3 @@ def _saturated_share(array):
     values = np.ma.compressed(array) if np.ma.isMA(array) else array.ravel()
     share = float(np.mean(values == np.nanmax(values)))
     return share if share > _SATURATED_SHARE else 0.0
-
-
-def rounded(values):
-    """Return an array as nested lists for JSON.
-
-    Parameters
-    ----------
-    values : array-like of shape (n,) or (n, m)
-        Numbers.
-
-    Returns
-    -------
-    values : list
-        The numbers with four decimals, None where they are not finite.
-    """
-    values = np.round(np.asarray(values, dtype=float), 4)
-    flat = [float(value) if np.isfinite(value) else None for value in values.ravel()]
-    if values.ndim == 1:
-        return flat
-    width = values.shape[1]
-    return [flat[start : start + width] for start in range(0, len(flat), width)]

@@ -8,14 +8,13 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 
-from .._utils.metadata import plain_metadata
+from .._utils.metadata import plain_metadata, rounded
 from ..decomposition import RotationalVAE
 from ..feature_extraction import PatchExtractor, PolarizationVector, suggest_window_size
 from ..inspection._data.histograms import angle_peaks
 from ..localization import AtomLocator, UNetAtomLocator
 from ..preprocessing import AngleAwareScaler, AngleRegistration
 from ..registration import ScanDistortionCorrector
-from ._images import rounded
 from ._options import region_polygon
 from ._variants import NON_POLAR_RAD
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.metadata import plain_metadata
 from ._files.axes import COLUMN, ROW, SPECTRAL, Axis, arrange, role_of, uniform_step
-from ._files.calibration import square_pixel
+from ._files.calibration import square_pixel, warn_of_reversed_axes
 
 _REMEDY = (
     "Resample the image to square pixels, or give (array, pixel_size) to take them as "
@@ -44,6 +44,7 @@ def unpack_foreign(entry):
                 return array, None
             name = f"the {type(entry).__name__}"
             array, calibration = arrange(array, axes)
+            warn_of_reversed_axes(calibration, name)
             return array, square_pixel(calibration, name, _REMEDY)[0]
     return None
 
@@ -110,9 +111,7 @@ def _hyperspy_metadata(signal):
         tree = getattr(signal, name, None)
         if hasattr(tree, "as_dictionary"):
             trees[name] = tree.as_dictionary()
-    return trees.get("metadata", {}) | {
-        key: tree for key, tree in trees.items() if key == "original_metadata"
-    }
+    return trees.pop("metadata", {}) | trees
 
 
 def _is_xarray(entry):

@@ -46,6 +46,9 @@ _EMD_SUFFIXES = {".emd", ".de5"}
 _FOLDERS = {".zspy"}
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
+# Largest array that is read by default.
+_MAX_BYTES = 2**33
+
 
 @validate_params(
     {
@@ -66,7 +69,7 @@ def load_image(
     signal=None,
     pixel_size=None,
     resample=False,
-    max_bytes=2**33,
+    max_bytes=_MAX_BYTES,
     time_limit=None,
 ):
     """Load an image or a stack of images with its pixel size.
@@ -205,19 +208,13 @@ def load_image(
             "resample=True needs the sides of the file's own pixels, and pixel_size= "
             "takes their place. Give one of the two."
         )
-    is_hdf5 = _is_hdf5(path)
-    if is_hdf5:
-        check_hdf5(path, max_bytes)
-    read = _reader_of(path, dataset, is_hdf5)
-    _check_choice(path, read, dataset, signal)
-    content = read(path, dataset, signal, max_bytes)
+    content = _read(path, dataset, signal, max_bytes)
     image = to_grey(content.image, path, is_arranged=content.is_arranged)
     is_colour = image.ndim < content.image.ndim and content.image.shape[-1] > 1
+    warn_of_reversed_axes(content.axes, repr(path.name))
     remark = "pixel size as given"
     if pixel_size is None:
         image, pixel_size, remark = _calibrate(image, content.axes, path, resample)
-    else:
-        warn_of_reversed_axes(content.axes, repr(path.name))
     name = path.name
     if content.title not in ("", name):
         name = f"{name}, {content.title}"
@@ -228,6 +225,37 @@ def load_image(
         path=str(path),
         description=describe(name, image, pixel_size, remark, is_colour),
     )
+
+
+def load_mask(path):
+    """Read the mask of an image, which may hold truth values, from a file.
+
+    Parameters
+    ----------
+    path : path-like
+        File of an image that `load_image` reads, or of truth values.
+
+    Returns
+    -------
+    mask : ndarray of shape (n_rows, n_cols)
+        Values above 0 are those of pixels that are used.
+    """
+    path = Path(path).expanduser()
+    _check_path(path)
+    content = _read(path, None, None, _MAX_BYTES)
+    if content.image.dtype.kind == "b":
+        return content.image.squeeze()
+    return to_grey(content.image, path, is_arranged=content.is_arranged)
+
+
+def _read(path, dataset, signal, max_bytes):
+    """Return what a file holds, as a Signal."""
+    is_hdf5 = _is_hdf5(path)
+    if is_hdf5:
+        check_hdf5(path, max_bytes)
+    read = _reader_of(path, dataset, is_hdf5)
+    _check_choice(path, read, dataset, signal)
+    return read(path, dataset, signal, max_bytes)
 
 
 def _check_path(path):

@@ -100,7 +100,7 @@ def _crop(data, key):
     if pixel_size is not None:
         pixel_size *= step
     # a copy, which does not keep the whole image in memory
-    cropped = np.ascontiguousarray(cropped)
+    cropped = np.array(cropped, order="C")
     part = dict(data) | {"image": cropped, "pixel_size": pixel_size}
     metadata = dict(data.get("metadata") or {})
     crop = dict(metadata.get("crop") or {})

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from numbers import Real
 
 import numpy as np
-from scipy.spatial import cKDTree
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from .._lattice.neighbors import typical_spacing
 from .._utils.optional import import_optional
 from .._utils.validation import Interval
 from ..feature_extraction._check_sites import check_same_sublattice
@@ -185,7 +185,7 @@ def profile_across(sites, values, line, *, reach_cells=8.0, bin_cells=1.0, frame
     """
     frame, rows = _select(sites, frame)
     table = _values_of_one_sublattice(sites, values)
-    spacing = _spacing(sites.positions[rows])
+    spacing = typical_spacing(sites.positions[rows]) or 1.0
     line = _resample(line, spacing)
     distance, _ = line.locate(sites.positions[rows], spacing / 2)
     number = np.floor(distance / (bin_cells * spacing) + 1e-9)
@@ -259,7 +259,7 @@ def profile_along(
     """
     frame, rows = _select(sites, frame)
     table = _values_of_one_sublattice(sites, values)
-    spacing = _spacing(sites.positions[rows])
+    spacing = typical_spacing(sites.positions[rows]) or 1.0
     line = _resample(line, spacing)
     distance, arc = line.locate(sites.positions[rows], 0.0)
     inside = np.abs(distance) <= half_width_cells * spacing
@@ -342,12 +342,6 @@ def _select(sites, frame):
             f"frame={frame!r} has no sites, only {occupied.tolist()} have."
         )
     return int(frame), np.flatnonzero(sites.frame == frame)
-
-
-def _spacing(positions):
-    if len(positions) < 2:
-        return 1.0
-    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
 
 
 def _resample(line, spacing):

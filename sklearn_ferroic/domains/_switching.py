@@ -293,10 +293,7 @@ def _partition(values, known, noise, penalty, min_frames):
         mean_power = np.square(total[end] - total[:end]).sum(axis=-1)
         cost = power[end] - power[:end] - mean_power / np.maximum(n, 1)
         cost += best[:end] + penalty
-        # A cell that is never measured in the first frames has a first segment, too.
-        short = n < min_frames
-        short[0] = False
-        cost[short] = np.inf
+        cost[n < min_frames] = np.inf
         begin[end] = cost.argmin(axis=0)
         best[end] = cost.min(axis=0)
     starts = np.zeros((n_frames, n_cells), dtype=bool)

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
+from .._lattice.neighbors import typical_spacing
 from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
 from .._utils.validation import Interval
@@ -244,7 +245,7 @@ def find_vortices(
     sites = filled
     defect = np.flatnonzero(topology.winding)
     rows = []
-    spacing = _spacing(sites)
+    spacing = typical_spacing(sites.positions[sites.frame == sites.frame[0]]) or 1.0
     for frame in np.unique(topology.frame[defect]):
         own = defect[topology.frame[defect] == frame]
         for group in _clusters(topology.positions[own], min_separation * spacing):
@@ -393,13 +394,6 @@ def _area(place):
     """Return the area of quadrilaterals, positive if they run towards +row."""
     first, second = place[:, 2] - place[:, 0], place[:, 3] - place[:, 1]
     return 0.5 * (first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1])
-
-
-def _spacing(sites):
-    positions = sites.positions[sites.frame == sites.frame[0]]
-    if len(positions) < 2:
-        return 1.0
-    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))
 
 
 def _clusters(points, reach):

@@ -200,7 +200,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
             The estimator.
         """
         check_sites(self, X)
-        _check_images(X, self.window_size)
+        check_windows(X, self.window_size)
         return self
 
     def transform(self, X):
@@ -232,9 +232,9 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         check_sites(self, X)
-        _check_images(X, self.window_size)
-        cut_patches = check_memory(self.memory).cache(_cut_patches)
-        patches = cut_patches(
+        check_windows(X, self.window_size)
+        cut = check_memory(self.memory).cache(cut_patches)
+        patches = cut(
             X,
             self.window_size,
             center=self.center,
@@ -242,7 +242,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
             boundary=self.boundary,
             normalize=self.normalize,
         )
-        _warn_of_window_size(X, self.window_size)
+        warn_of_window_size(X, self.window_size)
         return patches
 
     def get_feature_names_out(self, input_features=None):
@@ -269,7 +269,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _check_images(sites, window_size):
+def check_windows(sites, window_size):
     """Check that images are as large as the window and contain their sites."""
     for frame in np.unique(sites.frame):
         shape = sites.images[frame].shape
@@ -281,7 +281,7 @@ def _check_images(sites, window_size):
         check_on_image(sites.positions[sites.frame == frame], sites.images[frame])
 
 
-def _warn_of_window_size(sites, window_size):
+def warn_of_window_size(sites, window_size):
     """Warn if windows are smaller than the unit cell or larger than half the image."""
     sides = {frame: min(sites.images[frame].shape) for frame in np.unique(sites.frame)}
     for frame, side in sides.items():
@@ -310,7 +310,8 @@ def _warn_of_window_size(sites, window_size):
         )
 
 
-def _cut_patches(sites, side, *, center, interpolation, boundary, normalize):
+def cut_patches(sites, side, *, center, interpolation, boundary, normalize):
+    """Return the windows of sites as rows, as `PatchExtractor` does."""
     centers = _window_centers(sites, center)
     patches = np.empty((len(sites), side, side), dtype=np.float32)
     for frame in np.unique(sites.frame):

@@ -22,12 +22,12 @@ from ._detection.close_pairs import are_pairs_at, typical_pair
 from ._detection.missed_sublattice import find_closer_spacing
 from ._detection.pair_fit import find_all_close_pairs, locate_all_pairs
 from ._image.input import check_images
-from ._images_to_sites import ImagesToSitesMixin
+from ._images_to_sites import LocatorMixin
 
 _MAX_SUBLATTICES = 4
 
 
-class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None):
+class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Find and fit every atomic column of scanning transmission images.
 
     The spacing and the sigma of the columns are estimated from the image. Columns
@@ -229,7 +229,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     """
 
     _parameter_constraints: dict = {
-        **ImagesToSitesMixin._parameter_constraints,
+        **LocatorMixin._parameter_constraints,
         "threshold": [Interval(Real, 0, 1, closed="left")],
         "n_sublattices": [
             Interval(Integral, 1, _MAX_SUBLATTICES, closed="both"),
@@ -305,8 +305,15 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         self._validate_params()
         carried = check_images(X)
         scale = self.spacing_, self.width_
-        located, _ = self._locate(*carried[:2], *scale, self.threshold_)
-        labeled = self._label(carried[0], located, self.spacing_, self._n_sublattices)
+        located, _ = self._locate(*carried[:2], *scale, self.threshold_, self._pairs)
+        labeled = self._label(
+            carried[0],
+            located,
+            self.spacing_,
+            self._n_sublattices,
+            self._pairs,
+            self._merged,
+        )
         return self._assemble(carried, labeled, [scale] * len(labeled), X=X)
 
     def fit_transform(self, X, y=None):
@@ -350,7 +357,7 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         self._validate_params()
         images, masks, _ = check_images(X)
         located, calibrations = self._locate(
-            images, masks, self.spacing_, self.width_, self.threshold_
+            images, masks, self.spacing_, self.width_, self.threshold_, self._pairs
         )
         scores = score_images(
             images,
@@ -367,38 +374,46 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X):
         images, masks, _ = carried = check_images(X)
-        self._pairs, self._merged = self._find_pairs(images, masks)
+        pairs, merged = self._find_pairs(images, masks)
         given = self.spacing
-        if self._pairs is not None:
-            given = self._pairs.spacing
-        elif self._merged is not None and given is None:
-            given = self._merged.spacing
+        if pairs is not None:
+            given = pairs.spacing
+        elif merged is not None and given is None:
+            given = merged.spacing
         scales = estimate_scales(images, masks, given, self.n_jobs)
         spacings, sigmas, skewnesses = np.array(scales).T
         spacing, sigma = float(np.median(spacings)), float(np.median(sigmas))
-        if self.spacing is not None and self._pairs is None:
+        if self.spacing is not None and pairs is None:
             warn_of_wide_spacing(images[0], self.spacing)
         warn_of_outliers(spacings, spacing)
         warn_of_dark_columns(skewnesses)
-        if self._pairs is not None:
-            spacing, sigma = self._pairs.separation, self._pairs.sigma
-        located, _ = self._locate(images, masks, spacing, sigma, self.threshold)
-        labeled = self._label(images, located, spacing, self.n_sublattices)
+        if pairs is not None:
+            spacing, sigma = pairs.separation, pairs.sigma
+
+        def locate(spacing, sigma):
+            located, _ = self._locate(
+                images, masks, spacing, sigma, self.threshold, pairs
+            )
+            return located, self._label(
+                images, located, spacing, self.n_sublattices, pairs, merged
+            )
+
+        located, labeled = locate(spacing, sigma)
         closer = None
-        if self.spacing is None and self._pairs is None and self._merged is None:
+        if self.spacing is None and pairs is None and merged is None:
             closer = self._closer_spacing(images, located, labeled, spacing, sigma)
         if closer is not None:
             scales = estimate_scales(images, masks, closer, self.n_jobs)
             spacing, sigma = closer, float(np.median([scale[1] for scale in scales]))
-            located, _ = self._locate(images, masks, spacing, sigma, self.threshold)
-            labeled = self._label(images, located, spacing, self.n_sublattices)
+            located, labeled = locate(spacing, sigma)
         n_sublattices = 1 + max(int(part.sublattice.max(initial=0)) for part in labeled)
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
         warn_of_equivalent_sublattices(labeled)
-        if self._merged is not None and self.spacing is None:
-            warn_of_merged_pairs(self._merged)
+        if merged is not None and self.spacing is None:
+            warn_of_merged_pairs(merged)
         # Attributes are set after all steps have succeeded.
+        self._pairs, self._merged = pairs, merged
         self.spacing_, self.width_ = spacing, sigma
         self.threshold_ = float(self.threshold)
         self.n_sublattices_ = n_sublattices
@@ -430,13 +445,13 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         closer = [length for length in closer if length is not None]
         return float(np.median(closer)) if 2 * len(closer) > len(images) else None
 
-    def _locate(self, images, masks, spacing, sigma, threshold):
+    def _locate(self, images, masks, spacing, sigma, threshold, pairs):
         """Return the columns of each image and its noise; with partners if pairs."""
-        if self._pairs is not None:
+        if pairs is not None:
             return locate_all_pairs(
                 images,
                 masks,
-                self._pairs,
+                pairs,
                 shape=self.shape,
                 tile_size=self.tile_size,
                 n_jobs=self.n_jobs,
@@ -453,19 +468,19 @@ class AtomLocator(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
             n_jobs=self.n_jobs,
         )
 
-    def _label(self, images, located, spacing, n_sublattices):
+    def _label(self, images, located, spacing, n_sublattices, pairs, merged):
         """Return the columns of each image with their sublattices."""
-        if self._pairs is not None:
+        if pairs is not None:
             return [
-                label_pair_columns(part, self._pairs.spacing, n_sublattices)
+                label_pair_columns(part, pairs.spacing, n_sublattices)
                 for part in located
             ]
         labeled = [label_columns(fit, spacing, n_sublattices) for fit in located]
-        if self._merged is None:
+        if merged is None:
             return labeled
         return [
             part._replace(
-                merged=are_pairs_at(image, part.fit.positions, self._merged.spacing)
+                merged=are_pairs_at(image, part.fit.positions, merged.spacing)
             )
             for image, part in zip(images, labeled, strict=True)
         ]

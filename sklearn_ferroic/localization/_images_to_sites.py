@@ -3,13 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.spatial import cKDTree
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
+from .._lattice.neighbors import typical_spacing
 from .._utils.positions import check_on_image
 from .._utils.validation import N_JOBS, Interval
-from ..sites import AtomSites
+from ..sites import AtomSites, SiteFlag
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
 from ._batch import estimate_scales
 from ._checks import check_sublattice
@@ -30,16 +30,6 @@ _CENTERING_ROUNDS = 8
 class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
     """Mixin of estimators that make AtomSites of images."""
 
-    _parameter_constraints: dict = {
-        "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
-        "spacing": [Interval(Real, 1, None, closed="left"), None],
-        "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
-        "shape": [StrOptions(set(PROFILES))],
-        "border": [StrOptions({"keep", "drop"})],
-        "tile_size": [Interval(Integral, 256, None, closed="left"), None],
-        "n_jobs": N_JOBS,
-    }
-
     def set_output(self, *, transform=None):
         """Do nothing: AtomSites are not converted.
 
@@ -57,12 +47,33 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         """
         return self
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
+    """Mixin of estimators that locate columns."""
+
+    _parameter_constraints: dict = {
+        "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
+        "spacing": [Interval(Real, 1, None, closed="left"), None],
+        "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
+        "shape": [StrOptions(set(PROFILES))],
+        "border": [StrOptions({"keep", "drop"})],
+        "tile_size": [Interval(Integral, 256, None, closed="left"), None],
+        "n_jobs": N_JOBS,
+    }
+
     def refit(self, sites):
         """Fit the columns of sites again, from their positions.
 
         Use it after sites were added or removed by hand: all columns of each image are
         fitted together, and displacements, lattice vectors and flags are measured
-        again. No column is added, removed or labelled. Sites do not hold the mask of
+        again. No column is added, removed or labelled; pairs with the flag MERGED keep
+        it. Sites do not hold the mask of
         their images: columns next to masked pixels are fitted to the values that were
         filled in, and may be displaced.
 
@@ -99,7 +110,7 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         labeled, scales = [], []
         for image, mask, own in zip(images, masks, rows, strict=True):
             positions = sites.positions[own]
-            spacing = self.spacing or _nearest_spacing(positions)
+            spacing = self.spacing or typical_spacing(positions)
             ((spacing, sigma, _),) = estimate_scales([image], [mask], spacing, None)
             start = _centered(
                 image, mask, positions, sites.converged[own], spacing, sigma
@@ -115,7 +126,9 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
                 tile_size=self.tile_size,
                 max_shift=_MAX_SHIFT_SPACINGS,
             )
-            labeled.append(LabeledFit(fit, sites.sublattice[own], nearest_columns(fit)))
+            part = LabeledFit(fit, sites.sublattice[own], nearest_columns(fit))
+            merged = (sites.flags[own] & SiteFlag.MERGED) > 0
+            labeled.append(part._replace(merged=merged) if merged.any() else part)
             scales.append((spacing, sigma))
         fitted = assemble_sites(
             carried,
@@ -151,12 +164,6 @@ class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
         sites.metadata = image_metadata(X, len(sites.images))
         return sites
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
-
 
 def _centered(image, mask, positions, converged, spacing, sigma):
     """Return positions of which those that were not fitted are moved to the peak.
@@ -175,10 +182,3 @@ def _centered(image, mask, positions, converged, spacing, sigma):
     lost = np.hypot(*(moved - positions).T) > _MAX_SHIFT_SPACINGS * spacing
     moved[lost] = positions[lost]
     return moved
-
-
-def _nearest_spacing(positions):
-    """Compute the median distance of nearest sites, px; None for fewer than two."""
-    if len(positions) < 2:
-        return None
-    return float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1]))

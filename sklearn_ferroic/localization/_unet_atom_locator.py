@@ -11,7 +11,7 @@ from .._utils.validation import Interval
 from ._batch import estimate_scales
 from ._checks import warn_of_dark_columns
 from ._image.input import check_images
-from ._images_to_sites import ImagesToSitesMixin
+from ._images_to_sites import LocatorMixin
 from ._unet.evaluation import mean_f1, mean_merit
 from ._unet.evidence import UNCALIBRATED
 from ._unet.inference import MAX_VIEWS
@@ -23,7 +23,7 @@ from ._unet.weights import Weights, start_weights
 
 
 class UNetAtomLocator(
-    TrainedNetworkMixin, ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None
+    TrainedNetworkMixin, LocatorMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Detect and label atomic columns with a U-Net, and fit them.
 
@@ -191,7 +191,7 @@ class UNetAtomLocator(
     """
 
     _parameter_constraints: dict = {
-        **ImagesToSitesMixin._parameter_constraints,
+        **LocatorMixin._parameter_constraints,
         **TRAINING_CONSTRAINTS,
         "weights": [str, os.PathLike, None],
         "threshold": [Interval(Real, 0, 1, closed="neither")],

@@ -14,7 +14,6 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import _num_samples
 
 from .._pose_columns import ANGLE, OFFSETS, pose_names
-from ..feature_extraction import GridSampler
 from ..localization._images_to_sites import ImagesToSitesMixin
 from ..preprocessing import AngleAwareScaler
 from ..sites import AtomSites
@@ -43,7 +42,7 @@ def list_steps(estimator):
 def begin(estimator, X):
     """Return the steps and their input; images are converted to sites."""
     steps = list_steps(estimator)
-    if isinstance(steps[0], ImagesToSitesMixin | GridSampler):
+    if isinstance(steps[0], ImagesToSitesMixin):
         X, steps = steps[0].transform(X), steps[1:]
     n_samples = _num_samples(X)
     sites = X if isinstance(X, AtomSites) else None

@@ -143,7 +143,13 @@ def compare_candidates(cv_results, *, ratio, scoring=None, confidence=0.95):
     >>> compare_candidates(search.cv_results_, ratio=1 / 9)["is_tied"].tolist()
     [True, True, False]
     """
-    scores, _ = _split_scores(cv_results, scoring)
+    columns, _ = _compare(cv_results, ratio, scoring, confidence)
+    return import_optional("pandas", "io").DataFrame(columns)
+
+
+def _compare(cv_results, ratio, scoring, confidence):
+    """Return the columns of the comparison, and the scores of the best candidate."""
+    scores = _split_scores(cv_results, scoring)
     n_splits = scores.shape[1]
     if n_splits < 2:
         raise ValueError(
@@ -162,16 +168,15 @@ def compare_candidates(cv_results, *, ratio, scoring=None, confidence=0.95):
         p_value = student.sf(gap / std_error, n_splits - 1)
     # Candidates with the same scores on all splits are equal.
     p_value = np.where((gap == 0) & (std_error == 0), 0.5, p_value)
-    return import_optional("pandas", "io").DataFrame(
-        {
-            "params": list(cv_results["params"]),
-            "mean": mean,
-            "difference": gap,
-            "std_error": std_error,
-            "p_value": p_value,
-            "is_tied": p_value > 1 - confidence,
-        }
-    )
+    columns = {
+        "params": list(cv_results["params"]),
+        "mean": mean,
+        "difference": gap,
+        "std_error": std_error,
+        "p_value": p_value,
+        "is_tied": p_value > 1 - confidence,
+    }
+    return columns, scores[best]
 
 
 class SimplestCandidate:
@@ -259,19 +264,11 @@ class SimplestCandidate:
             As :func:`compare_candidates`, or if a name of `order` is not a parameter of
             the search.
         """
-        scores, scoring = _split_scores(cv_results, self.scoring)
-        table = compare_candidates(
-            cv_results,
-            ratio=self.ratio,
-            scoring=scoring,
-            confidence=self.confidence,
-        )
-        if self.rule == "paired":
-            is_tied = table["is_tied"].to_numpy()
-        else:
-            best = int(np.nanargmax(table["mean"]))
-            variance = (1 / scores.shape[1] + self.ratio) * scores[best].var(ddof=1)
-            is_tied = table["difference"].to_numpy() <= np.sqrt(variance)
+        table, best = _compare(cv_results, self.ratio, self.scoring, self.confidence)
+        is_tied = table["is_tied"]
+        if self.rule == "one_standard_error":
+            variance = (1 / len(best) + self.ratio) * best.var(ddof=1)
+            is_tied = table["difference"] <= np.sqrt(variance)
         known = {name for params in table["params"] for name in params}
         unknown = [name for name in self.order if name.removeprefix("-") not in known]
         if unknown:
@@ -303,7 +300,7 @@ def _rank(params, name):
 
 
 def _split_scores(cv_results, scoring):
-    """Return the scores of shape (n_candidates, n_splits), and their name."""
+    """Return the scores, of shape (n_candidates, n_splits)."""
     if "n_resources" in cv_results:
         raise ValueError(
             "Scores of successive halving were taken with different resources and "
@@ -321,4 +318,4 @@ def _split_scores(cv_results, scoring):
     names = (f"split{number}_test_{scoring}" for number in count())
     columns = [cv_results[name] for name in takewhile(cv_results.__contains__, names)]
     scores = np.array(columns, dtype=np.float64).T
-    return np.where(scores > _FAILED_SCORE, scores, np.nan), scoring
+    return np.where(scores > _FAILED_SCORE, scores, np.nan)

@@ -26,7 +26,7 @@ _N_LEVELS = 12
 _MIN_VARIANCE_SHARE = 0.1
 _TINY = np.finfo(float).tiny
 # Steps are linear only within the flank of a column.
-_MAX_STEP_SPACINGS = 0.1
+MAX_STEP_SPACINGS = 0.1
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def whole_step(misfit, spacing):
         return np.zeros(2), np.full(2, np.inf)
     inverse = np.linalg.inv(matrix)
     step = inverse @ [row @ residual, col @ residual]
-    limit = _MAX_STEP_SPACINGS * spacing
+    limit = MAX_STEP_SPACINGS * spacing
     return np.clip(step, -limit, limit), np.sqrt(np.diag(inverse))
 
 
@@ -231,7 +231,7 @@ def line_displacements(misfit, current, spacing):
         Their standard errors, px.
     """
     lines, errors = np.empty_like(current), np.empty_like(current)
-    limit = _MAX_STEP_SPACINGS * spacing
+    limit = MAX_STEP_SPACINGS * spacing
     width = _DRIFT_SPACINGS * spacing
     for axis, gradient in enumerate((misfit.row, misfit.col)):
         weight = np.square(gradient).sum(axis=1, dtype=float)

@@ -1,7 +1,7 @@
 """Stacks of frames that are read one frame at a time."""
 
 from numbers import Real
-from zlib import adler32, crc32
+from zlib import crc32
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class Frames:
         """Return a number that is equal for frames with equal pixels."""
         raw = self._raw(index)
         pixels = np.ascontiguousarray(np.ma.getdata(raw))
-        return crc32(pixels.view(np.uint8)), adler32(pixels.view(np.uint8))
+        return crc32(pixels.view(np.uint8))
 
     def are_equal(self, first, second):
         """Return whether two frames have the same pixels."""

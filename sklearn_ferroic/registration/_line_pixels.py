@@ -7,15 +7,11 @@ line. Its excess over the noise is the jitter of single lines.
 """
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, map_coordinates, spline_filter
+from scipy.ndimage import map_coordinates, spline_filter
 
-from ._alignment import compare
+from ._alignment import MAX_STEP_SPACINGS, compare, smooth_template
+from ._resample import invert_lines
 
-# The model is smoothed along the lines by this share of the spacing, which is less than
-# a column, so that its noise does not increase its gradient.
-_SMOOTH_SPACINGS = 0.08
-# Steps are linear only within the flank of a column.
-_MAX_STEP_SPACINGS = 0.1
 # Length of the blocks of a line that measure it separately, in spacings, and the fewest
 # lines by which the jitter is estimated.
 _BLOCK_SPACINGS = 3.0
@@ -57,13 +53,8 @@ def refine_lines(scans, spacing):
                 count += seen
         template = np.full(scan.image.shape, np.nan, dtype=np.float32)
         np.divide(total, count, out=template, where=count > 0)
-        # Along the lines only: a model with taller columns than the image would
-        # displace the lines above and below the centre of a column.
-        width = _SMOOTH_SPACINGS * spacing
-        known = np.isfinite(template)
-        filled = np.where(known, template, np.nanmean(template))
-        model = np.where(known, gaussian_filter1d(filled, width, axis=1), np.nan)
-        misfit = compare(scan.image, None, [model, *np.gradient(model)], spacing)
+        model = smooth_template(template, spacing)
+        misfit = compare(scan.image, None, model, spacing)
         steps = [
             _jitter(gradient, misfit.residual, spacing)
             for gradient in (misfit.row, misfit.col)
@@ -87,8 +78,7 @@ def _seen_by(scan, other, coefficients):
         for axis in range(2)
     ]
     lines = np.arange(len(other.shift))
-    places = np.maximum.accumulate(lines + other.shift[:, 0]) + 1e-9 * lines
-    line = np.interp(upright[0], places, lines, left=np.nan, right=np.nan)
+    line = invert_lines(lines + other.shift[:, 0], upright[0])
     along = upright[1] - np.interp(line, lines, other.shift[:, 1])
     known = np.isfinite(line) & (along >= 0) & (along <= other.image.shape[1] - 1)
     sampled = map_coordinates(
@@ -116,9 +106,9 @@ def _jitter(gradient, residual, spacing):
     lowest = max(weight.mean() * _MIN_WEIGHT_SHARE, _TINY)
     step = sum(step * own for step, own in parts) / np.maximum(weight, lowest)
     pair = parts[0][1] * parts[1][1] / np.maximum(weight, lowest)
-    measured = (weight > lowest) & (np.abs(step) < _MAX_STEP_SPACINGS * spacing)
+    measured = (weight > lowest) & (np.abs(step) < MAX_STEP_SPACINGS * spacing)
     for one, _ in parts:
-        measured &= np.abs(one) < _MAX_STEP_SPACINGS * spacing
+        measured &= np.abs(one) < MAX_STEP_SPACINGS * spacing
     if np.count_nonzero(measured) < _MIN_LINES:
         return np.zeros(len(step)), np.zeros(len(step))
     first, second, pair = parts[0][0][measured], parts[1][0][measured], pair[measured]

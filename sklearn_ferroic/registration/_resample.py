@@ -127,10 +127,10 @@ def to_specimen(frame, displacement, shape, origin):
     # positions of the lines.
     where = np.arange(n_rows)[:, None] + row
     if where.shape[1] == 1:
-        index = _invert(where[:, 0], rows)[:, None]
+        index = invert_lines(where[:, 0], rows)[:, None]
     else:
         # Lines keep their order: the field is smooth, and common to all columns' sort.
-        mean = _invert(where.mean(axis=1), rows)
+        mean = invert_lines(where.mean(axis=1), rows)
         near = np.clip(np.rint(np.nan_to_num(mean)).astype(int), 0, n_rows - 1)
         index = mean[:, None] - (where - where.mean(axis=1, keepdims=True))[near]
     index = np.broadcast_to(index, shape)
@@ -138,11 +138,10 @@ def to_specimen(frame, displacement, shape, origin):
     return _sample(straight, index, column)
 
 
-def _invert(places, rows):
+def invert_lines(places, rows):
     """Return the fractional index of the line that lies at each row, NaN outside."""
     order = np.maximum.accumulate(places) + 1e-9 * np.arange(len(places))
-    index = np.interp(rows, order, np.arange(len(places)), left=np.nan, right=np.nan)
-    return index
+    return np.interp(rows, order, np.arange(len(places)), left=np.nan, right=np.nan)
 
 
 def _sample(image, row, col):

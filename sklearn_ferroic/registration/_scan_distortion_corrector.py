@@ -5,14 +5,13 @@ from numbers import Real
 
 import numpy as np
 from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._lattice.local_lattice import lattice_vectors
-from .._lattice.neighbors import cage_displacement
+from .._lattice.neighbors import cage_displacement, typical_spacing
 from .._lattice.reference_lattice import lattice_positions
 from .._utils.validation import Interval
 from ..localization import AtomLocator
@@ -355,7 +354,7 @@ class ScanDistortionCorrector(
                 std[own, axis] = np.hypot(std[own, axis], error)
             sublattice = sites.sublattice[own]
             if len(own) > 3:
-                spacing = _spacing_of(positions[own])
+                spacing = typical_spacing(positions[own])
                 polarization[own] = cage_displacement(
                     positions[own], sublattice, spacing
                 )
@@ -476,12 +475,6 @@ def _scales(sites):
             f"Got {len(sites)} columns, which are too few to measure the distortion."
         )
     first = sites[sites.frame == sites.frame[0]]
-    spacing = _spacing_of(first.positions)
+    spacing = typical_spacing(first.positions)
     sigma = np.nanmedian(sites.sigma) if np.isfinite(sites.sigma).any() else np.nan
     return spacing, float(sigma) if np.isfinite(sigma) else 0.18 * spacing
-
-
-def _spacing_of(positions):
-    """Return the median distance of nearest columns, px."""
-    distance, _ = cKDTree(positions).query(positions, k=2)
-    return float(np.median(distance[:, 1]))

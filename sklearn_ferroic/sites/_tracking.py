@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
+from .._lattice.neighbors import typical_spacing
 from .._lattice.reference_lattice import lattice_indices
 from ._quality.residual import Columns, column_amplitudes
 
@@ -221,7 +222,7 @@ class SiteTracks:
         empty = self.state == VACANT
         if not empty.any():
             return hops
-        reach = _HOP_SPACINGS * typical_spacing(self.positions)
+        reach = _HOP_SPACINGS * (typical_spacing(self.positions) or np.inf)
         for frame in range(1, len(present)):
             left = np.flatnonzero(present[frame - 1] & empty[frame])
             filled = np.flatnonzero(empty[frame - 1] & present[frame])
@@ -307,12 +308,6 @@ def track_sites(sites, shifts=None, min_frames=2):
     in_view &= seen[:, None]
     _warn_of_strangers(rows, members)
     return SiteTracks(sites, rows, shifts, positions, in_view | (rows >= 0))
-
-
-def typical_spacing(positions):
-    """Return the median distance of nearest neighbours, px."""
-    distance, _ = cKDTree(positions).query(positions, k=2)
-    return float(np.median(distance[:, 1]))
 
 
 def _in_common_pixels(sites, shifts):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sklearn_ferroic import AtomSites, analyze
 from sklearn_ferroic.analysis._images import read_input
@@ -125,9 +126,11 @@ def test_image_options_select_pixels(tmp_path):
     mask = np.ones((6, 8))
     mask[:2] = 0
     np.save(tmp_path / "mask.npy", mask > 0)
-    from_file = read(stack[0], mask=tmp_path / "mask.npy", crop=(1, 6, 0, 8)).image
+    Image.fromarray(mask > 0).save(tmp_path / "mask.png")
     masked = read(stack[0], mask=mask, crop=(1, 6, 0, 8)).image
-    np.testing.assert_array_equal(np.ma.getmaskarray(from_file), masked.mask)
+    for name in ("mask.npy", "mask.png"):
+        from_file = read(stack[0], mask=tmp_path / name, crop=(1, 6, 0, 8)).image
+        np.testing.assert_array_equal(np.ma.getmaskarray(from_file), masked.mask)
     np.testing.assert_array_equal(np.ma.getmaskarray(masked)[:, 0], [1, 0, 0, 0, 0])
     holes = stack[0].copy()
     holes[2, 3] = np.nan

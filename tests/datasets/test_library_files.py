@@ -300,6 +300,15 @@ def test_a_file_with_a_negative_scale(tmp_path):
         assert data.pixel_size == pytest.approx(options.get("pixel_size", PIXEL_NM))
 
 
+def test_a_negative_scale_of_pixels_that_are_not_square(tmp_path):
+    path = tmp_path / "a.dm4"
+    write_dm(path, [("a", IMAGE, (1.5 * PIXEL_NM, -PIXEL_NM), "nm")], 4)
+    with pytest.warns(UserWarning, match="has the negative scale") as caught:
+        data = load_image(path, resample=True)
+    assert len(caught) == 1
+    assert data.image.shape[0] == pytest.approx(1.5 * IMAGE.shape[0], abs=1)
+
+
 # Velox files with spectra
 
 

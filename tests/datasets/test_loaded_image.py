@@ -197,3 +197,10 @@ def test_metadata_are_plain_and_short():
         AtomSites(IMAGE, [[4, 5]], metadata=[{}, {}])
     with pytest.raises(TypeError, match="a dictionary or None, got 'text'"):
         AtomSites(IMAGE, [[4, 5]], metadata=["text"])
+
+
+@pytest.mark.parametrize("key", [3, slice(None, 2), (slice(None), slice(2, 20))])
+def test_a_crop_does_not_share_memory(tmp_path, key):
+    np.save(tmp_path / "stack.npy", np.arange(4.0 * 30 * 40).reshape(4, 30, 40))
+    data = load_image(tmp_path / "stack.npy")
+    assert not np.shares_memory(data[key].image, data.image)

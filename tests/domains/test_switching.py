@@ -141,3 +141,15 @@ def test_constant_vectors_do_not_switch():
     tracks = tracks_of(data)
     vectors = np.full((len(tracks.sites), 2), [0.3, -1.1])
     assert len(find_switching(tracks, vectors=vectors).to_frame()) == 0
+
+
+@pytest.mark.parametrize("frame", [0, -1])
+def test_a_single_frame_at_the_end_of_the_series_is_no_segment(frame):
+    data = make_ferroic_series(10, shape=(128, 128), n_bad=0, random_state=0)
+    tracks = tracks_of(data)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(0, 0.1, (len(tracks.sites), 2))
+    vectors[tracks.sites.frame == np.arange(10)[frame]] += 0.8
+    switching = find_switching(tracks, vectors=vectors, min_frames=4)
+    starts = np.unique(switching.change_frame[switching.n_changes > 0])
+    assert np.isin(starts, range(4, 7)).all()

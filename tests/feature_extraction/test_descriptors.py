@@ -266,3 +266,11 @@ def test_neighbourhoods_do_not_depend_on_the_order_of_the_sites(rotation):
         for part in (sites, sites[order])
     ]
     np.testing.assert_array_equal(made[0][order], made[1])
+
+
+def test_one_warning_for_many_windows():
+    sites = GridSampler(step=2).transform(np.random.default_rng(0).random((99, 99)))
+    with pytest.warns(UserWarning, match="half") as caught:
+        SlidingFFT(window_size=64).transform(sites)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__

@@ -137,3 +137,17 @@ def test_labels_of_ticks_do_not_overlap(width, n_ticks):
     boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
     assert len(boxes) == n_ticks
     assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_peak_texts_do_not_touch_in_large_letters():
+    rng = np.random.default_rng(0)
+    degrees = np.repeat([-150, -100, -60, -20, 25, 70, 110, 160], 200)
+    angle = np.deg2rad(degrees) + rng.normal(0, 0.02, len(degrees))
+    with plt.rc_context({"font.size": 18}):
+        figure = plt.figure(figsize=(5, 4), layout="constrained")
+        display = AngleHistogramDisplay.from_predictions(angle, ax=figure.subplots())
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in display.peak_texts_]
+    assert len(boxes) == 8
+    for n, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[n + 1 :])

@@ -184,3 +184,43 @@ def test_dumbbells_of_experimental_images(file, n_pairs, separation_px, n_sublat
     assert locator.n_sublattices_ == n_sublattices
     assert sites.converged.mean() > 0.97
     assert sites.has_flag("merged").mean() < 0.01
+
+
+def separate_pairs(rows, cols, *, separation=8.0, seed=0):
+    """Return the image of horizontal pairs on a rectangular lattice."""
+    row, col = np.mgrid[:330, :340]
+    image = np.zeros(row.shape)
+    for r in np.arange(15, 320, rows):
+        for c in np.arange(18, 330, cols):
+            for sign in (-1, 1):
+                square = (row - r) ** 2 + (col - c - sign * separation / 2) ** 2
+                image += np.exp(-square / (2 * 2.4**2))
+    return image + np.random.default_rng(seed).normal(0, 0.02, image.shape)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(20, 28), (24, 34), (24, 24)])
+def test_lattice_vectors_of_pairs_that_are_far_apart(rows, cols):
+    sites = AtomLocator().fit_transform(separate_pairs(rows, cols))
+    assert np.isfinite(sites.lattice_vectors).all()
+    vectors = np.abs(np.median(sites.lattice_vectors, axis=0))
+    np.testing.assert_allclose(vectors, [[0, cols], [rows, 0]], atol=0.2)
+
+
+def test_refit_keeps_the_flag_of_merged_pairs():
+    locator = AtomLocator()
+    with pytest.warns(UserWarning, match="close pairs"):
+        sites = locator.fit_transform(dumbbells(2.0 * SIGMA)[1])
+    assert sites.has_flag("merged").mean() > 0.9
+    refitted = locator.refit(sites)
+    np.testing.assert_array_equal(refitted.has_flag("merged"), sites.has_flag("merged"))
+
+
+def test_a_failed_fit_leaves_the_locator_as_it_was(columns):
+    truth = columns()
+    locator = AtomLocator().fit(truth.image)
+    expected = locator.transform(truth.image)
+    locator.set_params(sublattice=5)
+    with pytest.raises(ValueError, match="sublattice"):
+        locator.fit(separate_pairs(20, 28))
+    locator.set_params(sublattice=None)
+    assert locator.transform(truth.image) == expected

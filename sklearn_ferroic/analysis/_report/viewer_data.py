@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 
+from ..._utils.metadata import rounded
 from ..._utils.optional import import_optional
 from ...feature_extraction import PolarizationVector
 from ...inspection._drawing.colors import angle_colors, get_colormap
@@ -50,8 +51,8 @@ def viewer_data(analysis):
         "spacing": round(float(quality.spacing[0]), 2),
         "cell": round(analysis.cell_size, 2),
         "sites": {
-            "row": _rounded(sites.positions[:, 0], 2),
-            "col": _rounded(sites.positions[:, 1], 2),
+            "row": rounded(sites.positions[:, 0], 2),
+            "col": rounded(sites.positions[:, 1], 2),
             "sublattice": sites.sublattice.tolist(),
             "flag": flag.tolist(),
             "shape": shape.tolist(),
@@ -156,17 +157,17 @@ def _cells(analysis):
     std = np.sqrt((std**2).mean(axis=1))
     data = {
         "site": analysis.rows.tolist(),
-        "dRow": _rounded(scale * cells.polarization[:, 0], digits),
-        "dCol": _rounded(scale * cells.polarization[:, 1], digits),
-        "error": _rounded(scale * std, digits),
+        "dRow": rounded(scale * cells.polarization[:, 0], digits),
+        "dCol": rounded(scale * cells.polarization[:, 1], digits),
+        "error": rounded(scale * std, digits),
         "scale": scale,
         "unit": "px" if size is None else "pm",
     }
     if analysis.pose is None:
         return data
     data |= {
-        "angle": _rounded(np.degrees(analysis.angle), 0),
-        "angleError": _rounded(np.degrees(analysis.angle_std), 0),
+        "angle": rounded(np.degrees(analysis.angle), 0),
+        "angleError": rounded(np.degrees(analysis.angle_std), 0),
         "polar": analysis.is_shown_polar.astype(int).tolist(),
         "group": analysis.labels.tolist(),
     }
@@ -200,7 +201,7 @@ def _scalar(name, rows, values, cmap, center=None):
     return {
         "name": name,
         "site": rows.tolist(),
-        "value": _rounded(values, 3),
+        "value": rounded(values, 3),
         "low": round(float(low), 3),
         "high": round(float(high), 3),
         "colors": as_hex(colors),
@@ -229,14 +230,6 @@ def _walls(analysis):
         }
         for index, wall in analysis.walls.iterrows()
     ]
-
-
-def _rounded(values, digits):
-    """Return rounded numbers for JSON, None where a value is not finite."""
-    values = np.round(np.asarray(values, dtype=np.float64), digits) + 0.0
-    if digits == 0:
-        return [int(v) if np.isfinite(v) else None for v in values.tolist()]
-    return [v if np.isfinite(v) else None for v in values.tolist()]
 
 
 def as_hex(colors):

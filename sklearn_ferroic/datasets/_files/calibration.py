@@ -128,7 +128,6 @@ def square_pixel(axes, name, remedy):
     remark : str
         What is to be said of an unknown one.
     """
-    warn_of_reversed_axes(axes, name)
     sides, remark = pixel_sides(axes)
     if sides is None:
         return None, remark

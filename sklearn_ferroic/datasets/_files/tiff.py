@@ -60,10 +60,8 @@ def read_tiff(path, dataset, signal, max_bytes):
     if axes is None and tags.get("Make") == "JEOL Ltd.":
         axes = _rosettasciio_axes(path, index)
     axes = axes or _resolution_axes(tags)
-    has_samples = "S" in letters
-    if has_samples:
+    if "S" in letters:
         image = np.moveaxis(image, letters.index("S"), -1)
-        letters = letters.replace("S", "")
     elif {"X", "Y"} <= set(letters):
         image, _ = arrange(image, [Axis(role=_ROLES.get(c, FRAME)) for c in letters])
         # Frames along an axis of one frame are no stack.

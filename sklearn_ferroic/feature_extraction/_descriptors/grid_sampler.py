@@ -3,14 +3,15 @@
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 
 from ..._utils.validation import Interval
 from ...localization._image.input import check_images
+from ...localization._images_to_sites import ImagesToSitesMixin
 from ...sites import AtomSites
 
 
-class GridSampler(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Place sites on a regular grid over every image.
 
     Use it instead of an :class:`AtomLocator` where windows or Fourier magnitudes are to
@@ -116,23 +117,6 @@ class GridSampler(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             pixel_size=pixel_sizes,
         )
 
-    def set_output(self, *, transform=None):
-        """Do nothing: AtomSites are not converted.
-
-        It exists so that ``Pipeline.set_output`` can reach the later steps.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-        """
-        return self
-
     def _along(self, length, number):
         """Return the places along an axis of an image."""
         span = length - 1 - 2 * self.margin
@@ -146,7 +130,5 @@ class GridSampler(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags

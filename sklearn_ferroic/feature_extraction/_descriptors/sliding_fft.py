@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from ..._utils.validation import Interval
 from .._check_sites import check_sites
-from .._patches import PatchExtractor
+from .._patches import check_windows, cut_patches, warn_of_window_size
 
 # Windows transformed at a time: bounds the scratch memory to some 100 MB.
 _CHUNK_PIXELS = 2**22
@@ -129,7 +129,8 @@ class SlidingFFT(TransformerMixin, BaseEstimator):
             The estimator.
         """
         self._check()
-        self._extractor().fit(X)
+        check_sites(self, X)
+        check_windows(X, self.window_size)
         return self
 
     def transform(self, X):
@@ -158,24 +159,34 @@ class SlidingFFT(TransformerMixin, BaseEstimator):
         self._validate_params()
         rows, cols = self._check()
         check_sites(self, X)
-        extractor, side = self._extractor(), self.window_size
+        check_windows(X, self.window_size)
+        side = self.window_size
+        windows = cut_patches(
+            X,
+            side,
+            center="atom",
+            interpolation="cubic",
+            boundary=self.boundary,
+            normalize=self.normalize,
+        ).reshape(-1, side, side)
+        warn_of_window_size(X, side)
         taper = np.asarray(get_window(self.window, side), dtype=np.float32)
         taper = np.outer(taper, taper)
         taper /= taper.sum()
         # The phase counts from the geometric centre of the window.
-        k_row, k_col = self.frequencies().T
-        center = (side - 1) / 2
-        factor = np.exp(2j * np.pi * center * (k_row + k_col)).astype(np.complex64)
+        k = np.fft.fftfreq(side)
+        factor = np.exp(1j * np.pi * (side - 1) * (k[rows] + k[cols]))
+        factor = factor.astype(np.complex64)
         n_parts = 1 if self.phase == "drop" else 2
         coefficients = np.empty((len(X), n_parts, len(rows)), dtype=np.float32)
         step = max(1, _CHUNK_PIXELS // side**2)
         for first in range(0, len(X), step):
             chunk = slice(first, first + step)
-            windows = extractor.transform(X[chunk]).reshape(-1, side, side)
             # Not a matrix product, whose rounding depends on the number of windows.
-            mean = (windows * taper).sum(axis=(1, 2))
-            windows = (windows - mean[:, None, None]) * taper
-            spectrum = np.fft.fft2(windows)[:, rows, cols]
+            mean = (windows[chunk] * taper).sum(axis=(1, 2))
+            part = (windows[chunk] - mean[:, None, None]) * taper
+            # The rows of negative frequencies are not needed.
+            spectrum = np.fft.rfft2(part, axes=(2, 1))[:, rows, cols]
             if self.phase == "drop":
                 coefficients[chunk, 0] = np.abs(spectrum)
             else:
@@ -213,13 +224,6 @@ class SlidingFFT(TransformerMixin, BaseEstimator):
         kinds = ["magnitude"] if self.phase == "drop" else ["real", "imag"]
         names = [f"{kind}{row}_{col}" for kind in kinds for row, col in orders]
         return np.asarray(names, dtype=object)
-
-    def _extractor(self):
-        return PatchExtractor(
-            window_size=self.window_size,
-            boundary=self.boundary,
-            normalize=self.normalize,
-        )
 
     def _check(self):
         """Return the rows and columns of the spectrum that are in the band."""

@@ -42,19 +42,17 @@ def add_direction_arrows(ax, positions, angle, share=None):
     -------
     arrows : matplotlib Quiver or None
         The arrows; None if no site has one.
-    sites : ndarray of int of shape (n_arrows,)
-        Index of the site of each arrow.
     """
     length = np.ones(len(angle)) if share is None else np.nan_to_num(share)
     drawn = np.flatnonzero(np.isfinite(angle) & (length >= _MIN_SHARE))
     if drawn.size == 0:
-        return None, drawn
+        return None
     spacing = _mean_spacing(positions)
     step = _cells_per_arrow(ax, spacing) * spacing
     if step > spacing:
         drawn = drawn[_nearest_to_grid(positions, spacing, step, drawn)]
     row, col = positions[drawn].T
-    arrows = ax.quiver(
+    return ax.quiver(
         col,
         row,
         length[drawn] * np.cos(angle[drawn]),
@@ -71,7 +69,6 @@ def add_direction_arrows(ax, positions, angle, share=None):
         linewidth=_RIM_PT * text_scale(),
         zorder=3.5,
     )
-    return arrows, drawn
 
 
 def _mean_spacing(positions):

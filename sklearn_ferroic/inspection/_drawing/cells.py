@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.spatial import Voronoi, cKDTree
 
+from ..._lattice.neighbors import typical_spacing
 from ..._utils.optional import import_optional
 from .layout import text_scale
 
@@ -26,10 +27,7 @@ def site_spacing(positions):
     spacing : float
         Median over the sites, px; 1 if there is one site only.
     """
-    distinct = np.unique(positions, axis=0)
-    if len(distinct) < 2:
-        return 1.0
-    return float(np.median(cKDTree(distinct).query(distinct, k=2)[0][:, 1]))
+    return typical_spacing(positions) or 1.0
 
 
 def site_cells(positions):

@@ -153,8 +153,7 @@ class AngleHistogramDisplay:
         places, room = [0.84] * len(self.peaks), 1.4
         sides = ["center"] * len(self.peaks)
         if not self.polar:
-            width_in = ax.get_window_extent().width / ax.figure.dpi
-            rows, sides = _place_texts(self.peaks, 2 * np.pi / width_in)
+            rows, sides = _place_texts(self.peaks, 2 * np.pi / _width_inches(ax))
             n_rows = max(rows, default=0) + 1
             room = 1 + 0.25 * n_rows
             places = [0.9 + 0.13 * (row - n_rows + 1) for row in rows]
@@ -206,7 +205,7 @@ def _place_texts(peaks, rad_per_inch):
     rows, sides, ends = [], [], []
     for peak in peaks:
         n_characters = len(degrees_text(peak))
-        width = (_CHARACTER_IN * n_characters + _GAP_IN) * rad_per_inch
+        width = (_CHARACTER_IN * n_characters + _GAP_IN) * text_scale() * rad_per_inch
         side, share = "center", 0.5
         if abs(peak) + width / 2 > np.pi:
             side, share = ("right", 1.0) if peak > 0 else ("left", 0.0)
@@ -218,9 +217,12 @@ def _place_texts(peaks, rad_per_inch):
     return rows, sides
 
 
+def _width_inches(ax):
+    return ax.get_window_extent().width / ax.get_figure(root=True).dpi
+
+
 def _dress_linear(ax):
-    width_inches = ax.get_window_extent().width / ax.get_figure(root=True).dpi
-    is_wide = width_inches >= _NINE_TICKS_INCHES * text_scale()
+    is_wide = _width_inches(ax) >= _NINE_TICKS_INCHES * text_scale()
     ticks = np.arange(-180, 181, 45 if is_wide else 90)
     ax.set(xlim=(-180, 180), xlabel="angle (degrees)", ylabel="number of sites")
     ax.set_xticks(ticks, [degrees_text(np.deg2rad(tick)) for tick in ticks])

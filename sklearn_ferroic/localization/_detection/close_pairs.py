@@ -195,9 +195,7 @@ def find_middles(image, spacing, mask=None):
     if mask is not None:
         good = at_pixels(mask, positions)
         positions, peak = positions[good], peak[good]
-    smoothed = gaussian_filter(image, _SETTINGS.filter_spacings * spacing / 2)
-    level = minimum_filter(smoothed, 2 * int(0.7 * spacing) + 1)
-    level = at_pixels(gaussian_filter(level, spacing), positions)
+    smoothed, level = _smoothed_and_level(image, positions, spacing)
     height = np.maximum(at_pixels(smoothed, positions) - level, 1e-30)
     direction, elongation = _ellipses_at(image, positions, level, spacing)
     direction = direction * senses(direction, positions, spacing)[0][:, None]
@@ -222,11 +220,17 @@ def are_pairs_at(image, positions, spacing):
         True for columns that are elongated.
     """
     image = np.asarray(image / image_unit(image), dtype=np.float32)
+    _, level = _smoothed_and_level(image, positions, spacing)
+    _, elongation = _ellipses_at(image, positions, level, spacing)
+    return elongation > _SETTINGS.min_elongation
+
+
+def _smoothed_and_level(image, positions, spacing):
+    """Return the smoothed image and the background at positions."""
     smoothed = gaussian_filter(image, _SETTINGS.filter_spacings * spacing / 2)
     level = minimum_filter(smoothed, 2 * int(0.7 * spacing) + 1)
     level = at_pixels(gaussian_filter(level, spacing), positions)
-    _, elongation = _ellipses_at(image, positions, level, spacing)
-    return elongation > _SETTINGS.min_elongation
+    return smoothed, level
 
 
 def _ellipses_at(image, positions, level, spacing):

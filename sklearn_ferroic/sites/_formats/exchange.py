@@ -97,7 +97,7 @@ def read_csv(path, *, images, columns, pixel_size):
 def _metadata(head, images):
     """Return the metadata in the JSON file, if they are those of the images."""
     metadata = head.get("metadata")
-    n_images = len(images) if np.ndim(images) != 2 else 1
+    n_images = 1 if getattr(images, "ndim", None) == 2 else len(images)
     return {"metadata": metadata} if metadata and len(metadata) == n_images else {}
 
 

@@ -345,7 +345,7 @@ class DomainMapDisplay(CellMap):
                 ax, graded=self.magnitude is not None, caption=caption, side=side
             )
         if arrows:
-            self.arrows_, _ = add_direction_arrows(
+            self.arrows_ = add_direction_arrows(
                 ax, self.positions, self.angle, saturation
             )
         return self
