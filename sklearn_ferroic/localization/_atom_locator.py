@@ -154,13 +154,19 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
     *Fit.* Where columns overlap, from a `width_` of about 0.22 `spacing_` on, all of
     them and the background are fitted jointly by damped Gauss-Newton steps; a step
     that increases the deviance is undone. Columns farther apart are
-    fitted by Fisher scoring [1]_, each on the image minus all others. `position_std`
-    is the Cramér–Rao bound at the fitted values, overlap included, times how much the
-    residual in the band of the columns exceeds white noise. Errors are up to 1.5 times
-    as large at high dose where `width_` exceeds 0.24 `spacing_`. Columns centred off
-    the image, and their tails on it, are predicted from the lattice; errors within two
-    spacings of the border are up to 1.3 times as large, and more where `width_` is a
-    third of `spacing_`. Jitter of the scan lines is not in `position_std`.
+    fitted by Fisher scoring [1]_, each on the image minus all others. Columns centred
+    off the image, and their tails on it, are predicted from the lattice.
+
+    *Errors.* `position_std` is the Cramér–Rao bound at the fitted values, overlap
+    included, corrected for what the residual image shows of each kind of column, bright
+    and faint: noise that is correlated between pixels, as of amorphous layers, thermal
+    motion and detectors, and structure that the model lacks and that displaces
+    neighbouring columns alike, such as columns of oxygen. Not included are errors that
+    all columns of a kind have in common, the effect of mistilt, drift and jitter of the
+    scan lines, and the distance between the centre of a column of B and oxygen and that
+    of B. Errors are up to 1.5 times as large at high dose where `width_` exceeds
+    0.24 `spacing_`; within two spacings of the border they are up to 1.3 times as
+    large, and more where `width_` is a third of `spacing_`.
 
     *Tails.* Real columns have wider tails than a Gaussian, which attract the columns
     between them. If the image shows such tails, they are estimated as a Gaussian of two

@@ -468,7 +468,7 @@ def merge_tiles(number, fits, shape, calibration, spacing):
     if modes:
         modes = np.concatenate(modes)
         inflation = calibration.inflation
-        whole = whole.scaled_std(error_scale(whole.amplitude, modes, inflation))
+        whole = whole.scaled_std(*error_scale(whole.amplitude, modes, inflation))
     tile = np.repeat(np.arange(len(fits)), [len(fit) for fit in fits])
     order = np.flatnonzero(
         not_twice(positions, tile, _SETTINGS.same_column_spacings * spacing)

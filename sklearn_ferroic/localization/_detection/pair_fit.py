@@ -226,7 +226,8 @@ def locate_pairs(number, image, mask, scale, *, shape, tile_size, n_jobs=None):
     fit = pairs.fit
     modes = [part.fit.modes for part in parts if part.fit.modes is not None]
     if modes:
-        fit = fit.scaled_std(error_scale(fit.amplitude, np.concatenate(modes), 1.0))
+        scale = error_scale(fit.amplitude, np.concatenate(modes), 1.0)
+        fit = fit.scaled_std(*scale)
     pairs = pairs._replace(fit=fit.scaled_values(unit))
     row, col = np.rint(fit.positions).T
     calibration = Calibration(statistics, 1.0, _SETTINGS.min_significance, unit)

@@ -104,7 +104,8 @@ def refine_columns(
         fit = ColumnFit.unfitted(ColumnTable.make(0.0, positions, 0.0))
     if modes:
         modes = np.concatenate(modes)
-        fit = fit.scaled_std(error_scale(fit.amplitude, modes, calibration.inflation))
+        scale = error_scale(fit.amplitude, modes, calibration.inflation)
+        fit = fit.scaled_std(*scale)
     fit = _undo_collisions(fit, positions, spacing)
     if calibration is not None:
         fit = fit.scaled_values(calibration.unit)

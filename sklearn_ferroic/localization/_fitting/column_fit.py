@@ -196,8 +196,7 @@ def _fit_jointly(windows, state, pixels, learns, preliminary):
 
 def _measure_modes(windows, state, pixels):
     """Project the residual on deformations of the columns, for the errors."""
-    rows, projections = project_residual(windows, pixels, state)
-    state.modes = np.column_stack([state.table.amplitude[rows], projections])
+    state.modes = project_residual(windows, pixels, state)
 
 
 def _learn_level_and_stretch(windows, state, pixels):

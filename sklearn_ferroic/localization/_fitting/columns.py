@@ -207,9 +207,9 @@ class ColumnFit:
         Whether the column fits its profile near its start; its last steps may be long.
     statistics : ImageStatistics or None
         Statistics of the image; None without a fit.
-    modes : ndarray of shape (m, 5) or None
-        Amplitudes of columns, and the projections of their residual on quadrupoles and
-        hexapoles over the expected standard deviations; None for preliminary fits.
+    modes : ndarray of shape (m, 19) or None
+        Projections of the residual on deformations of columns, from which the errors
+        are calibrated; see `error_calibration`. None for preliminary fits.
     """
 
     table: ColumnTable
@@ -294,14 +294,21 @@ class ColumnFit:
         table = self.table.unbinned(side)
         return self.replace(table=table, std=table.unknown())
 
-    def scaled_std(self, factor):
-        """Return the fit with standard errors times factors, (n,) or a number."""
+    def scaled_std(self, factor, position_factor):
+        """Return the fit with standard errors times factors.
+
+        Parameters
+        ----------
+        factor : ndarray of shape (n,)
+            Factors of all errors but those of the positions.
+        position_factor : ndarray of shape (n,)
+            Factors of the errors of the positions.
+        """
         std = self.std
-        factor = np.broadcast_to(factor, len(self))
         return self.replace(
             std=std.replace(
                 amplitude=std.amplitude * factor,
-                positions=std.positions * factor[:, None],
+                positions=std.positions * position_factor[:, None],
                 sigma=std.sigma * factor,
                 shape=std.shape * factor[:, None],
             )

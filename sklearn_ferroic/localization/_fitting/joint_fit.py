@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .error_calibration import project_residual
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
 
@@ -138,8 +139,9 @@ class JointFit:
         (state.level,) = state.field.at(state.positions, "level")
         if not preliminary:
             pixels.update(self._expected(), state.statistics)
-            inflation = self.equations.errors(pixels, state)
+            inflation, remaining = self.equations.errors(pixels, state)
             state.std *= np.sqrt(inflation)[:, None]
+            state.modes = project_residual(self.windows, pixels, state, remaining)
         state.set_step_size(
             tables[max(0, len(tables) - 1 - _SETTINGS.n_stalled_rounds)]
         )
