@@ -224,8 +224,7 @@ SITE_FIELDS = (
     ),
     SiteField(
         "position_std",
-        "Standard error of the position ``(row, col)``, px: noise, correlated noise and "
-        "structure that the model lacks; without mistilt and drift.",
+        "Standard error of the position ``(row, col)``, px.",
         unit="px",
         shape=(2,),
         columns=("row_std", "col_std"),
