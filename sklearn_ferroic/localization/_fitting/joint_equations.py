@@ -39,8 +39,9 @@ class _JointEquationsSettings:
     max_iterations: int = 40
     # Noise is propagated with next to no damping.
     probe_damping: float = 1e-3
-    # Simulations for the errors.
+    # Simulations for the errors, and least share of the noise that a fit leaves.
     n_simulations: int = 2
+    min_remaining_share: float = 0.05
     # Distance of the nodes between which the background is linear, in spacings: the
     # more the columns overlap, the less background shows between them.
     node_distances_spacings: tuple = (2.5, 4.0)
@@ -189,7 +190,8 @@ def _remaining_share(modes, weight, left):
     """Return the mean squared projections of what a fit leaves of white noise."""
     squares = [((mode @ rest) ** 2).mean() for mode in modes for rest in left]
     power = [(mode.power(2) @ weight).mean() for mode in modes]
-    return np.mean(squares) / max(np.mean(power), 1e-30)
+    share = np.mean(squares) / max(np.mean(power), 1e-30)
+    return max(share, _SETTINGS.min_remaining_share)
 
 
 class _System:
