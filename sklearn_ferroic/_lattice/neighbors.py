@@ -170,6 +170,13 @@ def neighbor_pairs(positions, radius):
     return np.stack([first, second], axis=1), distance
 
 
+def order_by_height(pairs, height):
+    """Order each pair: the brighter and the fainter."""
+    first, second = pairs.T
+    ordered = height[first] >= height[second]
+    return np.where(ordered, first, second), np.where(ordered, second, first)
+
+
 def cage_displacement(positions, sublattice, spacing, members=None):
     """Compute each column's displacement from the centroid of its coordination shell.
 

@@ -10,7 +10,6 @@ from joblib import Parallel, delayed
 from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
-from ._detection.column_sigma import estimate_sigma
 from ._detection.locate import (
     detect_columns,
     fit_without_tails,
@@ -18,16 +17,16 @@ from ._detection.locate import (
     select_located,
     sum_for_tails,
 )
+from ._detection.scale import estimate_sigma
 from ._fitting.background import bin_sides
 from ._fitting.column_tails import subtract_tails
 from ._fitting.columns import ColumnFit
 from ._fitting.error_calibration import error_scale
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import render_columns
-from ._image.binning import binned_scale, choose_binning
 from ._image.context import ImageContext
 from ._image.filters import blob_response, noise_response
-from ._image.positions import on_image
+from ._image.pixels import binned_scale, choose_binning, on_image
 from ._image.spacing import estimate_spacing
 from ._image.tiles import cut_tiles, not_twice
 

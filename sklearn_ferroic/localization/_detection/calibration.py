@@ -21,16 +21,34 @@ from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.windows import render_columns
-from .._image.bad_pixels import value_span
-from .._image.binning import bin_image, binned_scale, choose_binning, unbin_sigma
 from .._image.context import ImageContext, ImageStatistics, image_unit
-from .._image.filters import blob_response, filter_sigma, noise_response, smooth
-from .._image.peaks import NEIGHBOR_REACH_SPACINGS, find_peaks
-from .._image.positions import at_pixels, on_image
+from .._image.filters import (
+    NEIGHBOR_REACH_SPACINGS,
+    blob_response,
+    filter_sigma,
+    find_peaks,
+    noise_response,
+    smooth,
+)
+from .._image.noise import value_span
+from .._image.pixels import (
+    at_pixels,
+    bin_image,
+    binned_scale,
+    choose_binning,
+    on_image,
+    unbin_sigma,
+)
 from .._image.tiles import Blocks
 from .lattice_continuation import append_outer_columns
-from .selection import CLEAR_SIGNIFICANCE, Crowding, measure_crowding
-from .threshold import CANDIDATE_SHARE, DetectionThreshold, significance_of
+from .selection import (
+    CANDIDATE_SHARE,
+    CLEAR_SIGNIFICANCE,
+    Crowding,
+    DetectionThreshold,
+    measure_crowding,
+    significance_of,
+)
 
 # Columns have at least this share of the height of the brightest ones of the image.
 LEAST_SHARE = 0.02

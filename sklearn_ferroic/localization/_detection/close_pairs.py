@@ -18,9 +18,8 @@ from scipy.spatial import cKDTree
 from ..._lattice.neighbor_graph import accumulate, spanning_forest
 from ..._lattice.neighbors import neighbor_pairs
 from .._image.context import image_unit
-from .._image.filters import blob_response
-from .._image.peaks import find_peaks
-from .._image.positions import at_pixels
+from .._image.filters import blob_response, find_peaks
+from .._image.pixels import at_pixels
 from .._image.spacing import estimate_spacing
 from .._image.tiles import Blocks
 

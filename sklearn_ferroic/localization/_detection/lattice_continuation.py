@@ -7,12 +7,12 @@ that overlap with brighter ones so much that neither they nor the residual show 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
 from ..._lattice.local_lattice import lattice_vectors
 from ..._lattice.neighbors import Nearest
 from .._fitting.columns import ColumnTable
-from .._image.positions import GoodArea
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,31 @@ class _LatticeContinuationSettings:
 
 
 _SETTINGS = _LatticeContinuationSettings()
+
+
+class GoodArea:
+    """The area of the good pixels of an image."""
+
+    def __init__(self, shape, mask):
+        self.shape = np.array(shape)
+        self.inside = self.outside = None
+        if mask is not None:
+            self.inside = distance_transform_edt(mask)
+            self.outside = distance_transform_edt(~mask)
+
+    def depth(self, places):
+        """Return the distances of places from the border, negative outside, px."""
+        beyond = np.abs(places - (self.shape - 1) / 2) - self.shape / 2
+        depth = -beyond.max(axis=1)
+        off_image = np.hypot(*np.maximum(beyond, 0).T)
+        if self.inside is not None:
+            inside, outside = (
+                map_coordinates(distance, places.T, order=1, mode="nearest") - 0.5
+                for distance in (self.inside, self.outside)
+            )
+            depth = np.minimum(depth, np.where(inside > outside, inside, -outside))
+            off_image = np.hypot(off_image, np.maximum(outside, 0))
+        return np.where(depth > 0, depth, -off_image)
 
 
 def predict_outer_columns(context, table):

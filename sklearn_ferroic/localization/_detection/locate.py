@@ -15,21 +15,21 @@ from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.column_tails import TailSums
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.windows import center_of_mass, render_columns
-from .._image.binning import bin_image
-from .._image.filters import blob_response, filter_sigma, smooth
-from .._image.peaks import find_peaks
-from .._image.positions import at_pixels, on_image
+from .._image.filters import blob_response, filter_sigma, find_peaks, smooth
+from .._image.pixels import at_pixels, bin_image, on_image
 from .calibration import FIRST_THRESHOLD, PreliminaryFit
 from .lattice_continuation import append_outer_columns, predict_inner_columns
 from .selection import (
+    CANDIDATE_SHARE,
+    DetectionThreshold,
     brightest_near,
     has_center_inside,
     is_free,
     is_noise,
     min_candidate_significance,
     select_columns,
+    significance_of,
 )
-from .threshold import CANDIDATE_SHARE, DetectionThreshold, significance_of
 
 # Radius of the disc for the centre of mass, in typical sigmas: most of the column.
 MASS_RADIUS_SIGMA = 1.5

@@ -19,7 +19,7 @@ from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
 from .._image.context import ImageContext, image_unit
 from .._image.filters import noise_response
-from .._image.positions import on_image
+from .._image.pixels import on_image
 from .._image.spacing import estimate_spacing
 from .._image.tiles import Blocks, cut_tiles
 from .calibration import Calibration

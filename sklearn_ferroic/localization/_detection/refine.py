@@ -13,7 +13,7 @@ from .._fitting.profiles import PROFILES
 from .._fitting.windows import center_of_mass
 from .._image.context import ImageContext
 from .._image.filters import blob_response, filter_sigma
-from .._image.positions import at_pixels, on_image
+from .._image.pixels import at_pixels, on_image
 from .._image.tiles import Tile, cut_tiles
 from .calibration import calibrate
 from .locate import (

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, diags_array, kron
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ..._lattice.neighbors import neighbor_pairs
-from .._image.binning import sum_blocks
+from .._image.pixels import sum_blocks
 from .background import bin_sides
 from .error_calibration import (
     MAX_RELATIVE_SQUARE,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import find_objects, label, uniform_filter
 
+from .noise import value_span
+
 _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
 
 
@@ -16,10 +18,6 @@ _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
 class _BadPixelsSettings:
     """Settings of the treatment of bad pixels, with their reasons."""
 
-    # The range of an image is estimated from one pixel in this number, and from about
-    # the second number of pixels at most.
-    sample_step_px: int = 23
-    n_sampled_pixels: int = 50_000
     # Hot pixels are this number of ranges beyond the range, and deviate from its
     # middle by this multiple of the deviation of their third neighbour: two of them
     # may be hot too, and the third has half the height of a column that is as narrow
@@ -66,31 +64,6 @@ class _BadLinesSettings:
 
 
 _LINE_SETTINGS = _BadLinesSettings()
-
-
-def value_span(image, beyond=1):
-    """Estimate the range of an image's pixels that are not hot.
-
-    Parameters
-    ----------
-    image : ndarray
-        Pixels.
-    beyond : float, default=1
-        How far beyond the range between the first and the last per cent of the pixels
-        others may be, in units of it.
-
-    Returns
-    -------
-    span : tuple of float
-        Lowest and highest value.
-    """
-    # Odd: an even step might sample a few columns of pixels only.
-    step = max(_SETTINGS.sample_step_px, image.size // _SETTINGS.n_sampled_pixels | 1)
-    values = np.sort(image.flat[::step])
-    n_hot = len(values) // 100
-    low, high = float(values[n_hot]), float(values[-1 - n_hot])
-    margin = beyond * (high - low)
-    return low - margin, high + margin
 
 
 def fill_hot_pixels(image):

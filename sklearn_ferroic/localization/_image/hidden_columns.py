@@ -19,7 +19,7 @@ from scipy.ndimage import (
 )
 from scipy.optimize import minimize, nnls
 
-from .positions import vertex
+from .filters import vertex
 
 # A profile is a sum of Gaussians of these sigmas and of discs of these radii, in
 # distances of bright columns. None of them adds up to a maximum between the columns.

@@ -46,6 +46,10 @@ class _NoiseSettings:
     mean_side_px: int = 3
     # About as many pixels are enough for the first estimate.
     n_guess_pixels: int = 30_000
+    # The range of an image is estimated from one pixel in this number, and from about
+    # the second number of pixels at most.
+    sample_step_px: int = 23
+    n_sampled_pixels: int = 50_000
 
 
 _SETTINGS = _NoiseSettings()
@@ -232,3 +236,28 @@ def _fit_line(level, power):
         error = np.abs(design @ [constant, slope] - 1)
         weight = 1 / np.sqrt(np.maximum(error, _SETTINGS.min_relative_error))
     return NoiseModel(float(max(constant, least)), float(slope), offset)
+
+
+def value_span(image, beyond=1):
+    """Estimate the range of an image's pixels that are not hot.
+
+    Parameters
+    ----------
+    image : ndarray
+        Pixels.
+    beyond : float, default=1
+        How far beyond the range between the first and the last per cent of the pixels
+        others may be, in units of it.
+
+    Returns
+    -------
+    span : tuple of float
+        Lowest and highest value.
+    """
+    # Odd: an even step might sample a few columns of pixels only.
+    step = max(_SETTINGS.sample_step_px, image.size // _SETTINGS.n_sampled_pixels | 1)
+    values = np.sort(image.flat[::step])
+    n_hot = len(values) // 100
+    low, high = float(values[n_hot]), float(values[-1 - n_hot])
+    margin = beyond * (high - low)
+    return low - margin, high + margin

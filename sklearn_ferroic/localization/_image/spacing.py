@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import fft
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
-from .bad_pixels import value_span
-from .binning import sum_blocks
-from .filters import autocorrelation, smooth
+from .filters import smooth, vertex
 from .hidden_columns import resolve_hidden_columns
-from .positions import vertex
+from .noise import value_span
+from .pixels import sum_blocks
 from .reflections import find_reflections, remove_interference
 
 
@@ -236,3 +236,34 @@ def _spacing_in_grains(tiles, period, reach, spacing):
     )
     smaller = typical < (1 - 2 * _SETTINGS.agreement) * spacing
     return typical if smaller and agree >= 0.5 else spacing
+
+
+def autocorrelation(images, last_lag, pad):
+    """Compute the autocorrelation of images of one shape, corrected for their overlap.
+
+    Parameters
+    ----------
+    images : iterable of ndarray of shape (n_rows, n_cols)
+        High-passed images.
+    last_lag : int
+        Largest lag along each axis, px.
+    pad : int
+        Zeros added along each axis against wrapping, px; at least `last_lag`.
+
+    Returns
+    -------
+    correlation : ndarray of shape (2 * last_lag + 1, 2 * last_lag + 1)
+        The correlation, 1 in the middle, where the lag is 0.
+    """
+    total = 0
+    for image in images:
+        sides = image.shape
+        shape = [fft.next_fast_len(side + pad, real=True) for side in sides]
+        total = total + np.abs(fft.rfft2(image, shape)) ** 2
+    lags = np.arange(-last_lag, last_lag + 1)
+    # Of the inverse transform only the rows of short lags are needed.
+    rows = fft.ifft(total, axis=0)[lags % shape[0]]
+    correlation = fft.irfft(rows, shape[1], axis=1)[:, lags % shape[1]]
+    correlation /= correlation[last_lag, last_lag]
+    overlap = [np.maximum(side - np.abs(lags), 1) / side for side in sides]
+    return correlation / np.outer(*overlap)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
-from .binning import bin_image
+from .pixels import bin_image
 
 
 @dataclass(frozen=True)

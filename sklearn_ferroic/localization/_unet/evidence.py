@@ -9,8 +9,8 @@ from scipy.special import expit, logit
 from skimage.feature import peak_local_max
 from sklearn.linear_model import LogisticRegression
 
-from .._image.positions import on_image
-from .._image.spacing import vertex
+from .._image.filters import vertex
+from .._image.pixels import on_image
 from .labels import RADIUS_PX
 from .network_image import NET_SPACING
 

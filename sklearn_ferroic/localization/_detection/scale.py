@@ -1,0 +1,240 @@
+"""Estimates of the scale of the columns by fits: typical sigma, and a shorter spacing.
+
+A spacing that is too long hides columns: those of a faint sublattice between the ones
+that were found. They remain in the residual image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
+
+from ..._lattice.local_lattice import lattice_vectors
+from .._fitting.column_fit import fit_columns, typical_sigma
+from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
+from .._fitting.columns import ColumnTable
+from .._fitting.windows import render_columns
+from .._image.context import ImageContext, image_unit
+from .._image.filters import blob_response, blob_responses, filter_sigma, find_peaks
+from .._image.pixels import (
+    at_pixels,
+    bin_image,
+    binned_scale,
+    choose_binning,
+    unbin_sigma,
+)
+from .._image.tiles import Blocks
+
+_OTHER_PLACES = ((0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (2 / 3, 2 / 3))
+
+
+@dataclass(frozen=True)
+class _SigmaSettings:
+    """Settings of the estimate of sigma, with their reasons."""
+
+    # First guess of the sigma of a column, as a fraction of the spacing.
+    first_sigma_spacings: float = 0.16
+    # Two blob filters refine it; their sigmas in units of the guess.
+    narrow_ratio: float = 0.75
+    wide_ratio: float = 1.25
+    # Side of the square from which sigma is estimated, in spacings and in px,
+    # whichever is larger; and range of sigma relative to the first guess.
+    side_spacings: int = 9
+    min_side_px: int = 96
+    sigma_range: tuple = (0.5, 1.6)
+    # Fits are repeated until the sigma of the windows equals the fitted sigma, to
+    # within this share.
+    max_rounds: int = 4
+    max_change: float = 0.04
+
+
+_SETTINGS = _SigmaSettings()
+
+
+@dataclass(frozen=True)
+class _MissedSublatticeSettings:
+    """Settings of the search for a missed sublattice, with their reasons."""
+
+    # Places in the unit cell of the columns located, in lattice vectors: the centre,
+    # and those that the residual at the centre is compared with.
+    center: tuple = (0.5, 0.5)
+    # The centres hold columns if the median response of the residual there is this
+    # share of the columns' amplitude, this number of standard errors above zero, at
+    # least twice that at any other place, and positive in this share of the cells.
+    # Missed sublattices have at least 0.035, 20, 2.9 and 0.9 in generated images;
+    # columns of one kind have at most 0.01 and negative values in experimental ones.
+    min_share: float = 0.02
+    min_significance: float = 10.0
+    min_contrast: float = 2.0
+    min_positive: float = 0.85
+    min_cells: int = 9
+    # Narrower columns than this (spacings) do not hide others between them.
+    min_sigma_spacings: float = 0.11
+    # Cells at least this far from the border are evaluated, in spacings.
+    margin_spacings: float = 1.0
+
+
+_MISSED = _MissedSublatticeSettings()
+
+
+def estimate_sigma(image, mask, spacing):
+    """Estimate the typical sigma of the bright columns, and the sign of contrast.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    mask : ndarray of bool of shape (n_rows, n_cols) or None
+        Good pixels; None if all are good.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    sigma : float
+        Median sigma, px; NaN if no column could be fitted.
+    skewness : float
+        Skewness of the blob response: negative where the columns are dark.
+    """
+    side = max(_SETTINGS.side_spacings, _SETTINGS.min_side_px / spacing)
+    square, square_mask = Blocks(image, spacing).busiest(image, mask, side)
+    square = square / image_unit(square)
+    positions, height, sigma, skewness = _find_blobs(square, square_mask, spacing)
+    if not len(positions):
+        return np.nan, np.nan
+    side = choose_binning(spacing, sigma) if square_mask is None else 1
+    spacing, sigma = binned_scale(spacing, sigma, side)
+    square, positions = bin_image(square, side), (positions + 0.5) / side - 0.5
+    table = ColumnTable.at_peaks(square, positions, side**2 * height, sigma)
+    for _ in range(_SETTINGS.max_rounds):
+        context = ImageContext(square, square_mask, spacing, sigma)
+        fit = fit_columns(context, table, preliminary=True)
+        before, sigma = sigma, typical_sigma(fit, sigma)
+        # The windows of the fit depend on sigma. Where columns overlap, sigma
+        # increases at the cost of the background.
+        is_known = abs(sigma / before - 1) < _SETTINGS.max_change
+        if is_known or not sigma < OVERLAP_SIGMA_SPACINGS * spacing:
+            break
+        table = fit.table
+    if np.isnan(sigma):
+        return np.nan, np.nan
+    return float(unbin_sigma(sigma, side)), skewness
+
+
+def _find_blobs(image, mask, spacing):
+    """Find columns, their sigma by blob filters, and the skewness of the response."""
+    sigma = _SETTINGS.first_sigma_spacings * spacing
+    # Bins that are masked in part would displace the columns near them.
+    side = (
+        choose_binning(spacing, _SETTINGS.narrow_ratio * sigma) if mask is None else 1
+    )
+    spacing, sigma = binned_scale(spacing, sigma, side)
+    response, narrow, wide = blob_responses(
+        bin_image(image, side),
+        [sigma, _SETTINGS.narrow_ratio * sigma, _SETTINGS.wide_ratio * sigma],
+    )
+    positions, height = find_peaks(response, spacing, 0.15)
+    if mask is not None:
+        seen = at_pixels(mask, positions)
+        positions, height = positions[seen], height[seen]
+    if len(positions):
+        sigma = _sigma_of_blobs(narrow, wide, positions, height, sigma)
+    sigma = unbin_sigma(sigma, side)
+    return side * (positions + 0.5) - 0.5, height / side**2, sigma, _skewness(response)
+
+
+def _sigma_of_blobs(narrow, wide, positions, height, guess):
+    """Compute the sigma of bright blobs from the responses of two blob filters."""
+    bright = positions[height > 0.5 * np.quantile(height, 0.9)]
+    share = np.median(at_pixels(narrow, bright) / at_pixels(wide, bright))
+    narrow, wide = _SETTINGS.narrow_ratio * guess, _SETTINGS.wide_ratio * guess
+    # The response of a filter of sigma w to a Gaussian of unit height is
+    # (2 w sigma / (w² + sigma²))².
+    q = np.sqrt(max(share, 1e-6)) * wide / narrow
+    low, high = _SETTINGS.sigma_range[0] * guess, _SETTINGS.sigma_range[1] * guess
+    if q <= 1:
+        return high
+    return float(np.sqrt(np.clip((wide**2 - q * narrow**2) / (q - 1), low**2, high**2)))
+
+
+def _skewness(values):
+    deviation = values - values.mean()
+    square = deviation * deviation
+    return float(np.mean(square * deviation) / np.mean(square) ** 1.5)
+
+
+def find_closer_spacing(image, fit, is_one_kind, spacing, sigma):
+    """Return the spacing of an image if a sublattice has been missed.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    fit : ColumnFit
+        Its columns, as located with the spacing.
+    is_one_kind : bool
+        Whether all of them are of one sublattice.
+    spacing, sigma : float
+        Spacing assumed, and typical sigma, px.
+
+    Returns
+    -------
+    spacing : float or None
+        Nearest-neighbour spacing, px; None if no sublattice has been missed.
+    """
+    positions = fit.positions
+    if len(positions) < _MISSED.min_cells:
+        return None
+    if not is_one_kind or sigma < _MISSED.min_sigma_spacings * spacing:
+        return None
+    if not fit.table.is_known.any():
+        return None
+    vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
+    side = choose_binning(spacing, sigma)
+    image, fit = bin_image(image, side) / side**2, fit.binned(side)
+    spacing, sigma = binned_scale(spacing, sigma, side)
+    positions, vectors = fit.positions, vectors / side
+    response = _residual_response(image, fit, spacing, sigma)
+    median, scatter, share, places = _at_places(
+        response, positions, vectors, _MISSED.center, spacing
+    )
+    if len(places) < _MISSED.min_cells:
+        return None
+    others = [
+        _at_places(response, positions, vectors, place, spacing)[0]
+        for place in _OTHER_PLACES
+    ]
+    is_column = (
+        median > _MISSED.min_share * np.median(fit.amplitude)
+        and median > _MISSED.min_significance * scatter / np.sqrt(len(places))
+        and median > _MISSED.min_contrast * max(others)
+        and share > _MISSED.min_positive
+    )
+    if not is_column:
+        return None
+    distance, _ = cKDTree(positions).query(places)
+    return side * float(np.median(distance))
+
+
+def _residual_response(image, fit, spacing, sigma):
+    """Return the response of the blob filter to the residual image."""
+    unit = image_unit(image)
+    fitted = fit.table.take(fit.table.is_known)
+    residual = image - render_columns(image.shape, fitted, sigma)
+    return blob_response(residual / unit, filter_sigma(spacing, sigma)) * unit
+
+
+def _at_places(response, positions, vectors, place, spacing):
+    """Return median, scatter and share of positive values at places in the cells."""
+    places = positions + place[0] * vectors[:, 0] + place[1] * vectors[:, 1]
+    margin = _MISSED.margin_spacings * spacing
+    last = np.array(response.shape) - 1 - margin
+    # Vectors that are not known are NaN.
+    places = places[((places > margin) & (places < last)).all(axis=1)]
+    if not len(places):
+        return 0.0, 0.0, 0.0, places
+    values = map_coordinates(response, places.T, order=1)
+    median = float(np.median(values))
+    scatter = 1.4826 * float(np.median(np.abs(values - median)))
+    return median, scatter, float(np.mean(values > 0)), places
