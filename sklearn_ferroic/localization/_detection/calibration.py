@@ -4,7 +4,6 @@ A sample of a large image is enough: squares of it, stacked with gaps between th
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +48,7 @@ from .selection import (
     measure_crowding,
     significance_of,
 )
+from .settings import DETECTION
 
 # Columns have at least this share of the height of the brightest ones of the image.
 LEAST_SHARE = 0.02
@@ -57,42 +57,7 @@ LEAST_SHARE = 0.02
 FIRST_THRESHOLD = 0.1
 
 
-@dataclass(frozen=True)
-class _CalibrationSettings:
-    """Settings of the calibration of an image, with their reasons."""
-
-    min_significance: float = 3.0
-    faintest_clear_significance: tuple = (5.0, 7.0)
-    min_clear_columns: int = 20
-    # Very clear columns are typical of the image if they are at least this share of
-    # the clear ones.
-    typical_share: float = 0.3
-    # Fits until the common stretch of the columns is known, and what change counts as
-    # none.
-    max_stretch_rounds: int = 6
-    stretch_tolerance: float = 0.02
-    # A stretch that grows by such a ratio is extrapolated, as if by this ratio at
-    # most.
-    slow_ratio: float = 0.4
-    max_ratio: float = 0.75
-    # Images of up to this number of square spacings without a mask are calibrated as
-    # a whole, ...
-    max_whole_square_spacings: int = 1600
-    max_hidden_share: float = 0.02
-    # Most rounds of a search for faint columns between bright ones where columns
-    # overlap; the noise is estimated again in each of them.
-    max_search_rounds: int = 2
-    # Noise is measured this many spacings from a border: where this share of the
-    # pixels up to there is good.
-    margin_spacings: float = 1.5
-    min_good_share: float = 0.9
-    # Squares of minima beyond this multiple of their median are clipped: there are
-    # hardly any in white noise. This number of pixels is enough for the median.
-    max_relative_square: int = 50
-    n_median_pixels: int = 20_000
-
-
-_SETTINGS = _CalibrationSettings()
+_SETTINGS = DETECTION.calibration
 
 
 class PreliminaryFit(NamedTuple):

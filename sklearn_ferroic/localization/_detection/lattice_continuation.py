@@ -4,8 +4,6 @@ Columns off the image with tails that reach into it are predicted, and columns o
 that overlap with brighter ones so much that neither they nor the residual show a peak.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
@@ -13,44 +11,9 @@ from scipy.spatial import cKDTree
 from ..._lattice.local_lattice import lattice_vectors
 from ..._lattice.neighbors import Nearest
 from .._fitting.columns import ColumnTable
+from .settings import DETECTION
 
-
-@dataclass(frozen=True)
-class _LatticeContinuationSettings:
-    """Settings of the continuation of the lattice, with their reasons."""
-
-    # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of
-    # the amplitude.
-    tail_sigma: float = 3.0
-    # Vectors of the lattice are considered up to this length, in spacings: the second
-    # nearest neighbours of a honeycomb.
-    max_vector_spacings: float = 1.8
-    # A vector from one column to another is a vector of the lattice if it leads from
-    # at least this share of the nearest columns to another one, within this distance
-    # (spacings); that number of columns is tested, and the vector must end on the
-    # image for at least the minimum number of them.
-    min_occupied_share: float = 0.65
-    match_spacings: float = 0.25
-    n_tested: int = 16
-    min_tested: int = 4
-    # Columns are hardly on the image up to this depth, in units of sigma.
-    hardly_inside_sigma: float = 0.5
-    # Tails of columns off the image matter above this sigma (spacings), with the next
-    # column on the image up to a spacing away; a column this near to a predicted one
-    # is the same (spacings).
-    min_sigma_spacings: float = 0.18
-    known_spacings: float = 0.6
-    # Places are free that are this far from all columns (spacings).
-    free_spacings: float = 0.6
-    # If the columns found are farther apart than this (spacings), others are at the
-    # centres of their cells, of about this share of their heights.
-    min_distance_spacings: float = 1.25
-    center_height_share: float = 0.3
-    # Predictions within this distance are those of the same column (spacings).
-    same_spacings: float = 0.5
-
-
-_SETTINGS = _LatticeContinuationSettings()
+_SETTINGS = DETECTION.lattice_continuation
 
 
 class GoodArea:

@@ -5,7 +5,6 @@ in the residual of a preliminary fit. Where columns overlap, others follow from 
 lattice. The selected columns are fitted together.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,36 +29,13 @@ from .selection import (
     select_columns,
     significance_of,
 )
+from .settings import DETECTION
 
 # Radius of the disc for the centre of mass, in typical sigmas: most of the column.
 MASS_RADIUS_SIGMA = 1.5
 
 
-@dataclass(frozen=True)
-class _LocateSettings:
-    """Settings of the detection and fit of columns, with their reasons."""
-
-    # Narrower columns (spacings) are well separated: faint ones show in the residual.
-    separated_sigma_spacings: float = 0.2
-    # Factor by which the sigma of a fit grows per step, and maximum number of steps.
-    sigma_step: float = 1.1
-    max_sigma_steps: int = 4
-    # Columns at places where the lattice continues start from this share of the
-    # heights of their kind at least. They end with this share of them at least, and
-    # no farther from there than this (spacings).
-    min_start_share: float = 0.1
-    max_fill_rounds: int = 4
-    min_filled_share: float = 0.5
-    max_filled_shift_spacings: float = 0.25
-    # The background of a candidate is the mean around it, weighted by a Gaussian of
-    # this sigma (spacings). The candidate's own pixel alone would underestimate the
-    # background and with it the noise.
-    level_reach_spacings: float = 0.5
-    # Least height of peaks in the residual, relative to the brightest peak nearby.
-    residual_threshold: float = 0.3
-
-
-_SETTINGS = _LocateSettings()
+_SETTINGS = DETECTION.locate
 
 
 class FoundColumns(NamedTuple):

@@ -4,8 +4,6 @@ A spacing that is too long hides columns: those of a faint sublattice between th
 that were found. They remain in the residual image.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
@@ -25,57 +23,15 @@ from .._image.pixels import (
     unbin_sigma,
 )
 from .._image.tiles import Blocks
+from .settings import DETECTION
 
 _OTHER_PLACES = ((0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (2 / 3, 2 / 3))
 
 
-@dataclass(frozen=True)
-class _SigmaSettings:
-    """Settings of the estimate of sigma, with their reasons."""
-
-    # First guess of the sigma of a column, as a fraction of the spacing.
-    first_sigma_spacings: float = 0.16
-    # Two blob filters refine it; their sigmas in units of the guess.
-    narrow_ratio: float = 0.75
-    wide_ratio: float = 1.25
-    # Side of the square from which sigma is estimated, in spacings and in px,
-    # whichever is larger; and range of sigma relative to the first guess.
-    side_spacings: int = 9
-    min_side_px: int = 96
-    sigma_range: tuple = (0.5, 1.6)
-    # Fits are repeated until the sigma of the windows equals the fitted sigma, to
-    # within this share.
-    max_rounds: int = 4
-    max_change: float = 0.04
+_SETTINGS = DETECTION.sigma
 
 
-_SETTINGS = _SigmaSettings()
-
-
-@dataclass(frozen=True)
-class _MissedSublatticeSettings:
-    """Settings of the search for a missed sublattice, with their reasons."""
-
-    # Places in the unit cell of the columns located, in lattice vectors: the centre,
-    # and those that the residual at the centre is compared with.
-    center: tuple = (0.5, 0.5)
-    # The centres hold columns if the median response of the residual there is this
-    # share of the columns' amplitude, this number of standard errors above zero, at
-    # least twice that at any other place, and positive in this share of the cells.
-    # Missed sublattices have at least 0.035, 20, 2.9 and 0.9 in generated images;
-    # columns of one kind have at most 0.01 and negative values in experimental ones.
-    min_share: float = 0.02
-    min_significance: float = 10.0
-    min_contrast: float = 2.0
-    min_positive: float = 0.85
-    min_cells: int = 9
-    # Narrower columns than this (spacings) do not hide others between them.
-    min_sigma_spacings: float = 0.11
-    # Cells at least this far from the border are evaluated, in spacings.
-    margin_spacings: float = 1.0
-
-
-_MISSED = _MissedSublatticeSettings()
+_MISSED = DETECTION.missed_sublattice
 
 
 def estimate_sigma(image, mask, spacing):

@@ -3,7 +3,6 @@
 Candidates are selected by the significance of their heights and by their neighbours.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from .._fitting.windows import matched_significance
 from .._image.filters import NEIGHBOR_REACH_SPACINGS, filter_sigma, noise_response
 from .._image.noise import NoiseModel
 from .._image.pixels import at_pixels, clear_of_border, on_image
+from .settings import DETECTION
 
 # Least distance of two columns where the image does not show how close columns are.
 MIN_DISTANCE_SPACINGS = 0.55
@@ -25,85 +25,10 @@ CLEAR_SIGNIFICANCE = 4.0
 CANDIDATE_SHARE = 0.6
 
 
-@dataclass(frozen=True)
-class _SelectionSettings:
-    """Settings of the selection of columns, with their reasons."""
-
-    # A faint column has at least this number of neighbours within a spacing and a
-    # half.
-    min_neighbors: int = 2
-    # A place is surrounded if it has this number of neighbours within this distance
-    # (spacings) on all sides: the mean of the unit vectors to them is no longer than
-    # this.
-    min_around: int = 3
-    around_reach_spacings: float = 1.3
-    max_asymmetry: float = 0.5
-    # Least distance of weak columns from all others, in spacings, and least
-    # significance.
-    weak_distance_spacings: float = 0.7
-    min_weak_significance: float = 1.0
-    # Surrounded columns between these significances count as weak columns if there
-    # are at least this number and share of them and if their median significance is
-    # this high; otherwise they are noise in vacancies.
-    weak_significance_range: tuple = (1.5, 6.0)
-    min_weak_columns: int = 20
-    min_weak_share: float = 0.25
-    min_median_significance: float = 2.5
-    # A column is faint below this share of the brightest one near it. A candidate at
-    # an expected place is a column if it is this significant and has this share of
-    # the height of the lower quarter of the nearest few, of faint ones if there are
-    # enough.
-    faint_share: float = 0.5
-    min_faint_columns: int = 20
-    n_of_kind: int = 8
-    min_kind_share: float = 0.5
-    min_expected_significance: float = 2.0
-    # A fitted column is noise if its amplitude is below this multiple of its standard
-    # error, below this share of the lower quarter of the nearest few columns, and
-    # lower than that quarter by this number of standard errors.
-    min_fitted_significance: float = 5.0
-    # The same for columns within one sigma of the border.
-    min_cut_significance: float = 10.0
-    min_fitted_share: float = 0.25
-    min_fitted_deficit: float = 3.0
-    # Within one sigma of the border, a centre is known to this share of sigma.
-    max_border_std_sigma: float = 0.25
-    # Least distance of a faint column from a bright one where the image does not show
-    # how close columns are. Where it does, by this many columns: this share of the
-    # distance that all but a tenth of them keep, within these ranges.
-    min_faint_distance_spacings: float = 0.75
-    min_known_columns: int = 30
-    usual_quantile: float = 0.1
-    share_of_usual: float = 0.86
-    alike_range_spacings: tuple = (0.45, 0.7)
-    # Faint columns nearer to a bright one do not contribute to these distances.
-    lenient_distance_spacings: float = 0.6
-    faint_range_spacings: tuple = (0.55, 0.75)
-    faint_pair_share: float = 0.35
-    # Most columns within that reach.
-    max_neighbors: int = 20
+_SETTINGS = DETECTION.selection
 
 
-_SETTINGS = _SelectionSettings()
-
-
-@dataclass(frozen=True)
-class _ThresholdSettings:
-    """Settings of the detection threshold and significance, with their reasons."""
-
-    # Amplitudes above this multiple of CLEAR_SIGNIFICANCE standard errors need no
-    # second test, for columns whose sigma differs from the typical one by no more
-    # than the tolerance below (natural logarithm).
-    sure_multiple: float = 2.5
-    max_log_sigma_ratio: float = 0.3
-    # Sigmas of the filters that faint columns are matched with, in units of that of
-    # the bright ones: columns of light atoms are narrower.
-    filter_sigma_ratios: tuple = (1.0, 0.7)
-    # Columns this many sigmas apart do not overlap.
-    overlap_sigma: int = 8
-
-
-_THRESHOLD = _ThresholdSettings()
+_THRESHOLD = DETECTION.threshold
 
 
 def is_noise_limited(calibration):

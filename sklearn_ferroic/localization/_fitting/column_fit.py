@@ -9,7 +9,6 @@ The number of rounds for all columns, and whether a column continues to step, do
 depend on other columns far away: a part of the image gives the columns of the whole.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -24,6 +23,7 @@ from .fisher_scoring import Pixels, common_stretch_step, scoring_steps, weighted
 from .joint_equations import is_crowded
 from .joint_fit import JointFit
 from .profiles import ROUND_GAUSSIAN
+from .settings import FITTING
 from .windows import ColumnWindows
 
 # The centre of a column that the border cuts is determined only if its width is known:
@@ -35,49 +35,7 @@ NOISE_TOLERANCE = 0.1
 AROUND_REJECTED_SPACINGS = 3
 
 
-@dataclass(frozen=True)
-class _ColumnFitSettings:
-    """Settings of the fit of columns, with their reasons."""
-
-    # Rounds for all columns in preliminary and in final fits: for isolated columns,
-    # and for overlapping ones, more the more they overlap; for ellipses, which
-    # converge slowly.
-    rounds_isolated: tuple = (2, 1)
-    rounds_overlapping: tuple = ((3, 3), (3, 8))
-    rounds_shape: int = 5
-    # Most rounds after these, for the columns that have not converged.
-    max_extra_rounds: int = 12
-    # Factor of corrections of the background, for isolated and for overlapping
-    # columns: corrections without those of the columns are too small, but where
-    # columns overlap, they include in part what the columns are about to correct.
-    background_gain: tuple = (1.4, 1.0)
-    # Pixels from which the noise is estimated, and relative change of the variance
-    # below which the weights of the previous round are kept.
-    n_noise_pixels: int = 50_000
-    # Least noise of the brightest pixels, in median amplitudes of the columns: no
-    # column is known better than this, and smaller steps gain nothing.
-    min_noise_amplitudes: float = 1e-2
-    # Columns whose mean squared weighted residual exceeds this multiple of the median
-    # are left out of the noise estimate: bright particles show no noise.
-    max_relative_misfit: int = 4
-    # Least degrees of freedom of a pixel: the estimate stays finite.
-    min_freedom: float = 0.3
-    # Wider columns, in spacings, are fitted jointly, for steps of single columns
-    # converge slowly or not at all: on square lattices, and where most columns have
-    # at least this number of neighbours within this distance, as on hexagonal ones,
-    # or where each column has an ellipse of its own.
-    max_sigma_spacings: float = 0.225
-    max_sigma_spacings_dense: float = 0.19
-    min_neighbors_dense: int = 5
-    neighbor_reach_spacings: float = 1.25
-    # Common stretch below which columns count as round: the logarithm of the ratio of
-    # the axes, and that in standard errors.
-    min_stretch: float = 0.03
-    min_stretch_std: int = 4
-    rejected_height: float = 0.01
-
-
-_SETTINGS = _ColumnFitSettings()
+_SETTINGS = FITTING.column_fit
 
 
 def fit_columns(

@@ -1,7 +1,5 @@
 """Parameters of columns during a fit, their bounds, priors and steps."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -9,6 +7,7 @@ from .background import strength_of_overlap
 from .columns import ColumnFit
 from .fisher_scoring import MIN_OUTLIERS
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
+from .settings import FITTING
 
 # Narrowest column in typical sigmas, and in preliminary fits of columns whose sigma
 # exceeds this (spacings): where columns overlap, the background may replace
@@ -16,44 +15,7 @@ from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
 _MIN_SIGMA, OVERLAP_SIGMA_SPACINGS = (0.45, 0.6), 0.22
 
 
-@dataclass(frozen=True)
-class _ColumnStateSettings:
-    """Settings of the bounds, priors and steps of columns, with their reasons."""
-
-    # No column becomes higher than this multiple of the height that it starts from.
-    max_growth: int = 10
-    # Columns this many sigmas apart are isolated: their fits do not affect each
-    # other.
-    isolated_sigma: int = 6
-    # Columns continue to step whose last step was longer than this, in standard
-    # errors: the next step of an isolated column is several times shorter. Columns
-    # within twice of that have converged.
-    tolerance_isolated_std: float = 0.5
-    tolerance_std: float = 0.1
-    # Columns do not fit their profile if the mean squared residual exceeds this
-    # multiple of that of the median column, and the root mean square this share of
-    # their height.
-    max_misfit: int = 12
-    max_deviation: float = 0.15
-    # Standard deviations of the predicted centres of columns off the image, and of
-    # their heights relative to the predicted ones: those of the sites of strained
-    # crystals.
-    outer_position_std_spacings: float = 0.1
-    outer_height_scatter: float = 0.5
-    # Largest step of a position and of a sigma, in sigmas: the model stays nearly
-    # linear.
-    max_position_step_sigma: float = 0.4
-    max_sigma_step_sigma: float = 0.25
-    # Widths and heights of overlapping columns change slowly together, without effect
-    # on the positions: their steps count by this factor.
-    width_step_weight: float = 0.1
-    # Farthest that a column may move from its start, and largest standard error of a
-    # position of a converged column, spacings.
-    max_shift_spacings: float = 0.35
-    max_std_spacings: float = 0.25
-
-
-_SETTINGS = _ColumnStateSettings()
+_SETTINGS = FITTING.column_state
 
 
 class ColumnState:

@@ -1,33 +1,16 @@
 """Fisher-scoring steps of many columns at once."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial import cKDTree
+
+from .settings import FITTING
 
 # This number of outliers in the core of a column, above this share of its height, is
 # more than chance: the column does not fit its profile.
 MIN_OUTLIERS = 3
 
 
-@dataclass(frozen=True)
-class _FisherScoringSettings:
-    """Settings of the Fisher-scoring steps, with their reasons."""
-
-    # Columns whose equations are solved at a time: their matrices stay in the cache.
-    block_columns: int = 4096
-    # Rows whose deviance is computed at a time, in double precision.
-    block_rows: int = 64
-    # Residuals are clipped at this multiple of the pixel's standard deviation: beyond
-    # are hot pixels and features that are no columns.
-    max_residual_std: int = 6
-    core_height: float = 0.2
-    # The information on a column is computed again if its last step was longer than
-    # this, in standard errors.
-    max_stale_step_std: float = 1.0
-
-
-_SETTINGS = _FisherScoringSettings()
+_SETTINGS = FITTING.fisher_scoring
 
 
 class Pixels:

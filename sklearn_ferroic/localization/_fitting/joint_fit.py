@@ -7,42 +7,13 @@ step that increases the weighted squared residual is taken back, so that the fit
 diverges.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
+from .settings import FITTING
 
-
-@dataclass(frozen=True)
-class _JointFitSettings:
-    """Settings of the joint fit, with their reasons."""
-
-    # Most rounds of a first fit and of the final one. A fit has converged when its
-    # objective, or this value a pixel if the image has hardly any noise, has decreased
-    # by less than this share in each of three rounds.
-    min_objective: float = 0.01
-    max_rounds: tuple = (14, 100)
-    min_decrease: float = 4e-4
-    n_stalled_rounds: int = 3
-    # Rounds before columns may be rejected, and before a fit counts as converged.
-    patience_rounds: int = 3
-    # Damping of the Gauss-Newton steps, and factors by which it changes after good
-    # and bad ones.
-    first_damping: float = 0.03
-    min_damping: float = 0.01
-    max_damping: float = 10.0
-    less_damping: float = 3.0
-    more_damping: float = 5.0
-    # Columns have converged that changed by less than twice this in the last rounds,
-    # in standard errors.
-    tolerance_std: float = 0.25
-    # Farthest extrapolation, in units of the steps before.
-    max_extrapolation: float = 10.0
-
-
-_SETTINGS = _JointFitSettings()
+_SETTINGS = FITTING.joint_fit
 
 
 class JointFit:

@@ -4,11 +4,10 @@ A round Gaussian is an outer product, and a sum of such on a tile of the image i
 matrix product. Many tiles are computed at once.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from .profiles import ROUND_GAUSSIAN, monomials
+from .settings import FITTING
 
 # Tails of columns are cut at this distance in sums, in typical sigmas.
 _TAIL_SIGMA = 4.5
@@ -16,21 +15,7 @@ _TAIL_SIGMA = 4.5
 _CHUNK_ELEMENTS = 1 << 16
 
 
-@dataclass(frozen=True)
-class _RenderSettings:
-    """Settings of the sums of columns, with their reasons."""
-
-    # Side of a tile in units of the reach.
-    tile_reaches: int = 4
-    # Exponent beyond which a column is negligible.
-    max_exponent: int = 30
-    # Columns that have moved less than this keep their tiles, in the same units.
-    slack_reaches: float = 0.2
-    # Least number of tiles at a time.
-    n_tiles: int = 32
-
-
-_SETTINGS = _RenderSettings()
+_SETTINGS = FITTING.render
 
 
 class Windows:

@@ -5,54 +5,15 @@ have a variance of ``constant + slope * mean``. Both terms are estimated, never 
 an image and the same image times a gain plus an offset have the same signal to noise.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.optimize import nnls
 
+from .settings import IMAGE
 
-@dataclass(frozen=True)
-class _NoiseSettings:
-    """Settings of the estimate of the noise, with their reasons."""
-
-    # Bins of the mean in which the variance is measured, and least number of pixels
-    # in one.
-    n_bins: int = 16
-    min_bin_pixels: int = 100
-    # Squared residuals are clipped at this multiple of the variance, five standard
-    # deviations: pixels beyond are hot, or belong to a column that the model lacks.
-    # At first, this share of the largest ones is left out.
-    clip_squared_std: int = 25
-    trimmed_share: float = 0.01
-    n_clipping_rounds: int = 3
-    # Rounds in which bins far off the line, with pixels of a particle, are
-    # downweighted, and the relative error that bins have anyway.
-    n_reweightings: int = 4
-    min_relative_error: float = 0.05
-    # The variance of a bin is at least this share of the mean: weights remain finite.
-    min_relative_variance: float = 1e-2
-    # The same for a pixel, as a share of the variance of the darkest regions: where
-    # columns are fitted below those, the variance is hardly known.
-    min_pixel_variance: float = 0.1
-    # Relative error of pixels in float32: noise below is none.
-    rounding: float = 1e-6
-    # Second difference along both axes, normalized to unit noise: it removes
-    # structure that is smooth over three pixels.
-    second_difference_norm: float = 6.0
-    # Side of the square over which the mean of a pixel is taken for the first
-    # estimate, px.
-    mean_side_px: int = 3
-    # About as many pixels are enough for the first estimate.
-    n_guess_pixels: int = 30_000
-    # The range of an image is estimated from one pixel in this number, and from about
-    # the second number of pixels at most.
-    sample_step_px: int = 23
-    n_sampled_pixels: int = 50_000
-
-
-_SETTINGS = _NoiseSettings()
+_SETTINGS = IMAGE.noise
 
 
 class NoiseModel(NamedTuple):

@@ -5,7 +5,6 @@ columns of a crystal of one kind. What the columns of the other class leave of t
 shows whether there is any.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +28,7 @@ from .._image.tiles import cut_tiles
 from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
 from .network_image import NET_SPACING, from_net, resample
+from .settings import UNET
 
 # Fits that end this far (spacings) from the network's position are rejected, unless the
 # border is nearer than a spacing and cuts the input of the network. A tighter limit
@@ -37,26 +37,7 @@ from .network_image import NET_SPACING, from_net, resample
 _MAX_SHIFT_SPACINGS = 0.2
 
 
-@dataclass(frozen=True)
-class _AbsentColumnsSettings:
-    """Settings of the test for absent columns, with their reasons."""
-
-    # Columns are absent if the mean response of the residual image at this number of
-    # neighbouring sites of their class is below this share of the amplitude of the
-    # other class and below this number of standard errors: single sites are too noisy.
-    # Faint sublattices have at least 0.16 and 4 in generated and multislice images,
-    # crystals of one kind at most 0.045 and 5.5.
-    n_averaged: int = 24
-    min_share: float = 0.06
-    min_significance: float = 6.0
-    # A site whose own response exceeds that at its neighbours by this number of robust
-    # standard deviations is a column in any case.
-    max_own_std: float = 4.0
-    # Fewer sites are not judged.
-    min_sites: int = 8
-
-
-_ABSENT = _AbsentColumnsSettings()
+_ABSENT = UNET.absent_columns
 
 
 class Located(NamedTuple):
