@@ -11,7 +11,6 @@ from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
 from ._detection.locate import (
-    detect_columns,
     fit_without_tails,
     locate_columns,
     select_located,
@@ -300,7 +299,7 @@ def calibrate_image(number, image, mask, *, spacing, sigma, shape):
     """
     _check_size(number, image, spacing)
     context = ImageContext(image, mask, spacing, sigma)
-    calibration = calibrate(context, PROFILES[shape], detect_columns)
+    calibration = calibrate(context, PROFILES[shape])
     if calibration is None:
         raise ValueError(_nothing_found(number, spacing))
     return calibration
@@ -357,7 +356,7 @@ def locate_tile(
             tile.window, side, _SETTINGS.tail_sigma * binned_sigma
         )
         calibration = calibration._replace(preliminary=part)
-    context = tile_context(image, mask, calibration, spacing, sigma)
+    context = calibration.context(image, mask, spacing, sigma)
     found = locate_columns(
         context,
         calibration,
@@ -366,24 +365,6 @@ def locate_tile(
         profile=PROFILES[shape],
     )
     return found, sum_for_tails(context, found, tile.inner())
-
-
-def tile_context(image, mask, calibration, spacing, sigma):
-    """Return the context of a tile's window of an image.
-
-    Parameters
-    ----------
-    image, mask, calibration, spacing, sigma
-        As in `locate_tile`.
-
-    Returns
-    -------
-    context : ImageContext
-        The image, its good pixels and scale.
-    """
-    if mask is not None and mask.all():
-        mask = None
-    return calibration.context(image, mask, spacing, sigma)
 
 
 @naming_the_image
@@ -408,7 +389,7 @@ def fit_tile_again(
     sums : TailSums or None
         Sums over the tile's own pixels for a better estimate of the tails.
     """
-    context = tile_context(image, mask, calibration, spacing, sigma)
+    context = calibration.context(image, mask, spacing, sigma)
     found = fit_without_tails(context, found, tails, PROFILES[shape])
     return found, sum_for_tails(context, found, tile.inner())
 
@@ -429,7 +410,7 @@ def finish_tile(number, image, mask, tile, calibration, found, *, spacing, sigma
     fit : ColumnFit
         The tile's own columns, at their positions in the image.
     """
-    context = tile_context(image, mask, calibration, spacing, sigma)
+    context = calibration.context(image, mask, spacing, sigma)
     fit = select_located(context, found)
     fit = fit.at(fit.positions + tile.origin)
     return fit.take(tile.owns(fit.positions))

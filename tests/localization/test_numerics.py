@@ -6,13 +6,13 @@ from scipy.integrate import quad
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._lattice.neighbors import drop_crowded
 from sklearn_ferroic._lattice.reference_lattice import lattice_positions
 from sklearn_ferroic.localization._detection.calibration import calibrate
 from sklearn_ferroic.localization._detection.locate import (
     locate_columns,
     select_located,
 )
-from sklearn_ferroic.localization._detection.selection import drop_crowded
 from sklearn_ferroic.localization._fitting.columns import ColumnTable
 from sklearn_ferroic.localization._fitting.profiles import ROUND_GAUSSIAN
 from sklearn_ferroic.localization._fitting.windows import center_of_mass

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
+from ..._lattice.neighbors import Crowding
 from .._fitting.column_fit import (
     NOISE_TOLERANCE,
     SIGMA_SCATTER,
@@ -17,7 +18,7 @@ from .._fitting.column_fit import (
     typical_sigma,
 )
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
-from .._fitting.columns import ColumnFit, ColumnTable
+from .._fitting.columns import ColumnTable
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.windows import render_columns
 from .._image.context import ImageContext, ImageStatistics, image_unit
@@ -35,16 +36,19 @@ from .._image.pixels import (
     bin_image,
     binned_scale,
     choose_binning,
-    on_image,
     unbin_sigma,
 )
 from .._image.tiles import Blocks
+from .detect import (
+    CANDIDATE_SHARE,
+    FIRST_THRESHOLD,
+    DetectionThreshold,
+    PreliminaryFit,
+    detect_columns,
+)
 from .lattice_continuation import append_outer_columns
 from .selection import (
-    CANDIDATE_SHARE,
     CLEAR_SIGNIFICANCE,
-    Crowding,
-    DetectionThreshold,
     measure_crowding,
     significance_of,
 )
@@ -52,45 +56,9 @@ from .settings import DETECTION
 
 # Columns have at least this share of the height of the brightest ones of the image.
 LEAST_SHARE = 0.02
-# ... which is a first fit of all columns of this relative brightness, if no more than
-# this share of them is below the detection threshold.
-FIRST_THRESHOLD = 0.1
 
 
 _SETTINGS = DETECTION.calibration
-
-
-class PreliminaryFit(NamedTuple):
-    """A first fit of the columns of an image, and the residual image.
-
-    Parameters
-    ----------
-    fit : ColumnFit
-        The columns, in the calibration's unit.
-    significance : ndarray of shape (n,) or None
-        Their signal to noise ratios, for white noise; infinite for clear columns; None
-        if unknown.
-    residual : ndarray of shape (n_rows, n_cols)
-        The image minus these columns.
-    response : ndarray of shape (n_rows, n_cols)
-        Response of the blob filter to the residual.
-    """
-
-    fit: ColumnFit
-    significance: np.ndarray
-    residual: np.ndarray
-    response: np.ndarray
-
-    def crop(self, window, side, reach):
-        """Return the part in a window of pixels, with columns up to a reach in bins."""
-        window = tuple(
-            slice(part.start // side, -(-part.stop // side)) for part in window
-        )
-        residual, response = self.residual[window], self.response[window]
-        positions = self.fit.positions - [part.start for part in window]
-        own = np.flatnonzero(on_image(positions, residual.shape, -reach))
-        fit = self.fit.at(positions).take(own)
-        return PreliminaryFit(fit, self.significance[own], residual, response)
 
 
 class Calibration(NamedTuple):
@@ -146,6 +114,8 @@ class Calibration(NamedTuple):
         spacing, sigma : float
             Nearest-neighbour spacing and typical sigma before the calibration, px.
         """
+        if mask is not None and mask.all():
+            mask = None
         sigma = sigma * self.widening
         if self.unit != 1:
             image = image / self.unit
@@ -154,7 +124,7 @@ class Calibration(NamedTuple):
         )
 
 
-def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
+def calibrate(context, profile=ROUND_GAUSSIAN):
     """Estimate the noise of an image from a sample of it, or all of a small one.
 
     Parameters
@@ -163,8 +133,6 @@ def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
         The image, in its own unit and without statistics.
     profile : ColumnProfile, default=ROUND_GAUSSIAN
         Profile of the columns.
-    search : callable, default=None
-        Detects more columns where they overlap, see `detect_columns`.
 
     Returns
     -------
@@ -178,10 +146,10 @@ def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
     fit, stretch = _fit_with_stretch(sample.context, start, profile)
     calibration = _conclude(sample, fit, start)
     sigma, spacing = sample.context.sigma, sample.context.spacing
-    if search is not None and sigma > OVERLAP_SIGMA_SPACINGS * spacing:
+    if sigma > OVERLAP_SIGMA_SPACINGS * spacing:
         # Columns that the first fit misses, or displaces, count as noise.
         fit, calibration, found = _search_and_fit(
-            sample, fit, calibration, profile, search, stretch
+            sample, fit, calibration, profile, stretch
         )
         widening = unbin_sigma(found, sample.binning) / context.sigma
         calibration = calibration._replace(widening=float(np.fmax(1, widening)))
@@ -248,7 +216,7 @@ def _fit_with_stretch(context, table, profile):
     return fit, tuple(stretch)
 
 
-def _search_and_fit(sample, fit, calibration, profile, search, stretch):
+def _search_and_fit(sample, fit, calibration, profile, stretch):
     """Detect faint columns and fit all again, until the noise has converged.
 
     Return the fit, the calibration by it, and the typical sigma of the columns; NaN if
@@ -258,7 +226,7 @@ def _search_and_fit(sample, fit, calibration, profile, search, stretch):
     for _ in range(_SETTINGS.max_search_rounds):
         before = fit.statistics.noise
         context = sample.context.replace(statistics=fit.statistics)
-        start = search(context, calibration, LEAST_SHARE, profile)
+        start = detect_columns(context, calibration, LEAST_SHARE, profile)
         sigma = typical_sigma(start, context.sigma)
         if np.isnan(sigma):
             break

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._batch import tile_context, window_step
+from .._batch import window_step
 from .._fitting.column_tails import subtract_tails
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
@@ -18,7 +18,6 @@ from .._image.tiles import Tile, cut_tiles
 from .calibration import calibrate
 from .locate import (
     MASS_RADIUS_SIGMA,
-    detect_columns,
     find_unusable,
     fit_found,
     fit_positions,
@@ -65,7 +64,7 @@ def refine_columns(
     """
     profile = PROFILES[shape]
     context = ImageContext(image, mask, spacing, sigma)
-    calibration = calibrate(context, profile, detect_columns)
+    calibration = calibrate(context, profile)
     step = window_step(spacing, sigma)
     parts = [
         part
@@ -77,7 +76,7 @@ def refine_columns(
         window = part.tile.window
         good = None if mask is None else mask[window]
         if calibration is not None:
-            return tile_context(image[window], good, calibration, spacing, sigma)
+            return calibration.context(image[window], good, spacing, sigma)
         good = None if good is None or good.all() else good
         return ImageContext(image[window], good, spacing, sigma)
 

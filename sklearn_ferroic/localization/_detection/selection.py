@@ -3,26 +3,28 @@
 Candidates are selected by the significance of their heights and by their neighbours.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..._lattice.neighbors import neighbor_pairs, order_by_height
+from ..._lattice.neighbors import (
+    FAINT_PAIR_SHARE,
+    FREE_DISTANCE_SPACINGS,
+    Crowding,
+    are_surrounded,
+    brightest_near,
+    drop_crowded,
+    is_free,
+    neighbor_pairs,
+    order_by_height,
+)
 from .._fitting.windows import matched_significance
-from .._image.filters import NEIGHBOR_REACH_SPACINGS, filter_sigma, noise_response
-from .._image.noise import NoiseModel
+from .._image.filters import NEIGHBOR_REACH_SPACINGS
 from .._image.pixels import at_pixels, clear_of_border, on_image
 from .settings import DETECTION
 
-# Least distance of two columns where the image does not show how close columns are.
-MIN_DISTANCE_SPACINGS = 0.55
 # Signal to noise ratio of a clear column. In images with many columns near the limit of
 # detection, a lower one is sufficient.
 CLEAR_SIGNIFICANCE = 4.0
-# Peaks are candidates from this share of the significance of columns on: a fit measures
-# them better than the filter.
-CANDIDATE_SHARE = 0.6
 
 
 _SETTINGS = DETECTION.selection
@@ -56,35 +58,33 @@ def min_candidate_significance(calibration):
     )
 
 
-def is_free(places, height, positions, spacing, least=_SETTINGS.weak_distance_spacings):
-    """Check which places are far enough from all columns.
+def select_columns(context, calibration, candidates, known=None):
+    """Select the candidates that are columns after a preliminary fit.
 
     Parameters
     ----------
-    places : ndarray of shape (n_places, 2)
-        Candidates, px.
-    height : ndarray of shape (n_places,)
-        Their brightness.
-    positions : ndarray of shape (n, 2)
-        Clear columns, px.
-    spacing : float
-        Nearest-neighbour spacing, px.
-    least : float
-        Least distance from these columns, in spacings.
+    context : ImageContext
+        The image and its noise.
+    calibration : Calibration
+        Noise and detection limit of the image.
+    candidates : ColumnFit
+        The candidates.
+    known : ndarray of shape (n_known,), default=None
+        Signal to noise ratios of the first candidates for white noise, if known.
 
     Returns
     -------
-    free : ndarray of bool of shape (n_places,)
-        Whether neither a column nor a brighter place is near.
+    columns : ColumnFit
+        The columns, in order.
     """
-    free = cKDTree(positions).query(places)[0] > least * spacing
-    rows = np.flatnonzero(free)
-    pairs, distance = neighbor_pairs(places[rows], spacing)
-    free[rows] = drop_crowded(places[rows], height[rows], pairs, distance, spacing)
-    return free
+    inflation = calibration.inflation
+    significance = significance_of(context, candidates, inflation, known) / inflation
+    return candidates.take(
+        select_rows(candidates, significance, calibration, context.spacing)
+    )
 
 
-def select_columns(fit, significance, calibration, spacing):
+def select_rows(fit, significance, calibration, spacing):
     """Select the candidates that are columns.
 
     A candidate is a column if it is significant; or, at a lower significance, if
@@ -111,15 +111,17 @@ def select_columns(fit, significance, calibration, spacing):
     if not clear.size:
         return clear
     places, known = fit.positions, fit.positions[clear]
-    around = _surrounded(places, known, spacing)
+    around = are_surrounded(places, known, spacing)
     weak = np.setdiff1d(
         np.flatnonzero(around & (significance > _SETTINGS.min_weak_significance)), clear
     )
     height = fit.amplitude
-    least = max(_SETTINGS.weak_distance_spacings, crowding.faint)
+    least = max(FREE_DISTANCE_SPACINGS, crowding.faint)
     weak = weak[is_free(places[weak], height[weak], known, spacing, least)]
     kind = clear[around[clear]]
-    is_faint = _is_faint(fit, kind, spacing)
+    reach = NEIGHBOR_REACH_SPACINGS * spacing
+    brightest = brightest_near(places[kind], height[kind], places[kind], reach)
+    is_faint = height[kind] < _SETTINGS.faint_share * brightest
     if np.count_nonzero(is_faint) >= _SETTINGS.min_faint_columns:
         kind = kind[is_faint]
     least = np.full(len(weak), np.inf)
@@ -178,13 +180,6 @@ def is_noise(fit, context):
     return noise
 
 
-def _is_faint(fit, clear, spacing):
-    """Check which columns are much fainter than the brightest near them."""
-    positions, height = fit.positions[clear], fit.amplitude[clear]
-    near = brightest_near(positions, height, positions, spacing)
-    return height < _SETTINGS.faint_share * near
-
-
 def _weak_limit(significance):
     """Return half the median significance of weak columns, infinity without any."""
     low, high = _SETTINGS.weak_significance_range
@@ -195,22 +190,6 @@ def _weak_limit(significance):
         return np.inf
     median = np.median(own)
     return 0.5 * median if median > _SETTINGS.min_median_significance else np.inf
-
-
-def _surrounded(places, positions, spacing):
-    """Check which places have columns on all sides."""
-    # A column is no neighbour of itself.
-    distance, index = cKDTree(positions).query(
-        places,
-        k=[*range(1, 9)],
-        distance_upper_bound=_SETTINGS.around_reach_spacings * spacing,
-    )
-    near = np.isfinite(distance) & (distance > 0)
-    offset = positions[np.where(near, index, 0)] - places[:, None]
-    offset /= np.where(near, distance, np.inf)[..., None]
-    n_near = near.sum(axis=1)
-    lopsided = np.hypot(*offset.sum(axis=1).T) > _SETTINGS.max_asymmetry * n_near
-    return (n_near >= _SETTINGS.min_around) & ~lopsided
 
 
 def _select_clear(fit, significance, calibration, spacing, crowding):
@@ -271,49 +250,6 @@ def has_center_inside(fit, context):
     return inside & (is_known | clear_of_border(positions, shape, mask, sigma))
 
 
-def brightest_near(positions, height, places, spacing):
-    """Find the height of the brightest column within a spacing and a half.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n, 2)
-        Columns.
-    height : ndarray of shape (n,)
-        Their brightness.
-    places : ndarray of shape (n_places, 2)
-        Places, px.
-    spacing : float
-        Nearest-neighbour spacing of columns, px.
-
-    Returns
-    -------
-    brightest : ndarray of shape (n_places,)
-        Largest height; 0 where no column is near.
-    """
-    # Missing neighbours have the index behind the last.
-    _, near = cKDTree(positions).query(
-        places,
-        _SETTINGS.max_neighbors,
-        distance_upper_bound=NEIGHBOR_REACH_SPACINGS * spacing,
-    )
-    return np.append(height, 0)[near].max(axis=1)
-
-
-class Crowding(NamedTuple):
-    """Least distances between columns, in nearest-neighbour spacings.
-
-    Parameters
-    ----------
-    alike : float
-        Of columns of similar height.
-    faint : float
-        Of a faint column from a bright one.
-    """
-
-    alike: float = MIN_DISTANCE_SPACINGS
-    faint: float = _SETTINGS.min_faint_distance_spacings
-
-
 def measure_crowding(positions, height, spacing):
     """Measure how close clear columns are to each other.
 
@@ -340,7 +276,7 @@ def measure_crowding(positions, height, spacing):
     kept = keep[pairs].all(axis=1)
     pairs, distance = pairs[kept], distance[kept]
     bright, dim = order_by_height(pairs, height)
-    is_faint = height[dim] < _SETTINGS.faint_pair_share * height[bright]
+    is_faint = height[dim] < FAINT_PAIR_SHARE * height[bright]
     limits, usual = list(Crowding()), None
     for number, (kind, reach) in enumerate(
         (
@@ -357,110 +293,6 @@ def measure_crowding(positions, height, spacing):
         if usual is not None:
             limits[number] = float(np.clip(_SETTINGS.share_of_usual * usual, *reach))
     return Crowding(*limits)
-
-
-def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
-    """Select the columns that are not too close to a brighter one.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n, 2)
-        Columns.
-    height : ndarray of shape (n,)
-        Their brightness.
-    pairs : ndarray of shape (n_pairs, 2)
-        Indices of neighbours.
-    distance : ndarray of shape (n_pairs,)
-        Their distances, px.
-    spacing : float
-        Nearest-neighbour spacing of columns, px.
-    crowding : Crowding, default=None
-        Least distances; the usual ones if None.
-
-    Returns
-    -------
-    keep : ndarray of bool of shape (n,)
-        False for the fainter column of a pair that is too close.
-    """
-    crowding = crowding or Crowding()
-    keep = np.ones(len(positions), dtype=bool)
-    bright, dim = order_by_height(pairs, height)
-    faint = height[dim] < _SETTINGS.faint_pair_share * height[bright]
-    limit = np.where(faint, crowding.faint, crowding.alike) * spacing
-    close = distance < limit
-    # Brightest first: a column that goes itself removes no other.
-    order = np.argsort(-height[bright[close]], kind="stable")
-    for winner, loser in zip(
-        bright[close][order].tolist(), dim[close][order].tolist(), strict=True
-    ):
-        if keep[winner]:
-            keep[loser] = False
-    return keep
-
-
-class DetectionThreshold(NamedTuple):
-    """Height of peaks of the blob response in terms of the noise around them.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    n_std : float
-        Threshold in standard deviations of the pixels.
-    sigma : float
-        Typical sigma, px: the mean is taken over pixels up to there.
-    noise : NoiseModel
-        Pixel variance.
-    """
-
-    image: np.ndarray
-    n_std: float
-    sigma: float
-    noise: NoiseModel
-
-    @classmethod
-    def of(cls, context, inflation, significance=1.0, blob_sigma=None):
-        """Return the threshold for a significance of the blob response.
-
-        Parameters
-        ----------
-        context : ImageContext
-            The image and its noise.
-        inflation : float
-            Noise in the band of the columns over white noise.
-        significance : float, default=1.0
-            Signal to noise ratio of the response.
-        blob_sigma : float, default=None
-            Sigma of the blob filter, px; the usual one if None.
-        """
-        if blob_sigma is None:
-            blob_sigma = filter_sigma(context.spacing, context.sigma)
-        n_std = noise_response(blob_sigma) * inflation * significance
-        return cls(context.image, n_std, context.sigma, context.noise)
-
-    def __call__(self, row, col):
-        """Return the threshold at pixels."""
-        reach = max(1, round(self.sigma))
-        steps = range(-reach, reach + 1)
-        rows, cols = (
-            [np.clip(place + step, 0, length - 1) for step in steps]
-            for place, length in zip((row, col), self.image.shape, strict=True)
-        )
-        mean = np.zeros(len(row))
-        for near_row in rows:
-            for near_col in cols:
-                mean += self.image[near_row, near_col]
-        return self.n_std * np.sqrt(self.noise.variance(mean / len(steps) ** 2))
-
-    def minimum(self):
-        """Return a lower bound of the threshold anywhere in the image."""
-        darkest = np.array([self.image.min()], dtype=np.float64)
-        return 0.999 * self.n_std * float(np.sqrt(self.noise.variance(darkest)[0]))
-
-    def significance(self, table):
-        """Return the heights of candidate columns in units of the threshold."""
-        row, col = np.rint(table.positions).astype(np.intp).T
-        return table.amplitude / self(row, col)
 
 
 def significance_of(context, fit, inflation, known=None, model=None):

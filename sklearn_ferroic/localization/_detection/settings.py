@@ -90,17 +90,6 @@ class LatticeContinuationSettings:
     # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of
     # the amplitude.
     tail_sigma: float = 3.0
-    # Vectors of the lattice are considered up to this length, in spacings: the second
-    # nearest neighbours of a honeycomb.
-    max_vector_spacings: float = 1.8
-    # A vector from one column to another is a vector of the lattice if it leads from
-    # at least this share of the nearest columns to another one, within this distance
-    # (spacings); that number of columns is tested, and the vector must end on the
-    # image for at least the minimum number of them.
-    min_occupied_share: float = 0.65
-    match_spacings: float = 0.25
-    n_tested: int = 16
-    min_tested: int = 4
     # Columns are hardly on the image up to this depth, in units of sigma.
     hardly_inside_sigma: float = 0.5
     # Tails of columns off the image matter above this sigma (spacings), with the next
@@ -110,23 +99,6 @@ class LatticeContinuationSettings:
     known_spacings: float = 0.6
     # Places are free that are this far from all columns (spacings).
     free_spacings: float = 0.6
-    # If the columns found are farther apart than this (spacings), others are at the
-    # centres of their cells, of about this share of their heights.
-    min_distance_spacings: float = 1.25
-    center_height_share: float = 0.3
-    # Predictions within this distance are those of the same column (spacings).
-    same_spacings: float = 0.5
-
-
-@dataclass(frozen=True)
-class LocateSettings:
-    """Settings of the detection and fit of columns, with their reasons."""
-
-    # Narrower columns (spacings) are well separated: faint ones show in the residual.
-    separated_sigma_spacings: float = 0.2
-    # Factor by which the sigma of a fit grows per step, and maximum number of steps.
-    sigma_step: float = 1.1
-    max_sigma_steps: int = 4
     # Columns at places where the lattice continues start from this share of the
     # heights of their kind at least. They end with this share of them at least, and
     # no farther from there than this (spacings).
@@ -134,6 +106,14 @@ class LocateSettings:
     max_fill_rounds: int = 4
     min_filled_share: float = 0.5
     max_filled_shift_spacings: float = 0.25
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """Settings of the detection of columns, with their reasons."""
+
+    # Narrower columns (spacings) are well separated: faint ones show in the residual.
+    separated_sigma_spacings: float = 0.2
     # The background of a candidate is the mean around it, weighted by a Gaussian of
     # this sigma (spacings). The candidate's own pixel alone would underestimate the
     # background and with it the noise.
@@ -221,15 +201,7 @@ class SelectionSettings:
     # A faint column has at least this number of neighbours within a spacing and a
     # half.
     min_neighbors: int = 2
-    # A place is surrounded if it has this number of neighbours within this distance
-    # (spacings) on all sides: the mean of the unit vectors to them is no longer than
-    # this.
-    min_around: int = 3
-    around_reach_spacings: float = 1.3
-    max_asymmetry: float = 0.5
-    # Least distance of weak columns from all others, in spacings, and least
-    # significance.
-    weak_distance_spacings: float = 0.7
+    # Least significance of weak columns.
     min_weak_significance: float = 1.0
     # Surrounded columns between these significances count as weak columns if there
     # are at least this number and share of them and if their median significance is
@@ -257,10 +229,9 @@ class SelectionSettings:
     min_fitted_deficit: float = 3.0
     # Within one sigma of the border, a centre is known to this share of sigma.
     max_border_std_sigma: float = 0.25
-    # Least distance of a faint column from a bright one where the image does not show
-    # how close columns are. Where it does, by this many columns: this share of the
-    # distance that all but a tenth of them keep, within these ranges.
-    min_faint_distance_spacings: float = 0.75
+    # Columns of an image show how close they are, if they are this many: the least
+    # distance is this share of that which all but a tenth of them keep, within these
+    # ranges.
     min_known_columns: int = 30
     usual_quantile: float = 0.1
     share_of_usual: float = 0.86
@@ -268,9 +239,6 @@ class SelectionSettings:
     # Faint columns nearer to a bright one do not contribute to these distances.
     lenient_distance_spacings: float = 0.6
     faint_range_spacings: tuple = (0.55, 0.75)
-    faint_pair_share: float = 0.35
-    # Most columns within that reach.
-    max_neighbors: int = 20
 
 
 @dataclass(frozen=True)
@@ -296,7 +264,7 @@ class DetectionSettings:
     calibration: CalibrationSettings = CalibrationSettings()
     close_pairs: ClosePairsSettings = ClosePairsSettings()
     lattice_continuation: LatticeContinuationSettings = LatticeContinuationSettings()
-    locate: LocateSettings = LocateSettings()
+    detect: DetectSettings = DetectSettings()
     pair_fit: PairFitSettings = PairFitSettings()
     sigma: SigmaSettings = SigmaSettings()
     missed_sublattice: MissedSublatticeSettings = MissedSublatticeSettings()

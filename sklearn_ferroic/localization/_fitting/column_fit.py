@@ -13,15 +13,13 @@ from functools import partial
 
 import numpy as np
 
-from ..._lattice.neighbors import neighbor_pairs
 from .._image.context import ImageStatistics
 from .._image.noise import estimate_noise, guess_noise, value_span
 from .background import BackgroundRegression, bin_sides
 from .column_state import ColumnState
 from .error_calibration import project_residual
 from .fisher_scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
-from .joint_equations import is_crowded
-from .joint_fit import JointFit
+from .joint_fit import JointFit, overlap_strongly
 from .profiles import ROUND_GAUSSIAN
 from .settings import FITTING
 from .windows import ColumnWindows
@@ -86,7 +84,7 @@ def fit_columns(
     state = ColumnState(start, context, fits_shape, preliminary)
     state.set_prior(windows.whole, context.sigma, sigma_scatter, outer)
     if len(start):
-        if _overlap_strongly(start, context, fits_shape):
+        if overlap_strongly(start, context, fits_shape):
             _fit_jointly(windows, state, pixels, learns, preliminary)
         else:
             _fit_in_rounds(windows, state, pixels, learns, preliminary)
@@ -166,30 +164,6 @@ def _learn_level_and_stretch(windows, state, pixels):
     state.statistics = state.statistics._replace(level=level, stretch=stretch)
 
 
-def _overlap_strongly(start, context, fits_shape):
-    """Check whether columns overlap so much that they are to be fitted jointly."""
-    spacing, sigma = context.spacing, context.sigma
-    if fits_shape and sigma > _SETTINGS.max_sigma_spacings_dense * spacing:
-        return True
-    ellipse = start.profile.ellipse(start.shape)
-    if ellipse is not None:
-        sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
-    if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
-        return is_crowded(start)
-    return (
-        sigma > _SETTINGS.max_sigma_spacings * spacing
-        or is_crowded(start)
-        or _is_dense(start.positions, spacing)
-    )
-
-
-def _is_dense(positions, spacing):
-    """Check whether most columns have more neighbours than on a square lattice."""
-    pairs, _ = neighbor_pairs(positions, _SETTINGS.neighbor_reach_spacings * spacing)
-    n_neighbors = np.bincount(pairs.ravel(), minlength=len(positions))
-    return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
-
-
 def typical_sigma(fit, sigma):
     """Compute the median sigma of the bright columns.
 
@@ -213,6 +187,29 @@ def typical_sigma(fit, sigma):
     # Peaks of noise are narrow, with large errors.
     weight = (table.sigma[bright] / std.sigma[bright]) ** 2
     return weighted_median(table.sigma[bright], weight)
+
+
+def sigma_for_fit(table, sigma):
+    """Compute the typical sigma for a fit: columns may be wider than those detected.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The columns that the fit starts from.
+    sigma : float
+        Typical sigma that they were detected with, px.
+
+    Returns
+    -------
+    sigma : float
+        Not less than that, px. It grows in steps, so that the tiles of an image agree.
+    """
+    bright = table.amplitude > 0.5 * np.quantile(table.amplitude, 0.9)
+    ratio = np.median(table.sigma[bright]) / sigma
+    n_steps = np.floor(np.log(ratio) / np.log(_SETTINGS.sigma_step))
+    return sigma * _SETTINGS.sigma_step ** float(
+        np.clip(n_steps, 0, _SETTINGS.max_sigma_steps)
+    )
 
 
 def _updated_stretch(windows, state, pixels):

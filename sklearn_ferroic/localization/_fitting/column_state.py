@@ -38,9 +38,8 @@ class ColumnState:
         self.start, self.table = start, start
         self.level, self.statistics = start.background, context.statistics
         self.low, self.high = _bounds(start, context, preliminary)
-        self.spacing = spacing
+        self.spacing, self.sigma = spacing, sigma
         self.is_isolated = spacing >= _SETTINGS.isolated_sigma * sigma and self.is_round
-        self.overlap = strength_of_overlap(spacing, sigma)
         isolated = self.is_isolated
         self.tolerance = (
             _SETTINGS.tolerance_isolated_std if isolated else _SETTINGS.tolerance_std
@@ -69,6 +68,11 @@ class ColumnState:
     def positions(self):
         """Centres of the columns, px."""
         return self.table.positions
+
+    @property
+    def overlap(self):
+        """Strength of the overlap of neighbouring columns, 0 to 1."""
+        return strength_of_overlap(self.spacing, self.sigma)
 
     @property
     def is_round(self):

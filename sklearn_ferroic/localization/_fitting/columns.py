@@ -66,8 +66,10 @@ class ColumnTable:
         sigma : float
             Typical sigma, px.
         """
-        background = at_pixels(image, positions) - height
-        return cls.make(height, positions, sigma, background)
+        table = cls.make(height, positions, sigma)
+        return table.replace(
+            background=np.float64(at_pixels(image, positions) - height)
+        )
 
     @classmethod
     def concatenate(cls, tables):

@@ -10,7 +10,6 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, kron
 from scipy.sparse.linalg import LinearOperator, cg
 
-from ..._lattice.neighbors import neighbor_pairs
 from .._image.pixels import sum_blocks
 from .background import bin_sides
 from .error_calibration import (
@@ -23,17 +22,6 @@ from .profiles import AMPLITUDE, N_COMMON, POSITION, SIGMA
 from .settings import FITTING
 
 _SETTINGS = FITTING.joint_equations
-
-
-def is_crowded(table):
-    """Check whether columns overlap so much that steps one by one may diverge."""
-    reach = _SETTINGS.coupling_reach_sigma * float(np.median(table.sigma))
-    pairs, _ = neighbor_pairs(table.positions, reach)
-    first, second = (table.take(pairs[:, side]) for side in (0, 1))
-    square = ((first.positions - second.positions) ** 2).sum(axis=1)
-    overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
-    crowding = np.bincount(pairs.ravel(), np.repeat(overlap, 2), minlength=len(table))
-    return np.quantile(crowding, _SETTINGS.crowded_quantile) > _SETTINGS.max_crowding
 
 
 class JointEquations:

@@ -50,19 +50,14 @@ class ColumnFitSettings:
     max_relative_misfit: int = 4
     # Least degrees of freedom of a pixel: the estimate stays finite.
     min_freedom: float = 0.3
-    # Wider columns, in spacings, are fitted jointly, for steps of single columns
-    # converge slowly or not at all: on square lattices, and where most columns have
-    # at least this number of neighbours within this distance, as on hexagonal ones,
-    # or where each column has an ellipse of its own.
-    max_sigma_spacings: float = 0.225
-    max_sigma_spacings_dense: float = 0.19
-    min_neighbors_dense: int = 5
-    neighbor_reach_spacings: float = 1.25
     # Common stretch below which columns count as round: the logarithm of the ratio of
     # the axes, and that in standard errors.
     min_stretch: float = 0.03
     min_stretch_std: int = 4
     rejected_height: float = 0.01
+    # Factor by which the sigma of a fit grows per step, and maximum number of steps.
+    sigma_step: float = 1.1
+    max_sigma_steps: int = 4
 
 
 @dataclass(frozen=True)
@@ -175,11 +170,6 @@ class JointEquationsSettings:
     # Derivatives are computed up to this distance from a column, in units of its
     # sigma.
     derivative_reach_sigma: float = 3.5
-    # Columns are crowded if the normalized overlaps with all others add up to more
-    # than this for the most crowded tenth of them. Of a square lattice with a sigma
-    # of 0.235 spacings they add up to 0.06.
-    max_crowding: float = 0.06
-    crowded_quantile: float = 0.9
     # Relative accuracy of the solution, and most iterations.
     relative_tolerance: float = 3e-2
     max_iterations: int = 40
@@ -203,6 +193,19 @@ class JointEquationsSettings:
 class JointFitSettings:
     """Settings of the joint fit, with their reasons."""
 
+    # Wider columns, in spacings, are fitted jointly, for steps of single columns
+    # converge slowly or not at all: on square lattices, and where most columns have
+    # at least this number of neighbours within this distance, as on hexagonal ones,
+    # or where each column has an ellipse of its own.
+    max_sigma_spacings: float = 0.225
+    max_sigma_spacings_dense: float = 0.19
+    min_neighbors_dense: int = 5
+    neighbor_reach_spacings: float = 1.25
+    # Columns are crowded if the normalized overlaps with all others add up to more
+    # than this for the most crowded tenth of them. Of a square lattice with a sigma
+    # of 0.235 spacings they add up to 0.06.
+    max_crowding: float = 0.06
+    crowded_quantile: float = 0.9
     # Most rounds of a first fit and of the final one. A fit has converged when its
     # objective, or this value a pixel if the image has hardly any noise, has decreased
     # by less than this share in each of three rounds.

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import fft
 
 from ..._lattice.neighbors import neighbor_pairs, order_by_height
+from .pixels import at_pixels, bin_image
 
 # Distance beyond which a Gaussian of unit sigma is negligible.
 _REACH_SIGMA = 4.5
@@ -76,6 +77,28 @@ def smooth(image, sigma, *, wrap=False):
     """
     pad = 0 if wrap else int(np.ceil(_REACH_SIGMA * sigma)) + 1
     return _filter(image, [sigma], _gaussian, pad)[0]
+
+
+def local_mean(image, positions, reach):
+    """Compute the mean of an image around positions, weighted by a Gaussian.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    positions : ndarray of shape (n, 2)
+        Centres of the Gaussians, px.
+    reach : float
+        Standard deviation of the Gaussians, px.
+
+    Returns
+    -------
+    mean : ndarray of shape (n,)
+        The means, of bins that are fine enough for such a smooth function.
+    """
+    side = max(1, int(reach / 2))
+    mean = smooth(bin_image(image, side), reach / side) / side**2
+    return at_pixels(mean, (positions + 0.5) / side - 0.5)
 
 
 def noise_response(sigma):
