@@ -346,9 +346,12 @@ def cell_centers(positions, heights, depth_of, spacing):
     nothing = np.empty((0, 2)), np.empty(0)
     if len(positions) <= _N_TESTED:
         return nothing
-    if Nearest(positions).typical_distance() < _MIN_CELL_SPACINGS * spacing:
+    nearest = Nearest(positions)
+    if nearest.typical_distance() < _MIN_CELL_SPACINGS * spacing:
         return nothing
-    vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
+    label = np.zeros(len(positions), dtype=int)
+    members = {0: (np.arange(len(positions)), nearest)}
+    vectors = lattice_vectors(positions, label, members, nearest)
     diagonal = vectors.sum(axis=1)
     # Unknown vectors are NaN.
     is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS

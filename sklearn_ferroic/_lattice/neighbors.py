@@ -185,6 +185,12 @@ def neighbor_pairs(positions, radius):
     return np.stack([first, second], axis=1), distance
 
 
+def count_neighbors(positions, radius):
+    """Return the number of other columns within a radius of each column."""
+    pairs, _ = neighbor_pairs(positions, radius)
+    return np.bincount(pairs.ravel(), minlength=len(positions))
+
+
 def order_by_height(pairs, height):
     """Order each pair: the brighter and the fainter."""
     first, second = pairs.T

@@ -122,14 +122,18 @@ def fill_lattice(context, calibration, columns, response, profile):
 
 def _add_predicted(context, columns, response, profile):
     """Fit columns with predicted ones; return None if none are predicted."""
-    spacing, known = context.spacing, (columns.positions, columns.amplitude)
+    spacing, table = context.spacing, columns.table
     area = GoodArea(context.shape, context.mask)
-    positions, heights = cell_centers(*known, area.depth, spacing)
+    positions, heights = cell_centers(
+        table.positions, table.amplitude, area.depth, spacing
+    )
     if not len(positions):
         depths = _SETTINGS.hardly_inside_sigma * context.sigma, np.inf
-        positions, heights = continue_lattice(*known, area.depth, depths, spacing)
+        positions, heights = continue_lattice(
+            table.positions, table.amplitude, area.depth, depths, spacing
+        )
     if len(positions):
-        distance, _ = cKDTree(columns.positions).query(positions)
+        distance, _ = cKDTree(table.positions).query(positions)
         is_free = distance > _SETTINGS.free_spacings * spacing
         positions, heights = positions[is_free], heights[is_free]
     if not len(positions):
@@ -138,8 +142,8 @@ def _add_predicted(context, columns, response, profile):
     seen = np.clip(
         at_pixels(response, positions), _SETTINGS.min_start_share * heights, heights
     )
-    start = columns.table.append(ColumnTable.make(seen, positions, context.sigma))
-    wider = context.replace(sigma=sigma_for_fit(columns.table, context.sigma))
+    start = table.append(ColumnTable.make(seen, positions, context.sigma))
+    wider = context.replace(sigma=sigma_for_fit(table, context.sigma))
     both = fit_columns(wider, start, profile=profile, preliminary=True)
     # At vacancies, the tails of overlapping columns add up to their misfit only.
     added = both.table.take(slice(len(columns), None))

@@ -10,15 +10,12 @@ import numpy as np
 from .._fitting.column_fit import SIGMA_SCATTER, fit_columns, sigma_for_fit
 from .._fitting.column_tails import TailSums
 from .._fitting.columns import ColumnFit, ColumnTable
-from .._fitting.windows import center_of_mass
+from .._fitting.windows import centers_of_mass
 from .._image.filters import blob_response, filter_sigma
 from .._image.pixels import at_pixels, on_image
 from .detect import DetectionThreshold, detect_columns, detect_peaks
 from .lattice_continuation import append_outer_columns
 from .selection import has_center_inside, is_noise, select_rows
-
-# Radius of the disc for the centre of mass, in typical sigmas: most of the column.
-MASS_RADIUS_SIGMA = 1.5
 
 
 class FoundColumns(NamedTuple):
@@ -68,9 +65,14 @@ def locate_columns(context, calibration, *, threshold, refine, profile):
     if refine == "gaussian":
         columns = detect_columns(context.binned(), calibration, threshold, profile)
         return fit_found(context, columns.unbinned(context.binning).table, profile)
-    fit = _select_peaks(context, calibration, threshold)
+    peaks = detect_peaks(context, calibration, threshold)
+    significance = DetectionThreshold.of(context, calibration.inflation).significance(
+        peaks
+    )
+    fit = ColumnFit.unfitted(peaks)
+    fit = fit.take(select_rows(fit, significance, calibration, context.spacing))
     if refine == "center_of_mass" and len(fit):
-        fit = fit.at(_centers_of_mass(context, fit.positions))
+        fit = fit.at(centers_of_mass(context, fit.positions))
     return FoundColumns(fit.table, fit, is_fitted=False)
 
 
@@ -96,7 +98,7 @@ def select_located(context, found):
         if bad.size:
             last = np.array(context.shape) - 1
             positions = fit.positions.copy()
-            positions[bad] = _centers_of_mass(
+            positions[bad] = centers_of_mass(
                 context, np.clip(found.start.positions[bad], 0, last)
             )
             fit = fit.at(positions)
@@ -121,9 +123,11 @@ def fit_found(context, start, profile):
     found : FoundColumns
         The same columns, fitted.
     """
-    if not len(start):
-        return FoundColumns(start, ColumnFit.unfitted(start), is_fitted=False)
-    return FoundColumns(start, _fit_with_outer(context, start, profile), is_fitted=True)
+    if len(start):
+        fit = _fit_with_outer(context, start, profile)
+    else:
+        fit = ColumnFit.unfitted(start)
+    return FoundColumns(start, fit, is_fitted=len(start) > 0)
 
 
 def fit_without_tails(context, found, tails, profile):
@@ -224,19 +228,3 @@ def fit_positions(context, positions, profile):
     table = ColumnTable.at_peaks(context.image, positions, height, context.sigma)
     fit = fit_columns(context, table, profile=profile, preliminary=True)
     return fit.table.unbinned(side)
-
-
-def _select_peaks(context, calibration, threshold):
-    """Return the peaks that are columns, without a fit."""
-    peaks = detect_peaks(context, calibration, threshold)
-    limit = DetectionThreshold.of(context, calibration.inflation)
-    significance = limit.significance(peaks)
-    fit = ColumnFit.unfitted(peaks)
-    rows = select_rows(fit, significance, calibration, context.spacing)
-    return fit.take(rows)
-
-
-def _centers_of_mass(context, positions):
-    """Return the centres of mass near positions."""
-    radius = MASS_RADIUS_SIGMA * context.sigma
-    return center_of_mass(context.image, positions, radius, mask=context.mask)

@@ -134,8 +134,14 @@ def select_rows(fit, significance, calibration, spacing):
         significance[weak] > _SETTINGS.min_expected_significance
     )
     if is_noise_limited(calibration):
-        limit = _weak_limit(significance[[*weak, *clear[around[clear]]]])
-        chosen |= significance[weak] > limit
+        # Those that are half as significant as weak columns usually are, if there are
+        # enough of these.
+        low, high = _SETTINGS.weak_significance_range
+        own = significance[[*weak, *clear[around[clear]]]]
+        least = max(_SETTINGS.min_weak_columns, _SETTINGS.min_weak_share * len(own))
+        own = own[(own > low) & (own < high)]
+        if len(own) >= least and np.median(own) > _SETTINGS.min_median_significance:
+            chosen |= significance[weak] > 0.5 * np.median(own)
     return np.sort([*clear, *weak[chosen]])
 
 
@@ -178,18 +184,6 @@ def is_noise(fit, context):
         usual - height > _SETTINGS.min_fitted_deficit * std
     )
     return noise
-
-
-def _weak_limit(significance):
-    """Return half the median significance of weak columns, infinity without any."""
-    low, high = _SETTINGS.weak_significance_range
-    own = significance[(significance > low) & (significance < high)]
-    if len(own) < max(
-        _SETTINGS.min_weak_columns, _SETTINGS.min_weak_share * len(significance)
-    ):
-        return np.inf
-    median = np.median(own)
-    return 0.5 * median if median > _SETTINGS.min_median_significance else np.inf
 
 
 def _select_clear(fit, significance, calibration, spacing, crowding):

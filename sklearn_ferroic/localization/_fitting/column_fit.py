@@ -74,20 +74,28 @@ def fit_columns(
         The fitted columns, in order.
     """
     learns = context.statistics is None
+    if not learns:
+        stretch = context.statistics.stretch
+    start = _with_profile(table, profile, stretch)
     if learns:
         statistics = _guess_statistics(context, table)
         context = context.replace(statistics=statistics._replace(stretch=stretch))
-    start = _with_profile(table, profile, context.statistics.stretch)
-    fits_shape = profile.n_shape > 0
     windows = ColumnWindows(context.image, start, context.sigma, context.mask)
-    pixels = Pixels(windows)
-    state = ColumnState(start, context, fits_shape, preliminary)
-    state.set_prior(windows.whole, context.sigma, sigma_scatter, outer)
+    state = ColumnState(
+        start,
+        context,
+        whole=windows.whole,
+        sigma_scatter=sigma_scatter,
+        outer=outer,
+        fits_shape=profile.n_shape > 0,
+        preliminary=preliminary,
+        learns=learns,
+    )
     if len(start):
-        if overlap_strongly(start, context, fits_shape):
-            _fit_jointly(windows, state, pixels, learns, preliminary)
+        if overlap_strongly(start, context, state.fits_shape):
+            _fit_jointly(windows, state)
         else:
-            _fit_in_rounds(windows, state, pixels, learns, preliminary)
+            _fit_in_rounds(windows, state)
     return state.finish()
 
 
@@ -101,9 +109,11 @@ def _with_profile(table, profile, stretch):
     return table if table.profile == profile else table.with_profile(profile)
 
 
-def _fit_in_rounds(windows, state, pixels, learns, preliminary):
+def _fit_in_rounds(windows, state):
     """Fit columns by Fisher-scoring steps of single columns."""
-    n_rounds = _count_rounds(state, preliminary)
+    pixels = Pixels(windows)
+    learns, preliminary = state.learns, state.preliminary
+    n_rounds = _count_rounds(state)
     expected = np.empty(windows.shape, dtype=np.float32)
     patience = max(1, n_rounds - 2)
     for number in range(n_rounds + _SETTINGS.max_extra_rounds):
@@ -139,13 +149,16 @@ def _fit_in_rounds(windows, state, pixels, learns, preliminary):
         _measure_modes(windows, state, pixels)
 
 
-def _fit_jointly(windows, state, pixels, learns, preliminary):
+def _fit_jointly(windows, state):
     """Fit columns that overlap, all of them and the background jointly."""
+    pixels = Pixels(windows)
     _fit_background(windows, state)
     fit = JointFit(windows, pixels, state, partial(_regression, windows, state))
-    learn_noise = partial(_learn_noise, windows, state, pixels) if learns else None
-    fit.run(learn_noise, preliminary, AROUND_REJECTED_SPACINGS * state.spacing)
-    if learns:
+    learn_noise = (
+        partial(_learn_noise, windows, state, pixels) if state.learns else None
+    )
+    fit.run(learn_noise, AROUND_REJECTED_SPACINGS * state.spacing)
+    if state.learns:
         _learn_level_and_stretch(windows, state, pixels)
 
 
@@ -223,11 +236,11 @@ def _updated_stretch(windows, state, pixels):
     return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)
 
 
-def _count_rounds(state, preliminary):
+def _count_rounds(state):
     """Return the number of rounds for all columns."""
     if state.fits_shape:
         return _SETTINGS.rounds_shape
-    number = 0 if preliminary else 1
+    number = 0 if state.preliminary else 1
     if state.is_isolated:
         return _SETTINGS.rounds_isolated[number]
     few, many = _SETTINGS.rounds_overlapping

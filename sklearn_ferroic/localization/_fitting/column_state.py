@@ -27,16 +27,37 @@ class ColumnState:
         Columns that the fit starts from.
     context : ImageContext
         The image and its statistics.
-    fits_shape : bool, default=False
+    whole : ndarray of bool of shape (n,)
+        Columns with their whole windows on the image; they have no prior.
+    sigma_scatter : float
+        Relative scatter of the sigmas around the typical one, and of the shape
+        parameters.
+    outer : ndarray of bool of shape (n,) or None
+        Columns with predicted centres off the image.
+    fits_shape : bool
         Whether the shape parameters of each column are fitted.
-    preliminary : bool, default=False
+    preliminary : bool
         Whether this is a preliminary fit, with narrower bounds.
+    learns : bool
+        Whether the statistics of the image are estimated during the fit.
     """
 
-    def __init__(self, start, context, fits_shape=False, preliminary=False):
+    def __init__(
+        self,
+        start,
+        context,
+        *,
+        whole,
+        sigma_scatter,
+        outer,
+        fits_shape,
+        preliminary,
+        learns,
+    ):
         spacing, sigma = context.spacing, context.sigma
         self.start, self.table = start, start
         self.level, self.statistics = start.background, context.statistics
+        self.preliminary, self.learns = preliminary, learns
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing, self.sigma = spacing, sigma
         self.is_isolated = spacing >= _SETTINGS.isolated_sigma * sigma and self.is_round
@@ -44,7 +65,6 @@ class ColumnState:
         self.tolerance = (
             _SETTINGS.tolerance_isolated_std if isolated else _SETTINGS.tolerance_std
         )
-        self.clip()
         self.background = self.regression = self.field = None
         n = len(start)
         n_parameters = start.profile.n_parameters if fits_shape else N_COMMON
@@ -63,6 +83,8 @@ class ColumnState:
         self.prior_mean, self.prior_precision = np.zeros((2, n, n_parameters))
         # Columns that do not fit their profile and no longer step.
         self.is_rejected = np.zeros(n, dtype=bool)
+        self._set_prior(whole, sigma_scatter, outer)
+        self.clip()
 
     @property
     def positions(self):
@@ -79,23 +101,11 @@ class ColumnState:
         """Whether all columns are round Gaussians."""
         return self.start.profile.is_separable
 
-    def set_prior(self, whole, unit, sigma_scatter, outer=None):
-        """Set the prior of columns that are not completely on the image.
-
-        Parameters
-        ----------
-        whole : ndarray of bool of shape (n,)
-            Columns with their whole windows on the image; they have no prior.
-        unit : float
-            Typical sigma, px.
-        sigma_scatter : float
-            Relative scatter of the sigmas around it, and of the shape parameters.
-        outer : ndarray of bool of shape (n,), default=None
-            Columns with predicted centres off the image.
-        """
+    def _set_prior(self, whole, sigma_scatter, outer):
+        """Set the prior of columns that are not completely on the image."""
         mean, precision = self.prior_mean, self.prior_precision
-        mean[:, SIGMA] = unit
-        precision[~whole, SIGMA] = (sigma_scatter * unit) ** -2.0
+        mean[:, SIGMA] = self.sigma
+        precision[~whole, SIGMA] = (sigma_scatter * self.sigma) ** -2.0
         precision[~whole, SHAPE] = sigma_scatter**-2.0
         if self.fits_shape:
             mean[:, SHAPE] = self.start.profile.shape_start

@@ -9,7 +9,7 @@ diverges.
 
 import numpy as np
 
-from ..._lattice.neighbors import neighbor_pairs
+from ..._lattice.neighbors import count_neighbors, neighbor_pairs
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
 from .settings import FITTING
@@ -40,19 +40,13 @@ def overlap_strongly(start, context, fits_shape):
     ellipse = start.profile.ellipse(start.shape)
     if ellipse is not None:
         sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
+    if sigma > _SETTINGS.max_sigma_spacings * spacing or _is_crowded(start):
+        return True
     if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
-        return _is_crowded(start)
-    return (
-        sigma > _SETTINGS.max_sigma_spacings * spacing
-        or _is_crowded(start)
-        or _is_dense(start.positions, spacing)
-    )
-
-
-def _is_dense(positions, spacing):
-    """Check whether most columns have more neighbours than on a square lattice."""
-    pairs, _ = neighbor_pairs(positions, _SETTINGS.neighbor_reach_spacings * spacing)
-    n_neighbors = np.bincount(pairs.ravel(), minlength=len(positions))
+        return False
+    # Most columns have more neighbours than on a square lattice.
+    radius = _SETTINGS.neighbor_reach_spacings * spacing
+    n_neighbors = count_neighbors(start.positions, radius)
     return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
 
 
@@ -96,19 +90,18 @@ class JointFit:
         # Model at the beginning of the cycle of steps, and the image expected of it.
         self.origin = None
 
-    def run(self, learn_noise, preliminary, reach):
+    def run(self, learn_noise, reach):
         """Fit until the objective has converged; compute the errors in a final fit.
 
         Parameters
         ----------
         learn_noise : callable or None
             Estimates the noise from an expected image; the noise is known if None.
-        preliminary : bool
-            Whether to stop after a few rounds.
         reach : float
             Columns within this distance of rejected ones step again, px.
         """
         state, pixels = self.state, self.pixels
+        preliminary = state.preliminary
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
         least = _SETTINGS.min_objective * np.prod(self.windows.image_shape)

@@ -6,13 +6,15 @@ matrix product. Many tiles are computed at once.
 
 import numpy as np
 
-from .profiles import ROUND_GAUSSIAN, monomials
+from .profiles import QUADRATIC, QUARTIC, ROUND_GAUSSIAN
 from .settings import FITTING
 
 # Tails of columns are cut at this distance in sums, in typical sigmas.
 _TAIL_SIGMA = 4.5
 # Pixels of the windows that are computed at a time: they fit in the cache.
 _CHUNK_ELEMENTS = 1 << 16
+# Radius of the disc for the centre of mass, in typical sigmas: most of the column.
+MASS_RADIUS_SIGMA = 1.5
 
 
 _SETTINGS = FITTING.render
@@ -122,12 +124,12 @@ class ColumnWindows(Windows):
         radius = max(table.profile.reach_sigma * sigma, 1.5)
         super().__init__(image, table.positions, radius, mask)
         self.unit = sigma
-        quadratic, quartic = monomials(self.row_step / sigma, self.col_step / sigma)
+        self.renderer = Renderer(self.shape, _TAIL_SIGMA * sigma)
+        quadratic, quartic = _monomials(self.row_step / sigma, self.col_step / sigma)
         self.quadratic = np.ascontiguousarray(quadratic.T)
         # Sums are over the disc: corners are closer to other columns.
         self.quadratic_on_disc = quadratic * self.disc[:, None]
         self.quartic_on_disc = quartic * self.disc[:, None]
-        self.renderer = Renderer(self.shape, _TAIL_SIGMA * sigma)
 
     def values(self, table, rows):
         """Compute columns of unit amplitude on the windows of some of them."""
@@ -378,3 +380,33 @@ def center_of_mass(image, positions, radius, n_rounds=2, mask=None):
             seen = total > 0
             positions[rows[seen]] = windows.anchor[rows[seen]] + shift[seen]
     return positions
+
+
+def centers_of_mass(context, positions):
+    """Refine positions by the centres of mass of most of each column.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image.
+    positions : ndarray of shape (n, 2)
+        Positions to start from, px.
+
+    Returns
+    -------
+    positions : ndarray of shape (n, 2)
+        Centres of mass; unchanged where there is no good pixel.
+    """
+    radius = MASS_RADIUS_SIGMA * context.sigma
+    return center_of_mass(context.image, positions, radius, mask=context.mask)
+
+
+def _monomials(row, col):
+    """Return the quadratic and the quartic monomials at pixels, float32."""
+    powers = np.empty((2, 5, len(row)))
+    for power, step in zip(powers, (row, col), strict=True):
+        np.cumprod([np.ones_like(step), *[step] * 4], axis=0, out=power)
+    return tuple(
+        (powers[0, degrees[:, 0]] * powers[1, degrees[:, 1]]).T.astype(np.float32)
+        for degrees in (QUADRATIC, QUARTIC)
+    )
