@@ -62,18 +62,18 @@ def locate_columns(context, calibration, *, threshold, refine, profile):
         The columns. Columns that were not fitted have NaN for all but position and
         amplitude.
     """
-    if refine == "gaussian":
-        columns = detect_columns(context.binned(), calibration, threshold, profile)
-        return fit_found(context, columns.unbinned(context.binning).table, profile)
-    peaks = detect_peaks(context, calibration, threshold)
-    significance = DetectionThreshold.of(context, calibration.inflation).significance(
-        peaks
-    )
-    fit = ColumnFit.unfitted(peaks)
-    fit = fit.take(select_rows(fit, significance, calibration, context.spacing))
-    if refine == "center_of_mass" and len(fit):
-        fit = fit.at(centers_of_mass(context, fit.positions))
-    return FoundColumns(fit.table, fit, is_fitted=False)
+    if refine != "gaussian":
+        peaks = detect_peaks(context, calibration, threshold)
+        significance = DetectionThreshold.of(
+            context, calibration.inflation
+        ).significance(peaks)
+        fit = ColumnFit.unfitted(peaks)
+        fit = fit.take(select_rows(fit, significance, calibration, context.spacing))
+        if refine == "center_of_mass" and len(fit):
+            fit = fit.at(centers_of_mass(context, fit.positions))
+        return FoundColumns(fit.table, fit, is_fitted=False)
+    columns = detect_columns(context.binned(), calibration, threshold, profile)
+    return fit_found(context, columns.unbinned(context.binning).table, profile)
 
 
 def select_located(context, found):

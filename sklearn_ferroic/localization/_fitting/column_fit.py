@@ -78,8 +78,16 @@ def fit_columns(
         stretch = context.statistics.stretch
     start = _with_profile(table, profile, stretch)
     if learns:
-        statistics = _guess_statistics(context, table)
-        context = context.replace(statistics=statistics._replace(stretch=stretch))
+        # A first guess.
+        image, mask = context.image, context.mask
+        statistics = ImageStatistics(
+            noise=guess_noise(image, mask),
+            level=float(np.median(table.background)) if len(table) else 0.0,
+            misfit=np.inf,
+            span=value_span(image if mask is None else image[mask]),
+            stretch=stretch,
+        )
+        context = context.replace(statistics=statistics)
     windows = ColumnWindows(context.image, start, context.sigma, context.mask)
     state = ColumnState(
         start,
@@ -245,17 +253,6 @@ def _count_rounds(state):
         return _SETTINGS.rounds_isolated[number]
     few, many = _SETTINGS.rounds_overlapping
     return round(np.interp(state.overlap, (0, 1), (few[number], many[number])))
-
-
-def _guess_statistics(context, table):
-    """Return statistics of an image before it has been fitted."""
-    image, mask = context.image, context.mask
-    return ImageStatistics(
-        noise=guess_noise(image, mask),
-        level=float(np.median(table.background)) if len(table) else 0.0,
-        misfit=np.inf,
-        span=value_span(image if mask is None else image[mask]),
-    )
 
 
 def _exclude_rejected(windows, state):
