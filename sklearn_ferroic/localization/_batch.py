@@ -24,7 +24,7 @@ from ._fitting.error_calibration import error_scale
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import render_columns
 from ._image.context import ImageContext
-from ._image.filters import blob_response, noise_response
+from ._image.filters import SAME_COLUMN_SPACINGS, blob_response, noise_response
 from ._image.pixels import binned_scale, choose_binning, on_image
 from ._image.spacing import estimate_spacing
 from ._image.tiles import cut_tiles, not_twice
@@ -36,8 +36,6 @@ class _BatchSettings:
 
     # The image must hold this many spacings along each side.
     min_spacings: int = 3
-    # Nearer than this share of the spacing, two tiles' columns are the same.
-    same_column_spacings: float = 0.3
     # Columns contribute to tiles within this distance of their centres, in sigmas.
     tail_sigma: int = 6
 
@@ -450,9 +448,7 @@ def merge_tiles(number, fits, shape, calibration, spacing):
         inflation = calibration.inflation
         whole = whole.scaled_std(error_scale(whole.amplitude, modes, inflation))
     tile = np.repeat(np.arange(len(fits)), [len(fit) for fit in fits])
-    order = np.flatnonzero(
-        not_twice(positions, tile, _SETTINGS.same_column_spacings * spacing)
-    )
+    order = np.flatnonzero(not_twice(positions, tile, SAME_COLUMN_SPACINGS * spacing))
     row, col = np.rint(positions[order]).T
     whole = whole.take(order[np.lexsort((col, row))])
     return whole.scaled_values(calibration.unit)

@@ -19,6 +19,7 @@ from .._fitting.column_fit import (
 )
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnTable
+from .._fitting.error_calibration import MAX_RELATIVE_SQUARE
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.windows import render_columns
 from .._image.context import ImageContext, ImageStatistics, image_unit
@@ -318,16 +319,18 @@ def _limit_of_significance(significance, fit, spacing):
     Maxima of noise around a few bright columns, or far from all, are not among these.
     """
     clear, height = significance > CLEAR_SIGNIFICANCE, fit.amplitude
-    if np.count_nonzero(clear) < _SETTINGS.min_clear_columns:
+    if np.count_nonzero(clear) < DETECTION.selection.min_columns_of_kind:
         return CLEAR_SIGNIFICANCE
     clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
     very_clear = significance > 2 * CLEAR_SIGNIFICANCE
     n_typical = _SETTINGS.typical_share * np.count_nonzero(clear)
-    if np.count_nonzero(very_clear) >= max(_SETTINGS.min_clear_columns, n_typical):
+    if np.count_nonzero(very_clear) >= max(
+        DETECTION.selection.min_columns_of_kind, n_typical
+    ):
         # The third nearest: the first may be the column itself.
         distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
         clear &= distance[:, 2] < NEIGHBOR_REACH_SPACINGS * spacing
-    if np.count_nonzero(clear) < _SETTINGS.min_clear_columns:
+    if np.count_nonzero(clear) < DETECTION.selection.min_columns_of_kind:
         return CLEAR_SIGNIFICANCE
     faintest = np.quantile(significance[clear], 0.05, method="lower")
     return float(
@@ -362,7 +365,7 @@ def trough_power(response, variance=1.0):
     if not trough.any():
         return 0.0
     square = (np.square(response) / variance)[trough]
-    limit = _SETTINGS.max_relative_square * np.median(
+    limit = MAX_RELATIVE_SQUARE * np.median(
         square[:: 1 + len(square) // _SETTINGS.n_median_pixels]
     )
     return float(np.minimum(square, limit).mean())

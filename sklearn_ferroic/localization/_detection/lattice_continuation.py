@@ -77,7 +77,7 @@ def append_outer_columns(context, start):
     if not len(positions):
         return start, None
     distance, nearest = cKDTree(start.positions).query(positions)
-    is_known = distance < _SETTINGS.known_spacings * spacing
+    is_known = distance < _SETTINGS.same_column_spacings * spacing
     known, is_new = nearest[is_known], ~is_known
     amplitude, places = start.amplitude.copy(), start.positions.copy()
     amplitude[known], places[known] = heights[is_known], positions[is_known]
@@ -134,7 +134,7 @@ def _add_predicted(context, columns, response, profile):
         )
     if len(positions):
         distance, _ = cKDTree(table.positions).query(positions)
-        is_free = distance > _SETTINGS.free_spacings * spacing
+        is_free = distance > _SETTINGS.same_column_spacings * spacing
         positions, heights = positions[is_free], heights[is_free]
     if not len(positions):
         return None

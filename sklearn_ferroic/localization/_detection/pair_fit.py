@@ -206,7 +206,7 @@ def locate_pairs(number, image, mask, scale, *, shape, tile_size, n_jobs=None):
 def _learn_statistics(image, mask, unit, scale):
     """Return the noise and level of an image, from the pairs of a square of it."""
     blocks = Blocks(image, scale.spacing)
-    square, good = blocks.busiest(image, mask, _SETTINGS.side_spacings)
+    square, good = blocks.busiest(image, mask, DETECTION.close_pairs.side_spacings)
     square = square / unit
     middles = find_middles(square, scale.spacing, good)
     start, _ = _split(square, middles, scale)

@@ -25,6 +25,9 @@ from .._image.pixels import (
 from .._image.tiles import Blocks
 from .settings import DETECTION
 
+# Places in the unit cell, in lattice vectors: the centre, and those with which the
+# residual at the centre is compared.
+_CENTER = (0.5, 0.5)
 _OTHER_PLACES = ((0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (2 / 3, 2 / 3))
 
 
@@ -153,7 +156,7 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, sigma):
     positions, vectors = fit.positions, vectors / side
     response = _residual_response(image, fit, spacing, sigma)
     median, scatter, share, places = _at_places(
-        response, positions, vectors, _MISSED.center, spacing
+        response, positions, vectors, _CENTER, spacing
     )
     if len(places) < _MISSED.min_cells:
         return None

@@ -122,10 +122,10 @@ def select_rows(fit, significance, calibration, spacing):
     reach = NEIGHBOR_REACH_SPACINGS * spacing
     brightest = brightest_near(places[kind], height[kind], places[kind], reach)
     is_faint = height[kind] < _SETTINGS.faint_share * brightest
-    if np.count_nonzero(is_faint) >= _SETTINGS.min_faint_columns:
+    if np.count_nonzero(is_faint) >= _SETTINGS.min_columns_of_kind:
         kind = kind[is_faint]
     least = np.full(len(weak), np.inf)
-    if len(kind) >= _SETTINGS.min_faint_columns:
+    if len(kind) >= _SETTINGS.min_columns_of_kind:
         # An expected place, and as bright as its kind.
         n_asked = min(_SETTINGS.n_of_kind, len(kind))
         _, near = cKDTree(places[kind]).query(places[weak], k=[*range(1, n_asked + 1)])
@@ -138,7 +138,7 @@ def select_rows(fit, significance, calibration, spacing):
         # enough of these.
         low, high = _SETTINGS.weak_significance_range
         own = significance[[*weak, *clear[around[clear]]]]
-        least = max(_SETTINGS.min_weak_columns, _SETTINGS.min_weak_share * len(own))
+        least = max(_SETTINGS.min_columns_of_kind, _SETTINGS.min_weak_share * len(own))
         own = own[(own > low) & (own < high)]
         if len(own) >= least and np.median(own) > _SETTINGS.min_median_significance:
             chosen |= significance[weak] > 0.5 * np.median(own)

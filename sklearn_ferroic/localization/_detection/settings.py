@@ -1,4 +1,4 @@
-"""Settings of the stage, grouped by module, each with its reason."""
+"""Settings of the detection, grouped by module, each with its reason."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 class CalibrationSettings:
     """Settings of the calibration of an image, with their reasons."""
 
+    # Columns need less significance than clear ones, down to this, in images with
+    # faint clear columns: between these significances of the lowest twentieth of them.
     min_significance: float = 3.0
     faintest_clear_significance: tuple = (5.0, 7.0)
-    min_clear_columns: int = 20
     # Very clear columns are typical of the image if they are at least this share of
     # the clear ones.
     typical_share: float = 0.3
@@ -22,7 +23,8 @@ class CalibrationSettings:
     slow_ratio: float = 0.4
     max_ratio: float = 0.75
     # Images of up to this number of square spacings without a mask are calibrated as
-    # a whole, ...
+    # a whole. Their fit serves for the detection, if no more than this share of its
+    # columns is below the detection threshold.
     max_whole_square_spacings: int = 1600
     max_hidden_share: float = 0.02
     # Most rounds of a search for faint columns between bright ones where columns
@@ -32,9 +34,7 @@ class CalibrationSettings:
     # pixels up to there is good.
     margin_spacings: float = 1.5
     min_good_share: float = 0.9
-    # Squares of minima beyond this multiple of their median are clipped: there are
-    # hardly any in white noise. This number of pixels is enough for the median.
-    max_relative_square: int = 50
+    # This number of pixels is enough for the median of squares.
     n_median_pixels: int = 20_000
 
 
@@ -47,7 +47,7 @@ class ClosePairsSettings:
     # an earlier one are the same.
     smoothing_spacings: tuple = (0.0, 0.3, 0.45, 0.6)
     same_spacing: float = 0.08
-    # Side of the square that is analysed, in spacings of the pairs.
+    # Side of the square that is analysed, for pairs and for noise, in their spacings.
     side_spacings: int = 24
     min_middles: int = 12
     max_windows: int = 400
@@ -96,9 +96,7 @@ class LatticeContinuationSettings:
     # column on the image up to a spacing away; a column this near to a predicted one
     # is the same (spacings).
     min_sigma_spacings: float = 0.18
-    known_spacings: float = 0.6
-    # Places are free that are this far from all columns (spacings).
-    free_spacings: float = 0.6
+    same_column_spacings: float = 0.6
     # Columns at places where the lattice continues start from this share of the
     # heights of their kind at least. They end with this share of them at least, and
     # no farther from there than this (spacings).
@@ -126,8 +124,6 @@ class DetectSettings:
 class PairFitSettings:
     """Settings of the fit of close pairs, with their reasons."""
 
-    # Noise is estimated from a square of this side, in spacings of the pairs.
-    side_spacings: int = 24
     # Blob response of the middle of a pair in standard deviations of the noise. Maxima
     # of noise reach 4.
     min_significance: float = 5.0
@@ -175,9 +171,6 @@ class SigmaSettings:
 class MissedSublatticeSettings:
     """Settings of the search for a missed sublattice, with their reasons."""
 
-    # Places in the unit cell of the columns located, in lattice vectors: the centre,
-    # and those that the residual at the centre is compared with.
-    center: tuple = (0.5, 0.5)
     # The centres hold columns if the median response of the residual there is this
     # share of the columns' amplitude, this number of standard errors above zero, at
     # least twice that at any other place, and positive in this share of the cells.
@@ -203,11 +196,12 @@ class SelectionSettings:
     min_neighbors: int = 2
     # Least significance of weak columns.
     min_weak_significance: float = 1.0
+    # Fewer columns do not show what is usual of their kind: clear, weak or faint.
+    min_columns_of_kind: int = 20
     # Surrounded columns between these significances count as weak columns if there
-    # are at least this number and share of them and if their median significance is
-    # this high; otherwise they are noise in vacancies.
+    # are enough, at least this share of all, and if their median significance is this
+    # high; otherwise they are noise in vacancies.
     weak_significance_range: tuple = (1.5, 6.0)
-    min_weak_columns: int = 20
     min_weak_share: float = 0.25
     min_median_significance: float = 2.5
     # A column is faint below this share of the brightest one near it. A candidate at
@@ -215,7 +209,6 @@ class SelectionSettings:
     # the height of the lower quarter of the nearest few, of faint ones if there are
     # enough.
     faint_share: float = 0.5
-    min_faint_columns: int = 20
     n_of_kind: int = 8
     min_kind_share: float = 0.5
     min_expected_significance: float = 2.0

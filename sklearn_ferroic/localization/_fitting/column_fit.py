@@ -27,11 +27,11 @@ from .windows import ColumnWindows
 # The centre of a column that the border cuts is determined only if its width is known:
 # its prior is the typical sigma with this relative standard deviation.
 SIGMA_SCATTER = 0.1
+# Change of the logarithm of the variance below which the weights are kept.
 NOISE_TOLERANCE = 0.1
-# Columns within this distance (spacings) of rejected ones step again, for the pixels
-# above this share of the height of rejected columns no longer count as background.
+# Columns within this distance of rejected ones step again: the pixels of rejected
+# columns no longer count as background.
 AROUND_REJECTED_SPACINGS = 3
-
 
 _SETTINGS = FITTING.column_fit
 

@@ -9,10 +9,11 @@ from .fisher_scoring import MIN_OUTLIERS
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
 from .settings import FITTING
 
-# Narrowest column in typical sigmas, and in preliminary fits of columns whose sigma
-# exceeds this (spacings): where columns overlap, the background may replace
-# narrow columns.
-_MIN_SIGMA, OVERLAP_SIGMA_SPACINGS = (0.45, 0.6), 0.22
+# Wider columns overlap: they are searched for by continuing the lattice, too.
+OVERLAP_SIGMA_SPACINGS = 0.22
+# Narrowest column in typical sigmas, and in preliminary fits of columns that overlap:
+# the background may replace narrow ones.
+_MIN_SIGMA = (0.45, 0.6)
 
 
 _SETTINGS = FITTING.column_state
@@ -60,7 +61,9 @@ class ColumnState:
         self.preliminary, self.learns = preliminary, learns
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing, self.sigma = spacing, sigma
-        self.is_isolated = spacing >= _SETTINGS.isolated_sigma * sigma and self.is_round
+        self.is_isolated = (
+            spacing >= _SETTINGS.coupling_reach_sigma * sigma and self.is_round
+        )
         isolated = self.is_isolated
         self.tolerance = (
             _SETTINGS.tolerance_isolated_std if isolated else _SETTINGS.tolerance_std

@@ -159,7 +159,7 @@ class TailSums(NamedTuple):
         images = [
             local(render(table, 1.0)),
             local(render(table, 1 + step) - render(table, 1 - step)),
-            local(render(typical, _SETTINGS.ratio)),
+            local(render(typical, _SETTINGS.sigma_ratio)),
             local(image),
             inside.astype(np.float64),
         ]
@@ -208,7 +208,7 @@ def estimate_tails(sums, before=None):
     residual = np.append(-solution, [1.0, 0.0])
     mean_square = residual @ products @ residual / n_pixels
     std = np.sqrt(np.linalg.inv(normal)[2, 2] * mean_square)
-    tails = ColumnTails(float(share / amplitude), _SETTINGS.ratio)
+    tails = ColumnTails(float(share / amplitude), _SETTINGS.sigma_ratio)
     if tails.share < max(_SETTINGS.min_share, _SETTINGS.min_significance * std):
         return None
     of_means = sum(part.products_of_means for part in sums)

@@ -52,7 +52,7 @@ def overlap_strongly(start, context, fits_shape):
 
 def _is_crowded(table):
     """Check whether columns overlap so much that steps one by one may diverge."""
-    reach = FITTING.joint_equations.coupling_reach_sigma * float(np.median(table.sigma))
+    reach = FITTING.column_state.coupling_reach_sigma * float(np.median(table.sigma))
     pairs, _ = neighbor_pairs(table.positions, reach)
     first, second = (table.take(pairs[:, side]) for side in (0, 1))
     square = ((first.positions - second.positions) ** 2).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Settings of the stage, grouped by module, each with its reason."""
+"""Settings of the fit, grouped by module, each with its reason."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,13 @@ class BackgroundSettings:
     bins_per_spacing: int = 2
     # A bin of the first, fine binning is at most sigma over this.
     bins_per_sigma: float = 1.2
+    # Largest change of the heights and widths of columns nearby in one fit, as a
+    # logarithm: the model stays nearly linear.
     max_correction: float = 0.3
     # Columns of pixels that are interpolated or smoothed at a time.
     strip_px: int = 64
+    # Heights and widths do not change where the image does not determine them: their
+    # diagonal elements are enlarged by this share.
     ridge: float = 1e-3
 
 
@@ -39,8 +43,7 @@ class ColumnFitSettings:
     # columns: corrections without those of the columns are too small, but where
     # columns overlap, they include in part what the columns are about to correct.
     background_gain: tuple = (1.4, 1.0)
-    # Pixels from which the noise is estimated, and relative change of the variance
-    # below which the weights of the previous round are kept.
+    # Pixels from which the noise is estimated.
     n_noise_pixels: int = 50_000
     # Least noise of the brightest pixels, in median amplitudes of the columns: no
     # column is known better than this, and smaller steps gain nothing.
@@ -54,6 +57,7 @@ class ColumnFitSettings:
     # the axes, and that in standard errors.
     min_stretch: float = 0.03
     min_stretch_std: int = 4
+    # Pixels above this share of the height of rejected columns are no background.
     rejected_height: float = 0.01
     # Factor by which the sigma of a fit grows per step, and maximum number of steps.
     sigma_step: float = 1.1
@@ -66,9 +70,9 @@ class ColumnStateSettings:
 
     # No column becomes higher than this multiple of the height that it starts from.
     max_growth: int = 10
-    # Columns this many sigmas apart are isolated: their fits do not affect each
-    # other.
-    isolated_sigma: int = 6
+    # Columns this many sigmas apart do not affect each other's fits: the overlap of two
+    # Gaussians has fallen to 1e-4.
+    coupling_reach_sigma: int = 6
     # Columns continue to step whose last step was longer than this, in standard
     # errors: the next step of an isolated column is several times shorter. Columns
     # within twice of that have converged.
@@ -103,7 +107,7 @@ class ColumnTailsSettings:
 
     # Sigma of the tails in sigmas of the column. Wider tails are nearly uniform and
     # displace no column; narrower ones are a part of the column's own width.
-    ratio: float = 2.0
+    sigma_ratio: float = 2.0
     # Tails of narrower columns (spacings) end before the neighbours: they displace them
     # by a twentieth of what those of columns of 0.22 spacings do.
     min_sigma_spacings: float = 0.15
@@ -154,6 +158,8 @@ class FisherScoringSettings:
     # Residuals are clipped at this multiple of the pixel's standard deviation: beyond
     # are hot pixels and features that are no columns.
     max_residual_std: int = 6
+    # The core of a column is above this share of its height. Outliers there speak
+    # against its profile.
     core_height: float = 0.2
     # The information on a column is computed again if its last step was longer than
     # this, in standard errors.
@@ -164,9 +170,6 @@ class FisherScoringSettings:
 class JointEquationsSettings:
     """Settings of the joint equations, with their reasons."""
 
-    # Columns couple up to this distance, in units of their typical sigma: the overlap
-    # of two Gaussians has fallen to 1e-4.
-    coupling_reach_sigma: float = 6.0
     # Derivatives are computed up to this distance from a column, in units of its
     # sigma.
     derivative_reach_sigma: float = 3.5

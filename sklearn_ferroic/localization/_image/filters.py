@@ -10,8 +10,8 @@ from .pixels import at_pixels, bin_image
 _REACH_SIGMA = 4.5
 # Wider filters merge a faint column with the bright ones around it.
 _MAX_FILTER_SIGMA_SPACINGS = 0.17
-# Two maxima closer than this share of the spacing are one blob.
-_SAME_PEAK_SPACINGS = 0.3
+# Two columns closer than this share of the spacing are one, found twice.
+SAME_COLUMN_SPACINGS = 0.3
 # Columns are compared with the brightest within this many spacings.
 NEIGHBOR_REACH_SPACINGS = 1.5
 
@@ -204,7 +204,7 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0):
     pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
     bright, dim = order_by_height(pairs, height)
     keep = np.ones(len(height), dtype=bool)
-    keep[dim[distance < _SAME_PEAK_SPACINGS * spacing]] = False
+    keep[dim[distance < SAME_COLUMN_SPACINGS * spacing]] = False
     brightest = height.copy()
     np.maximum.at(brightest, dim, height[bright])
     keep &= height > threshold * brightest

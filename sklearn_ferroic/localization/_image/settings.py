@@ -1,4 +1,4 @@
-"""Settings of the stage, grouped by module, each with its reason."""
+"""Settings of the analysis of pixels, grouped by module, each with its reason."""
 
 from dataclasses import dataclass
 
