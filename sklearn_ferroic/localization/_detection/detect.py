@@ -43,7 +43,7 @@ class PreliminaryFit(NamedTuple):
     Parameters
     ----------
     fit : ColumnFit
-        The columns, in the calibration's unit.
+        The columns, with amplitudes in units of `Calibration.unit`.
     significance : ndarray of shape (n,) or None
         Their signal to noise ratios, for white noise; infinite for clear columns; None
         if unknown.

@@ -1,7 +1,8 @@
-"""Prediction of columns by continuing the lattice of those that have been found.
+"""Columns that follow from the lattice of those that have been detected.
 
-Columns off the image with tails that reach into it are predicted, and columns on it
-that overlap with brighter ones so much that neither they nor the residual show a peak.
+Two kinds are predicted: columns off the image whose tails extend into it, and columns
+on the image that overlap with brighter ones so much that they show no peak, neither in
+the image nor in the residual.
 """
 
 import numpy as np
@@ -19,7 +20,7 @@ _SETTINGS = DETECTION.lattice_continuation
 
 
 class GoodArea:
-    """The area of the good pixels of an image."""
+    """Area of the good pixels of an image."""
 
     def __init__(self, shape, mask):
         self.shape = np.array(shape)

@@ -114,7 +114,7 @@ def fit_found(context, start, profile):
     context : ImageContext
         The image.
     start : ColumnTable
-        The columns, nearly.
+        Approximate parameters of the columns.
     profile : ColumnProfile
         Profile of the columns.
 
@@ -181,7 +181,7 @@ def sum_for_tails(context, found, inner):
 def find_unusable(context, found):
     """Return the indices of the columns on the image whose fit is not usable."""
     start, fit = found.start, found.columns()
-    # A fit that moves off the image from its border is a column off the image.
+    # A column at the border whose fit moves off the image lies off the image.
     reach = 0.5 * context.sigma
     well_inside = on_image(start.positions - reach, context.shape)
     well_inside &= on_image(start.positions + reach, context.shape)

@@ -187,15 +187,15 @@ def is_noise(fit, context):
 
 
 def _select_clear(fit, significance, calibration, spacing, crowding):
-    """Select the columns that are significant whatever surrounds them."""
+    """Select the candidates that are significant without regard to expected places."""
     is_seen = significance > calibration.min_significance
-    # Less is left of bright columns, or noise around a few.
+    # Fainter candidates are residuals of bright columns, or noise around a few of them.
     is_seen &= fit.amplitude > calibration.min_height
     seen = np.flatnonzero(is_seen)
     fit, significance = fit.take(seen), significance[seen]
     positions, height = fit.positions, fit.amplitude
     pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
-    # Columns in noise may look closer than they are.
+    # Noise may displace two columns towards each other.
     error = np.nan_to_num(np.hypot(*fit.std.positions.T))
     distance += calibration.inflation * np.hypot(*error[pairs].T)
     keep = drop_crowded(positions, height, pairs, distance, spacing, crowding)

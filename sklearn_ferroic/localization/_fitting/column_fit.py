@@ -6,7 +6,7 @@ The fixed point is the joint weighted fit of all columns; with the variance of c
 is their Poisson maximum likelihood. Columns that overlap strongly are fitted jointly.
 
 The number of rounds for all columns, and whether a column continues to step, do not
-depend on other columns far away: a part of the image gives the columns of the whole.
+depend on columns far away, so that a tile has the same result as the whole image.
 """
 
 from functools import partial
@@ -171,7 +171,7 @@ def _fit_jointly(windows, state):
 
 
 def _measure_modes(windows, state, pixels):
-    """Project the residual on deformations of the columns, for the errors."""
+    """Store projections of the residual, from which the errors are calibrated."""
     rows, projections = project_residual(windows, pixels, state)
     state.modes = np.column_stack([state.table.amplitude[rows], projections])
 
@@ -355,7 +355,7 @@ def _residual_noise(windows, state, expected):
 
 
 def _leverage(windows, state, rows, mean, disc):
-    """Return by how much the fit of each column follows the pixels of its window."""
+    """Return the leverage of each pixel of a window on the fit of its column."""
     table = state.table.take(rows)
     covariance = state.covariance[rows]
     known = (covariance != 0).any(axis=(1, 2))[:, None, None]

@@ -42,7 +42,7 @@ class ColumnTable:
 
     @classmethod
     def make(cls, amplitude, positions, sigma, background=0.0, profile=ROUND_GAUSSIAN):
-        """Return a table of columns of the same shape; numbers hold for all columns."""
+        """Return a table of columns of the first shape; scalars hold for all."""
         n = len(positions)
         amplitude, sigma, background = (
             np.full(n, values, dtype=np.float64)
@@ -134,7 +134,7 @@ class ColumnTable:
         )
 
     def with_profile(self, profile, shape=None):
-        """Return the columns with another profile, of its first shape unless given."""
+        """Return the columns with another profile, by default of its first shape."""
         if shape is None:
             shape = np.tile(np.array(profile.shape_start, float), (len(self), 1))
         return self.replace(shape=shape, profile=profile)

@@ -5,8 +5,8 @@ from scipy.spatial import cKDTree
 
 from .settings import FITTING
 
-# This number of outliers in the core of a column, above this share of its height, is
-# more than chance: the column does not fit its profile.
+# With this number of outliers in its core, a column does not fit its profile: that is
+# more than chance.
 MIN_OUTLIERS = 3
 
 
@@ -253,7 +253,7 @@ def weighted_median(values, weight):
 
 
 def _moments(windows, state, rows, pixels, measure, is_recent):
-    """Return sums of the residual and, unless it is recent, for the information."""
+    """Return sums for the gradient and, unless it is recent, for the information."""
     table = state.table.take(rows)
     profile = table.profile
     values = profile.on_windows(table, windows, rows)
@@ -294,8 +294,8 @@ def _downweight_outliers(state, rows, square, values, weighted, limit):
         n_outliers = ((square[found] > limit) & is_core).sum(axis=1)
         state.n_outliers[rows[found]] = n_outliers
         share = limit / np.maximum(square[found], limit)
-        # Few outliers are downweighted by the square of their excess. Where they are
-        # many, the column would lose its hold.
+        # Few outliers are downweighted by the square of their excess. With many, too
+        # few pixels would determine the column.
         many = n_outliers >= MIN_OUTLIERS
         share[many] = np.sqrt(share[many])
         weighted[found] *= share

@@ -148,9 +148,9 @@ class ColumnWindows(Windows):
         return total
 
     def render_binned(self, table, side):
-        """Average all columns, as if round Gaussians, over square blocks of pixels.
+        """Average all columns over square blocks of pixels, as if they were round.
 
-        The derivative by the logarithm of all sigmas is returned, too.
+        The derivative by the logarithm of a factor of all sigmas is returned, too.
         """
         if side == 1:
             padded = table.replace(positions=table.positions + self.pad)
@@ -162,7 +162,9 @@ class ColumnWindows(Windows):
 
 
 class Renderer:
-    """Sums of the same columns on the same image, as these move a little.
+    """Renderer of sums of round Gaussian columns on tiles of an image.
+
+    The list of columns that reach into each tile is kept while columns move a little.
 
     Parameters
     ----------
@@ -187,7 +189,8 @@ class Renderer:
         table : ColumnTable
             The columns; their shape parameters are ignored.
         spread : bool, default=False
-            Whether to compute the derivative by the logarithm of all sigmas, too.
+            Whether to return the derivative as well, with respect to a factor common
+            to all sigmas, as a logarithm.
 
         Returns
         -------
@@ -248,7 +251,7 @@ class Renderer:
 
 
 def _paint(row, col, sigma, amplitude, side, tiles):
-    """Sum columns on tiles; the second set of tiles, if any, is for the derivative."""
+    """Sum columns on tiles, and their derivatives on the second set, if any."""
     # Squared distances along rows and along columns, halved, in sigmas.
     square = np.arange(side, dtype=np.float32) - np.stack([row, col])
     square *= np.sqrt(np.float32(0.5)) / sigma

@@ -40,7 +40,7 @@ class NoiseModel(NamedTuple):
 
     @property
     def darkest(self):
-        """Least mean that a pixel can have: no electron, if all noise is theirs."""
+        """Least mean of a pixel: that of no electrons, if all noise is shot noise."""
         if self.slope == 0:
             return -np.inf
         return self.offset - (self.constant - self.least) / self.slope
