@@ -133,7 +133,7 @@ const timer = setInterval(() => {
     setTimeout(() => { document.body.dataset.outside = countOutside(canvas); }, 300);
   }, 300);
 }, 50);
-// Pixels beside the image, above the scale bar, that are not the grey of the background.
+// Pixels beside the image, above the scale bar, that differ from the background.
 function countOutside(canvas) {
   const [x0, y0] = canvas.viewer.toScreen(-1.5, -1.5);
   const [x1, y1] = canvas.viewer.toScreen(HEIGHT + 0.5, WIDTH + 0.5);
