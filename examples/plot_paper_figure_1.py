@@ -51,10 +51,10 @@ right.set_title("1b  displacement of each B column")
 # %%
 # Dislocation (1c)
 # ----------------
-# As in the paper, the edge dislocation is dissociated into two partial dislocations, here
-# 2 nm apart. Between them a plane of B columns is missing, and two planes of A columns
-# are neighbours. No ideal lattice fits all sides: columns are up to half a cell, 10 px,
-# from the places of the fitted lattice.
+# As in the paper, the edge dislocation is dissociated into two partial dislocations,
+# here 2 nm apart. Between them a plane of B columns is missing, and two planes of A
+# columns are neighbours. No ideal lattice fits all sides: columns are up to half a
+# cell, 10 px, from the places of the fitted lattice.
 
 defect = make_ferroic_image(
     "film",

@@ -422,9 +422,7 @@ def _describe(preset, options, truth):
             if options.dissociation_nm
             else ""
         )
-        parts.append(
-            f"Edge dislocation near row {row:.0f}, column {col:.0f}{partials}"
-        )
+        parts.append(f"Edge dislocation near row {row:.0f}, column {col:.0f}{partials}")
     return ". ".join(parts) + "."
 
 

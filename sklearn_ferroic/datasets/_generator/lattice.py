@@ -125,7 +125,7 @@ def dissociate(positions, cell, core, distance):
     """
     # Half a cell more or less, so that no columns are closer than in the fault.
     n_cells = max(1, int(np.rint(distance / cell + 0.5))) - 0.5
-    # The fault takes out a plane of B columns, a quarter of a cell beside the core.
+    # The fault takes out a plane of B columns, a quarter of a cell from the core.
     middle = core + np.array([0.0, 0.25 * cell])
     rows = middle[0] + cell * (np.array([0, n_cells]) - np.floor(n_cells / 2))
     displacement = np.zeros(positions.shape)
