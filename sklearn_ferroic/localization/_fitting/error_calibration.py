@@ -27,52 +27,13 @@ columns of the image, shows that displacement: noise differs from column to colu
 disturbances of the scan from line to line.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
+from .settings import FITTING
 
-@dataclass(frozen=True)
-class _ErrorCalibrationSettings:
-    """Settings of the calibration of errors, with their reasons."""
-
-    # Columns whose residual is projected, about: 700 of a kind determine its errors to
-    # 3 % in white noise, and to 8 % where noise is correlated.
-    # They lie in squares of this side (spacings), which hold neighbours.
-    n_projected: int = 1500
-    square_spacings: float = 8.0
-    # With fewer columns, the noise in the band of the columns is a better estimate.
-    min_columns: int = 20
-    # Kinds of columns are calibrated separately if their heights differ by this factor
-    # and their calibrations by this number of standard errors.
-    min_contrast: float = 1.3
-    min_significance: float = 3.0
-    # Range of the calibration of variances.
-    ratio_range: tuple = (0.02, 50.0)
-    # Squares beyond this multiple of the median belong to defects: of a normal
-    # distribution one in a million.
-    max_relative_square: float = 50.0
-    # Neighbours of the same kind: of this number of nearest columns the first ones, up
-    # to this number, whose amplitudes differ by less than this (log of the ratio).
-    n_nearest: int = 24
-    n_around: int = 8
-    max_log_ratio: float = 0.35
-    # Correlated noise increases the variance of positions by factors from and to these,
-    # all equally probable in the logarithm, with this probability of none. The mean of
-    # q is that of correlation lengths of 0.4 to 2 sigma, for the probe is as wide as
-    # the columns. Around it, q has a beta distribution of this sum of parameters:
-    # correlation lengths within a factor of 1.5 or so.
-    excess_range: tuple = (0.02, 200.0)
-    n_excesses: int = 60
-    white_probability: float = 0.2
-    q_range: tuple = (0.2, 0.85)
-    n_q: int = 14
-    q_concentration: float = 12.0
-
-
-_SETTINGS = _ErrorCalibrationSettings()
+_SETTINGS = FITTING.error_calibration
 MAX_RELATIVE_SQUARE = _SETTINGS.max_relative_square
 N_PROJECTED = _SETTINGS.n_projected
 _N_ORDERS = 3
