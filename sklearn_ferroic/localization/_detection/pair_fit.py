@@ -51,6 +51,10 @@ class _PairFitSettings:
     # the heights at least.
     separation_range: tuple = (0.6, 1.6)
     min_height_ratio: float = 0.1
+    # Two columns fitted as one are wider than one: equal ones at the distance d have the
+    # variance sigma² + d² / 8. A single column, whose partner is missing or off the
+    # image, is narrower than at this share of the additional variance.
+    min_excess_variance: float = 0.25
     # Two kinds of columns differ in mean log height by this and by this number of
     # standard errors.
     min_contrast: float = 0.012
@@ -265,6 +269,8 @@ def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
     if len(failed):
         start, pair, merged = _merge(fit, pair, is_good, scale)
         fit = fit_found(context, start, profile).columns()
+        excess = fit.table.sigma**2 - scale.sigma**2
+        merged &= excess > _SETTINGS.min_excess_variance * scale.separation**2 / 8
     keep = ~is_noise(fit, context) & has_center_inside(fit, context)
     partner = np.full(len(fit), -1)
     partner[pair[:, 0]], partner[pair[:, 1]] = pair[:, 1], pair[:, 0]

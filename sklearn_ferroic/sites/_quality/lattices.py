@@ -1,0 +1,268 @@
+"""Lattices of the crystals in an image, such as a film and its substrate.
+
+Neighbouring sites are of one crystal if their local lattice vectors agree, in any choice
+of the vectors. Crystals with the same lattice in the same orientation are listed as one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from ..._utils.optional import import_optional
+
+# Local lattices are medians over this number of nearest sites and the site itself.
+# Those of other sites count if they agree within the first tolerance, a share of the
+# vectors: a rotation by 0.25 radians, or a strain of 25 %.
+_N_NEIGHBORS = 8
+_SIMILAR = 0.25
+# The medians of neighbours in one crystal agree within this tolerance. Those of adjacent
+# crystals, and of neighbours in noisy images, differ more and less than that: a rotation
+# by 3.4 degrees, or a difference of the lattice parameters of 6 %.
+_SAME = 0.06
+# Neighbours are within this multiple of the shorter lattice vector.
+_REACH = 1.6
+# Crystals of fewer sites are not listed, unless their lattice is that of a larger one.
+_MIN_SITES = 12
+_MIN_SHARE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class SiteLattices:
+    """Lattices of the crystals in images, the largest of each image first.
+
+    Attributes
+    ----------
+    frame : ndarray of int of shape (n_lattices,)
+        Index of the image.
+    n_sites : ndarray of int of shape (n_lattices,)
+        Number of sites on the lattice.
+    share : ndarray of shape (n_lattices,)
+        Share of the sites of the image.
+    vectors : ndarray of shape (n_lattices, 2, 2)
+        Mean lattice vectors a and b in the rows, ``(row, col)`` in px, of the same
+        sublattice.
+    pixel_size : ndarray of shape (n_lattices,)
+        Pixel size of the image, nm; NaN if it is unknown.
+    bounds : ndarray of shape (n_lattices, 4)
+        First and last row, first and last column of the region of its sites, px.
+    of_site : ndarray of int of shape (n_sites,)
+        Number of the lattice of each site, −1 for none: next to an interface, with too
+        few neighbours, or in a crystal of fewer than 12 sites or 1 % of the image.
+    """
+
+    frame: np.ndarray
+    n_sites: np.ndarray
+    share: np.ndarray
+    vectors: np.ndarray
+    pixel_size: np.ndarray
+    bounds: np.ndarray
+    of_site: np.ndarray
+
+    @property
+    def lengths(self):
+        """Lengths of a and b, px, as an array of shape (n_lattices, 2)."""
+        return np.hypot(*np.moveaxis(self.vectors, -1, 0))
+
+    @property
+    def vectors_nm(self):
+        """Mean lattice vectors in nm; NaN without a pixel size."""
+        return self.vectors * self.pixel_size[:, None, None]
+
+    @property
+    def angle(self):
+        """Angle between a and b, radians."""
+        a, b = self.vectors[:, 0], self.vectors[:, 1]
+        cross = a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1]
+        return np.arctan2(np.abs(cross), (a * b).sum(axis=1))
+
+    @property
+    def rotation(self):
+        """Direction of a, radians in [−π, π), from +col towards +row."""
+        return np.arctan2(self.vectors[:, 0, 0], self.vectors[:, 0, 1])
+
+    def __len__(self):
+        return len(self.frame)
+
+    def __repr__(self):
+        return f"<SiteLattices: {len(self)} lattices>"
+
+    def to_frame(self):
+        """Return a pandas table with one row per lattice.
+
+        Returns
+        -------
+        table : pandas.DataFrame
+            Numbers and shares of sites, lengths of the vectors in px and nm, angles in
+            degrees, and the bounds of the region in px.
+        """
+        pandas = import_optional("pandas", "io")
+        a, b = self.lengths.T
+        columns = {
+            "frame": self.frame,
+            "n_sites": self.n_sites,
+            "share": self.share,
+            "a_px": a,
+            "b_px": b,
+            "a_nm": a * self.pixel_size,
+            "b_nm": b * self.pixel_size,
+            "angle_deg": np.degrees(self.angle),
+            "rotation_deg": np.degrees(self.rotation),
+        }
+        names = "first_row", "last_row", "first_col", "last_col"
+        return pandas.DataFrame(
+            columns | dict(zip(names, self.bounds.T, strict=True))
+        )
+
+    def describe(self, number):
+        """Return one lattice as text.
+
+        Parameters
+        ----------
+        number : int
+            Index of the lattice.
+
+        Returns
+        -------
+        text : str
+            Share of the sites, vectors, angle and region.
+        """
+        lengths = " × ".join(f"{length:.2f}" for length in self.lengths[number])
+        text = f"{self.share[number]:.1%} of the sites, a × b {lengths} px"
+        if np.isfinite(self.pixel_size[number]):
+            in_nm = self.lengths[number] * self.pixel_size[number]
+            text += " (" + " × ".join(f"{length:.4f}" for length in in_nm) + " nm)"
+        first_row, last_row, first_col, last_col = self.bounds[number]
+        return (
+            f"{text}, angle {np.degrees(self.angle[number]):.1f}°, a at "
+            f"{np.degrees(self.rotation[number]):.1f}°, rows {first_row:.0f} to "
+            f"{last_row:.0f}, columns {first_col:.0f} to {last_col:.0f}"
+        )
+
+
+def find_lattices(sites, vectors):
+    """Find the lattices of the crystals in images.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        All sites of the images.
+    vectors : ndarray of shape (n_sites, 2, 2)
+        Local lattice vectors, px; NaN where unknown.
+
+    Returns
+    -------
+    lattices : SiteLattices
+        The lattices, image by image.
+    """
+    of_site = np.full(len(sites), -1)
+    frames, means = [], []
+    for frame in range(len(sites.images)):
+        rows = np.flatnonzero(
+            (sites.frame == frame) & np.isfinite(vectors).all(axis=(1, 2))
+        )
+        if len(rows) < _MIN_SITES:
+            continue
+        n_image = np.count_nonzero(sites.frame == frame)
+        label, found = _lattices_of_image(
+            sites.positions[rows], vectors[rows], _MIN_SHARE * n_image
+        )
+        of_site[rows] = np.where(label < 0, -1, label + len(frames))
+        frames += [frame] * len(found)
+        means += found
+    n = len(frames)
+    frame = np.array(frames, dtype=np.intp)
+    own = of_site >= 0
+    n_sites = np.bincount(of_site[own], minlength=n)
+    bounds = np.empty((n, 4))
+    for number in range(n):
+        positions = sites.positions[of_site == number]
+        bounds[number, ::2] = positions.min(axis=0)
+        bounds[number, 1::2] = positions.max(axis=0)
+    size = np.array([np.nan if s is None else s for s in sites.pixel_size], dtype=float)
+    return SiteLattices(
+        frame,
+        n_sites,
+        n_sites / np.bincount(sites.frame, minlength=len(sites.images))[frame],
+        np.array(means).reshape(n, 2, 2),
+        size[frame],
+        bounds,
+        of_site,
+    )
+
+
+def _lattices_of_image(positions, cells, least):
+    """Return the lattice of each site of one image, and their mean vectors."""
+    n = len(positions)
+    k = min(_N_NEIGHBORS, n - 1)
+    distance, index = cKDTree(positions).query(positions, k + 1)
+    cells = _averaged(cells, index)
+    reach = _REACH * np.hypot(*np.moveaxis(cells, -1, 0)).min(axis=1)
+    first = np.repeat(np.arange(n), k)
+    second = index[:, 1:].ravel()
+    alike = _mismatch(cells[first], cells[second])[0] < _SAME
+    alike &= distance[:, 1:].ravel() < reach[first]
+    links = csr_array((np.ones(alike.sum()), (first[alike], second[alike])), (n, n))
+    _, crystal = connected_components(links, directed=False)
+    size = np.bincount(crystal)
+    label, means, weights = np.full(n, -1), [], []
+    for number in np.argsort(-size, kind="stable"):
+        if size[number] < 2:
+            break
+        own = np.flatnonzero(crystal == number)
+        mean = _mean_cell(cells[own])
+        mismatch = [_mismatch(other[None], mean[None]) for other in means]
+        same = [place for place, part in enumerate(mismatch) if part[0][0] < _SAME]
+        if same:
+            place = same[0]
+            aligned = np.linalg.inv(mismatch[place][1][0]) @ mean
+            total = weights[place] + len(own)
+            means[place] += (aligned - means[place]) * len(own) / total
+            weights[place] = total
+        elif len(own) >= max(_MIN_SITES, least):
+            place = len(means)
+            means.append(mean)
+            weights.append(len(own))
+        else:
+            continue
+        label[own] = place
+    order = np.argsort(-np.array(weights, dtype=float), kind="stable")
+    rank = np.append(np.argsort(order), -1)
+    return rank[label], [means[place] for place in order]
+
+
+def _mismatch(cells, others):
+    """Return how much cells differ, and the matrices that transform one into another.
+
+    The matrices are those of whole numbers that lead from the vectors of `cells` to
+    those of `others` most closely; where they are no change of the choice of vectors,
+    the mismatch is infinite.
+    """
+    change = others @ np.linalg.inv(cells)
+    whole = np.rint(change)
+    mismatch = np.abs(change - whole).max(axis=(1, 2))
+    area = whole[:, 0, 0] * whole[:, 1, 1] - whole[:, 0, 1] * whole[:, 1, 0]
+    return np.where(np.abs(area) == 1, mismatch, np.inf), whole
+
+
+def _averaged(cells, index):
+    """Return the median of the local lattice over neighbours with a similar one."""
+    n, k = index.shape
+    own = np.repeat(cells, k, axis=0)
+    others = cells[index.ravel()]
+    mismatch, whole = _mismatch(own, others)
+    similar = mismatch < _SIMILAR
+    aligned = np.full_like(others, np.nan)
+    aligned[similar] = np.linalg.inv(whole[similar]) @ others[similar]
+    return np.nanmedian(aligned.reshape(n, k, 2, 2), axis=1)
+
+
+def _mean_cell(cells):
+    """Return the mean of cells of one crystal, whatever the choice of vectors."""
+    middle = np.median(cells, axis=0)
+    start = cells[np.abs(cells - middle).sum(axis=(1, 2)).argmin()]
+    mismatch, whole = _mismatch(np.broadcast_to(start, cells.shape), cells)
+    similar = mismatch < _SIMILAR
+    return (np.linalg.inv(whole[similar]) @ cells[similar]).mean(axis=0)
