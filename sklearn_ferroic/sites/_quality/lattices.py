@@ -18,13 +18,18 @@ from ..._utils.optional import import_optional
 # vectors: a rotation by 0.25 radians, or a strain of 25 %.
 _N_NEIGHBORS = 8
 _SIMILAR = 0.25
-# The medians of neighbours in one crystal agree within this tolerance. Those of adjacent
-# crystals, and of neighbours in noisy images, differ more and less than that: a rotation
-# by 3.4 degrees, or a difference of the lattice parameters of 6 %.
+# A site is inside a crystal if the medians of this share of its nearest sites agree
+# with its own within the second tolerance: a rotation by 1.7 degrees, or a strain of
+# 3 %. At an interface of crystals that differ by twice that, no sites are.
+_MIN_AGREEING = 0.75
+_SAME_AROUND = 0.03
+# Crystals whose mean vectors agree within this tolerance have the same lattice; the
+# vectors of sites next to an interface agree with those of the crystal within twice it.
 _SAME = 0.06
 # Neighbours are within this multiple of the shorter lattice vector.
 _REACH = 1.6
-# Crystals of fewer sites are not listed, unless their lattice is that of a larger one.
+# Crystals with fewer sites inside, or with a smaller share of the sites, are not
+# listed, unless their lattice is that of a larger one.
 _MIN_SITES = 12
 _MIN_SHARE = 0.01
 
@@ -50,7 +55,8 @@ class SiteLattices:
         First and last row, first and last column of the region of its sites, px.
     of_site : ndarray of int of shape (n_sites,)
         Number of the lattice of each site, −1 for none: next to an interface, with too
-        few neighbours, or in a crystal of fewer than 12 sites or 1 % of the image.
+        few neighbours, or in a crystal with fewer than 12 sites inside or less than
+        1 % of the sites of the image.
     """
 
     frame: np.ndarray
@@ -112,9 +118,7 @@ class SiteLattices:
             "rotation_deg": np.degrees(self.rotation),
         }
         names = "first_row", "last_row", "first_col", "last_col"
-        return pandas.DataFrame(
-            columns | dict(zip(names, self.bounds.T, strict=True))
-        )
+        return pandas.DataFrame(columns | dict(zip(names, self.bounds.T, strict=True)))
 
     def describe(self, number):
         """Return one lattice as text.
@@ -198,30 +202,47 @@ def _lattices_of_image(positions, cells, least):
     n = len(positions)
     k = min(_N_NEIGHBORS, n - 1)
     distance, index = cKDTree(positions).query(positions, k + 1)
-    cells = _averaged(cells, index)
+    own_cells, cells = cells, _averaged(cells, index)
+    agrees = np.stack(
+        [_mismatch(cells, cells[near])[0] < _SAME_AROUND for near in index[:, 1:].T],
+        axis=1,
+    )
+    inside = agrees.mean(axis=1) >= _MIN_AGREEING
+    if not inside.any():
+        return np.full(n, -1), []
     reach = _REACH * np.hypot(*np.moveaxis(cells, -1, 0)).min(axis=1)
-    first = np.repeat(np.arange(n), k)
-    second = index[:, 1:].ravel()
-    alike = _mismatch(cells[first], cells[second])[0] < _SAME
-    alike &= distance[:, 1:].ravel() < reach[first]
-    links = csr_array((np.ones(alike.sum()), (first[alike], second[alike])), (n, n))
+    joined = agrees & (distance[:, 1:] < reach[:, None])
+    joined &= inside[:, None] & inside[index[:, 1:]]
+    first, place = np.nonzero(joined)
+    links = csr_array((np.ones(len(first)), (first, index[first, place + 1])), (n, n))
     _, crystal = connected_components(links, directed=False)
-    size = np.bincount(crystal)
-    label, means, weights = np.full(n, -1), [], []
+    # The other sites belong to the crystal of the nearest one inside if their own
+    # vectors agree, which are not averaged across the interface.
+    cores = np.flatnonzero(inside)
+    others = np.flatnonzero(~inside)
+    nearest = cores[cKDTree(positions[cores]).query(positions[others])[1]]
+    close = _mismatch(cells[nearest], own_cells[others])[0] < 2 * _SAME
+    crystal[others] = np.where(close, crystal[nearest], -1)
+    return _list_lattices(cells, crystal, inside, least)
+
+
+def _list_lattices(cells, crystal, inside, least):
+    """Return the lattice of each site and the mean vectors; equal ones are joined."""
+    size = np.bincount(crystal[crystal >= 0])
+    label, means, weights = np.full(len(cells), -1), [], []
     for number in np.argsort(-size, kind="stable"):
         if size[number] < 2:
             break
         own = np.flatnonzero(crystal == number)
-        mean = _mean_cell(cells[own])
+        mean = _mean_cell(cells[own[inside[own]]])
         mismatch = [_mismatch(other[None], mean[None]) for other in means]
         same = [place for place, part in enumerate(mismatch) if part[0][0] < _SAME]
         if same:
             place = same[0]
             aligned = np.linalg.inv(mismatch[place][1][0]) @ mean
-            total = weights[place] + len(own)
-            means[place] += (aligned - means[place]) * len(own) / total
-            weights[place] = total
-        elif len(own) >= max(_MIN_SITES, least):
+            weights[place] += len(own)
+            means[place] += (aligned - means[place]) * len(own) / weights[place]
+        elif inside[own].sum() >= _MIN_SITES and len(own) >= least:
             place = len(means)
             means.append(mean)
             weights.append(len(own))
