@@ -167,8 +167,10 @@ def _index_parities(positions):
         found = distance < _SAME_PLACE * length[:, None, None]
         neighbors[known] = np.where(found, index, -1)
     # A step is one of the lattice if the reverse step leads back.
-    back = neighbors[neighbors][:, *np.mgrid[:3, :3], *np.mgrid[2:-1:-1, 2:-1:-1]]
-    neighbors[back != np.arange(n)[:, None, None]] = -1
+    one_way = neighbors.copy()
+    for i, j in step.reshape(-1, 2) + 1:
+        back = one_way[one_way[:, i, j], 2 - i, 2 - j]
+        neighbors[back != np.arange(n), i, j] = -1
     pairs, along = [], []
     for axis, ends in enumerate((neighbors[:, 2, 1], neighbors[:, 1, 2])):
         start = np.flatnonzero(ends >= 0)
@@ -255,8 +257,10 @@ def _correlation(values, neighbors):
         second = np.where(ends >= 0, ends[ends], -1)
         distant = np.where(second >= 0, values[second], np.nan)
         both = np.isfinite(values) & np.isfinite(distant)
+        if np.count_nonzero(both) <= _MIN_CRYSTAL / 2:
+            continue
         square = np.sqrt(np.mean(values[both] ** 2) * np.mean(distant[both] ** 2))
-        if np.count_nonzero(both) > _MIN_CRYSTAL / 2 and square > 0:
+        if square > 0:
             found.append(np.mean(values[both] * distant[both]) / square)
     return max(found)
 

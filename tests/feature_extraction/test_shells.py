@@ -285,7 +285,8 @@ def test_cadmium_telluride_twin_along_110():
     assert len(sizes) == 2
     assert sizes.min() > 0.4 * sizes.sum()
     lengths = np.linalg.norm(vectors, axis=2) * sites.pixel_size[0]
-    assert lengths == pytest.approx(np.array([[0.458, 0.648]] * 2), rel=0.03)
+    # The scan distorts the image by up to 4 %.
+    assert lengths == pytest.approx(np.array([[0.458, 0.648]] * 2), rel=0.05)
     direction = vectors[:, 0] / np.linalg.norm(vectors[:, 0], axis=1, keepdims=True)
     angle = np.degrees(np.arccos(np.abs(direction[0] @ direction[1])))
     # 70.5 degrees in a twin without distortion.

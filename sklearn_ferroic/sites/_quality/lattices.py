@@ -138,11 +138,15 @@ class SiteLattices:
         if np.isfinite(self.pixel_size[number]):
             in_nm = self.lengths[number] * self.pixel_size[number]
             text += " (" + " × ".join(f"{length:.4f}" for length in in_nm) + " nm)"
-        first_row, last_row, first_col, last_col = self.bounds[number]
+        # Without a sign of zeros.
+        first_row, last_row, first_col, last_col = np.rint(self.bounds[number]) + 0.0
+        angle, rotation = (
+            np.round(np.degrees(value[number]), 1) + 0.0
+            for value in (self.angle, self.rotation)
+        )
         return (
-            f"{text}, angle {np.degrees(self.angle[number]):.1f}°, a at "
-            f"{np.degrees(self.rotation[number]):.1f}°, rows {first_row:.0f} to "
-            f"{last_row:.0f}, columns {first_col:.0f} to {last_col:.0f}"
+            f"{text}, angle {angle:.1f}°, a at {rotation:.1f}°, rows {first_row:.0f} "
+            f"to {last_row:.0f}, columns {first_col:.0f} to {last_col:.0f}"
         )
 
 
