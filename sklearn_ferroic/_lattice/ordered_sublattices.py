@@ -2,9 +2,9 @@
 
 A sublattice consists of several if the brightness of its columns alternates
 periodically, as in ordered perovskites or perovskites that show oxygen. Each column of
-a sublattice belongs to one of four classes, by whether its indices along the two lattice
-vectors are even or odd. Classes whose mean brightness differs everywhere in a crystal
-are sublattices, although that of single columns may overlap. Where antiphase
+a sublattice belongs to one of four classes, by whether its indices along the two
+lattice vectors are even or odd. Classes whose brightness differs clearly everywhere in
+a crystal are sublattices. Where antiphase
 boundaries exchange the classes, two distinct levels of brightness are divided if
 translations of the lattice conserve them.
 
@@ -36,12 +36,14 @@ _N_ROUNDS = 2
 _MIN_GAP = 0.08
 _MIN_CLEARNESS = 4.5
 # Classes of columns in a crystal of this many columns are compared. Their mean log
-# brightness differs by `_MIN_GAP`, by this many standard errors, by this share of
-# the standard deviation within the classes, and has the same order in this share of the
-# regions of `REGION_SPACINGS` of the sublattice.
+# brightness differs by `_MIN_GAP`, by this many standard errors, by this multiple of
+# the standard deviation within the classes, and has the same order in this share of
+# the regions of `REGION_SPACINGS` of the sublattice. Tilts and antipolar displacements
+# alternate, too, and change the heights of columns: by 2.5 standard deviations in an
+# image of DyScO3.
 _MIN_CRYSTAL = 24
 _MIN_STANDARD_ERRORS = 6.0
-_MIN_GAP_SHARE = 1.0
+_MIN_GAP_SCATTERS = 3.5
 # Deviations of defects are limited to this multiple of the median deviation.
 _MAX_DEVIATION = 4.0
 _MIN_REGION_SHARE = 0.85
@@ -134,7 +136,7 @@ class _ParityLattice(NamedTuple):
     Parameters
     ----------
     neighbors : ndarray of int of shape (n, 3, 3)
-        Columns one step along a and b, the middle being the column itself; -1 for none.
+        Columns one step along a and b, the middle being the column; -1 for none.
     parity : ndarray of int of shape (n,)
         Class of each column, from 0 to 3, in its crystal.
     crystal : ndarray of int of shape (n,)
@@ -150,7 +152,7 @@ class _ParityLattice(NamedTuple):
 
 
 def _index_parities(positions):
-    """Find the neighbours along the lattice vectors, and the parities of the indices."""
+    """Find the neighbours along the lattice vectors, and the parity of each column."""
     n = len(positions)
     vectors = lattice_vectors(positions, np.zeros(n, dtype=np.intp))
     known = np.isfinite(vectors).all(axis=(1, 2))
@@ -230,7 +232,7 @@ def _classes_of_crystal(lattice, contrast, positions, own, max_classes):
     gap = -np.diff(level[order])
     # Medians of normally distributed values have 1.25 times the error of means.
     error = 1.25 * scatter * np.sqrt(1 / size[order[1:]] + 1 / size[order[:-1]])
-    distinct = gap > np.maximum(_MIN_GAP, _MIN_GAP_SHARE * scatter)
+    distinct = gap > np.maximum(_MIN_GAP, _MIN_GAP_SCATTERS * scatter)
     distinct &= gap > _MIN_STANDARD_ERRORS * error
     region = places(positions[own[known]], REGION_SPACINGS * lattice.spacing)
     cell, inverse = np.unique(region * 4 + parity_known, return_inverse=True)

@@ -114,6 +114,15 @@ def test_layers_of_half_periods_are_no_sublattices(period, factor):
     assert np.array_equal(label, kind)
 
 
+def test_alternating_heights_of_a_tilted_crystal_are_no_sublattices():
+    # As in an image of DyScO3, where heights alternate by 2.5 times their scatter.
+    for seed in range(4):
+        positions, kind = crystal(CORNERS, n=12, seed=seed)
+        brightness = brightness_of(kind, (1.0, 0.86, 0.4, 0.344), 0.07, seed)
+        label = assign_sublattices(positions, brightness, CELL / 2)
+        assert np.array_equal(label, kind // 2)
+
+
 def test_a_gradient_of_brightness_divides_nothing():
     positions, kind = crystal(CORNERS[:2], n=16)
     brightness = brightness_of(kind, (1.0, 0.4), 0.03) * (1 + positions[:, 0] / 500)

@@ -1,7 +1,8 @@
 """Lattices of the crystals in an image, such as a film and its substrate.
 
-Neighbouring sites are of one crystal if their local lattice vectors agree, in any choice
-of the vectors. Crystals with the same lattice in the same orientation are listed as one.
+Neighbouring sites are of one crystal if their local lattice vectors agree, in any
+choice of the vectors. Crystals with the same lattice in the same orientation are listed
+as one.
 """
 
 from dataclasses import dataclass
