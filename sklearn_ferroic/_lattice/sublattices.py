@@ -44,6 +44,8 @@ from .ordered_sublattices import (
 )
 from .two_coloring import clean_colors, color_in_two
 
+# The median contrast of a region is at most this multiple of its mean.
+_MAX_MEDIAN_RATIO = 2.0
 # Neighbours are within this many nearest-neighbour spacings, and their bonds are
 # weighted by the difference of their length from one spacing.
 _NEIGHBOR_REACH = 1.28
@@ -397,7 +399,12 @@ def _contrast_evidence(contrast, crystal, place, pairs, weight, same, nearest):
     size = np.bincount(crystal[bonded], minlength=n_crystals)
     # Regions of crystals, because differences between regions are not scatter.
     region = np.unique(crystal * (place.max() + 1) + place, return_inverse=True)[1]
-    median = medians(np.where(bonded, contrast, 0), region)[region]
+    contrast = np.where(bonded, contrast, 0)
+    median = medians(contrast, region)
+    # The median of two levels that do not alternate, as in stripes, is one of them.
+    mean = np.bincount(region, contrast) / np.bincount(region)
+    bound = _MAX_MEDIAN_RATIO * np.abs(mean)
+    median = np.clip(median, -bound, bound)[region]
     off = np.abs(contrast - median)
     chance = 1 / np.sqrt(np.maximum(size, 1))[crystal]
 

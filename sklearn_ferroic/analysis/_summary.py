@@ -64,6 +64,7 @@ def summarize(analysis):
             "net_displacement_px": [as_number(part) for part in shift],
             "net_displacement_std_px": [as_number(part) for part in shift_std],
         },
+        "lattices": _describe_lattices(quality.lattices),
         "antipolar": analysis.antipolar,
         "window_size_px": analysis.window_size,
         "registration": analysis.registration,
@@ -78,6 +79,27 @@ def summarize(analysis):
         "versions": analysis.versions,
     }
     return summary
+
+
+def _describe_lattices(lattices):
+    """Return the lattices of an image as values for JSON."""
+    return [
+        {
+            "share": as_number(lattices.share[number]),
+            "n_sites": int(lattices.n_sites[number]),
+            "vectors_px": [
+                [as_number(part) for part in vector]
+                for vector in lattices.vectors[number]
+            ],
+            "lengths_nm": [
+                as_number(length * lattices.pixel_size[number])
+                for length in lattices.lengths[number]
+            ],
+            "angle_deg": as_number(np.degrees(lattices.angle[number])),
+            "bounds_px": [as_number(part) for part in lattices.bounds[number]],
+        }
+        for number in range(len(lattices))
+    ]
 
 
 def describe(analysis):

@@ -122,8 +122,9 @@ def _warn_of_doubt(names, matches):
     if share < _MIN_ASSIGNED:
         warnings.warn(
             f"Only {share:.0%} of the sites match the motif {names}. Check the "
-            "zone axis, the pixel size and that the motif has those columns only that "
-            "the image shows, see Motif.select.",
+            "zone axis, the pixel size, that the motif has those columns only that "
+            "the image shows (Motif.select), and that faint columns between others "
+            "were located: AtomLocator(spacing=) finds them.",
             UserWarning,
             stacklevel=5,
         )

@@ -30,6 +30,10 @@ def test_files_and_keys(folder, analysis):
     assert summary.keys() >= KEYS
     assert all(row.keys() >= VARIANT_KEYS for row in summary["variants"])
     assert summary["n_sites"] == len(analysis.sites)
+    assert [row["share"] > 0.9 for row in summary["lattices"]] == [True]
+    assert summary["lattices"][0]["angle_deg"] == pytest.approx(90, abs=2)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert analysis.quality.lattices.describe(0) in page.replace("−", "-")
     assert not [path for path in folder.parent.iterdir() if ".part" in path.name]
 
 

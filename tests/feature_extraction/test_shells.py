@@ -236,3 +236,62 @@ def test_annular_bright_field_along_110_shows_oxygen():
     assert counts.max() < 1.15 * counts.min()
     with pytest.warns(UserWarning, match="Only 65% of the sites match"):
         MotifAssigner(motif="perovskite_110").fit(sites)
+
+
+def test_annular_bright_field_along_001():
+    path = DATA / "real" / "vecmap_sample_abf.dm3"
+    if not path.exists():
+        pytest.skip("no experimental image at hand")
+    pytest.importorskip("rsciio")
+    data = load_image(path)
+    image = -np.asarray(data.image, dtype=float)
+    sites = AtomLocator().fit_transform((image, data.pixel_size))
+    assigner = MotifAssigner(motif="perovskite_001").fit(sites)
+    assert assigner.assigned_share_ > 0.99
+    assert len(assigner.crystal_sizes_[0]) == 1
+    a, b = np.linalg.norm(assigner.lattice_vectors_[0][0], axis=1)
+    assert a * data.pixel_size == pytest.approx(0.4, rel=0.03)
+    assert b / a == pytest.approx(1.02, abs=0.02)
+    found = assigner.transform(sites)
+    assert np.isfinite(found.interior(30).polarization).all(axis=1).mean() > 0.98
+
+
+def test_silicon_along_110():
+    path = DATA / "real" / "si110_png.png"
+    if not path.exists():
+        pytest.skip("no experimental image at hand")
+    sites = AtomLocator().fit_transform(load_image(path))
+    columns = [("Si", 0, 0), ("Si", 0.5, 0.5), ("Si", 0, 0.25), ("Si", 0.5, 0.75)]
+    motif = Motif.from_table(columns, lengths=(0.384, 0.543))
+    assigner = MotifAssigner(motif=motif).fit(sites)
+    assert assigner.assigned_share_ > 0.99
+    assert len(assigner.crystal_sizes_[0]) == 1
+    a, b = np.linalg.norm(assigner.lattice_vectors_[0][0], axis=1)
+    assert b / a == pytest.approx(np.sqrt(2), rel=0.03)
+    with pytest.warns(UserWarning, match="cannot be distinguished by brightness"):
+        assigner = MotifAssigner(motif="zincblende_110").fit(sites)
+    assert assigner.assigned_share_ > 0.99
+
+
+def test_cadmium_telluride_twin_along_110():
+    path = DATA / "real" / "cdte_twin.dm3"
+    if not path.exists():
+        pytest.skip("no experimental image at hand")
+    pytest.importorskip("rsciio")
+    sites = AtomLocator().fit_transform(load_image(path))
+    assigner = MotifAssigner(motif="zincblende_110").fit(sites)
+    assert assigner.assigned_share_ > 0.99
+    sizes, vectors = assigner.crystal_sizes_[0], assigner.lattice_vectors_[0]
+    assert len(sizes) == 2
+    assert sizes.min() > 0.4 * sizes.sum()
+    lengths = np.linalg.norm(vectors, axis=2) * sites.pixel_size[0]
+    # The scan distorts the image by up to 4 %.
+    assert lengths == pytest.approx(np.array([[0.458, 0.648]] * 2), rel=0.05)
+    direction = vectors[:, 0] / np.linalg.norm(vectors[:, 0], axis=1, keepdims=True)
+    angle = np.degrees(np.arccos(np.abs(direction[0] @ direction[1])))
+    # 70.5 degrees in a twin without distortion.
+    assert angle == pytest.approx(70.5, abs=2)
+    # The labels are the same for both: Cd and Te differ in brightness.
+    found = assigner.transform(sites)
+    bright, faint = (found.amplitude[found.sublattice == k] for k in (0, 1))
+    assert np.median(bright) > 1.02 * np.median(faint)

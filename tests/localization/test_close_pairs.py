@@ -100,6 +100,37 @@ def test_transform_repeats_fit_and_other_images_follow():
     assert locator.score(image) > 0.95
 
 
+@pytest.mark.parametrize(
+    ("separation", "ratio", "seed"), [(4.6, 0.6, 1), (6.0, 1.0, 0)]
+)
+def test_single_columns_at_the_border_and_beside_vacancies_are_not_merged(
+    separation, ratio, seed
+):
+    crystal, _ = dumbbells(separation, ratio, dose=50, seed=seed)
+    # Columns without a partner in the middle of the image, too.
+    inner = np.flatnonzero(interior(crystal.positions, SIZE, 40))
+    absent = np.random.default_rng(seed).choice(inner, 12, replace=False)
+    kept = np.setdiff1d(np.arange(len(crystal.positions)), absent)
+    crystal = crystal._replace(
+        positions=crystal.positions[kept],
+        species=crystal.species[kept],
+        intensity=crystal.intensity[kept],
+    )
+    image = draw(crystal, size=SIZE, sigma=SIGMA, dose=50, seed=seed)
+    sites = AtomLocator().fit_transform(image)
+    tree = cKDTree(crystal.positions)
+    n_near = np.array(
+        [len(near) for near in tree.query_ball_point(sites.positions, 0.7 * separation)]
+    )
+    n_single = np.count_nonzero(n_near == 1)
+    assert n_single > 12
+    # Before, fifteen of those at the border and all beside vacancies were.
+    assert sites.has_flag("merged")[n_near == 1].sum() <= 1
+    assert sites.has_flag("merged").mean() < 0.005
+    own = interior(sites.positions, SIZE, 12)
+    assert (tree.query(sites.positions[own])[0] < 1.2).mean() > 0.99
+
+
 def test_pairs_below_2_25_sigma_are_merged_and_said_to_be():
     crystal, image = dumbbells(4.0)
     with pytest.warns(UserWarning, match="close pairs") as caught:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, AtomSites, PolarizationVector
 from sklearn_ferroic._lattice.sublattices import assign_sublattices, label_sublattices
@@ -41,6 +42,85 @@ def test_ordered_crystals_have_up_to_four(heights, n_sublattices, seed):
     expected = np.unique(-np.array(heights), return_inverse=True)[1][kind]
     assert label.max() + 1 == n_sublattices
     assert np.array_equal(label, expected)
+
+
+@pytest.mark.parametrize("n", [5, 12])
+@pytest.mark.parametrize("scatter", [0.02, 0.05])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2)])
+@pytest.mark.parametrize(
+    "heights", [(1.0, 0.8, 0.6, 0.4), (1.0, 0.5, 0.25, 0.125), (1.0, 0.7, 0.5, 0.4)]
+)
+def test_four_levels_of_a_square_cell_in_any_order(heights, order, scatter, n):
+    # In one order the two diagonals of the cell are equally bright on average.
+    heights = np.array(heights)[list(order)]
+    for seed in range(3):
+        positions, kind = crystal(CORNERS, n=n, seed=seed)
+        brightness = brightness_of(kind, heights, scatter, seed)
+        label = assign_sublattices(positions, brightness, CELL / 2)
+        assert np.array_equal(label, np.argsort(np.argsort(-heights))[kind])
+
+
+def test_four_levels_in_an_image():
+    positions, kind = crystal(CORNERS, n=9, rotation=0.0)
+    positions = positions + 15
+    row, col = np.mgrid[:270, :270]
+    image = np.full((270, 270), 20.0)
+    for (r, c), height in zip(
+        positions, np.array([1, 0.35, 0.8, 0.55])[kind], strict=True
+    ):
+        image += 200 * height * np.exp(-((row - r) ** 2 + (col - c) ** 2) / 18)
+    image = np.random.default_rng(0).poisson(image)
+    locator = AtomLocator()
+    sites = locator.fit_transform(image)
+    assert locator.n_sublattices_ == 4
+    assert len(sites) == len(positions)
+    distance, nearest = cKDTree(positions).query(sites.positions)
+    assert distance.max() < 1
+    assert np.array_equal(sites.sublattice, np.array([0, 3, 1, 2])[kind[nearest]])
+    assert locator.sublattice_brightness_ == pytest.approx(
+        [1, 0.8, 0.55, 0.35], abs=0.04
+    )
+
+
+@pytest.mark.parametrize("scatter", [0.02, 0.05])
+def test_stripes_of_two_levels_are_two_sublattices(scatter):
+    for seed in range(3):
+        positions, kind = crystal(CORNERS, n=10, seed=seed)
+        brightness = brightness_of(kind, (1.0, 0.6, 1.0, 0.6), scatter, seed)
+        label = assign_sublattices(positions, brightness, CELL / 2)
+        assert np.array_equal(label, kind % 2)
+
+
+@pytest.mark.parametrize("scatter", [0.02, 0.1, 0.3])
+def test_one_kind_with_scatter_is_not_divided(scatter):
+    hexagonal = np.stack(np.mgrid[:14, :14], axis=-1).reshape(-1, 2)
+    hexagonal = hexagonal @ np.array([[0.0, 20.0], [17.32, 10.0]])
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        square, _ = crystal(CORNERS[:1], cell=14.0, n=12, seed=seed)
+        for positions in (square, hexagonal + rng.normal(0, 0.2, hexagonal.shape)):
+            brightness = np.exp(rng.normal(0, scatter, len(positions)))
+            label = assign_sublattices(positions, brightness, 14.0)
+            assert not label.any()
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.5])
+@pytest.mark.parametrize("period", [1.5, 3, 5])
+def test_layers_of_half_periods_are_no_sublattices(period, factor):
+    positions, kind = crystal(CORNERS[:2], n=16, rotation=0.0)
+    layer = np.floor((positions[:, 0] + 1) / (period * CELL)).astype(int) % 2
+    brightness = brightness_of(kind, (1.0, 0.35), 0.02) * np.where(layer, factor, 1.0)
+    label = assign_sublattices(positions, brightness, CELL / np.sqrt(2))
+    assert np.array_equal(label, kind)
+
+
+def test_alternating_heights_of_a_tilted_crystal_are_no_sublattices():
+    # As in an image of DyScO3, where heights alternate by 2.5 times their scatter.
+    for seed in range(4):
+        positions, kind = crystal(CORNERS, n=12, seed=seed)
+        brightness = brightness_of(kind, (1.0, 0.86, 0.4, 0.344), 0.07, seed)
+        label = assign_sublattices(positions, brightness, CELL / 2)
+        assert np.array_equal(label, kind // 2)
 
 
 def test_a_gradient_of_brightness_divides_nothing():

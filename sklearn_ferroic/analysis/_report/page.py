@@ -30,6 +30,8 @@ _TITLES = {
     "means": "Mean displacements",
     "profiles": "Profiles",
 }
+# Lattices that are listed; all are in summary.json.
+_MAX_LATTICES = 8
 # Rows of a table that are shown; all are in the CSV files.
 _MAX_ROWS = 30
 _NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -392,6 +394,7 @@ def _quality(analysis):
     if size is not None:
         spacing += f" ({quality.spacing[0] * size:.4f} nm)"
     shift = quality.net_displacement[0]
+    lattices = quality.lattices
     rows = [
         ["columns", f"{len(sites):,}"],
         [
@@ -408,6 +411,13 @@ def _quality(analysis):
             _length(np.nanmedian(sites.position_std), size),
         ],
         ["common elongation of the columns", f"{quality.ellipticity[0]:.2f}"],
+    ]
+    rows += [
+        [
+            "lattice" if len(lattices) == 1 else f"lattice {number + 1}",
+            lattices.describe(number),
+        ]
+        for number in range(min(len(lattices), _MAX_LATTICES))
     ]
     if np.isfinite(shift).all():
         rows.append(

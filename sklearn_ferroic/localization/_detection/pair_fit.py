@@ -236,6 +236,8 @@ def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
     if len(failed):
         start, pair, merged = _merge(fit, pair, is_good, scale)
         fit = fit_found(context, start, profile).columns()
+        excess = fit.table.sigma**2 - scale.sigma**2
+        merged &= excess > _SETTINGS.min_excess_variance * scale.separation**2 / 8
     keep = ~is_noise(fit, context) & has_center_inside(fit, context)
     partner = np.full(len(fit), -1)
     partner[pair[:, 0]], partner[pair[:, 1]] = pair[:, 1], pair[:, 0]

@@ -141,6 +141,10 @@ class PairFitSettings:
     # the heights at least.
     separation_range: tuple = (0.6, 1.6)
     min_height_ratio: float = 0.1
+    # Two columns fitted as one are wider than one: equal ones at the distance d have
+    # the variance sigma² + d² / 8. A single column, whose partner is missing or off the
+    # image, is narrower than at this share of the additional variance.
+    min_excess_variance: float = 0.25
     # Two kinds of columns differ in mean log height by this and by this number of
     # standard errors.
     min_contrast: float = 0.012

@@ -1,6 +1,7 @@
 """Summary of the quality of sites, see :meth:`AtomSites.quality`."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -8,6 +9,7 @@ from scipy.spatial import cKDTree
 from ..._utils.optional import import_optional
 from .._flags import SiteFlag
 from .checks import check_image
+from .lattices import find_lattices
 from .residual import (
     Columns,
     band_noise_ratio,
@@ -18,6 +20,8 @@ from .residual import (
 # Flags that only the locator or MotifAssigner can set; the others are computed.
 _OF_LOCATOR = SiteFlag.EDGE | SiteFlag.LABEL_DOUBTFUL | SiteFlag.LOW_SIGNIFICANCE
 _OF_MOTIF = SiteFlag.UNASSIGNED | SiteFlag.SHELL_MISSING | SiteFlag.SHELL_DISTORTED
+# Lattices of an image that the summary lists; `lattices.to_frame()` lists all.
+_MAX_LATTICE_LINES = 6
 # Means of fewer standard errors are called not significant.
 _SIGNIFICANT = 3.0
 
@@ -136,6 +140,10 @@ class SiteQuality:
     ellipse_rotation : ndarray of shape (n_images,)
         Angle of the long axis, radians in [−π/2, π/2), from +col towards +row.
 
+    lattices : SiteLattices
+        Lattices of the crystals in the images, such as film and substrate, or grains:
+        share of the sites, vectors, angle and region, and the lattice of each site.
+
     See Also
     --------
     AtomSites.has_flag : Selects sites by their flags.
@@ -176,6 +184,14 @@ class SiteQuality:
         self.vacancies = self._places(vacant=True)
         self.share_unconverged = float(np.mean(~sites.converged)) if len(sites) else 0.0
         self._residuals = {}
+
+    @cached_property
+    def lattices(self):
+        """Lattices of the crystals in the images."""
+        vectors = np.full((len(self.sites), 2, 2), np.nan)
+        for rows in self._rows:
+            vectors[rows] = _lattice_vectors(self.sites, rows)
+        return find_lattices(self.sites, vectors)
 
     @property
     def coverage(self):
@@ -284,6 +300,7 @@ class SiteQuality:
         for frame, rows in enumerate(self._rows):
             if len(rows):
                 lines.append(self._image_line(frame))
+                lines += self._lattice_lines(frame)
         if self.is_net_displacement_significant.any():
             lines.append(
                 "A displacement common to the whole image is mistilt or a net "
@@ -317,6 +334,17 @@ class SiteQuality:
             )
         return ", ".join(parts)
 
+    def _lattice_lines(self, frame):
+        """Return one line per lattice of an image."""
+        own = np.flatnonzero(self.lattices.frame == frame)
+        lines = [
+            f"  lattice {number}: {self.lattices.describe(number)}"
+            for number in own[:_MAX_LATTICE_LINES]
+        ]
+        if len(own) > _MAX_LATTICE_LINES:
+            lines.append(f"  and {len(own) - _MAX_LATTICE_LINES} more lattices")
+        return lines
+
     def _row(self, frame):
         rows, check = self._rows[frame], self._checks[frame]
         flags = self.flags[rows]
@@ -329,6 +357,7 @@ class SiteQuality:
             "n_suspected_misses": int(np.count_nonzero(~check.is_vacancy)),
             "n_vacancies": int(np.count_nonzero(check.is_vacancy)),
             "n_short_pairs": len(check.short_pairs),
+            "n_lattices": int(np.count_nonzero(self.lattices.frame == frame)),
         }
         for flag in SiteFlag:
             row[f"n_{flag.name.lower()}"] = int(np.count_nonzero(flags & flag))
