@@ -33,6 +33,8 @@ _MIN_OVERLAP = 0.25
 # Passes end when no frame moves by more.
 _SETTLED_PX = 0.005
 _MAX_RIGID_PASSES = 5
+# Largest side of the middles of frames by which the shifts are found at first.
+_MAX_START_PX = 1024
 _N_LINE_PASSES = 2
 _N_FIELD_PASSES = 2
 # A shift that correlation finds farther away than this share of the spacing replaces
@@ -127,11 +129,12 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
     """
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", verbose=verbose)
     state = _start(frames, spacing, parallel)
-    moved = np.inf
+    # The middles of large frames determine their shifts well enough to start with.
+    middles, moved = frames.center(_MAX_START_PX), np.inf
     for _ in range(_MAX_RIGID_PASSES):
         # Frames move by less than a cell unless they were in a wrong one.
         check_cells = moved > _OTHER_CELL_SPACINGS * state.spacing
-        moved = _rigid_pass(frames, state, weighting, parallel, check_cells)
+        moved = _rigid_pass(middles, state, weighting, parallel, check_cells)
         if moved < _SETTLED_PX:
             break
     if state.scales:
@@ -143,7 +146,7 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
     if method == "field":
         for _ in range(_N_FIELD_PASSES):
             _field_pass(frames, state, weighting, parallel)
-    _compare_all(frames, state, weighting, parallel)
+    _compare_all(frames, state, weighting, parallel, method == "rigid")
     # Positions are those of the reference frame.
     origin = state.displacements[state.reference].shift.copy()
     state.displacements = [
@@ -166,7 +169,10 @@ def _start(frames, spacing, parallel):
                 "cannot be estimated. Pass spacing=, in px."
             )
         spacing = float(np.nanmedian(found))
-    surveys = parallel(delayed(_survey)(frames, i, spacing) for i in range(len(frames)))
+    middles = frames.center(_MAX_START_PX)
+    surveys = parallel(
+        delayed(_survey)(middles, i, spacing) for i in range(len(frames))
+    )
     quality, level, scale, skewness = np.array(surveys).T
     positive = quality[quality > 0]
     typical = np.median(positive) if positive.size else np.inf
@@ -466,22 +472,30 @@ def _field_pass(frames, state, weighting, parallel):
     _judge(state, [None if one is None else one[-1] for one in results], weighting)
 
 
-def _compare_all(frames, state, weighting, parallel):
-    """Decide on rejection, weights and unit cells at the final displacements."""
+def _compare_all(frames, state, weighting, parallel, is_rigid):
+    """Decide on rejection, weights and unit cells; correct rigid shifts a last time."""
+    middles = frames.center(_MAX_START_PX)
     average = _Average(frames, state, parallel)
 
     def one(index):
         misfit, model = _misfit(frames, state, average, index)
         if misfit is None or misfit.overlap == 0:
-            return None, 0.0
-        frame, _ = frames.read(index)
-        correlator = Correlator([model, frame], state.spacing)
-        prepared = correlator.prepare(model), correlator.prepare(frame)
-        return summarize(misfit), correlator.margin(*prepared)
+            return None, 0.0, None
+        frame, _ = middles.read(index)
+        pair = [middles.middle_of(model), frame]
+        correlator = Correlator(pair, state.spacing)
+        margin = correlator.margin(*map(correlator.prepare, pair))
+        step = whole_step(misfit, state.spacing) if is_rigid else None
+        return summarize(misfit), margin, step
 
     results = parallel(delayed(one)(i) for i in range(len(frames)))
-    state.margin = np.array([margin for _, margin in results])
-    _judge(state, [summary for summary, _ in results], weighting)
+    state.margin = np.array([margin for _, margin, _ in results])
+    for index, (_, _, found) in enumerate(results):
+        if found is not None:
+            old = state.displacements[index]
+            state.displacements[index] = replace(old, shift=old.shift + found[0])
+            state.shift_std[index] = found[1]
+    _judge(state, [summary for summary, _, _ in results], weighting)
 
 
 # Gain and offset ----------------------------------------------------------------------

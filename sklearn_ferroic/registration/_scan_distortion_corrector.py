@@ -18,10 +18,10 @@ from ..localization import AtomLocator
 from ..localization._image.input import check_images, image_metadata
 from ..sites import AtomSites
 from ._image_transformer import ImageTransformerMixin
-from ._line_pixels import refine_lines
-from ._reference_region import affine_rate, lines_of_reference
+from ._lines.line_pixels import refine_lines
+from ._lines.reference_region import affine_rate, lines_of_reference
+from ._lines.several_scans import Scan, center_of, lines_of_scans, rotation_matrix
 from ._resample import Displacement, to_specimen
-from ._several_scans import Scan, center_of, lines_of_scans, rotation_matrix
 
 # The correlation of the brightness of columns that two images share is significant if
 # it exceeds this number of standard errors.

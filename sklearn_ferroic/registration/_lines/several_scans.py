@@ -10,8 +10,8 @@ import numpy as np
 from scipy.ndimage import rotate
 from scipy.spatial import cKDTree
 
-from ._line_model import LinePrior, fit_lines
-from ._rigid import Correlator
+from .._rigid import Correlator
+from .line_model import LinePrior, fit_lines
 
 # Half the side of the area that is matched first, and its growth from round to round.
 _FIRST_SPACINGS = 12.0

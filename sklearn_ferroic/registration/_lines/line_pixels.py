@@ -9,8 +9,8 @@ line. Its excess over the noise is the jitter of single lines.
 import numpy as np
 from scipy.ndimage import map_coordinates, spline_filter
 
-from ._alignment import MAX_STEP_SPACINGS, compare, smooth_template
-from ._resample import invert_lines
+from .._alignment import MAX_STEP_SPACINGS, compare, smooth_template
+from .._resample import invert_lines
 
 # Length of the blocks of a line that measure it separately, in spacings, and the fewest
 # lines by which the jitter is estimated.

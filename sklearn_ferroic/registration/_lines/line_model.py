@@ -53,6 +53,8 @@ class LineDisplacement:
         Displacement and its standard error, px.
     drift_std, jitter_std : float
         Prior standard deviations of the slow part and the jitter, px.
+    drift_length : float
+        Number of lines over which the slow part is coherent, px.
     used : ndarray of bool of shape (n_columns,)
         Columns that are not outliers.
     """
@@ -61,6 +63,7 @@ class LineDisplacement:
     std: np.ndarray
     drift_std: float
     jitter_std: float
+    drift_length: float
     used: np.ndarray
 
 
@@ -110,11 +113,16 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         The result.
     """
     used = np.isfinite(values) & np.isfinite(variance)
+    finite = used.copy()
     if np.count_nonzero(used) < 3:
-        return LineDisplacement(np.zeros(n_rows), np.full(n_rows, np.inf), 0, 0, used)
+        unknown = np.zeros(n_rows), np.full(n_rows, np.inf)
+        return LineDisplacement(*unknown, 0.0, 0.0, 1.0, used)
+    # Columns of another domain that make up a row of pixels of their own.
+    rest = np.abs(values[used] - row_medians(rows[used], values[used], prior.spacing))
+    typical = max(1.4826 * np.median(rest), np.sqrt(_TINY_PX2))
+    used[used] = rest <= _OUTLIER_DEVIATIONS * typical
     step = max(1, int(np.ceil(n_rows / _MAX_LINES)))
     lines = np.arange(0, n_rows + step - 1, step, dtype=float)
-    finite = used.copy()
     for _ in range(_N_ROUNDS):
         structure = _scatter_within_bins(rows[used], values[used], variance[used])
         bins = _bin(rows[used], values[used], variance[used] + structure)
@@ -139,8 +147,31 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         np.interp(every, lines, std),
         float(sizes[0]),
         float(sizes[1]),
+        float(sizes[2]),
         used,
     )
+
+
+def row_medians(rows, values, spacing):
+    """Return the median over the columns of about the same row, for each column.
+
+    Parameters
+    ----------
+    rows, values : ndarray of shape (n,)
+        Rows of the columns and their displacements, px.
+    spacing : float
+        Distance of nearest columns, px; columns within a quarter of it are joined.
+
+    Returns
+    -------
+    medians : ndarray of shape (n,)
+        The medians, px.
+    """
+    order = np.argsort(rows)
+    start = np.searchsorted(rows[order], rows - spacing / 4)
+    stop = np.searchsorted(rows[order], rows + spacing / 4, side="right")
+    values = values[order]
+    return np.array([np.median(values[i:j]) for i, j in zip(start, stop, strict=True)])
 
 
 def structure_field(positions, rest, spacing):
