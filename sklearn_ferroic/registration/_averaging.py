@@ -19,6 +19,7 @@ from ._alignment import (
     smooth_template,
     whole_step,
 )
+from ._cells import choose_cell, displace, sides_of
 from ._resample import Displacement, enlarge, to_frame, to_specimen
 from ._rigid import Correlator, survey_frame
 
@@ -40,6 +41,10 @@ _N_FIELD_PASSES = 2
 # A shift that correlation finds farther away than this share of the spacing replaces
 # the present one: it is another unit cell.
 _OTHER_CELL_SPACINGS = 0.5
+# Cells are compared by likelihood if the correlation of a frame exceeds that in another
+# cell by a smaller share. It is larger in frames with many columns or counts.
+_DOUBTFUL_MARGIN = 0.5
+_MAX_CELL_PASSES = 6
 # Smallest side of an average on which columns can be located, in spacings.
 _MIN_SPACINGS = 3.0
 # Frames in the mean spectrum, and by which the spacing is estimated.
@@ -88,6 +93,8 @@ class Registration:
         Frames whose columns are dark where those of the others are bright.
     copy_of : ndarray of int of shape (n,)
         Earlier frame with the same pixels, -1 without.
+    cell_probability : ndarray of shape (n,)
+        Probability that the frame is not displaced by a unit cell.
     """
 
     displacements: list
@@ -104,6 +111,7 @@ class Registration:
     scales: dict = field(default_factory=dict)
     is_inverted: np.ndarray = None
     copy_of: np.ndarray = None
+    cell_probability: np.ndarray = None
 
 
 def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
@@ -137,6 +145,7 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
         moved = _rigid_pass(middles, state, weighting, parallel, check_cells)
         if moved < _SETTLED_PX:
             break
+    _settle_cells(frames, state, weighting, parallel)
     if state.scales:
         state.scales = frames.scales = match_scales(frames, state, parallel)
     if method != "rigid":
@@ -425,6 +434,86 @@ def _jump(frames, state, model, index):
     step = correlator.shift(correlator.prepare(model), correlator.prepare(frame))
     far = np.abs(step).max() > _OTHER_CELL_SPACINGS * state.spacing
     return step if far else None
+
+
+def _settle_cells(frames, state, weighting, parallel):
+    """Move frames, alone or with all that follow, to their most likely unit cells."""
+    middles = frames.center(_MAX_START_PX)
+    state.cell_probability = np.ones(len(frames))
+    if not _are_cells_doubtful(middles, state, parallel):
+        return
+    singles = np.eye(len(frames), dtype=bool)
+    shifts = [one.shift for one in state.displacements]
+    sides = sides_of(shifts, state.reference, state.used)
+    for _ in range(_MAX_CELL_PASSES):
+        average = _Average(middles, state, parallel)
+        moves = parallel(
+            [delayed(_cell_of_side)(middles, state, side) for side in sides]
+            + [
+                delayed(_cell_of_frame)(middles, state, average, i)
+                for i in range(len(frames))
+            ]
+        )
+        probability = np.ones(len(frames))
+        for own, (_, _, known) in zip([*sides, *singles], moves, strict=True):
+            probability[own] = np.minimum(probability[own], known)
+        state.cell_probability = probability
+        # One move at a time: the others depend on it.
+        best = int(np.argmax([gain for _, gain, _ in moves]))
+        step = moves[best][0]
+        if np.abs(step).max() < _OTHER_CELL_SPACINGS * state.spacing:
+            break
+        own = [*sides, *singles][best]
+        state.displacements = displace(state.displacements, own, step)
+    _rigid_pass(middles, state, weighting, parallel, False)
+
+
+def _are_cells_doubtful(frames, state, parallel):
+    """Return whether the correlation of any frame is nearly as high in another cell."""
+    average = _Average(frames, state, parallel)
+
+    def margin(index):
+        frame, _ = frames.read(index)
+        if frame is None or not state.used[index]:
+            return 1.0
+        template = average.without(frames, state, index)
+        model = to_frame(
+            template, state.displacements[index], frames.shape, average.origin
+        )
+        if not np.isfinite(model).any():
+            return 1.0
+        correlator = Correlator([model, frame], state.spacing)
+        return correlator.margin(correlator.prepare(model), correlator.prepare(frame))
+
+    margins = parallel(delayed(margin)(i) for i in range(len(frames)))
+    return min(margins) < _DOUBTFUL_MARGIN
+
+
+def _cell_of_side(frames, state, side):
+    """Return the step of one side of a cut to its likeliest cell, and likelihoods."""
+    parallel = Parallel(n_jobs=1)
+    one = _Average(frames, replace(state, used=state.used & side), parallel)
+    other = _Average(frames, replace(state, used=state.used & ~side), parallel)
+    image, _ = one.mean()
+    known = np.isfinite(image)
+    filled = np.where(known, image, image[known].mean()).astype(np.float32)
+    template, _ = other.mean()
+    shift, *likelihood = choose_cell(
+        filled, known, template, other.origin, one.origin, state.spacing
+    )
+    return shift - one.origin, *likelihood
+
+
+def _cell_of_frame(frames, state, average, index):
+    """Return the step of one frame to its likeliest cell, and likelihoods."""
+    frame, good = frames.read(index)
+    if frame is None or not state.used[index]:
+        return np.zeros(2), 0.0, 1.0
+    template, old = average.without(frames, state, index), state.displacements[index]
+    shift, *likelihood = choose_cell(
+        frame, good, template, average.origin, old.shift, state.spacing
+    )
+    return shift - old.shift, *likelihood
 
 
 def _line_pass(frames, state, weighting, parallel):

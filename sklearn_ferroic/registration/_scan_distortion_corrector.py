@@ -57,9 +57,10 @@ class ScanDistortionCorrector(
         shears and stretches the image. None leaves the image's shear and stretch.
 
     coherent : bool, default=True
-        Whether the rows of columns along the slow scan axis continue straight from the
-        reference region into the rest of one image, as in epitaxial films. False: only
-        the reference region determines drift, and jitter is corrected elsewhere.
+        Whether, in one image, the lattice lines along the slow scan axis continue
+        straight from the reference region into the rest, and rows of atoms are evenly
+        spaced within each domain, as in epitaxial films. False: only the reference
+        region determines drift, and jitter is corrected elsewhere.
 
     locator : estimator, default=None
         Locator of the columns if no sites are passed; ``AtomLocator()`` if None.
@@ -112,10 +113,14 @@ class ScanDistortionCorrector(
 
     *One image with a reference region.* In rows with reference columns both components
     of the displacement are measured against their lattice. In other rows the column
-    component is measured by the lattice lines that continue from the reference region,
-    and of the row component only the jitter is known. A reference region that is not a
-    perfect lattice, such as one with ferroelastic domains, makes the result worse.
-    Without `lattice`, shear and stretch of the image remain.
+    component is measured by the lattice lines that continue from the reference region.
+    Of the row component jitter is measured, and drift by the even spacing of the rows
+    within each domain: the spacing may differ from that of the reference region, but
+    must change suddenly where drift is smooth. Drift of the rows is corrected as far as
+    drift no larger than that of the columns explains it; strain that varies slowly
+    along the slow scan axis of a distorted image is partly taken for drift. A reference
+    region that is not a perfect lattice, such as one with ferroelastic domains, makes
+    the result worse. Without `lattice`, shear and stretch of the image remain.
 
     *Several images.* The first image is the reference for positions. Scan rotations of
     0° and 90° determine all but a common translation.
