@@ -200,9 +200,10 @@ def run_pair(arguments):
         for seed in range(arguments.seeds):
             images, lines, _ = make_pair(size, seed)
             with Watch() as locating:
-                sites = AtomLocator().fit_transform(images)
+                sites = AtomLocator(n_jobs=arguments.jobs).fit_transform(images)
             with Watch() as correcting:
-                corrector = ScanDistortionCorrector().fit(images, sites=sites)
+                corrector = ScanDistortionCorrector(n_jobs=arguments.jobs)
+                corrector.fit(images, sites=sites)
             of_lines, of_columns = residuals_of_pair(corrector, lines[0])
             say(
                 f"{size} px, seed {seed}: residual of lines {of_lines.round(3)} px, of "
@@ -416,6 +417,7 @@ def main():
     command = commands.add_parser("pair")
     command.add_argument("--size", type=int, nargs="+", default=[340])
     command.add_argument("--seeds", type=int, default=3)
+    command.add_argument("--jobs", type=int)
     command.set_defaults(run=run_pair)
     command = commands.add_parser("multislice")
     command.add_argument("folder")

@@ -243,7 +243,8 @@ def _correct_pair(pair, options, remarks):
         )
     _check_stack(pair)
     locator = AtomLocator(spacing=options.spacing, n_jobs=options.n_jobs)
-    corrector = ScanDistortionCorrector(locator=locator).fit(list(pair))
+    corrector = ScanDistortionCorrector(locator=locator, n_jobs=options.n_jobs)
+    corrector.fit(list(pair))
     image = corrector.transform(list(pair)).image
     shifts, errors = corrector.line_shift_, corrector.line_shift_std_
     moved = np.sqrt(np.mean(np.square(shifts - shifts.mean(axis=0)), axis=0))

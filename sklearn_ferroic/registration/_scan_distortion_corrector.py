@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import cage_displacement, typical_spacing
 from .._lattice.reference_lattice import lattice_positions
-from .._utils.validation import Interval
+from .._utils.validation import N_JOBS, Interval
 from ..localization import AtomLocator
 from ..localization._image.input import check_images, image_metadata
 from ..sites import AtomSites
@@ -63,10 +63,16 @@ class ScanDistortionCorrector(
         region determines drift, and jitter is corrected elsewhere.
 
     locator : estimator, default=None
-        Locator of the columns if no sites are passed; ``AtomLocator()`` if None.
+        Locator of the columns if no sites are passed; ``AtomLocator(n_jobs=n_jobs)`` if
+        None.
 
     line_time : float, default=None
         Time from one scan line to the next, s, if known.
+
+    n_jobs : int, default=None
+        Number of jobs through joblib: threads for several scans, and that of the
+        default locator. None means 1 unless in a :func:`joblib.parallel_config`
+        context.
 
     Attributes
     ----------
@@ -154,6 +160,7 @@ class ScanDistortionCorrector(
         "coherent": ["boolean"],
         "locator": [HasMethods(["fit_transform"]), None],
         "line_time": [Interval(Real, 0, None, closed="neither"), None],
+        "n_jobs": N_JOBS,
     }
 
     def __init__(
@@ -164,12 +171,14 @@ class ScanDistortionCorrector(
         coherent=True,
         locator=None,
         line_time=None,
+        n_jobs=None,
     ):
         self.rotation = rotation
         self.lattice = lattice
         self.coherent = coherent
         self.locator = locator
         self.line_time = line_time
+        self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, *, sites=None, reference=None):
@@ -203,7 +212,9 @@ class ScanDistortionCorrector(
         rotation = self._check_rotation(len(images))
         lattice = self._check_lattice()
         if sites is None:
-            locator = AtomLocator() if self.locator is None else clone(self.locator)
+            locator = AtomLocator(n_jobs=self.n_jobs)
+            if self.locator is not None:
+                locator = clone(self.locator)
             sites = locator.fit_transform(X)
         if not isinstance(sites, AtomSites):
             raise TypeError(f"sites must be AtomSites, got {type(sites).__name__}.")
@@ -234,7 +245,7 @@ class ScanDistortionCorrector(
                     zip(images, rotation, strict=True)
                 )
             ]
-            n_matched, alike = lines_of_scans(scans, sigma, spacing)
+            n_matched, alike = lines_of_scans(scans, sigma, spacing, self.n_jobs)
             if alike < _MIN_ALIKENESS:
                 warnings.warn(
                     "The brightness of the columns that the images share is not "
@@ -245,7 +256,7 @@ class ScanDistortionCorrector(
                 )
             shifts = [scan.shift for scan in scans]
             every = [scan.lines for scan in scans]
-            of_lines, jitter_stds = refine_lines(scans, spacing)
+            of_lines, jitter_stds = refine_lines(scans, spacing, self.n_jobs)
         # Of columns, the means over the lines that cross them.
         self._column_shifts = shifts
         self._column_stds = [

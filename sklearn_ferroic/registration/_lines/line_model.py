@@ -88,7 +88,7 @@ class LinePrior:
     spacing: float
 
 
-def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
+def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None, previous=None):
     """Estimate the displacement of every scan line from columns.
 
     Parameters
@@ -106,6 +106,8 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         The parts to estimate.
     jitter_std : float, default=None
         Size of the jitter if it is known and there is no slow part, px.
+    previous : LineDisplacement, default=None
+        Earlier result of the same lines, from whose sizes the search begins.
 
     Returns
     -------
@@ -123,11 +125,14 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
     used[used] = rest <= _OUTLIER_DEVIATIONS * typical
     step = max(1, int(np.ceil(n_rows / _MAX_LINES)))
     lines = np.arange(0, n_rows + step - 1, step, dtype=float)
+    sizes = None
+    if previous is not None and previous.used.any():
+        sizes = previous.drift_std, previous.jitter_std, previous.drift_length
     for _ in range(_N_ROUNDS):
         structure = _scatter_within_bins(rows[used], values[used], variance[used])
         bins = _bin(rows[used], values[used], variance[used] + structure)
         if jitter_std is None:
-            sizes = _fit_sizes(bins, prior, n_rows)
+            sizes = _fit_sizes(bins, prior, n_rows, sizes)
         else:
             sizes = np.array([0.0, max(jitter_std, _SIZE_BOUNDS_PX[0]), 1.0])
         posterior = _Posterior(bins, sizes, prior, n_rows)
@@ -244,7 +249,7 @@ def _scatter_within_bins(rows, values, variance):
     return max(0.0, typical - np.median(variance[several]))
 
 
-def _fit_sizes(bins, prior, n_rows):
+def _fit_sizes(bins, prior, n_rows, start=None):
     """Return standard deviations of drift and jitter and the length of the drift."""
     step = max(1, len(bins[0]) // _MAX_FIT_BINS)
     bins = tuple(part[::step] for part in bins)
@@ -260,15 +265,16 @@ def _fit_sizes(bins, prior, n_rows):
         except np.linalg.LinAlgError:
             return 1e12
 
-    drifts = [low] if not prior.drift else np.log(scale * np.array([0.3, 1.0, 3.0]))
-    jitters = np.log(scale * np.array([0.03, 0.1, 0.3, 1.0]))
-    lengths = np.log([longest])
-    if prior.drift:
-        lengths = np.log(np.geomspace(shortest, longest, _N_LENGTHS))
-    grid = list(
-        product(np.clip(drifts, low, high), np.clip(jitters, low, high), lengths)
-    )
-    start = np.array(min(grid, key=cost))
+    if start is None:
+        drifts = [low] if not prior.drift else np.log(scale * np.array([0.3, 1.0, 3.0]))
+        jitters = np.log(scale * np.array([0.03, 0.1, 0.3, 1.0]))
+        lengths = np.log([longest])
+        if prior.drift:
+            lengths = np.log(np.geomspace(shortest, longest, _N_LENGTHS))
+        grid = product(np.clip(drifts, low, high), np.clip(jitters, low, high), lengths)
+        start = np.array(min(grid, key=cost))
+    else:
+        start = np.log(np.maximum(start, _SIZE_BOUNDS_PX[0]))
     bounds = np.array([(low, high), (low, high), (np.log(shortest), np.log(longest))])
     free = np.array([prior.drift, True, prior.drift])
 
