@@ -128,11 +128,13 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None, previous=N
     sizes = None
     if previous is not None and previous.used.any():
         sizes = previous.drift_std, previous.jitter_std, previous.drift_length
-    for _ in range(_N_ROUNDS):
+    for round_ in range(_N_ROUNDS):
         structure = _scatter_within_bins(rows[used], values[used], variance[used])
         bins = _bin(rows[used], values[used], variance[used] + structure)
         if jitter_std is None:
-            sizes = _fit_sizes(bins, prior, n_rows, sizes)
+            # Outliers hardly change sizes that are known from an earlier result.
+            if round_ == 0 or previous is None:
+                sizes = _fit_sizes(bins, prior, n_rows, sizes)
         else:
             sizes = np.array([0.0, max(jitter_std, _SIZE_BOUNDS_PX[0]), 1.0])
         posterior = _Posterior(bins, sizes, prior, n_rows)
