@@ -23,7 +23,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import map_coordinates, shift
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, FrameAverager, ScanDistortionCorrector
@@ -200,9 +200,10 @@ def run_pair(arguments):
         for seed in range(arguments.seeds):
             images, lines, _ = make_pair(size, seed)
             with Watch() as locating:
-                sites = AtomLocator().fit_transform(images)
+                sites = AtomLocator(n_jobs=arguments.jobs).fit_transform(images)
             with Watch() as correcting:
-                corrector = ScanDistortionCorrector().fit(images, sites=sites)
+                corrector = ScanDistortionCorrector(n_jobs=arguments.jobs)
+                corrector.fit(images, sites=sites)
             of_lines, of_columns = residuals_of_pair(corrector, lines[0])
             say(
                 f"{size} px, seed {seed}: residual of lines {of_lines.round(3)} px, of "
@@ -239,6 +240,7 @@ def report_multislice(name, folder, first_row):
     common = [key for key in seen if key in ideal]
     seen = np.array([seen[key] for key in common])
     ideal = np.array([ideal[key] for key in common])
+    is_a = np.array([key[0] == "A" for key in common])
     sites = AtomLocator().fit_transform(distorted["image"])
     reference = None if first_row is None else sites.positions[:, 0] > first_row
     corrector = ScanDistortionCorrector().fit(
@@ -258,13 +260,16 @@ def report_multislice(name, folder, first_row):
         ).all(axis=1)
         keep = (distance < 3) & inside
         error = affine_residual(part.positions[keep], ideal[found[keep]])
+        heavy = is_a[found[keep]]
+        of_a = affine_residual(part.positions[keep][heavy], ideal[found[keep]][heavy])
         strain = LatticeStrain().fit_transform(part[part.sublattice == 0])
         noise = 1.4826 * np.nanmedian(
             np.abs(strain - np.nanmedian(strain, axis=0)), axis=0
         )
         say(
             f"{name}, {label}: {keep.sum()} columns, {rms(error).round(3)} px (row, "
-            f"column), {np.hypot(*rms(error)):.3f} px; scatter of the strain "
+            f"column), {np.hypot(*rms(error)):.3f} px, A columns "
+            f"{np.hypot(*rms(of_a)):.3f} px; scatter of the strain "
             f"{(100 * noise[:3]).round(2)} %"
         )
 
@@ -294,17 +299,21 @@ def run_memory(arguments):
     expected = film.image - film.image.min()
     expected = (expected * 5 / expected.max()).astype(np.float32)
     del film
+    fractions = rng.uniform(0, 1, (4, 2))
+    between = [np.maximum(shift(expected, -part), 0) for part in fractions]
+    del expected
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         path = Path(folder) / "stack.npy"
         stack = np.lib.format.open_memmap(
             path, "w+", arguments.dtype, (n_frames, size, size)
         )
-        shifts = rng.integers(0, 80, (n_frames, 2))
+        shifts = rng.integers(0, 78, (n_frames, 2))
         for number, (row, col) in enumerate(shifts):
-            part = expected[row : row + size, col : col + size]
+            part = between[number % 4][row : row + size, col : col + size]
             stack[number] = rng.poisson(part)
         stack.flush()
-        del stack, expected
+        del stack, between
+        shifts = shifts + fractions[np.arange(n_frames) % 4]
         stack = np.load(path, mmap_mode="r")
         averager = FrameAverager(n_jobs=arguments.jobs)
         with Watch() as watch:
@@ -408,6 +417,7 @@ def main():
     command = commands.add_parser("pair")
     command.add_argument("--size", type=int, nargs="+", default=[340])
     command.add_argument("--seeds", type=int, default=3)
+    command.add_argument("--jobs", type=int)
     command.set_defaults(run=run_pair)
     command = commands.add_parser("multislice")
     command.add_argument("folder")

@@ -31,7 +31,7 @@ _INDEX = Interval(Integral, 0, None, closed="left")
         "pixel_size": [_POSITIVE, None],
         "dataset": [str, None],
         "signal": [str, _INDEX, None],
-        "frame": [_INDEX, StrOptions({"average", "mean"}), None],
+        "frame": [_INDEX, StrOptions({"average", "mean", "pair"}), None],
         "crop": ["array-like", None],
         "mask": [str, PathLike, "array-like", None],
         "invert": ["boolean"],
@@ -101,9 +101,11 @@ def analyze(
     signal : str or int, default=None
         Title or number, from 0, of the image in a microscope file.
 
-    frame : int, "average" or "mean", default=None
+    frame : int, "average", "mean" or "pair", default=None
         Number, from 0, of the image in a stack; or the average of all frames,
-        registered by :class:`FrameAverager`; or their mean as they are.
+        registered by :class:`FrameAverager`; or their mean as they are; or the mean of
+        two scans of one area, the second rotated by 90°, whose drift and jitter
+        :class:`ScanDistortionCorrector` corrects.
 
     crop : sequence of 4 int, default=None
         First row, last row, first column and last column of the part that is analysed,

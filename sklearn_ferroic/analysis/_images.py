@@ -12,7 +12,8 @@ from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
 from ..datasets._carriers import foreign_metadata, unpack_foreign
 from ..datasets._load_image import load_mask
-from ..registration import FrameAverager
+from ..localization import AtomLocator
+from ..registration import FrameAverager, ScanDistortionCorrector
 
 # Above this share of pixels at the highest value, the image is saturated.
 _SATURATED_SHARE = 1e-3
@@ -107,8 +108,10 @@ def read_input(image, options):
     is_8_bit = array.dtype == np.uint8
     if array.ndim == 3:
         truth = None  # positions of a series are those of the specimen
-    frames = None
-    if options.frame == "average" and array.ndim == 3:
+    frames = scan = None
+    if options.frame == "pair":
+        array, scan = _correct_pair(array, options, remarks)
+    elif options.frame == "average" and array.ndim == 3:
         _check_stack(array)
         if options.mask is not None:
             array = _masked(array, options.mask, remarks)
@@ -137,6 +140,7 @@ def read_input(image, options):
         truth,
         remarks,
         frames,
+        scan,
     )
 
 
@@ -222,6 +226,43 @@ def _average_stack(stack, options, remarks):
         "offsets": rounded(averager.offsets_),
         "copies": averager.copies_.tolist(),
         "origin_px": averager.origin_.tolist(),
+    }
+
+
+def _correct_pair(pair, options, remarks):
+    """Return the image of two scans at 0° and 90°, and values that describe it."""
+    if pair.ndim != 3 or len(pair) != 2:
+        raise ValueError(
+            'frame="pair" takes a stack of two images of one area, the second with the '
+            f"scan rotated by 90 degrees; got an array of shape {pair.shape}."
+        )
+    if options.correct_scan or options.mask is not None:
+        raise ValueError(
+            'frame="pair" corrects the scan lines of both images and takes neither '
+            "correct_scan nor a mask: mask or crop the images before."
+        )
+    _check_stack(pair)
+    locator = AtomLocator(spacing=options.spacing, n_jobs=options.n_jobs)
+    corrector = ScanDistortionCorrector(locator=locator, n_jobs=options.n_jobs)
+    corrector.fit(list(pair))
+    image = corrector.transform(list(pair)).image
+    shifts, errors = corrector.line_shift_, corrector.line_shift_std_
+    moved = np.sqrt(np.mean(np.square(shifts - shifts.mean(axis=0)), axis=0))
+    error = np.median(errors, axis=0)
+    remarks.append(
+        "Mean of two scans at 0° and 90°, corrected for drift and jitter by "
+        f"{corrector.n_matched_} columns that both show: scan lines moved by "
+        f"{moved[0]:.2f} px (rows) and {moved[1]:.2f} px (columns), root mean square; "
+        f"errors of the correction {error[0]:.2f} and {error[1]:.2f} px."
+    )
+    return image, {
+        "has_reference": False,
+        "n_matched": corrector.n_matched_,
+        "moved_px": rounded(moved),
+        "error_px": rounded(error),
+        "jitter_px": rounded(corrector.jitter_),
+        "drift_px_per_line": corrector.drift_.tolist(),
+        "line_shift_px": rounded(shifts),
     }
 
 

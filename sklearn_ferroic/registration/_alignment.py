@@ -24,6 +24,10 @@ _FIELD_PX = 0.3
 # pixel as a share of the mean.
 _N_LEVELS = 12
 _MIN_VARIANCE_SHARE = 0.1
+# Pixels by which they are measured, at most: more do not improve them.
+_MAX_SAMPLED_PX = 200_000
+# The frame is smoothed by this share of the spacing before it is correlated.
+_MATCH_SPACINGS = 0.15
 _TINY = np.finfo(float).tiny
 # Steps are linear only within the flank of a column.
 MAX_STEP_SPACINGS = 0.1
@@ -128,38 +132,57 @@ def compare(frame, good, template, spacing):
         The misfit.
     """
     # The gradient is unknown next to pixels that are.
-    usable = np.isfinite(template).all(axis=0)
+    usable = np.isfinite(template[0])
+    for part in template[1:]:
+        usable &= np.isfinite(part)
     if good is not None:
         usable &= good
-    if np.count_nonzero(usable) < 2 or not np.ptp(template[0][usable]):
+    n_usable = np.count_nonzero(usable)
+    # Pixels evenly spread over the frame, by which levels and noise are measured.
+    spread = np.flatnonzero(usable)[:: max(1, n_usable // _MAX_SAMPLED_PX)]
+    model = np.where(usable, template[0], 0)
+    if n_usable < 2 or not np.ptp(model.ravel()[spread]):
         nothing = np.zeros(frame.shape, dtype=np.float32)
         return Misfit(nothing, nothing, nothing, 0.0, 1.0, np.zeros(2), 0.0, 0.0)
-    filled = np.where(usable, template[0], template[0][usable].mean())
-    x, y = filled[usable], frame[usable]
-    x_mean, y_mean = x.mean(dtype=float), y.mean(dtype=float)
-    x_power = np.square(x - x_mean).mean(dtype=float)
-    contrast = ((x - x_mean) * (y - y_mean)).mean(dtype=float) / x_power
-    model = contrast * (filled - x_mean) + y_mean
-    residual = np.where(usable, frame - model, 0)
-    square = np.square(residual[usable])
-    noise = _noise_line(model[usable], square)
-    lowest = _MIN_VARIANCE_SHARE * square.mean()
-    deviation = np.sqrt(np.maximum(noise[0] + noise[1] * model, max(lowest, _TINY)))
-    row, col = (
-        np.where(usable, contrast * np.nan_to_num(part) / deviation, 0)
-        for part in template[1:]
+    seen = np.where(usable, frame, 0)
+    x_mean, y_mean = (
+        np.float32(part.sum(dtype=float) / n_usable) for part in (model, seen)
     )
-    smooth = gaussian_filter(np.where(usable, frame, y_mean), 0.15 * spacing)
+    model -= np.where(usable, x_mean, 0)
+    seen -= np.where(usable, y_mean, 0)
+    x_power = _dot(model, model)
+    contrast = _dot(model, seen) / x_power
+    residual = seen - np.float32(contrast) * model
+    variance = _dot(residual, residual) / n_usable
+    smooth = gaussian_filter(seen, _MATCH_SPACINGS * spacing)
+    smooth -= np.float32(smooth.sum(where=usable, dtype=float) / n_usable)
+    smooth[~usable] = 0
+    norm = np.sqrt(x_power * _dot(smooth, smooth))
+    correlation = _dot(smooth, model) / max(norm, _TINY)
+    model *= np.float32(contrast)
+    model += y_mean
+    noise = _noise_line(model.ravel()[spread], np.square(residual.ravel()[spread]))
+    lowest = _MIN_VARIANCE_SHARE * variance
+    scale = noise[0] + noise[1] * model
+    scale = 1 / np.sqrt(np.maximum(scale, max(lowest, _TINY), dtype=np.float32))
+    residual *= scale
+    scale *= np.float32(contrast)
+    row, col = (np.where(usable, scale * part, 0) for part in template[1:])
     return Misfit(
-        row.astype(np.float32),
-        col.astype(np.float32),
-        (residual / deviation).astype(np.float32),
+        row.astype(np.float32, copy=False),
+        col.astype(np.float32, copy=False),
+        residual.astype(np.float32, copy=False),
         float(contrast),
-        float(square.mean()),
+        float(variance),
         noise,
-        float(np.corrcoef(smooth[usable], x)[0, 1]),
-        float(usable.mean()),
+        float(correlation),
+        n_usable / frame.size,
     )
+
+
+def _dot(first, second):
+    """Return the sum of the products of two images, added row by row."""
+    return float(np.einsum("ij,ij->i", first, second).sum(dtype=float))
 
 
 def _noise_line(model, square):
@@ -195,14 +218,13 @@ def whole_step(misfit, spacing):
     step, std : ndarray of shape (2,)
         To be added to the displacement; the error that follows from the noise.
     """
-    row, col, residual = (
-        part.ravel().astype(float) for part in (misfit.row, misfit.col, misfit.residual)
-    )
-    matrix = np.array([[row @ row, row @ col], [row @ col, col @ col]])
+    row, col, residual = misfit.row, misfit.col, misfit.residual
+    across = _dot(row, col)
+    matrix = np.array([[_dot(row, row), across], [across, _dot(col, col)]])
     if np.linalg.matrix_rank(matrix, hermitian=True) < 2:
         return np.zeros(2), np.full(2, np.inf)
     inverse = np.linalg.inv(matrix)
-    step = inverse @ [row @ residual, col @ residual]
+    step = inverse @ [_dot(row, residual), _dot(col, residual)]
     limit = MAX_STEP_SPACINGS * spacing
     return np.clip(step, -limit, limit), np.sqrt(np.diag(inverse))
 

@@ -19,25 +19,25 @@ from ._alignment import (
     smooth_template,
     whole_step,
 )
+from ._cells import FrameSums, choose_cell, displace
+from ._frame_quality import explain_inverted, judge, summarize
 from ._resample import Displacement, enlarge, to_frame, to_specimen
 from ._rigid import Correlator, survey_frame
 
 # Frames of less than this share of the median quality are not used as templates.
 _MIN_QUALITY_SHARE = 0.5
-# Frames whose correlation is lower than the median by this number of robust standard
-# deviations, and by this share of the median, are rejected.
-_MIN_DEVIATIONS = 6.0
-_MIN_CORRELATION_SHARE = 0.15
-# A frame must share this part of its area with the others.
-_MIN_OVERLAP = 0.25
 # Passes end when no frame moves by more.
 _SETTLED_PX = 0.005
 _MAX_RIGID_PASSES = 5
+# Largest side of the middles of frames by which the shifts are found at first.
+_MAX_START_PX = 1024
 _N_LINE_PASSES = 2
 _N_FIELD_PASSES = 2
 # A shift that correlation finds farther away than this share of the spacing replaces
 # the present one: it is another unit cell.
 _OTHER_CELL_SPACINGS = 0.5
+# Passes in which one group of frames at most is moved to another cell.
+_MAX_CELL_PASSES = 6
 # Smallest side of an average on which columns can be located, in spacings.
 _MIN_SPACINGS = 3.0
 # Frames in the mean spectrum, and by which the spacing is estimated.
@@ -86,6 +86,8 @@ class Registration:
         Frames whose columns are dark where those of the others are bright.
     copy_of : ndarray of int of shape (n,)
         Earlier frame with the same pixels, -1 without.
+    cell_probability : ndarray of shape (n,)
+        Probability that the frame is not displaced by a unit cell.
     """
 
     displacements: list
@@ -102,6 +104,7 @@ class Registration:
     scales: dict = field(default_factory=dict)
     is_inverted: np.ndarray = None
     copy_of: np.ndarray = None
+    cell_probability: np.ndarray = None
 
 
 def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
@@ -127,13 +130,15 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
     """
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", verbose=verbose)
     state = _start(frames, spacing, parallel)
-    moved = np.inf
+    # The middles of large frames determine their shifts well enough to start with.
+    middles, moved = frames.center(_MAX_START_PX), np.inf
     for _ in range(_MAX_RIGID_PASSES):
         # Frames move by less than a cell unless they were in a wrong one.
         check_cells = moved > _OTHER_CELL_SPACINGS * state.spacing
-        moved = _rigid_pass(frames, state, weighting, parallel, check_cells)
+        moved = _rigid_pass(middles, state, weighting, parallel, check_cells)
         if moved < _SETTLED_PX:
             break
+    _settle_cells(frames, state, weighting, parallel)
     if state.scales:
         state.scales = frames.scales = match_scales(frames, state, parallel)
     if method != "rigid":
@@ -143,7 +148,7 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
     if method == "field":
         for _ in range(_N_FIELD_PASSES):
             _field_pass(frames, state, weighting, parallel)
-    _compare_all(frames, state, weighting, parallel)
+    _compare_all(frames, state, weighting, parallel, method == "rigid")
     # Positions are those of the reference frame.
     origin = state.displacements[state.reference].shift.copy()
     state.displacements = [
@@ -166,7 +171,10 @@ def _start(frames, spacing, parallel):
                 "cannot be estimated. Pass spacing=, in px."
             )
         spacing = float(np.nanmedian(found))
-    surveys = parallel(delayed(_survey)(frames, i, spacing) for i in range(len(frames)))
+    middles = frames.center(_MAX_START_PX)
+    surveys = parallel(
+        delayed(_survey)(middles, i, spacing) for i in range(len(frames))
+    )
     quality, level, scale, skewness = np.array(surveys).T
     positive = quality[quality > 0]
     typical = np.median(positive) if positive.size else np.inf
@@ -182,7 +190,7 @@ def _start(frames, spacing, parallel):
     frames.scales = _scales(level, scale, usable & ~is_inverted)
     usable &= ~is_inverted & (copy_of < 0)
     if is_inverted.any() and np.count_nonzero(usable) < 2:
-        raise ValueError(_explain_inverted(np.flatnonzero(is_inverted), len(frames)))
+        raise ValueError(explain_inverted(np.flatnonzero(is_inverted), len(frames)))
     state = _grow(frames, spacing, quality, usable)
     state.scales, state.is_inverted = frames.scales, is_inverted
     state.copy_of = copy_of
@@ -395,7 +403,7 @@ def _rigid_pass(frames, state, weighting, parallel, check_cells):
         for one, step in zip(state.displacements, steps, strict=True)
     ]
     state.shift_std = np.array([std for _, std, _ in results])
-    _judge(state, [summary for _, _, summary in results], weighting)
+    judge(state, [summary for _, _, summary in results], weighting)
     return float(np.abs(steps[state.used]).max())
 
 
@@ -421,6 +429,62 @@ def _jump(frames, state, model, index):
     return step if far else None
 
 
+def _settle_cells(frames, state, weighting, parallel):
+    """Move frames, alone or with all that follow, to their most likely unit cells."""
+    middles = frames.center(_MAX_START_PX)
+    state.cell_probability = np.ones(len(frames))
+    for _ in range(_MAX_CELL_PASSES):
+        average = _Average(middles, state, parallel)
+        moves = parallel(
+            delayed(_cell_of_frame)(middles, state, average, i)
+            for i in range(len(frames))
+        )
+        chosen = [[index] for index in range(len(frames))]
+        if all(known == 1 for _, _, known in moves):
+            return
+        used = np.flatnonzero(state.used).tolist()
+        sums = FrameSums({i: average.part(middles, state, i) for i in used})
+        for side, total in sums.sides(state.reference):
+            moves.append(_cell_of_side(sums, total, average.origin, state.spacing))
+            chosen.append(side)
+        probability = np.ones(len(frames))
+        for own, (_, _, known) in zip(chosen, moves, strict=True):
+            probability[own] = np.minimum(probability[own], known)
+        state.cell_probability = probability
+        # One move at a time: the others depend on it.
+        best = int(np.argmax([gain for _, gain, _ in moves]))
+        step = moves[best][0]
+        if np.abs(step).max() < _OTHER_CELL_SPACINGS * state.spacing:
+            break
+        state.displacements = displace(state.displacements, chosen[best], step)
+    _rigid_pass(middles, state, weighting, parallel, False)
+
+
+def _cell_of_side(sums, total, origin, spacing):
+    """Return the step of one side of a cut to its likeliest cell, and likelihoods."""
+    image, template = (sums.mean(total, others) for others in (False, True))
+    known = np.isfinite(image)
+    rows, cols = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
+    inner = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    image, known = image[inner], known[inner]
+    first = origin + [rows[0], cols[0]]
+    filled = np.where(known, image, image[known].mean())
+    shift, *likelihood = choose_cell(filled, known, template, origin, first, spacing)
+    return shift - first, *likelihood
+
+
+def _cell_of_frame(frames, state, average, index):
+    """Return the step of one frame to its likeliest cell, and likelihoods."""
+    frame, good = frames.read(index)
+    if frame is None or not state.used[index]:
+        return np.zeros(2), 0.0, 1.0
+    template, old = average.without(frames, state, index), state.displacements[index]
+    shift, *likelihood = choose_cell(
+        frame, good, template, average.origin, old.shift, state.spacing
+    )
+    return shift - old.shift, *likelihood
+
+
 def _line_pass(frames, state, weighting, parallel):
     """Correct the displacements of the lines once."""
     average = _Average(frames, state, parallel)
@@ -444,7 +508,7 @@ def _line_pass(frames, state, weighting, parallel):
                 old, shift=old.shift + step, lines=lines
             )
             state.shift_std[index], state.line_std[index] = std, errors
-    _judge(state, [None if one is None else one[-1] for one in results], weighting)
+    judge(state, [None if one is None else one[-1] for one in results], weighting)
 
 
 def _field_pass(frames, state, weighting, parallel):
@@ -463,25 +527,33 @@ def _field_pass(frames, state, weighting, parallel):
             old = state.displacements[index]
             new = result[0] if old.field is None else old.field + result[0]
             state.displacements[index] = replace(old, field=new)
-    _judge(state, [None if one is None else one[-1] for one in results], weighting)
+    judge(state, [None if one is None else one[-1] for one in results], weighting)
 
 
-def _compare_all(frames, state, weighting, parallel):
-    """Decide on rejection, weights and unit cells at the final displacements."""
+def _compare_all(frames, state, weighting, parallel, is_rigid):
+    """Decide on rejection, weights and unit cells; correct rigid shifts a last time."""
+    middles = frames.center(_MAX_START_PX)
     average = _Average(frames, state, parallel)
 
     def one(index):
         misfit, model = _misfit(frames, state, average, index)
         if misfit is None or misfit.overlap == 0:
-            return None, 0.0
-        frame, _ = frames.read(index)
-        correlator = Correlator([model, frame], state.spacing)
-        prepared = correlator.prepare(model), correlator.prepare(frame)
-        return summarize(misfit), correlator.margin(*prepared)
+            return None, 0.0, None
+        frame, _ = middles.read(index)
+        pair = [middles.middle_of(model), frame]
+        correlator = Correlator(pair, state.spacing)
+        margin = correlator.margin(*map(correlator.prepare, pair))
+        step = whole_step(misfit, state.spacing) if is_rigid else None
+        return summarize(misfit), margin, step
 
     results = parallel(delayed(one)(i) for i in range(len(frames)))
-    state.margin = np.array([margin for _, margin in results])
-    _judge(state, [summary for summary, _ in results], weighting)
+    state.margin = np.array([margin for _, margin, _ in results])
+    for index, (_, _, found) in enumerate(results):
+        if found is not None:
+            old = state.displacements[index]
+            state.displacements[index] = replace(old, shift=old.shift + found[0])
+            state.shift_std[index] = found[1]
+    judge(state, [summary for summary, _, _ in results], weighting)
 
 
 # Gain and offset ----------------------------------------------------------------------
@@ -528,81 +600,6 @@ def match_scales(frames, state, parallel):
         if gain > 0:
             scales[index] = (float(gain), float(offset))
     return scales
-
-
-# Rejection and weights ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Numbers of a `Misfit` by which a frame is judged."""
-
-    contrast: float
-    variance: float
-    correlation: float
-    overlap: float
-    noise: np.ndarray
-
-
-def summarize(misfit):
-    """Return the numbers by which a frame is judged."""
-    return Summary(
-        misfit.contrast,
-        misfit.variance,
-        misfit.correlation,
-        misfit.overlap,
-        misfit.noise,
-    )
-
-
-def _judge(state, summaries, weighting):
-    """Set rejection, weights, correlations and noise of the state."""
-    nothing = Summary(0.0, np.inf, 0.0, 0.0, np.zeros(2))
-    summaries = [nothing if one is None else one for one in summaries]
-    correlation = np.array([one.correlation for one in summaries])
-    overlap = np.array([one.overlap for one in summaries])
-    enough = overlap >= _MIN_OVERLAP
-    typical = np.median(correlation[enough]) if enough.any() else 0.0
-    scatter = 1.4826 * np.median(np.abs(correlation[enough] - typical))
-    drop = max(_MIN_DEVIATIONS * scatter, _MIN_CORRELATION_SHARE * typical)
-    used = enough & (correlation > 0) & (correlation >= typical - drop)
-    used &= state.copy_of < 0
-    if np.count_nonzero(used) < 2:
-        raise ValueError(_explain_nothing_used(state, correlation, overlap))
-    state.used, state.correlation, state.overlap = used, correlation, overlap
-    weights = used.astype(float)
-    if weighting == "quality":
-        merit = np.array([one.contrast / one.variance for one in summaries])
-        weights = np.where(used, np.maximum(merit, 0), 0)
-    state.weights = weights / weights[used].mean()
-    state.noise = np.mean([summaries[i].noise for i in np.flatnonzero(used)], axis=0)
-
-
-def _explain_nothing_used(state, correlation, overlap):
-    """Return the message for a series without two frames that can be averaged."""
-    n_frames = len(overlap)
-    inverted = np.flatnonzero(state.is_inverted | (correlation < -0.2))
-    if len(inverted):
-        return _explain_inverted(inverted, n_frames)
-    if overlap.max() >= _MIN_OVERLAP:
-        return (
-            f"Fewer than two of the {n_frames} frames resemble each other where they "
-            f"overlap: the largest correlation is {correlation.max():.2f}. Are they of "
-            "one area of the specimen, in focus, and is spacing= right?"
-        )
-    return (
-        f"Fewer than two of the {n_frames} frames show the same area: the largest "
-        f"overlap is {overlap.max():.0%}. Are they of one area of the specimen?"
-    )
-
-
-def _explain_inverted(inverted, n_frames):
-    """Return the message for a series with too few frames that are not inverted."""
-    return (
-        f"Columns are dark in frame(s) {', '.join(map(str, inverted))} of {n_frames} "
-        "where they are bright in the others, as in the signal of another detector, "
-        "and fewer than two frames are left. Invert these frames."
-    )
 
 
 def average_frames(frames, registration, *, area, n_jobs, verbose):

@@ -18,6 +18,7 @@ _AREAS = {"crop": "common", "mask": "union"}
 # Margins of frames in the right cell were 0.41 to 0.66 in series of 20 frames with five
 # electrons at the brightest columns, and 0.33 or less for frames in a wrong one.
 _MIN_CELL_MARGIN = 0.35
+_MIN_CELL_PROBABILITY = 0.99
 
 
 class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -88,6 +89,11 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         By how much the correlation with the average of the others is higher than that
         at any other unit cell, as a share of it. Below 0.35 the frame may be displaced
         by a unit cell, of which `fit` warns.
+
+    cell_probability_ : ndarray of shape (n_frames,)
+        Probability, from the pixels, that a frame is in the right unit cell, alone and
+        together with the frames that follow. `fit` warns below 0.99. 1 if the
+        correlation of no frame is nearly as high in another cell.
 
     reference_ : int
         Frame whose pixels the positions refer to.
@@ -357,6 +363,7 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
             self.gains_[frame], self.offsets_[frame] = gain, offset
         self.correlation_ = registration.correlation
         self.cell_margin_ = registration.margin
+        self.cell_probability_ = registration.cell_probability
         self.reference_ = registration.reference
         self.origin_ = origin
         self.spacing_ = registration.spacing
@@ -418,7 +425,9 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
 
     def _warn_of_cells(self):
         """Warn once of the frames whose unit cell is not determined."""
-        doubtful = (self.weights_ > 0) & (self.cell_margin_ < _MIN_CELL_MARGIN)
+        doubtful = self.cell_margin_ < _MIN_CELL_MARGIN
+        doubtful |= self.cell_probability_ < _MIN_CELL_PROBABILITY
+        doubtful &= self.weights_ > 0
         if doubtful.any():
             warnings.warn(
                 f"{np.count_nonzero(doubtful)} of {len(doubtful)} frames may be "

@@ -1,5 +1,6 @@
 """Stacks of frames that are read one frame at a time."""
 
+from copy import copy
 from numbers import Real
 from zlib import crc32
 
@@ -13,6 +14,9 @@ _EXPECTED = (
     "Give a 3-D stack (n_frames, n_rows, n_cols), a list of 2-D frames of one shape, "
     "or what load_image returns"
 )
+
+# Bad pixels of a frame are remembered if they are at most this share of it.
+_MAX_REPAIRED_SHARE = 0.01
 
 
 class Frames:
@@ -42,11 +46,12 @@ class Frames:
         self._entries = entries
         self.dose = dose
         self.metadata = metadata
-        # Frames without bad pixels, whose search takes longer than reading.
-        self._intact = set()
+        # Bad pixels of the frames: their search takes longer than reading.
+        self._repairs = {}
         self.scales = {}
+        self._window = None
         first = self._raw(0)
-        self.shape = tuple(first.shape)
+        self.shape = self._full_shape = tuple(first.shape)
         if pixel_size is None:
             pixel_size = check_images([entries[0]])[2][0] if self.is_usable(0) else None
         self.pixel_size = pixel_size
@@ -64,6 +69,33 @@ class Frames:
             entry = foreign[0]
         entry = getattr(entry, "image", entry)
         return entry if np.ma.isMA(entry) else np.asarray(entry)
+
+    def center(self, side):
+        """Return the middles of the frames, of at most a number of pixels a side.
+
+        Parameters
+        ----------
+        side : int
+            Largest number of rows and columns.
+
+        Returns
+        -------
+        frames : Frames
+            A series of the same frames, which shares what is known of them.
+        """
+        if max(self.shape) <= side:
+            return self
+        part = copy(self)
+        part._window = tuple(
+            slice((n - min(n, side)) // 2, (n - min(n, side)) // 2 + min(n, side))
+            for n in self.shape
+        )
+        part.shape = tuple(place.stop - place.start for place in part._window)
+        return part
+
+    def middle_of(self, image):
+        """Return the part of an image of the original shape that the frames show."""
+        return image if self._window is None else image[self._window]
 
     def is_usable(self, index):
         """Return whether a frame is a 2-D array that is not constant."""
@@ -106,13 +138,13 @@ class Frames:
     def _read_raw(self, index):
         """Return one frame as it is, and its good pixels."""
         raw = self._raw(index)
-        if tuple(raw.shape) != self.shape:
+        if tuple(raw.shape) != self._full_shape:
             raise ValueError(
                 f"Frame {index} has shape {tuple(raw.shape)}, but frame 0 has shape "
-                f"{self.shape}. All frames must have one shape: crop them."
+                f"{self._full_shape}. All frames must have one shape: crop them."
             )
-        if index in self._intact:
-            return raw.astype(np.float32), None
+        if index in self._repairs:
+            return self._repaired(raw, index)
         if not self.is_usable(index):
             return None, None
         try:
@@ -120,10 +152,25 @@ class Frames:
         except (TypeError, ValueError) as error:
             message = str(error).replace("image 0", f"frame {index}")
             raise type(error)(message) from error
-        if masks[0] is None and not np.ma.isMA(raw):
-            if np.array_equal(arrays[0], raw.astype(np.float32)):
-                self._intact.add(index)
-        return arrays[0], masks[0]
+        frame, good = arrays[0], masks[0]
+        if not np.ma.isMA(raw):
+            place = np.flatnonzero(frame.ravel() != raw.astype(np.float32).ravel())
+            if len(place) <= _MAX_REPAIRED_SHARE * frame.size:
+                packed = None if good is None else np.packbits(good)
+                self._repairs[index] = place, frame.ravel()[place], packed
+        return self.middle_of(frame), None if good is None else self.middle_of(good)
+
+    def _repaired(self, raw, index):
+        """Return a frame whose bad pixels are known, and its good pixels."""
+        place, values, packed = self._repairs[index]
+        if packed is None and not len(place):
+            return self.middle_of(raw).astype(np.float32), None
+        frame = raw.astype(np.float32, order="C")
+        frame.ravel()[place] = values
+        if packed is None:
+            return self.middle_of(frame), None
+        good = np.unpackbits(packed, count=frame.size).view(bool).reshape(frame.shape)
+        return self.middle_of(frame), self.middle_of(good)
 
 
 def open_frames(X):

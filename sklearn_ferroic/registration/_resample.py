@@ -8,12 +8,10 @@ line, and, optionally, a smooth field.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import affine_transform, map_coordinates, spline_filter, zoom
+from scipy.ndimage import map_coordinates, spline_filter, zoom
 
 # Order of the splines; a column with a sigma of 1 px or more is reproduced to 1 %.
 _ORDER = 3
-# A vector instead of the matrix is faster, but SciPy before 1.16 warns in every call.
-_NO_ROTATION = np.eye(2)
 # A sample with a larger share of unknown pixels among its nearest four is unknown.
 _UNKNOWN_SHARE = 1e-3
 
@@ -162,27 +160,51 @@ def _sample(image, row, col):
 
 def _sample_shifted(image, first, shape):
     """Interpolate an image on a grid of a shape whose first pixel lies at `first`."""
-    coefficients, unknown = _coefficients(image)
-    settings = {"offset": first, "output_shape": shape, "output": np.float32}
-    sampled = affine_transform(
-        coefficients,
-        _NO_ROTATION,
-        order=_ORDER,
-        prefilter=False,
-        mode="mirror",
-        **settings,
-    )
+    start = np.floor(first).astype(int)
+    part = np.asarray(first, dtype=float) - start
+    unknown = ~np.isfinite(image)
+    unknown = unknown.astype(np.float32) if unknown.any() else None
+    if part.any():
+        coefficients, unknown = _coefficients(image)
+        sampled = _weighted(coefficients, start - 1, shape, map(_cubic_weights, part))
+    else:
+        whole = np.ones((2, 1))
+        filled = image if unknown is None else np.where(unknown, 0, image)
+        sampled = _weighted(filled, start, shape, whole)
     inside = [
-        (np.arange(n) + start >= 0) & (np.arange(n) + start <= m - 1)
-        for n, start, m in zip(shape, first, image.shape, strict=True)
+        (np.arange(n) + place >= 0) & (np.arange(n) + place <= m - 1)
+        for n, place, m in zip(shape, first, image.shape, strict=True)
     ]
     inside = np.logical_and.outer(*inside)
     if unknown is not None:
-        share = affine_transform(
-            unknown, _NO_ROTATION, order=1, mode="mirror", **settings
-        )
-        inside &= share < _UNKNOWN_SHARE
+        linear = ((1 - t, t) for t in part)
+        inside &= _weighted(unknown, start, shape, linear) < _UNKNOWN_SHARE
     return np.where(inside, sampled, np.float32(np.nan))
+
+
+def _cubic_weights(part):
+    """Return the weights of four spline coefficients at a fraction of a pixel."""
+    t = part
+    weights = (1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1
+    return np.array([*weights, t**3]) / 6
+
+
+def _weighted(image, start, shape, weights):
+    """Sum displaced copies of an image along both axes, mirrored at the borders."""
+    result = image
+    for axis, (first, n, own) in enumerate(zip(start, shape, weights, strict=True)):
+        period = max(1, 2 * (image.shape[axis] - 1))
+        place = np.abs(np.arange(first, first + n + len(own) - 1)) % period
+        place = np.minimum(place, period - place)
+        source = np.take(result, np.minimum(place, image.shape[axis] - 1), axis=axis)
+        total = np.zeros((n, source.shape[1]) if axis == 0 else (len(source), n), "f4")
+        for shift, weight in enumerate(own):
+            part = slice(shift, shift + n)
+            total += np.float32(weight) * (
+                source[part] if axis == 0 else source[:, part]
+            )
+        result = total
+    return result
 
 
 def _coefficients(image):

@@ -29,6 +29,11 @@ _PEAK_SPACINGS = 0.3
 _TINY = np.finfo(float).tiny
 
 
+def _fade(n):
+    """Return the factors by which a frame fades to its mean along one side."""
+    return tukey(n, 2 * _FADED_SHARE).astype(np.float32)
+
+
 class Correlator:
     """Shift between images of one lattice by whitened phase correlation.
 
@@ -41,16 +46,14 @@ class Correlator:
     """
 
     def __init__(self, images, spacing):
-        images = list(images)
-        self.shape = images[0].shape
-        self.spacing = spacing
-        self._window = np.outer(
-            *(tukey(n, 2 * _FADED_SHARE).astype(np.float32) for n in self.shape)
-        )
-        power = np.mean(
-            [np.abs(self._spectrum(image)) ** 2 for image in images], axis=0
-        )
-        amplitude = np.sqrt(power / power.mean() + _SATURATION)
+        self.spacing, self._window = spacing, None
+        power = 0.0
+        for image in images:
+            if self._window is None:
+                self._window = np.outer(*(_fade(n) for n in image.shape))
+            power = power + np.square(np.abs(self._spectrum(image)))
+        self.shape = power.shape
+        amplitude = np.sqrt(power / power.mean(dtype=float) + _SATURATION)
         row, col = fftfreq(self.shape[0]), fftfreq(self.shape[1])
         square = (2 * np.pi) ** 2 * (row[:, None] ** 2 + col[None, :] ** 2)
         low = np.exp(-square * (_SMOOTH_SPACINGS * spacing) ** 2 / 2)

@@ -13,15 +13,15 @@ from sklearn.utils.validation import check_is_fitted
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import cage_displacement, typical_spacing
 from .._lattice.reference_lattice import lattice_positions
-from .._utils.validation import Interval
+from .._utils.validation import N_JOBS, Interval
 from ..localization import AtomLocator
 from ..localization._image.input import check_images, image_metadata
 from ..sites import AtomSites
 from ._image_transformer import ImageTransformerMixin
-from ._line_pixels import refine_lines
-from ._reference_region import affine_rate, lines_of_reference
+from ._lines.line_pixels import refine_lines
+from ._lines.reference_region import affine_rate, lines_of_reference
+from ._lines.several_scans import Scan, center_of, lines_of_scans, rotation_matrix
 from ._resample import Displacement, to_specimen
-from ._several_scans import Scan, center_of, lines_of_scans, rotation_matrix
 
 # The correlation of the brightness of columns that two images share is significant if
 # it exceeds this number of standard errors.
@@ -57,15 +57,22 @@ class ScanDistortionCorrector(
         shears and stretches the image. None leaves the image's shear and stretch.
 
     coherent : bool, default=True
-        Whether the rows of columns along the slow scan axis continue straight from the
-        reference region into the rest of one image, as in epitaxial films. False: only
-        the reference region determines drift, and jitter is corrected elsewhere.
+        Whether, in one image, the lattice lines along the slow scan axis continue
+        straight from the reference region into the rest, and rows of atoms are evenly
+        spaced within each domain, as in epitaxial films. False: only the reference
+        region determines drift, and jitter is corrected elsewhere.
 
     locator : estimator, default=None
-        Locator of the columns if no sites are passed; ``AtomLocator()`` if None.
+        Locator of the columns if no sites are passed; ``AtomLocator(n_jobs=n_jobs)`` if
+        None.
 
     line_time : float, default=None
         Time from one scan line to the next, s, if known.
+
+    n_jobs : int, default=None
+        Number of jobs through joblib: threads for several scans, and that of the
+        default locator. None means 1 unless in a :func:`joblib.parallel_config`
+        context.
 
     Attributes
     ----------
@@ -112,10 +119,14 @@ class ScanDistortionCorrector(
 
     *One image with a reference region.* In rows with reference columns both components
     of the displacement are measured against their lattice. In other rows the column
-    component is measured by the lattice lines that continue from the reference region,
-    and of the row component only the jitter is known. A reference region that is not a
-    perfect lattice, such as one with ferroelastic domains, makes the result worse.
-    Without `lattice`, shear and stretch of the image remain.
+    component is measured by the lattice lines that continue from the reference region.
+    Of the row component jitter is measured, and drift by the even spacing of the rows
+    within each domain: the spacing may differ from that of the reference region, but
+    must change suddenly where drift is smooth. Drift of the rows is corrected as far as
+    drift no larger than that of the columns explains it; strain that varies slowly
+    along the slow scan axis of a distorted image is partly taken for drift. A reference
+    region that is not a perfect lattice, such as one with ferroelastic domains, makes
+    the result worse. Without `lattice`, shear and stretch of the image remain.
 
     *Several images.* The first image is the reference for positions. Scan rotations of
     0° and 90° determine all but a common translation.
@@ -149,6 +160,7 @@ class ScanDistortionCorrector(
         "coherent": ["boolean"],
         "locator": [HasMethods(["fit_transform"]), None],
         "line_time": [Interval(Real, 0, None, closed="neither"), None],
+        "n_jobs": N_JOBS,
     }
 
     def __init__(
@@ -159,12 +171,14 @@ class ScanDistortionCorrector(
         coherent=True,
         locator=None,
         line_time=None,
+        n_jobs=None,
     ):
         self.rotation = rotation
         self.lattice = lattice
         self.coherent = coherent
         self.locator = locator
         self.line_time = line_time
+        self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, *, sites=None, reference=None):
@@ -198,7 +212,9 @@ class ScanDistortionCorrector(
         rotation = self._check_rotation(len(images))
         lattice = self._check_lattice()
         if sites is None:
-            locator = AtomLocator() if self.locator is None else clone(self.locator)
+            locator = AtomLocator(n_jobs=self.n_jobs)
+            if self.locator is not None:
+                locator = clone(self.locator)
             sites = locator.fit_transform(X)
         if not isinstance(sites, AtomSites):
             raise TypeError(f"sites must be AtomSites, got {type(sites).__name__}.")
@@ -229,7 +245,7 @@ class ScanDistortionCorrector(
                     zip(images, rotation, strict=True)
                 )
             ]
-            n_matched, alike = lines_of_scans(scans, sigma, spacing)
+            n_matched, alike = lines_of_scans(scans, sigma, spacing, self.n_jobs)
             if alike < _MIN_ALIKENESS:
                 warnings.warn(
                     "The brightness of the columns that the images share is not "
@@ -240,7 +256,7 @@ class ScanDistortionCorrector(
                 )
             shifts = [scan.shift for scan in scans]
             every = [scan.lines for scan in scans]
-            of_lines, jitter_stds = refine_lines(scans, spacing)
+            of_lines, jitter_stds = refine_lines(scans, spacing, self.n_jobs)
         # Of columns, the means over the lines that cross them.
         self._column_shifts = shifts
         self._column_stds = [

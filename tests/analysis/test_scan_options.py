@@ -11,6 +11,7 @@ from sklearn_ferroic.__main__ import main
 from sklearn_ferroic.analysis._images import read_input
 from sklearn_ferroic.analysis._options import AnalysisOptions
 from sklearn_ferroic.datasets import make_ferroic_image, make_ferroic_series
+from tests.registration._distort import draw_lines, scan
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,41 @@ def test_correction_with_a_reference_region(tmp_path):
     assert len(scan["line_shift_px"]) == 360
     corrected.save(tmp_path / "result", figures=False)
     assert Analysis.load(tmp_path / "result").scan == corrected.scan
+
+
+def test_a_pair_of_scans_is_corrected(tmp_path):
+    data = make_ferroic_image(
+        shape=(320, 320), dose=np.inf, drift=0, jitter=0, random_state=0
+    )
+    rng = np.random.default_rng(0)
+    lines = [draw_lines(260, rng) for _ in range(2)]
+    pair = np.stack(
+        [
+            scan(data.image - data.image.min(), one, angle, (260, 260), rng, counts=100)
+            for one, angle in zip(lines, (0, 90), strict=True)
+        ]
+    )
+    analysis = analyze(pair, frame="pair", stages="locate")
+    assert "Mean of two scans at 0° and 90°" in analysis.remarks[0]
+    found = np.array(analysis.summary["scan"]["line_shift_px"])
+    error = found - lines[0]
+    assert np.sqrt(np.mean((error - error.mean(axis=0)) ** 2)) < 0.15
+    sites = analysis.sites.positions
+    truth = data.positions - 159.5 + 129.5 - lines[0].mean(axis=0)
+    distance, near = cKDTree(truth).query(sites)
+    inside = (np.abs(sites - 129.5) < 110).all(axis=1)
+    offset = np.median((sites - truth[near])[inside], axis=0)
+    distance, _ = cKDTree(truth).query(sites - offset)
+    assert np.sqrt(np.mean(distance[inside] ** 2)) < 0.25
+
+
+def test_a_pair_that_is_none():
+    image = make_ferroic_image(shape=(96, 96), random_state=0).image
+    with pytest.raises(ValueError, match="stack of two images"):
+        read_input(np.stack([image] * 3), AnalysisOptions(frame="pair"))
+    with pytest.raises(ValueError, match="neither correct_scan"):
+        options = AnalysisOptions(frame="pair", correct_scan=True)
+        read_input(np.stack([image] * 2), options)
 
 
 def test_the_command(series, tmp_path, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from sklearn_ferroic.registration._several_scans import center_of, rotation_matrix
+from sklearn_ferroic.registration._lines.several_scans import center_of, rotation_matrix
 
 
 def draw_lines(n_rows, rng, *, shear=0.02, wave=1.0, jitter=0.15):

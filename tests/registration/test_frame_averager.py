@@ -1,5 +1,7 @@
 """FrameAverager against the truth of generated and multislice series."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -185,14 +187,26 @@ def test_other_detector_with_the_same_displacements():
     )
 
 
-def test_frames_in_doubtful_cells_are_listed():
-    data = make_ferroic_series(8, shape=(192, 192), n_jumps=2, n_bad=0, random_state=2)
+@pytest.mark.parametrize("seed", range(6))
+def test_cells_of_small_frames_are_right_or_doubtful(seed):
+    data = make_ferroic_series(
+        8, shape=(128, 128), n_jumps=1, n_bad=0, random_state=seed
+    )
     averager = FrameAverager()
-    with pytest.warns(UserWarning, match="may be displaced by a unit cell"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         averager.fit(data)
-    wrong = np.abs(shift_errors(averager, data.shifts)).max(axis=1) > 10
-    assert averager.cell_margin_.min() < 0.35
-    assert wrong[averager.cell_margin_ > 0.5].mean() < 0.5
+    error = averager.shifts_ - data.shifts
+    wrong = np.abs(error - np.median(error, axis=0)).max(axis=1) > 8
+    wrong &= averager.weights_ > 0
+    # Correlation alone displaces up to four of the eight, without a word for most.
+    assert wrong.sum() <= 2
+    doubtful = averager.cell_probability_ < 0.99
+    doubtful |= averager.cell_margin_ < 0.35
+    assert doubtful[wrong].all()
+    if doubtful[averager.weights_ > 0].any():
+        text = " ".join(str(one.message) for one in caught)
+        assert "may be displaced by a unit cell" in text
 
 
 class LazyStack:

@@ -5,9 +5,14 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
-from sklearn_ferroic import AtomLocator, LatticeStrain, ScanDistortionCorrector
+from sklearn_ferroic import (
+    AtomLocator,
+    AtomSites,
+    LatticeStrain,
+    ScanDistortionCorrector,
+)
 from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
-from sklearn_ferroic.registration._reference_region import affine_rate
+from sklearn_ferroic.registration._lines.reference_region import affine_rate
 from tests.registration._distort import draw_lines, scan
 
 
@@ -165,8 +170,81 @@ def test_multislice_with_its_substrate_as_reference():
     # The fast component is corrected to what fits of the undistorted image have.
     assert seen[1][1] < 0.5 * seen[0][1]
     assert seen[1][1] < 1.5 * best[1]
-    # Drift of the slow component in the film is not known, but nothing is made worse.
-    assert seen[1][0] < 1.02 * seen[0][0]
+    # The slow component follows from the even spacing of the rows of each domain.
+    assert seen[1][0] < 0.7 * seen[0][0]
+    assert np.hypot(*seen[1]) < 0.5 * np.hypot(*seen[0])
+
+
+@pytest.mark.parametrize("first_row", [440, 500, 550])
+def test_undistorted_multislice_is_not_changed_by_more_than_its_errors(first_row):
+    image = load_multislice().image
+    sites = AtomLocator().fit_transform(image)
+    substrate = sites.positions[:, 0] > first_row
+    corrector = ScanDistortionCorrector().fit(image, sites=sites, reference=substrate)
+    moved = corrector.transform_sites(sites).positions
+    design = np.column_stack([np.ones(len(sites)), sites.positions])
+    change = moved - design @ np.linalg.lstsq(design, moved, rcond=None)[0]
+    # Films of two domains on a substrate of another spacing, with walls between them.
+    assert (rms(change) < 0.7 * np.nanmedian(sites.position_std, axis=0)).all()
+
+
+def film_on_substrate(seed, *, drift, relaxed=0.0, noise=0.1):
+    """Columns of a film of two domains on its substrate, and where they are seen."""
+    rng = np.random.default_rng(seed)
+    row, col = (part.ravel() for part in np.indices((23, 20)))
+    # The spacing of the film is 27.5 px, or relaxes to that; that of the substrate 26.
+    steps = np.full(23, 27.5)
+    steps[:15] -= relaxed * np.exp(-np.arange(15)[::-1] / 5)
+    steps[15:] = 26.0
+    places = np.concatenate([[0], np.cumsum(steps)])[:23]
+    truth = np.column_stack([places[row], 26.0 * col]) + [14, 14]
+    # A domain whose lattice is turned fills a corner.
+    inside = np.maximum(0, 8 - row - col)
+    truth[:, 0] += 1.4 * inside
+    truth[:, 1] += 1.4 * inside
+    lines = drift * draw_lines(625, rng, shear=0, wave=0.9, jitter=0.1)
+    lines -= lines.mean(axis=0)
+    seen = truth.copy()
+    for _ in range(4):
+        step = np.stack([np.interp(seen[:, 0], np.arange(625), one) for one in lines.T])
+        seen = truth - step.T
+    seen = seen + rng.normal(size=seen.shape) * noise
+    image = rng.normal(size=(625, 540)).astype(np.float32)
+    sites = AtomSites(
+        [image],
+        seen,
+        sublattice=np.zeros(len(seen), int),
+        position_std=np.full(seen.shape, noise),
+        converged=np.ones(len(seen), bool),
+    )
+    return image, sites, truth, row > 15
+
+
+def correct_film(*arguments, **options):
+    """Return errors up to an affine map before and after, and the corrector."""
+    image, sites, truth, substrate = film_on_substrate(*arguments, **options)
+    corrector = ScanDistortionCorrector().fit(image, sites=sites, reference=substrate)
+    moved = corrector.transform_sites(sites).positions
+    design = np.column_stack([np.ones(len(truth)), truth])
+    before, after = (
+        rms(part - design @ np.linalg.lstsq(design, part, rcond=None)[0])
+        for part in (sites.positions, moved)
+    )
+    return before, after, rms(moved - sites.positions)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_components_of_the_drift_of_a_film(seed):
+    before, after, _ = correct_film(seed, drift=1.0)
+    assert np.hypot(*after) < 0.5 * np.hypot(*before)
+    assert after[0] < 0.8 * before[0]
+
+
+@pytest.mark.parametrize("relaxed", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_strain_of_a_film_is_not_taken_for_drift(seed, relaxed):
+    _, _, change = correct_film(seed, drift=0.0, relaxed=relaxed)
+    assert (change < 0.1).all()  # of 0.1 px noise
 
 
 def match_affine(positions, raw, data, lines):

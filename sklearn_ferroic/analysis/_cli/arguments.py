@@ -80,8 +80,9 @@ def _add_images(command):
     add(
         "--frame",
         type=_frame,
-        metavar="N|average|mean",
-        help="image of a stack, the average of all, registered, or their plain mean",
+        metavar="N|average|mean|pair",
+        help="image of a stack, the average of all, registered, their plain mean, or "
+        "two scans at 0 and 90 degrees, corrected by each other",
     )
     add("--crop", type=_whole_numbers, metavar="ROW0,ROW1,COL0,COL1", help="part, px")
     add("--mask", metavar="FILE", help="image, above 0 where pixels are used")
@@ -181,7 +182,7 @@ def _positive(text):
 
 
 def _frame(text):
-    return text if text in ("average", "mean") else int(text)
+    return text if text in ("average", "mean", "pair") else int(text)
 
 
 def _name_or_number(text):

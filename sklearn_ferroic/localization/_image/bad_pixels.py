@@ -191,7 +191,15 @@ def _bad_blocks(image, low, high):
             continue
         parts, _ = label(candidate)
         size = np.bincount(parts.ravel())
-        for number, place in enumerate(find_objects(parts), start=1):
+        smallest = _LINE_SETTINGS.min_filled_share * _LINE_SETTINGS.min_block_px**2
+        large = size >= smallest
+        large[0] = False
+        if not large.any():
+            continue
+        # Few counts make very many small parts, which would be slow to look at.
+        places = find_objects(np.where(large[parts], parts, 0))
+        for number in np.flatnonzero(large):
+            place = places[number - 1]
             sides = [axis.stop - axis.start for axis in place]
             if (
                 min(sides) >= _LINE_SETTINGS.min_block_px

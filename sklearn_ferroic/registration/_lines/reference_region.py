@@ -2,16 +2,18 @@
 
 Columns of the reference region lie on a perfect lattice; deviations from it are drift
 and jitter. Outside the region lattice lines continue straight along the slow scan axis
-where the crystal is coherent, so that the fast component is known from them. Of the
-slow component only the jitter is known there: the spacing of the rows may differ.
+where the crystal is coherent, so that the fast component is known from them. The slow
+component follows there from the even spacing of the rows within a domain, as far as
+drift of the size of the fast component explains it; see `even_rows`.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from .._lattice.reference_lattice import lattice_indices
-from ._line_model import LineDisplacement, LinePrior, fit_lines, structure_field
+from ..._lattice.reference_lattice import lattice_indices
+from .even_rows import LatticeLines
+from .line_model import LinePrior, fit_lines, row_medians, structure_field
 
 # Rounds of lattice and lines, each given the other.
 _N_ROUNDS = 4
@@ -72,8 +74,8 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
     )
     corrected = positions.copy()
     rows = positions[:, 0]
-    trend = _trend(positions, index, sublattice) - positions
     if whole:
+        trend = _trend(positions, index, sublattice) - positions
         jitter = replace(prior, drift=False)
         use = known & np.isfinite(trend).all(axis=1)
         lines = [
@@ -81,6 +83,15 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
             for axis in range(2)
         ]
         return lines, _fit_reference(positions, index, sublattice, reference)[1]
+    lattice_lines = LatticeLines(
+        positions,
+        np.where(known[:, None], index, np.nan),
+        sublattice,
+        reference,
+        _steep_axis(positions, index),
+        sigma,
+        spacing,
+    )
     for _ in range(_N_ROUNDS):
         origins, vectors = _fit_reference(corrected, index, sublattice, reference)
         ideal = origins[sublattice] + np.nan_to_num(index) @ vectors
@@ -90,17 +101,43 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
             others = known & (sublattice == 0) & ~reference
             others &= _are_coherent(along, index, vectors, reference, others, spacing)
             miss[others, 1] = along[others]
-        lines = []
-        for axis in range(2):
-            use = reference | others if axis == 1 and coherent else reference
-            absolute = _fit_absolute(
+        used = [reference, reference | others if coherent else reference]
+        absolute = [
+            _fit_absolute(
                 positions[use], miss[use, axis], variance[use, axis], n_rows, prior
             )
+            for axis, use in enumerate(used)
+        ]
+        drift = None
+        if coherent and np.count_nonzero(others) >= _MIN_REFERENCE_COLUMNS:
+            drift = lattice_lines.drift(
+                positions,
+                corrected,
+                variance[:, 0],
+                absolute[0].jitter_std,
+                _size_of_bend(absolute[1].shift),
+                absolute[1].drift_length,
+                n_rows,
+            )
+        smooth = np.zeros_like(positions)
+        if drift is not None:
+            smooth[:, 0] = _at(drift.shift, rows)
+        # Deviations from the neighbours above and below are jitter, drift is not.
+        trend = _trend(positions + smooth, index, sublattice) - positions - smooth
+        lines = []
+        for axis, use in enumerate(used):
             rest = known & np.isfinite(trend[:, axis])
             rest &= ~_has_reference(rows, use, spacing)
             lines.append(
                 _with_jitter(
-                    absolute, rows, trend[:, axis], variance[:, axis], rest, use, prior
+                    absolute[axis],
+                    drift if axis == 0 else None,
+                    rows,
+                    trend[:, axis],
+                    variance[:, axis],
+                    rest,
+                    use,
+                    prior,
                 )
             )
         before = corrected
@@ -115,18 +152,9 @@ def _fit_absolute(positions, values, variance, n_rows, prior):
     """Fit the lines and the specimen's own smooth displacements alternately, px."""
     structure = np.zeros(len(values))
     for _ in range(_N_STRUCTURE_ROUNDS):
-        rest = values - _row_medians(positions[:, 0], values - structure, prior.spacing)
+        rest = values - row_medians(positions[:, 0], values - structure, prior.spacing)
         structure = structure_field(positions, rest, prior.spacing)
     return fit_lines(positions[:, 0], values - structure, variance, n_rows, prior)
-
-
-def _row_medians(rows, values, spacing):
-    """Return the median of the values of columns within half a spacing of each row."""
-    order = np.argsort(rows)
-    start = np.searchsorted(rows[order], rows - spacing / 4)
-    stop = np.searchsorted(rows[order], rows + spacing / 4, side="right")
-    values = values[order]
-    return np.array([np.median(values[i:j]) for i, j in zip(start, stop, strict=True)])
 
 
 def _are_coherent(along, index, vectors, reference, others, spacing):
@@ -212,38 +240,51 @@ def _has_reference(lines, reference, spacing, rows=None):
     return distance < spacing
 
 
-def _with_jitter(inside, rows, trend, variance, others, reference, prior):
-    """Add the jitter of the rows without reference columns to a displacement."""
-    if np.count_nonzero(others) < _MIN_REFERENCE_COLUMNS:
-        return inside
+def _size_of_bend(shift):
+    """Return the standard deviation of the displacement of lines about a line, px."""
+    lines = np.arange(len(shift))
+    return float(np.std(shift - np.polyval(np.polyfit(lines, shift, 1), lines)))
+
+
+def _with_jitter(inside, drift, rows, trend, variance, others, reference, prior):
+    """Add jitter, and drift if it is known, of the rows without reference columns."""
     n_rows = len(inside.shift)
-    jitter = fit_lines(
-        rows[others],
-        trend[others],
-        variance[others],
-        n_rows,
-        replace(prior, drift=False),
-        inside.jitter_std,
-    )
     near = _has_reference(np.arange(n_rows), reference, prior.spacing, rows)
-    return LineDisplacement(
-        np.where(near, inside.shift, jitter.shift),
-        # Drift is not known there, but it does not displace columns of a row.
-        np.where(near, inside.std, np.hypot(jitter.std, inside.drift_std)),
-        inside.drift_std,
-        inside.jitter_std,
-        inside.used,
+    shift, std = np.zeros(n_rows), np.full(n_rows, inside.drift_std)
+    if drift is not None:
+        shift, std = drift.shift, drift.std
+    if np.count_nonzero(others) >= _MIN_REFERENCE_COLUMNS:
+        jitter = fit_lines(
+            rows[others],
+            trend[others],
+            variance[others],
+            n_rows,
+            replace(prior, drift=False),
+            inside.jitter_std,
+        )
+        shift, std = shift + jitter.shift, np.hypot(std, jitter.std)
+    elif drift is None:
+        return inside
+    return replace(
+        inside,
+        shift=np.where(near, inside.shift, shift),
+        std=np.where(near, inside.std, std),
     )
+
+
+def _steep_axis(positions, index):
+    """Return the lattice vector that is nearer to the slow scan axis, 0 or 1."""
+    known = np.isfinite(index).all(axis=1)
+    place = index[known] - index[known].mean(axis=0)
+    slopes = np.linalg.lstsq(place, positions[known, 0], rcond=None)[0]
+    return int(np.argmax(np.abs(slopes)))
 
 
 def _trend(positions, index, sublattice):
     """Return the position of each column that its neighbours above and below expect."""
     known = np.flatnonzero(np.isfinite(index).all(axis=1))
     place = index[known].astype(int)
-    slopes = np.linalg.lstsq(
-        place - place.mean(axis=0), positions[known, 0], rcond=None
-    )
-    axis = int(np.argmax(np.abs(slopes[0])))
+    axis = _steep_axis(positions, index)
     place -= place.min(axis=0)
     size = place.max(axis=0) + 1 + 2 * _TREND_ROWS
     table = np.full((int(sublattice.max()) + 1, *size, 2), np.nan)

@@ -53,6 +53,8 @@ class LineDisplacement:
         Displacement and its standard error, px.
     drift_std, jitter_std : float
         Prior standard deviations of the slow part and the jitter, px.
+    drift_length : float
+        Number of lines over which the slow part is coherent, px.
     used : ndarray of bool of shape (n_columns,)
         Columns that are not outliers.
     """
@@ -61,6 +63,7 @@ class LineDisplacement:
     std: np.ndarray
     drift_std: float
     jitter_std: float
+    drift_length: float
     used: np.ndarray
 
 
@@ -85,7 +88,7 @@ class LinePrior:
     spacing: float
 
 
-def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
+def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None, previous=None):
     """Estimate the displacement of every scan line from columns.
 
     Parameters
@@ -103,6 +106,8 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         The parts to estimate.
     jitter_std : float, default=None
         Size of the jitter if it is known and there is no slow part, px.
+    previous : LineDisplacement, default=None
+        Earlier result of the same lines, from whose sizes the search begins.
 
     Returns
     -------
@@ -110,16 +115,26 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         The result.
     """
     used = np.isfinite(values) & np.isfinite(variance)
+    finite = used.copy()
     if np.count_nonzero(used) < 3:
-        return LineDisplacement(np.zeros(n_rows), np.full(n_rows, np.inf), 0, 0, used)
+        unknown = np.zeros(n_rows), np.full(n_rows, np.inf)
+        return LineDisplacement(*unknown, 0.0, 0.0, 1.0, used)
+    # Columns of another domain that make up a row of pixels of their own.
+    rest = np.abs(values[used] - row_medians(rows[used], values[used], prior.spacing))
+    typical = max(1.4826 * np.median(rest), np.sqrt(_TINY_PX2))
+    used[used] = rest <= _OUTLIER_DEVIATIONS * typical
     step = max(1, int(np.ceil(n_rows / _MAX_LINES)))
     lines = np.arange(0, n_rows + step - 1, step, dtype=float)
-    finite = used.copy()
-    for _ in range(_N_ROUNDS):
+    sizes = None
+    if previous is not None and previous.used.any():
+        sizes = previous.drift_std, previous.jitter_std, previous.drift_length
+    for round_ in range(_N_ROUNDS):
         structure = _scatter_within_bins(rows[used], values[used], variance[used])
         bins = _bin(rows[used], values[used], variance[used] + structure)
         if jitter_std is None:
-            sizes = _fit_sizes(bins, prior, n_rows)
+            # Outliers hardly change sizes that are known from an earlier result.
+            if round_ == 0 or previous is None:
+                sizes = _fit_sizes(bins, prior, n_rows, sizes)
         else:
             sizes = np.array([0.0, max(jitter_std, _SIZE_BOUNDS_PX[0]), 1.0])
         posterior = _Posterior(bins, sizes, prior, n_rows)
@@ -139,8 +154,34 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None):
         np.interp(every, lines, std),
         float(sizes[0]),
         float(sizes[1]),
+        float(sizes[2]),
         used,
     )
+
+
+def row_medians(rows, values, spacing):
+    """Return the median over the columns of about the same row, for each column.
+
+    Parameters
+    ----------
+    rows, values : ndarray of shape (n,)
+        Rows of the columns and their displacements, px.
+    spacing : float
+        Distance of nearest columns, px; columns within a quarter of it are joined.
+
+    Returns
+    -------
+    medians : ndarray of shape (n,)
+        The medians, px.
+    """
+    step = spacing / 8
+    places, own = np.unique(np.rint(rows / step), return_inverse=True)
+    order = np.argsort(rows)
+    start = np.searchsorted(rows[order], places * step - spacing / 4)
+    stop = np.searchsorted(rows[order], places * step + spacing / 4, side="right")
+    values = values[order]
+    medians = [np.median(values[i:j]) for i, j in zip(start, stop, strict=True)]
+    return np.array(medians)[own]
 
 
 def structure_field(positions, rest, spacing):
@@ -213,7 +254,7 @@ def _scatter_within_bins(rows, values, variance):
     return max(0.0, typical - np.median(variance[several]))
 
 
-def _fit_sizes(bins, prior, n_rows):
+def _fit_sizes(bins, prior, n_rows, start=None):
     """Return standard deviations of drift and jitter and the length of the drift."""
     step = max(1, len(bins[0]) // _MAX_FIT_BINS)
     bins = tuple(part[::step] for part in bins)
@@ -229,15 +270,16 @@ def _fit_sizes(bins, prior, n_rows):
         except np.linalg.LinAlgError:
             return 1e12
 
-    drifts = [low] if not prior.drift else np.log(scale * np.array([0.3, 1.0, 3.0]))
-    jitters = np.log(scale * np.array([0.03, 0.1, 0.3, 1.0]))
-    lengths = np.log([longest])
-    if prior.drift:
-        lengths = np.log(np.geomspace(shortest, longest, _N_LENGTHS))
-    grid = list(
-        product(np.clip(drifts, low, high), np.clip(jitters, low, high), lengths)
-    )
-    start = np.array(min(grid, key=cost))
+    if start is None:
+        drifts = [low] if not prior.drift else np.log(scale * np.array([0.3, 1.0, 3.0]))
+        jitters = np.log(scale * np.array([0.03, 0.1, 0.3, 1.0]))
+        lengths = np.log([longest])
+        if prior.drift:
+            lengths = np.log(np.geomspace(shortest, longest, _N_LENGTHS))
+        grid = product(np.clip(drifts, low, high), np.clip(jitters, low, high), lengths)
+        start = np.array(min(grid, key=cost))
+    else:
+        start = np.log(np.maximum(start, _SIZE_BOUNDS_PX[0]))
     bounds = np.array([(low, high), (low, high), (np.log(shortest), np.log(longest))])
     free = np.array([prior.drift, True, prior.drift])
 

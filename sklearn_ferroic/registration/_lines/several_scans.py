@@ -7,11 +7,12 @@ that both are determined, steady drift included.
 """
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.ndimage import rotate
 from scipy.spatial import cKDTree
 
-from ._line_model import LinePrior, fit_lines
-from ._rigid import Correlator
+from .._rigid import Correlator
+from .line_model import LinePrior, fit_lines
 
 # Half the side of the area that is matched first, and its growth from round to round.
 _FIRST_SPACINGS = 12.0
@@ -95,7 +96,7 @@ class Scan:
         return result
 
 
-def lines_of_scans(scans, sigma, spacing):
+def lines_of_scans(scans, sigma, spacing, n_jobs=None):
     """Estimate the displacements of the lines of all scans, in place.
 
     Parameters
@@ -104,6 +105,8 @@ def lines_of_scans(scans, sigma, spacing):
         At least two, of different rotations; positions refer to the first.
     sigma, spacing : float
         Sigma of a column and distance of nearest columns, px.
+    n_jobs : int, default=None
+        Components estimated at a time, in threads.
 
     Returns
     -------
@@ -113,6 +116,7 @@ def lines_of_scans(scans, sigma, spacing):
         Lowest correlation of the amplitudes of shared columns of one sublattice, in
         units of its standard error without any correlation; NaN if unknown.
     """
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     first = scans[0]
     reach = np.hypot(*first.image.shape) / 2
     for scan in scans[1:]:
@@ -126,7 +130,7 @@ def lines_of_scans(scans, sigma, spacing):
         radius *= _GROWTH
     for _ in range(_N_ROUNDS):
         matches = [_match(first, scan, np.inf, spacing) for scan in scans[1:]]
-        if _line_step(scans, matches, sigma, spacing) < _SETTLED_PX:
+        if _line_step(scans, matches, sigma, spacing, parallel) < _SETTLED_PX:
             break
     alike = [
         _alikeness(first, scan, *match)
@@ -227,7 +231,7 @@ def _affine_step(scans, matches, spacing):
             scan.shift += solution[start : start + 2]
 
 
-def _line_step(scans, matches, sigma, spacing):
+def _line_step(scans, matches, sigma, spacing, parallel):
     """Estimate the lines of each scan given the others; return the largest change."""
     change = 0.0
     n_first = len(scans[0].sites)
@@ -259,10 +263,13 @@ def _line_step(scans, matches, sigma, spacing):
         prior = LinePrior(bool(number), True, True, sigma, spacing)
         rows = scan.sites.positions[chosen, 0]
         n_rows = scan.image.shape[0]
-        scan.lines = [
-            fit_lines(rows, values[:, axis], noise[:, axis], n_rows, prior)
+        scan.lines = parallel(
+            delayed(fit_lines)(
+                *(rows, values[:, axis], noise[:, axis], n_rows, prior),
+                previous=scan.lines[axis] if scan.lines else None,
+            )
             for axis in range(2)
-        ]
+        )
         new = np.stack([line.shift for line in scan.lines], axis=1)
         change = max(change, float(np.abs(new - scan.shift).max()))
         scan.shift = new

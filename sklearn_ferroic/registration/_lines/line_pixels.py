@@ -7,10 +7,11 @@ line. Its excess over the noise is the jitter of single lines.
 """
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.ndimage import map_coordinates, spline_filter
 
-from ._alignment import MAX_STEP_SPACINGS, compare, smooth_template
-from ._resample import invert_lines
+from .._alignment import MAX_STEP_SPACINGS, compare, smooth_template
+from .._resample import invert_lines
 
 # Length of the blocks of a line that measure it separately, in spacings, and the fewest
 # lines by which the jitter is estimated.
@@ -21,7 +22,7 @@ _MIN_WEIGHT_SHARE = 1e-3
 _TINY = np.finfo(float).tiny
 
 
-def refine_lines(scans, spacing):
+def refine_lines(scans, spacing, n_jobs=None):
     """Return the displacements of single lines of each scan.
 
     Parameters
@@ -30,6 +31,8 @@ def refine_lines(scans, spacing):
         Scans whose lines are estimated by columns, at least two.
     spacing : float
         Distance of nearest columns, px.
+    n_jobs : int, default=None
+        Scans processed at a time, in threads.
 
     Returns
     -------
@@ -42,26 +45,33 @@ def refine_lines(scans, spacing):
         spline_filter(scan.image.astype(np.float32), output=np.float32, mode="mirror")
         for scan in scans
     ]
-    shifts, stds = [], []
-    for scan in scans:
-        total, count = np.zeros((2, *scan.image.shape), dtype=np.float32)
-        for other, known in zip(scans, coefficients, strict=True):
-            if other is not scan:
-                part = _seen_by(scan, other, known)
-                seen = np.isfinite(part)
-                total += np.where(seen, part, 0)
-                count += seen
-        template = np.full(scan.image.shape, np.nan, dtype=np.float32)
-        np.divide(total, count, out=template, where=count > 0)
-        model = smooth_template(template, spacing)
-        misfit = compare(scan.image, None, model, spacing)
-        steps = [
-            _jitter(gradient, misfit.residual, spacing)
-            for gradient in (misfit.row, misfit.col)
-        ]
-        shifts.append(scan.shift + np.stack([step for step, _ in steps], axis=1))
-        stds.append(np.stack([std for _, std in steps], axis=1))
-    return shifts, stds
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
+    found = parallel(
+        delayed(_refine_one)(scan, scans, coefficients, spacing) for scan in scans
+    )
+    shifts, stds = zip(*found, strict=True)
+    return list(shifts), list(stds)
+
+
+def _refine_one(scan, scans, coefficients, spacing):
+    """Return the displacements of single lines of one scan, and their errors."""
+    total, count = np.zeros((2, *scan.image.shape), dtype=np.float32)
+    for other, known in zip(scans, coefficients, strict=True):
+        if other is not scan:
+            part = _seen_by(scan, other, known)
+            seen = np.isfinite(part)
+            total += np.where(seen, part, 0)
+            count += seen
+    template = np.full(scan.image.shape, np.nan, dtype=np.float32)
+    np.divide(total, count, out=template, where=count > 0)
+    model = smooth_template(template, spacing)
+    misfit = compare(scan.image, None, model, spacing)
+    steps = [
+        _jitter(gradient, misfit.residual, spacing)
+        for gradient in (misfit.row, misfit.col)
+    ]
+    shift = scan.shift + np.stack([step for step, _ in steps], axis=1)
+    return shift, np.stack([std for _, std in steps], axis=1)
 
 
 def _seen_by(scan, other, coefficients):

@@ -1,0 +1,1 @@
+"""Displacements of scan lines, measured by columns and pixels."""
