@@ -78,7 +78,8 @@ def known(data, missing, sites):
 # Each ends with features of a cell. The first three take the columns of one sublattice;
 # the neighbourhoods need all columns. ``Normalizer("l1")`` removes the contrast, which
 # changes with the thickness, from the Fourier magnitudes. Missing neighbours are NaN:
-# they are filled, and a second column says so.
+# they are filled, and a second column says so. For chemistry, the clusters of the
+# rotational VAE are those of the latents without the angle.
 
 families = {
     "windows + rVAE": make_pipeline(
@@ -95,10 +96,9 @@ families = {
         NMF(4, init="nndsvda", max_iter=3000, tol=1e-3, random_state=0),
         StandardScaler(),
     ),
+    # Not scaled: all vectors are in px, and a rare indicator is not enlarged.
     "neighbours + k-means": make_pipeline(
-        NeighborhoodDescriptor(n_neighbors=8),
-        SimpleImputer(add_indicator=True),
-        StandardScaler(),
+        NeighborhoodDescriptor(n_neighbors=8), SimpleImputer(add_indicator=True)
     ),
 }
 
@@ -134,16 +134,16 @@ clusterers = dict(
 )
 
 
-def scores(features, clusterer, variant, material, is_near):
+def scores(features, chemical, clusterer, variant, material, is_near):
     """Return the three scores, NaN where the image has no such truth."""
     result = dict.fromkeys(("domains", "chemistry", "defects"), np.nan)
+    polar = variant >= 0
     for n_clusters in (5, 8, 12):
         labels = clusterer(n_clusters).fit_predict(features)
-        polar = variant >= 0
-        found = {
-            "domains": merged_score(variant[polar], labels[polar]),
-            "chemistry": merged_score(material, labels),
-        }
+        found = {"domains": merged_score(variant[polar], labels[polar])}
+        if chemical is not features:
+            labels = clusterer(n_clusters).fit_predict(chemical)
+        found["chemistry"] = merged_score(material, labels)
         for name, value in found.items():
             result[name] = np.fmax(result[name], value)
     if is_near.any():
@@ -172,7 +172,11 @@ for name, (data, missing) in images.items():
         else:
             features = pipeline.fit_transform(all_sites[is_b])
         seconds = time.process_time() - start
-        results[family, name] = scores(features, clusterers[family], *truth)
+        chemical = features
+        if family == "windows + rVAE":
+            # The first two features are the cosine and the sine of the angle.
+            chemical = features[:, 2:]
+        results[family, name] = scores(features, chemical, clusterers[family], *truth)
         results[family, name]["CPU s"] = seconds
 
 # %%
@@ -204,7 +208,7 @@ is_time = np.array([score == "CPU s" for _, score in rows])
 shown = np.where(is_time[:, None], np.nan, values)
 ax.imshow(shown, vmin=0, vmax=1, cmap="cividis", aspect="auto")
 for row, col in np.ndindex(*values.shape):
-    text = f"{values[row, col]:.{1 if is_time[row] else 2}f}"
+    text = f"{values[row, col]:.2f}"
     color = "black" if is_time[row] or values[row, col] > 0.5 else "white"
     ax.text(col, row, text, ha="center", va="center", color=color)
 ax.set_xticks(range(len(families)), [name.replace(" + ", "\n+ ") for name in families])
