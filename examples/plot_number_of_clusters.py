@@ -15,13 +15,11 @@ for the second there are information criteria, and the question whether refits a
 # a window, so that no held-out pixel has been seen. The film lies on a substrate and is
 # thicker on one side, so that one latent at least is needed.
 
-import tempfile
-
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV, validation_curve
+from sklearn.model_selection import validation_curve
 from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import (
@@ -31,7 +29,7 @@ from sklearn_ferroic import (
     RotationalVAE,
 )
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.metrics import get_scorer, variant_accuracy_score
+from sklearn_ferroic.metrics import variant_accuracy_score
 from sklearn_ferroic.model_selection import (
     SpatialBlockKFold,
     component_scores,
@@ -67,7 +65,7 @@ features = make_pipeline(
     RotationalVAE(latent_dim=2, random_state=0), AngleAwareScaler()
 ).fit_transform(patches)
 counts = np.arange(2, 11)
-mixture = GaussianMixture(n_init=10, reg_covar=0.3, random_state=0)
+mixture = GaussianMixture(n_init=10, random_state=0)
 scores = component_scores(mixture, features, counts)
 for name in ("aic", "bic", "icl"):
     print(f"{name.upper()} is least at {counts[scores[name].argmin()]} components")
@@ -80,7 +78,7 @@ for name in ("aic", "bic", "icl"):
 
 by_seed, by_block = [], []
 for count in counts:
-    model = GaussianMixture(int(count), reg_covar=0.3)
+    model = GaussianMixture(int(count))
     by_seed.append(label_stability(model, features, random_state=0).score)
     by_block.append(label_stability(model, features, cv=folds, random_state=0).score)
 
@@ -90,9 +88,7 @@ variant = np.where(data.wall[near], -1, data.variant[near])
 accuracy = [
     variant_accuracy_score(
         variant,
-        GaussianMixture(
-            int(count), n_init=10, reg_covar=0.3, random_state=0
-        ).fit_predict(features),
+        GaussianMixture(int(count), n_init=10, random_state=0).fit_predict(features),
     )
     for count in counts
 ]
@@ -100,38 +96,6 @@ print("components ", *(f"{count:5d}" for count in counts))
 print("over seeds ", *(f"{value:5.2f}" for value in by_seed))
 print("over blocks", *(f"{value:5.2f}" for value in by_block))
 print("accuracy   ", *(f"{value:5.2f}" for value in accuracy))
-
-# %%
-# Clusters and latents in one grid
-# --------------------------------
-# Two scores of mixtures may be searched over the number of components and the latents
-# together, on held-out cells: `completed_likelihood` and `mixture_evidence`. Both are
-# per cell and feature, relative to one Gaussian, so that different features compare.
-# The cache keeps the trained model for all numbers of components.
-
-cache = tempfile.TemporaryDirectory()
-names = ["completed_likelihood", "mixture_evidence"]
-search = GridSearchCV(
-    make_pipeline(
-        RotationalVAE(max_epochs=10, random_state=0),
-        AngleAwareScaler(),
-        GaussianMixture(n_init=10, reg_covar=0.3, random_state=0),
-        memory=cache.name,
-    ),
-    {
-        "rotationalvae__latent_dim": [1, 2],
-        "gaussianmixture__n_components": list(range(2, 9)),
-    },
-    scoring={name: get_scorer(name) for name in names},
-    refit=False,
-    cv=folds,
-)
-search.fit(patches)
-cache.cleanup()
-for name in names:
-    values = search.cv_results_[f"mean_test_{name}"]
-    best = search.cv_results_["params"][values.argmax()]
-    print(f"{name:20s} {values.max():.2f} with {best}")
 
 # %%
 # What to see

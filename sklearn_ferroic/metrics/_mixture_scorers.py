@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaln, entr, gammaln, multigammaln
+from scipy.special import entr, gammaln, multigammaln
 from sklearn.base import BaseEstimator
 
 from ._pipeline_output import begin, count_columns, prepare, send
@@ -48,7 +48,9 @@ def completed_likelihood_scorer(estimator, X, y=None):
     -----
     The score does not change under scaling and rotation of the features, so that
     pipelines with different features can be compared. Separate clusters need not be
-    variants: layers and thickness make clusters, too.
+    variants: layers and thickness make clusters, too. The score is a poor guide to
+    windows and latents: on weakly polar images it prefers small windows, whose clusters
+    are not the variants.
 
     References
     ----------
@@ -111,11 +113,12 @@ def mixture_evidence_scorer(estimator, X, y=None):
 
     Notes
     -----
-    The priors are the defaults of :class:`~sklearn.mixture.BayesianGaussianMixture` with
-    a Dirichlet distribution of the weights, and the mean and the covariance of the
+    The priors are the defaults of :class:`~sklearn.mixture.BayesianGaussianMixture`
+    with a Dirichlet distribution of the weights, and the mean and the covariance of the
     held-out features. The score does not change under scaling and rotation of the
     features. A cluster that is not Gaussian is described best by several, and cells are
-    assumed to be independent.
+    assumed to be independent. The score is a poor guide to windows and latents, as
+    that of :func:`completed_likelihood_scorer`.
 
     References
     ----------
@@ -190,9 +193,9 @@ def _mixture_input(estimator, X):
 def _log_evidence(features, membership):
     """Compute the bound on the log evidence of white features with memberships.
 
-    Mean 0 and precision 1 of the prior of a mean, identity scale and as many degrees of
-    freedom as features in that of a covariance, 1 / n_components in that of the weights.
-    The terms that do not depend on the memberships are left out.
+    The prior of a mean has mean 0 and precision 1, that of a covariance the identity as
+    its scale and as many degrees of freedom as features, and that of the weights the
+    concentration 1 / n_components. The terms that do not depend on the memberships are left out.
     """
     n_features = features.shape[1]
     n_components = membership.shape[1]
