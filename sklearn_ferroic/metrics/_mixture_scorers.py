@@ -195,7 +195,7 @@ def _log_evidence(features, membership):
 
     The prior of a mean has mean 0 and precision 1, that of a covariance the identity as
     its scale and as many degrees of freedom as features, and that of the weights the
-    concentration 1 / n_components. The terms that do not depend on the memberships are left out.
+    concentration 1 / n_components. Terms without the memberships are left out.
     """
     n_features = features.shape[1]
     n_components = membership.shape[1]
