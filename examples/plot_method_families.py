@@ -186,13 +186,13 @@ for name, (data, missing) in images.items():
 # components of the windows and neighbourhoods where no columns are missing; with
 # vacancies, some of their clusters are those of the cells around them. Fourier
 # magnitudes see domains in part at most, because a displacement changes phases more
-# than magnitudes. *Chemistry*: principal components and Fourier magnitudes are the
-# best, and neighbourhoods, which do not contain brightness, the worst. *Defects*:
-# principal components and neighbourhoods rank cells next to a vacancy high; the few
-# latents of the rotational VAE, and components of magnitudes, less so. *Cost*: the
-# rotational VAE takes seconds for 500 cells, the others a few per cent of that. It pays
-# where the angle itself is wanted, one axis for all directions instead of a cluster for
-# each.
+# than magnitudes. *Chemistry*: principal components, Fourier magnitudes and the latents
+# without the angle find the materials; neighbourhoods do not contain brightness and
+# find them in part. *Defects*: principal components and neighbourhoods rank cells next
+# to a vacancy high; the few latents of the rotational VAE, and components of
+# magnitudes, less so. *Cost*: the rotational VAE takes seconds for 500 cells, the
+# others a few per cent of that. It pays where the angle itself is wanted, one axis for
+# all directions instead of a cluster for each.
 
 rows = [
     (name, score)

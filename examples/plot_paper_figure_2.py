@@ -90,7 +90,7 @@ for number, (ax, panel) in enumerate(zip(axes, ("2b", "2c"), strict=True)):
 # length of their angles, the sharpest first.
 
 mixture = make_pipeline(
-    AngleAwareScaler(), GaussianMixture(5, n_init=10, reg_covar=0.3, random_state=0)
+    AngleAwareScaler(), GaussianMixture(5, n_init=10, random_state=0)
 )
 labels = mixture.fit_predict(pose)
 means = np.array([np.exp(1j * angle[labels == k]).mean() for k in range(5)])

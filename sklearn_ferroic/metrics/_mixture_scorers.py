@@ -143,7 +143,7 @@ def mixture_evidence_scorer(estimator, X, y=None):
         return WORST_LIKELIHOOD
     one = _log_evidence(final.white, np.ones((len(final.white), 1)))
     gain = _log_evidence(final.white, final.membership) - one
-    return _finite(gain / final.white.size)
+    return _finite(float(gain) / final.white.size)
 
 
 class _MixtureInput(NamedTuple):
