@@ -45,7 +45,7 @@ pipeline = make_pipeline(
     PatchExtractor(window_size=48),
     RotationalVAE(random_state=0),
     AngleAwareScaler(),
-    GaussianMixture(5, n_init=10, reg_covar=0.01, random_state=0),
+    GaussianMixture(5, n_init=10, reg_covar=0.3, random_state=0),
 )
 labels = pipeline.fit_predict(sites)
 patches = pipeline[0].transform(sites)

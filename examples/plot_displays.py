@@ -55,7 +55,7 @@ pose = AngleRegistration().fit(pose, sites).transform(pose)
 angle, latents = pose[:, 0], pose[:, 3:]
 polar = width[:, 0] < np.radians(30)
 domains = make_pipeline(
-    AngleAwareScaler(), GaussianMixture(5, n_init=5, random_state=0)
+    AngleAwareScaler(), GaussianMixture(5, n_init=10, reg_covar=0.3, random_state=0)
 )
 # Cells without a direction belong to no domain.
 labels = np.where(polar, domains.fit_predict(pose), -1)

@@ -32,7 +32,7 @@ data = make_ferroic_image("film", shape=(440, 440), random_state=2)
 sites = AtomLocator(sublattice=1).fit_transform(data)
 patches = PatchExtractor(window_size=40).fit_transform(sites)
 classes = make_pipeline(
-    PCA(10, random_state=0), GaussianMixture(5, n_init=5, random_state=0)
+    PCA(10, random_state=0), GaussianMixture(5, n_init=10, random_state=0)
 ).fit_predict(patches)
 
 true = np.flatnonzero(data.sublattice == 1)

@@ -47,7 +47,7 @@ pipeline = make_pipeline(
     PatchExtractor(),
     RotationalVAE(max_epochs=10, random_state=0),
     AngleAwareScaler(),
-    GaussianMixture(5, n_init=5, random_state=0),
+    GaussianMixture(5, n_init=10, reg_covar=0.3, random_state=0),
 )
 # Windows smaller than a unit cell are searched on purpose, to show their score.
 warnings.filterwarnings("ignore", message="window_size=16 px is less than the unit")

@@ -65,7 +65,7 @@ features = make_pipeline(
     RotationalVAE(latent_dim=2, random_state=0), AngleAwareScaler()
 ).fit_transform(patches)
 counts = np.arange(2, 11)
-mixture = GaussianMixture(n_init=5, random_state=0)
+mixture = GaussianMixture(n_init=10, random_state=0)
 scores = component_scores(mixture, features, counts)
 for name in ("aic", "bic", "icl"):
     print(f"{name.upper()} is least at {counts[scores[name].argmin()]} components")
@@ -88,7 +88,7 @@ variant = np.where(data.wall[near], -1, data.variant[near])
 accuracy = [
     variant_accuracy_score(
         variant,
-        GaussianMixture(int(count), n_init=5, random_state=0).fit_predict(features),
+        GaussianMixture(int(count), n_init=10, random_state=0).fit_predict(features),
     )
     for count in counts
 ]

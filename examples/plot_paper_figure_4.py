@@ -97,7 +97,7 @@ for length in LENGTHS_PM:
         PatchExtractor(window_size=48),
         RotationalVAE(random_state=0),
         AngleAwareScaler(),
-        GaussianMixture(6, n_init=5, random_state=0),
+        GaussianMixture(6, n_init=10, reg_covar=0.3, random_state=0),
     )
     by_rvae[length] = share_resolved(
         pipeline.fit_predict(all_sites[length]), variant[length]

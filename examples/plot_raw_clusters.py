@@ -89,7 +89,7 @@ for cut, patches in windows.items():
 pipeline = make_pipeline(
     RotationalVAE(random_state=0),
     AngleAwareScaler(),
-    GaussianMixture(5, n_init=5, random_state=0),
+    GaussianMixture(5, n_init=10, reg_covar=0.3, random_state=0),
 )
 by_rvae = share_resolved(pipeline.fit_predict(windows["sub-pixel"]))
 

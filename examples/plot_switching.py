@@ -84,7 +84,7 @@ SwitchingDisplay.from_switching(switching)
 measured = (sites.sublattice == 1) & np.isfinite(sites.polarization).all(axis=1)
 cells, track = sites[measured], tracks.track[measured]
 model = make_pipeline(
-    PolarizationVector(), GaussianMixture(4, random_state=0, reg_covar=0.01)
+    PolarizationVector(), GaussianMixture(4, n_init=10, reg_covar=0.01, random_state=0)
 )
 for name, groups in (("frame", cells.frame), ("track", track)):
     scores = []

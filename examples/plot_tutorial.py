@@ -151,7 +151,7 @@ from sklearn_ferroic.metrics import circular_mean
 n_clusters = max(1, len(histogram.peaks) + (polar.mean() < 0.95))
 domains = make_pipeline(
     AngleAwareScaler(),
-    GaussianMixture(n_clusters, n_init=10, reg_covar=0.01, random_state=0),
+    GaussianMixture(n_clusters, n_init=10, reg_covar=0.3, random_state=0),
 )
 labels = domains.fit_predict(pose)
 length = np.hypot(*sites.polarization.T) * scale

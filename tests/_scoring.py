@@ -21,6 +21,7 @@ RANGES = {
     "circular_correlation": (-1, 1),
     "completed_likelihood": (-1e6, np.inf),
     "evidence": (-1e6, np.inf),
+    "mixture_evidence": (-1e6, np.inf),
     "neg_angular_error": (-np.pi, 0),
     "neg_latent_leakage": (-1, 0),
     "reconstruction": (-1, 1),

@@ -23,7 +23,8 @@ from sklearn_ferroic import (
     RotationalVAE,
 )
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.metrics import angular_error
+from sklearn_ferroic.metrics import angular_error, variant_accuracy_score
+from sklearn_ferroic.model_selection import SpatialBlockKFold
 from tests._truth import match
 
 
@@ -67,7 +68,7 @@ def test_variants_from_the_raw_image(preset, image_seed, seed):
         PatchExtractor(window_size=48),
         RotationalVAE(latent_dim=2, random_state=seed),
         AngleAwareScaler(),
-        GaussianMixture(5, n_init=10, reg_covar=0.01, random_state=seed),
+        GaussianMixture(5, n_init=10, reg_covar=0.3, random_state=seed),
     )
     sites = pipeline[0].fit_transform(data.image)
     labels = pipeline[1:].fit(sites).predict(sites)
@@ -236,3 +237,27 @@ def test_sites_are_not_found_again(sites):
     assert isinstance(sites, AtomSites)
     with pytest.raises((TypeError, ValueError), match="AtomSites"):
         AtomLocator().fit(sites)
+
+
+@pytest.mark.slow
+def test_held_out_cells_are_in_the_right_variant():
+    """The most likely mixture without a least variance joins a variant and walls."""
+    data = make_ferroic_image("film", shape=(440, 440), random_state=0)
+    sites = AtomLocator(sublattice=1).fit_transform(data)
+    true, matched = match(sites, data)
+    variant = np.where(matched, data.variant[true], -1)
+    model = make_pipeline(
+        PatchExtractor(window_size=36),
+        RotationalVAE(max_epochs=10, batch_size=32, random_state=0),
+        AngleAwareScaler(),
+    )
+    accuracy = {1e-6: [], 0.01: [], 0.3: []}
+    for train, test in SpatialBlockKFold(3, guard=39, random_state=0).split(sites):
+        features = model.fit_transform(sites[train]), model.transform(sites[test])
+        for least, values in accuracy.items():
+            mixture = GaussianMixture(5, n_init=10, reg_covar=least, random_state=0)
+            labels = mixture.fit(features[0]).predict(features[1])
+            values.append(variant_accuracy_score(variant[test], labels))
+    assert min(accuracy[0.3]) > 0.94
+    assert min(accuracy[1e-6]) < min(accuracy[0.3])
+    assert min(accuracy[0.01]) < min(accuracy[0.3])

@@ -20,11 +20,14 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         ],
         "_domain_scorers": [
             "angle_coherence_scorer",
-            "completed_likelihood_scorer",
             "spatial_coherence_scorer",
             "variant_accuracy_scorer",
             "wall_continuity_scorer",
             "wall_straightness_scorer",
+        ],
+        "_mixture_scorers": [
+            "completed_likelihood_scorer",
+            "mixture_evidence_scorer",
         ],
         "_representation_scorers": [
             "circular_correlation_scorer",

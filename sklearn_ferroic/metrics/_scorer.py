@@ -4,11 +4,14 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from ._domain_scorers import (
     angle_coherence_scorer,
-    completed_likelihood_scorer,
     spatial_coherence_scorer,
     variant_accuracy_scorer,
     wall_continuity_scorer,
     wall_straightness_scorer,
+)
+from ._mixture_scorers import (
+    completed_likelihood_scorer,
+    mixture_evidence_scorer,
 )
 from ._representation_scorers import (
     circular_correlation_scorer,
@@ -24,6 +27,7 @@ _SCORERS = {
     "circular_correlation": circular_correlation_scorer,
     "completed_likelihood": completed_likelihood_scorer,
     "evidence": evidence_scorer,
+    "mixture_evidence": mixture_evidence_scorer,
     "neg_angular_error": neg_angular_error_scorer,
     "neg_latent_leakage": neg_latent_leakage_scorer,
     "reconstruction": reconstruction_scorer,

@@ -83,7 +83,9 @@ def compare_candidates(cv_results, *, ratio, scoring=None, confidence=0.95):
     scoring : str, default=None
         Name of the score; the only one by default.
     confidence : float, default=0.95
-        Confidence of the one-sided test of each candidate against the best one.
+        Confidence that the best candidate is among those that are marked. The level of
+        the one-sided test of each candidate is ``(1 - confidence) / (k - 1)`` for k
+        candidates, as Bonferroni's correction requires.
 
     Returns
     -------
@@ -120,9 +122,9 @@ def compare_candidates(cv_results, *, ratio, scoring=None, confidence=0.95):
     With differences :math:`d_i` on n splits, the variance of their mean is
     :math:`(1 / n + r)\, s^2`, where :math:`s^2` is the variance of the :math:`d_i` and
     r the ratio; the test has n − 1 degrees of freedom. More splits of the same samples
-    do not reduce it below :math:`r s^2`: only more images do. Each candidate is tested
-    by itself. Of many candidates that are equally good, some are excluded by chance,
-    5 % of them at the default confidence.
+    do not reduce it below :math:`r s^2`: only more images do. Without the correction
+    for the number of candidates, some of many that are equally good would be excluded
+    by chance, and others on other layouts of the folds.
 
     References
     ----------
@@ -168,13 +170,14 @@ def _compare(cv_results, ratio, scoring, confidence):
         p_value = student.sf(gap / std_error, n_splits - 1)
     # Candidates with the same scores on all splits are equal.
     p_value = np.where((gap == 0) & (std_error == 0), 0.5, p_value)
+    level = (1 - confidence) / max(np.isfinite(mean).sum() - 1, 1)
     columns = {
         "params": list(cv_results["params"]),
         "mean": mean,
         "difference": gap,
         "std_error": std_error,
         "p_value": p_value,
-        "is_tied": p_value > 1 - confidence,
+        "is_tied": p_value > level,
     }
     return columns, scores[best]
 
@@ -200,7 +203,8 @@ class SimplestCandidate:
     scoring : str, default=None
         Name of the score; the only one by default.
     confidence : float, default=0.95
-        Confidence of the paired test.
+        Confidence that the best candidate is among those that are tied by the paired
+        test.
 
     See Also
     --------

@@ -5,6 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.special import betaln
+from scipy.stats import multivariate_t
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -345,6 +347,53 @@ def test_completed_likelihood_needs_a_mixture_and_enough_cells():
         (mixture, np.tile(X[:1], (9, 1))),
     ]:
         assert metrics.completed_likelihood_scorer(estimator, held_out) == -1e6
+        assert metrics.mixture_evidence_scorer(estimator, held_out) == -1e6
+
+
+def test_mixture_evidence_is_that_of_the_marginal_distributions():
+    """One feature: the cells of a cluster have a multivariate t distribution."""
+
+    def log_evidence(x):
+        shape = np.eye(len(x)) + np.ones((len(x), len(x)))
+        return multivariate_t.logpdf(x, np.zeros(len(x)), shape, df=1)
+
+    X = blobs(12, 1)
+    mixture = GaussianMixture(2, random_state=0).fit(X)
+    label = mixture.predict(X)
+    white = (X[:, 0] - X.mean()) / X.std()
+    counts = np.bincount(label)
+    # The Dirichlet-multinomial probability of the labels, prior 1/2 each.
+    expected = betaln(*(0.5 + counts)) - betaln(0.5, 0.5) - log_evidence(white)
+    expected += sum(log_evidence(white[label == k]) for k in (0, 1))
+    score = metrics.mixture_evidence_scorer(mixture, X)
+    assert score == pytest.approx(expected / len(X), abs=1e-3)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 4])
+def test_mixture_evidence_is_highest_at_the_right_number_of_clusters(n_clusters):
+    rng = np.random.default_rng(0)
+    centers = 10 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])[:n_clusters]
+    X = rng.normal(np.repeat(centers, 120, axis=0))[rng.permutation(120 * n_clusters)]
+    half = len(X) // 2
+    scores = [
+        metrics.mixture_evidence_scorer(
+            GaussianMixture(k, n_init=3, random_state=0).fit(X[:half]), X[half:]
+        )
+        for k in range(1, 7)
+    ]
+    assert np.argmax(scores) + 1 == n_clusters
+
+
+def test_mixture_evidence_does_not_depend_on_the_units():
+    X = blobs(8)
+    matrix = np.array([[3, 1, 0], [0, 1, 0.5], [0, 0, 1]]) * [1, 1e-3, 50]
+    scores, means = [], np.array([[0, 0, 0], [8, 0, 0]])
+    for change in (np.eye(3), matrix):
+        mixture = GaussianMixture(
+            2, means_init=means @ change, reg_covar=0, tol=1e-8, max_iter=1000
+        ).fit(X[:300] @ change)
+        scores.append(metrics.mixture_evidence_scorer(mixture, X[300:] @ change))
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
 def test_pipelines_that_begin_with_a_grid_are_scored(ferroic_image):

@@ -68,6 +68,22 @@ def test_equal_candidates_are_seldom_told_apart():
     assert np.mean(without_correction) > 0.4
 
 
+def test_the_best_of_many_candidates_is_among_those_that_are_tied():
+    rng = np.random.default_rng(0)
+    ratio, n_splits, n_candidates = 0.25, 12, 8
+    share = ratio / (1 + ratio)
+    all_tied, level = [], []
+    for _ in range(500):
+        scores = np.sqrt(share) * rng.normal(size=(n_candidates, 1))
+        scores = scores + np.sqrt(1 - share) * rng.normal(size=(n_candidates, n_splits))
+        table = compare_candidates(results(scores), ratio=ratio)
+        # All are equally good, so that the first one is as good as the best.
+        all_tied.append(table["is_tied"][0])
+        level.append(table["p_value"][0] > 0.05)
+    assert np.mean(all_tied) > 0.95
+    assert np.mean(level) < 0.95
+
+
 def test_a_difference_on_every_split_is_found_within_the_scatter_of_the_splits():
     rng = np.random.default_rng(0)
     common = rng.normal(0.8, 0.1, 10)
