@@ -71,6 +71,7 @@ class PatchModel(nn.Module):
     ):
         super().__init__()
         self.patch_shape = patch_shape
+        self.n_pixels = math.prod(patch_shape)
         self.offset_scale = offset_scale
         self.noise_std = noise_std
         self.kl_capacity = kl_capacity
@@ -111,6 +112,10 @@ class PatchModel(nn.Module):
         # halved, because the difference of two float32 values may overflow
         scaled = (0.5 * rows - 0.5 * self.pixel_mean) / (0.5 * self.pixel_scale)
         return scaled.reshape(-1, *self.patch_shape)
+
+    def prepare(self, rows):
+        """Convert rows to the batch that the other methods expect."""
+        return self.standardize(rows)
 
     def restore(self, patches):
         """Convert standardised patches to the units of the input."""
