@@ -21,6 +21,7 @@ from .._utils.angles import wrap_angle
 from .._utils.validation import Interval
 from ._patch_rows import check_patches
 from ._rotational_vae import RotationalVAE
+from ._rvae.factors.checks import check_labels
 
 
 class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -119,7 +120,8 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
             The patches.
         y : array-like of int of shape (n_samples,), default=None
-            Known classes, see `RotationalVAE.fit`.
+            Known classes, -1 where unknown, see `RotationalVAE.fit`. They are numbered
+            in the order of the labels.
 
         Returns
         -------
@@ -137,8 +139,11 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             if self.bootstrap:
                 drawn = np.sort(random_state.choice(drawn, len(drawn)))
             rows.append(drawn)
-        is_labelled = y is not None and not hasattr(y, "positions")
-        labels = np.asarray(y) if is_labelled else None
+        labels, _ = check_labels(y, len(patches), base.n_classes)
+        if labels is not None and self.bootstrap:
+            # every member is fitted on all labelled patches
+            known = np.flatnonzero(labels >= 0)
+            rows = [np.sort(np.concatenate([drawn, known])) for drawn in rows]
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_member)(member, X, patches, labels, drawn)
             for member, drawn in zip(members, rows, strict=True)
@@ -273,7 +278,7 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         self.angle_offsets_ = np.array(self.angle_offsets_)
 
     def _aligned(self, X):
-        """Return aligned means and variances of all members, (n_members, n, columns)."""
+        """Return aligned means and variances of members, (n_members, n, columns)."""
         check_is_fitted(self)
         means, variances = [], []
         for member, offset, rotation, order in zip(

@@ -6,6 +6,7 @@ from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
 from sklearn_ferroic import RotationalVAE
+from sklearn_ferroic.metrics import latent_leakage_score
 
 SIDE = 25
 
@@ -151,3 +152,70 @@ def test_three_dimensional_patches_have_no_conditions():
     X = np.random.RandomState(0).rand(30, 5, 5)
     with pytest.raises(ValueError, match="conditions in the last columns"):
         RotationalVAE(n_conditions=1).fit(X)
+
+
+def test_conditions_are_not_in_the_latents():
+    rng = np.random.RandomState(2)
+    thickness = rng.uniform(0, 0.8, 200)
+    angles = np.pi / 4 + np.pi / 2 * rng.randint(4, size=200)
+    X = draw_cells(np.zeros(200), angles, rng, thickness=thickness).reshape(200, -1)
+    third = np.digitize(thickness, np.quantile(thickness, [1 / 3, 2 / 3]))
+    leakages, bounds = [], []
+    for given in (X, np.column_stack([X, 1e3 * thickness])):
+        vae = RotationalVAE(
+            latent_dim=1,
+            n_conditions=given.shape[1] - X.shape[1],
+            max_epochs=8,
+            random_state=0,
+        ).fit(given)
+        assert vae.n_features_in_ == given.shape[1]
+        latents = vae.transform(given)[:, 3:]
+        leakages.append(latent_leakage_score(latents, third, target_type="variant"))
+        bounds.append(vae.score(given))
+    assert leakages[0] > 0.5
+    assert leakages[1] < 0.1
+    # the thickness of another patch explains less
+    wrong = np.column_stack([X, 1e3 * thickness[::-1]])
+    assert vae.score(wrong) < bounds[1]
+
+
+def test_known_angles_are_checked(cells):
+    X = cells[0]
+    vae = RotationalVAE(max_epochs=1, random_state=0)
+    with pytest.raises(ValueError, match="radians"):
+        vae.fit(X, angle=np.full(240, 90.0))
+    with pytest.raises(ValueError, match="encoder='invariant'"):
+        clone(vae).set_params(encoder="dense").fit(X, angle=np.zeros(240))
+    # these cells show less than two unit cells, and no polarization in a lattice
+    known = np.where(np.arange(240) < 20, cells[2], np.nan)
+    with pytest.warns(UserWarning, match="known angles are not used"):
+        vae.fit(X, angle=known)
+
+
+def test_labels_do_not_change_the_default():
+    X = np.random.RandomState(0).rand(40, 9, 9)
+    y = np.arange(40) % 2
+    first, second = (
+        RotationalVAE(max_epochs=1, random_state=0).fit(X, labels)
+        for labels in (None, y)
+    )
+    assert not hasattr(first, "classes_")
+    assert not hasattr(first, "predict")
+    assert first.weights_.keys() == second.weights_.keys()
+    for name, value in first.weights_.items():
+        np.testing.assert_array_equal(value, second.weights_[name])
+
+
+def test_classes_survive_a_checkpoint_and_a_warm_start(cells, tmp_path):
+    X, kinds, _ = cells
+    y = np.where(np.arange(240) < 10, kinds + 5, -1)
+    path = tmp_path / "state.pt"
+    vae = RotationalVAE(n_classes=2, max_epochs=1, random_state=0, checkpoint=path)
+    vae.fit(X, y)
+    restored = RotationalVAE.from_checkpoint(path)
+    np.testing.assert_array_equal(restored.classes_, [5, 6])
+    np.testing.assert_array_equal(restored.transform(X), vae.transform(X))
+    with pytest.raises(ValueError, match="checkpoint"):
+        clone(vae).fit(X)
+    vae.set_params(checkpoint=None, warm_start=True).fit(X)
+    np.testing.assert_array_equal(vae.predict(X), kinds + 5)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import _get_feature_names
 
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import (
-    Checkpoint,
+    digest_arrays,
     get_random_state,
     read_checkpoint,
     reading_checkpoint,
@@ -146,12 +146,10 @@ def _start_training(estimator, X, y, options, random_state, angle=None):
     if estimator.checkpoint is not None:
         origin = _origin(estimator, X, patches, architecture, device)
         origin["pixel_offset"] = offset
-        if labels is not None:
-            origin["labels"] = [int(label) for label in labels]
-            origin["classes"] = classes
-        if angle is not None:
-            origin["angles"] = [None if np.isnan(value) else value for value in angle]
-        checkpoint = Checkpoint(estimator.checkpoint, origin)
+        origin["classes"] = classes
+        for known in (labels, angle):
+            if known is not None:
+                origin["data"].append(digest_arrays([known]))
     warn_if_shared(device)
     with nullcontext() if checkpoint is None else checkpoint.locked():
         trained = fit_from_scratch(

@@ -57,7 +57,9 @@ def check_labels(y, n_samples, n_classes):
     classes : list of int or None
         Label of each number.
     """
-    if n_classes is None or y is None or hasattr(y, "positions") or np.ndim(y) == 2:
+    if n_classes is None or y is None:
+        return None, None
+    if hasattr(y, "positions") or getattr(y, "ndim", 1) == 2:
         return None, None
     y = column_or_1d(y)
     check_consistent_length(np.empty(n_samples), y)

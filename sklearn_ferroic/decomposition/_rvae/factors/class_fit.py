@@ -21,8 +21,7 @@ N_COMPONENTS = 12
 # Directions of continuous variation: brightness, its gradient along the two axes of the
 # window, and the size of the displacement.
 _N_FACTORS = 4
-# Between 3 and 10 the classes measured are the same; the normal distribution assigns
-# the cells at interfaces to a class of their own.
+# Between 3 and 10 the classes are the same on three superlattices.
 DEGREES_OF_FREEDOM = 5.0
 # Gain in log-likelihood of a patch by which another class is supported. On generated
 # and multislice images it was at least 1.07 for a material or an antipolar layer, and
@@ -33,7 +32,7 @@ _TOL_NATS = 1e-4
 _N_ITERATIONS = 200
 # Starts by k-means, of which the most likely result is kept. Half of them are in the
 # components as they are, half with unit variance within the classes of the fit with one
-# class less: on one superlattice of ten, six of the first kind failed.
+# class less: either kind can fail.
 _N_STARTS = 8
 # Variance below this fraction of the total is rounding.
 _LEAST_VARIANCE_RATIO = 1e-9

@@ -16,7 +16,7 @@ from ..patch_model import cubature_points, latent_divergence
 from .class_model import ClassModel
 
 # Weight of a batch in the running regression of the latents.
-_REGRESSION_UPDATE_SHARE = 0.02
+_REGRESSION_UPDATE_SHARE = 0.1
 # Added to the moments of the factors, so that the coefficient of an empty class is 0.
 _RIDGE = 1e-3
 # Classes of a smaller probability in a patch do not contribute to its evidence bound.
@@ -193,19 +193,19 @@ class FactoredImageModel(PosedImageModel):
         mean, log_variance = self.encoder(rings)
         terms = torch.cat([shares, conditions, conditions**2 - 1], dim=1)
         if self.training:
-            with torch.no_grad():
-                for moments, other in (
-                    (self.term_moments, terms),
-                    (self.latent_moments, mean),
-                ):
-                    found = (terms.mT @ other / len(terms)).to(moments)
-                    moments.lerp_(found, _REGRESSION_UPDATE_SHARE)
-        size = self.term_moments.diagonal().mean()
-        ridge = _RIDGE * size * torch.eye(len(self.term_moments)).to(self.term_moments)
-        slopes = torch.linalg.lstsq(
-            self.term_moments + ridge, self.latent_moments
-        ).solution
+            self._update_regression(terms, mean, _REGRESSION_UPDATE_SHARE)
+        moments = self.term_moments
+        size = moments.diagonal().mean().clamp(min=_RIDGE)
+        ridge = _RIDGE * size * torch.eye(len(moments)).to(moments)
+        slopes = torch.linalg.solve(moments + ridge, self.latent_moments)
         return mean - terms @ slopes.to(terms), log_variance
+
+    @torch.no_grad()
+    def _update_regression(self, terms, mean, share):
+        """Update the moments of the regression of latents on factors."""
+        for moments, other in ((self.term_moments, terms), (self.latent_moments, mean)):
+            found = (terms.mT @ other / len(terms)).to(moments)
+            moments.lerp_(found, share)
 
     def _draw_classes(self, shares):
         """Draw one class of each patch, as indicators ``(n, n_classes)``."""
@@ -219,9 +219,13 @@ class FactoredImageModel(PosedImageModel):
         return nn.functional.one_hot(drawn, self.n_classes).to(shares)
 
     def calibrate(self, batch, generator, *, from_scratch):
-        """Estimate the factor by which the log-likelihood of the angle is divided."""
+        """Fit the regression of the latents, and calibrate the angle."""
+        patches, conditions = batch
+        rings = self.polar(patches)
+        shares = self.class_probabilities(rings)
+        terms = torch.cat([shares, conditions, conditions**2 - 1], dim=1)
+        self._update_regression(terms, self.encoder(rings)[0], 1.0)
         if not self.polarization.is_active:
-            patches, _ = batch
             self._calibrate(patches, self._mean_image(*batch), generator, from_scratch)
 
     def _mean_image(self, patches, conditions):
