@@ -44,8 +44,10 @@ print("empty:", np.count_nonzero(vae.class_shares_ == 0))
 # %%
 # Maps and canonical images
 # -------------------------
-# The two classes of BiFeO3 differ in the displacements of the columns to the left and
-# right of the centre, relative to the centre, not in a rotation.
+# The two classes of BiFeO3 differ in the displacements of the columns of the same kind
+# around the central one: in antipolar cells half of them are displaced in the opposite
+# direction. This is not a rotation of the window. The classes agree with the layers
+# except for single cells, most of them at the border of the image.
 
 plt.rcParams.update(
     {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}

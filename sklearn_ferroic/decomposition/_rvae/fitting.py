@@ -150,6 +150,7 @@ def _start_training(estimator, X, y, options, random_state, angle=None):
         for known in (labels, angle):
             if known is not None:
                 origin["data"].append(digest_arrays([known]))
+        checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
     with nullcontext() if checkpoint is None else checkpoint.locked():
         trained = fit_from_scratch(

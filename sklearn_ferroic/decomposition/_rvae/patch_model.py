@@ -129,6 +129,9 @@ class PatchModel(nn.Module):
         """Draw patches ``(n, h * w)`` rotated from the canonical pose."""
         return self.decoder.draw(latents, angle, offset)
 
+    def finish(self, patches):
+        """Complete the training with a batch of patches; no effect by default."""
+
     def calibrate(self, patches, generator, *, from_scratch):
         """Calibrate the posterior on patches ``(n, h, w)``; no effect by default."""
 

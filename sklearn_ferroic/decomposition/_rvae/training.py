@@ -133,14 +133,23 @@ def _build(*, encoder, rotation_prior, n_classes=0, n_conditions=0, **common):
 
 
 def calibrate(
-    model, patches, random_state, *, from_scratch, n_drawn=_N_CALIBRATION_PATCHES
+    model,
+    patches,
+    random_state,
+    *,
+    from_scratch,
+    n_drawn=_N_CALIBRATION_PATCHES,
+    is_final=False,
 ):
-    """Calibrate the posterior of the angle on a sample of the patches."""
+    """Calibrate the posterior on a sample of the patches."""
     with torch.no_grad():
         sample = draw_rows(patches, random_state, n_drawn).to(model.pixel_mean)
         generator = torch.Generator(sample.device)
         generator.manual_seed(draw_seed(random_state))
-        model.calibrate(model.prepare(sample), generator, from_scratch=from_scratch)
+        batch = model.prepare(sample)
+        if is_final:
+            model.finish(batch)
+        model.calibrate(batch, generator, from_scratch=from_scratch)
 
 
 def draw_rows(patches, random_state, n_drawn=_N_TEMPLATE_PATCHES):
@@ -364,7 +373,13 @@ def train(
             ConvergenceWarning,
             stacklevel=2,
         )
-    calibrate(model, patches, random_state, from_scratch=options.calibrate_from_scratch)
+    calibrate(
+        model,
+        patches,
+        random_state,
+        from_scratch=options.calibrate_from_scratch,
+        is_final=True,
+    )
     return Trained(
         model,
         loss_curve(net, "train_loss"),

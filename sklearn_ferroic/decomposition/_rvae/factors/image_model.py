@@ -218,13 +218,17 @@ class FactoredImageModel(PosedImageModel):
         drawn = drawn.clamp(max=self.n_classes - 1)[:, 0]
         return nn.functional.one_hot(drawn, self.n_classes).to(shares)
 
-    def calibrate(self, batch, generator, *, from_scratch):
-        """Fit the regression of the latents, and calibrate the angle."""
+    def finish(self, batch):
+        """Fit the regression of the latents on the factors to a final batch."""
         patches, conditions = batch
         rings = self.polar(patches)
         shares = self.class_probabilities(rings)
         terms = torch.cat([shares, conditions, conditions**2 - 1], dim=1)
         self._update_regression(terms, self.encoder(rings)[0], 1.0)
+
+    def calibrate(self, batch, generator, *, from_scratch):
+        """Estimate the factor by which the log-likelihood of the angle is divided."""
+        patches, _ = batch
         if not self.polarization.is_active:
             self._calibrate(patches, self._mean_image(*batch), generator, from_scratch)
 
