@@ -108,7 +108,6 @@ TABLE = [
         RotationalVAEEnsemble,
         "table",
         {
-            "estimator": RotationalVAE(latent_dim=1, n_hidden=8, max_epochs=1),
             "n_estimators": 2,
             "random_state": 0,
         },

@@ -259,7 +259,10 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         names = self.get_feature_names_out()
         self._latents = [i for i, name in enumerate(names) if name.startswith("latent")]
         self._classes = [i for i, name in enumerate(names) if name.startswith(CLASS)]
-        found = [member.transform(X).astype(np.float64) for member in self.estimators_]
+        found = [
+            member.transform_with_std(X)[0].astype(np.float64)
+            for member in self.estimators_
+        ]
         first = found[0]
         center = first[:, self._latents].mean(axis=0)
         self.angle_offsets_, self._rotations, self._orders = [], [], []

@@ -13,7 +13,9 @@ def cells():
     rng = np.random.RandomState(0)
     kinds = rng.randint(2, size=150)
     angles = np.pi / 4 + np.pi / 2 * rng.randint(4, size=150)
-    return draw_cells(kinds, angles, rng, noise=0.2), kinds, angles
+    thickness = rng.uniform(0, 0.5, 150)
+    X = draw_cells(kinds, angles, rng, thickness=thickness, displacement=4)
+    return X, kinds, angles
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from sklearn.utils.validation import _get_feature_names
 
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import (
+    Checkpoint,
     digest_arrays,
     get_random_state,
     read_checkpoint,

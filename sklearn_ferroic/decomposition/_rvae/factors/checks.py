@@ -31,7 +31,7 @@ def pixel_columns(patches, n_conditions):
         raise ValueError(
             f"With n_conditions={n_conditions}, X must have shape (n_samples, h * w + "
             f"{n_conditions}), with the conditions in the last columns; got an array "
-            f"of shape {patches.shape}."
+            f"of shape {patches.shape}, that is n_features = {patches.shape[1]}."
         )
     return patches[:, :-n_conditions]
 
@@ -66,8 +66,8 @@ def check_labels(y, n_samples, n_classes):
     whole = np.asarray(y).astype(np.int64) if y.dtype.kind in "iuf" else None
     if whole is None or (whole != y).any() or whole.min() < -1:
         raise ValueError(
-            "y must hold integer labels from 0 on, and -1 for samples without label, "
-            f"got values such as {y[:3]!r}."
+            "Unknown label type: y must hold integer labels from 0 on, and -1 for "
+            f"samples without label, got values such as {y[:3]!r}."
         )
     classes = np.unique(whole[whole >= 0])
     largest = MAX_CLASSES if n_classes == "auto" else n_classes

@@ -130,7 +130,12 @@ class ClassModel(nn.Module):
         """Compute the log-density in each class up to a constant, (n, K, R)."""
         whitened = components @ self.whitening.to(components)
         centers = self.means.to(components) @ self.whitening.to(components)
-        squared = torch.cdist(whitened.flatten(0, 1), centers) ** 2
+        squared = torch.cdist(
+            whitened.flatten(0, 1),
+            centers,
+            compute_mode="donot_use_mm_for_euclid_dist",
+        )
+        squared = squared**2
         squared = squared.reshape(*components.shape[:2], -1).mT
         half = 0.5 * (DEGREES_OF_FREEDOM + N_COMPONENTS)
         return -half * (squared / DEGREES_OF_FREEDOM).log1p()

@@ -162,7 +162,7 @@ class FactoredImageModel(PosedImageModel):
         """Compute the probabilities of the classes from rings, (n, n_classes)."""
         if self.classes is None:
             return rings.new_zeros(len(rings), 0)
-        spectra = torch.fft.rfft(rings.float() if self.training else rings)
+        spectra = torch.fft.rfft(rings)
         shares = self.classes(spectra, self.polarization, self.polar.weights)
         return shares.to(rings)
 
@@ -173,7 +173,9 @@ class FactoredImageModel(PosedImageModel):
         with torch.no_grad():
             shares = self.class_probabilities(rings)
             drawn = self._draw_classes(shares)
-        mean, log_variance = self._encode(rings, shares, conditions)
+        mean, log_variance = self._encode(
+            rings, shares, conditions, is_training=self.training
+        )
         noise = torch.empty_like(mean).normal_(generator=self.generator)
         latents = mean + noise * (0.5 * log_variance).exp()
         code = torch.cat([latents, drawn, conditions], dim=1)
@@ -183,7 +185,7 @@ class FactoredImageModel(PosedImageModel):
         divergence = latent_divergence(mean, log_variance)
         return self.objective(error, divergence.mean())
 
-    def _encode(self, rings, shares, conditions):
+    def _encode(self, rings, shares, conditions, *, is_training=False):
         """Compute mean and log-variance of the latents, less what the factors predict.
 
         The regression of the latents on classes, conditions and squares of conditions
@@ -191,8 +193,8 @@ class FactoredImageModel(PosedImageModel):
         the misfit of the pixels, to make latents and factors independent.
         """
         mean, log_variance = self.encoder(rings)
-        terms = torch.cat([shares, conditions, conditions**2 - 1], dim=1)
-        if self.training:
+        terms = _terms(shares, conditions)
+        if is_training:
             self._update_regression(terms, mean, _REGRESSION_UPDATE_SHARE)
         moments = self.term_moments
         size = moments.diagonal().mean().clamp(min=_RIDGE)
@@ -223,7 +225,7 @@ class FactoredImageModel(PosedImageModel):
         patches, conditions = batch
         rings = self.polar(patches)
         shares = self.class_probabilities(rings)
-        terms = torch.cat([shares, conditions, conditions**2 - 1], dim=1)
+        terms = _terms(shares, conditions)
         self._update_regression(terms, self.encoder(rings)[0], 1.0)
 
     def calibrate(self, batch, generator, *, from_scratch):
@@ -322,3 +324,8 @@ class FactoredImageModel(PosedImageModel):
             code = torch.cat([code, largest.to(code).expand(len(code), -1)], dim=1)
         n_inputs = self.latent_dim + self.n_classes + self.n_conditions
         return nn.functional.pad(code, (0, n_inputs - code.shape[1]))
+
+
+def _terms(shares, conditions):
+    """Return the terms of the regression of the latents, (n, n_terms)."""
+    return torch.cat([shares, conditions, conditions**2 - 1], dim=1)
