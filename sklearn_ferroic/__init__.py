@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "AngularMoments",
             "MultiReferenceAlignment",
             "RotationalVAE",
+            "RotationalVAEEnsemble",
         ],
         "feature_extraction": [
             "GridSampler",

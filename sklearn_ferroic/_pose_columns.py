@@ -7,6 +7,8 @@ the names and units in this module.
 ANGLE = "angle"
 OFFSETS = ("offset_row", "offset_col")
 LATENT = "latent"
+# Prefix of the probabilities of classes.
+CLASS = "class"
 # Units of the columns, and of the standard deviation that belongs to the angle.
 POSE_UNITS = {ANGLE: "rad", f"{ANGLE}_std": "rad"} | dict.fromkeys(OFFSETS, "px")
 

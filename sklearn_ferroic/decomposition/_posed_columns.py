@@ -6,17 +6,20 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from .._pose_columns import pose_names
+from .._pose_columns import CLASS, pose_names
 from .._utils.offset import without_offset
 from ._patch_rows import check_features, check_patches
 
 
 class PosedColumnsMixin:
-    """Names, number and tags of the columns: angle, offset and latents.
+    """Names, number and tags of the columns: angle, offset, latents and classes.
 
     A fitted estimator has the attributes `_has_offsets`, whether there are columns of
-    the offset, and `_n_latents`, the number of latents.
+    the offset, and `_n_latents`, the number of latents; `_n_class_columns` is the
+    number of classes, if there are any.
     """
+
+    _n_class_columns = 0
 
     def get_feature_names_out(self, input_features=None):
         """Get the names of the output columns.
@@ -29,17 +32,20 @@ class PosedColumnsMixin:
         Returns
         -------
         names : ndarray of str
-            ``angle``, ``offset_row`` and ``offset_col`` if `translation`, and
-            ``latent0``, ``latent1``, ...
+            ``angle``, ``offset_row`` and ``offset_col`` if `translation`,
+            ``latent0``, ``latent1``, ..., and ``class0``, ``class1``, ... if the
+            estimator infers classes.
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
         names = pose_names(self._n_latents, offsets=self._has_offsets)
+        names += [f"{CLASS}{number}" for number in range(self._n_class_columns)]
         return np.asarray(names, dtype=object)
 
     @property
     def _n_features_out(self):
-        return 1 + 2 * self._has_offsets + self._n_latents
+        n_poses = 1 + 2 * self._has_offsets
+        return n_poses + self._n_latents + self._n_class_columns
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -79,8 +85,8 @@ def check_posed_columns(estimator, X):
 
     Returns
     -------
-    columns : ndarray of shape (n, 3 + n_latents)
-        Angle, offset and latents; float32.
+    columns : ndarray of shape (n, 3 + n_latents + n_classes)
+        Angle, offset, latents and class probabilities; float32.
     """
     check_is_fitted(estimator)
     reason = "transform returns"

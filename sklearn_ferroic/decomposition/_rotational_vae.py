@@ -1,30 +1,19 @@
 """The rotational variational autoencoder as an estimator."""
 
+import math
 import os
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.metaestimators import available_if
 
-from .._utils.offset import add_offset
 from .._utils.validation import Interval
-from ._latent_grid import make_latent_grid
-from ._patch_rows import count_pixels
-from ._posed_columns import (
-    PosedColumnsMixin,
-    check_columns,
-    check_fitted_patches,
-    check_posed_columns,
-    fitted_offset,
-    warn_about_degrees,
-)
+from ._generation import GenerationMixin
+from ._posed_columns import PosedColumnsMixin, check_fitted_patches
 from ._rvae import fitting
 from ._rvae.inference import (
-    draw_canonical_patches,
-    draw_patches,
     infer_evidence,
     infer_lattice_angle,
     infer_posterior,
@@ -32,7 +21,13 @@ from ._rvae.inference import (
 )
 
 
-class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
+def _has_classes(estimator):
+    return estimator.n_classes is not None
+
+
+class RotationalVAE(
+    GenerationMixin, PosedColumnsMixin, TransformerMixin, BaseEstimator
+):
     """Infer angle, offset and latents of image patches.
 
     A patch is modelled as an image in canonical pose, parametrised by a few latent
@@ -52,6 +47,17 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     ----------
     latent_dim : int, default=2
         Number of latent variables.
+
+    n_classes : int or "auto", default=None
+        Largest number of discrete classes, such as the materials of a superlattice and
+        antipolar cells; `transform` then appends their probabilities. A class that the
+        evidence does not support is empty. "auto" returns only the classes that are not
+        empty, up to 8. None infers none.
+
+    n_conditions : int, default=0
+        Number of conditions, factors that are known for each patch, such as thickness,
+        tilt, dose or sublattice. They are the last columns of `X`; the latents then
+        need not describe them.
 
     translation : bool, default=True
         Whether patches may be shifted; then `transform` returns the offsets.
@@ -188,6 +194,13 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     noise_std_ : float
         Standard deviation of the noise in the model, in units of `X`.
 
+    classes_ : ndarray of shape (n_classes,)
+        Labels of the classes: those in `y`, then other numbers from 0 on, in the order
+        of the shares. Only with `n_classes`.
+
+    class_shares_ : ndarray of shape (n_classes,)
+        Fraction of the training patches in each class. Only with `n_classes`.
+
     loss_curve_ : list of float
         Mean negative evidence bound per standardised pixel at each epoch, up to a
         constant.
@@ -199,7 +212,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         Number of epochs run.
 
     n_features_in_ : int
-        Number of pixels of a patch.
+        Number of pixels of a patch, and of conditions.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if `X` has string names.
@@ -259,6 +272,12 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_classes": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            None,
+        ],
+        "n_conditions": [Interval(Integral, 0, None, closed="left")],
         "translation": ["boolean"],
         "patch_shape": [tuple, list, None],
         "offset_scale": [Interval(Real, 1e-6, 1e6, closed="both")],
@@ -293,6 +312,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         self,
         *,
         latent_dim=2,
+        n_classes=None,
+        n_conditions=0,
         translation=True,
         patch_shape=None,
         offset_scale=0.25,
@@ -323,6 +344,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         random_state=None,
     ):
         self.latent_dim = latent_dim
+        self.n_classes = n_classes
+        self.n_conditions = n_conditions
         self.translation = translation
         self.patch_shape = patch_shape
         self.offset_scale = offset_scale
@@ -438,22 +461,28 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         return fitting.load(cls, path)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, angle=None):
         """Train the model.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
             The patches.
-        y : None
-            Ignored.
+        y : array-like of int of shape (n_samples,), default=None
+            Known classes, -1 where unknown; a few per class suffice. Only used with
+            `n_classes`. Sites and vectors, which other steps of a pipeline use, are
+            ignored.
+        angle : array-like of shape (n_samples,), default=None
+            Known directions of the polarization of a few patches, radians, NaN where
+            unknown. The directions of all patches are then those of the known ones and
+            of the symmetry of the lattice.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return fitting.fit(self, X)
+        return fitting.fit(self, X, y, angle)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -466,15 +495,15 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
             The patches.
-        y : None
-            Ignored.
+        y : array-like of int of shape (n_samples,), default=None
+            Known classes, as in `fit`. Only used in the first call.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return fitting.fit_one_pass(self, X)
+        return fitting.fit_one_pass(self, X, y)
 
     def transform(self, X):
         """Infer angle, offset and latents.
@@ -489,9 +518,27 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         X_new : ndarray of shape (n_samples, 1 + latent_dim) or \
                 (n_samples, 3 + latent_dim)
             Angle (radians, in [-pi, pi)), offset ``(row, col)`` in px if
-            `translation`, and latents; float32.
+            `translation`, and latents; then, with `n_classes`, one column for the
+            probability of each class; float32.
         """
         return self._posterior(X)[0]
+
+    @available_if(_has_classes)
+    def predict(self, X):
+        """Predict the most probable class; only available with `n_classes`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+
+        Returns
+        -------
+        labels : ndarray of int of shape (n_samples,)
+            Elements of `classes_`.
+        """
+        shares = self._posterior(X)[0][:, -self._n_class_columns :]
+        return self.classes_[shares.argmax(axis=1)]
 
     def transform_with_std(self, X):
         """Infer angle, offset and latents with their posterior widths.
@@ -509,7 +556,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
             Standard deviations of these columns; for the angle the circular standard
             deviation ``sqrt(-2 log R)``, where R is the resultant length of the
             posterior on the circle. Those of the pose are conditional on the mean
-            latents.
+            latents. For a class of probability p, ``sqrt(p * (1 - p))``.
         """
         return self._posterior(X)
 
@@ -536,87 +583,6 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         patches = check_fitted_patches(self, X)
         return infer_lattice_angle(self._load_model_for_inference(), patches)
 
-    def inverse_transform(self, X, lattice_angle=None):
-        """Reconstruct patches from angles, offsets and latents.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_out)
-            Columns in the format of `transform`; the angle in radians, not necessarily
-            wrapped.
-        lattice_angle : array-like of shape (n_samples,), default=None
-            Rotation of the lattice of each patch, radians, as returned by the method
-            `lattice_angle`. None uses the lattice of the training patches if they are
-            from one crystal; otherwise the lattice rotates with the polarization.
-
-        Returns
-        -------
-        patches : ndarray of shape (n_samples, h * w)
-            The reconstructed patches, without noise, in units of the training data.
-        """
-        columns = check_posed_columns(self, X)
-        warn_about_degrees(columns[:, 0])
-        if lattice_angle is not None:
-            lattice_angle = column_or_1d(lattice_angle, dtype=np.float32)
-            check_consistent_length(columns, lattice_angle)
-            lattice_angle = lattice_angle[:, None]
-        model = self._load_model_for_inference()
-        drawn = draw_patches(model, columns, lattice_angle)
-        return add_offset(drawn.reshape(len(columns), -1), fitted_offset(self))
-
-    def decode(self, latents):
-        """Decode latents to images in canonical pose.
-
-        Parameters
-        ----------
-        latents : array-like of shape (n_samples, latent_dim)
-            Latent variables.
-
-        Returns
-        -------
-        images : ndarray of shape (n_samples, h, w)
-            The images at angle 0 and without offset, in units of the training data.
-        """
-        check_is_fitted(self)
-        latents = check_columns(self, latents, self._n_latents, "latent_dim says")
-        drawn = draw_canonical_patches(self._load_model_for_inference(), latents)
-        return add_offset(drawn, fitted_offset(self))
-
-    def latent_grid(self, *, n=7, extent=2.0, features=(0, 1)):
-        """Decode images in canonical pose on a grid of one or two latents.
-
-        Parameters
-        ----------
-        n : int, default=7
-            Number of images along each axis.
-        extent : float, default=2.0
-            The grid reaches from -extent to extent, in standard deviations of the
-            latents' prior.
-        features : int or tuple of int, default=(0, 1)
-            Latent that varies along the second axis of the grid and, if two are given,
-            the one along the first. The others are zero. With a single latent the
-            grid has one row.
-
-        Returns
-        -------
-        latents : ndarray of shape (n or 1, n, latent_dim)
-            The points of the grid.
-        images : ndarray of shape (n or 1, n, h, w)
-            The images at these points, as returned by `decode`.
-
-        Raises
-        ------
-        ValueError
-            If `features` are not one or two of the latents, or `n` or `extent` is
-            not positive.
-        """
-        check_is_fitted(self)
-        latents, _ = make_latent_grid(
-            self._n_latents, n=n, extent=extent, features=features
-        )
-        images = self.decode(latents.reshape(-1, self._n_latents))
-        return latents, images.reshape(*latents.shape[:2], *images.shape[1:])
-
     def score_samples(self, X):
         """Compute the evidence lower bound of each patch, per pixel.
 
@@ -637,7 +603,7 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         """
         patches = check_fitted_patches(self, X)
         bound = infer_evidence(self._load_model_for_inference(), patches)
-        return bound / count_pixels(patches)
+        return bound / math.prod(self.patch_shape_)
 
     def score(self, X, y=None):
         """Compute the mean evidence lower bound per pixel.
@@ -664,6 +630,10 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
     def _n_latents(self):
         return self._fitted_architecture["latent_dim"]
 
+    @property
+    def _n_class_columns(self):
+        return len(getattr(self, "class_shares_", ()))
+
     def _load_model_for_inference(self):
         # In double precision the result of a patch does not depend on its batch.
         model = fitting.load_model(self)
@@ -674,6 +644,8 @@ class RotationalVAE(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         model = self._load_model_for_inference()
         warn_about_magnification(model, patches, stacklevel=4)
         columns = infer_posterior(model, patches)
+        n_columns = 3 + self._n_latents + self._n_class_columns
+        columns = tuple(part[:, :n_columns] for part in columns)
         if self._has_offsets:
             return columns
         return tuple(np.delete(part, [1, 2], axis=1) for part in columns)

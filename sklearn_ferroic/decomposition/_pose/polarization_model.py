@@ -30,6 +30,9 @@ _FEWEST_RINGS = 8
 _LEAST_AGREEMENT = 0.6
 # Posterior resultant of a decoded image below which its direction is set to 0.
 _LEAST_RESULTANT = 0.5
+# Resultant length of known directions, relative to the symmetry of the lattice, above
+# which they are those of domains; in a vortex it is near 0.
+_LEAST_SHARED_DIRECTION = 0.8
 
 
 class PolarizationPosterior(NamedTuple):
@@ -103,6 +106,42 @@ class PolarizationModel(nn.Module):
         self.crystal_angle.copy_(mean.angle() / int(self.fold))
         self.is_crystal.copy_((mean.abs() > _LEAST_ALIGNED).to(angle))
 
+    def learn_directions(self, spectra, angle):
+        """Restrict the directions to those of windows of known polarization.
+
+        Parameters
+        ----------
+        spectra : tensor of shape (n, n_rings, n_orders)
+            Spectra of these windows.
+        angle : tensor of shape (n,)
+            Their directions, radians.
+
+        Returns
+        -------
+        is_restricted : bool
+            Whether all known directions are related by the symmetry of the lattice and
+            agree with the displacements; otherwise the distribution is not changed.
+        """
+        if not self.is_active:
+            return False
+        lattice_angle = self.find_lattice(spectra)
+        relative = (angle - lattice_angle).to(lattice_angle)
+        fold = int(self.fold)
+        mean = _unit(fold * relative).mean()
+        displacement = self._displacement(spectra, lattice_angle)
+        length = (displacement * _unit(-relative)).real.mean()
+        if mean.abs() < _LEAST_SHARED_DIRECTION or length <= 0:
+            return False
+        direction = mean.angle() / fold
+        mode = length * _unit(direction)
+        self.modes.zero_()
+        self.mode_shares.zero_()
+        self.modes[0] = torch.stack([mode.real, mode.imag])
+        self.mode_shares[0] = 1 - self.radius_shares[0]
+        self.radius_shares[1:] = 0
+        self.reference.copy_(direction)
+        return True
+
     @property
     def has_lattice(self):
         """Whether the windows show a lattice of three-, four- or six-fold symmetry."""
@@ -141,6 +180,25 @@ class PolarizationModel(nn.Module):
         """Compute the lattice rotation, within half a period of 0, radians, (n,)."""
         half = self.period / 2
         return torch.remainder(self.find_lattice(spectra) + half, self.period) - half
+
+    def symmetry_rotations(self, spectra):
+        """Return the rotations of patches by lattice symmetry and their probabilities.
+
+        Returns
+        -------
+        rotation : tensor of shape (n, fold)
+            Rotations of the window relative to the canonical pose, radians.
+        shares : tensor of shape (n, fold)
+            Their probabilities; all equal without polarization.
+        """
+        lattice_angle = self.find_lattice(spectra)
+        steps = torch.arange(int(self.fold), device=spectra.device)
+        rotation = lattice_angle[:, None] + self.reference + self.period * steps
+        if not self.is_active:
+            return rotation, torch.full_like(rotation, 1 / int(self.fold))
+        displacement = self._displacement(spectra, lattice_angle)
+        shares = self._components(displacement)[0]
+        return rotation, self._rotation_shares(displacement, shares)
 
     def draw_rotation(self, spectra, generator):
         """Draw rotations of the window from their posterior, (n,)."""

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import nullcontext
+from itertools import count, islice
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from sklearn.utils.validation import _get_feature_names
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import (
     Checkpoint,
+    digest_arrays,
     get_random_state,
     read_checkpoint,
     reading_checkpoint,
@@ -28,7 +30,15 @@ from .._patch_rows import (
     warn_of_few_patches,
 )
 from .._posed_columns import check_fitted_patches
+from .factors.checks import (
+    MAX_CLASSES,
+    check_angle,
+    check_factors,
+    check_labels,
+    pixel_columns,
+)
 from .training import (
+    Known,
     Trained,
     TrainingOptions,
     fit_from_scratch,
@@ -37,7 +47,7 @@ from .training import (
 )
 
 
-def fit(estimator, X):
+def fit(estimator, X, y=None, angle=None):
     """Train an estimator, from its previous weights if it has a warm start."""
     options = _training_options(
         estimator,
@@ -52,7 +62,7 @@ def fit(estimator, X):
     )
     random_state = check_random_state(estimator.random_state)
     if not (estimator.warm_start and hasattr(estimator, "weights_")):
-        fitted = _start_training(estimator, X, options, random_state)
+        fitted = _start_training(estimator, X, y, options, random_state, angle)
         # through the wrapper of scikit-learn around the method
         warn_of_few_patches(estimator, X, stacklevel=4)
         return fitted
@@ -64,7 +74,7 @@ def fit(estimator, X):
     return _continue_training(estimator, X, options, random_state)
 
 
-def fit_one_pass(estimator, X):
+def fit_one_pass(estimator, X, y=None):
     """Train a new or a fitted estimator for one pass."""
     for name in ("early_stopping", "checkpoint"):
         value = getattr(estimator, name)
@@ -85,7 +95,7 @@ def fit_one_pass(estimator, X):
     )
     if not is_fitted:
         random_state = check_random_state(estimator.random_state)
-        return _start_training(estimator, X, options, random_state)
+        return _start_training(estimator, X, y, options, random_state)
     earlier = estimator.loss_curve_
     return _continue_training(estimator, X, options, estimator._random_state, earlier)
 
@@ -106,12 +116,15 @@ def load(cls, path):
             get_random_state(state),
         )
         estimator = cls(**origin["parameters"])
-        estimator.n_features_in_ = math.prod(architecture["patch_shape"])
+        n_conditions = architecture.get("n_conditions", 0)
+        n_pixels = math.prod(architecture["patch_shape"])
+        estimator.n_features_in_ = n_pixels + n_conditions
         if origin["feature_names"] is not None:
             names = np.asarray(origin["feature_names"], dtype=object)
             estimator.feature_names_in_ = names
         estimator._pixel_offset = origin.get("pixel_offset", 0.0)
-        return _set_fitted(estimator, architecture, trained)
+        classes = origin.get("classes")
+        return _set_fitted(estimator, architecture, trained, classes)
 
 
 def load_model(estimator):
@@ -120,17 +133,24 @@ def load_model(estimator):
     return from_arrays(estimator.weights_, device, **estimator._fitted_architecture)
 
 
-def _start_training(estimator, X, options, random_state):
+def _start_training(estimator, X, y, options, random_state, angle=None):
     device = choose_device(estimator.device)
     patches = check_patches(estimator, X, min_samples=2)
-    patch_shape = resolve_patch_shape(patches, estimator.patch_shape)
+    pixels = pixel_columns(patches, estimator.n_conditions)
+    patch_shape = resolve_patch_shape(pixels, estimator.patch_shape)
     architecture = _architecture(estimator, patch_shape)
-    offset = find_patch_offset(patches)
+    labels, classes = check_labels(y, len(patches), estimator.n_classes)
+    angle = check_angle(angle, len(patches), estimator)
+    offset = find_patch_offset(pixels)
     features, patches = patches, without_offset(patches, offset)
     checkpoint = None
     if estimator.checkpoint is not None:
         origin = _origin(estimator, X, patches, architecture, device)
         origin["pixel_offset"] = offset
+        origin["classes"] = classes
+        for known in (labels, angle):
+            if known is not None:
+                origin["data"].append(digest_arrays([known]))
         checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
     with nullcontext() if checkpoint is None else checkpoint.locked():
@@ -141,11 +161,12 @@ def _start_training(estimator, X, options, random_state):
             device=device,
             random_state=random_state,
             checkpoint=checkpoint,
+            known=Known(labels, angle),
         )
     # attributes are set only after the fit has succeeded
     check_features(estimator, X, features, reset=True)
     estimator._pixel_offset = offset
-    return _set_fitted(estimator, architecture, trained)
+    return _set_fitted(estimator, architecture, trained, classes)
 
 
 def _continue_training(estimator, X, options, random_state, earlier_losses=()):
@@ -165,7 +186,8 @@ def _continue_training(estimator, X, options, random_state, earlier_losses=()):
     return _set_fitted(estimator, architecture, trained)
 
 
-def _set_fitted(estimator, architecture, trained):
+def _set_fitted(estimator, architecture, trained, labelled=None):
+    """Set the fitted attributes; `labelled` are the labels of the first classes."""
     weights = to_arrays(trained.model)
     estimator.weights_ = weights
     estimator.patch_shape_ = architecture["patch_shape"]
@@ -177,7 +199,22 @@ def _set_fitted(estimator, architecture, trained):
     estimator.n_iter_ = len(trained.losses)
     estimator._fitted_architecture = architecture
     estimator._random_state = trained.random_state
+    if architecture.get("n_classes", 0):
+        _set_classes(estimator, weights["classes.shares"], labelled)
     return estimator
+
+
+def _set_classes(estimator, shares, labelled):
+    """Set labels and shares of the classes; those of a warm start stay as they are."""
+    if estimator.n_classes == "auto":
+        shares = shares[: np.count_nonzero(shares)]
+    estimator.class_shares_ = shares
+    if labelled is not None or not hasattr(estimator, "classes_"):
+        known = [] if labelled is None else list(labelled)
+        others = (label for label in count() if label not in known)
+        estimator.classes_ = np.array(
+            [*known, *islice(others, len(shares) - len(known))]
+        )
 
 
 def _convergence_tol(estimator):
@@ -232,8 +269,12 @@ def _architecture(estimator, patch_shape):
             "encoder='invariant', which computes the posterior of the angle. Set "
             "rotation_prior=None, or encoder='convolutional' or 'dense'."
         )
+    n_classes = estimator.n_classes
+    check_factors(estimator)
     return {
         "patch_shape": patch_shape,
+        "n_classes": MAX_CLASSES if n_classes == "auto" else n_classes or 0,
+        "n_conditions": estimator.n_conditions,
         "latent_dim": estimator.latent_dim,
         "n_hidden": estimator.n_hidden,
         "offset_scale": estimator.offset_scale if estimator.translation else 0.0,

@@ -32,9 +32,9 @@ def infer_posterior(model, rows):
 
     Returns
     -------
-    values, widths : ndarray of shape (n, 3 + latent_dim)
-        Angle in [-pi, pi), offset and latents, and their standard deviations;
-        float32.
+    values, widths : ndarray of shape (n, 3 + latent_dim + n_classes)
+        Angle in [-pi, pi), offset, latents and class probabilities, and their standard
+        deviations; float32.
     """
     found = (model.infer(patches) for patches in _batches(model, rows))
     values, widths = _gather(found, len(rows), np.float32)
@@ -75,7 +75,7 @@ def infer_lattice_angle(model, rows):
 
 @torch.no_grad()
 def draw_patches(model, columns, lattice_angle=None):
-    """Draw patches ``(n, h, w)`` from columns angle, offset (2) and latents."""
+    """Draw patches ``(n, h, w)`` from columns angle, offset (2), latents, classes."""
 
     def draw(part, latents, angle, offset):
         lattice = None
@@ -88,7 +88,7 @@ def draw_patches(model, columns, lattice_angle=None):
 
 @torch.no_grad()
 def draw_canonical_patches(model, latents):
-    """Draw images ``(n, h, w)`` in canonical pose from latents."""
+    """Draw images ``(n, h, w)`` in canonical pose from latents, classes."""
 
     def draw(part, latents, angle, offset):
         return model.draw_canonical(latents, angle, offset)
@@ -111,7 +111,7 @@ def _draw(model, columns, draw):
 
 def _batches(model, rows):
     for part in gen_batches(len(rows), _BATCH):
-        yield model.standardize(load_rows(rows, part).to(model.pixel_mean))
+        yield model.prepare(load_rows(rows, part).to(model.pixel_mean))
 
 
 def _gather(batches, n_rows, dtype):

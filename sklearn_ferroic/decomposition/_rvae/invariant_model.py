@@ -13,6 +13,9 @@ interface would be determined by the step in brightness, which is stronger than 
 polarization.
 """
 
+import warnings
+
+import numpy as np
 import torch
 
 from .._pose.angle_posterior import (
@@ -39,6 +42,12 @@ _TEMPLATE_UPDATE_SHARE = 0.02
 # Width of the posterior of the template itself above which it has no direction.
 # Measured: below 5 degrees in polar crystals, above 80 in grains of four-fold cells.
 _UNDIRECTED_STD_RAD = 0.35
+_UNUSED_ANGLES = (
+    "The known angles are not used: the patches show no polarization in a lattice, or "
+    "the directions are not related by the symmetry of the lattice, as in a vortex, or "
+    "are opposite to the measured displacements. Use AngleRegistration to register the "
+    "zero of the angle."
+)
 
 
 class PosedImageModel(PatchModel):
@@ -70,8 +79,15 @@ class PosedImageModel(PatchModel):
         self.template.zero_()
         self.polarization.initialize()
 
-    def fit_polarization(self, patches):
+    def fit_polarization(self, patches, known_angle=None):
         """Fit the polarization model to patches ``(n, h, w)``.
+
+        Parameters
+        ----------
+        patches : tensor of shape (n, h, w)
+            Standardised patches.
+        known_angle : ndarray of shape (n,), default=None
+            Known directions, radians, NaN where unknown.
 
         Returns
         -------
@@ -81,6 +97,12 @@ class PosedImageModel(PatchModel):
         """
         spectra = torch.fft.rfft(self.polar(patches.double()))
         self.polarization.fit(spectra, self.polar.weights, self.polar.radii)
+        if known_angle is not None:
+            rows = np.isfinite(known_angle)
+            if not self.polarization.learn_directions(
+                spectra[rows].to(torch.complex64), torch.from_numpy(known_angle[rows])
+            ):
+                warnings.warn(_UNUSED_ANGLES, UserWarning, stacklevel=2)
         if not self.polarization.is_active:
             return None
         return self.polarization(spectra.to(torch.complex64)).rotation
@@ -104,16 +126,20 @@ class PosedImageModel(PatchModel):
         noise = torch.empty_like(mean).normal_(generator=self.generator)
         latents = mean + noise * (0.5 * log_variance).exp()
         canonical = self.decoder(latents)
-        with torch.no_grad():
-            if self.training:
-                self.template.lerp_(
-                    canonical.mean(dim=0).to(self.template), _TEMPLATE_UPDATE_SHARE
-                )
-            angle, offset = self._draw_pose(patches, rings, canonical)
+        angle, offset = self._update_pose(patches, rings, canonical)
         error = self.decoder.mean_squared_error(
             patches, latents, angle, offset, canonical
         )
         return self.objective(error, latent_divergence(mean, log_variance).mean())
+
+    @torch.no_grad()
+    def _update_pose(self, patches, rings, canonical):
+        """Update the template in training, and draw angles and offsets."""
+        if self.training:
+            self.template.lerp_(
+                canonical.mean(dim=0).to(self.template), _TEMPLATE_UPDATE_SHARE
+            )
+        return self._draw_pose(patches, rings, canonical)
 
     def _draw_pose(self, patches, rings, canonical):
         if self.polarization.is_active:
@@ -169,12 +195,14 @@ class PosedImageModel(PatchModel):
 
     def calibrate(self, patches, generator, *, from_scratch):
         """Estimate the factor by which the log-likelihood of the angle is divided."""
-        if self.polarization.is_active:
-            return
+        if not self.polarization.is_active:
+            canonical = self.decoder(self.encode(patches)[0])
+            self._calibrate(patches, canonical, generator, from_scratch)
+
+    def _calibrate(self, patches, canonical, generator, from_scratch):
         if from_scratch:
             self.n_calibrated.zero_()
         rings = self.polar(patches)
-        canonical = self.decoder(self.encoder(rings)[0])
         observed = self._shared_log_likelihood(rings, canonical)
         angle = most_likely_angle(observed)
         offset = self._offset(patches, canonical, angle)[0]
@@ -207,18 +235,20 @@ class PosedImageModel(PatchModel):
         rings = self.polar(patches)
         mean, log_variance = self.encoder(rings)
         canonical = self.decoder(mean)
-        if self.polarization.is_active:
-            posterior = self.polarization(torch.fft.rfft(rings))
-            angle, width, peak = posterior.angle, posterior.std, posterior.rotation
-        else:
-            table = self._shared_log_likelihood(rings, canonical)
-            peak = most_likely_angle(table)
-            angle, width = mean_angle(table / self.noise_inflation)
-            angle = torch.where(self._has_direction(), angle, peak)
+        angle, width, peak = self._infer_angle(rings, canonical)
         offset, offset_std, _ = self._offset(patches, canonical, peak)
         values = [angle[:, None], offset, mean]
         widths = [width[:, None], offset_std, (0.5 * log_variance).exp()]
         return torch.cat(values, dim=1), torch.cat(widths, dim=1)
+
+    def _infer_angle(self, rings, canonical):
+        """Return angle, circular standard deviation and likeliest rotation, (n,)."""
+        if self.polarization.is_active:
+            return self.polarization(torch.fft.rfft(rings))
+        table = self._shared_log_likelihood(rings, canonical)
+        peak = most_likely_angle(table)
+        angle, width = mean_angle(table / self.noise_inflation)
+        return torch.where(self._has_direction(), angle, peak), width, peak
 
     def reconstruct(self, latents, angle, offset, lattice_angle=None):
         """Draw patches ``(n, h * w)`` from latents, direction, offset and lattice."""

@@ -71,6 +71,7 @@ class PatchModel(nn.Module):
     ):
         super().__init__()
         self.patch_shape = patch_shape
+        self.n_pixels = math.prod(patch_shape)
         self.offset_scale = offset_scale
         self.noise_std = noise_std
         self.kl_capacity = kl_capacity
@@ -112,6 +113,10 @@ class PatchModel(nn.Module):
         scaled = (0.5 * rows - 0.5 * self.pixel_mean) / (0.5 * self.pixel_scale)
         return scaled.reshape(-1, *self.patch_shape)
 
+    def prepare(self, rows):
+        """Convert rows to the batch that the other methods expect."""
+        return self.standardize(rows)
+
     def restore(self, patches):
         """Convert standardised patches to the units of the input."""
         return patches * self.pixel_scale + self.pixel_mean
@@ -123,6 +128,9 @@ class PatchModel(nn.Module):
     def draw_canonical(self, latents, angle, offset):
         """Draw patches ``(n, h * w)`` rotated from the canonical pose."""
         return self.decoder.draw(latents, angle, offset)
+
+    def finish(self, patches):
+        """Complete the training with a batch of patches; no effect by default."""
 
     def calibrate(self, patches, generator, *, from_scratch):
         """Calibrate the posterior on patches ``(n, h, w)``; no effect by default."""

@@ -25,6 +25,7 @@ from .._patch_rows import check_float32, load_rows
 from .._pose.alignment import align
 from .._pose.geometry import pose
 from .amortized_model import AmortizedModel
+from .factors.image_model import FactoredImageModel
 from .invariant_model import PosedImageModel
 from .schedule import AnnealWhenConverged, FreeOffsetHalfway
 
@@ -70,6 +71,26 @@ class Trained(NamedTuple):
     random_state: np.random.RandomState
 
 
+class Known(NamedTuple):
+    """Classes and angles that are known for some patches.
+
+    `labels` are numbers of classes, -1 where unknown; `angle` are radians, NaN where
+    unknown. None if none is known.
+    """
+
+    labels: np.ndarray | None = None
+    angle: np.ndarray | None = None
+
+    def rows(self):
+        """Return the indices of the patches with a known class or angle."""
+        rows = np.zeros(0, dtype=np.intp)
+        if self.labels is not None:
+            rows = np.flatnonzero(self.labels >= 0)
+        if self.angle is not None:
+            rows = np.union1d(rows, np.flatnonzero(np.isfinite(self.angle)))
+        return rows
+
+
 class _BatchBound(torch.nn.Module):
     """Criterion that returns the output of the model, which is the loss."""
 
@@ -101,43 +122,69 @@ def _without_weights(architecture):
     return model.to_empty(device="cpu")
 
 
-def _build(*, encoder, rotation_prior, **common):
+def _build(*, encoder, rotation_prior, n_classes=0, n_conditions=0, **common):
+    if n_classes or n_conditions:
+        return FactoredImageModel(
+            n_classes=n_classes, n_conditions=n_conditions, **common
+        )
     if encoder == "invariant":
         return PosedImageModel(**common)
     return AmortizedModel(encoder=encoder, rotation_prior=rotation_prior, **common)
 
 
 def calibrate(
-    model, patches, random_state, *, from_scratch, n_drawn=_N_CALIBRATION_PATCHES
+    model,
+    patches,
+    random_state,
+    *,
+    from_scratch,
+    n_drawn=_N_CALIBRATION_PATCHES,
+    is_final=False,
 ):
-    """Calibrate the posterior of the angle on a sample of the patches."""
+    """Calibrate the posterior on a sample of the patches."""
     with torch.no_grad():
         sample = draw_rows(patches, random_state, n_drawn).to(model.pixel_mean)
         generator = torch.Generator(sample.device)
         generator.manual_seed(draw_seed(random_state))
-        model.calibrate(model.standardize(sample), generator, from_scratch=from_scratch)
+        batch = model.prepare(sample)
+        if is_final:
+            model.finish(batch)
+        model.calibrate(batch, generator, from_scratch=from_scratch)
 
 
 def draw_rows(patches, random_state, n_drawn=_N_TEMPLATE_PATCHES):
     """Draw a random sample of the patches as a tensor of rows."""
-    n_drawn = min(len(patches), n_drawn)
-    chosen = np.sort(random_state.choice(len(patches), n_drawn, replace=False))
+    return _load_checked(patches, _choose_rows(len(patches), random_state, n_drawn))
+
+
+def _choose_rows(n_patches, random_state, n_drawn):
+    n_drawn = min(n_patches, n_drawn)
+    return np.sort(random_state.choice(n_patches, n_drawn, replace=False))
+
+
+def _load_checked(patches, chosen):
     check_float32(patches, chosen)
     return load_rows(patches, chosen)
 
 
-def start_model(model, patches, random_state, n_init):
+def start_model(model, patches, random_state, n_init, known=None):
     """Set the scale of the pixels, and initialise a model with the common template.
 
     Models with an amortised angle start from random weights, because training would not
-    preserve given angles.
+    preserve given angles. `known` are the labels of the patches, which are in the
+    sample if they have one.
     """
-    sample = draw_rows(patches, random_state)
+    known = Known() if known is None else known
+    chosen = _choose_rows(len(patches), random_state, _N_TEMPLATE_PATCHES)
+    chosen = np.union1d(chosen, known.rows())
+    sample = _load_checked(patches, chosen)
     model.set_scale(sample)
     if isinstance(model, AmortizedModel):
         return
     sample = model.standardize(sample)
-    angle = model.fit_polarization(sample)
+    angle = model.fit_polarization(
+        sample, None if known.angle is None else known.angle[chosen]
+    )
     if angle is None:
         angle = align(
             model.polar(sample),
@@ -149,11 +196,23 @@ def start_model(model, patches, random_state, n_init):
         )
     side = model.decoder.side
     canonical = pose(sample, -angle, torch.zeros(len(angle), 2), (side, side))
-    model.start_at(canonical.mean(dim=0).reshape(side, side))
+    canonical = canonical.reshape(-1, side, side)
+    model.start_at(canonical.mean(dim=0))
+    if getattr(model, "n_classes", 0):
+        labels = None if known.labels is None else known.labels[chosen]
+        model.fit_classes(sample, angle, random_state, labels)
+        model.start_classes(sample, canonical)
 
 
 def fit_from_scratch(
-    patches, architecture, options, *, device, random_state, checkpoint=None
+    patches,
+    architecture,
+    options,
+    *,
+    device,
+    random_state,
+    checkpoint=None,
+    known=None,
 ):
     """Build, initialise and train a model, or resume from a checkpoint.
 
@@ -172,6 +231,8 @@ def fit_from_scratch(
     checkpoint : Checkpoint, default=None
         Read at the start, and written before the first epoch, after each epoch and at
         the end.
+    known : Known, default=None
+        Known classes and angles of some patches.
 
     Returns
     -------
@@ -181,7 +242,7 @@ def fit_from_scratch(
     state = None if checkpoint is None else checkpoint.load()
     if state is None:
         model = new_model(random_state, **architecture)
-        start_model(model, patches, random_state, options.n_init)
+        start_model(model, patches, random_state, options.n_init, known)
     else:
         with reading_checkpoint(checkpoint.path):
             model = from_arrays(state["model"], "cpu", **architecture)
@@ -312,7 +373,13 @@ def train(
             ConvergenceWarning,
             stacklevel=2,
         )
-    calibrate(model, patches, random_state, from_scratch=options.calibrate_from_scratch)
+    calibrate(
+        model,
+        patches,
+        random_state,
+        from_scratch=options.calibrate_from_scratch,
+        is_final=True,
+    )
     return Trained(
         model,
         loss_curve(net, "train_loss"),

@@ -1,0 +1,268 @@
+"""Classes, few labels, conditions and ensembles of RotationalVAE, against the truth.
+
+    python benchmarks/bench_classes.py classes             # ten superlattices
+    python benchmarks/bench_classes.py classes --folder F  # and PTO/STO by multislice
+    python benchmarks/bench_classes.py labels conditions --folder F
+    python benchmarks/bench_classes.py ensemble speed
+
+F contains the files ``pto_sto_dose2e4.npz`` and ``bto_carbon_dose2e4.npz``.
+
+classes     Adjusted Rand index of the classes with the layers: LSMO, polar and
+            antipolar BiFeO3, divided at equal composition; PbTiO3 and SrTiO3. The
+            second value is without cells less than half a cell from the border of the
+            image, whose windows are extrapolated. Cells of the row that the file calls
+            mixed are not counted.
+gains       Gain in log-likelihood per patch by a second, third and fourth class.
+labels      Errors of the angle under carbon, without and with the angles of five cells
+            of each domain, which are not counted.
+conditions  Leakage of the thickness, in three equal groups, into the latents within
+            PbTiO3, without and with the thickness as a condition.
+ensemble    Fraction of polar cells whose error of the angle is within one and two
+            standard deviations: 68 and 95 % if they are right.
+speed       CPU time of an epoch, relative to the default, and of the start.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from _data_angle import make_windows
+from _data_rvae import _is_antipolar, match
+from layers import find_layers
+from scipy.spatial import cKDTree
+from sklearn.metrics import adjusted_rand_score
+from sklearn.utils import Bunch
+
+from sklearn_ferroic import (
+    AtomLocator,
+    PatchExtractor,
+    RotationalVAE,
+    RotationalVAEEnsemble,
+)
+from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.decomposition._rvae.factors import class_fit
+from sklearn_ferroic.metrics import latent_leakage_score
+
+HALF_CELL = 10  # px
+SHAPE = (660, 400)
+MULTISLICE_WINDOW = 44
+
+
+def make_superlattice(seed):
+    """Cut windows around the B columns of a superlattice, and find their kinds."""
+    data = make_ferroic_image("superlattice", shape=SHAPE, random_state=seed)
+    sites = AtomLocator(sublattice=1).fit_transform(data.image)
+    nearest, matched = match(sites, data)
+    windows = Bunch(
+        X=PatchExtractor(window_size=48).transform(sites),
+        sites=sites,
+        composition=data.composition[nearest],
+        antipolar=_is_antipolar(data)[nearest],
+        variant=data.variant[nearest],
+        wall=data.wall[nearest],
+        matched=matched,
+    )
+    layer = find_layers(windows)[0]
+    kind = np.minimum(layer, 1)
+    for number in np.unique(layer[layer > 0]):
+        inside = layer == number
+        kind[inside] += windows.antipolar[inside].mean() > 0.5
+    places = sites.positions
+    margin = np.minimum(places, np.array(SHAPE) - 1 - places).min(axis=1)
+    windows.update(kind=kind, is_inside=margin >= HALF_CELL)
+    return windows
+
+
+def load_multislice(name, folder):
+    """Cut windows around the B columns of a multislice image."""
+    data = np.load(Path(folder) / f"{name}.npz")
+    windows = make_windows(name, window=MULTISLICE_WINDOW, folder=folder)
+    places = np.column_stack([data["y_surf_px"], data["x_surf_px"]])
+    is_b = data["site"] == "B"
+    distance, nearest = cKDTree(places[is_b]).query(windows.sites.positions)
+    for key in ("composition", "thickness_nm"):
+        windows[key] = data[key][is_b][nearest]
+    windows.matched = distance < 2.5
+    return windows
+
+
+def run_classes(arguments):
+    for seed in arguments.seeds:
+        image = make_superlattice(seed)
+        vae = RotationalVAE(n_classes=3, max_epochs=1, random_state=seed)
+        found = vae.fit(image.X).predict(image.X)
+        rand = [
+            adjusted_rand_score(image.kind[rows], found[rows])
+            for rows in (image.matched, image.matched & image.is_inside)
+        ]
+        used = np.count_nonzero(
+            RotationalVAE(n_classes=5, max_epochs=1, random_state=seed)
+            .fit(image.X)
+            .class_shares_
+        )
+        say(
+            f"superlattice {seed}: {len(found)} cells, Rand index {rand[0]:.3f}, "
+            f"half a cell inside {rand[1]:.3f}; of five classes, {used} not empty"
+        )
+    if arguments.folder is None:
+        return
+    image = load_multislice("pto_sto_dose2e4", arguments.folder)
+    rows = image.matched & (image.composition != "mixed")
+    for seed in arguments.seeds:
+        vae = RotationalVAE(n_classes=2, max_epochs=1, random_state=seed)
+        found = vae.fit(image.X).predict(image.X)
+        rand = adjusted_rand_score(image.composition[rows], found[rows])
+        say(f"PTO/STO, seed {seed}: {rows.sum()} cells, Rand index {rand:.3f}")
+
+
+def run_gains(arguments):
+    images = {f"superlattice {seed}": make_superlattice(seed).X for seed in (0, 5, 7)}
+    for seed in (0, 1):
+        for substrate in (0, 0.25):
+            data = make_ferroic_image(
+                "film", shape=(500, 440), substrate=substrate, random_state=seed
+            )
+            sites = AtomLocator(sublattice=1).fit_transform(data.image)
+            patches = PatchExtractor(window_size=48).transform(sites)
+            images[f"film {seed}, substrate {substrate}"] = patches
+    if arguments.folder is not None:
+        for name in ("pto_sto_dose2e4", "bto_carbon_dose2e4"):
+            images[name] = make_windows(
+                name, window=MULTISLICE_WINDOW, folder=arguments.folder
+            ).X
+    fit_start = class_fit._best_start
+    for name, X in images.items():
+        likelihoods = []
+
+        def record(components, *rest, likelihoods=likelihoods):
+            mixture = fit_start(components, *rest)
+            likelihoods.append(mixture.log_likelihood / len(components))
+            return mixture
+
+        class_fit._best_start = record
+        RotationalVAE(n_classes=4, max_epochs=1, random_state=0).fit(X)
+        say(f"{name}: {np.round(np.diff(likelihoods), 2)} nats per patch")
+    class_fit._best_start = fit_start
+
+
+def run_labels(arguments):
+    for name in ("bto_carbon_dose2e4", "bto_carbon_dose4e3"):
+        image = make_windows(name, window=MULTISLICE_WINDOW, folder=arguments.folder)
+        for seed in range(3):
+            rng = np.random.RandomState(seed)
+            is_known = np.zeros(len(image.X), dtype=bool)
+            for domain in np.unique(image.group[image.judged]):
+                rows = np.flatnonzero(image.judged & (image.group == domain))
+                is_known[rng.choice(rows, 5, replace=False)] = True
+            judged = image.judged & ~is_known
+            for angle in (None, np.where(is_known, image.direction, np.nan)):
+                vae = RotationalVAE(max_epochs=1, random_state=seed)
+                found = vae.fit(image.X, angle=angle).transform(image.X)[:, 0]
+                error = np.angle(np.exp(1j * (found - image.direction)))[judged]
+                error = np.degrees(np.abs(error))
+                within = ", ".join(
+                    f"within {limit} deg {(error < limit).mean():.1%}"
+                    for limit in (20, 45)
+                )
+                say(
+                    f"{name}, seed {seed}, {0 if angle is None else is_known.sum()} "
+                    f"known: median error {np.median(error):.1f} deg, {within}"
+                )
+
+
+def run_conditions(arguments):
+    image = load_multislice("pto_sto_dose2e4", arguments.folder)
+    rows = image.matched & (image.composition == "PTO")
+    X, thickness = image.X[rows], image.thickness_nm[rows]
+    third = np.digitize(thickness, np.quantile(thickness, [1 / 3, 2 / 3]))
+    for seed in range(3):
+        leakages = []
+        for n_conditions in (0, 1):
+            vae = RotationalVAE(n_conditions=n_conditions, random_state=seed)
+            given = np.column_stack([X, thickness]) if n_conditions else X
+            latents = vae.fit_transform(given)[:, 3:]
+            leakages.append(latent_leakage_score(latents, third, target_type="variant"))
+        say(
+            f"thickness in PTO, seed {seed}: leakage {leakages[0]:.2f} without, "
+            f"{leakages[1]:.2f} with the condition"
+        )
+
+
+def run_ensemble(arguments):
+    images = [("shipped BFO", make_windows("shipped", window=MULTISLICE_WINDOW))]
+    images += [(f"film 0.5 px, {seed}", make_windows("0.5px", seed)) for seed in (0,)]
+    for name, image in images:
+        member = RotationalVAE(max_epochs=5)
+        ensemble = RotationalVAEEnsemble(member, random_state=0).fit(image.X)
+        single = ensemble.estimators_[0].transform_with_std(image.X)
+        for kind, (mean, std) in (
+            ("posterior of a member", single),
+            ("ensemble", ensemble.transform_with_std(image.X)),
+        ):
+            error = np.angle(np.exp(1j * (mean[:, 0] - image.direction)))[image.judged]
+            ratio = np.abs(error) / std[image.judged, 0]
+            say(
+                f"{name}, {kind}: within 1 std {(ratio < 1).mean():.1%}, within 2 "
+                f"{(ratio < 2).mean():.1%}, median std "
+                f"{np.degrees(np.median(std[image.judged, 0])):.1f} deg, median error "
+                f"{np.degrees(np.median(np.abs(error))):.1f} deg"
+            )
+        spread = np.median(ensemble.disagreement(image.X)[:, 3:], axis=0)
+        scatter = ensemble.transform(image.X)[:, 3:].std(axis=0)
+        say(f"{name}: disagreement of latents over their scatter {spread / scatter}")
+
+
+def run_speed(arguments):
+    image = make_superlattice(0)
+    thickness = np.column_stack([image.X, image.sites.positions[:, 0]])
+    base = {}
+    for name, X, parameters in (
+        ("default", image.X, {}),
+        ("n_classes=3", image.X, {"n_classes": 3}),
+        ("n_conditions=1", thickness, {"n_conditions": 1}),
+    ):
+        seconds = []
+        for n_epochs in (1, 6):
+            vae = RotationalVAE(
+                max_epochs=n_epochs, convergence_tol=None, random_state=0, **parameters
+            )
+            start = time.process_time()
+            vae.fit(X)
+            seconds.append(time.process_time() - start)
+        epoch = (seconds[1] - seconds[0]) / 5
+        base.setdefault("epoch", epoch)
+        say(
+            f"{name}: {epoch:.2f} s an epoch, {epoch / base['epoch']:.2f} of the "
+            f"default; start and first epoch {seconds[0]:.2f} s"
+        )
+
+
+def say(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+PARTS = {
+    "classes": run_classes,
+    "gains": run_gains,
+    "labels": run_labels,
+    "conditions": run_conditions,
+    "ensemble": run_ensemble,
+    "speed": run_speed,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--folder", help="folder of the multislice images")
+    parser.add_argument("--seeds", type=int, nargs="+", default=range(10))
+    arguments = parser.parse_args()
+    for part in arguments.parts:
+        PARTS[part](arguments)
+
+
+if __name__ == "__main__":
+    main()

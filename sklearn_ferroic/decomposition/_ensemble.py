@@ -1,0 +1,324 @@
+"""Ensemble of rotational variational autoencoders, whose disagreement is an error."""
+
+from numbers import Integral
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.linalg import orthogonal_procrustes
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    TransformerMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._pose_columns import CLASS
+from .._utils.angles import wrap_angle
+from .._utils.validation import Interval
+from ._patch_rows import check_patches
+from ._rotational_vae import RotationalVAE
+from ._rvae.factors.checks import check_labels
+
+
+class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+    """Average rotational VAEs that are fitted on resampled patches.
+
+    The members differ in their seed and, with `bootstrap`, in the patches of which they
+    are fitted. Their angles are registered, and their latents are rotated onto those of
+    the first member, so that the remaining disagreement is an uncertainty of the model.
+    `transform_with_std` adds it to the mean posterior variance of the members, which is
+    the uncertainty by the noise of a patch.
+
+    Parameters
+    ----------
+    estimator : RotationalVAE, default=None
+        Estimator of which clones are fitted; None uses the default one. Its
+        `random_state` is replaced.
+
+    n_estimators : int, default=5
+        Number of members.
+
+    bootstrap : bool, default=True
+        Whether a member is fitted on patches drawn with replacement. Otherwise the
+        members differ in their seeds only; the direction of the polarization, which is
+        estimated from all patches without random numbers, is then the same in all.
+
+    n_jobs : int, default=None
+        Number of members fitted at the same time, as in joblib.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the members and the draws.
+
+    Attributes
+    ----------
+    estimators_ : list of RotationalVAE
+        The fitted members.
+
+    angle_offsets_ : ndarray of shape (n_estimators,)
+        Rotations, radians, that are added to the angles of the members.
+
+    n_features_in_ : int
+        Number of features, as in the members.
+
+    See Also
+    --------
+    RotationalVAE : A single model with posterior widths.
+
+    Notes
+    -----
+    The latents of a model are determined up to a rotation of the latent space, which
+    the orthogonal Procrustes problem between the members and the first one solves on
+    the training patches. Class probabilities are averaged after the classes of the
+    members have been matched by their members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ferroic import RotationalVAE
+    >>> from sklearn_ferroic.decomposition import RotationalVAEEnsemble
+    >>> X = np.random.RandomState(0).rand(40, 11, 11)
+    >>> vae = RotationalVAE(latent_dim=1, n_hidden=8, max_epochs=1)
+    >>> ensemble = RotationalVAEEnsemble(vae, n_estimators=2, random_state=0).fit(X)
+    >>> mean, std = ensemble.transform_with_std(X)
+    >>> mean.shape, std.shape
+    ((40, 4), (40, 4))
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [RotationalVAE, None],
+        "n_estimators": [Interval(Integral, 2, None, closed="left")],
+        "bootstrap": ["boolean"],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        n_estimators=5,
+        bootstrap=True,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.bootstrap = bootstrap
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Fit the members, and align their angles and latents.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+        y : array-like of int of shape (n_samples,), default=None
+            Known classes, -1 where unknown, see `RotationalVAE.fit`. They are numbered
+            in the order of the labels.
+
+        Returns
+        -------
+        self : object
+            The fitted ensemble.
+        """
+        base = RotationalVAE() if self.estimator is None else self.estimator
+        patches = check_patches(self, X, min_samples=2)
+        random_state = check_random_state(self.random_state)
+        members, rows = [], []
+        for _ in range(self.n_estimators):
+            seed = random_state.randint(np.iinfo(np.int32).max)
+            members.append(clone(base).set_params(random_state=seed))
+            drawn = np.arange(len(patches))
+            if self.bootstrap:
+                drawn = np.sort(random_state.choice(drawn, len(drawn)))
+            rows.append(drawn)
+        labels, _ = check_labels(y, len(patches), base.n_classes)
+        if labels is not None and self.bootstrap:
+            # every member is fitted on all labelled patches
+            known = np.flatnonzero(labels >= 0)
+            rows = [np.sort(np.concatenate([drawn, known])) for drawn in rows]
+        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_member)(member, X, patches, labels, drawn)
+            for member, drawn in zip(members, rows, strict=True)
+        )
+        self._align(X)
+        return self
+
+    def transform(self, X):
+        """Compute the mean angle, offset, latents and class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out)
+            Columns as of the members; the angle is the mean direction. float32.
+        """
+        return self.transform_with_std(X)[0]
+
+    def transform_with_std(self, X):
+        """Compute the means of the members with their total uncertainty.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out)
+            Columns as `transform` returns them.
+        X_std : ndarray of shape (n_samples, n_features_out)
+            Standard deviations: the square root of the mean variance of the posteriors
+            of the members plus the variance of the means among the members. For the
+            angle, the circular standard deviation of the mixture of the posteriors.
+        """
+        means, variances = self._aligned(X)
+        phasors = np.exp(1j * means[:, :, 0] - variances[:, :, 0] / 2).mean(axis=0)
+        mean, std = means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(0))
+        mean[:, 0] = wrap_angle(np.angle(phasors).astype(np.float32))
+        resultant = np.abs(phasors).clip(1e-12, 1 - 1e-12)
+        std[:, 0] = np.sqrt(-2 * np.log(resultant))
+        return mean.astype(np.float32), std.astype(np.float32)
+
+    def disagreement(self, X):
+        """Compute the standard deviations of the means among the members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+
+        Returns
+        -------
+        std : ndarray of shape (n_samples, n_features_out)
+            Standard deviations, for the angle circular, radians.
+        """
+        means, _ = self._aligned(X)
+        std = means.std(axis=0)
+        resultant = np.abs(np.exp(1j * means[:, :, 0]).mean(axis=0))
+        std[:, 0] = np.sqrt(-2 * np.log(resultant.clip(1e-12, 1)))
+        return std.astype(np.float32)
+
+    def score(self, X, y=None):
+        """Compute the mean evidence lower bound per pixel over the members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
+            The patches.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        bound : float
+            Mean of the scores of the members, nats per pixel.
+        """
+        check_is_fitted(self)
+        return float(np.mean([member.score(X) for member in self.estimators_]))
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the output columns, those of the members.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Checked against the features seen in `fit`, otherwise unused.
+
+        Returns
+        -------
+        names : ndarray of str
+            See `RotationalVAE.get_feature_names_out`.
+        """
+        check_is_fitted(self)
+        return self.estimators_[0].get_feature_names_out(input_features)
+
+    @property
+    def n_features_in_(self):
+        """Number of features of the patches."""
+        check_is_fitted(self)
+        return self.estimators_[0].n_features_in_
+
+    @property
+    def _n_features_out(self):
+        return self.estimators_[0]._n_features_out
+
+    def _align(self, X):
+        """Find the rotations of angles and latents onto those of the first member."""
+        names = self.get_feature_names_out()
+        self._latents = [i for i, name in enumerate(names) if name.startswith("latent")]
+        self._classes = [i for i, name in enumerate(names) if name.startswith(CLASS)]
+        found = [
+            member.transform_with_std(X)[0].astype(np.float64)
+            for member in self.estimators_
+        ]
+        first = found[0]
+        center = first[:, self._latents].mean(axis=0)
+        self.angle_offsets_, self._rotations, self._orders = [], [], []
+        for columns in found:
+            difference = np.exp(1j * (first[:, 0] - columns[:, 0])).mean()
+            self.angle_offsets_.append(np.angle(difference))
+            latents = columns[:, self._latents]
+            shift = latents.mean(axis=0)
+            rotation = orthogonal_procrustes(
+                latents - shift, first[:, self._latents] - center
+            )[0]
+            self._rotations.append((shift, rotation, center))
+            self._orders.append(
+                _match_classes(columns[:, self._classes], first[:, self._classes])
+            )
+        self.angle_offsets_ = np.array(self.angle_offsets_)
+
+    def _aligned(self, X):
+        """Return aligned means and variances of members, (n_members, n, columns)."""
+        check_is_fitted(self)
+        means, variances = [], []
+        for member, offset, rotation, order in zip(
+            self.estimators_,
+            self.angle_offsets_,
+            self._rotations,
+            self._orders,
+            strict=True,
+        ):
+            mean, std = (
+                part.astype(np.float64) for part in member.transform_with_std(X)
+            )
+            variance = std**2
+            mean[:, 0] += offset
+            shift, axes, center = rotation
+            mean[:, self._latents] = (mean[:, self._latents] - shift) @ axes + center
+            variance[:, self._latents] = variance[:, self._latents] @ axes**2
+            for part in (mean, variance):
+                part[:, self._classes] = part[:, self._classes][:, order]
+            means.append(mean)
+            variances.append(variance)
+        return np.stack(means), np.stack(variances)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _fit_member(member, X, patches, labels, rows):
+    """Fit a member on some rows; all rows of a frame keep the names of its columns."""
+    y = None if labels is None else labels[rows]
+    drawn = X.iloc[rows] if hasattr(X, "iloc") else patches[rows]
+    return member.fit(drawn, y)
+
+
+def _match_classes(shares, reference):
+    """Return the order of classes in which they overlap most with the reference."""
+    return linear_sum_assignment(-(reference.T @ shares))[1]

@@ -1,0 +1,1 @@
+"""Discrete classes and known conditions of the generative model."""

@@ -1,0 +1,110 @@
+"""Checks of the classes, labels and conditions of an estimator."""
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_consistent_length
+
+# Largest number of classes if it is selected.
+MAX_CLASSES = 8
+
+
+def check_factors(estimator):
+    """Raise ValueError if classes or conditions do not apply to a model."""
+    for name in ("n_classes", "n_conditions"):
+        value = getattr(estimator, name)
+        if not value:
+            continue
+        for other, wanted in (("encoder", "invariant"), ("decoder", "canonical")):
+            given = getattr(estimator, other)
+            if given != wanted:
+                raise ValueError(
+                    f"{name}={value!r} requires {other}={wanted!r}, got {other}="
+                    f"{given!r}."
+                )
+
+
+def pixel_columns(patches, n_conditions):
+    """Return the pixels of patches, without the conditions in the last columns."""
+    if not n_conditions:
+        return patches
+    if patches.ndim != 2 or patches.shape[1] <= n_conditions:
+        raise ValueError(
+            f"With n_conditions={n_conditions}, X must have shape (n_samples, h * w + "
+            f"{n_conditions}), with the conditions in the last columns; got an array "
+            f"of shape {patches.shape}, that is n_features = {patches.shape[1]}."
+        )
+    return patches[:, :-n_conditions]
+
+
+def check_labels(y, n_samples, n_classes):
+    """Return the numbers of the labelled classes, and the labels that they have.
+
+    Parameters
+    ----------
+    y : array-like of int of shape (n_samples,) or None
+        Labels, -1 where unknown. Sites and vectors, which other steps of a pipeline
+        use, are ignored.
+    n_samples : int
+        Number of samples.
+    n_classes : int, "auto" or None
+        Value of the parameter; None ignores `y`.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,) or None
+        Numbers from 0 on in the order of the labels, -1 where unknown; None if
+        nothing is labelled.
+    classes : list of int or None
+        Label of each number.
+    """
+    if n_classes is None or y is None:
+        return None, None
+    if hasattr(y, "positions") or getattr(y, "ndim", 1) == 2:
+        return None, None
+    y = column_or_1d(y)
+    check_consistent_length(np.empty(n_samples), y)
+    whole = np.asarray(y).astype(np.int64) if y.dtype.kind in "iuf" else None
+    if whole is None or (whole != y).any() or whole.min() < -1:
+        raise ValueError(
+            "Unknown label type: y must hold integer labels from 0 on, and -1 for "
+            f"samples without label, got values such as {y[:3]!r}."
+        )
+    classes = np.unique(whole[whole >= 0])
+    largest = MAX_CLASSES if n_classes == "auto" else n_classes
+    if len(classes) > largest:
+        raise ValueError(
+            f"y has {len(classes)} different labels, more than n_classes={n_classes!r}."
+        )
+    if not len(classes):
+        return None, None
+    labels = np.where(whole >= 0, np.searchsorted(classes, whole), -1)
+    return labels, classes.tolist()
+
+
+def check_angle(angle, n_samples, estimator):
+    """Return known angles as float64, NaN where unknown; None if all are.
+
+    Parameters
+    ----------
+    angle : array-like of shape (n_samples,) or None
+        Directions, radians.
+    n_samples : int
+        Number of samples.
+    estimator : RotationalVAE
+        The estimator, whose encoder has to be invariant.
+    """
+    if angle is None:
+        return None
+    if estimator.encoder != "invariant":
+        raise ValueError(
+            f"Known angles require encoder='invariant', got encoder="
+            f"{estimator.encoder!r}."
+        )
+    angle = column_or_1d(angle, dtype=np.float64)
+    check_consistent_length(np.empty(n_samples), angle)
+    if np.isinf(angle).any() or np.nanmax(np.abs(angle), initial=0) > 2 * np.pi:
+        raise ValueError(
+            "angle must be in radians, within 2 pi of 0, and NaN where unknown, got "
+            f"values up to {np.nanmax(np.abs(angle)):.4g}."
+        )
+    return angle if np.isfinite(angle).any() else None

@@ -1,0 +1,63 @@
+"""Ensembles of rotational VAEs."""
+
+import numpy as np
+import pytest
+
+from sklearn_ferroic import RotationalVAE, RotationalVAEEnsemble
+from sklearn_ferroic.metrics import angular_error
+from tests.decomposition.test_classes import draw_cells
+
+
+@pytest.fixture(scope="module")
+def cells():
+    rng = np.random.RandomState(0)
+    kinds = rng.randint(2, size=150)
+    angles = np.pi / 4 + np.pi / 2 * rng.randint(4, size=150)
+    thickness = rng.uniform(0, 0.5, 150)
+    X = draw_cells(kinds, angles, rng, thickness=thickness, displacement=4)
+    return X, kinds, angles
+
+
+@pytest.fixture(scope="module")
+def ensemble(cells):
+    member = RotationalVAE(latent_dim=1, n_classes=2, max_epochs=2)
+    return RotationalVAEEnsemble(member, n_estimators=3, random_state=0).fit(cells[0])
+
+
+def test_mean_is_as_right_as_a_member(cells, ensemble):
+    X, kinds, angles = cells
+    mean = ensemble.transform(X)
+    error = angular_error(angles, mean[:, 0], register=True)
+    assert (np.abs(error) < np.pi / 4).mean() > 0.95
+    # the classes of the members are matched, so that their means are not mixed
+    shares = mean[:, -2:]
+    assert shares.max(axis=1).mean() > 0.95
+    agreement = (shares.argmax(axis=1) == kinds).mean()
+    assert max(agreement, 1 - agreement) == 1
+    assert mean.shape[1] == len(ensemble.get_feature_names_out())
+
+
+def test_uncertainty_includes_disagreement(cells, ensemble):
+    X = cells[0]
+    mean, std = ensemble.transform_with_std(X)
+    spread = ensemble.disagreement(X)
+    assert (std[:, 1:] >= spread[:, 1:] - 1e-5).all()
+    assert (spread[:, 0] > 0).mean() > 0.9
+    # the latents of the members are aligned
+    assert np.median(spread[:, 3]) < 0.7 * mean[:, 3].std()
+
+
+def test_is_reproducible_and_equivariant(cells, ensemble):
+    X = cells[0]
+    before, after = ensemble.transform(X), ensemble.transform(np.rot90(X, 1, (1, 2)))
+    off = np.angle(np.exp(1j * (after[:, 0] - before[:, 0] + np.pi / 2)))
+    assert np.abs(off).max() < 1e-2
+    np.testing.assert_allclose(after[:, 3:], before[:, 3:], atol=1e-3)
+
+
+def test_labels_reach_the_members(cells):
+    X, kinds, _ = cells
+    member = RotationalVAE(latent_dim=1, n_classes=2, max_epochs=1)
+    ensemble = RotationalVAEEnsemble(member, n_estimators=2, random_state=0)
+    ensemble.fit(X, np.where(np.arange(150) < 40, kinds, -1))
+    assert (ensemble.transform(X)[:, -2:].argmax(axis=1) == kinds).all()
