@@ -16,7 +16,6 @@ epochs of the paper.
 import argparse
 import contextlib
 import json
-import math
 import os
 import subprocess
 import sys
@@ -112,13 +111,20 @@ def _paper(encoder, seed, n_epochs):
 
 
 def run_atomai(windows, encoder, seed, n_epochs, report):
-    """Fit the rVAE of atomai with its default values and report after each epoch."""
+    """Fit the rVAE of atomai with its default values and report after each epoch.
+
+    The class does not pass its seed on to the initial weights, which are always those
+    of seed 0. They are drawn from `seed` here, so that seeds differ as they do in ours.
+    """
     from _tools_rvae import _stand_in
 
     # Only the names of torchvision are needed, for the import.
     _stand_in("torchvision", "torchvision.models", "torchvision.utils", "progressbar")
     from atomai.models import rVAE
+    from atomai.models.dgm import vae
 
+    set_generators = vae.set_train_rng
+    vae.set_train_rng = lambda _: set_generators(seed)
     model = rVAE(
         (WINDOW_PX, WINDOW_PX),
         latent_dim=2,
@@ -227,9 +233,6 @@ def _copy_weights(ours, public):
             target.bias.copy_(read_out.bias[start + rows])
         public.encoder_net.fc11.weight[0].neg_()
         public.encoder_net.fc11.bias[0].neg_()
-        # here the width of the angle begins at that of its prior, there at 1 rad
-        width = math.log(ours.rotation_prior)
-        public.encoder_net.fc12.bias[0].add_(width)
 
 
 def count_decoder_steps(window_px, n_steps, learning_rate=1e-4):

@@ -20,7 +20,7 @@ from _data_rvae import is_antipolar
 from PIL import Image
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
@@ -78,17 +78,18 @@ def register(result, windows):
 
 def describe(name, windows, results):
     """Print the numbers of each model."""
-    composition = windows.data.composition[windows.near]
+    variant = windows.data.variant[windows.near][windows.judged]
     for model, result in results.items():
         scores = result.scores
+        labels = classify(result, 4, angle="drop")[windows.judged]
         print(
             f"{name}, {model}: {result.epochs} epochs, {scores['share']:.1%} within "
             f"45° (a constant angle: {scores['chance']:.1%}), median error "
             f"{scores['median']:.1f}°, R {scores['resultant']:.3f}, sense "
-            f"{scores['sense']:+d}; resultant length of all angles "
-            f"{np.abs(np.exp(1j * result.pose[:, 0]).mean()):.2f}; rank correlation of "
-            "the latents with the composition "
-            f"{max(abs(spearmanr(z, composition)[0]) for z in result.latents.T):.2f}"
+            f"{scores['sense']:+d}; mutual information of four classes of the latents "
+            f"with the variants {normalized_mutual_info_score(variant, labels):.2f}; "
+            "posterior width of the angle "
+            f"{np.degrees(np.median(result.width[windows.judged, 0])):.1f}°"
         )
 
 
@@ -96,6 +97,9 @@ def draw_manifold(images, ax):
     """Draw decoded images on a grid of latents from -2 to 2."""
     values = np.linspace(-2, 2, images.shape[1])
     LatentManifoldDisplay(images, values, values).plot(ax=ax)
+    for axis in (ax.xaxis, ax.yaxis):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        axis.set_ticks(axis.get_ticklocs()[::3], labels[::3])
 
 
 def draw_histogram(result, ax):
@@ -170,8 +174,9 @@ def draw_film(windows, results):
         draw_density(result, row[0])
         draw_angle_map(windows, result, row[1], latent=0, wheel="below", bar=True)
         draw_angle_map(windows, result, row[2], latent=1, wheel="below")
-        for ax, panel in zip(row, ("2a", "2b", "2c"), strict=True):
-            ax.set_title(f"{panel}  {name}")
+        titles = ("2a  latents", "2b  with latent0", "2c  with latent1")
+        for ax, title in zip(row, titles, strict=True):
+            ax.set_title(f"{title}, {name}")
     save(figure, "figure_2_latents")
     figure, axes = grid(2, 5.6, width_ratios=[1.1, 1])
     for row, (name, result) in zip(axes, results.items(), strict=True):
@@ -211,8 +216,9 @@ def draw_superlattice(windows, results, window_px, panels):
         draw_manifold(result.decoded, row[0])
         draw_histogram(result, row[1])
         draw_density(result, row[2])
-        for ax, panel in zip(row, panels[5], strict=True):
-            ax.set_title(f"{panel}  {name}")
+        titles = ("decoded latents", "angle", "latents")
+        for ax, panel, title in zip(row, panels[5], titles, strict=True):
+            ax.set_title(f"{panel}  {title}, {name}")
     save(figure, f"figure_5_{window_px}px")
     figure, axes = grid(3, 4.9)
     for row, (name, result) in zip(axes, results.items(), strict=True):
@@ -249,7 +255,7 @@ def draw_chemistry(windows, results):
         LatentDistributionDisplay.from_predictions(
             result.latents, labels=labels, ax=row[2]
         )
-        row[2].set_title("7c  classes of the latents")
+        row[2].set_title(f"7c  latents, {name}")
     save(figure, "figure_7")
 
 
@@ -264,10 +270,16 @@ def describe_layers(name, windows, results):
         index = adjusted_rand_score(composition[pure] > 0.5, two[pure])
         neighbors = cKDTree(result.latents).query(result.latents, k=6)[1][:, 1:]
         alike = antipolar[neighbors] == antipolar[:, None]
+        share = antipolar[windows.judged].mean()
+        largest = max(abs(spearmanr(z, composition)[0]) for z in result.latents.T)
+        not_polar = result.width[data.variant[near] < 0, 0]
         print(
             f"{name}, {model}: two classes and the two materials, adjusted Rand index "
             f"{index:.2f}; neighbours in the latents of the same order "
-            f"{alike[windows.judged].mean():.0%}"
+            f"{alike[windows.judged].mean():.0%} (by chance "
+            f"{share**2 + (1 - share) ** 2:.0%}); rank correlation of the latents with "
+            f"the composition {largest:.2f}; width of the angle of cells that are not "
+            f"polar {np.degrees(np.median(not_polar)):.1f}°"
         )
 
 
@@ -288,7 +300,7 @@ def draw_learning(runs):
             scale = 100 if name == "share" else 1
             ax.plot(epochs, scale * values, style, markersize=3, label=title)
         ax.set(xlabel="epoch", ylabel=label)
-    axes[0, 0].set_yscale("log")
+    axes[0, 0].set_ylim(0)
     axes[0, 1].set_ylim(0, 105)
     axes[1, 0].set_ylim(0)
     axes[1, 1].set_ylim(0, 1.05)
