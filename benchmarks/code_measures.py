@@ -66,7 +66,7 @@ def is_number(node):
 
 def print_constants():
     """Print the numerical constants of localization."""
-    n_module = n_settings = n_groups = 0
+    n_module = n_settings = n_groups = n_stages = 0
     for path in (PACKAGE / "localization").rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and is_number(node.value):
@@ -74,14 +74,17 @@ def print_constants():
                     names = getattr(target, "elts", [target])
                     n_module += sum(name.id.strip("_").isupper() for name in names)
             if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
-                n_groups += 1
-                n_settings += sum(
+                numbers = [
                     isinstance(part, ast.AnnAssign) and is_number(part.value)
                     for part in node.body
-                )
+                ]
+                n_settings += sum(numbers)
+                n_groups += any(numbers)
+                # A stage holds the groups of its modules.
+                n_stages += not any(numbers)
     print(
         f"constants of localization: {n_module} at module level, {n_settings} in "
-        f"{n_groups} groups of settings"
+        f"{n_groups} groups of settings, gathered in {n_stages} objects"
     )
 
 

@@ -51,10 +51,10 @@ right.set_title("1b  displacement of each B column")
 # %%
 # Dislocation (1c)
 # ----------------
-# The generator makes a perfect edge dislocation; that of the paper is dissociated into
-# two partial dislocations. Its extra plane of A and B columns ends at the core. No
-# ideal lattice fits both sides: columns are up to half a cell, 10 px, from the places
-# of the fitted lattice.
+# As in the paper, the edge dislocation is dissociated into two partial dislocations,
+# here 2 nm apart. Between them a plane of B columns is missing, and two planes of A
+# columns are neighbours. No ideal lattice fits all sides: columns are up to half a
+# cell, 10 px, from the places of the fitted lattice.
 
 defect = make_ferroic_image(
     "film",
@@ -62,6 +62,7 @@ defect = make_ferroic_image(
     substrate=0,
     n_variants=1,
     dislocation=True,
+    dissociation_nm=2,
     random_state=3,
 )
 columns = AtomLocator().fit_transform(defect)
@@ -72,19 +73,18 @@ print(
     f"A columns are {np.nanmedian(away):.1f} px (median) and up to "
     f"{np.nanmax(away):.1f} px from the ideal lattice; a cell is {cell:.1f} px"
 )
-# columns of one row of the crystal over the same width, above and below the core
-for name, row in (("above", 200 - 5 * cell), ("below", 200 + 5 * cell)):
+# columns of one row of the crystal over the same width, above and below the partials
+for name, row in (("above", 200 - 8 * cell), ("below", 200 + 8 * cell)):
     own = np.abs(a_columns.positions[:, 0] - row) < cell / 2
     inside = np.abs(a_columns.positions[own, 1] - 200) < 8.5 * cell
-    print(f"A columns in 17 cells {name} the core: {inside.sum()}")
+    print(f"A columns in 17 cells {name} the partials: {inside.sum()}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 3.1), layout="constrained")
 SitesDisplay.from_sites(columns, markers=False, ax=left)
-left.set_title("1c  edge dislocation")
+left.set_title("1c  dissociated dislocation")
 SitesDisplay.from_sites(columns, ax=right)
-right.set_title("1c  its core, with the columns")
-right.text(200, 200, "⊥", ha="center", va="center", fontsize=20, weight="bold")
-right.set(xlim=(110, 290), ylim=(290, 110))
+right.set_title("1c  partials and the fault between")
+right.set(xlim=(80, 320), ylim=(320, 80))
 
 # %%
 # Angle and latents (1d, 1e)
@@ -135,8 +135,7 @@ print(
 # The decoded images differ in brightness and contrast and little in geometry (1e).
 # Columns next to a dislocation are not at the places of an ideal lattice (1c).
 #
-# **Differs:** the dislocation is not dissociated. The peaks are narrower than those of
-# the paper: the angle of the default model is locked to the directions that the windows
-# of a variant have in common.
+# **Differs:** the peaks are narrower than those of the paper: the angle of the default
+# model is locked to the directions that the windows of a variant have in common.
 # :ref:`sphx_glr_auto_examples_plot_paper_network.py` shows what the paper's own network
 # makes of windows like these.

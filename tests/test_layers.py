@@ -44,7 +44,6 @@ PRIVATE_IMPORTS = {
     ("domains._profiles", "feature_extraction._check_sites"),
     ("feature_extraction._windows.continuation", "localization._image.filters"),
     ("feature_extraction._windows.continuation", "localization._image.spacing"),
-    ("feature_extraction._windows.continuation", "localization._image.positions"),
     ("feature_extraction._coordination", "sites._shared_images"),
     ("feature_extraction._descriptors.grid_sampler", "localization._image.input"),
     ("feature_extraction._descriptors.grid_sampler", "localization._images_to_sites"),

@@ -3,10 +3,12 @@
 Each column's cell is the least-squares fit of a lattice to the neighbours of its own
 sublattice within one cell. Neighbouring columns may describe the same lattice by
 different cells: all are transformed to the same choice of vectors along the paths of
-best agreement, and one convention is applied to each connected crystal.
+best agreement, and one convention is applied to each connected crystal. The lattice is
+also continued to places where no column is known.
 """
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .neighbor_graph import accumulate, spanning_forest
 from .neighbors import Nearest, sublattice_members
@@ -32,6 +34,23 @@ _MIN_CELLS = 4
 _N_REDUCTIONS = 8
 # Vectors whose lengths have a ratio below this are chosen by their direction.
 _EQUAL_LENGTH = 1.1
+# Vectors are continued up to this length, in spacings: the second nearest neighbours of
+# a honeycomb.
+_MAX_VECTOR_SPACINGS = 1.8
+# A vector from one column to another is a vector of the lattice if it leads from at
+# least this share of the nearest columns to another one, within this distance
+# (spacings); that number of columns is tested, and the vector must end inside for at
+# least the minimum number of them.
+_MIN_OCCUPIED_SHARE = 0.65
+_MATCH_SPACINGS = 0.25
+_N_TESTED = 16
+_MIN_TESTED = 4
+# Predictions within this distance are those of the same column (spacings).
+_SAME_SPACINGS = 0.5
+# If columns are farther apart than this (spacings), others are at the centres of their
+# cells, of about this share of their heights.
+_MIN_CELL_SPACINGS = 1.25
+_CENTER_HEIGHT_SHARE = 0.3
 
 
 def lattice_vectors(positions, sublattice, members=None, nearest=None):
@@ -215,3 +234,128 @@ def _inverse(matrix):
     adjoint[:, 0, 0], adjoint[:, 1, 1] = matrix[:, 1, 1], matrix[:, 0, 0]
     adjoint[:, 0, 1], adjoint[:, 1, 0] = -matrix[:, 0, 1], -matrix[:, 1, 0]
     return adjoint / _determinant(matrix)[:, None, None]
+
+
+def continue_lattice(positions, heights, depth_of, depths, spacing):
+    """Predict columns at a range of depths within an area.
+
+    A vector from one column to another nearby is applied to the latter, if it leads
+    from most of the columns around to others.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns, px.
+    heights : ndarray of shape (n,)
+        Their amplitudes.
+    depth_of : callable
+        Returns the distances of places from the border of the area in which columns
+        could be found, negative outside, px.
+    depths : tuple of float
+        Least and largest depth of the predicted columns, px.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    places : ndarray of shape (n_predicted, 2)
+        Predicted columns, px.
+    heights : ndarray of shape (n_predicted,)
+        Amplitudes of columns of the same kind.
+    """
+    nothing = np.empty((0, 2)), np.empty(0)
+    if len(positions) <= _N_TESTED:
+        return nothing
+    is_inside = depth_of(positions) > 0
+    first, second = _vectors(positions, spacing)
+    # One step, from columns on the image.
+    places = 2 * positions[second] - positions[first]
+    depth = depth_of(places)
+    is_asked = is_inside[second] & (depth > depths[0]) & (depth < depths[1])
+    distance, _ = cKDTree(positions).query(
+        places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
+    )
+    # Places on the image that hold a column need no prediction.
+    is_asked[is_asked] = ~np.isfinite(distance) | (depths[0] < 0)
+    first, second, places = first[is_asked], second[is_asked], places[is_asked]
+    is_vector = _leads_to_columns(
+        positions, second, positions[second] - positions[first], depth_of, spacing
+    )
+    first, places = first[is_vector], places[is_vector]
+    if not len(places):
+        return nothing
+    groups = _group(places, _SAME_SPACINGS * spacing)
+    size = np.bincount(groups)
+    means = [
+        np.bincount(groups, values) / size for values in (*places.T, heights[first])
+    ]
+    return np.stack(means[:2], axis=1), means[2]
+
+
+def _vectors(positions, spacing):
+    """Return the pairs of columns nearby, in both orders."""
+    pairs = cKDTree(positions).query_pairs(
+        _MAX_VECTOR_SPACINGS * spacing, output_type="ndarray"
+    )
+    pairs = pairs[np.lexsort(pairs.T[::-1])]
+    return np.concatenate([pairs, pairs[:, ::-1]]).T
+
+
+def _leads_to_columns(positions, columns, vectors, depth_of, spacing):
+    """Check which vectors lead from the columns around a column to others."""
+    tree = cKDTree(positions)
+    near_columns = np.unique(columns)
+    _, near = tree.query(positions[near_columns], k=_N_TESTED)
+    near = near[np.searchsorted(near_columns, columns)]
+    goal = positions[near] + vectors[:, None]
+    # Columns could have been found on good pixels only.
+    is_tested = depth_of(goal.reshape(-1, 2)).reshape(goal.shape[:2]) > 0
+    margin = _MATCH_SPACINGS * spacing
+    distance, _ = tree.query(goal, distance_upper_bound=margin)
+    n_tested = is_tested.sum(axis=1)
+    n_found = (np.isfinite(distance) & is_tested).sum(axis=1)
+    return (n_tested >= _MIN_TESTED) & (n_found >= _MIN_OCCUPIED_SHARE * n_tested)
+
+
+def _group(places, radius):
+    """Return a label for each place, the same for those within a radius of a first."""
+    tree = cKDTree(places)
+    groups = np.full(len(places), -1)
+    n_groups = 0
+    for place in range(len(places)):
+        if groups[place] < 0:
+            near = np.array(tree.query_ball_point(places[place], radius))
+            groups[near[groups[near] < 0]] = n_groups
+            n_groups += 1
+    return groups
+
+
+def cell_centers(positions, heights, depth_of, spacing):
+    """Return the centres of the unit cells if the spacing requires columns there.
+
+    Parameters
+    ----------
+    positions, heights, depth_of, spacing
+        As in `continue_lattice`.
+
+    Returns
+    -------
+    places, heights
+        As of `continue_lattice`.
+    """
+    nothing = np.empty((0, 2)), np.empty(0)
+    if len(positions) <= _N_TESTED:
+        return nothing
+    nearest = Nearest(positions)
+    if nearest.typical_distance() < _MIN_CELL_SPACINGS * spacing:
+        return nothing
+    label = np.zeros(len(positions), dtype=int)
+    members = {0: (np.arange(len(positions)), nearest)}
+    vectors = lattice_vectors(positions, label, members, nearest)
+    diagonal = vectors.sum(axis=1)
+    # Unknown vectors are NaN.
+    is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS
+    places = (positions + 0.5 * diagonal)[is_cell]
+    heights = _CENTER_HEIGHT_SHARE * heights[is_cell]
+    is_inside = depth_of(places) > 0
+    return places[is_inside], heights[is_inside]

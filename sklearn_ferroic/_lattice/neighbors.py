@@ -1,4 +1,4 @@
-"""Nearest neighbours and coordination shells of columns."""
+"""Nearest neighbours, least distances and coordination shells of columns."""
 
 from typing import NamedTuple
 
@@ -35,6 +35,21 @@ _WIDEST_ANGLE = np.deg2rad(170)
 # the geometric mean of the distances of its last neighbour and the next, and the next
 # neighbour is this many times as far as the last.
 _MIN_NEXT_OF_SHELL = 1.04
+# Columns are compared with this number of neighbours at most.
+_MAX_COMPARED = 20
+# A place is surrounded if it has this number of neighbours within this distance on all
+# sides: the mean of the unit vectors to them is no longer than the last of these.
+_MIN_AROUND = 3
+_AROUND_REACH_SPACINGS = 1.3
+_MAX_ASYMMETRY = 0.5
+# Least distance of a weak column from all others.
+FREE_DISTANCE_SPACINGS = 0.7
+# Least distance of two columns where the image does not show how close columns are: of
+# similar ones, and of a faint one from a bright one, with less than this share of its
+# height.
+_ALIKE_DISTANCE_SPACINGS = 0.55
+_FAINT_DISTANCE_SPACINGS = 0.75
+FAINT_PAIR_SHARE = 0.35
 
 
 class Nearest:
@@ -168,6 +183,157 @@ def neighbor_pairs(positions, radius):
     row, col = positions.T
     distance = np.hypot(row[first] - row[second], col[first] - col[second])
     return np.stack([first, second], axis=1), distance
+
+
+def count_neighbors(positions, radius):
+    """Return the number of other columns within a radius of each column."""
+    pairs, _ = neighbor_pairs(positions, radius)
+    return np.bincount(pairs.ravel(), minlength=len(positions))
+
+
+def order_by_height(pairs, height):
+    """Order each pair: the brighter and the fainter."""
+    first, second = pairs.T
+    ordered = height[first] >= height[second]
+    return np.where(ordered, first, second), np.where(ordered, second, first)
+
+
+def brightest_near(positions, height, places, radius):
+    """Return the height of the brightest column within a radius of each place.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    places : ndarray of shape (n_places, 2)
+        Places, px.
+    radius : float
+        Largest distance, px.
+
+    Returns
+    -------
+    brightest : ndarray of shape (n_places,)
+        Largest height; 0 where no column is near.
+    """
+    # Missing neighbours have the index behind the last.
+    _, near = cKDTree(positions).query(
+        places, _MAX_COMPARED, distance_upper_bound=radius
+    )
+    return np.append(height, 0)[near].max(axis=1)
+
+
+def are_surrounded(places, positions, spacing):
+    """Check which places have columns on all sides.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n_places, 2)
+        Places, px; a column at a place is not counted.
+    positions : ndarray of shape (n, 2)
+        Columns, px.
+    spacing : float
+        Nearest-neighbour spacing, px.
+
+    Returns
+    -------
+    surrounded : ndarray of bool of shape (n_places,)
+        True for places among columns.
+    """
+    distance, index = cKDTree(positions).query(
+        places,
+        k=[*range(1, 9)],
+        distance_upper_bound=_AROUND_REACH_SPACINGS * spacing,
+    )
+    near = np.isfinite(distance) & (distance > 0)
+    offset = positions[np.where(near, index, 0)] - places[:, None]
+    offset /= np.where(near, distance, np.inf)[..., None]
+    n_near = near.sum(axis=1)
+    lopsided = np.hypot(*offset.sum(axis=1).T) > _MAX_ASYMMETRY * n_near
+    return (n_near >= _MIN_AROUND) & ~lopsided
+
+
+class Crowding(NamedTuple):
+    """Least distances between columns, in nearest-neighbour spacings.
+
+    Parameters
+    ----------
+    alike : float
+        Of columns of similar height.
+    faint : float
+        Of a faint column from a bright one.
+    """
+
+    alike: float = _ALIKE_DISTANCE_SPACINGS
+    faint: float = _FAINT_DISTANCE_SPACINGS
+
+
+def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
+    """Select the columns that are not too close to a brighter one.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns.
+    height : ndarray of shape (n,)
+        Their brightness.
+    pairs : ndarray of shape (n_pairs, 2)
+        Indices of neighbours.
+    distance : ndarray of shape (n_pairs,)
+        Their distances, px.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+    crowding : Crowding, default=None
+        Least distances; the usual ones if None.
+
+    Returns
+    -------
+    keep : ndarray of bool of shape (n,)
+        False for the fainter column of a pair that is too close.
+    """
+    crowding = crowding or Crowding()
+    keep = np.ones(len(positions), dtype=bool)
+    bright, dim = order_by_height(pairs, height)
+    faint = height[dim] < FAINT_PAIR_SHARE * height[bright]
+    limit = np.where(faint, crowding.faint, crowding.alike) * spacing
+    close = distance < limit
+    # Brightest first: a column that goes itself removes no other.
+    order = np.argsort(-height[bright[close]], kind="stable")
+    for winner, loser in zip(
+        bright[close][order].tolist(), dim[close][order].tolist(), strict=True
+    ):
+        if keep[winner]:
+            keep[loser] = False
+    return keep
+
+
+def is_free(places, height, positions, spacing, least=FREE_DISTANCE_SPACINGS):
+    """Check which places are far enough from all columns.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n_places, 2)
+        Candidates, px.
+    height : ndarray of shape (n_places,)
+        Their brightness.
+    positions : ndarray of shape (n, 2)
+        Clear columns, px.
+    spacing : float
+        Nearest-neighbour spacing, px.
+    least : float, default=FREE_DISTANCE_SPACINGS
+        Least distance from these columns, in spacings.
+
+    Returns
+    -------
+    free : ndarray of bool of shape (n_places,)
+        Whether neither a column nor a brighter place is near.
+    """
+    free = cKDTree(positions).query(places)[0] > least * spacing
+    rows = np.flatnonzero(free)
+    pairs, distance = neighbor_pairs(places[rows], spacing)
+    free[rows] = drop_crowded(places[rows], height[rows], pairs, distance, spacing)
+    return free
 
 
 def cage_displacement(positions, sublattice, spacing, members=None):

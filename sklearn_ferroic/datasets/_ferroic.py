@@ -45,6 +45,7 @@ _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
         "read_noise": _NOT_NEGATIVE,
         "n_missing": [Interval(Integral, 0, None, closed="left"), None],
         "dislocation": ["boolean", "array-like", None],
+        "dissociation_nm": _NOT_NEGATIVE,
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -80,6 +81,7 @@ def make_ferroic_image(
     read_noise=None,
     n_missing=None,
     dislocation=None,
+    dissociation_nm=None,
     random_state=None,
 ):
     """Generate an atomically resolved image of a ferroelectric with ground truth.
@@ -221,6 +223,14 @@ def make_ferroic_image(
         is one cell along the column axis and its extra half plane, of one A
         and one B plane, lies above the core, at the smaller rows.
 
+    dissociation_nm : float, default=None
+        Distance of the two partial dislocations into which the dislocation is
+        dissociated, nm, rounded to an odd number of half cells; preset 0, a
+        perfect dislocation. Their Burgers vectors are half a cell along both axes.
+        They lie above each other, and between them two planes of A columns
+        are neighbours, displaced by half a cell along the rows, as in a
+        Ruddlesden-Popper fault.
+
     random_state : int, RandomState instance or None, default=None
         Determines the lattice's origin, the walls and all noise. Each cause
         has its own stream of random numbers: changing `dose`, for example, does not
@@ -359,6 +369,7 @@ def make_ferroic_image(
         "read_noise": read_noise,
         "n_missing": n_missing,
         "dislocation": dislocation,
+        "dissociation_nm": dissociation_nm,
     }
     options = resolve_options(preset, given)
     streams = streams_of(check_random_state(random_state))
@@ -406,7 +417,12 @@ def _describe(preset, options, truth):
         parts.append(f"{options.n_missing} column(s) missing")
     if options.dislocation is not None:
         row, col = options.dislocation
-        parts.append(f"Edge dislocation near row {row:.0f}, column {col:.0f}")
+        partials = (
+            f", dissociated by {options.dissociation_nm:g} nm"
+            if options.dissociation_nm
+            else ""
+        )
+        parts.append(f"Edge dislocation near row {row:.0f}, column {col:.0f}{partials}")
     return ". ".join(parts) + "."
 
 

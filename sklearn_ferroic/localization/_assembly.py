@@ -14,7 +14,7 @@ from ..sites._quality.residual import Columns
 from ._checks import no_such_sublattice
 from ._detection.pair_fit import label_pairs
 from ._fitting.columns import ColumnFit
-from ._image.positions import clear_of_border
+from ._image.pixels import clear_of_border
 from ._quality_warning import (
     describe_implausible_sites,
     warn_of_coarse_sampling,

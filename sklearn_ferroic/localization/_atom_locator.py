@@ -19,8 +19,8 @@ from ._checks import (
     warn_of_wide_spacing,
 )
 from ._detection.close_pairs import are_pairs_at, typical_pair
-from ._detection.missed_sublattice import find_closer_spacing
 from ._detection.pair_fit import find_all_close_pairs, locate_all_pairs
+from ._detection.scale import find_closer_spacing
 from ._image.input import check_images
 from ._images_to_sites import LocatorMixin
 

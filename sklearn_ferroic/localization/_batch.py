@@ -10,24 +10,22 @@ from joblib import Parallel, delayed
 from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
-from ._detection.column_sigma import estimate_sigma
 from ._detection.locate import (
-    detect_columns,
     fit_without_tails,
     locate_columns,
     select_located,
     sum_for_tails,
 )
+from ._detection.scale import estimate_sigma
 from ._fitting.background import bin_sides
 from ._fitting.column_tails import subtract_tails
 from ._fitting.columns import ColumnFit
 from ._fitting.error_calibration import error_scale
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import render_columns
-from ._image.binning import binned_scale, choose_binning
 from ._image.context import ImageContext
-from ._image.filters import blob_response, noise_response
-from ._image.positions import on_image
+from ._image.filters import SAME_COLUMN_SPACINGS, blob_response, noise_response
+from ._image.pixels import binned_scale, choose_binning, on_image
 from ._image.spacing import estimate_spacing
 from ._image.tiles import cut_tiles, not_twice
 
@@ -38,8 +36,6 @@ class _BatchSettings:
 
     # The image must hold this many spacings along each side.
     min_spacings: int = 3
-    # Nearer than this share of the spacing, two tiles' columns are the same.
-    same_column_spacings: float = 0.3
     # Columns contribute to tiles within this distance of their centres, in sigmas.
     tail_sigma: int = 6
 
@@ -301,7 +297,7 @@ def calibrate_image(number, image, mask, *, spacing, sigma, shape):
     """
     _check_size(number, image, spacing)
     context = ImageContext(image, mask, spacing, sigma)
-    calibration = calibrate(context, PROFILES[shape], detect_columns)
+    calibration = calibrate(context, PROFILES[shape])
     if calibration is None:
         raise ValueError(_nothing_found(number, spacing))
     return calibration
@@ -358,7 +354,7 @@ def locate_tile(
             tile.window, side, _SETTINGS.tail_sigma * binned_sigma
         )
         calibration = calibration._replace(preliminary=part)
-    context = tile_context(image, mask, calibration, spacing, sigma)
+    context = calibration.context(image, mask, spacing, sigma)
     found = locate_columns(
         context,
         calibration,
@@ -367,24 +363,6 @@ def locate_tile(
         profile=PROFILES[shape],
     )
     return found, sum_for_tails(context, found, tile.inner())
-
-
-def tile_context(image, mask, calibration, spacing, sigma):
-    """Return the context of a tile's window of an image.
-
-    Parameters
-    ----------
-    image, mask, calibration, spacing, sigma
-        As in `locate_tile`.
-
-    Returns
-    -------
-    context : ImageContext
-        The image, its good pixels and scale.
-    """
-    if mask is not None and mask.all():
-        mask = None
-    return calibration.context(image, mask, spacing, sigma)
 
 
 @naming_the_image
@@ -409,7 +387,7 @@ def fit_tile_again(
     sums : TailSums or None
         Sums over the tile's own pixels for a better estimate of the tails.
     """
-    context = tile_context(image, mask, calibration, spacing, sigma)
+    context = calibration.context(image, mask, spacing, sigma)
     found = fit_without_tails(context, found, tails, PROFILES[shape])
     return found, sum_for_tails(context, found, tile.inner())
 
@@ -430,7 +408,7 @@ def finish_tile(number, image, mask, tile, calibration, found, *, spacing, sigma
     fit : ColumnFit
         The tile's own columns, at their positions in the image.
     """
-    context = tile_context(image, mask, calibration, spacing, sigma)
+    context = calibration.context(image, mask, spacing, sigma)
     fit = select_located(context, found)
     fit = fit.at(fit.positions + tile.origin)
     return fit.take(tile.owns(fit.positions))
@@ -470,9 +448,7 @@ def merge_tiles(number, fits, shape, calibration, spacing):
         inflation = calibration.inflation
         whole = whole.scaled_std(error_scale(whole.amplitude, modes, inflation))
     tile = np.repeat(np.arange(len(fits)), [len(fit) for fit in fits])
-    order = np.flatnonzero(
-        not_twice(positions, tile, _SETTINGS.same_column_spacings * spacing)
-    )
+    order = np.flatnonzero(not_twice(positions, tile, SAME_COLUMN_SPACINGS * spacing))
     row, col = np.rint(positions[order]).T
     whole = whole.take(order[np.lexsort((col, row))])
     return whole.scaled_values(calibration.unit)

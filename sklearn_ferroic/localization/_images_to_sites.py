@@ -13,10 +13,9 @@ from ..sites import AtomSites, SiteFlag
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
 from ._batch import estimate_scales
 from ._checks import check_sublattice
-from ._detection.locate import MASS_RADIUS_SIGMA
 from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
-from ._fitting.windows import center_of_mass
+from ._fitting.windows import MASS_RADIUS_SIGMA, center_of_mass
 from ._image.input import check_images, image_metadata
 
 # Fits that end farther from the given position, in spacings, are those of another

@@ -70,7 +70,7 @@ def test_a_displacement_of_all_cells_may_be_mistilt():
         image[near] += (900, 450)[label] * np.exp(-square / 2 / 2.6**2)
     tilted = analyze((image, 0.02), max_epochs=5)
     assert "mistilt" in keys(tilted)
-    assert "All cells are displaced alike, by 1" in verdict(tilted)
+    assert "All cells have the same displacement, 1" in verdict(tilted)
     assert "does not prove a polar material" in verdict(tilted)
     # a group with a displacement, but no variant, domain or wall
     assert tilted.summary["variants"] == []

@@ -127,7 +127,27 @@ const timer = setInterval(() => {
   }
   canvas.dispatchEvent(new PointerEvent("pointermove", at));
   document.body.dataset.layers = canvas.viewer.layers.map((l) => l.name).join("|");
+  setTimeout(() => {
+    document.querySelector("#viewer-layers button").click();
+    document.getElementById("viewer-out").click();
+    setTimeout(() => { document.body.dataset.outside = countOutside(canvas); }, 300);
+  }, 300);
 }, 50);
+// Pixels beside the image, above the scale bar, that differ from the background.
+function countOutside(canvas) {
+  const [x0, y0] = canvas.viewer.toScreen(-1.5, -1.5);
+  const [x1, y1] = canvas.viewer.toScreen(HEIGHT + 0.5, WIDTH + 0.5);
+  const {width, height, data} = canvas.getContext("2d").getImageData(
+    0, 0, canvas.width, Math.floor(0.8 * canvas.height));
+  let count = 0;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const inside = x > x0 && x < x1 && y > y0 && y < y1;
+      count += !inside && data[4 * (y * width + x)] !== 232;
+    }
+  }
+  return count;
+}
 </script></body>"""
 
 
@@ -135,7 +155,10 @@ const timer = setInterval(() => {
 def test_tooltips_in_a_browser(text, analysis, tmp_path):
     cell = len(analysis.rows) // 2
     site = int(analysis.rows[cell])
-    page = text.replace("</body>", HOVER.replace("SITE", str(site)))
+    height, width = analysis.sites.images[0].shape
+    script = HOVER.replace("SITE", str(site))
+    script = script.replace("HEIGHT", str(height)).replace("WIDTH", str(width))
+    page = text.replace("</body>", script)
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     done = subprocess.run(
         [
@@ -157,6 +180,8 @@ def test_tooltips_in_a_browser(text, analysis, tmp_path):
         assert shown == pytest.approx(displacement, abs=0.15)
     layers = re.search(r'data-layers="([^"]*)"', done.stdout)[1].split("|")
     assert layers[:2] == ["Domains and walls", "Displacements"]
+    # cells end at the border of the image
+    assert re.search(r'data-outside="(\d+)"', done.stdout)[1] == "0"
 
 
 @pytest.mark.slow

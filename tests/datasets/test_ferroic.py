@@ -736,6 +736,26 @@ def test_dislocation_ends_an_extra_half_plane_above_its_core():
     assert "Edge dislocation near row 200, column 500" in data.description
 
 
+def test_dissociated_dislocation():
+    options = {"dose": np.inf, "substrate": 0.0, "random_state": 3} | STILL
+    data = make_ferroic_image(**options, dislocation=True, dissociation_nm=4)
+    # A circuit around both partials fails to close by one cell along the columns.
+    failure = burgers_vector(data, (400, 410), 12)
+    assert np.abs(failure[1]) == pytest.approx(19.8, rel=0.1)
+    assert np.abs(failure[0]) < 2
+    # Between them two planes of A columns are neighbours.
+    near = np.abs(data.positions - [400, 410]).max(axis=1) < 60
+    a_site = data.positions[near & (data.sublattice == 0)]
+    distance, which = cKDTree(a_site).query(a_site, k=2)
+    pair = a_site[which[:, 1]] - a_site
+    close = distance[:, 1] < 0.8 * 19.8
+    assert close.sum() >= 8
+    np.testing.assert_allclose(np.abs(pair[close]), 9.9, atol=4)
+    gap = cKDTree(data.positions).query(data.positions, k=2)[0][:, 1]
+    assert gap.min() > 0.4 * 19.8
+    assert "dissociated by 4 nm" in data.description
+
+
 def test_random_state_decides():
     first, again, other = (make_ferroic_image(random_state=seed) for seed in (0, 0, 1))
     for name in ("image", *TRUTH):
@@ -809,6 +829,7 @@ def test_large_image():
         ({"n_missing": 10_000}, "n_missing=10000 would leave none"),
         ({"n_missing": -1}, "'n_missing' parameter"),
         ({"dislocation": (1, 2, 3)}, "must be True, False or the .* of its core"),
+        ({"dissociation_nm": -1}, "'dissociation_nm' parameter"),
         ({"dislocation": (900, 10)}, r"\(900, 10\), lies outside the image"),
         ({"random_state": "seed"}, "'random_state' parameter"),
     ],

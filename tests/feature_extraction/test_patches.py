@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from scipy import fft
 from scipy.ndimage import map_coordinates
 
 from sklearn_ferroic import AtomLocator, AtomSites, PatchExtractor
 from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
+from sklearn_ferroic.feature_extraction._windows import continuation
 from sklearn_ferroic.feature_extraction._windows.continuation import lattice_periods
 
 
@@ -202,3 +204,32 @@ def test_a_window_below_the_unit_cell_is_warned_of():
     ):
         PatchExtractor(window_size=20).transform(sites)
     PatchExtractor(window_size=44).transform(sites)
+
+
+def test_rounding_of_the_autocorrelation_hardly_changes_windows(monkeypatch):
+    image = make_ferroic_image(shape=(128, 128), random_state=0).image
+    row, col = (part.ravel() for part in np.mgrid[6:122:6, 6:122:6])
+    sites = AtomSites(image, np.stack([row, col], axis=1).astype(float))
+    patches = _windows(sites, window_size=24)
+    single = continuation.autocorrelation
+
+    def double(images, last_lag, pad):
+        """Compute the correlation in double precision, all lags at a time."""
+        (image,) = np.asarray(images, dtype=np.float64)
+        shape = [fft.next_fast_len(side + pad, real=True) for side in image.shape]
+        power = np.abs(fft.rfft2(image, shape)) ** 2
+        lags = np.arange(-last_lag, last_lag + 1)
+        whole = fft.irfft2(power, shape)[np.ix_(*(lags % side for side in shape))]
+        whole /= whole[last_lag, last_lag]
+        whole /= np.outer(*(1 - np.abs(lags) / side for side in image.shape))
+        # The same formula in another order.
+        assert np.abs(whole - single([image], last_lag, pad)).max() < 1e-12
+        return whole
+
+    monkeypatch.setattr(continuation, "autocorrelation", double)
+    difference = np.abs(_windows(sites, window_size=24) - patches).max(axis=(1, 2))
+    # Float32 rounds the periods by 1e-6 px, which displaces what lies off the image.
+    assert 0 < difference.max() < 1e-5 * np.ptp(patches)
+    reach = 12 * np.sqrt(2) + 1
+    inside = (np.minimum(row, col) > reach) & (np.maximum(row, col) < 127 - reach)
+    assert not difference[inside].any()

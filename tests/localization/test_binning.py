@@ -6,7 +6,7 @@ import pytest
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic.localization._fitting.columns import ColumnFit, ColumnTable
 from sklearn_ferroic.localization._fitting.windows import render_columns
-from sklearn_ferroic.localization._image.binning import bin_image, choose_binning
+from sklearn_ferroic.localization._image.pixels import bin_image, choose_binning
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5])
@@ -42,7 +42,7 @@ def test_only_finely_sampled_images_are_binned():
 def test_fits_are_as_good_as_without_bins(columns, monkeypatch, cell):
     truth = columns((10 * cell, 9 * cell + 1), cell=cell, seed=3)
     binned = AtomLocator().fit_transform(truth.image)
-    for module in ("_detection.calibration", "_detection.column_sigma", "_batch"):
+    for module in ("_detection.calibration", "_detection.scale", "_batch"):
         monkeypatch.setattr(
             f"sklearn_ferroic.localization.{module}.choose_binning", lambda *scale: 1
         )

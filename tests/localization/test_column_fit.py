@@ -15,8 +15,8 @@ from sklearn_ferroic.localization._fitting.column_tails import (
 )
 from sklearn_ferroic.localization._fitting.columns import ColumnTable
 from sklearn_ferroic.localization._fitting.profiles import ELLIPTICAL_GAUSSIAN
-from sklearn_ferroic.localization._fitting.render import Renderer
 from sklearn_ferroic.localization._fitting.windows import (
+    Renderer,
     center_of_mass,
     matched_significance,
     render_columns,

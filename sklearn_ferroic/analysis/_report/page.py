@@ -121,8 +121,9 @@ def verdict(analysis):
     span = low if low == high else f"{low} to {high}"
     if analysis.groups.is_common:
         text += (
-            f"All cells are displaced alike, by {span} {variants[0]['unit']}, as by a "
-            "mistilt: this alone does not prove a polar material."
+            f"All cells have the same displacement, {span} {variants[0]['unit']}, "
+            "which mistilt or coma also causes: this alone does not prove a polar "
+            "material."
         )
     else:
         text += (

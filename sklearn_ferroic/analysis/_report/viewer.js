@@ -119,9 +119,15 @@
       brush.lineTo(x - ac + bc, y - ar + br);
       brush.fill();
     });
+    // Cells at the border of the image end there.
+    const [left, top] = toScreen(-0.5, -0.5);
+    pen.save();
+    pen.beginPath();
+    pen.rect(left, top, data.width * view.zoom, data.height * view.zoom);
+    pen.clip();
     pen.globalAlpha = opacity;
     pen.drawImage(sheet, 0, 0, box.clientWidth, box.clientHeight);
-    pen.globalAlpha = 1;
+    pen.restore();
   }
 
   function drawScaleBar() {

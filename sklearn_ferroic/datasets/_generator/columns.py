@@ -14,6 +14,7 @@ from .domains import (
 )
 from .lattice import (
     dislocate,
+    dissociate,
     draw_drift,
     drift_at,
     ideal_lattice,
@@ -64,7 +65,11 @@ def make_columns(options, crystal, streams):
     shift, keep = 0.0, np.ones(len(ideal), dtype=bool)
     if options.dislocation is not None:
         core = nearest_core(options.dislocation, crystal.origin, crystal.cell)
-        shift, keep = dislocate(ideal, crystal.cell, core)
+        if options.dissociation_nm:
+            distance = 1000 * options.dissociation_nm * crystal.px_per_pm
+            shift, keep = dissociate(ideal, crystal.cell, core, distance)
+        else:
+            shift, keep = dislocate(ideal, crystal.cell, core)
     columns = displace(
         ideal, sublattice, order, fractions, options, crystal, streams, shift
     )

@@ -90,14 +90,75 @@ def dislocate(positions, cell, core):
     J. P. Hirth and J. Lothe, Theory of Dislocations, 2nd ed. (1982), ch. 3.
     """
     down, x = (positions - core).T
-    y = -down
-    keep = ~((y < 0) & (x >= -cell / 2) & (x < cell / 2))
+    keep = ~((down > 0) & (x >= -cell / 2) & (x < cell / 2))
+    along, across = _edge_field(x, -down, cell)
+    return cell / (2 * np.pi) * np.column_stack([-across, along]), keep
+
+
+def dissociate(positions, cell, core, distance):
+    """Return the displacement of two partial dislocations and the columns that remain.
+
+    The Burgers vectors are half a cell along the columns plus, and minus, half a cell
+    along the rows. The partials lie above each other. The fault between them is a
+    pair of neighbouring planes of A columns, from which the plane of B columns is
+    missing, displaced by half a cell along the rows.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Columns of the perfect crystal, px.
+    cell : float
+        Side of the unit cell, px.
+    core : ndarray of shape (2,)
+        Middle of the partials, a quarter of a cell from an A column, as `nearest_core`
+        returns it, px.
+    distance : float
+        Distance of the partials along the rows, px; rounded to an odd number of half
+        cells.
+
+    Returns
+    -------
+    displacement : ndarray of shape (n, 2)
+        Shift of each column, px.
+    keep : ndarray of shape (n,) of bool
+        False where planes are taken out.
+    """
+    # Half a cell more or less, so that no columns are closer than in the fault.
+    n_cells = max(1, int(np.rint(distance / cell + 0.5))) - 0.5
+    # The fault takes out a plane of B columns, a quarter of a cell from the core.
+    middle = core + np.array([0.0, 0.25 * cell])
+    rows = middle[0] + cell * (np.array([0, n_cells]) - np.floor(n_cells / 2))
+    displacement = np.zeros(positions.shape)
+    for sign, row in zip((1, -1), rows, strict=True):
+        x, y = positions[:, 1] - middle[1], row - positions[:, 0]
+        along, across = _edge_field(x, y, cell)
+        half = cell / (4 * np.pi)
+        displacement += half * np.column_stack([-across, along])
+        # the same field, rotated by 90°, for the component along the rows; the angle
+        # jumps at the same half plane
+        rotated, normal = _edge_field(-y, x, cell, -np.arctan2(x, y))
+        displacement += half * sign * np.column_stack([rotated, normal])
+    x = positions[:, 1] - middle[1]
+    # limits between the planes of columns, which are half a cell apart
+    is_b_plane = np.abs(x) < cell / 4
+    is_cell = (x > -0.75 * cell) & (x < 0.25 * cell)
+    fault = (positions[:, 0] > rows[0]) & (positions[:, 0] <= rows[1])
+    out = (fault & is_b_plane) | ((positions[:, 0] > rows[1]) & is_cell)
+    return displacement, ~out
+
+
+def _edge_field(x, y, cell, angle=None):
+    """Return the field of an edge dislocation, along and across its Burgers vector.
+
+    In units of the Burgers vector over 2 pi, which points along x. `angle` is the
+    polar angle plus a constant, with its jump where planes are taken out.
+    """
     squared = np.maximum(x**2 + y**2, (cell / 4) ** 2)
     stiff = 1 - POISSON_RATIO
-    u_x = -np.arctan2(x, y) + x * y / (2 * stiff * squared)
-    u_y = (1 - 2 * POISSON_RATIO) / (4 * stiff) * np.log(squared / cell**2)
-    u_y = -(u_y + (x**2 - y**2) / (4 * stiff * squared))
-    return cell / (2 * np.pi) * np.column_stack([-u_y, u_x]), keep
+    angle = -np.arctan2(x, y) if angle is None else angle
+    along = angle + x * y / (2 * stiff * squared)
+    across = (1 - 2 * POISSON_RATIO) / (4 * stiff) * np.log(squared / cell**2)
+    return along, -(across + (x**2 - y**2) / (4 * stiff * squared))
 
 
 def draw_drift(drift, rng):

@@ -70,6 +70,7 @@ PRESETS = {
         "read_noise": 10.0,
         "n_missing": 0,
         "dislocation": False,
+        "dissociation_nm": 0.0,
     },
     "superlattice": {
         "shape": (840, 800),
@@ -100,6 +101,7 @@ PRESETS = {
         "read_noise": 10.0,
         "n_missing": 0,
         "dislocation": False,
+        "dissociation_nm": 0.0,
     },
 }
 

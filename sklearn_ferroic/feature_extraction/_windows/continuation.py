@@ -3,9 +3,8 @@
 import numpy as np
 from scipy.ndimage import map_coordinates, maximum_filter
 
-from ...localization._image.filters import autocorrelation, smooth
-from ...localization._image.positions import vertex
-from ...localization._image.spacing import estimate_spacing
+from ...localization._image.filters import smooth, vertex
+from ...localization._image.spacing import autocorrelation, estimate_spacing
 
 # The period is measured in at most this many pixels per side, at the image's centre.
 _MAX_SIDE = 1024

@@ -4,13 +4,13 @@ A sample of a large image is enough: squares of it, stacked with gaps between th
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
+from ..._lattice.neighbors import Crowding
 from .._fitting.column_fit import (
     NOISE_TOLERANCE,
     SIGMA_SCATTER,
@@ -18,96 +18,48 @@ from .._fitting.column_fit import (
     typical_sigma,
 )
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
-from .._fitting.columns import ColumnFit, ColumnTable
+from .._fitting.columns import ColumnTable
+from .._fitting.error_calibration import MAX_RELATIVE_SQUARE
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.windows import render_columns
-from .._image.bad_pixels import value_span
-from .._image.binning import bin_image, binned_scale, choose_binning, unbin_sigma
 from .._image.context import ImageContext, ImageStatistics, image_unit
-from .._image.filters import blob_response, filter_sigma, noise_response, smooth
-from .._image.peaks import NEIGHBOR_REACH_SPACINGS, find_peaks
-from .._image.positions import at_pixels, on_image
+from .._image.filters import (
+    NEIGHBOR_REACH_SPACINGS,
+    blob_response,
+    filter_sigma,
+    find_peaks,
+    noise_response,
+    smooth,
+)
+from .._image.noise import value_span
+from .._image.pixels import (
+    at_pixels,
+    bin_image,
+    binned_scale,
+    choose_binning,
+    unbin_sigma,
+)
 from .._image.tiles import Blocks
+from .detect import (
+    CANDIDATE_SHARE,
+    FIRST_THRESHOLD,
+    DetectionThreshold,
+    PreliminaryFit,
+    detect_columns,
+)
 from .lattice_continuation import append_outer_columns
-from .selection import CLEAR_SIGNIFICANCE, Crowding, measure_crowding
-from .threshold import CANDIDATE_SHARE, DetectionThreshold, significance_of
+from .selection import (
+    CLEAR_SIGNIFICANCE,
+    measure_crowding,
+    significance_of,
+)
+from .settings import DETECTION
 
 # Columns have at least this share of the height of the brightest ones of the image.
 LEAST_SHARE = 0.02
-# ... which is a first fit of all columns of this relative brightness, if no more than
-# this share of them is below the detection threshold.
-FIRST_THRESHOLD = 0.1
 
 
-@dataclass(frozen=True)
-class _CalibrationSettings:
-    """Settings of the calibration of an image, with their reasons."""
-
-    min_significance: float = 3.0
-    faintest_clear_significance: tuple = (5.0, 7.0)
-    min_clear_columns: int = 20
-    # Very clear columns are typical of the image if they are at least this share of
-    # the clear ones.
-    typical_share: float = 0.3
-    # Fits until the common stretch of the columns is known, and what change counts as
-    # none.
-    max_stretch_rounds: int = 6
-    stretch_tolerance: float = 0.02
-    # A stretch that grows by such a ratio is extrapolated, as if by this ratio at
-    # most.
-    slow_ratio: float = 0.4
-    max_ratio: float = 0.75
-    # Images of up to this number of square spacings without a mask are calibrated as
-    # a whole, ...
-    max_whole_square_spacings: int = 1600
-    max_hidden_share: float = 0.02
-    # Most rounds of a search for faint columns between bright ones where columns
-    # overlap; the noise is estimated again in each of them.
-    max_search_rounds: int = 2
-    # Noise is measured this many spacings from a border: where this share of the
-    # pixels up to there is good.
-    margin_spacings: float = 1.5
-    min_good_share: float = 0.9
-    # Squares of minima beyond this multiple of their median are clipped: there are
-    # hardly any in white noise. This number of pixels is enough for the median.
-    max_relative_square: int = 50
-    n_median_pixels: int = 20_000
-
-
-_SETTINGS = _CalibrationSettings()
-
-
-class PreliminaryFit(NamedTuple):
-    """A first fit of the columns of an image, and the residual image.
-
-    Parameters
-    ----------
-    fit : ColumnFit
-        The columns, in the calibration's unit.
-    significance : ndarray of shape (n,) or None
-        Their signal to noise ratios, for white noise; infinite for clear columns; None
-        if unknown.
-    residual : ndarray of shape (n_rows, n_cols)
-        The image minus these columns.
-    response : ndarray of shape (n_rows, n_cols)
-        Response of the blob filter to the residual.
-    """
-
-    fit: ColumnFit
-    significance: np.ndarray
-    residual: np.ndarray
-    response: np.ndarray
-
-    def crop(self, window, side, reach):
-        """Return the part in a window of pixels, with columns up to a reach in bins."""
-        window = tuple(
-            slice(part.start // side, -(-part.stop // side)) for part in window
-        )
-        residual, response = self.residual[window], self.response[window]
-        positions = self.fit.positions - [part.start for part in window]
-        own = np.flatnonzero(on_image(positions, residual.shape, -reach))
-        fit = self.fit.at(positions).take(own)
-        return PreliminaryFit(fit, self.significance[own], residual, response)
+_SETTINGS = DETECTION.calibration
 
 
 class Calibration(NamedTuple):
@@ -163,6 +115,8 @@ class Calibration(NamedTuple):
         spacing, sigma : float
             Nearest-neighbour spacing and typical sigma before the calibration, px.
         """
+        if mask is not None and mask.all():
+            mask = None
         sigma = sigma * self.widening
         if self.unit != 1:
             image = image / self.unit
@@ -171,7 +125,7 @@ class Calibration(NamedTuple):
         )
 
 
-def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
+def calibrate(context, profile=ROUND_GAUSSIAN):
     """Estimate the noise of an image from a sample of it, or all of a small one.
 
     Parameters
@@ -180,8 +134,6 @@ def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
         The image, in its own unit and without statistics.
     profile : ColumnProfile, default=ROUND_GAUSSIAN
         Profile of the columns.
-    search : callable, default=None
-        Detects more columns where they overlap, see `detect_columns`.
 
     Returns
     -------
@@ -195,10 +147,10 @@ def calibrate(context, profile=ROUND_GAUSSIAN, search=None):
     fit, stretch = _fit_with_stretch(sample.context, start, profile)
     calibration = _conclude(sample, fit, start)
     sigma, spacing = sample.context.sigma, sample.context.spacing
-    if search is not None and sigma > OVERLAP_SIGMA_SPACINGS * spacing:
+    if sigma > OVERLAP_SIGMA_SPACINGS * spacing:
         # Columns that the first fit misses, or displaces, count as noise.
         fit, calibration, found = _search_and_fit(
-            sample, fit, calibration, profile, search, stretch
+            sample, fit, calibration, profile, stretch
         )
         widening = unbin_sigma(found, sample.binning) / context.sigma
         calibration = calibration._replace(widening=float(np.fmax(1, widening)))
@@ -265,7 +217,7 @@ def _fit_with_stretch(context, table, profile):
     return fit, tuple(stretch)
 
 
-def _search_and_fit(sample, fit, calibration, profile, search, stretch):
+def _search_and_fit(sample, fit, calibration, profile, stretch):
     """Detect faint columns and fit all again, until the noise has converged.
 
     Return the fit, the calibration by it, and the typical sigma of the columns; NaN if
@@ -275,7 +227,7 @@ def _search_and_fit(sample, fit, calibration, profile, search, stretch):
     for _ in range(_SETTINGS.max_search_rounds):
         before = fit.statistics.noise
         context = sample.context.replace(statistics=fit.statistics)
-        start = search(context, calibration, LEAST_SHARE, profile)
+        start = detect_columns(context, calibration, LEAST_SHARE, profile)
         sigma = typical_sigma(start, context.sigma)
         if np.isnan(sigma):
             break
@@ -367,16 +319,18 @@ def _limit_of_significance(significance, fit, spacing):
     Maxima of noise around a few bright columns, or far from all, are not among these.
     """
     clear, height = significance > CLEAR_SIGNIFICANCE, fit.amplitude
-    if np.count_nonzero(clear) < _SETTINGS.min_clear_columns:
+    if np.count_nonzero(clear) < DETECTION.selection.min_columns_of_kind:
         return CLEAR_SIGNIFICANCE
     clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
     very_clear = significance > 2 * CLEAR_SIGNIFICANCE
     n_typical = _SETTINGS.typical_share * np.count_nonzero(clear)
-    if np.count_nonzero(very_clear) >= max(_SETTINGS.min_clear_columns, n_typical):
+    if np.count_nonzero(very_clear) >= max(
+        DETECTION.selection.min_columns_of_kind, n_typical
+    ):
         # The third nearest: the first may be the column itself.
         distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
         clear &= distance[:, 2] < NEIGHBOR_REACH_SPACINGS * spacing
-    if np.count_nonzero(clear) < _SETTINGS.min_clear_columns:
+    if np.count_nonzero(clear) < DETECTION.selection.min_columns_of_kind:
         return CLEAR_SIGNIFICANCE
     faintest = np.quantile(significance[clear], 0.05, method="lower")
     return float(
@@ -411,7 +365,7 @@ def trough_power(response, variance=1.0):
     if not trough.any():
         return 0.0
     square = (np.square(response) / variance)[trough]
-    limit = _SETTINGS.max_relative_square * np.median(
+    limit = MAX_RELATIVE_SQUARE * np.median(
         square[:: 1 + len(square) // _SETTINGS.n_median_pixels]
     )
     return float(np.minimum(square, limit).mean())

@@ -7,7 +7,6 @@ own direction, decides: two round columns explain the mean of pairs better than 
 ellipse does, and their distance and width follow from it.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,59 +17,13 @@ from scipy.spatial import cKDTree
 from ..._lattice.neighbor_graph import accumulate, spanning_forest
 from ..._lattice.neighbors import neighbor_pairs
 from .._image.context import image_unit
-from .._image.filters import blob_response
-from .._image.peaks import find_peaks
-from .._image.positions import at_pixels
+from .._image.filters import blob_response, find_peaks
+from .._image.pixels import at_pixels
 from .._image.spacing import estimate_spacing
 from .._image.tiles import Blocks
+from .settings import DETECTION
 
-
-@dataclass(frozen=True)
-class _ClosePairsSettings:
-    """Settings of the search for close pairs, with their reasons."""
-
-    # The spacing of the pairs is that of the image, or that of the image smoothed by
-    # these multiples of it, where the pairs are resolved. Others within this share of
-    # an earlier one are the same.
-    smoothing_spacings: tuple = (0.0, 0.3, 0.45, 0.6)
-    same_spacing: float = 0.08
-    # Side of the square that is analysed, in spacings of the pairs.
-    side_spacings: int = 24
-    min_middles: int = 12
-    max_windows: int = 400
-    # Blob filter for the middles, and filter of the derivatives, in spacings of the
-    # pairs: the columns of a pair, up to half a spacing apart, are one maximum.
-    blob_spacings: float = 0.28
-    filter_spacings: float = 0.22
-    min_peak: float = 0.15
-    # Directions are averaged over the nearest middles, up to this distance.
-    n_averaged: int = 9
-    average_spacings: float = 1.8
-    # Neighbouring pairs are of one crystal if the cosine of the angle between them
-    # exceeds this.
-    min_cosine: float = 0.9
-    # Ratio of the axes, behind the filter, from which a column may be a pair: of two
-    # equal columns 1.5 sigma apart it is 1.25, 2.25 sigma apart 1.5.
-    min_elongation: float = 1.3
-    min_share: float = 0.7
-    # The windows end at this distance from the middle (spacings) and where another
-    # middle is nearer.
-    reach_spacings: float = 0.47
-    # Two columns leave at most this share of the sum of squares above the noise that an
-    # ellipse leaves: for elongated columns of one kind 0.9 and more, for pairs up to
-    # 0.4. They gain that number of standard deviations of the noise at least.
-    max_relative_misfit: float = 0.5
-    min_gain: float = 8.0
-    # Range of the distance within a pair, in sigmas: nearer ones do not differ from
-    # ellipses, farther ones need no such search. Other columns are at least this many
-    # distances away, so that there are no pairs in a chain or a honeycomb.
-    separation_range_sigma: tuple = (1.5, 6.0)
-    min_gap: float = 1.3
-    # Least ratio of the heights: fainter columns are a sublattice between others.
-    min_height_ratio: float = 0.25
-
-
-_SETTINGS = _ClosePairsSettings()
+_SETTINGS = DETECTION.close_pairs
 
 # Separation in sigmas from which the two columns are fitted as two. Below it their
 # positions are determined by the assumed profile more than by the image.

@@ -1,133 +1,47 @@
-"""Prediction of columns by continuing the lattice of those that have been found.
+"""Columns that follow from the lattice of those that have been detected.
 
-Columns off the image with tails that reach into it are predicted, and columns on it
-that overlap with brighter ones so much that neither they nor the residual show a peak.
+Two kinds are predicted: columns off the image whose tails extend into it, and columns
+on the image that overlap with brighter ones so much that they show no peak, neither in
+the image nor in the residual.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
-from ..._lattice.local_lattice import lattice_vectors
-from ..._lattice.neighbors import Nearest
+from ..._lattice.local_lattice import cell_centers, continue_lattice
+from .._fitting.column_fit import fit_columns, sigma_for_fit
 from .._fitting.columns import ColumnTable
-from .._image.positions import GoodArea
+from .._image.pixels import at_pixels
+from .selection import select_columns
+from .settings import DETECTION
+
+_SETTINGS = DETECTION.lattice_continuation
 
 
-@dataclass(frozen=True)
-class _LatticeContinuationSettings:
-    """Settings of the continuation of the lattice, with their reasons."""
+class GoodArea:
+    """Area of the good pixels of an image."""
 
-    # Tails of columns are negligible beyond this distance, in units of sigma: 1 % of
-    # the amplitude.
-    tail_sigma: float = 3.0
-    # Vectors of the lattice are considered up to this length, in spacings: the second
-    # nearest neighbours of a honeycomb.
-    max_vector_spacings: float = 1.8
-    # A vector from one column to another is a vector of the lattice if it leads from
-    # at least this share of the nearest columns to another one, within this distance
-    # (spacings); that number of columns is tested, and the vector must end on the
-    # image for at least the minimum number of them.
-    min_occupied_share: float = 0.65
-    match_spacings: float = 0.25
-    n_tested: int = 16
-    min_tested: int = 4
-    # Columns are hardly on the image up to this depth, in units of sigma.
-    hardly_inside_sigma: float = 0.5
-    # Tails of columns off the image matter above this sigma (spacings), with the next
-    # column on the image up to a spacing away; a column this near to a predicted one
-    # is the same (spacings).
-    min_sigma_spacings: float = 0.18
-    known_spacings: float = 0.6
-    # Places are free that are this far from all columns (spacings).
-    free_spacings: float = 0.6
-    # If the columns found are farther apart than this (spacings), others are at the
-    # centres of their cells, of about this share of their heights.
-    min_distance_spacings: float = 1.25
-    center_height_share: float = 0.3
-    # Predictions within this distance are those of the same column (spacings).
-    same_spacings: float = 0.5
+    def __init__(self, shape, mask):
+        self.shape = np.array(shape)
+        self.inside = self.outside = None
+        if mask is not None:
+            self.inside = distance_transform_edt(mask)
+            self.outside = distance_transform_edt(~mask)
 
-
-_SETTINGS = _LatticeContinuationSettings()
-
-
-def predict_outer_columns(context, table):
-    """Continue the lattice to columns whose centres lie off the image.
-
-    Parameters
-    ----------
-    context : ImageContext
-        The image.
-    table : ColumnTable
-        The columns.
-
-    Returns
-    -------
-    positions : ndarray of shape (n_outer, 2)
-        Predicted centres of columns off the good pixels, or hardly on them, with tails
-        on them, px.
-    heights : ndarray of shape (n_outer,)
-        Amplitudes of columns of the same kind.
-    """
-    depths = (
-        -_SETTINGS.tail_sigma * context.sigma,
-        _SETTINGS.hardly_inside_sigma * context.sigma,
-    )
-    area = GoodArea(context.shape, context.mask)
-    return _continue_lattice(table, area, depths, context.spacing)
-
-
-def predict_inner_columns(context, table):
-    """Continue the lattice to places on the image without a column.
-
-    Parameters
-    ----------
-    context, table
-        As in `predict_outer_columns`.
-
-    Returns
-    -------
-    positions : ndarray of shape (n_inner, 2)
-        Predicted centres on the good pixels, px.
-    heights : ndarray of shape (n_inner,)
-        Amplitudes of columns of the same kind.
-    """
-    spacing = context.spacing
-    area = GoodArea(context.shape, context.mask)
-    depths = _SETTINGS.hardly_inside_sigma * context.sigma, np.inf
-    positions, heights = _cell_centers(table, area, spacing)
-    if not len(positions):
-        positions, heights = _continue_lattice(table, area, depths, spacing)
-    if len(positions):
-        distance, _ = cKDTree(table.positions).query(positions)
-        is_free = distance > _SETTINGS.free_spacings * spacing
-        positions, heights = positions[is_free], heights[is_free]
-    return positions, heights
-
-
-def _cell_centers(table, area, spacing):
-    """Return the centres of the unit cells if the spacing requires columns there."""
-    positions = table.positions
-    nothing = np.empty((0, 2)), np.empty(0)
-    if len(positions) <= _SETTINGS.n_tested:
-        return nothing
-    if (
-        Nearest(positions).typical_distance()
-        < _SETTINGS.min_distance_spacings * spacing
-    ):
-        return nothing
-    vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
-    diagonal = vectors.sum(axis=1)
-    # Unknown vectors are NaN.
-    is_cell = (
-        np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _SETTINGS.match_spacings
-    )
-    places = (positions + 0.5 * diagonal)[is_cell]
-    heights = _SETTINGS.center_height_share * table.amplitude[is_cell]
-    is_inside = area.depth(places) > 0
-    return places[is_inside], heights[is_inside]
+    def depth(self, places):
+        """Return the distances of places from the border, negative outside, px."""
+        beyond = np.abs(places - (self.shape - 1) / 2) - self.shape / 2
+        depth = -beyond.max(axis=1)
+        off_image = np.hypot(*np.maximum(beyond, 0).T)
+        if self.inside is not None:
+            inside, outside = (
+                map_coordinates(distance, places.T, order=1, mode="nearest") - 0.5
+                for distance in (self.inside, self.outside)
+            )
+            depth = np.minimum(depth, np.where(inside > outside, inside, -outside))
+            off_image = np.hypot(off_image, np.maximum(outside, 0))
+        return np.where(depth > 0, depth, -off_image)
 
 
 def append_outer_columns(context, start):
@@ -152,11 +66,19 @@ def append_outer_columns(context, start):
     spacing = context.spacing
     if context.sigma <= _SETTINGS.min_sigma_spacings * spacing:
         return start, None
-    positions, heights = predict_outer_columns(context, start)
+    # Predicted columns are off the good pixels, or hardly on them.
+    depths = (
+        -_SETTINGS.tail_sigma * context.sigma,
+        _SETTINGS.hardly_inside_sigma * context.sigma,
+    )
+    area = GoodArea(context.shape, context.mask)
+    positions, heights = continue_lattice(
+        start.positions, start.amplitude, area.depth, depths, spacing
+    )
     if not len(positions):
         return start, None
     distance, nearest = cKDTree(start.positions).query(positions)
-    is_known = distance < _SETTINGS.known_spacings * spacing
+    is_known = distance < _SETTINGS.same_column_spacings * spacing
     known, is_new = nearest[is_known], ~is_known
     amplitude, places = start.amplitude.copy(), start.positions.copy()
     amplitude[known], places[known] = heights[is_known], positions[is_known]
@@ -166,77 +88,68 @@ def append_outer_columns(context, start):
     return start.replace(amplitude=amplitude, positions=places).append(extra), outer
 
 
-def _continue_lattice(table, area, depths, spacing):
-    """Predict columns at a range of distances from the border of the good pixels.
+def fill_lattice(context, calibration, columns, response, profile):
+    """Add columns where the lattice continues, as long as any are found.
 
-    A vector from one column to another nearby is applied to the latter, if it leads
-    from most of the columns around to others.
+    Parameters
+    ----------
+    context : ImageContext
+        The image.
+    calibration : Calibration
+        Noise and detection limit of the image.
+    columns : ColumnFit
+        The columns that have been detected.
+    response : ndarray of shape (n_rows, n_cols)
+        Response of the blob filter to the residual image.
+    profile : ColumnProfile
+        Profile of the columns.
+
+    Returns
+    -------
+    columns : ColumnFit
+        All columns.
     """
-    positions, heights = table.positions, table.amplitude
-    nothing = np.empty((0, 2)), np.empty(0)
-    if len(positions) <= _SETTINGS.n_tested:
-        return nothing
-    is_inside = area.depth(positions) > 0
-    first, second = _vectors(positions, spacing)
-    # One step, from columns on the image.
-    places = 2 * positions[second] - positions[first]
-    depth = area.depth(places)
-    is_asked = is_inside[second] & (depth > depths[0]) & (depth < depths[1])
-    distance, _ = cKDTree(positions).query(
-        places[is_asked], distance_upper_bound=_SETTINGS.match_spacings * spacing
+    # Columns that have been added support others.
+    for _ in range(_SETTINGS.max_fill_rounds):
+        filled = _add_predicted(context, columns, response, profile)
+        if filled is None:
+            break
+        n_before = len(columns)
+        columns = select_columns(context, calibration, filled)
+        if len(columns) <= n_before:
+            break
+    return columns
+
+
+def _add_predicted(context, columns, response, profile):
+    """Fit columns with predicted ones; return None if none are predicted."""
+    spacing, table = context.spacing, columns.table
+    area = GoodArea(context.shape, context.mask)
+    positions, heights = cell_centers(
+        table.positions, table.amplitude, area.depth, spacing
     )
-    # Places on the image that hold a column need no prediction.
-    is_asked[is_asked] = ~np.isfinite(distance) | (depths[0] < 0)
-    first, second, places = first[is_asked], second[is_asked], places[is_asked]
-    is_vector = _leads_to_columns(
-        positions, second, positions[second] - positions[first], area, spacing
+    if not len(positions):
+        depths = _SETTINGS.hardly_inside_sigma * context.sigma, np.inf
+        positions, heights = continue_lattice(
+            table.positions, table.amplitude, area.depth, depths, spacing
+        )
+    if len(positions):
+        distance, _ = cKDTree(table.positions).query(positions)
+        is_free = distance > _SETTINGS.same_column_spacings * spacing
+        positions, heights = positions[is_free], heights[is_free]
+    if not len(positions):
+        return None
+    # At vacancies, the fit starts from a small height.
+    seen = np.clip(
+        at_pixels(response, positions), _SETTINGS.min_start_share * heights, heights
     )
-    first, places = first[is_vector], places[is_vector]
-    if not len(places):
-        return nothing
-    groups = _group(places, _SETTINGS.same_spacings * spacing)
-    size = np.bincount(groups)
-    means = [
-        np.bincount(groups, values) / size for values in (*places.T, heights[first])
-    ]
-    return np.stack(means[:2], axis=1), means[2]
-
-
-def _vectors(positions, spacing):
-    """Return the pairs of columns nearby, in both orders."""
-    pairs = cKDTree(positions).query_pairs(
-        _SETTINGS.max_vector_spacings * spacing, output_type="ndarray"
-    )
-    pairs = pairs[np.lexsort(pairs.T[::-1])]
-    return np.concatenate([pairs, pairs[:, ::-1]]).T
-
-
-def _leads_to_columns(positions, columns, vectors, area, spacing):
-    """Check which vectors lead from the columns around a column to others."""
-    tree = cKDTree(positions)
-    near_columns = np.unique(columns)
-    _, near = tree.query(positions[near_columns], k=_SETTINGS.n_tested)
-    near = near[np.searchsorted(near_columns, columns)]
-    goal = positions[near] + vectors[:, None]
-    # Columns could have been found on good pixels only.
-    is_tested = area.depth(goal.reshape(-1, 2)).reshape(goal.shape[:2]) > 0
-    margin = _SETTINGS.match_spacings * spacing
-    distance, _ = tree.query(goal, distance_upper_bound=margin)
-    n_tested = is_tested.sum(axis=1)
-    n_found = (np.isfinite(distance) & is_tested).sum(axis=1)
-    return (n_tested >= _SETTINGS.min_tested) & (
-        n_found >= _SETTINGS.min_occupied_share * n_tested
-    )
-
-
-def _group(places, radius):
-    """Return a label for each place, the same for those within a radius of a first."""
-    tree = cKDTree(places)
-    groups = np.full(len(places), -1)
-    n_groups = 0
-    for place in range(len(places)):
-        if groups[place] < 0:
-            near = np.array(tree.query_ball_point(places[place], radius))
-            groups[near[groups[near] < 0]] = n_groups
-            n_groups += 1
-    return groups
+    start = table.append(ColumnTable.make(seen, positions, context.sigma))
+    wider = context.replace(sigma=sigma_for_fit(table, context.sigma))
+    both = fit_columns(wider, start, profile=profile, preliminary=True)
+    # At vacancies, the tails of overlapping columns add up to their misfit only.
+    added = both.table.take(slice(len(columns), None))
+    is_column = added.amplitude > _SETTINGS.min_filled_share * heights
+    shift = np.hypot(*(added.positions - positions).T)
+    is_column &= shift < _SETTINGS.max_filled_shift_spacings * context.spacing
+    keep = np.append(np.ones(len(columns), dtype=bool), is_column)
+    return both.take(keep)

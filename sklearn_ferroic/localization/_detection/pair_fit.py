@@ -4,7 +4,6 @@ All columns of a tile are fitted together. A pair whose fit does not end as two 
 near the typical distance is one column, which is flagged as merged.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,45 +18,16 @@ from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
 from .._image.context import ImageContext, image_unit
 from .._image.filters import noise_response
-from .._image.positions import on_image
+from .._image.pixels import on_image
 from .._image.spacing import estimate_spacing
 from .._image.tiles import Blocks, cut_tiles
 from .calibration import Calibration
 from .close_pairs import blob_sigma, find_close_pairs, find_middles, senses
 from .locate import fit_found
 from .selection import has_center_inside, is_noise
+from .settings import DETECTION
 
-
-@dataclass(frozen=True)
-class _PairFitSettings:
-    """Settings of the fit of close pairs, with their reasons."""
-
-    # Noise is estimated from a square of this side, in spacings of the pairs.
-    side_spacings: int = 24
-    # Blob response of the middle of a pair in standard deviations of the noise. Maxima
-    # of noise reach 4.
-    min_significance: float = 5.0
-    # Profiles along the pairs, on which their middles are determined, are medians over
-    # this number of pairs that no border cuts, and are sampled at this number of
-    # places within a separation.
-    n_averaged: int = 7
-    n_samples: int = 16
-    # Elongation from which a column may be a pair, where most columns are pairs. It is
-    # underestimated next to a border; all columns up to there may be pairs (spacings
-    # of the pairs).
-    min_elongation: float = 1.15
-    border_spacings: float = 1.5
-    # Fitted pairs have these multiples of the typical separation, and that ratio of
-    # the heights at least.
-    separation_range: tuple = (0.6, 1.6)
-    min_height_ratio: float = 0.1
-    # Two kinds of columns differ in mean log height by this and by this number of
-    # standard errors.
-    min_contrast: float = 0.012
-    min_contrast_errors: float = 5.0
-
-
-_SETTINGS = _PairFitSettings()
+_SETTINGS = DETECTION.pair_fit
 
 
 class PairFit(NamedTuple):
@@ -236,7 +206,7 @@ def locate_pairs(number, image, mask, scale, *, shape, tile_size, n_jobs=None):
 def _learn_statistics(image, mask, unit, scale):
     """Return the noise and level of an image, from the pairs of a square of it."""
     blocks = Blocks(image, scale.spacing)
-    square, good = blocks.busiest(image, mask, _SETTINGS.side_spacings)
+    square, good = blocks.busiest(image, mask, DETECTION.close_pairs.side_spacings)
     square = square / unit
     middles = find_middles(square, scale.spacing, good)
     start, _ = _split(square, middles, scale)

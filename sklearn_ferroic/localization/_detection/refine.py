@@ -5,20 +5,18 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._batch import tile_context, window_step
+from .._batch import window_step
 from .._fitting.column_tails import subtract_tails
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
-from .._fitting.windows import center_of_mass
+from .._fitting.windows import centers_of_mass
 from .._image.context import ImageContext
 from .._image.filters import blob_response, filter_sigma
-from .._image.positions import at_pixels, on_image
+from .._image.pixels import at_pixels, on_image
 from .._image.tiles import Tile, cut_tiles
 from .calibration import calibrate
 from .locate import (
-    MASS_RADIUS_SIGMA,
-    detect_columns,
     find_unusable,
     fit_found,
     fit_positions,
@@ -65,7 +63,7 @@ def refine_columns(
     """
     profile = PROFILES[shape]
     context = ImageContext(image, mask, spacing, sigma)
-    calibration = calibrate(context, profile, detect_columns)
+    calibration = calibrate(context, profile)
     step = window_step(spacing, sigma)
     parts = [
         part
@@ -77,7 +75,7 @@ def refine_columns(
         window = part.tile.window
         good = None if mask is None else mask[window]
         if calibration is not None:
-            return tile_context(image[window], good, calibration, spacing, sigma)
+            return calibration.context(image[window], good, spacing, sigma)
         good = None if good is None or good.all() else good
         return ImageContext(image[window], good, spacing, sigma)
 
@@ -176,9 +174,7 @@ def _take_peaks(context, positions, refine, profile):
         image, positions, at_pixels(response, positions), sigma
     )
     if refine == "center_of_mass":
-        radius = MASS_RADIUS_SIGMA * sigma
-        centers = center_of_mass(image, positions, radius, mask=context.mask)
-        table = table.replace(positions=centers)
+        table = table.replace(positions=centers_of_mass(context, positions))
     # Without a fit, the shape is not known.
     unknown = np.full((len(table), profile.n_shape), np.nan)
     return ColumnFit.unfitted(table.with_profile(profile, unknown))

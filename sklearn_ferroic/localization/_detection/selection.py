@@ -1,82 +1,36 @@
-"""Selection of the candidates that are columns, by significance and neighbours."""
+"""Detection threshold of candidates, and selection of those that are columns.
 
-from dataclasses import dataclass
-from typing import NamedTuple
+Candidates are selected by the significance of their heights and by their neighbours.
+"""
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..._lattice.neighbors import neighbor_pairs
-from .._image.peaks import NEIGHBOR_REACH_SPACINGS, order_by_height
-from .._image.positions import at_pixels, clear_of_border, on_image
+from ..._lattice.neighbors import (
+    FAINT_PAIR_SHARE,
+    FREE_DISTANCE_SPACINGS,
+    Crowding,
+    are_surrounded,
+    brightest_near,
+    drop_crowded,
+    is_free,
+    neighbor_pairs,
+    order_by_height,
+)
+from .._fitting.windows import matched_significance
+from .._image.filters import NEIGHBOR_REACH_SPACINGS
+from .._image.pixels import at_pixels, clear_of_border, on_image
+from .settings import DETECTION
 
-# Least distance of two columns where the image does not show how close columns are.
-MIN_DISTANCE_SPACINGS = 0.55
 # Signal to noise ratio of a clear column. In images with many columns near the limit of
 # detection, a lower one is sufficient.
 CLEAR_SIGNIFICANCE = 4.0
 
 
-@dataclass(frozen=True)
-class _SelectionSettings:
-    """Settings of the selection of columns, with their reasons."""
-
-    # A faint column has at least this number of neighbours within a spacing and a
-    # half.
-    min_neighbors: int = 2
-    # A place is surrounded if it has this number of neighbours within this distance
-    # (spacings) on all sides: the mean of the unit vectors to them is no longer than
-    # this.
-    min_around: int = 3
-    around_reach_spacings: float = 1.3
-    max_asymmetry: float = 0.5
-    # Least distance of weak columns from all others, in spacings, and least
-    # significance.
-    weak_distance_spacings: float = 0.7
-    min_weak_significance: float = 1.0
-    # Surrounded columns between these significances count as weak columns if there
-    # are at least this number and share of them and if their median significance is
-    # this high; otherwise they are noise in vacancies.
-    weak_significance_range: tuple = (1.5, 6.0)
-    min_weak_columns: int = 20
-    min_weak_share: float = 0.25
-    min_median_significance: float = 2.5
-    # A column is faint below this share of the brightest one near it. A candidate at
-    # an expected place is a column if it is this significant and has this share of
-    # the height of the lower quarter of the nearest few, of faint ones if there are
-    # enough.
-    faint_share: float = 0.5
-    min_faint_columns: int = 20
-    n_of_kind: int = 8
-    min_kind_share: float = 0.5
-    min_expected_significance: float = 2.0
-    # A fitted column is noise if its amplitude is below this multiple of its standard
-    # error, below this share of the lower quarter of the nearest few columns, and
-    # lower than that quarter by this number of standard errors.
-    min_fitted_significance: float = 5.0
-    # The same for columns within one sigma of the border.
-    min_cut_significance: float = 10.0
-    min_fitted_share: float = 0.25
-    min_fitted_deficit: float = 3.0
-    # Within one sigma of the border, a centre is known to this share of sigma.
-    max_border_std_sigma: float = 0.25
-    # Least distance of a faint column from a bright one where the image does not show
-    # how close columns are. Where it does, by this many columns: this share of the
-    # distance that all but a tenth of them keep, within these ranges.
-    min_faint_distance_spacings: float = 0.75
-    min_known_columns: int = 30
-    usual_quantile: float = 0.1
-    share_of_usual: float = 0.86
-    alike_range_spacings: tuple = (0.45, 0.7)
-    # Faint columns nearer to a bright one do not contribute to these distances.
-    lenient_distance_spacings: float = 0.6
-    faint_range_spacings: tuple = (0.55, 0.75)
-    faint_pair_share: float = 0.35
-    # Most columns within that reach.
-    max_neighbors: int = 20
+_SETTINGS = DETECTION.selection
 
 
-_SETTINGS = _SelectionSettings()
+_THRESHOLD = DETECTION.threshold
 
 
 def is_noise_limited(calibration):
@@ -104,35 +58,33 @@ def min_candidate_significance(calibration):
     )
 
 
-def is_free(places, height, positions, spacing, least=_SETTINGS.weak_distance_spacings):
-    """Check which places are far enough from all columns.
+def select_columns(context, calibration, candidates, known=None):
+    """Select the candidates that are columns after a preliminary fit.
 
     Parameters
     ----------
-    places : ndarray of shape (n_places, 2)
-        Candidates, px.
-    height : ndarray of shape (n_places,)
-        Their brightness.
-    positions : ndarray of shape (n, 2)
-        Clear columns, px.
-    spacing : float
-        Nearest-neighbour spacing, px.
-    least : float
-        Least distance from these columns, in spacings.
+    context : ImageContext
+        The image and its noise.
+    calibration : Calibration
+        Noise and detection limit of the image.
+    candidates : ColumnFit
+        The candidates.
+    known : ndarray of shape (n_known,), default=None
+        Signal to noise ratios of the first candidates for white noise, if known.
 
     Returns
     -------
-    free : ndarray of bool of shape (n_places,)
-        Whether neither a column nor a brighter place is near.
+    columns : ColumnFit
+        The columns, in order.
     """
-    free = cKDTree(positions).query(places)[0] > least * spacing
-    rows = np.flatnonzero(free)
-    pairs, distance = neighbor_pairs(places[rows], spacing)
-    free[rows] = drop_crowded(places[rows], height[rows], pairs, distance, spacing)
-    return free
+    inflation = calibration.inflation
+    significance = significance_of(context, candidates, inflation, known) / inflation
+    return candidates.take(
+        select_rows(candidates, significance, calibration, context.spacing)
+    )
 
 
-def select_columns(fit, significance, calibration, spacing):
+def select_rows(fit, significance, calibration, spacing):
     """Select the candidates that are columns.
 
     A candidate is a column if it is significant; or, at a lower significance, if
@@ -159,19 +111,21 @@ def select_columns(fit, significance, calibration, spacing):
     if not clear.size:
         return clear
     places, known = fit.positions, fit.positions[clear]
-    around = _surrounded(places, known, spacing)
+    around = are_surrounded(places, known, spacing)
     weak = np.setdiff1d(
         np.flatnonzero(around & (significance > _SETTINGS.min_weak_significance)), clear
     )
     height = fit.amplitude
-    least = max(_SETTINGS.weak_distance_spacings, crowding.faint)
+    least = max(FREE_DISTANCE_SPACINGS, crowding.faint)
     weak = weak[is_free(places[weak], height[weak], known, spacing, least)]
     kind = clear[around[clear]]
-    is_faint = _is_faint(fit, kind, spacing)
-    if np.count_nonzero(is_faint) >= _SETTINGS.min_faint_columns:
+    reach = NEIGHBOR_REACH_SPACINGS * spacing
+    brightest = brightest_near(places[kind], height[kind], places[kind], reach)
+    is_faint = height[kind] < _SETTINGS.faint_share * brightest
+    if np.count_nonzero(is_faint) >= _SETTINGS.min_columns_of_kind:
         kind = kind[is_faint]
     least = np.full(len(weak), np.inf)
-    if len(kind) >= _SETTINGS.min_faint_columns:
+    if len(kind) >= _SETTINGS.min_columns_of_kind:
         # An expected place, and as bright as its kind.
         n_asked = min(_SETTINGS.n_of_kind, len(kind))
         _, near = cKDTree(places[kind]).query(places[weak], k=[*range(1, n_asked + 1)])
@@ -180,8 +134,14 @@ def select_columns(fit, significance, calibration, spacing):
         significance[weak] > _SETTINGS.min_expected_significance
     )
     if is_noise_limited(calibration):
-        limit = _weak_limit(significance[[*weak, *clear[around[clear]]]])
-        chosen |= significance[weak] > limit
+        # Those that are half as significant as weak columns usually are, if there are
+        # enough of these.
+        low, high = _SETTINGS.weak_significance_range
+        own = significance[[*weak, *clear[around[clear]]]]
+        least = max(_SETTINGS.min_columns_of_kind, _SETTINGS.min_weak_share * len(own))
+        own = own[(own > low) & (own < high)]
+        if len(own) >= least and np.median(own) > _SETTINGS.min_median_significance:
+            chosen |= significance[weak] > 0.5 * np.median(own)
     return np.sort([*clear, *weak[chosen]])
 
 
@@ -226,51 +186,16 @@ def is_noise(fit, context):
     return noise
 
 
-def _is_faint(fit, clear, spacing):
-    """Check which columns are much fainter than the brightest near them."""
-    positions, height = fit.positions[clear], fit.amplitude[clear]
-    near = brightest_near(positions, height, positions, spacing)
-    return height < _SETTINGS.faint_share * near
-
-
-def _weak_limit(significance):
-    """Return half the median significance of weak columns, infinity without any."""
-    low, high = _SETTINGS.weak_significance_range
-    own = significance[(significance > low) & (significance < high)]
-    if len(own) < max(
-        _SETTINGS.min_weak_columns, _SETTINGS.min_weak_share * len(significance)
-    ):
-        return np.inf
-    median = np.median(own)
-    return 0.5 * median if median > _SETTINGS.min_median_significance else np.inf
-
-
-def _surrounded(places, positions, spacing):
-    """Check which places have columns on all sides."""
-    # A column is no neighbour of itself.
-    distance, index = cKDTree(positions).query(
-        places,
-        k=[*range(1, 9)],
-        distance_upper_bound=_SETTINGS.around_reach_spacings * spacing,
-    )
-    near = np.isfinite(distance) & (distance > 0)
-    offset = positions[np.where(near, index, 0)] - places[:, None]
-    offset /= np.where(near, distance, np.inf)[..., None]
-    n_near = near.sum(axis=1)
-    lopsided = np.hypot(*offset.sum(axis=1).T) > _SETTINGS.max_asymmetry * n_near
-    return (n_near >= _SETTINGS.min_around) & ~lopsided
-
-
 def _select_clear(fit, significance, calibration, spacing, crowding):
-    """Select the columns that are significant whatever surrounds them."""
+    """Select the candidates that are significant without regard to expected places."""
     is_seen = significance > calibration.min_significance
-    # Less is left of bright columns, or noise around a few.
+    # Fainter candidates are residuals of bright columns, or noise around a few of them.
     is_seen &= fit.amplitude > calibration.min_height
     seen = np.flatnonzero(is_seen)
     fit, significance = fit.take(seen), significance[seen]
     positions, height = fit.positions, fit.amplitude
     pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
-    # Columns in noise may look closer than they are.
+    # Noise may displace two columns towards each other.
     error = np.nan_to_num(np.hypot(*fit.std.positions.T))
     distance += calibration.inflation * np.hypot(*error[pairs].T)
     keep = drop_crowded(positions, height, pairs, distance, spacing, crowding)
@@ -319,49 +244,6 @@ def has_center_inside(fit, context):
     return inside & (is_known | clear_of_border(positions, shape, mask, sigma))
 
 
-def brightest_near(positions, height, places, spacing):
-    """Find the height of the brightest column within a spacing and a half.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n, 2)
-        Columns.
-    height : ndarray of shape (n,)
-        Their brightness.
-    places : ndarray of shape (n_places, 2)
-        Places, px.
-    spacing : float
-        Nearest-neighbour spacing of columns, px.
-
-    Returns
-    -------
-    brightest : ndarray of shape (n_places,)
-        Largest height; 0 where no column is near.
-    """
-    # Missing neighbours have the index behind the last.
-    _, near = cKDTree(positions).query(
-        places,
-        _SETTINGS.max_neighbors,
-        distance_upper_bound=NEIGHBOR_REACH_SPACINGS * spacing,
-    )
-    return np.append(height, 0)[near].max(axis=1)
-
-
-class Crowding(NamedTuple):
-    """Least distances between columns, in nearest-neighbour spacings.
-
-    Parameters
-    ----------
-    alike : float
-        Of columns of similar height.
-    faint : float
-        Of a faint column from a bright one.
-    """
-
-    alike: float = MIN_DISTANCE_SPACINGS
-    faint: float = _SETTINGS.min_faint_distance_spacings
-
-
 def measure_crowding(positions, height, spacing):
     """Measure how close clear columns are to each other.
 
@@ -388,7 +270,7 @@ def measure_crowding(positions, height, spacing):
     kept = keep[pairs].all(axis=1)
     pairs, distance = pairs[kept], distance[kept]
     bright, dim = order_by_height(pairs, height)
-    is_faint = height[dim] < _SETTINGS.faint_pair_share * height[bright]
+    is_faint = height[dim] < FAINT_PAIR_SHARE * height[bright]
     limits, usual = list(Crowding()), None
     for number, (kind, reach) in enumerate(
         (
@@ -407,40 +289,54 @@ def measure_crowding(positions, height, spacing):
     return Crowding(*limits)
 
 
-def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
-    """Select the columns that are not too close to a brighter one.
+def significance_of(context, fit, inflation, known=None, model=None):
+    """Compute the signal to noise ratios of columns that are not clear.
 
     Parameters
     ----------
-    positions : ndarray of shape (n, 2)
-        Columns.
-    height : ndarray of shape (n,)
-        Their brightness.
-    pairs : ndarray of shape (n_pairs, 2)
-        Indices of neighbours.
-    distance : ndarray of shape (n_pairs,)
-        Their distances, px.
-    spacing : float
-        Nearest-neighbour spacing of columns, px.
-    crowding : Crowding, default=None
-        Least distances; the usual ones if None.
+    context : ImageContext
+        The image and its noise.
+    fit : ColumnFit
+        The columns.
+    inflation : float
+        Noise in the band of the columns over white noise.
+    known : ndarray of shape (n_known,), default=None
+        Those of the first columns, if others have been added since.
+    model : ndarray of shape (n_rows, n_cols), default=None
+        Sum of all columns, if it is known.
 
     Returns
     -------
-    keep : ndarray of bool of shape (n,)
-        False for the fainter column of a pair that is too close.
+    significance : ndarray of shape (n,)
+        Amplitude over its standard error, for columns of the typical sigma with all
+        others subtracted; infinite for clear columns.
     """
-    crowding = crowding or Crowding()
-    keep = np.ones(len(positions), dtype=bool)
-    bright, dim = order_by_height(pairs, height)
-    faint = height[dim] < _SETTINGS.faint_pair_share * height[bright]
-    limit = np.where(faint, crowding.faint, crowding.alike) * spacing
-    close = distance < limit
-    # Brightest first: a column that goes itself removes no other.
-    order = np.argsort(-height[bright[close]], kind="stable")
-    for winner, loser in zip(
-        bright[close][order].tolist(), dim[close][order].tolist(), strict=True
-    ):
-        if keep[winner]:
-            keep[loser] = False
-    return keep
+    table, sigma = fit.table, context.sigma
+    least = (
+        _THRESHOLD.sure_multiple * CLEAR_SIGNIFICANCE * inflation * fit.std.amplitude
+    )
+    is_sure = table.amplitude > least
+    is_sure &= table.background >= context.noise.darkest
+    # Maxima of noise between columns may be fitted as wide columns on deep backgrounds.
+    is_sure &= np.abs(np.log(table.sigma / sigma)) < _THRESHOLD.max_log_sigma_ratio
+    significance = np.full(len(is_sure), np.inf)
+    if known is not None:
+        significance[: len(known)] = known
+        is_sure[: len(known)] = True
+    doubtful = np.flatnonzero(~is_sure)
+    if doubtful.size:
+        # With all columns that may overlap them.
+        distance, _ = cKDTree(table.positions[doubtful]).query(
+            table.positions, distance_upper_bound=_THRESHOLD.overlap_sigma * sigma
+        )
+        near = np.flatnonzero(np.isfinite(distance))
+        matched = np.max(
+            [
+                matched_significance(context, table.take(near), ratio * sigma, model)
+                for ratio in _THRESHOLD.filter_sigma_ratios
+            ],
+            axis=0,
+        )
+        is_doubtful = np.isfinite(significance[near]) | ~is_sure[near]
+        significance[near[is_doubtful]] = matched[is_doubtful]
+    return significance

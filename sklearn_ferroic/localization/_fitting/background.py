@@ -8,36 +8,15 @@ grew or widened together; the last two are returned as corrections, because step
 of single columns converge to them slowly.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate1d, map_coordinates
 
-from .._image.binning import sum_blocks
+from .._image.pixels import sum_blocks
+from .settings import FITTING
 
-
-@dataclass(frozen=True)
-class _BackgroundSettings:
-    """Settings of the background, with their reasons."""
-
-    # The field averages over this many spacings (standard deviation): more where wide
-    # columns leave few pixels of background between them.
-    smoothing_spacings: tuple = (1.25, 2.5)
-    # Columns overlap little up to the first share of sigma in the spacing, and
-    # strongly from the second on.
-    overlap_sigma_spacings: tuple = (0.235, 0.28)
-    # Pixels are binned to this many bins a spacing.
-    bins_per_spacing: int = 2
-    # A bin of the first, fine binning is at most sigma over this.
-    bins_per_sigma: float = 1.2
-    max_correction: float = 0.3
-    # Columns of pixels that are interpolated or smoothed at a time.
-    strip_px: int = 64
-    ridge: float = 1e-3
-
-
-_SETTINGS = _BackgroundSettings()
+_SETTINGS = FITTING.background
 
 
 class Background(NamedTuple):

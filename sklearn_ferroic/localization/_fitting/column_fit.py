@@ -6,79 +6,34 @@ The fixed point is the joint weighted fit of all columns; with the variance of c
 is their Poisson maximum likelihood. Columns that overlap strongly are fitted jointly.
 
 The number of rounds for all columns, and whether a column continues to step, do not
-depend on other columns far away: a part of the image gives the columns of the whole.
+depend on columns far away, so that a tile has the same result as the whole image.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from ..._lattice.neighbors import neighbor_pairs
-from .._image.bad_pixels import value_span
 from .._image.context import ImageStatistics
-from .._image.noise import estimate_noise, guess_noise
+from .._image.noise import estimate_noise, guess_noise, value_span
 from .background import BackgroundRegression, bin_sides
 from .column_state import ColumnState
 from .error_calibration import project_residual
 from .fisher_scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
-from .joint_equations import is_crowded
-from .joint_fit import JointFit
+from .joint_fit import JointFit, overlap_strongly
 from .profiles import ROUND_GAUSSIAN
+from .settings import FITTING
 from .windows import ColumnWindows
 
 # The centre of a column that the border cuts is determined only if its width is known:
 # its prior is the typical sigma with this relative standard deviation.
 SIGMA_SCATTER = 0.1
+# Change of the logarithm of the variance below which the weights are kept.
 NOISE_TOLERANCE = 0.1
-# Columns within this distance (spacings) of rejected ones step again, for the pixels
-# above this share of the height of rejected columns no longer count as background.
+# Columns within this distance of rejected ones step again: the pixels of rejected
+# columns no longer count as background.
 AROUND_REJECTED_SPACINGS = 3
 
-
-@dataclass(frozen=True)
-class _ColumnFitSettings:
-    """Settings of the fit of columns, with their reasons."""
-
-    # Rounds for all columns in preliminary and in final fits: for isolated columns,
-    # and for overlapping ones, more the more they overlap; for ellipses, which
-    # converge slowly.
-    rounds_isolated: tuple = (2, 1)
-    rounds_overlapping: tuple = ((3, 3), (3, 8))
-    rounds_shape: int = 5
-    # Most rounds after these, for the columns that have not converged.
-    max_extra_rounds: int = 12
-    # Factor of corrections of the background, for isolated and for overlapping
-    # columns: corrections without those of the columns are too small, but where
-    # columns overlap, they include in part what the columns are about to correct.
-    background_gain: tuple = (1.4, 1.0)
-    # Pixels from which the noise is estimated, and relative change of the variance
-    # below which the weights of the previous round are kept.
-    n_noise_pixels: int = 50_000
-    # Least noise of the brightest pixels, in median amplitudes of the columns: no
-    # column is known better than this, and smaller steps gain nothing.
-    min_noise_amplitudes: float = 1e-2
-    # Columns whose mean squared weighted residual exceeds this multiple of the median
-    # are left out of the noise estimate: bright particles show no noise.
-    max_relative_misfit: int = 4
-    # Least degrees of freedom of a pixel: the estimate stays finite.
-    min_freedom: float = 0.3
-    # Wider columns, in spacings, are fitted jointly, for steps of single columns
-    # converge slowly or not at all: on square lattices, and where most columns have
-    # at least this number of neighbours within this distance, as on hexagonal ones,
-    # or where each column has an ellipse of its own.
-    max_sigma_spacings: float = 0.225
-    max_sigma_spacings_dense: float = 0.19
-    min_neighbors_dense: int = 5
-    neighbor_reach_spacings: float = 1.25
-    # Common stretch below which columns count as round: the logarithm of the ratio of
-    # the axes, and that in standard errors.
-    min_stretch: float = 0.03
-    min_stretch_std: int = 4
-    rejected_height: float = 0.01
-
-
-_SETTINGS = _ColumnFitSettings()
+_SETTINGS = FITTING.column_fit
 
 
 def fit_columns(
@@ -119,20 +74,36 @@ def fit_columns(
         The fitted columns, in order.
     """
     learns = context.statistics is None
+    if not learns:
+        stretch = context.statistics.stretch
+    start = _with_profile(table, profile, stretch)
     if learns:
-        statistics = _guess_statistics(context, table)
-        context = context.replace(statistics=statistics._replace(stretch=stretch))
-    start = _with_profile(table, profile, context.statistics.stretch)
-    fits_shape = profile.n_shape > 0
+        # A first guess.
+        image, mask = context.image, context.mask
+        statistics = ImageStatistics(
+            noise=guess_noise(image, mask),
+            level=float(np.median(table.background)) if len(table) else 0.0,
+            misfit=np.inf,
+            span=value_span(image if mask is None else image[mask]),
+            stretch=stretch,
+        )
+        context = context.replace(statistics=statistics)
     windows = ColumnWindows(context.image, start, context.sigma, context.mask)
-    pixels = Pixels(windows)
-    state = ColumnState(start, context, fits_shape, preliminary)
-    state.set_prior(windows.whole, context.sigma, sigma_scatter, outer)
+    state = ColumnState(
+        start,
+        context,
+        whole=windows.whole,
+        sigma_scatter=sigma_scatter,
+        outer=outer,
+        fits_shape=profile.n_shape > 0,
+        preliminary=preliminary,
+        learns=learns,
+    )
     if len(start):
-        if _overlap_strongly(start, context, fits_shape):
-            _fit_jointly(windows, state, pixels, learns, preliminary)
+        if overlap_strongly(start, context, state.fits_shape):
+            _fit_jointly(windows, state)
         else:
-            _fit_in_rounds(windows, state, pixels, learns, preliminary)
+            _fit_in_rounds(windows, state)
     return state.finish()
 
 
@@ -146,9 +117,11 @@ def _with_profile(table, profile, stretch):
     return table if table.profile == profile else table.with_profile(profile)
 
 
-def _fit_in_rounds(windows, state, pixels, learns, preliminary):
+def _fit_in_rounds(windows, state):
     """Fit columns by Fisher-scoring steps of single columns."""
-    n_rounds = _count_rounds(state, preliminary)
+    pixels = Pixels(windows)
+    learns, preliminary = state.learns, state.preliminary
+    n_rounds = _count_rounds(state)
     expected = np.empty(windows.shape, dtype=np.float32)
     patience = max(1, n_rounds - 2)
     for number in range(n_rounds + _SETTINGS.max_extra_rounds):
@@ -184,18 +157,21 @@ def _fit_in_rounds(windows, state, pixels, learns, preliminary):
         _measure_modes(windows, state, pixels)
 
 
-def _fit_jointly(windows, state, pixels, learns, preliminary):
+def _fit_jointly(windows, state):
     """Fit columns that overlap, all of them and the background jointly."""
+    pixels = Pixels(windows)
     _fit_background(windows, state)
     fit = JointFit(windows, pixels, state, partial(_regression, windows, state))
-    learn_noise = partial(_learn_noise, windows, state, pixels) if learns else None
-    fit.run(learn_noise, preliminary, AROUND_REJECTED_SPACINGS * state.spacing)
-    if learns:
+    learn_noise = (
+        partial(_learn_noise, windows, state, pixels) if state.learns else None
+    )
+    fit.run(learn_noise, AROUND_REJECTED_SPACINGS * state.spacing)
+    if state.learns:
         _learn_level_and_stretch(windows, state, pixels)
 
 
 def _measure_modes(windows, state, pixels):
-    """Project the residual on deformations of the columns, for the errors."""
+    """Store projections of the residual, from which the errors are calibrated."""
     rows, projections = project_residual(windows, pixels, state)
     state.modes = np.column_stack([state.table.amplitude[rows], projections])
 
@@ -207,30 +183,6 @@ def _learn_level_and_stretch(windows, state, pixels):
         stretch = _updated_stretch(windows, state, pixels)
     level = float(np.median(state.level))
     state.statistics = state.statistics._replace(level=level, stretch=stretch)
-
-
-def _overlap_strongly(start, context, fits_shape):
-    """Check whether columns overlap so much that they are to be fitted jointly."""
-    spacing, sigma = context.spacing, context.sigma
-    if fits_shape and sigma > _SETTINGS.max_sigma_spacings_dense * spacing:
-        return True
-    ellipse = start.profile.ellipse(start.shape)
-    if ellipse is not None:
-        sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
-    if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
-        return is_crowded(start)
-    return (
-        sigma > _SETTINGS.max_sigma_spacings * spacing
-        or is_crowded(start)
-        or _is_dense(start.positions, spacing)
-    )
-
-
-def _is_dense(positions, spacing):
-    """Check whether most columns have more neighbours than on a square lattice."""
-    pairs, _ = neighbor_pairs(positions, _SETTINGS.neighbor_reach_spacings * spacing)
-    n_neighbors = np.bincount(pairs.ravel(), minlength=len(positions))
-    return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
 
 
 def typical_sigma(fit, sigma):
@@ -258,6 +210,29 @@ def typical_sigma(fit, sigma):
     return weighted_median(table.sigma[bright], weight)
 
 
+def sigma_for_fit(table, sigma):
+    """Compute the typical sigma for a fit: columns may be wider than those detected.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        The columns that the fit starts from.
+    sigma : float
+        Typical sigma that they were detected with, px.
+
+    Returns
+    -------
+    sigma : float
+        Not less than that, px. It grows in steps, so that the tiles of an image agree.
+    """
+    bright = table.amplitude > 0.5 * np.quantile(table.amplitude, 0.9)
+    ratio = np.median(table.sigma[bright]) / sigma
+    n_steps = np.floor(np.log(ratio) / np.log(_SETTINGS.sigma_step))
+    return sigma * _SETTINGS.sigma_step ** float(
+        np.clip(n_steps, 0, _SETTINGS.max_sigma_steps)
+    )
+
+
 def _updated_stretch(windows, state, pixels):
     """Return the common stretch after another step, (0, 0) if it is not significant."""
     table = state.table
@@ -269,26 +244,15 @@ def _updated_stretch(windows, state, pixels):
     return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)
 
 
-def _count_rounds(state, preliminary):
+def _count_rounds(state):
     """Return the number of rounds for all columns."""
     if state.fits_shape:
         return _SETTINGS.rounds_shape
-    number = 0 if preliminary else 1
+    number = 0 if state.preliminary else 1
     if state.is_isolated:
         return _SETTINGS.rounds_isolated[number]
     few, many = _SETTINGS.rounds_overlapping
     return round(np.interp(state.overlap, (0, 1), (few[number], many[number])))
-
-
-def _guess_statistics(context, table):
-    """Return statistics of an image before it has been fitted."""
-    image, mask = context.image, context.mask
-    return ImageStatistics(
-        noise=guess_noise(image, mask),
-        level=float(np.median(table.background)) if len(table) else 0.0,
-        misfit=np.inf,
-        span=value_span(image if mask is None else image[mask]),
-    )
 
 
 def _exclude_rejected(windows, state):
@@ -391,7 +355,7 @@ def _residual_noise(windows, state, expected):
 
 
 def _leverage(windows, state, rows, mean, disc):
-    """Return by how much the fit of each column follows the pixels of its window."""
+    """Return the leverage of each pixel of a window on the fit of its column."""
     table = state.table.take(rows)
     covariance = state.covariance[rows]
     known = (covariance != 0).any(axis=(1, 2))[:, None, None]

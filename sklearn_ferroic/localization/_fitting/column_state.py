@@ -1,7 +1,5 @@
 """Parameters of columns during a fit, their bounds, priors and steps."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -9,51 +7,16 @@ from .background import strength_of_overlap
 from .columns import ColumnFit
 from .fisher_scoring import MIN_OUTLIERS
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
+from .settings import FITTING
 
-# Narrowest column in typical sigmas, and in preliminary fits of columns whose sigma
-# exceeds this (spacings): where columns overlap, the background may replace
-# narrow columns.
-_MIN_SIGMA, OVERLAP_SIGMA_SPACINGS = (0.45, 0.6), 0.22
-
-
-@dataclass(frozen=True)
-class _ColumnStateSettings:
-    """Settings of the bounds, priors and steps of columns, with their reasons."""
-
-    # No column becomes higher than this multiple of the height that it starts from.
-    max_growth: int = 10
-    # Columns this many sigmas apart are isolated: their fits do not affect each
-    # other.
-    isolated_sigma: int = 6
-    # Columns continue to step whose last step was longer than this, in standard
-    # errors: the next step of an isolated column is several times shorter. Columns
-    # within twice of that have converged.
-    tolerance_isolated_std: float = 0.5
-    tolerance_std: float = 0.1
-    # Columns do not fit their profile if the mean squared residual exceeds this
-    # multiple of that of the median column, and the root mean square this share of
-    # their height.
-    max_misfit: int = 12
-    max_deviation: float = 0.15
-    # Standard deviations of the predicted centres of columns off the image, and of
-    # their heights relative to the predicted ones: those of the sites of strained
-    # crystals.
-    outer_position_std_spacings: float = 0.1
-    outer_height_scatter: float = 0.5
-    # Largest step of a position and of a sigma, in sigmas: the model stays nearly
-    # linear.
-    max_position_step_sigma: float = 0.4
-    max_sigma_step_sigma: float = 0.25
-    # Widths and heights of overlapping columns change slowly together, without effect
-    # on the positions: their steps count by this factor.
-    width_step_weight: float = 0.1
-    # Farthest that a column may move from its start, and largest standard error of a
-    # position of a converged column, spacings.
-    max_shift_spacings: float = 0.35
-    max_std_spacings: float = 0.25
+# Wider columns overlap: they are searched for by continuing the lattice, too.
+OVERLAP_SIGMA_SPACINGS = 0.22
+# Narrowest column in typical sigmas, and in preliminary fits of columns that overlap:
+# the background may replace narrow ones.
+_MIN_SIGMA = (0.45, 0.6)
 
 
-_SETTINGS = _ColumnStateSettings()
+_SETTINGS = FITTING.column_state
 
 
 class ColumnState:
@@ -65,25 +28,46 @@ class ColumnState:
         Columns that the fit starts from.
     context : ImageContext
         The image and its statistics.
-    fits_shape : bool, default=False
+    whole : ndarray of bool of shape (n,)
+        Columns with their whole windows on the image; they have no prior.
+    sigma_scatter : float
+        Relative scatter of the sigmas around the typical one, and of the shape
+        parameters.
+    outer : ndarray of bool of shape (n,) or None
+        Columns with predicted centres off the image.
+    fits_shape : bool
         Whether the shape parameters of each column are fitted.
-    preliminary : bool, default=False
+    preliminary : bool
         Whether this is a preliminary fit, with narrower bounds.
+    learns : bool
+        Whether the statistics of the image are estimated during the fit.
     """
 
-    def __init__(self, start, context, fits_shape=False, preliminary=False):
+    def __init__(
+        self,
+        start,
+        context,
+        *,
+        whole,
+        sigma_scatter,
+        outer,
+        fits_shape,
+        preliminary,
+        learns,
+    ):
         spacing, sigma = context.spacing, context.sigma
         self.start, self.table = start, start
         self.level, self.statistics = start.background, context.statistics
+        self.preliminary, self.learns = preliminary, learns
         self.low, self.high = _bounds(start, context, preliminary)
-        self.spacing = spacing
-        self.is_isolated = spacing >= _SETTINGS.isolated_sigma * sigma and self.is_round
-        self.overlap = strength_of_overlap(spacing, sigma)
+        self.spacing, self.sigma = spacing, sigma
+        self.is_isolated = (
+            spacing >= _SETTINGS.coupling_reach_sigma * sigma and self.is_round
+        )
         isolated = self.is_isolated
         self.tolerance = (
             _SETTINGS.tolerance_isolated_std if isolated else _SETTINGS.tolerance_std
         )
-        self.clip()
         self.background = self.regression = self.field = None
         n = len(start)
         n_parameters = start.profile.n_parameters if fits_shape else N_COMMON
@@ -102,6 +86,8 @@ class ColumnState:
         self.prior_mean, self.prior_precision = np.zeros((2, n, n_parameters))
         # Columns that do not fit their profile and no longer step.
         self.is_rejected = np.zeros(n, dtype=bool)
+        self._set_prior(whole, sigma_scatter, outer)
+        self.clip()
 
     @property
     def positions(self):
@@ -109,27 +95,20 @@ class ColumnState:
         return self.table.positions
 
     @property
+    def overlap(self):
+        """Strength of the overlap of neighbouring columns, 0 to 1."""
+        return strength_of_overlap(self.spacing, self.sigma)
+
+    @property
     def is_round(self):
         """Whether all columns are round Gaussians."""
         return self.start.profile.is_separable
 
-    def set_prior(self, whole, unit, sigma_scatter, outer=None):
-        """Set the prior of columns that are not completely on the image.
-
-        Parameters
-        ----------
-        whole : ndarray of bool of shape (n,)
-            Columns with their whole windows on the image; they have no prior.
-        unit : float
-            Typical sigma, px.
-        sigma_scatter : float
-            Relative scatter of the sigmas around it, and of the shape parameters.
-        outer : ndarray of bool of shape (n,), default=None
-            Columns with predicted centres off the image.
-        """
+    def _set_prior(self, whole, sigma_scatter, outer):
+        """Set the prior of columns that are not completely on the image."""
         mean, precision = self.prior_mean, self.prior_precision
-        mean[:, SIGMA] = unit
-        precision[~whole, SIGMA] = (sigma_scatter * unit) ** -2.0
+        mean[:, SIGMA] = self.sigma
+        precision[~whole, SIGMA] = (sigma_scatter * self.sigma) ** -2.0
         precision[~whole, SHAPE] = sigma_scatter**-2.0
         if self.fits_shape:
             mean[:, SHAPE] = self.start.profile.shape_start

@@ -7,64 +7,17 @@ all columns are estimated from an image and a fit, and subtracted before the col
 fitted again.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.spatial import cKDTree
 
-from .._image.binning import bin_image, binned_scale, choose_binning
+from .._image.pixels import bin_image, binned_scale, choose_binning
+from .settings import FITTING
 from .windows import render_columns
 
-
-@dataclass(frozen=True)
-class _ColumnTailsSettings:
-    """Settings of the estimate of the tails, with their reasons."""
-
-    # Sigma of the tails in sigmas of the column. Wider tails are nearly uniform and
-    # displace no column; narrower ones are a part of the column's own width.
-    ratio: float = 2.0
-    # Tails of narrower columns (spacings) end before the neighbours: they displace them
-    # by a twentieth of what those of columns of 0.22 spacings do.
-    min_sigma_spacings: float = 0.15
-    # Amplitudes in the estimate are medians over the columns of similar amplitude, up
-    # to this logarithm of the ratio, among this number of nearest ones: a background
-    # that varies from column to column changes fitted amplitudes, and would pass for
-    # tails.
-    n_nearest: int = 24
-    max_log_ratio: float = 0.35
-    # Tails below this share of the amplitude displace no column by more than a
-    # thousandth of a spacing, and are not distinct from a slowly varying background.
-    min_share: float = 0.005
-    min_significance: float = 5.0
-    # A mean over squares of this side, taken twice, is subtracted: the background
-    # varies over longer distances (spacings).
-    background_side_spacings: float = 2.5
-    # The lattice may continue beyond the border, with columns that are not known
-    # (spacings).
-    margin_spacings: float = 2.5
-    # The variance of means of the residual over squares of this side (spacings) is at
-    # most this multiple of that of white noise. Otherwise the background varies between
-    # columns: columns on brighter places have higher amplitudes, and what is around
-    # them would pass for tails. Images of tails alone have at most 1.07, those of
-    # rough backgrounds that would shorten displacements by 1 % have at least 1.12.
-    square_spacings: float = 0.5
-    max_correlation: float = 1.1
-    # Fewer columns do not show the tails.
-    min_columns: int = 50
-    # Largest share of the tails that a fit may make up for, and largest share of the
-    # tails themselves: the core of the column remains the larger part.
-    max_missing: float = 0.5
-    max_share: float = 0.4
-    # Fits after the tails have been subtracted: the first one makes the estimate of the
-    # tails better.
-    n_fits: int = 2
-    # Relative change of sigma for its derivative.
-    sigma_step: float = 0.02
-
-
-_SETTINGS = _ColumnTailsSettings()
+_SETTINGS = FITTING.column_tails
 
 
 class ColumnTails(NamedTuple):
@@ -206,7 +159,7 @@ class TailSums(NamedTuple):
         images = [
             local(render(table, 1.0)),
             local(render(table, 1 + step) - render(table, 1 - step)),
-            local(render(typical, _SETTINGS.ratio)),
+            local(render(typical, _SETTINGS.sigma_ratio)),
             local(image),
             inside.astype(np.float64),
         ]
@@ -255,7 +208,7 @@ def estimate_tails(sums, before=None):
     residual = np.append(-solution, [1.0, 0.0])
     mean_square = residual @ products @ residual / n_pixels
     std = np.sqrt(np.linalg.inv(normal)[2, 2] * mean_square)
-    tails = ColumnTails(float(share / amplitude), _SETTINGS.ratio)
+    tails = ColumnTails(float(share / amplitude), _SETTINGS.sigma_ratio)
     if tails.share < max(_SETTINGS.min_share, _SETTINGS.min_significance * std):
         return None
     of_means = sum(part.products_of_means for part in sums)

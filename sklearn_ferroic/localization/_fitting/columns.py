@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._image.binning import bin_variance, unbin_sigma
 from .._image.context import ImageStatistics
-from .._image.positions import at_pixels
+from .._image.pixels import at_pixels, bin_variance, unbin_sigma
 from .profiles import AMPLITUDE, POSITION, ROUND_GAUSSIAN, SHAPE, SIGMA, ColumnProfile
 
 _ARRAYS = ("amplitude", "positions", "sigma", "background", "shape")
@@ -43,7 +42,7 @@ class ColumnTable:
 
     @classmethod
     def make(cls, amplitude, positions, sigma, background=0.0, profile=ROUND_GAUSSIAN):
-        """Return a table of columns of the same shape; numbers hold for all columns."""
+        """Return a table of columns of the first shape; scalars hold for all."""
         n = len(positions)
         amplitude, sigma, background = (
             np.full(n, values, dtype=np.float64)
@@ -67,8 +66,10 @@ class ColumnTable:
         sigma : float
             Typical sigma, px.
         """
-        background = at_pixels(image, positions) - height
-        return cls.make(height, positions, sigma, background)
+        table = cls.make(height, positions, sigma)
+        return table.replace(
+            background=np.float64(at_pixels(image, positions) - height)
+        )
 
     @classmethod
     def concatenate(cls, tables):
@@ -133,7 +134,7 @@ class ColumnTable:
         )
 
     def with_profile(self, profile, shape=None):
-        """Return the columns with another profile, of its first shape unless given."""
+        """Return the columns with another profile, by default of its first shape."""
         if shape is None:
             shape = np.tile(np.array(profile.shape_start, float), (len(self), 1))
         return self.replace(shape=shape, profile=profile)

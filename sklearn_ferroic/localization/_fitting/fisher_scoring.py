@@ -1,33 +1,16 @@
 """Fisher-scoring steps of many columns at once."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial import cKDTree
 
-# This number of outliers in the core of a column, above this share of its height, is
-# more than chance: the column does not fit its profile.
+from .settings import FITTING
+
+# With this number of outliers in its core, a column does not fit its profile: that is
+# more than chance.
 MIN_OUTLIERS = 3
 
 
-@dataclass(frozen=True)
-class _FisherScoringSettings:
-    """Settings of the Fisher-scoring steps, with their reasons."""
-
-    # Columns whose equations are solved at a time: their matrices stay in the cache.
-    block_columns: int = 4096
-    # Rows whose deviance is computed at a time, in double precision.
-    block_rows: int = 64
-    # Residuals are clipped at this multiple of the pixel's standard deviation: beyond
-    # are hot pixels and features that are no columns.
-    max_residual_std: int = 6
-    core_height: float = 0.2
-    # The information on a column is computed again if its last step was longer than
-    # this, in standard errors.
-    max_stale_step_std: float = 1.0
-
-
-_SETTINGS = _FisherScoringSettings()
+_SETTINGS = FITTING.fisher_scoring
 
 
 class Pixels:
@@ -270,7 +253,7 @@ def weighted_median(values, weight):
 
 
 def _moments(windows, state, rows, pixels, measure, is_recent):
-    """Return sums of the residual and, unless it is recent, for the information."""
+    """Return sums for the gradient and, unless it is recent, for the information."""
     table = state.table.take(rows)
     profile = table.profile
     values = profile.on_windows(table, windows, rows)
@@ -311,8 +294,8 @@ def _downweight_outliers(state, rows, square, values, weighted, limit):
         n_outliers = ((square[found] > limit) & is_core).sum(axis=1)
         state.n_outliers[rows[found]] = n_outliers
         share = limit / np.maximum(square[found], limit)
-        # Few outliers are downweighted by the square of their excess. Where they are
-        # many, the column would lose its hold.
+        # Few outliers are downweighted by the square of their excess. With many, too
+        # few pixels would determine the column.
         many = n_outliers >= MIN_OUTLIERS
         share[many] = np.sqrt(share[many])
         weighted[found] *= share

@@ -6,14 +6,11 @@ the gradient is that of the pixels, so that the bins change how many rounds a fi
 not where it ends.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.sparse import csr_array, diags_array, kron
 from scipy.sparse.linalg import LinearOperator, cg
 
-from ..._lattice.neighbors import neighbor_pairs
-from .._image.binning import sum_blocks
+from .._image.pixels import sum_blocks
 from .background import bin_sides
 from .error_calibration import (
     MAX_RELATIVE_SQUARE,
@@ -22,54 +19,9 @@ from .error_calibration import (
     split_by_height,
 )
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SIGMA
+from .settings import FITTING
 
-
-@dataclass(frozen=True)
-class _JointEquationsSettings:
-    """Settings of the joint equations, with their reasons."""
-
-    # Columns couple up to this distance, in units of their typical sigma: the overlap
-    # of two Gaussians has fallen to 1e-4.
-    coupling_reach_sigma: float = 6.0
-    # Derivatives are computed up to this distance from a column, in units of its
-    # sigma.
-    derivative_reach_sigma: float = 3.5
-    # Columns are crowded if the normalized overlaps with all others add up to more
-    # than this for the most crowded tenth of them. Of a square lattice with a sigma
-    # of 0.235 spacings they add up to 0.06.
-    max_crowding: float = 0.06
-    crowded_quantile: float = 0.9
-    # Relative accuracy of the solution, and most iterations.
-    relative_tolerance: float = 3e-2
-    max_iterations: int = 40
-    # Noise is propagated with next to no damping.
-    probe_damping: float = 1e-3
-    # Rounds that the spectrum of the noise takes, by what it may change in one, and
-    # rings of frequency that it has at most; simulations for the errors.
-    n_spectrum_rounds: int = 2
-    spectrum_ratio_range: tuple = (0.1, 10.0)
-    max_rings: int = 16
-    n_simulations: int = 2
-    # Distance of the nodes between which the background is linear, in spacings: the
-    # more the columns overlap, the less background shows between them.
-    node_distances_spacings: tuple = (2.5, 4.0)
-    # Weight of differences between neighbouring nodes, relative to the mean weight of
-    # a node: decides where no pixel counts.
-    smoothness: float = 1e-3
-
-
-_SETTINGS = _JointEquationsSettings()
-
-
-def is_crowded(table):
-    """Check whether columns overlap so much that steps one by one may diverge."""
-    reach = _SETTINGS.coupling_reach_sigma * float(np.median(table.sigma))
-    pairs, _ = neighbor_pairs(table.positions, reach)
-    first, second = (table.take(pairs[:, side]) for side in (0, 1))
-    square = ((first.positions - second.positions) ** 2).sum(axis=1)
-    overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
-    crowding = np.bincount(pairs.ravel(), np.repeat(overlap, 2), minlength=len(table))
-    return np.quantile(crowding, _SETTINGS.crowded_quantile) > _SETTINGS.max_crowding
+_SETTINGS = FITTING.joint_equations
 
 
 class JointEquations:

@@ -7,42 +7,58 @@ step that increases the weighted squared residual is taken back, so that the fit
 diverges.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from ..._lattice.neighbors import count_neighbors, neighbor_pairs
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
+from .settings import FITTING
+
+_SETTINGS = FITTING.joint_fit
 
 
-@dataclass(frozen=True)
-class _JointFitSettings:
-    """Settings of the joint fit, with their reasons."""
+def overlap_strongly(start, context, fits_shape):
+    """Check whether columns overlap so much that they are to be fitted jointly.
 
-    # Most rounds of a first fit and of the final one. A fit has converged when its
-    # objective, or this value a pixel if the image has hardly any noise, has decreased
-    # by less than this share in each of three rounds.
-    min_objective: float = 0.01
-    max_rounds: tuple = (14, 100)
-    min_decrease: float = 4e-4
-    n_stalled_rounds: int = 3
-    # Rounds before columns may be rejected, and before a fit counts as converged.
-    patience_rounds: int = 3
-    # Damping of the Gauss-Newton steps, and factors by which it changes after good
-    # and bad ones.
-    first_damping: float = 0.03
-    min_damping: float = 0.01
-    max_damping: float = 10.0
-    less_damping: float = 3.0
-    more_damping: float = 5.0
-    # Columns have converged that changed by less than twice this in the last rounds,
-    # in standard errors.
-    tolerance_std: float = 0.25
-    # Farthest extrapolation, in units of the steps before.
-    max_extrapolation: float = 10.0
+    Parameters
+    ----------
+    start : ColumnTable
+        The columns.
+    context : ImageContext
+        The image.
+    fits_shape : bool
+        Whether the shape parameters of each column are fitted.
+
+    Returns
+    -------
+    overlap : bool
+        Whether steps of single columns would converge slowly or not at all.
+    """
+    spacing, sigma = context.spacing, context.sigma
+    if fits_shape and sigma > _SETTINGS.max_sigma_spacings_dense * spacing:
+        return True
+    ellipse = start.profile.ellipse(start.shape)
+    if ellipse is not None:
+        sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
+    if sigma > _SETTINGS.max_sigma_spacings * spacing or _is_crowded(start):
+        return True
+    if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
+        return False
+    # Most columns have more neighbours than on a square lattice.
+    radius = _SETTINGS.neighbor_reach_spacings * spacing
+    n_neighbors = count_neighbors(start.positions, radius)
+    return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
 
 
-_SETTINGS = _JointFitSettings()
+def _is_crowded(table):
+    """Check whether columns overlap so much that steps one by one may diverge."""
+    reach = FITTING.column_state.coupling_reach_sigma * float(np.median(table.sigma))
+    pairs, _ = neighbor_pairs(table.positions, reach)
+    first, second = (table.take(pairs[:, side]) for side in (0, 1))
+    square = ((first.positions - second.positions) ** 2).sum(axis=1)
+    overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
+    crowding = np.bincount(pairs.ravel(), np.repeat(overlap, 2), minlength=len(table))
+    return np.quantile(crowding, _SETTINGS.crowded_quantile) > _SETTINGS.max_crowding
 
 
 class JointFit:
@@ -74,19 +90,18 @@ class JointFit:
         # Model at the beginning of the cycle of steps, and the image expected of it.
         self.origin = None
 
-    def run(self, learn_noise, preliminary, reach):
+    def run(self, learn_noise, reach):
         """Fit until the objective has converged; compute the errors in a final fit.
 
         Parameters
         ----------
         learn_noise : callable or None
             Estimates the noise from an expected image; the noise is known if None.
-        preliminary : bool
-            Whether to stop after a few rounds.
         reach : float
             Columns within this distance of rejected ones step again, px.
         """
         state, pixels = self.state, self.pixels
+        preliminary = state.preliminary
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
         least = _SETTINGS.min_objective * np.prod(self.windows.image_shape)

@@ -16,11 +16,11 @@ import numpy as np
 AMPLITUDE, POSITION, SIGMA, SHAPE = 0, slice(1, 3), 3, slice(4, None)
 N_COMMON = 4
 # Powers of row and col step: of a quadratic, and of the product of two.
-_QUADRATIC = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])
-_QUARTIC = np.array([[i - j, j] for i in range(5) for j in range(i + 1)])
-_INDEX = {tuple(powers): index for index, powers in enumerate(_QUARTIC.tolist())}
+QUADRATIC = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])
+QUARTIC = np.array([[i - j, j] for i in range(5) for j in range(i + 1)])
+_INDEX = {tuple(powers): index for index, powers in enumerate(QUARTIC.tolist())}
 # Index of the product of two quadratic monomials among the quartic ones.
-_PRODUCT = np.array([[_INDEX[tuple(a + b)] for b in _QUADRATIC] for a in _QUADRATIC])
+_PRODUCT = np.array([[_INDEX[tuple(a + b)] for b in QUADRATIC] for a in QUADRATIC])
 # Smaller exponentials are negligible, and subnormal numbers are slow.
 _MIN_EXPONENT = -20
 # Longest ellipse that is fitted, as the ratio of its axes: unresolved pairs are longer.
@@ -328,7 +328,7 @@ class RoundGaussian(GaussianProfile):
 
     def exponents(self, table, anchor, unit):
         offset = (table.positions - anchor) / unit
-        exponent = np.empty((len(table), len(_QUADRATIC)))
+        exponent = np.empty((len(table), len(QUADRATIC)))
         exponent[:, 0] = np.einsum("ni,ni->n", offset, offset)
         exponent[:, 1:3] = -2 * offset
         exponent[:, 3:] = 1, 0, 1
@@ -337,7 +337,7 @@ class RoundGaussian(GaussianProfile):
 
     def slopes(self, table, anchor, unit):
         height, sigma = table.amplitude[:, None], table.sigma[:, None]
-        slope = np.zeros((len(table), N_COMMON, len(_QUADRATIC)))
+        slope = np.zeros((len(table), N_COMMON, len(QUADRATIC)))
         slope[:, AMPLITUDE, 0] = 1
         # The exponent depends on the distance from the centre only.
         exponent = self.exponents(table, anchor, unit)
@@ -403,7 +403,7 @@ class EllipticalGaussian(GaussianProfile):
 
     def slopes(self, table, anchor, unit):
         height, sigma = table.amplitude[:, None], table.sigma[:, None]
-        slope = np.zeros((len(table), self.n_parameters, len(_QUADRATIC)))
+        slope = np.zeros((len(table), self.n_parameters, len(QUADRATIC)))
         slope[:, AMPLITUDE, 0] = 1
         (rows, cross, cols), u, v = self._coordinates(table, anchor, unit)
         slope[:, 1, :3] = height / unit * (rows * u + cross * v)
@@ -438,33 +438,9 @@ ELLIPTICAL_GAUSSIAN = EllipticalGaussian()
 PROFILES = {"circular": ROUND_GAUSSIAN, "elliptical": ELLIPTICAL_GAUSSIAN}
 
 
-def monomials(row, col):
-    """Compute the monomials up to the fourth degree; six of them are quadratic.
-
-    Parameters
-    ----------
-    row, col : ndarray of shape (n_pixels,)
-        Coordinates.
-
-    Returns
-    -------
-    quadratic : ndarray of shape (n_pixels, 6)
-        Monomials up to the second degree, float32.
-    quartic : ndarray of shape (n_pixels, 15)
-        Monomials up to the fourth degree, float32.
-    """
-    powers = np.empty((2, 5, len(row)))
-    for power, step in zip(powers, (row, col), strict=True):
-        np.cumprod([np.ones_like(step), *[step] * 4], axis=0, out=power)
-    return tuple(
-        (powers[0, degrees[:, 0]] * powers[1, degrees[:, 1]]).T.astype(np.float32)
-        for degrees in (_QUADRATIC, _QUARTIC)
-    )
-
-
 def _product(a, b):
     """Return the coefficients of the product of two linear polynomials."""
-    product = np.empty((len(a), len(_QUADRATIC)))
+    product = np.empty((len(a), len(QUADRATIC)))
     for index, (i, j) in enumerate([(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]):
         product[:, index] = a[:, i] * b[:, j]
         if i != j:

@@ -1,14 +1,23 @@
-"""Windows of an image around columns, and sums of columns."""
+"""Windows of an image around columns, and sums of columns.
+
+A round Gaussian is an outer product, and a sum of such on a tile of the image is a
+matrix product. Many tiles are computed at once.
+"""
 
 import numpy as np
 
-from .profiles import ROUND_GAUSSIAN, monomials
-from .render import Renderer, render
+from .profiles import QUADRATIC, QUARTIC, ROUND_GAUSSIAN
+from .settings import FITTING
 
 # Tails of columns are cut at this distance in sums, in typical sigmas.
 _TAIL_SIGMA = 4.5
 # Pixels of the windows that are computed at a time: they fit in the cache.
 _CHUNK_ELEMENTS = 1 << 16
+# Radius of the disc for the centre of mass, in typical sigmas: most of the column.
+MASS_RADIUS_SIGMA = 1.5
+
+
+_SETTINGS = FITTING.render
 
 
 class Windows:
@@ -115,12 +124,12 @@ class ColumnWindows(Windows):
         radius = max(table.profile.reach_sigma * sigma, 1.5)
         super().__init__(image, table.positions, radius, mask)
         self.unit = sigma
-        quadratic, quartic = monomials(self.row_step / sigma, self.col_step / sigma)
+        self.renderer = Renderer(self.shape, _TAIL_SIGMA * sigma)
+        quadratic, quartic = _monomials(self.row_step / sigma, self.col_step / sigma)
         self.quadratic = np.ascontiguousarray(quadratic.T)
         # Sums are over the disc: corners are closer to other columns.
         self.quadratic_on_disc = quadratic * self.disc[:, None]
         self.quartic_on_disc = quartic * self.disc[:, None]
-        self.renderer = Renderer(self.shape, _TAIL_SIGMA * sigma)
 
     def values(self, table, rows):
         """Compute columns of unit amplitude on the windows of some of them."""
@@ -139,9 +148,9 @@ class ColumnWindows(Windows):
         return total
 
     def render_binned(self, table, side):
-        """Average all columns, as if round Gaussians, over square blocks of pixels.
+        """Average all columns over square blocks of pixels, as if they were round.
 
-        The derivative by the logarithm of all sigmas is returned, too.
+        The derivative by the logarithm of a factor of all sigmas is returned, too.
         """
         if side == 1:
             padded = table.replace(positions=table.positions + self.pad)
@@ -150,6 +159,113 @@ class ColumnWindows(Windows):
         shape = [-(-length // side) for length in self.image_shape]
         renderer = Renderer(shape, _TAIL_SIGMA * self.unit / side)
         return renderer.render(table.binned(side), spread=True)
+
+
+class Renderer:
+    """Renderer of sums of round Gaussian columns on tiles of an image.
+
+    The list of columns that reach into each tile is kept while columns move a little.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the image.
+    reach : float
+        Distance up to which a column is summed at least, px.
+    """
+
+    def __init__(self, shape, reach):
+        self.shape, self.slack = shape, _SETTINGS.slack_reaches * reach
+        self.reach = reach + self.slack
+        self.side = int(np.ceil(max(_SETTINGS.tile_reaches * reach, 8)))
+        self.n_tiles = [-(-length // self.side) for length in shape]
+        self.positions, self.owner = np.full((1, 2), np.inf), None
+
+    def render(self, table, *, spread=False):
+        """Sum the columns.
+
+        Parameters
+        ----------
+        table : ColumnTable
+            The columns; their shape parameters are ignored.
+        spread : bool, default=False
+            Whether to return the derivative as well, with respect to a factor common
+            to all sigmas, as a logarithm.
+
+        Returns
+        -------
+        total : ndarray of shape (n_rows, n_cols)
+            The sum, float32; with `spread` a pair of the sum and its derivative.
+        """
+        self._assign_to_tiles(table.positions)
+        (n_down, n_along), side = self.n_tiles, self.side
+        sums = [
+            np.empty((n_down, side, n_along, side), dtype=np.float32)
+            for _ in range(1 + spread)
+        ]
+        # Tiles with fewer columns than others are padded with one of no height.
+        amplitude = np.append(table.amplitude, 0)
+        row, col = np.append(table.positions, [[0, 0]], axis=0).T
+        sigma = np.append(table.sigma, 1)
+        step = max(1, _SETTINGS.n_tiles // n_along)
+        for first in range(0, n_down, step):
+            owner = self.owner[first : first + step]
+            rows = side * np.arange(first, first + len(owner))
+            cols = side * np.arange(n_along)
+            own = (
+                row[owner, None] - rows[:, None, None, None],
+                col[owner, None] - cols[:, None, None],
+                sigma[owner, None],
+                amplitude[owner, None],
+            )
+            tiles = [
+                total[first : first + step].transpose(0, 2, 1, 3) for total in sums
+            ]
+            _paint(*(part.astype(np.float32) for part in own), side, tiles)
+        area = np.multiply(self.n_tiles, side)
+        n_rows, n_cols = self.shape
+        sums = [total.reshape(area)[:n_rows, :n_cols] for total in sums]
+        return tuple(sums) if spread else sums[0]
+
+    def _assign_to_tiles(self, positions):
+        """List which columns reach into which tile."""
+        if positions.shape == self.positions.shape and (
+            np.abs(positions - self.positions).max(initial=0) < self.slack
+        ):
+            return
+        self.positions = positions.copy()
+        first = np.floor((positions - self.reach) / self.side).astype(np.intp)
+        last = np.floor((positions + self.reach) / self.side).astype(np.intp)
+        # No column reaches farther than into the next tile.
+        tile = first + np.array([[0, 0], [0, 1], [1, 0], [1, 1]])[:, None]
+        inside = (tile <= last) & (tile >= 0) & (tile < self.n_tiles)
+        step, owner = np.nonzero(inside[..., 0] & inside[..., 1])
+        tile = tile[step, owner] @ [self.n_tiles[1], 1]
+        order = np.argsort(tile, kind="stable")
+        owner, tile = owner[order], tile[order]
+        count = np.bincount(tile, minlength=np.prod(self.n_tiles))
+        rank = np.arange(len(tile)) - (np.cumsum(count) - count)[tile]
+        self.owner = np.full((len(count), count.max()), -1)
+        self.owner[tile, rank] = owner
+        self.owner = self.owner.reshape(*self.n_tiles, -1)
+
+
+def _paint(row, col, sigma, amplitude, side, tiles):
+    """Sum columns on tiles, and their derivatives on the second set, if any."""
+    # Squared distances along rows and along columns, halved, in sigmas.
+    square = np.arange(side, dtype=np.float32) - np.stack([row, col])
+    square *= np.sqrt(np.float32(0.5)) / sigma
+    square *= square
+    # Subnormal numbers are slow.
+    np.minimum(square, np.float32(_SETTINGS.max_exponent), out=square)
+    down, along = 2 * square if len(tiles) > 1 else square
+    np.negative(square, out=square)
+    rise, run = np.exp(square, out=square)
+    rise *= amplitude
+    np.matmul(rise.swapaxes(-1, -2), run, out=tiles[0])
+    if len(tiles) > 1:
+        np.matmul((rise * down).swapaxes(-1, -2), run, out=tiles[1])
+        tiles[1] += rise.swapaxes(-1, -2) @ (run * along)
 
 
 def render_columns(shape, table, sigma):
@@ -170,7 +286,7 @@ def render_columns(shape, table, sigma):
         The sum, without backgrounds, float32.
     """
     if table.profile.is_separable:
-        return render(shape, table, _TAIL_SIGMA * sigma)
+        return Renderer(shape, _TAIL_SIGMA * sigma).render(table)
     windows = ColumnWindows(np.zeros(shape, dtype=np.float32), table, sigma)
     return windows.render(table)[windows.crop]
 
@@ -267,3 +383,33 @@ def center_of_mass(image, positions, radius, n_rounds=2, mask=None):
             seen = total > 0
             positions[rows[seen]] = windows.anchor[rows[seen]] + shift[seen]
     return positions
+
+
+def centers_of_mass(context, positions):
+    """Refine positions by the centres of mass of most of each column.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image.
+    positions : ndarray of shape (n, 2)
+        Positions to start from, px.
+
+    Returns
+    -------
+    positions : ndarray of shape (n, 2)
+        Centres of mass; unchanged where there is no good pixel.
+    """
+    radius = MASS_RADIUS_SIGMA * context.sigma
+    return center_of_mass(context.image, positions, radius, mask=context.mask)
+
+
+def _monomials(row, col):
+    """Return the quadratic and the quartic monomials at pixels, float32."""
+    powers = np.empty((2, 5, len(row)))
+    for power, step in zip(powers, (row, col), strict=True):
+        np.cumprod([np.ones_like(step), *[step] * 4], axis=0, out=power)
+    return tuple(
+        (powers[0, degrees[:, 0]] * powers[1, degrees[:, 1]]).T.astype(np.float32)
+        for degrees in (QUADRATIC, QUARTIC)
+    )

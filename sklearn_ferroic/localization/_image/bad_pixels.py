@@ -4,93 +4,19 @@ Hot pixels are due to X-rays, defects and sentinel values; bad lines and blocks 
 saturated, dead or repeated.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import find_objects, label, uniform_filter
+
+from .noise import value_span
+from .settings import IMAGE
 
 _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
 
 
-@dataclass(frozen=True)
-class _BadPixelsSettings:
-    """Settings of the treatment of bad pixels, with their reasons."""
-
-    # The range of an image is estimated from one pixel in this number, and from about
-    # the second number of pixels at most.
-    sample_step_px: int = 23
-    n_sampled_pixels: int = 50_000
-    # Hot pixels are this number of ranges beyond the range, and deviate from its
-    # middle by this multiple of the deviation of their third neighbour: two of them
-    # may be hot too, and the third has half the height of a column that is as narrow
-    # as a pixel.
-    min_excess_ranges: int = 2
-    min_third_ratio: int = 4
-    min_column_ratio: float = 1.5
-    # A square is used if at least this share of its pixels is good.
-    min_good_share: float = 0.2
+_SETTINGS = IMAGE.bad_pixels
 
 
-_SETTINGS = _BadPixelsSettings()
-
-
-@dataclass(frozen=True)
-class _BadLinesSettings:
-    """Settings of the search for bad lines and blocks, with their reasons."""
-
-    # Lines are compared with the median of this number of lines on either side, so that
-    # up to that number of bad ones may be next to each other.
-    reach_px: int = 3
-    # Most pixels of a bad line, all but this share, differ from the lines around it ...
-    spared_share: float = 0.4
-    # ... by this share of the range of the image's values ...
-    min_difference_ranges: float = 0.5
-    # ... and by this factor more than nearly all lines differ, among them those through
-    # rows of columns, which are more than one in twenty.
-    min_factor: int = 3
-    usual_share: float = 0.95
-    # Shares of pixels of one value in a dead line, and in the lines around it.
-    dead_share: float = 0.99
-    alive_share: float = 0.5
-    # Number of pixels of a line that are sampled.
-    n_sampled: int = 256
-    # Fewer lines do not show what is usual.
-    min_lines: int = 24
-    # Sides of a bad block, the share of its rectangle that it fills, and the largest
-    # share of the image: what is larger may be vacuum, or the frame of a registration.
-    min_block_px: int = 8
-    min_filled_share: float = 0.95
-    max_block_share: float = 0.25
-    # Blocks are beyond the range of the values by this share of it.
-    beyond_ranges: float = 0.1
-
-
-_LINE_SETTINGS = _BadLinesSettings()
-
-
-def value_span(image, beyond=1):
-    """Estimate the range of an image's pixels that are not hot.
-
-    Parameters
-    ----------
-    image : ndarray
-        Pixels.
-    beyond : float, default=1
-        How far beyond the range between the first and the last per cent of the pixels
-        others may be, in units of it.
-
-    Returns
-    -------
-    span : tuple of float
-        Lowest and highest value.
-    """
-    # Odd: an even step might sample a few columns of pixels only.
-    step = max(_SETTINGS.sample_step_px, image.size // _SETTINGS.n_sampled_pixels | 1)
-    values = np.sort(image.flat[::step])
-    n_hot = len(values) // 100
-    low, high = float(values[n_hot]), float(values[-1 - n_hot])
-    margin = beyond * (high - low)
-    return low - margin, high + margin
+_LINE_SETTINGS = IMAGE.bad_lines
 
 
 def fill_hot_pixels(image):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .binning import bin_image, binned_scale
 from .noise import NoiseModel
+from .pixels import bin_image, binned_scale
 
 # Standard deviations of images that float32 holds without loss: others are divided by a
 # power of two.

@@ -1,12 +1,19 @@
-"""Linear filters of images by Fourier transforms, equally fast for wide columns."""
+"""Filters of images by Fourier transforms, and the peaks of their responses."""
 
 import numpy as np
 from scipy import fft
+
+from ..._lattice.neighbors import neighbor_pairs, order_by_height
+from .pixels import at_pixels, bin_image
 
 # Distance beyond which a Gaussian of unit sigma is negligible.
 _REACH_SIGMA = 4.5
 # Wider filters merge a faint column with the bright ones around it.
 _MAX_FILTER_SIGMA_SPACINGS = 0.17
+# Two columns closer than this share of the spacing are one, found twice.
+SAME_COLUMN_SPACINGS = 0.3
+# Columns are compared with the brightest within this many spacings.
+NEIGHBOR_REACH_SPACINGS = 1.5
 
 
 def blob_response(image, sigma):
@@ -72,6 +79,28 @@ def smooth(image, sigma, *, wrap=False):
     return _filter(image, [sigma], _gaussian, pad)[0]
 
 
+def local_mean(image, positions, reach):
+    """Compute the mean of an image around positions, weighted by a Gaussian.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    positions : ndarray of shape (n, 2)
+        Centres of the Gaussians, px.
+    reach : float
+        Standard deviation of the Gaussians, px.
+
+    Returns
+    -------
+    mean : ndarray of shape (n,)
+        The means, of bins that are fine enough for such a smooth function.
+    """
+    side = max(1, int(reach / 2))
+    mean = smooth(bin_image(image, side), reach / side) / side**2
+    return at_pixels(mean, (positions + 0.5) / side - 0.5)
+
+
 def noise_response(sigma):
     """Compute the response of the blob filter to white noise of unit variance.
 
@@ -126,37 +155,6 @@ def _laplacian(rows, cols, sigma):
     return np.hstack([2 * rows * down, down]) @ np.stack([along, 2 * cols * along])
 
 
-def autocorrelation(images, last_lag, pad):
-    """Compute the autocorrelation of images of one shape, corrected for their overlap.
-
-    Parameters
-    ----------
-    images : iterable of ndarray of shape (n_rows, n_cols)
-        High-passed images.
-    last_lag : int
-        Largest lag along each axis, px.
-    pad : int
-        Zeros added along each axis against wrapping, px; at least `last_lag`.
-
-    Returns
-    -------
-    correlation : ndarray of shape (2 * last_lag + 1, 2 * last_lag + 1)
-        The correlation, 1 in the middle, where the lag is 0.
-    """
-    total = 0
-    for image in images:
-        sides = image.shape
-        shape = [fft.next_fast_len(side + pad, real=True) for side in sides]
-        total = total + np.abs(fft.rfft2(image, shape)) ** 2
-    lags = np.arange(-last_lag, last_lag + 1)
-    # Of the inverse transform only the rows of short lags are needed.
-    rows = fft.ifft(total, axis=0)[lags % shape[0]]
-    correlation = fft.irfft(rows, shape[1], axis=1)[:, lags % shape[1]]
-    correlation /= correlation[last_lag, last_lag]
-    overlap = [np.maximum(side - np.abs(lags), 1) / side for side in sides]
-    return correlation / np.outer(*overlap)
-
-
 def filter_sigma(spacing, sigma):
     """Choose the sigma of the blob filter.
 
@@ -171,3 +169,84 @@ def filter_sigma(spacing, sigma):
         Sigma of the blobs that the filter responds to most, px.
     """
     return min(sigma, _MAX_FILTER_SIGMA_SPACINGS * spacing)
+
+
+def find_peaks(response, spacing, threshold, limit=None, least=0.0):
+    """Find the maxima of a blob response that are bright among their neighbours.
+
+    Parameters
+    ----------
+    response : ndarray of shape (n_rows, n_cols)
+        Output of :func:`~sklearn_ferroic.localization._image.filters.blob_response`.
+    spacing : float
+        Nearest-neighbour spacing of columns, px.
+    threshold : float
+        Faintest peak kept, as a share of the brightest within one spacing and a
+        half.
+    limit : callable, default=None
+        Returns the least height of peaks at pixels ``(row, col)``.
+    least : float, default=0.0
+        Lower bound of `limit` anywhere, to skip lower maxima.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_peaks, 2)
+        Sub-pixel maxima.
+    height : ndarray of shape (n_peaks,)
+        Response at the maxima.
+    """
+    row, col = _maxima(response, least)
+    if limit is not None:
+        high = response[row, col] > limit(row, col)
+        row, col = row[high], col[high]
+    height = response[row, col]
+    positions = vertex(response, row, col)
+    pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
+    bright, dim = order_by_height(pairs, height)
+    keep = np.ones(len(height), dtype=bool)
+    keep[dim[distance < SAME_COLUMN_SPACINGS * spacing]] = False
+    brightest = height.copy()
+    np.maximum.at(brightest, dim, height[bright])
+    keep &= height > threshold * brightest
+    return positions[keep], height[keep]
+
+
+def _maxima(response, least):
+    """Return maxima above a height; of equal neighbours the last."""
+    peak = response > least
+    for axis in (0, 1):
+        before = (slice(None),) * axis + (slice(None, -1),)
+        after = (slice(None),) * axis + (slice(1, None),)
+        rises = response[after] >= response[before]
+        peak[after] &= rises
+        peak[before] &= np.logical_not(rises, out=rises)
+    row, col = np.nonzero(peak)
+    height = response[row, col]
+    highest = np.ones(len(row), dtype=bool)
+    for down, along in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        near = (
+            np.clip(row + down, 0, response.shape[0] - 1),
+            np.clip(col + along, 0, response.shape[1] - 1),
+        )
+        highest &= height >= response[near]
+    return row[highest], col[highest]
+
+
+def vertex(surface, row, col):
+    """Compute sub-pixel maxima of a surface by parabolas along the axes."""
+    middle = surface[row, col]
+    last_row, last_col = np.array(surface.shape) - 1
+    above, below = np.maximum(row - 1, 0), np.minimum(row + 1, last_row)
+    left, right = np.maximum(col - 1, 0), np.minimum(col + 1, last_col)
+    vertices = []
+    for place, low, high in (
+        (row, surface[above, col], surface[below, col]),
+        (col, surface[row, left], surface[row, right]),
+    ):
+        curvature = low - 2 * middle + high
+        shift = np.where(
+            curvature < 0, (low - high) / (2 * np.minimum(curvature, -1e-30)), 0
+        )
+        # At half a pixel, rounding errors would decide the nearest pixel.
+        vertices.append(place + np.clip(shift, -0.49, 0.49))
+    return np.stack(vertices, axis=1)

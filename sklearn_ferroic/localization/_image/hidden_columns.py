@@ -6,7 +6,6 @@ compared with what columns of one kind could add up to: a lattice of one profile
 ellipse with a flat top and any tails that fall off smoothly.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,8 @@ from scipy.ndimage import (
 )
 from scipy.optimize import minimize, nnls
 
-from .positions import vertex
+from .filters import vertex
+from .settings import IMAGE
 
 # A profile is a sum of Gaussians of these sigmas and of discs of these radii, in
 # distances of bright columns. None of them adds up to a maximum between the columns.
@@ -33,81 +33,7 @@ _SYMMETRIC = (
 )
 
 
-@dataclass(frozen=True)
-class _HiddenColumnsSettings:
-    """Settings of the search for hidden columns, with their reasons."""
-
-    # Blocks of about this side, in spacings, are resampled to a spacing of these
-    # pixels and smoothed by a Gaussian of that sigma. All lengths below are in such
-    # pixels.
-    block_spacings: int = 13
-    min_block_spacings: int = 5
-    spacing_px: int = 14
-    smoothing_px: float = 0.8
-    # This many blocks are evaluated, none of less contrast than this share of the
-    # best: they may show vacuum or amorphous matter.
-    n_blocks: int = 4
-    min_contrast: float = 0.6
-    # That many that agree are enough.
-    n_enough: int = 2
-    # Columns closer than this, in pixels of the image, are not resolved.
-    min_spacing_px: float = 3.0
-    # Half the side of the windows, and least and largest number of columns of a
-    # block.
-    reach_px: int = 21
-    min_columns: int = 8
-    max_columns: int = 400
-    # Bright columns have this share of the height of the brightest fifth at least,
-    # and no brighter one within this distance: of close pairs, one column is taken.
-    min_bright: float = 0.6
-    isolated_px: int = 6
-    # Maxima of the window this far from its centre and of this share of its height
-    # are other columns; those of that share are of the same kind.
-    min_distance_px: float = 3.8
-    min_height: float = 0.1
-    same_kind: float = 0.6
-    # Between resolved columns the window falls by this share of the lower one's
-    # height and by this share of the central one's.
-    min_dip: float = 0.05
-    min_depth: float = 0.03
-    # They count if they make up a close pair of columns, or surround one: in the rows
-    # of unresolved pairs, the ends of two may be nearer to each other than their
-    # middles.
-    max_pair_px: float = 7.7
-    min_around: int = 3
-    # Neighbours of less than this share of farther ones' height are of another kind.
-    other_kind: float = 0.9
-    min_improvement: float = 0.04
-    # Bright columns may be ellipses of up to this ratio of the axes, ...
-    max_ratio: float = 2.5
-    # ... estimated within this distance from their centres, in distances of them.
-    core_distances: float = 0.25
-    # Columns in between are at least this far from the bright ones, in distances of
-    # them, for elongated columns may be pairs and bridge the gap to the next ones;
-    # ...
-    min_hidden_distances: float = 0.55
-    # ... have a share of the height of the bright ones between these, explain that
-    # share of the sum of squares that the bright ones leave, and exceed this many
-    # standard errors.
-    min_share: float = 0.06
-    max_share: float = 0.5
-    min_explained_at_first: float = 0.4
-    min_explained: float = 0.6
-    min_significance: int = 6
-    # Of a root mean square below the first number, a share of the height, they
-    # explain the second share at least: it may be a profile that is no sum of
-    # Gaussians and discs.
-    small_misfit: float = 0.012
-    most_explained: float = 0.8
-    # They matter if they make the spacing smaller than this share of what it was.
-    max_spacing_ratio: float = 0.87
-    # Distances up to this ratio are of one shell of neighbours, ...
-    shell_ratio: float = 1.15
-    # ... and those found in several blocks agree to that share.
-    agreement: float = 0.08
-
-
-_SETTINGS = _HiddenColumnsSettings()
+_SETTINGS = IMAGE.hidden_columns
 
 
 class Window(NamedTuple):

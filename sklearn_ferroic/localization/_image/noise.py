@@ -5,50 +5,15 @@ have a variance of ``constant + slope * mean``. Both terms are estimated, never 
 an image and the same image times a gain plus an offset have the same signal to noise.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.optimize import nnls
 
+from .settings import IMAGE
 
-@dataclass(frozen=True)
-class _NoiseSettings:
-    """Settings of the estimate of the noise, with their reasons."""
-
-    # Bins of the mean in which the variance is measured, and least number of pixels
-    # in one.
-    n_bins: int = 16
-    min_bin_pixels: int = 100
-    # Squared residuals are clipped at this multiple of the variance, five standard
-    # deviations: pixels beyond are hot, or belong to a column that the model lacks.
-    # At first, this share of the largest ones is left out.
-    clip_squared_std: int = 25
-    trimmed_share: float = 0.01
-    n_clipping_rounds: int = 3
-    # Rounds in which bins far off the line, with pixels of a particle, are
-    # downweighted, and the relative error that bins have anyway.
-    n_reweightings: int = 4
-    min_relative_error: float = 0.05
-    # The variance of a bin is at least this share of the mean: weights remain finite.
-    min_relative_variance: float = 1e-2
-    # The same for a pixel, as a share of the variance of the darkest regions: where
-    # columns are fitted below those, the variance is hardly known.
-    min_pixel_variance: float = 0.1
-    # Relative error of pixels in float32: noise below is none.
-    rounding: float = 1e-6
-    # Second difference along both axes, normalized to unit noise: it removes
-    # structure that is smooth over three pixels.
-    second_difference_norm: float = 6.0
-    # Side of the square over which the mean of a pixel is taken for the first
-    # estimate, px.
-    mean_side_px: int = 3
-    # About as many pixels are enough for the first estimate.
-    n_guess_pixels: int = 30_000
-
-
-_SETTINGS = _NoiseSettings()
+_SETTINGS = IMAGE.noise
 
 
 class NoiseModel(NamedTuple):
@@ -75,7 +40,7 @@ class NoiseModel(NamedTuple):
 
     @property
     def darkest(self):
-        """Least mean that a pixel can have: no electron, if all noise is theirs."""
+        """Least mean of a pixel: that of no electrons, if all noise is shot noise."""
         if self.slope == 0:
             return -np.inf
         return self.offset - (self.constant - self.least) / self.slope
@@ -232,3 +197,28 @@ def _fit_line(level, power):
         error = np.abs(design @ [constant, slope] - 1)
         weight = 1 / np.sqrt(np.maximum(error, _SETTINGS.min_relative_error))
     return NoiseModel(float(max(constant, least)), float(slope), offset)
+
+
+def value_span(image, beyond=1):
+    """Estimate the range of an image's pixels that are not hot.
+
+    Parameters
+    ----------
+    image : ndarray
+        Pixels.
+    beyond : float, default=1
+        How far beyond the range between the first and the last per cent of the pixels
+        others may be, in units of it.
+
+    Returns
+    -------
+    span : tuple of float
+        Lowest and highest value.
+    """
+    # Odd: an even step might sample a few columns of pixels only.
+    step = max(_SETTINGS.sample_step_px, image.size // _SETTINGS.n_sampled_pixels | 1)
+    values = np.sort(image.flat[::step])
+    n_hot = len(values) // 100
+    low, high = float(values[n_hot]), float(values[-1 - n_hot])
+    margin = beyond * (high - low)
+    return low - margin, high + margin

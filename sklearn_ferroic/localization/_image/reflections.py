@@ -1,6 +1,5 @@
 """Reflections of the power spectrum: those of a lattice, and those of interference."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -9,51 +8,13 @@ from scipy import fft
 from scipy.ndimage import uniform_filter, uniform_filter1d
 from scipy.spatial import cKDTree
 
+from .settings import IMAGE
+
 # Mean of the logarithm of exponentially distributed numbers of mean one.
 _MEAN_LOG = -np.euler_gamma
 
 
-@dataclass(frozen=True)
-class _ReflectionsSettings:
-    """Settings of the search for reflections, with their reasons."""
-
-    # A reflection exceeds the mean power of noise at its frequency by this factor,
-    # which one sample of noise in 10^9 does.
-    min_excess: int = 21
-    # The mean of noise is taken over rings, over squares of this side and over lines
-    # of this length, in samples of the spectrum: the detector's blur depends on the
-    # direction, interference of random phase fills a line.
-    square_samples: int = 15
-    line_samples: int = 61
-    # The strongest reflections are compared with each other, ...
-    n_compared: int = 32
-    # ... none within this many samples of a stronger one, whose flank it would be.
-    min_apart_samples: int = 4
-    # A sum of two reflections is a third one to within this, for all are rounded.
-    max_off_samples: int = 1
-    # Reflections whose directions differ by less than this, as a sine, are of one
-    # row.
-    min_sine: float = 0.2
-    # A reflection does not belong to the lattice if the number of its sums with
-    # others is below this share of the largest such number, provided that the largest
-    # reaches the minimum below.
-    min_support: float = 0.25
-    min_sums: int = 2
-    # Of three reflections that make up a sum, the weakest has this share of the next
-    # one's power, or counts the less.
-    min_sum: float = 0.1
-    # ... unless that many others are as long to within that share, as those of many
-    # grains are: a single crystal has three at the most.
-    min_on_ring: int = 4
-    ring_width: float = 0.04
-    # Of those, the ones that matter are no weaker than this share of the lattice's.
-    min_strength: float = 0.1
-    # Interference is followed over this many of its periods, at least over these px.
-    n_periods: int = 6
-    min_followed_px: int = 24
-
-
-_SETTINGS = _ReflectionsSettings()
+_SETTINGS = IMAGE.reflections
 
 
 class Reflections(NamedTuple):

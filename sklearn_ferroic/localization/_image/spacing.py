@@ -1,55 +1,17 @@
 """Estimate of the nearest-neighbour spacing of an image."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from scipy import fft
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
-from .bad_pixels import value_span
-from .binning import sum_blocks
-from .filters import autocorrelation, smooth
+from .filters import smooth, vertex
 from .hidden_columns import resolve_hidden_columns
-from .positions import vertex
+from .noise import value_span
+from .pixels import sum_blocks
 from .reflections import find_reflections, remove_interference
+from .settings import IMAGE
 
-
-@dataclass(frozen=True)
-class _SpacingSettings:
-    """Settings of the estimate of the spacing, with their reasons."""
-
-    # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
-    # follow where the smaller ones hold too few periods or show none.
-    tile_sides_px: tuple = (512, 1024, 2048)
-    min_periods: int = 10
-    # Neighbours are detected within this number of periods. The strongest reflection
-    # of columns narrow for their spacing is of a high order: if no lag within those
-    # maps this share of the columns onto others, lattices reach farther, or noise is
-    # strong.
-    reach_periods: float = 2.1
-    long_reach_periods: float = 3.5
-    min_near_share: float = 0.8
-    # A neighbour is a maximum of the autocorrelation that exceeds the mean over this
-    # number of periods around by at least this share of the highest such excess.
-    # Between narrow columns, the minima that the high-pass filter causes around them
-    # enclose weak maxima.
-    around_periods: float = 0.25
-    min_height: float = 0.1
-    # ... and noise makes ripples of this height over the root of the number of
-    # pixels.
-    max_ripple: int = 6
-    # of the autocorrelation, in periods
-    smoothing_periods: float = 0.07
-    # Images are binned for it to periods no shorter than that, px.
-    min_period_px: float = 5.5
-    # Where there are many lattices, no lag maps this share of the columns onto
-    # others: squares of this number of periods show one lattice each, and half of
-    # them agree on the spacing to that relative tolerance.
-    max_mixed_share: float = 0.5
-    grain_periods: int = 8
-    agreement: float = 0.05
-
-
-_SETTINGS = _SpacingSettings()
+_SETTINGS = IMAGE.spacing
 
 
 def estimate_spacing(image):
@@ -236,3 +198,34 @@ def _spacing_in_grains(tiles, period, reach, spacing):
     )
     smaller = typical < (1 - 2 * _SETTINGS.agreement) * spacing
     return typical if smaller and agree >= 0.5 else spacing
+
+
+def autocorrelation(images, last_lag, pad):
+    """Compute the autocorrelation of images of one shape, corrected for their overlap.
+
+    Parameters
+    ----------
+    images : iterable of ndarray of shape (n_rows, n_cols)
+        High-passed images.
+    last_lag : int
+        Largest lag along each axis, px.
+    pad : int
+        Zeros added along each axis against wrapping, px; at least `last_lag`.
+
+    Returns
+    -------
+    correlation : ndarray of shape (2 * last_lag + 1, 2 * last_lag + 1)
+        The correlation, 1 in the middle, where the lag is 0.
+    """
+    total = 0
+    for image in images:
+        sides = image.shape
+        shape = [fft.next_fast_len(side + pad, real=True) for side in sides]
+        total = total + np.abs(fft.rfft2(image, shape)) ** 2
+    lags = np.arange(-last_lag, last_lag + 1)
+    # Of the inverse transform only the rows of short lags are needed.
+    rows = fft.ifft(total, axis=0)[lags % shape[0]]
+    correlation = fft.irfft(rows, shape[1], axis=1)[:, lags % shape[1]]
+    correlation /= correlation[last_lag, last_lag]
+    overlap = [np.maximum(side - np.abs(lags), 1) / side for side in sides]
+    return correlation / np.outer(*overlap)

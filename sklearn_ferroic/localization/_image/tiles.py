@@ -1,6 +1,5 @@
 """Parts of large images: overlapping tiles, and squares that sample an image."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -8,28 +7,10 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
-from .binning import bin_image
+from .pixels import bin_image
+from .settings import IMAGE
 
-
-@dataclass(frozen=True)
-class _TilesSettings:
-    """Settings of the tiles and sample of an image, with their reasons."""
-
-    # What is done to a column depends on the image within this many spacings.
-    overlap_spacings: int = 10
-    # Columns this close to a tile's core may be its own: no rounding loses them, px.
-    slack_px: float = 0.5
-    # Side of the squares of a sample, in spacings, their number, the gaps between
-    # them, and the side of the blocks that they are chosen by, in spacings.
-    sample_side_spacings: int = 12
-    n_squares: int = 4
-    gap_spacings: int = 4
-    block_spacings: int = 3
-    # Squares with less than this share of the strongest contrast show no columns.
-    min_contrast: float = 0.02
-
-
-_SETTINGS = _TilesSettings()
+_SETTINGS = IMAGE.tiles
 
 
 class Tile(NamedTuple):

@@ -1,6 +1,5 @@
 """Crops of labelled images at the network's scale, and batches of them."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -8,21 +7,9 @@ import torch
 
 from ..._torch.batches import IndexBatches
 from .network_image import NET_SPACING, local_deviation, net_length, normalize, resample
+from .settings import UNET
 
-
-@dataclass(frozen=True)
-class _CropsSettings:
-    """Settings of the crops for training, with their reasons."""
-
-    # Spacings are seldom estimated right to the percent, and now and then those of
-    # the A columns alone are: magnifications are drawn close to one, or from a wide
-    # range.
-    near: float = 0.04
-    share_near: float = 0.6
-    wide: tuple = (0.6, 1.25)
-
-
-_SETTINGS = _CropsSettings()
+_SETTINGS = UNET.crops
 
 
 class Crops(NamedTuple):

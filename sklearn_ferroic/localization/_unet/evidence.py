@@ -1,7 +1,5 @@
 """Columns and their evidence on maps of probabilities; probability of sites."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
@@ -9,10 +7,11 @@ from scipy.special import expit, logit
 from skimage.feature import peak_local_max
 from sklearn.linear_model import LogisticRegression
 
-from .._image.positions import on_image
-from .._image.spacing import vertex
+from .._image.filters import vertex
+from .._image.pixels import on_image
 from .labels import RADIUS_PX
 from .network_image import NET_SPACING
+from .settings import UNET
 
 # A site is right if a true column of its class is as near, in spacings.
 TOLERANCE_SPACINGS = 0.25
@@ -20,26 +19,7 @@ TOLERANCE_SPACINGS = 0.25
 UNCALIBRATED = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True)
-class _EvidenceSettings:
-    """Settings of the evidence and probability of columns, with their reasons."""
-
-    sigma_px: float = 1.4
-    # Least distance of columns in pixels of the network, rounded down.
-    min_distance_px: int = 3
-    # Each column has this number of others within this number of spacings, also at
-    # the corners.
-    min_neighbors: int = 2
-    neighbor_reach_spacings: float = 1.6
-    # Where there is less evidence than this, more than half of the usual number of
-    # neighbours is required: there may be amorphous matter next to the crystal.
-    doubtful_evidence: float = 0.7
-    min_doubtful_share: float = 0.5
-    # Evidence is clipped to this distance from 0 and 1: logarithms remain finite.
-    min_probability: float = 1e-4
-
-
-_SETTINGS = _EvidenceSettings()
+_SETTINGS = UNET.evidence
 # A disc of a column, sure in all its pixels, has this height once smoothed.
 _FULL_HEIGHT = 1 - np.exp(-0.5 * (RADIUS_PX / _SETTINGS.sigma_px) ** 2)
 # Pixels farther than this from a tile do not affect its columns.

@@ -1,29 +1,43 @@
-"""Location of labelled columns: probabilities, peaks, fits."""
+"""Location of labelled columns: probabilities, peaks, fits, and a test of each class.
+
+Trained on crystals of two sublattices, a network expects the second one between the
+columns of a crystal of one kind. What the columns of the other class leave of the image
+shows whether there is any.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from joblib import delayed
+from scipy.spatial import cKDTree
 
 from .._assembly import LabeledFit, nearest_columns
 from .._batch import naming_the_image, run
 from .._detection.calibration import Calibration
+from .._detection.locate import fit_positions
 from .._detection.refine import refine_columns
 from .._detection.selection import has_center_inside
 from .._fitting.columns import ColumnFit
 from .._fitting.profiles import PROFILES
+from .._fitting.windows import render_columns
 from .._image.context import ImageContext
-from .absent_columns import find_absent
+from .._image.filters import blob_response, filter_sigma
+from .._image.pixels import at_pixels
+from .._image.tiles import cut_tiles
 from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
 from .network_image import NET_SPACING, from_net, resample
+from .settings import UNET
 
 # Fits that end this far (spacings) from the network's position are rejected, unless the
 # border is nearer than a spacing and cuts the input of the network. A tighter limit
 # would have smaller errors at few counts, but the network knows displacements only in
 # part.
 _MAX_SHIFT_SPACINGS = 0.2
+
+
+_ABSENT = UNET.absent_columns
 
 
 class Located(NamedTuple):
@@ -229,3 +243,73 @@ def class_map(image, network, spacing, tile_size, n_views):
 def on_device(network, device):
     """Move a network to a device, in a memory layout that is fast there."""
     return network.to(device, memory_format=torch.channels_last).eval()
+
+
+def find_absent(image, mask, positions, label, *, spacing, sigma, profile, tile_size):
+    """Find sites of the fainter class where the image shows no columns.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    mask : ndarray of bool of shape (n_rows, n_cols) or None
+        Good pixels; all if None.
+    positions : ndarray of shape (n, 2)
+        Sites found by the network, px.
+    label : ndarray of int of shape (n,)
+        Their classes, 0 for A and 1 for B.
+    spacing, sigma : float
+        Nearest-neighbour spacing and typical sigma, px.
+    profile : ColumnProfile
+        Profile of the columns.
+    tile_size : int or None
+        Side of the tiles, px.
+
+    Returns
+    -------
+    absent : ndarray of bool of shape (n,)
+        True for sites without a column.
+    """
+    absent = np.zeros(len(positions), dtype=bool)
+    if min(np.bincount(label, minlength=2)) < _ABSENT.min_sites:
+        return absent
+    image = image.astype(np.float32, copy=False)
+    blob_sigma = filter_sigma(spacing, sigma)
+    height = at_pixels(blob_response(image, blob_sigma), positions)
+    bright = int(np.median(height[label == 1]) > np.median(height[label == 0]))
+    residual, amplitude = np.full(len(positions), np.nan), []
+    for tile in cut_tiles(image.shape, tile_size, spacing):
+        part = image[tile.window]
+        place = positions - tile.origin
+        seen = np.all((place >= -0.5) & (place <= np.array(part.shape) - 0.5), axis=1)
+        others = seen & (label == bright)
+        first, last = tile.core.T
+        own = (label != bright) & np.all((positions >= first) & (positions < last), 1)
+        if not others.any() or not own.any():
+            continue
+        context = ImageContext(
+            part, None if mask is None else mask[tile.window], spacing, sigma
+        )
+        table = fit_positions(context, place[others], profile)
+        amplitude.append(table.amplitude)
+        rest = part - render_columns(part.shape, table, sigma)
+        if mask is not None:
+            rest *= mask[tile.window]
+        residual[own] = at_pixels(blob_response(rest, blob_sigma), place[own])
+    judged = np.flatnonzero(np.isfinite(residual))
+    if len(judged) < _ABSENT.min_sites:
+        return absent
+    n_averaged = min(_ABSENT.n_averaged, len(judged))
+    _, near = cKDTree(positions[judged]).query(positions[judged], n_averaged)
+    own, around = residual[judged], residual[judged][near]
+    middle = np.median(around, axis=1)
+    scatter = 1.4826 * np.median(np.abs(around - middle[:, None]), axis=1)
+    mean, error = around.mean(axis=1), around.std(axis=1) / np.sqrt(n_averaged)
+    usual = np.median(np.concatenate(amplitude))
+    is_absent = mean < np.minimum(
+        _ABSENT.min_share * usual, _ABSENT.min_significance * error
+    )
+    # Few columns among many sites without one.
+    is_absent &= own < np.maximum(middle, 0) + _ABSENT.max_own_std * scatter
+    absent[judged] = is_absent
+    return absent

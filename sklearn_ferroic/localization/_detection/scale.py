@@ -1,41 +1,40 @@
-"""Estimate of the typical sigma of the columns of an image."""
+"""Estimates of the scale of the columns by fits: typical sigma, and a shorter spacing.
 
-from dataclasses import dataclass
+A spacing that is too long hides columns: those of a faint sublattice between the ones
+that were found. They remain in the residual image.
+"""
 
 import numpy as np
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
 
+from ..._lattice.local_lattice import lattice_vectors
 from .._fitting.column_fit import fit_columns, typical_sigma
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnTable
-from .._image.binning import bin_image, binned_scale, choose_binning, unbin_sigma
+from .._fitting.windows import render_columns
 from .._image.context import ImageContext, image_unit
-from .._image.filters import blob_responses
-from .._image.peaks import find_peaks
-from .._image.positions import at_pixels
+from .._image.filters import blob_response, blob_responses, filter_sigma, find_peaks
+from .._image.pixels import (
+    at_pixels,
+    bin_image,
+    binned_scale,
+    choose_binning,
+    unbin_sigma,
+)
 from .._image.tiles import Blocks
+from .settings import DETECTION
+
+# Places in the unit cell, in lattice vectors: the centre, and those with which the
+# residual at the centre is compared.
+_CENTER = (0.5, 0.5)
+_OTHER_PLACES = ((0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (2 / 3, 2 / 3))
 
 
-@dataclass(frozen=True)
-class _SigmaSettings:
-    """Settings of the estimate, with their reasons."""
-
-    # First guess of the sigma of a column, as a fraction of the spacing.
-    first_sigma_spacings: float = 0.16
-    # Two blob filters refine it; their sigmas in units of the guess.
-    narrow_ratio: float = 0.75
-    wide_ratio: float = 1.25
-    # Side of the square from which sigma is estimated, in spacings and in px,
-    # whichever is larger; and range of sigma relative to the first guess.
-    side_spacings: int = 9
-    min_side_px: int = 96
-    sigma_range: tuple = (0.5, 1.6)
-    # Fits are repeated until the sigma of the windows equals the fitted sigma, to
-    # within this share.
-    max_rounds: int = 4
-    max_change: float = 0.04
+_SETTINGS = DETECTION.sigma
 
 
-_SETTINGS = _SigmaSettings()
+_MISSED = DETECTION.missed_sublattice
 
 
 def estimate_sigma(image, mask, spacing):
@@ -122,3 +121,79 @@ def _skewness(values):
     deviation = values - values.mean()
     square = deviation * deviation
     return float(np.mean(square * deviation) / np.mean(square) ** 1.5)
+
+
+def find_closer_spacing(image, fit, is_one_kind, spacing, sigma):
+    """Return the spacing of an image if a sublattice has been missed.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    fit : ColumnFit
+        Its columns, as located with the spacing.
+    is_one_kind : bool
+        Whether all of them are of one sublattice.
+    spacing, sigma : float
+        Spacing assumed, and typical sigma, px.
+
+    Returns
+    -------
+    spacing : float or None
+        Nearest-neighbour spacing, px; None if no sublattice has been missed.
+    """
+    positions = fit.positions
+    if len(positions) < _MISSED.min_cells:
+        return None
+    if not is_one_kind or sigma < _MISSED.min_sigma_spacings * spacing:
+        return None
+    if not fit.table.is_known.any():
+        return None
+    vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
+    side = choose_binning(spacing, sigma)
+    image, fit = bin_image(image, side) / side**2, fit.binned(side)
+    spacing, sigma = binned_scale(spacing, sigma, side)
+    positions, vectors = fit.positions, vectors / side
+    response = _residual_response(image, fit, spacing, sigma)
+    median, scatter, share, places = _at_places(
+        response, positions, vectors, _CENTER, spacing
+    )
+    if len(places) < _MISSED.min_cells:
+        return None
+    others = [
+        _at_places(response, positions, vectors, place, spacing)[0]
+        for place in _OTHER_PLACES
+    ]
+    is_column = (
+        median > _MISSED.min_share * np.median(fit.amplitude)
+        and median > _MISSED.min_significance * scatter / np.sqrt(len(places))
+        and median > _MISSED.min_contrast * max(others)
+        and share > _MISSED.min_positive
+    )
+    if not is_column:
+        return None
+    distance, _ = cKDTree(positions).query(places)
+    return side * float(np.median(distance))
+
+
+def _residual_response(image, fit, spacing, sigma):
+    """Return the response of the blob filter to the residual image."""
+    unit = image_unit(image)
+    fitted = fit.table.take(fit.table.is_known)
+    residual = image - render_columns(image.shape, fitted, sigma)
+    return blob_response(residual / unit, filter_sigma(spacing, sigma)) * unit
+
+
+def _at_places(response, positions, vectors, place, spacing):
+    """Return median, scatter and share of positive values at places in the cells."""
+    places = positions + place[0] * vectors[:, 0] + place[1] * vectors[:, 1]
+    margin = _MISSED.margin_spacings * spacing
+    last = np.array(response.shape) - 1 - margin
+    # Vectors that are not known are NaN.
+    places = places[((places > margin) & (places < last)).all(axis=1)]
+    if not len(places):
+        return 0.0, 0.0, 0.0, places
+    values = map_coordinates(response, places.T, order=1)
+    median = float(np.median(values))
+    scatter = 1.4826 * float(np.median(np.abs(values - median)))
+    return median, scatter, float(np.mean(values > 0)), places

@@ -1,13 +1,14 @@
-"""Binning of finely sampled images, for all but the last fit.
+"""Pixels and bins: sums of blocks, values at positions, distances from the border.
 
-Columns with a sigma of one pixel are detected as well as wider ones: sums of square
-blocks of pixels are sufficient to detect columns and for preliminary fits. Sums of
-counts are counts.
+Finely sampled images are binned for all but the last fit: columns with a sigma of one
+pixel are detected as well as wider ones, and preliminary fits need no more. Bins are
+sums, because sums of counts are counts.
 """
 
 import math
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt, map_coordinates
 
 # Binned images show columns of this sigma and spacing at least, in bins.
 _MIN_SIGMA_BINS = 1.0
@@ -122,3 +123,56 @@ def unbin_sigma(sigma, side):
 def bin_variance(side):
     """Compute the variance of the pixel positions in a block along an axis, px²."""
     return (side**2 - 1) / 12
+
+
+def on_image(positions, shape, margin=0.0):
+    """Check which positions lie on the area of the pixels, by a margin."""
+    first, last = margin - 0.5, np.array(shape) - 0.5 - margin
+    return ((positions >= first) & (positions <= last)).all(axis=1)
+
+
+def at_pixels(image, positions):
+    """Return the pixels nearest to positions, those of the border off the image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    positions : ndarray of shape (n, 2)
+        Where.
+
+    Returns
+    -------
+    values : ndarray of shape (n,)
+        The pixels.
+    """
+    nearest = np.clip(np.rint(positions).astype(int), 0, np.array(image.shape) - 1)
+    return image[nearest[:, 0], nearest[:, 1]]
+
+
+def clear_of_border(positions, shape, mask, margin):
+    """Check which positions are a margin away from the border and from bad pixels.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Where, px.
+    shape : tuple of int
+        Shape of the image.
+    mask : ndarray of bool of that shape or None
+        Good pixels; None if all are good.
+    margin : float
+        Distance from the border of the image and from bad pixels, px.
+
+    Returns
+    -------
+    clear : ndarray of bool of shape (n,)
+        Which ones.
+    """
+    clear = on_image(positions, shape, margin)
+    if mask is not None:
+        # Distances are to the centres of pixels, the margin is to their edges.
+        distance = distance_transform_edt(mask)
+        distance = map_coordinates(distance, positions.T, order=1, mode="nearest")
+        clear &= distance - 0.5 >= margin
+    return clear
