@@ -101,7 +101,7 @@ def make_patches(name, seed, interpolation="cubic"):
         judged=inside & ((variant >= 0) | unpolar),
         direction=turn + np.pi / 4 + np.pi / 2 * variant,
         n_fold=4 if unpolar else 1,
-        antipolar=_is_antipolar(data)[nearest],
+        antipolar=is_antipolar(data)[nearest],
         variant=np.where(inside, variant, -2),
         grain=data.grain[nearest] if "grain" in data else np.full(len(sites), -1),
         composition=data.composition[nearest],
@@ -116,7 +116,7 @@ def match(sites, data, sublattice=1):
     return true[distance.argmin(axis=1)], distance.min(axis=1) < 2
 
 
-def _is_antipolar(data):
+def is_antipolar(data):
     """Columns whose nearest neighbours to the left and right are their opposites."""
     antipolar = np.zeros(len(data.variant), dtype=bool)
     for sublattice in (0, 1):

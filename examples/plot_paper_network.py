@@ -120,5 +120,6 @@ for row, name in zip(axes, models, strict=True):
 # images have no columns yet. All angles lie within some ten degrees, so that the
 # histogram has one peak, and no more cells are within 45° of their variant than with a
 # constant angle. The default model finds all of them after 20 epochs, each much
-# shorter. Whether 100 epochs are enough for the paper's network on these windows is
-# not shown here; :doc:`/paper_model` compares it with the public code.
+# shorter. After 100 epochs the paper's network finds them, too, where a window shows
+# few enough cells: :doc:`/paper_model` has the figures, and compares it with the public
+# code.

@@ -1,6 +1,7 @@
 """Every panel of the paper's figures is in the table and drawn by a script."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -65,3 +66,26 @@ def test_the_checklist_has_every_figure():
     rows = re.findall(r"^\| \[(\w+\.py)\]", page, re.MULTILINE)
     scripts = sorted(path.name for path in (ROOT / "examples").glob("plot_*.py"))
     assert sorted(set(rows)) == scripts
+
+
+# The paper's network ------------------------------------------------------------------
+
+RUNS = sorted((ROOT / "benchmarks" / "paper_network").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_the_page_has_the_last_record_of_each_training(path):
+    last = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+    image, window, encoder, seed = path.stem.split("_")
+    row = (
+        f"| {image} | {window[:-2]} px | {encoder} | {seed} | {last['epoch']} | "
+        f"{last['share']:.1%} | {last['median']:.1f}° | {last['resultant']:.3f} |"
+    )
+    page = (ROOT / "docs" / "paper_model.md").read_text(encoding="utf-8")
+    assert row.replace("%", " %") in page
+
+
+def test_the_pictures_of_the_network_are_small():
+    paths = list((ROOT / "docs" / "images").glob("paper_network_*.png"))
+    assert len(paths) == 7
+    assert max(path.stat().st_size for path in paths) < 400_000

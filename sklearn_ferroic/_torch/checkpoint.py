@@ -203,7 +203,7 @@ def capture_training_state(net, random_state):
     state = {
         "model": net.module_.state_dict(),
         "optimizer": net.optimizer_.state_dict(),
-        "learning_rate": callbacks["learning_rate"].lr_scheduler_.state_dict(),
+        "learning_rate": _schedule_state(callbacks),
         "generator": net.module_.generator.get_state(),
         "random_state": random_state.get_state(legacy=False),
         "losses": loss_curve(net, "train_loss"),
@@ -213,6 +213,13 @@ def capture_training_state(net, random_state):
         stopping = callbacks["early_stopping"]
         state["early_stopping"] = [getattr(stopping, name) for name in _EARLY_STOPPING]
     return state
+
+
+def _schedule_state(callbacks):
+    """Return the state of the learning-rate schedule; empty if there is none."""
+    if "learning_rate" not in callbacks:
+        return {}
+    return callbacks["learning_rate"].lr_scheduler_.state_dict()
 
 
 def restore_training_state(net, state):
@@ -229,7 +236,9 @@ def restore_training_state(net, state):
     net.module_.load_state_dict(state["model"])
     net.optimizer_.load_state_dict(state["optimizer"])
     _lay_out_as_weights(net.optimizer_)
-    callbacks["learning_rate"].lr_scheduler_.load_state_dict(state["learning_rate"])
+    # a constant learning rate has no schedule
+    if "learning_rate" in callbacks:
+        callbacks["learning_rate"].lr_scheduler_.load_state_dict(state["learning_rate"])
     net.module_.generator.set_state(state["generator"])
     for epoch, loss in enumerate(state["losses"]):
         net.history.new_epoch()

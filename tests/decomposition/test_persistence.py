@@ -77,7 +77,14 @@ def interrupt(vae, X, batch):
 # Going on -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("parameters", [{}, {"early_stopping": True, "batch_size": 30}])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"early_stopping": True, "batch_size": 30},
+        {"learning_rate_schedule": "constant", "convergence_tol": None},
+    ],
+)
 @pytest.mark.parametrize("batch", [0, 3, 9])
 def test_a_resumed_fit_is_the_unbroken_one_to_the_bit(batch, parameters, X, tmp_path):
     path = tmp_path / "vae.npz"
@@ -87,7 +94,7 @@ def test_a_resumed_fit_is_the_unbroken_one_to_the_bit(batch, parameters, X, tmp_
     vae.set_params(callbacks=[Count(epochs)]).fit(X)
     assert_same_fit(vae, unbroken)
     np.testing.assert_array_equal(vae.transform(X), unbroken.transform(X))
-    batches_per_epoch = -(-len(X) // 64) if not parameters else 4
+    batches_per_epoch = 4 if "batch_size" in parameters else -(-len(X) // 64)
     assert epochs == list(range(1 + batch // batches_per_epoch, 6))
     # and both can be trained on alike
     vae.set_params(checkpoint=None, early_stopping=False)
@@ -97,6 +104,21 @@ def test_a_resumed_fit_is_the_unbroken_one_to_the_bit(batch, parameters, X, tmp_
 
 def test_a_checkpoint_does_not_change_the_fit(X, tmp_path):
     assert_same_fit(make_vae(tmp_path / "vae.npz").fit(X), make_vae().fit(X))
+
+
+def test_the_network_of_the_paper_is_resumed(X, tmp_path):
+    def make(path=None):
+        return RotationalVAE.paper(
+            encoder="dense",
+            window_size=20,
+            n_hidden=8,
+            max_epochs=3,
+            random_state=0,
+            checkpoint=path,
+        )
+
+    vae = interrupt(make(tmp_path / "vae.npz"), X, 4)  # three batches an epoch
+    assert_same_fit(vae.fit(X), make().fit(X))
 
 
 def test_a_fit_broken_off_twice(X, tmp_path):

@@ -17,6 +17,9 @@ _ENCODERS = {"convolutional": ConvolutionalEncoder, "dense": DenseEncoder}
 # the first steps on: angles drawn from a wide posterior carry no information, and the
 # latents then encode the variants instead.
 _INITIAL_ANGLE_STD_RAD = 0.1
+# The same with a prior on the width, which narrows it within the first steps. As in the
+# public code: the large first gradients separate the angles of the patches.
+_INITIAL_ANGLE_STD_WITH_PRIOR_RAD = 1.0
 # Patches per call of the encoder without gradients; bounds the memory, 2.4 MB per patch
 # and layer for 128 channels of 48 x 48 px in double precision.
 _PATCHES_AT_ONCE = 32
@@ -64,6 +67,11 @@ class AmortizedModel(PatchModel):
     ):
         super().__init__(patch_shape, latent_dim, n_hidden, offset_scale, **common)
         self.rotation_prior = rotation_prior
+        self.initial_angle_std = (
+            _INITIAL_ANGLE_STD_RAD
+            if rotation_prior is None
+            else _INITIAL_ANGLE_STD_WITH_PRIOR_RAD
+        )
         # The public code has the loss of a patch, here it is per pixel. The last layer
         # has gradients near 1e-8 per pixel, so that the unscaled value would change
         # the second training step by 1 %.
@@ -74,13 +82,14 @@ class AmortizedModel(PatchModel):
     def posterior(self, patches):
         """Return the posterior of patches ``(n, h, w)``.
 
-        All widths start at those of the priors, because the initial outputs are near 0.
+        The initial outputs are near 0, so that the widths of offsets and latents start
+        at those of the priors, and that of the angle at a constant.
         """
         at_once = len(patches) if torch.is_grad_enabled() else _PATCHES_AT_ONCE
         outputs = torch.cat([self.encoder(part) for part in patches.split(at_once)])
         mean, log_std = outputs.chunk(2, dim=1)
         first = torch.ones_like(mean[:1])
-        first[:, 0] = self.rotation_prior or _INITIAL_ANGLE_STD_RAD
+        first[:, 0] = self.initial_angle_std
         std = log_std.exp() * first
         if self.offset_scale > 0:
             return _Posterior(mean, std)
