@@ -195,7 +195,7 @@ def run_ensemble(arguments):
     images += [(f"film 0.5 px, {seed}", make_windows("0.5px", seed)) for seed in (0,)]
     for name, image in images:
         member = RotationalVAE(max_epochs=5)
-        ensemble = RotationalVAEEnsemble(member, random_state=0).fit(image.X)
+        ensemble = RotationalVAEEnsemble(estimator=member, random_state=0).fit(image.X)
         single = ensemble.estimators_[0].transform_with_std(image.X)
         for kind, (mean, std) in (
             ("posterior of a member", single),

@@ -23,6 +23,10 @@ from ._patch_rows import check_patches
 from ._rotational_vae import RotationalVAE
 from ._rvae.factors.checks import check_labels
 
+# Resultant length of the posterior of an angle that is uniform but for rounding errors:
+# a standard deviation of 4.3 rad.
+_MIN_RESULTANT = 1e-4
+
 
 class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     """Average rotational VAEs that are fitted on resampled patches.
@@ -82,7 +86,8 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
     >>> from sklearn_ferroic.decomposition import RotationalVAEEnsemble
     >>> X = np.random.RandomState(0).rand(40, 11, 11)
     >>> vae = RotationalVAE(latent_dim=1, n_hidden=8, max_epochs=1)
-    >>> ensemble = RotationalVAEEnsemble(vae, n_estimators=2, random_state=0).fit(X)
+    >>> ensemble = RotationalVAEEnsemble(estimator=vae, n_estimators=2, random_state=0)
+    >>> ensemble = ensemble.fit(X)
     >>> mean, std = ensemble.transform_with_std(X)
     >>> mean.shape, std.shape
     ((40, 4), (40, 4))
@@ -98,8 +103,8 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
 
     def __init__(
         self,
-        estimator=None,
         *,
+        estimator=None,
         n_estimators=5,
         bootstrap=True,
         n_jobs=None,
@@ -184,10 +189,14 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             angle, the circular standard deviation of the mixture of the posteriors.
         """
         means, variances = self._aligned(X)
-        phasors = np.exp(1j * means[:, :, 0] - variances[:, :, 0] / 2).mean(axis=0)
+        lengths = np.exp(-variances[:, :, 0] / 2)
+        directions = np.exp(1j * means[:, :, 0])
         mean, std = means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(0))
-        mean[:, 0] = wrap_angle(np.angle(phasors).astype(np.float32))
-        resultant = np.abs(phasors).clip(1e-12, 1 - 1e-12)
+        # A length below the minimum is that of an undetermined angle, and its digits
+        # are rounding errors: such members have equal weights.
+        weighted = np.maximum(lengths, _MIN_RESULTANT) * directions
+        mean[:, 0] = wrap_angle(np.angle(weighted.mean(axis=0)).astype(np.float32))
+        resultant = np.abs((lengths * directions).mean(axis=0)).clip(1e-12, 1 - 1e-12)
         std[:, 0] = np.sqrt(-2 * np.log(resultant))
         return mean.astype(np.float32), std.astype(np.float32)
 

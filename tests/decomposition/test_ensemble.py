@@ -21,7 +21,9 @@ def cells():
 @pytest.fixture(scope="module")
 def ensemble(cells):
     member = RotationalVAE(latent_dim=1, n_classes=2, max_epochs=2)
-    return RotationalVAEEnsemble(member, n_estimators=3, random_state=0).fit(cells[0])
+    return RotationalVAEEnsemble(estimator=member, n_estimators=3, random_state=0).fit(
+        cells[0]
+    )
 
 
 def test_mean_is_as_right_as_a_member(cells, ensemble):
