@@ -17,6 +17,7 @@ from ..._lattice.neighbors import (
     neighbor_pairs,
     order_by_height,
 )
+from .._fitting.error_calibration import error_scale
 from .._fitting.windows import matched_significance
 from .._image.filters import NEIGHBOR_REACH_SPACINGS
 from .._image.pixels import at_pixels, clear_of_border, on_image
@@ -161,6 +162,7 @@ def is_noise(fit, context):
         True where the amplitude is hardly above its standard error and far below the
         amplitudes of the nearest columns.
     """
+    fit = _with_correlated_noise(fit)
     height, std = fit.amplitude, fit.std.amplitude
     least = np.full(len(height), _SETTINGS.min_fitted_significance)
     # At the border, columns off the image leave more than noise.
@@ -184,6 +186,17 @@ def is_noise(fit, context):
         usual - height > _SETTINGS.min_fitted_deficit * std
     )
     return noise
+
+
+def _with_correlated_noise(fit):
+    """Return a joint fit with errors that include correlated noise.
+
+    Where columns overlap, it exceeds the white noise several times.
+    """
+    if not fit.is_joint:
+        return fit
+    scale, _ = error_scale(fit.amplitude, fit.modes, 1.0)
+    return fit.scaled_std(scale, scale)
 
 
 def _select_clear(fit, significance, calibration, spacing, crowding):
@@ -234,6 +247,7 @@ def has_center_inside(fit, context):
         True for columns on the image.
     """
     shape, mask, sigma = context.shape, context.mask, context.sigma
+    fit = _with_correlated_noise(fit)
     positions = fit.positions
     # Columns without a fit, or with a doubtful one, have no usable standard error.
     std = np.where(fit.converged[:, None], np.nan_to_num(fit.std.positions), 0)

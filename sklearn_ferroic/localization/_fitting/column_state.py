@@ -82,6 +82,7 @@ class ColumnState:
         # Number of outliers among the pixels in the core of each column.
         self.n_outliers = np.zeros(n)
         self.modes = None
+        self.is_joint = False
         # Gaussian priors of the parameters: means and inverse variances.
         self.prior_mean, self.prior_precision = np.zeros((2, n, n_parameters))
         # Columns that do not fit their profile and no longer step.
@@ -208,11 +209,15 @@ class ColumnState:
         parameters[rows, SIGMA] *= np.exp(widening[rows])
         self.set_parameters(parameters)
 
-    def set_step_size(self, before):
-        """Compute the change of the columns since a table in standard errors."""
+    def set_step_size(self, before, scale=1.0):
+        """Compute the change of the columns since a table in standard errors.
+
+        `scale` is a factor of the errors, a number or one for each column.
+        """
         change = np.abs(self.table.parameters - before.parameters)
         change = change[:, : self.n_parameters]
-        change /= np.where(self.std > 0, self.std, np.nan)
+        std = self.std * np.reshape(scale, (-1, 1))
+        change /= np.where(std > 0, std, np.nan)
         change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
             _SETTINGS.width_step_weight
         )
@@ -272,7 +277,15 @@ class ColumnState:
             positions=self.std[:, POSITION],
             sigma=self.std[:, SIGMA],
         )
-        return ColumnFit(table, std, converged, usable, self.statistics, self.modes)
+        return ColumnFit(
+            table,
+            std,
+            converged,
+            usable,
+            self.statistics,
+            self.modes,
+            self.is_joint,
+        )
 
 
 def _bounds(start, context, preliminary):

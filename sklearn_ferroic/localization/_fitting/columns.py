@@ -211,6 +211,9 @@ class ColumnFit:
     modes : ndarray of shape (m, 19) or None
         Projections of the residual on deformations of columns, from which the errors
         are calibrated; see `error_calibration`. None for preliminary fits.
+    is_joint : bool
+        Whether overlapping columns were fitted together, and `std` is without
+        correlated noise.
     """
 
     table: ColumnTable
@@ -219,6 +222,7 @@ class ColumnFit:
     usable: np.ndarray
     statistics: ImageStatistics | None = None
     modes: np.ndarray | None = None
+    is_joint: bool = False
 
     @classmethod
     def unfitted(cls, table):

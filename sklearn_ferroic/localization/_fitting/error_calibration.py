@@ -35,6 +35,7 @@ from .settings import FITTING
 
 _SETTINGS = FITTING.error_calibration
 MAX_RELATIVE_SQUARE = _SETTINGS.max_relative_square
+MIN_SIGNIFICANCE = _SETTINGS.min_significance
 N_PROJECTED = _SETTINGS.n_projected
 _N_ORDERS = 3
 # A gradient displaces a Gaussian column 16/7 times as far as it changes the position
@@ -268,8 +269,10 @@ def _log_variance_ratio(deviations):
     probability /= probability.sum()
     log_ratio = np.log(white * (1 + excess))
     mean = float(np.sum(probability * log_ratio))
-    std = np.sqrt(np.sum(probability * (log_ratio - mean) ** 2) + 2 / count.sum())
-    return mean, float(std)
+    variance = np.sum(probability * (log_ratio - mean) ** 2) + 2 / count.sum()
+    # An insignificant ratio is reduced towards one (the estimator of James and Stein).
+    mean *= max(0.0, 1 - variance / max(mean**2, 1e-30))
+    return float(mean), float(np.sqrt(variance))
 
 
 def _gradient_variance(deviations):

@@ -12,7 +12,13 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from .._image.pixels import sum_blocks
 from .background import bin_sides
-from .error_calibration import N_PROJECTED, deformation_orders, split_by_height
+from .error_calibration import (
+    MAX_RELATIVE_SQUARE,
+    MIN_SIGNIFICANCE,
+    N_PROJECTED,
+    deformation_orders,
+    split_by_height,
+)
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SIGMA
 from .settings import FITTING
 
@@ -140,6 +146,65 @@ class JointEquations:
             ]
         return inflation, remaining
 
+    def errors_by_spectrum(self, pixels, state):
+        """Compute the effect of overlap and of correlated noise on the errors.
+
+        Noise of the spectrum that explains the residual is propagated through the
+        fit. The spectrum is found in a few rounds, for a fit absorbs most of the noise
+        in the band of the columns. Kinds of columns, by height, are then compared by
+        the quadrupoles in the residual under them.
+
+        Parameters
+        ----------
+        pixels : Pixels
+            Weights and weighted residuals.
+        state : ColumnState
+            The columns, and the covariance of each by itself.
+
+        Returns
+        -------
+        inflation : ndarray of shape (n,)
+            Variance of the positions over that of each column by itself.
+        """
+        table = state.table
+        system = _System(self, pixels, state, _SETTINGS.probe_damping)
+        weighted = pixels.weighted.copy()
+        pixels.clip_weighted(weighted)
+        weighted = sum_blocks(weighted[self.windows.crop], self.side).ravel()
+        # Unit variance, were the noise white and as estimated.
+        unit = np.sqrt(np.maximum(system.weight, 1e-30))
+        spectrum = _RadialSpectrum(self.shape)
+        seen = spectrum.measure(weighted / unit)
+        power = np.ones_like(seen)
+        rng = np.random.default_rng(0)
+        squares, left = [], []
+        for number in range(_SETTINGS.n_spectrum_rounds + _SETTINGS.n_simulations):
+            noise = spectrum.draw(power, rng).ravel() * unit
+            own, below = system.solve(
+                (system.slope @ noise).reshape(len(table), -1), self.transposed @ noise
+            )
+            rest = noise - system.weight * system.image(own, below)
+            if number < _SETTINGS.n_spectrum_rounds:
+                remaining = spectrum.measure(rest / unit)
+                power = power * spectrum.smooth_ratio(seen, remaining, power)
+            else:
+                squares.append(own[:, POSITION] ** 2)
+                left.append(rest)
+        single = np.einsum("nii->ni", state.covariance)[:, POSITION]
+        usable = self.windows.whole & system.known & (single > 0).all(axis=1)
+        inflation = np.ones(len(table))
+        orders = deformation_orders(state.fits_shape)[:1]
+        is_bright = split_by_height(table.amplitude)
+        for kind in (is_bright, ~is_bright):
+            rows = np.flatnonzero(usable & kind)
+            if not rows.size:
+                continue
+            scatter = np.mean(squares, axis=0)[rows] / single[rows]
+            rows = rows[:: max(1, len(rows) // N_PROJECTED)]
+            (modes,) = self.images.modes(table, rows, orders)
+            inflation[kind] = scatter.mean() * _projected_ratio(modes, weighted, left)
+        return inflation
+
 
 def _remaining_share(modes, weight, left):
     """Return the mean squared projections of what a fit leaves of white noise."""
@@ -147,6 +212,65 @@ def _remaining_share(modes, weight, left):
     power = [(mode.power(2) @ weight).mean() for mode in modes]
     share = np.mean(squares) / max(np.mean(power), 1e-30)
     return max(share, _SETTINGS.min_remaining_share)
+
+
+def _projected_ratio(modes, observed, simulated):
+    """Return the ratio of mean squared projections, 1 if it is not significant."""
+    seen = [mode @ observed for mode in modes]
+    # Deformations that all columns have in common displace none of them.
+    seen = np.concatenate([part - np.median(part) for part in seen])
+    if not seen.any():  # one column alone
+        return 1.0
+    expected = np.concatenate([mode @ rest for rest in simulated for mode in modes])
+    limit = MAX_RELATIVE_SQUARE * max(float(np.median(seen**2)), 1e-30)
+    ratio = np.minimum(seen**2, limit).mean() / max((expected**2).mean(), 1e-30)
+    std = np.sqrt(2 / len(seen) + 2 / len(expected))
+    return ratio if abs(np.log(max(ratio, 1e-30))) > MIN_SIGNIFICANCE * std else 1.0
+
+
+class _RadialSpectrum:
+    """Power spectra of images as functions of the frequency."""
+
+    def __init__(self, shape):
+        self.shape = tuple(shape)
+        rows = np.fft.fftfreq(self.shape[0])[:, None]
+        frequency = np.hypot(rows, np.fft.rfftfreq(self.shape[1]))
+        n_rings = int(np.clip(min(self.shape) // 8, 3, _SETTINGS.max_rings))
+        self.ring = np.minimum((2 * n_rings * frequency).astype(np.intp), n_rings)
+        self.size = np.maximum(np.bincount(self.ring.ravel()), 1)
+        self.window = np.outer(*(np.hanning(n + 2)[1:-1] for n in self.shape))
+
+    def measure(self, image):
+        """Return the median power of each ring: robust against reflections."""
+        # A window keeps reflections of the lattice out of the frequencies around.
+        image = image.reshape(self.shape) * self.window
+        power = np.abs(np.fft.rfft2(image)) ** 2
+        power = power.ravel() / np.sum(self.window**2)
+        order = np.argsort(self.ring.ravel(), kind="stable")
+        rings = np.split(power[order], np.cumsum(self.size)[:-1])
+        # The median of an exponential distribution is log 2 of its mean.
+        return np.array([np.median(ring) for ring in rings]) / np.log(2)
+
+    def smooth_ratio(self, seen, remaining, power):
+        """Return the ratio of two spectra as a Gaussian of the frequency.
+
+        Rings count by how much of the noise, of the given power, remains in them.
+        """
+        known = (seen > 0) & (remaining > 0)
+        ratio = np.log(seen[known] / remaining[known])
+        weight = np.sqrt(self.size[known]) * np.minimum(remaining / power, 1)[known]
+        square = (np.arange(len(seen)) + 0.5) ** 2 / len(seen) ** 2
+        design = np.stack([np.ones_like(ratio), square[known]], axis=1)
+        slope, *_ = np.linalg.lstsq(
+            design * weight[:, None], ratio * weight, rcond=None
+        )
+        log_ratio = slope[0] + slope[1] * square
+        return np.exp(np.clip(log_ratio, *np.log(_SETTINGS.spectrum_ratio_range)))
+
+    def draw(self, power, rng):
+        """Draw noise of a spectrum."""
+        white = np.fft.rfft2(rng.normal(size=self.shape))
+        return np.fft.irfft2(white * np.sqrt(power)[self.ring], self.shape)
 
 
 class _System:

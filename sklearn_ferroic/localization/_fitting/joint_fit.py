@@ -10,7 +10,7 @@ diverges.
 import numpy as np
 
 from ..._lattice.neighbors import count_neighbors, neighbor_pairs
-from .error_calibration import project_residual
+from .error_calibration import error_scale, project_residual
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
 from .settings import FITTING
@@ -152,15 +152,32 @@ class JointFit:
             kind(pixels.expected)
         state.table, state.field = accepted
         (state.level,) = state.field.at(state.positions, "level")
+        scale = 1.0
         if not preliminary:
             pixels.update(self._expected(), state.statistics)
-            inflation, remaining = self.equations.errors(pixels, state)
-            state.std *= np.sqrt(inflation)[:, None]
-            state.modes = project_residual(self.windows, pixels, state, remaining)
+            scale = self._set_errors(pixels)
         state.set_step_size(
-            tables[max(0, len(tables) - 1 - _SETTINGS.n_stalled_rounds)]
+            tables[max(0, len(tables) - 1 - _SETTINGS.n_stalled_rounds)], scale
         )
         state.tolerance = _SETTINGS.tolerance_std
+
+    def _set_errors(self, pixels):
+        """Set the standard errors; return the factor by which they are still too small.
+
+        Elliptical columns absorb the deformations of the lowest order, and the higher
+        ones say too little of correlated noise: its spectrum is propagated instead.
+        """
+        state = self.state
+        if state.fits_shape:
+            inflation = self.equations.errors_by_spectrum(pixels, state)
+            state.std *= np.sqrt(inflation)[:, None]
+            return 1.0
+        inflation, remaining = self.equations.errors(pixels, state)
+        state.std *= np.sqrt(inflation)[:, None]
+        state.modes = project_residual(self.windows, pixels, state, remaining)
+        state.is_joint = True
+        scale, _ = error_scale(state.table.amplitude, state.modes, 1.0)
+        return scale
 
     def _next(self, kind):
         """Choose the step after a good one."""

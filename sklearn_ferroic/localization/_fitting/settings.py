@@ -216,8 +216,13 @@ class JointEquationsSettings:
     max_iterations: int = 40
     # Noise is propagated with next to no damping.
     probe_damping: float = 1e-3
-    # Simulations for the errors, and least share of the noise that a fit leaves.
+    # Rounds that the spectrum of the noise takes, by what it may change in one, and
+    # rings of frequency that it has at most; simulations for the errors.
+    n_spectrum_rounds: int = 2
+    spectrum_ratio_range: tuple = (0.1, 10.0)
+    max_rings: int = 16
     n_simulations: int = 2
+    # Least share of the noise that a fit leaves.
     min_remaining_share: float = 0.05
     # Distance of the nodes between which the background is linear, in spacings: the
     # more the columns overlap, the less background shows between them.
