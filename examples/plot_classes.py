@@ -55,7 +55,7 @@ plt.rcParams.update(
 figure = plt.figure(figsize=(7.1, 3.6), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=[1.1, 1])
 axes = left.subplots(1, 2)
-CellMapDisplay.from_sites(sites, labels, colorbar=False, scale_bar=False, ax=axes[0])
+CellMapDisplay.from_sites(sites, labels, colorbar=False, ax=axes[0])
 axes[0].set_title("a  classes")
 CellMapDisplay.from_sites(
     sites,

@@ -127,11 +127,12 @@ const timer = setInterval(() => {
   }
   canvas.dispatchEvent(new PointerEvent("pointermove", at));
   document.body.dataset.layers = canvas.viewer.layers.map((l) => l.name).join("|");
-  setTimeout(() => {
-    document.querySelector("#viewer-layers button").click();
-    document.getElementById("viewer-out").click();
-    setTimeout(() => { document.body.dataset.outside = countOutside(canvas); }, 300);
-  }, 300);
+  document.querySelector("#viewer-layers button").click();
+  document.getElementById("viewer-out").click();
+  // the frame after the one that draws
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    document.body.dataset.outside = countOutside(canvas);
+  }));
 }, 50);
 // Pixels beside the image, above the scale bar, that differ from the background.
 function countOutside(canvas) {

@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -124,6 +125,9 @@ def _without_weights(architecture):
 
 def _build(*, encoder, rotation_prior, n_classes=0, n_conditions=0, **common):
     if n_classes or n_conditions:
+        for value in (n_classes, n_conditions):
+            if not isinstance(value, Integral) or value < 0:
+                raise ValueError(f"the number of classes or conditions is {value!r}")
         return FactoredImageModel(
             n_classes=n_classes, n_conditions=n_conditions, **common
         )
