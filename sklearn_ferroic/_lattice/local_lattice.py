@@ -85,8 +85,9 @@ def lattice_vectors(positions, sublattice, members=None, nearest=None):
     if known.size:
         if nearest is None or known.size < len(positions):
             nearest = Nearest(positions[known])
-        # The columns of a close pair are much nearer to one another than to others.
-        reach = max(reach, _BOND_REACH * nearest.typical_distance())
+        if len(nearest.positions) > 1:
+            # The columns of a close pair are much nearer to one another than to others.
+            reach = max(reach, _BOND_REACH * nearest.typical_distance())
         cells[known] = _agree(nearest, cells[known], reach)
     return cells
 

@@ -336,3 +336,15 @@ def test_cross_validation_over_images(columns):
     scores = cross_val_score(AtomLocator(), images, cv=3, error_score="raise")
     assert (scores > 0.95).all()
     assert (scores <= 1).all()
+
+
+def test_four_columns_of_which_one_has_two_directions():
+    row, col = np.mgrid[:200, :200]
+    image = np.random.default_rng(1).normal(0, 1, (200, 200))
+    positions = [(40.3, 40), (40.3, 60), (40.3, 80), (60.3, 40)]
+    for y, x in positions:
+        image += 100 * np.exp(-((row - y) ** 2 + (col - x) ** 2) / (2 * 3**2))
+    sites = AtomLocator(spacing=20.0).fit_transform(image)
+    np.testing.assert_allclose(sites.positions, positions, atol=0.3)
+    known = np.isfinite(sites.lattice_vectors).all(axis=(1, 2))
+    assert known.sum() <= 1
