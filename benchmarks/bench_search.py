@@ -163,10 +163,12 @@ class AllScores:
         scores["accuracy inside"] = variant_accuracy_score(y, labels)
         scores["accuracy"] = variant_accuracy_score(variant, labels)
         polar = variant >= 0
-        error = angular_error(
-            np.pi / 2 * variant[polar], stored.rows[polar, 0], register=True
-        )
-        scores["angle"] = np.mean(np.abs(error) < np.pi / 4)
+        scores["angle"] = np.nan  # of a fold in the substrate
+        if polar.any():
+            error = angular_error(
+                np.pi / 2 * variant[polar], stored.rows[polar, 0], register=True
+            )
+            scores["angle"] = np.mean(np.abs(error) < np.pi / 4)
         return scores
 
 
