@@ -13,7 +13,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
 
 
 def test_they_have_a_title_and_blocks():
-    assert len(EXAMPLES) == 29
+    assert len(EXAMPLES) == 30
     for path in EXAMPLES:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert lines[0] == '"""'
