@@ -60,6 +60,6 @@ def test_is_reproducible_and_equivariant(cells, ensemble):
 def test_labels_reach_the_members(cells):
     X, kinds, _ = cells
     member = RotationalVAE(latent_dim=1, n_classes=2, max_epochs=1)
-    ensemble = RotationalVAEEnsemble(member, n_estimators=2, random_state=0)
+    ensemble = RotationalVAEEnsemble(estimator=member, n_estimators=2, random_state=0)
     ensemble.fit(X, np.where(np.arange(150) < 40, kinds, -1))
     assert (ensemble.transform(X)[:, -2:].argmax(axis=1) == kinds).all()
