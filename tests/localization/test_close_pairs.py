@@ -124,7 +124,6 @@ def test_single_columns_at_the_border_and_beside_vacancies_are_not_merged(
     )
     n_single = np.count_nonzero(n_near == 1)
     assert n_single > 12
-    # Before, fifteen of those at the border and all beside vacancies were.
     assert sites.has_flag("merged")[n_near == 1].sum() <= 1
     assert sites.has_flag("merged").mean() < 0.005
     own = interior(sites.positions, SIZE, 12)

@@ -122,14 +122,10 @@ class JointEquations:
         rng = np.random.default_rng(0)
         squares, left = [], []
         for _ in range(_SETTINGS.n_simulations):
-            noise = rng.normal(size=unit.shape) * unit
-            own, below = system.solve(
-                (system.slope @ noise).reshape(len(table), -1), self.transposed @ noise
-            )
-            squares.append(own[:, POSITION] ** 2)
-            left.append(noise - system.weight * system.image(own, below))
-        single = np.einsum("nii->ni", state.covariance)[:, POSITION]
-        usable = self.windows.whole & system.known & (single > 0).all(axis=1)
+            square, rest = self._fit_noise(system, rng.normal(size=unit.shape) * unit)
+            squares.append(square)
+            left.append(rest)
+        single, usable = self._single_variance(system, state)
         orders = deformation_orders(state.fits_shape)
         inflation, remaining = np.ones(len(table)), np.ones((len(table), len(orders)))
         is_bright = split_by_height(table.amplitude)
@@ -180,18 +176,14 @@ class JointEquations:
         squares, left = [], []
         for number in range(_SETTINGS.n_spectrum_rounds + _SETTINGS.n_simulations):
             noise = spectrum.draw(power, rng).ravel() * unit
-            own, below = system.solve(
-                (system.slope @ noise).reshape(len(table), -1), self.transposed @ noise
-            )
-            rest = noise - system.weight * system.image(own, below)
+            square, rest = self._fit_noise(system, noise)
             if number < _SETTINGS.n_spectrum_rounds:
                 remaining = spectrum.measure(rest / unit)
                 power = power * spectrum.smooth_ratio(seen, remaining, power)
             else:
-                squares.append(own[:, POSITION] ** 2)
+                squares.append(square)
                 left.append(rest)
-        single = np.einsum("nii->ni", state.covariance)[:, POSITION]
-        usable = self.windows.whole & system.known & (single > 0).all(axis=1)
+        single, usable = self._single_variance(system, state)
         inflation = np.ones(len(table))
         orders = deformation_orders(state.fits_shape)[:1]
         is_bright = split_by_height(table.amplitude)
@@ -204,6 +196,20 @@ class JointEquations:
             (modes,) = self.images.modes(table, rows, orders)
             inflation[kind] = scatter.mean() * _projected_ratio(modes, weighted, left)
         return inflation
+
+    def _fit_noise(self, system, noise):
+        """Return the squared displacements by noise, and what the fit leaves of it."""
+        own, below = system.solve(
+            (system.slope @ noise).reshape(len(system.known), -1),
+            self.transposed @ noise,
+        )
+        rest = noise - system.weight * system.image(own, below)
+        return own[:, POSITION] ** 2, rest
+
+    def _single_variance(self, system, state):
+        """Return the variances of columns by themselves, and which of them count."""
+        single = np.einsum("nii->ni", state.covariance)[:, POSITION]
+        return single, self.windows.whole & system.known & (single > 0).all(axis=1)
 
 
 def _remaining_share(modes, weight, left):
