@@ -430,7 +430,7 @@
   document.getElementById("viewer-out").onclick = () => zoomBy(1 / 1.4, ...middle());
   document.getElementById("viewer-reset").onclick = reset;
   window.addEventListener("resize", reset);
-  canvas.viewer = {toScreen: toScreen, sites: sites, layers: layers};
+  canvas.viewer = {toScreen: toScreen, sites: sites, layers: layers, draw: draw};
 
   image.onload = () => {
     box.style.aspectRatio = `${data.width} / ${data.height}`;
