@@ -280,7 +280,10 @@ def _measure(image, mask, blocks):
     nothing, spacing = (None, np.inf), blocks.spacing
     square, good = blocks.busiest(image, mask, _SETTINGS.side_spacings)
     square = square / image_unit(square)
-    if good is None and _share_long_binned(square, spacing) < _SETTINGS.min_share_binned:
+    if (
+        good is None
+        and _share_long_binned(square, spacing) < _SETTINGS.min_share_binned
+    ):
         return nothing
     middles = find_middles(square, spacing, good)
     if len(middles.positions) < _SETTINGS.min_middles:
