@@ -130,7 +130,7 @@ def find_close_pairs(image, mask, spacing):
 
 
 def _have_partners(image, mask, blocks):
-    """Check whether typical columns have one nearest neighbour, as in resolved pairs."""
+    """Check whether typical columns have a single nearest neighbour, as pairs do."""
     spacing = blocks.spacing
     square, good = blocks.busiest(image, mask, _SETTINGS.partner_side_spacings)
     response = blob_response(square / image_unit(square), blob_sigma(spacing))
