@@ -268,19 +268,21 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
     if len(positions) <= _N_TESTED:
         return nothing
     is_inside = depth_of(positions) > 0
-    first, second = _vectors(positions, spacing)
+    tree = cKDTree(positions)
+    first, second = _vectors(tree, spacing)
     # One step, from columns on the image.
     places = 2 * positions[second] - positions[first]
     depth = depth_of(places)
     is_asked = is_inside[second] & (depth > depths[0]) & (depth < depths[1])
-    distance, _ = cKDTree(positions).query(
-        places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
-    )
-    # Places on the image that hold a column need no prediction.
-    is_asked[is_asked] = ~np.isfinite(distance) | (depths[0] < 0)
+    if depths[0] >= 0:
+        # Places on the image that hold a column need no prediction.
+        distance, _ = tree.query(
+            places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
+        )
+        is_asked[is_asked] = ~np.isfinite(distance)
     first, second, places = first[is_asked], second[is_asked], places[is_asked]
     is_vector = _leads_to_columns(
-        positions, second, positions[second] - positions[first], depth_of, spacing
+        tree, second, positions[second] - positions[first], depth_of, spacing
     )
     first, places = first[is_vector], places[is_vector]
     if not len(places):
@@ -293,42 +295,43 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
     return np.stack(means[:2], axis=1), means[2]
 
 
-def _vectors(positions, spacing):
+def _vectors(tree, spacing):
     """Return the pairs of columns nearby, in both orders."""
-    pairs = cKDTree(positions).query_pairs(
-        _MAX_VECTOR_SPACINGS * spacing, output_type="ndarray"
-    )
+    pairs = tree.query_pairs(_MAX_VECTOR_SPACINGS * spacing, output_type="ndarray")
     pairs = pairs[np.lexsort(pairs.T[::-1])]
     return np.concatenate([pairs, pairs[:, ::-1]]).T
 
 
-def _leads_to_columns(positions, columns, vectors, depth_of, spacing):
+def _leads_to_columns(tree, columns, vectors, depth_of, spacing):
     """Check which vectors lead from the columns around a column to others."""
-    tree = cKDTree(positions)
     near_columns = np.unique(columns)
-    _, near = tree.query(positions[near_columns], k=_N_TESTED)
+    _, near = tree.query(tree.data[near_columns], k=_N_TESTED)
     near = near[np.searchsorted(near_columns, columns)]
-    goal = positions[near] + vectors[:, None]
+    goal = tree.data[near] + vectors[:, None]
     # Columns could have been found on good pixels only.
     is_tested = depth_of(goal.reshape(-1, 2)).reshape(goal.shape[:2]) > 0
-    margin = _MATCH_SPACINGS * spacing
-    distance, _ = tree.query(goal, distance_upper_bound=margin)
     n_tested = is_tested.sum(axis=1)
-    n_found = (np.isfinite(distance) & is_tested).sum(axis=1)
+    is_tested[n_tested < _MIN_TESTED] = False
+    margin = _MATCH_SPACINGS * spacing
+    distance, _ = tree.query(goal[is_tested], distance_upper_bound=margin)
+    is_found = np.zeros_like(is_tested)
+    is_found[is_tested] = np.isfinite(distance)
+    n_found = is_found.sum(axis=1)
     return (n_tested >= _MIN_TESTED) & (n_found >= _MIN_OCCUPIED_SHARE * n_tested)
 
 
 def _group(places, radius):
     """Return a label for each place, the same for those within a radius of a first."""
-    tree = cKDTree(places)
-    groups = np.full(len(places), -1)
+    groups = [-1] * len(places)
     n_groups = 0
-    for place in range(len(places)):
+    near_places = cKDTree(places).query_ball_point(places, radius)
+    for place, near in enumerate(near_places):
         if groups[place] < 0:
-            near = np.array(tree.query_ball_point(places[place], radius))
-            groups[near[groups[near] < 0]] = n_groups
+            for other in near:
+                if groups[other] < 0:
+                    groups[other] = n_groups
             n_groups += 1
-    return groups
+    return np.array(groups)
 
 
 def cell_centers(positions, heights, depth_of, spacing):
