@@ -92,6 +92,24 @@ def lattice_vectors(positions, sublattice, members=None, nearest=None):
     return cells
 
 
+def vectors_of_one_sublattice(nearest):
+    """Compute the lattice vectors around each column of a single sublattice.
+
+    Parameters
+    ----------
+    nearest : Nearest
+        The columns with their neighbours.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n, 2, 2)
+        As of `lattice_vectors`.
+    """
+    n = len(nearest.positions)
+    members = {0: (np.arange(n), nearest)}
+    return lattice_vectors(nearest.positions, np.zeros(n, int), members, nearest)
+
+
 def _fit_cells(nearest):
     """Fit a cell, in any setting, to the neighbours of each column."""
     n, near = len(nearest.positions), nearest.index.T
@@ -353,9 +371,7 @@ def cell_centers(positions, heights, depth_of, spacing):
     nearest = Nearest(positions)
     if nearest.typical_distance() < _MIN_CELL_SPACINGS * spacing:
         return nothing
-    label = np.zeros(len(positions), dtype=int)
-    members = {0: (np.arange(len(positions)), nearest)}
-    vectors = lattice_vectors(positions, label, members, nearest)
+    vectors = vectors_of_one_sublattice(nearest)
     diagonal = vectors.sum(axis=1)
     # Unknown vectors are NaN.
     is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS

@@ -15,11 +15,11 @@ of one class are then not equally bright, and no translation conserves the level
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
-from .local_lattice import lattice_vectors
+from .local_lattice import lattice_vectors, vectors_of_one_sublattice
 from .neighbor_graph import accumulate, spanning_forest
+from .neighbors import Nearest
 
 # Brightness and displacement may differ between regions of this many spacings.
 REGION_SPACINGS = 8
@@ -60,7 +60,7 @@ _MIN_HONEYCOMB_SHARE = 0.5
 _MIN_BOND_MOMENT = 0.5
 
 
-def split_ordered(label, positions, log_brightness, spacing):
+def split_ordered(label, positions, log_brightness, spacing, members):
     """Divide sublattices that are two of different brightness, up to four in all.
 
     Parameters
@@ -73,6 +73,8 @@ def split_ordered(label, positions, log_brightness, spacing):
         Logarithm of their brightness.
     spacing : float
         Nearest-neighbour spacing, px.
+    members : dict of tuple
+        Result of `sublattice_members` for labels and positions.
 
     Returns
     -------
@@ -81,11 +83,13 @@ def split_ordered(label, positions, log_brightness, spacing):
         is divided.
     """
     before = label
-    to_do = list(range(label.max() + 1))
+    to_do = [(number, nearest) for number, (_, nearest) in members.items()]
     while to_do and label.max() + 1 < MAX_SUBLATTICES:
-        number = to_do.pop(0)
-        members = np.flatnonzero(label == number)
-        own = positions[members], log_brightness[members]
+        number, nearest = to_do.pop(0)
+        rows = np.flatnonzero(label == number)
+        if len(rows) < _MIN_CRYSTAL:
+            continue
+        own = nearest or Nearest(positions[rows]), log_brightness[rows]
         part = ordered_classes(*own, MAX_SUBLATTICES - label.max())
         is_final = part is not None
         if part is None:
@@ -93,21 +97,21 @@ def split_ordered(label, positions, log_brightness, spacing):
         if part is not None:
             label = label.copy()
             new = label.max() + 1
-            label[members[part > 0]] = label.max() + part[part > 0]
-            to_do += [] if is_final else [number, new]
+            label[rows[part > 0]] = label.max() + part[part > 0]
+            to_do += [] if is_final else [(number, None), (new, None)]
     if label is before:
         return label
     level = regional_levels(log_brightness, positions, label, spacing)
     return np.argsort(np.argsort(-level))[label]
 
 
-def ordered_classes(positions, log_brightness, max_classes):
+def ordered_classes(nearest, log_brightness, max_classes):
     """Divide the columns of one lattice by the parity of their indices.
 
     Parameters
     ----------
-    positions : ndarray of shape (n, 2)
-        Columns of one sublattice, px.
+    nearest : Nearest
+        Columns of one sublattice with their neighbours.
     log_brightness : ndarray of shape (n,)
         Logarithm of their brightness.
     max_classes : int
@@ -119,9 +123,10 @@ def ordered_classes(positions, log_brightness, max_classes):
         Number of the class, 0 = the brightest, in crystals that are ordered, and 0 in
         others. None if no crystal is ordered.
     """
+    positions = nearest.positions
     if len(positions) < _MIN_CRYSTAL or max_classes < 2:
         return None
-    lattice = _index_parities(positions)
+    lattice = _index_parities(nearest)
     contrast = _parity_contrast(log_brightness, lattice.neighbors)
     part = np.zeros(len(positions), dtype=np.intp)
     for number in np.flatnonzero(np.bincount(lattice.crystal) >= _MIN_CRYSTAL):
@@ -151,26 +156,30 @@ class _ParityLattice(NamedTuple):
     spacing: float
 
 
-def _index_parities(positions):
+def _index_parities(nearest):
     """Find the neighbours along the lattice vectors, and the parity of each column."""
+    positions = nearest.positions
     n = len(positions)
-    vectors = lattice_vectors(positions, np.zeros(n, dtype=np.intp))
+    vectors = vectors_of_one_sublattice(nearest)
     known = np.isfinite(vectors).all(axis=(1, 2))
-    step = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij"), axis=-1)
+    steps = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j])
     neighbors = np.full((n, 3, 3), -1)
     neighbors[:, 1, 1] = np.arange(n)
     spacing = np.nan
     if known.any():
         length = np.hypot(*np.moveaxis(vectors[known], -1, 0)).min(axis=1)
         spacing = float(np.median(length))
-        places = np.einsum("ijk,nkc->nijc", step, vectors[known])
-        places += positions[known][:, None, None]
-        distance, index = cKDTree(positions).query(places)
-        found = distance < _SAME_PLACE * length[:, None, None]
-        neighbors[known] = np.where(found, index, -1)
+        places = positions[known][:, None] + steps @ vectors[known]
+        limit = _SAME_PLACE * length[:, None]
+        distance, index = nearest.tree.query(
+            places, distance_upper_bound=float(limit.max())
+        )
+        index = np.where(distance < limit, index, -1)
+        for (i, j), ends in zip(1 + steps, index.T, strict=True):
+            neighbors[known, i, j] = ends
     # A step is one of the lattice if the reverse step leads back.
     one_way = neighbors.copy()
-    for i, j in step.reshape(-1, 2) + 1:
+    for i, j in 1 + steps:
         back = one_way[one_way[:, i, j], 2 - i, 2 - j]
         neighbors[back != np.arange(n), i, j] = -1
     pairs, along = [], []
@@ -267,12 +276,11 @@ def _correlation(values, neighbors):
     return max(found)
 
 
-def _fainter_part(positions, log_brightness):
+def _fainter_part(nearest, log_brightness):
     """Return the fainter columns if they and the others are lattices, else None."""
-    n = len(positions)
-    if n < _MIN_MEMBERS:
+    positions, tree = nearest.positions, nearest.tree
+    if len(positions) < _MIN_MEMBERS:
         return None
-    tree = cKDTree(positions)
     _, near = tree.query(positions, _N_COMPARED + 1)
     level = log_brightness
     for _ in range(_N_ROUNDS):

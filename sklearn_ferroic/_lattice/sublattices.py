@@ -33,7 +33,7 @@ from .label_evidence import (
     doubtful_labels,
     exchange_by_brightness,
 )
-from .neighbors import Nearest, cage_displacement
+from .neighbors import Nearest, cage_displacement, sublattice_members
 from .ordered_sublattices import (
     REGION_SPACINGS,
     differ_in_bonds,
@@ -200,7 +200,8 @@ def label_sublattices(
         if n_sublattices == 2:
             return Labels(split.label, split.doubtful, split.equivalent)
         label = np.where(split.distinct, split.label, 0)
-        finer = split_ordered(label, positions, brightness, spacing)
+        members = sublattice_members(positions, label, nearest)
+        finer = split_ordered(label, positions, brightness, spacing, members)
         if finer.max() > label.max():
             return Labels(finer, split.doubtful & split.distinct)
         equivalent = split.equivalent and bool(split.distinct.any())
