@@ -114,11 +114,14 @@ class Labels(NamedTuple):
     equivalent : bool
         Whether the two sublattices are equally bright within the errors, so that
         labels 0 and 1 might be exchanged.
+    members : dict of tuple or None
+        Result of `sublattice_members` for the labels; None if it is not known.
     """
 
     sublattice: np.ndarray
     doubtful: np.ndarray
     equivalent: bool = False
+    members: dict | None = None
 
 
 class Split(NamedTuple):
@@ -205,7 +208,7 @@ def label_sublattices(
         if finer.max() > label.max():
             return Labels(finer, split.doubtful & split.distinct)
         equivalent = split.equivalent and bool(split.distinct.any())
-        return Labels(label, split.doubtful & split.distinct, equivalent)
+        return Labels(label, split.doubtful & split.distinct, equivalent, members)
     for n_so_far in range(1, min(n_sublattices, len(positions))):
         label = _split_one_more(label, n_so_far, positions, brightness, spacing)
     return Labels(label, certain)

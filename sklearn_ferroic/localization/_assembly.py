@@ -194,6 +194,10 @@ class LabeledFit(NamedTuple):
         None if the columns are no pairs.
     merged : ndarray of bool of shape (n,) or None
         Columns that are pairs which were not resolved; None if there are no pairs.
+    members : dict of tuple or None
+        Result of `sublattice_members` for the labels; None if it is not known.
+    vectors : ndarray of shape (n, 2, 2) or None
+        Result of `lattice_vectors` for the equivalents; None if it is not known.
     """
 
     fit: ColumnFit
@@ -203,6 +207,8 @@ class LabeledFit(NamedTuple):
     equivalent: bool = False
     end: np.ndarray | None = None
     merged: np.ndarray | None = None
+    members: dict | None = None
+    vectors: np.ndarray | None = None
 
     @property
     def equivalents(self):
@@ -231,8 +237,17 @@ def label_columns(fit, spacing, n_sublattices):
     labels = label_sublattices(
         fit.positions, fit.amplitude, spacing, n_sublattices, nearest
     )
+    members = labels.members
+    if members is None:
+        members = sublattice_members(fit.positions, labels.sublattice, nearest)
     return LabeledFit(
-        fit, labels.sublattice, nearest, labels.doubtful, labels.equivalent
+        fit,
+        labels.sublattice,
+        nearest,
+        labels.doubtful,
+        labels.equivalent,
+        members=members,
+        vectors=lattice_vectors(fit.positions, labels.sublattice, members, nearest),
     )
 
 
@@ -312,11 +327,15 @@ def site_columns(labeled, spacing):
     """
     fit, sublattice, nearest = labeled.fit, labeled.sublattice, labeled.nearest
     positions = fit.positions
-    members = sublattice_members(positions, sublattice, nearest)
-    of_lattice = members
+    members = labeled.members
+    if members is None:
+        members = sublattice_members(positions, sublattice, nearest)
+    of_lattice, vectors = members, labeled.vectors
     if labeled.end is not None:
         of_lattice = sublattice_members(positions, labeled.end, nearest)
     equivalents = labeled.equivalents
+    if vectors is None:
+        vectors = lattice_vectors(positions, equivalents, of_lattice, nearest)
     unknown = np.full((len(positions), 2), np.nan)
     ellipticity, ellipse_rotation = (unknown if fit.ellipse is None else fit.ellipse).T
     return {
@@ -329,7 +348,7 @@ def site_columns(labeled, spacing):
         "converged": fit.converged,
         "polarization": cage_displacement(positions, sublattice, spacing, members),
         "lattice_position": lattice_positions(positions, equivalents, of_lattice),
-        "lattice_vectors": lattice_vectors(positions, equivalents, of_lattice, nearest),
+        "lattice_vectors": vectors,
         "ellipticity": ellipticity,
         "ellipse_rotation": ellipse_rotation,
     }

@@ -446,8 +446,9 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
     def _closer_spacing(self, images, fits, labeled, spacing, sigma):
         """Return the spacing if most images show a closer one, None otherwise."""
         closer = [
-            find_closer_spacing(image, fit, not part.sublattice.any(), spacing, sigma)
+            find_closer_spacing(image, fit, part.vectors, spacing, sigma)
             for image, fit, part in zip(images, fits, labeled, strict=True)
+            if not part.sublattice.any()
         ]
         closer = [length for length in closer if length is not None]
         return float(np.median(closer)) if 2 * len(closer) > len(images) else None

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from ..._lattice.local_lattice import lattice_vectors
 from .._fitting.column_fit import fit_columns, typical_sigma
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnTable
@@ -123,7 +122,7 @@ def _skewness(values):
     return float(np.mean(square * deviation) / np.mean(square) ** 1.5)
 
 
-def find_closer_spacing(image, fit, is_one_kind, spacing, sigma):
+def find_closer_spacing(image, fit, vectors, spacing, sigma):
     """Return the spacing of an image if a sublattice has been missed.
 
     Parameters
@@ -131,9 +130,9 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, sigma):
     image : ndarray of shape (n_rows, n_cols)
         The image.
     fit : ColumnFit
-        Its columns, as located with the spacing.
-    is_one_kind : bool
-        Whether all of them are of one sublattice.
+        Its columns of one sublattice, as located with the spacing.
+    vectors : ndarray of shape (n, 2, 2)
+        Lattice vectors around each column, px.
     spacing, sigma : float
         Spacing assumed, and typical sigma, px.
 
@@ -145,11 +144,10 @@ def find_closer_spacing(image, fit, is_one_kind, spacing, sigma):
     positions = fit.positions
     if len(positions) < _MISSED.min_cells:
         return None
-    if not is_one_kind or sigma < _MISSED.min_sigma_spacings * spacing:
+    if sigma < _MISSED.min_sigma_spacings * spacing:
         return None
     if not fit.table.is_known.any():
         return None
-    vectors = lattice_vectors(positions, np.zeros(len(positions), dtype=int))
     side = choose_binning(spacing, sigma)
     image, fit = bin_image(image, side) / side**2, fit.binned(side)
     spacing, sigma = binned_scale(spacing, sigma, side)
