@@ -116,7 +116,6 @@ def _bad_rows(image, span):
         return np.zeros(n_rows, dtype=bool)
     # An odd step, or it might go with the period of the lattice.
     image = image[:, :: image.shape[1] // _LINE_SETTINGS.n_sampled | 1]
-    difference = np.empty((2, n_rows))
     padded = np.pad(
         image,
         [(_LINE_SETTINGS.reach_px, _LINE_SETTINGS.reach_px), (0, 0)],
@@ -127,20 +126,22 @@ def _bad_rows(image, span):
         for place in range(2 * _LINE_SETTINGS.reach_px + 1)
         if place != _LINE_SETTINGS.reach_px
     ]
-    block = max(1, 2**20 // image.shape[1])  # bounds the memory
+    deviation = np.empty_like(image)
+    block = max(1, 2**15 // image.shape[1])  # fits in the cache
     for first in range(0, n_rows, block):
         part = image[first : first + block]
         near = [padded[first + k : first + k + len(part)] for k in around]
-        above, below = np.quantile(
-            part - _median(near),
-            (_LINE_SETTINGS.spared_share, 1 - _LINE_SETTINGS.spared_share),
-            axis=1,
-        )
-        difference[:, first : first + block] = above, -below
+        np.subtract(part, _median(near), out=deviation[first : first + block])
+    least = _LINE_SETTINGS.min_difference_ranges * span
+    n_far = np.count_nonzero(np.abs(deviation) > least, axis=1)
+    if 2 * n_far.max() < image.shape[1]:
+        # Few images have lines that may be bad, and quantiles are slow.
+        return _dead_rows(image)
+    spared = _LINE_SETTINGS.spared_share
+    above, below = np.quantile(deviation, (spared, 1 - spared), axis=1)
+    difference = np.stack([above, -below]).astype(np.float64)
     usual = np.quantile(difference, _LINE_SETTINGS.usual_share, axis=1, keepdims=True)
-    least = np.maximum(
-        _LINE_SETTINGS.min_difference_ranges * span, _LINE_SETTINGS.min_factor * usual
-    )
+    least = np.maximum(least, _LINE_SETTINGS.min_factor * usual)
     return (difference > least).any(axis=0) | _dead_rows(image)
 
 
