@@ -150,8 +150,9 @@ def _fit_in_rounds(windows, state):
             if state.is_rejected.any():
                 _exclude_rejected(windows, state)
     if learns:
+        # The errors are calibrated in the fits that follow.
         _learn_level_and_stretch(windows, state, pixels)
-    if not preliminary:
+    elif not preliminary:
         np.add(windows.render(state.table), state.background, out=expected)
         pixels.update(expected, state.statistics)
         _measure_modes(windows, state, pixels)

@@ -210,7 +210,8 @@ class ColumnFit:
         Statistics of the image; None without a fit.
     modes : ndarray of shape (m, 19) or None
         Projections of the residual on deformations of columns, from which the errors
-        are calibrated; see `error_calibration`. None for preliminary fits.
+        are calibrated; see `error_calibration`. None for preliminary fits, and for
+        fits of single columns that estimate the statistics.
     is_joint : bool
         Whether overlapping columns were fitted together, and `std` is without
         correlated noise.
