@@ -124,6 +124,8 @@ def _fit_in_rounds(windows, state):
     n_rounds = _count_rounds(state)
     expected = np.empty(windows.shape, dtype=np.float32)
     patience = max(1, n_rounds - 2)
+    # The columns that the expected image shows.
+    drawn = state.table
     for number in range(n_rounds + _SETTINGS.max_extra_rounds):
         for_all = number < n_rounds
         active = state.active(for_all)
@@ -131,8 +133,16 @@ def _fit_in_rounds(windows, state):
             break
         if number == 0:
             _fit_background(windows, state)
-        np.add(windows.render(state.table), state.background, out=expected)
-        pixels.update(expected, state.statistics)
+        # Columns may also have been reset.
+        moved = state.changed_since(drawn)
+        is_local = not for_all and not learns and _are_few(moved, windows)
+        is_local = is_local and _draw_changes(windows, state, moved, expected)
+        if is_local:
+            pixels.update_windows(active)
+        else:
+            np.add(windows.render(state.table), state.background, out=expected)
+            pixels.update(expected, state.statistics)
+        drawn = state.table
         # A preliminary fit does not use the background after its last round.
         if for_all and 0 < number < n_rounds - preliminary:
             _update_background(windows, state, pixels)
@@ -156,6 +166,24 @@ def _fit_in_rounds(windows, state):
         np.add(windows.render(state.table), state.background, out=expected)
         pixels.update(expected, state.statistics)
         _measure_modes(windows, state, pixels)
+
+
+def _are_few(rows, windows):
+    """Check whether the windows of some columns are a small part of the image."""
+    n_pixels = len(rows) * windows.side**2
+    return n_pixels < _SETTINGS.max_windows_share * np.prod(windows.image_shape)
+
+
+def _draw_changes(windows, state, rows, expected):
+    """Update the expected image where some columns have changed, if that is possible."""
+    if not state.is_round:
+        return False
+    tiles = windows.render_changed(state.table, rows)
+    if tiles is None:
+        return False
+    for place, total in tiles:
+        np.add(total, state.background[place], out=expected[place])
+    return True
 
 
 def _fit_jointly(windows, state):

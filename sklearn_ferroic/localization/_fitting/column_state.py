@@ -141,6 +141,11 @@ class ColumnState:
             is_active &= self.step_size > self.tolerance
         return np.flatnonzero(is_active)
 
+    def changed_since(self, before):
+        """Return the columns whose parameters differ from those of a table."""
+        differs = self.table.parameters != before.parameters
+        return np.flatnonzero(differs.any(axis=1))
+
     def clip(self):
         """Clip all columns to their bounds."""
         self.set_parameters(self.table.parameters)

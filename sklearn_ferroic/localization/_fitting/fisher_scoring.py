@@ -25,6 +25,8 @@ class Pixels:
     def __init__(self, windows):
         self.windows = windows
         self.expected = self.noise = None
+        # Whether residual and weight are those of the expected image.
+        self.is_current = False
         self.residual, self.weight, self.weighted = np.empty(
             (3, *windows.shape), dtype=np.float32
         )
@@ -44,6 +46,7 @@ class Pixels:
             Pixel variance and misfit, which decides what is an outlier.
         """
         self.expected, self.noise = expected, statistics.noise
+        self.is_current = True
         self.limit = _SETTINGS.max_residual_std**2 * max(1, statistics.misfit)
         np.subtract(self.windows.image, expected, out=self.residual)
         self.noise.variance(expected, out=self.weight)
@@ -55,6 +58,22 @@ class Pixels:
         self.weighted *= self.weight
         self._find_outliers(self.weighted)
         np.multiply(self.residual, self.weight, out=self.weighted)
+
+    def update_windows(self, rows):
+        """Prepare the windows of some columns for an expected image that has changed.
+
+        Only these may be cut until the next update of all pixels.
+
+        Parameters
+        ----------
+        rows : ndarray of int of shape (n,)
+            The columns.
+        """
+        self.is_current = False
+        for part in self.windows.chunks(rows):
+            residual, weight = self.cut(part)
+            square = residual**2 * weight
+            self.is_near_outlier[part] = (square > self.limit).any(axis=1)
 
     def _find_outliers(self, square):
         windows = self.windows
@@ -83,7 +102,14 @@ class Pixels:
             Zero for bad pixels.
         """
         windows = self.windows
-        return windows.cut(self.residual, rows), windows.cut(self.weight, rows)
+        if self.is_current:
+            return windows.cut(self.residual, rows), windows.cut(self.weight, rows)
+        expected = windows.cut(self.expected, rows)
+        weight = np.float32(1) / self.noise.variance(expected)
+        residual = windows.cut(windows.image, rows) - expected
+        for values in (weight, residual):
+            windows.clear_masked(rows, values)
+        return residual, weight
 
     def clip(self, image):
         """Subtract the excess of outliers from an image that includes the residual."""

@@ -39,6 +39,9 @@ class ColumnFitSettings:
     rounds_shape: int = 5
     # Most rounds after these, for the columns that have not converged.
     max_extra_rounds: int = 12
+    # If the windows of the columns that have stepped add up to less than this share of
+    # the image, only the parts that they reach into are computed again.
+    max_windows_share: float = 0.25
     # Factor of corrections of the background, for isolated and for overlapping
     # columns: corrections without those of the columns are too small, but where
     # columns overlap, they include in part what the columns are about to correct.

@@ -147,6 +147,14 @@ class ColumnWindows(Windows):
             self.add(total, rows, values)
         return total
 
+    def render_changed(self, table, rows):
+        """Sum all columns on the tiles of the padded image that some of them change.
+
+        The columns are round; see `Renderer.render_changed`.
+        """
+        padded = table.replace(positions=table.positions + self.pad)
+        return self.renderer.render_changed(padded, rows)
+
     def render_binned(self, table, side):
         """Average all columns over square blocks of pixels, as if they were round.
 
@@ -203,35 +211,70 @@ class Renderer:
             np.empty((n_down, side, n_along, side), dtype=np.float32)
             for _ in range(1 + spread)
         ]
-        # Tiles with fewer columns than others are padded with one of no height.
-        amplitude = np.append(table.amplitude, 0)
-        row, col = np.append(table.positions, [[0, 0]], axis=0).T
-        sigma = np.append(table.sigma, 1)
+        columns = _with_padding(table)
         step = max(1, _SETTINGS.n_tiles // n_along)
         for first in range(0, n_down, step):
-            owner = self.owner[first : first + step]
-            rows = side * np.arange(first, first + len(owner))
-            cols = side * np.arange(n_along)
-            own = (
-                row[owner, None] - rows[:, None, None, None],
-                col[owner, None] - cols[:, None, None],
-                sigma[owner, None],
-                amplitude[owner, None],
-            )
+            down = np.arange(first, min(first + step, n_down))[:, None]
             tiles = [
                 total[first : first + step].transpose(0, 2, 1, 3) for total in sums
             ]
-            _paint(*(part.astype(np.float32) for part in own), side, tiles)
+            self._sum_on_tiles(columns, down, np.arange(n_along), tiles)
         area = np.multiply(self.n_tiles, side)
         n_rows, n_cols = self.shape
         sums = [total.reshape(area)[:n_rows, :n_cols] for total in sums]
         return tuple(sums) if spread else sums[0]
 
+    def render_changed(self, table, rows):
+        """Sum the columns on the tiles that some of them reach into.
+
+        Parameters
+        ----------
+        table : ColumnTable
+            The columns.
+        rows : ndarray of int of shape (n,)
+            Those that have changed since the last sum.
+
+        Returns
+        -------
+        tiles : list of tuple or None
+            Slices of the image, and the sums on them, the same as `render` returns;
+            None if columns have moved so much that other tiles would change, too.
+        """
+        if not self._is_assigned(table.positions):
+            return None
+        is_changed = np.zeros(len(table) + 1, dtype=bool)
+        is_changed[rows] = True
+        down, along = np.nonzero(is_changed[self.owner].any(axis=-1))
+        sums = np.empty((len(down), self.side, self.side), dtype=np.float32)
+        self._sum_on_tiles(_with_padding(table), down, along, [sums])
+        tiles = []
+        for first_row, first_col, total in zip(
+            (self.side * down).tolist(), (self.side * along).tolist(), sums, strict=True
+        ):
+            rows = slice(first_row, min(first_row + self.side, self.shape[0]))
+            cols = slice(first_col, min(first_col + self.side, self.shape[1]))
+            cut = total[: rows.stop - first_row, : cols.stop - first_col]
+            tiles.append(((rows, cols), cut))
+        return tiles
+
+    def _sum_on_tiles(self, columns, down, along, tiles):
+        """Sum columns, and derivatives if asked for, on tiles of given indices."""
+        owner = self.owner[down, along]
+        row, col, sigma, amplitude = (values[owner, None] for values in columns)
+        row = row - self.side * down[..., None, None]
+        col = col - self.side * along[..., None, None]
+        own = (part.astype(np.float32) for part in (row, col, sigma, amplitude))
+        _paint(*own, self.side, tiles)
+
+    def _is_assigned(self, positions):
+        """Check whether columns have hardly moved since their tiles were listed."""
+        return positions.shape == self.positions.shape and (
+            np.abs(positions - self.positions).max(initial=0) < self.slack
+        )
+
     def _assign_to_tiles(self, positions):
         """List which columns reach into which tile."""
-        if positions.shape == self.positions.shape and (
-            np.abs(positions - self.positions).max(initial=0) < self.slack
-        ):
+        if self._is_assigned(positions):
             return
         self.positions = positions.copy()
         first = np.floor((positions - self.reach) / self.side).astype(np.intp)
@@ -248,6 +291,13 @@ class Renderer:
         self.owner = np.full((len(count), count.max()), -1)
         self.owner[tile, rank] = owner
         self.owner = self.owner.reshape(*self.n_tiles, -1)
+
+
+def _with_padding(table):
+    """Return the parameters of columns and, at index -1, those of one of no height."""
+    # Tiles with fewer columns than others are padded with it.
+    row, col = np.append(table.positions, [[0, 0]], axis=0).T
+    return row, col, np.append(table.sigma, 1), np.append(table.amplitude, 0)
 
 
 def _paint(row, col, sigma, amplitude, side, tiles):
