@@ -279,4 +279,11 @@ def _typical_amplitude(table):
     around = np.maximum(table.amplitude, 1e-6 * table.amplitude.max())
     around = np.log(around)[near]
     is_similar = np.abs(around - around[:, :1]) < _SETTINGS.max_log_ratio
-    return np.exp(np.nanmedian(np.where(is_similar, around, np.nan), axis=1))
+    # The median of the similar ones: others are sorted behind them.
+    around = np.sort(np.where(is_similar, around, np.inf), axis=1)
+    middle = (is_similar.sum(axis=1) - 1) / 2
+    row = np.arange(len(around))
+    low, high = (
+        around[row, end(middle).astype(np.intp)] for end in (np.floor, np.ceil)
+    )
+    return np.exp((low + high) / 2)

@@ -286,7 +286,7 @@ class RenderSettings:
     # Columns that have moved less than this keep their tiles, in the same units.
     slack_reaches: float = 0.2
     # Least number of tiles at a time.
-    n_tiles: int = 32
+    n_tiles: int = 128
 
 
 @dataclass(frozen=True)
