@@ -161,16 +161,22 @@ def find_middles(image, spacing, mask=None):
         Those whose maximum is on good pixels.
     """
     image = np.asarray(image, dtype=np.float32)
-    response = blob_response(image, blob_sigma(spacing))
-    positions, peak = find_peaks(response, spacing, _SETTINGS.min_peak)
-    if mask is not None:
-        good = at_pixels(mask, positions)
-        positions, peak = positions[good], peak[good]
+    positions, peak = _find_maxima(image, spacing, mask)
     smoothed, level = _smoothed_and_level(image, positions, spacing)
     height = np.maximum(at_pixels(smoothed, positions) - level, 1e-30)
     direction, elongation = _ellipses_at(image, positions, level, spacing)
     direction = direction * senses(direction, positions, spacing)[0][:, None]
     return Middles(positions, height, level, direction, elongation, peak)
+
+
+def _find_maxima(image, spacing, mask):
+    """Find the maxima of the blob response on good pixels, and their heights."""
+    response = blob_response(image, blob_sigma(spacing))
+    positions, peak = find_peaks(response, spacing, _SETTINGS.min_peak)
+    if mask is not None:
+        good = at_pixels(mask, positions)
+        positions, peak = positions[good], peak[good]
+    return positions, peak
 
 
 def are_pairs_at(image, positions, spacing):
@@ -191,6 +197,11 @@ def are_pairs_at(image, positions, spacing):
         True for columns that are elongated.
     """
     image = np.asarray(image / image_unit(image), dtype=np.float32)
+    return _are_long(image, positions, spacing)
+
+
+def _are_long(image, positions, spacing):
+    """Check which columns of a float32 image are elongated."""
     _, level = _smoothed_and_level(image, positions, spacing)
     _, elongation = _ellipses_at(image, positions, level, spacing)
     return elongation > _SETTINGS.min_elongation
@@ -314,8 +325,11 @@ def _share_long_binned(image, spacing):
     side = max(1, int(spacing / _SETTINGS.binned_spacing_px))
     if side == 1:
         return np.inf
-    middles = find_middles(bin_image(image, side), spacing / side)
-    return np.mean(middles.is_long) if len(middles.positions) else 0.0
+    image = np.asarray(bin_image(image, side), dtype=np.float32)
+    positions, _ = _find_maxima(image, spacing / side, None)
+    if not len(positions):
+        return 0.0
+    return np.mean(_are_long(image, positions, spacing / side))
 
 
 def _gap(middles, scale):

@@ -281,9 +281,6 @@ def _typical_amplitude(table):
     is_similar = np.abs(around - around[:, :1]) < _SETTINGS.max_log_ratio
     # The median of the similar ones: others are sorted behind them.
     around = np.sort(np.where(is_similar, around, np.inf), axis=1)
-    middle = (is_similar.sum(axis=1) - 1) / 2
-    row = np.arange(len(around))
-    low, high = (
-        around[row, end(middle).astype(np.intp)] for end in (np.floor, np.ceil)
-    )
+    n_similar, row = is_similar.sum(axis=1), np.arange(len(around))
+    low, high = around[row, (n_similar - 1) // 2], around[row, n_similar // 2]
     return np.exp((low + high) / 2)

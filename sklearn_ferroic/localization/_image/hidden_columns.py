@@ -374,8 +374,9 @@ class _OneKind:
             vertex(residual, row[order], col[order]) - _SETTINGS.reach_px - center
         )
         best = None
+        core = self._core_sigma(ellipse)
         for k, place in enumerate(places):
-            hidden = self.with_column(ellipse, place, design, norm)
+            hidden = self.with_column(ellipse, place, design, norm, core)
             bonus = _SETTINGS.min_improvement if k >= n_symmetric else 0
             if best is None or hidden.explained > best.explained + bonus:
                 best = hidden
@@ -403,11 +404,13 @@ class _OneKind:
         options = {"initial_simplex": simplex, "maxfev": n_evaluations}
         return minimize(function, start, method="Nelder-Mead", options=options)
 
-    def with_column(self, ellipse, position, design=None, norm=None):
+    def with_column(self, ellipse, position, design=None, norm=None, core=None):
         """Add a column, of which every cell has one, to the lattice."""
         if design is None:
             design = self.design(ellipse)
-        square = (self.radius(ellipse, position) / self._core_sigma(ellipse)) ** 2
+        if core is None:
+            core = self._core_sigma(ellipse)
+        square = (self.radius(ellipse, position) / core) ** 2
         blob = np.exp(-0.5 * square).sum(axis=1)
         weights, left = nnls(np.hstack([design, blob[:, None]]), self.values)
         height = max(weights[: len(_SIGMAS) + len(_RADII)].sum(), 1e-9)
