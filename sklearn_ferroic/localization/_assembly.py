@@ -114,6 +114,8 @@ def _flag_sites(sites, labeled, masks, scales):
             converged=sites.converged[own],
             significance=sites.significance[own],
             mask=masks[number],
+            nearest=part.nearest,
+            members=part.members if part.end is None else None,
         )
         flags[own] |= check.flags
         if part.label_doubtful is not None:

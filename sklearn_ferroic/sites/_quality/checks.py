@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..._lattice.neighbors import Nearest, sublattice_members
 from .._flags import SiteFlag
 from .empty_places import (
     EMPTY,
@@ -12,7 +13,6 @@ from .empty_places import (
     Lattice,
     find_empty_places,
     local_spacing,
-    plain_tree,
 )
 from .residual import column_amplitudes
 
@@ -91,6 +91,8 @@ def check_image(
     converged=None,
     significance=None,
     mask=None,
+    nearest=None,
+    members=None,
 ):
     """Check the sites of one image.
 
@@ -110,6 +112,10 @@ def check_image(
         Their amplitudes over the standard errors.
     mask : ndarray of bool of shape (n_rows, n_cols), default=None
         True for the pixels that are used.
+    nearest : Nearest, default=None
+        Neighbours of the sites, if known.
+    members : dict of tuple, default=None
+        Result of `sublattice_members` for sites and labels, if known.
 
     Returns
     -------
@@ -128,10 +134,12 @@ def check_image(
             )
     if n < 2:
         return _nothing_to_check(flags, n)
-    k = min(_N_NEIGHBORS + 1, n)
-    distance, index = plain_tree(positions).query(positions, k=k)
+    nearest = nearest or Nearest(positions)
+    if members is None:
+        members = sublattice_members(positions, sublattice, nearest)
+    distance, index = nearest.distance, nearest.index
     spacing = local_spacing(distance, index)
-    alike = _same_sublattice(positions, sublattice)
+    alike = _same_sublattice(n, members)
     pairs = _short_pairs(positions, distance, index, spacing, alike)
     flags[pairs.ravel()] |= np.uint16(SiteFlag.SHORT_PAIR)
     flags[_wide_columns(columns, sublattice, alike)] |= np.uint16(SiteFlag.MERGED)
@@ -198,15 +206,12 @@ def _nothing_to_check(flags, n):
     )
 
 
-def _same_sublattice(positions, sublattice):
+def _same_sublattice(n, members):
     """Return up to 8 nearest sites of the same sublattice."""
-    index = np.repeat(np.arange(len(positions))[:, None], _N_NEIGHBORS, axis=1)
-    for label in np.unique(sublattice):
-        own = np.flatnonzero(sublattice == label)
-        k = min(_N_NEIGHBORS + 1, len(own))
-        if k > 1:
-            _, near = plain_tree(positions[own]).query(positions[own], k=k)
-            index[own, : k - 1] = own[near[:, 1:]]
+    index = np.repeat(np.arange(n)[:, None], _N_NEIGHBORS, axis=1)
+    for own, nearest in members.values():
+        near = own[nearest.index[:, 1 : _N_NEIGHBORS + 1]]
+        index[own, : near.shape[1]] = near
     return index
 
 
