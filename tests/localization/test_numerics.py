@@ -1,5 +1,7 @@
 """The parts of the locator, each by itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -125,6 +127,31 @@ def test_fit_does_not_depend_on_chunks(columns, fit_twice, monkeypatch):
     assert np.abs(whole.positions - chunked.positions).max() < 1e-3
 
 
+@pytest.mark.parametrize("sigma", [0.09, 0.125])
+def test_rounds_on_parts_of_the_image_change_no_fit(
+    columns, fit_twice, monkeypatch, sigma
+):
+    from sklearn_ferroic.localization._fitting import column_fit
+
+    truth = columns((400, 380), sigma=sigma)
+    table = start_table(truth, np.random.default_rng(0))
+    options = {"spacing": truth.spacing, "sigma": truth.sigma}
+    drawn, draw_changes = [], column_fit._draw_changes
+
+    def count_drawn(*args):
+        drawn.append(draw_changes(*args))
+        return drawn[-1]
+
+    monkeypatch.setattr(column_fit, "_draw_changes", count_drawn)
+    parts = fit_twice(truth.image, table, **options)
+    assert any(drawn)
+    settings = replace(column_fit._SETTINGS, max_windows_share=0.0)
+    monkeypatch.setattr(column_fit, "_SETTINGS", settings)
+    whole = fit_twice(truth.image, table, **options)
+    np.testing.assert_allclose(parts.positions, whole.positions, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(parts.std.positions, whole.std.positions, rtol=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_overlapping_columns_are_fitted_together(columns, seed):
     # Neighbours three and a half sigma apart: alone, each would be pulled over.
@@ -207,6 +234,20 @@ def test_noise_of_a_detector_is_affine(gain, offset, read):
     values[::333] += 1e3 * np.sqrt(true[::333])
     robust = estimate_noise(mean, (values - mean) ** 2)
     assert robust.variance(mean) == pytest.approx(true, rel=0.25)
+
+
+def test_noise_where_many_pixels_have_one_mean_is_that_of_a_stable_order():
+    rng = np.random.default_rng(2)
+    mean = rng.integers(1, 6, 20_000).astype(np.float32)
+    square = (rng.poisson(mean) - mean) ** 2
+    order = np.argsort(mean, kind="stable")
+    # A slight increase in that order makes all means different.
+    distinct = mean.astype(np.float64)
+    distinct[order] += 1e-12 * np.arange(len(mean))
+    levels = np.arange(1.0, 6.0)
+    assert estimate_noise(mean, square).variance(levels) == pytest.approx(
+        estimate_noise(distinct, square).variance(levels), rel=1e-6
+    )
 
 
 def test_noise_of_few_counts_is_their_mean():
