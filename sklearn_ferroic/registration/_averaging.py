@@ -156,6 +156,12 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
             _line_pass(frames, state, weighting, parallel)
         for _ in range(_N_FLYBACK_PASSES):
             _flyback_pass(frames, state, weighting, parallel)
+        if state.flyback is not None:
+            # What the correction leaves is larger than other errors there.
+            first = min(state.flyback.n_uncertain, frames.shape[1] // 4)
+            state.displacements = [
+                replace(one, first=first) for one in state.displacements
+            ]
     if method == "field":
         for _ in range(_N_FIELD_PASSES):
             _field_pass(frames, state, weighting, parallel)
@@ -326,7 +332,11 @@ class _Average:
         frame, good = frames.read(index)
         if good is not None:
             frame = np.where(good, frame, np.nan)
-        return to_specimen(frame, state.displacements[index], self.shape, self.origin)
+        displacement = state.displacements[index]
+        if displacement.first:
+            frame = frame.copy()
+            frame[:, : displacement.first] = np.nan
+        return to_specimen(frame, displacement, self.shape, self.origin)
 
     def without(self, frames, state, index):
         """Return the average of all frames but one, NaN where there is none."""
@@ -369,7 +379,9 @@ def extent(shape, state, area):
     for index in np.flatnonzero(state.used):
         displacement = state.displacements[index]
         lines = displacement.of_lines(shape[0])
-        start = 0.0 if displacement.flyback is None else displacement.flyback[0]
+        start = displacement.first
+        if displacement.flyback is not None:
+            start = start + displacement.flyback[start]
         rows = lines[:, 0] + np.arange(shape[0])
         if area == "union":
             first.append([rows.min(), lines[:, 1].min() + start])
@@ -541,9 +553,7 @@ def _flyback_pass(frames, state, weighting, parallel):
         return
     state.flyback = found
     profile = found.of_pixels(frames.shape[1])
-    state.displacements = [
-        replace(one, flyback=profile) for one in state.displacements
-    ]
+    state.displacements = [replace(one, flyback=profile) for one in state.displacements]
 
 
 def _fit_flyback(state, sums):
@@ -602,7 +612,8 @@ def _compare_all(frames, state, weighting, parallel, is_rigid):
     own = [i for i in np.flatnonzero(state.used) if sums[i] is not None]
     lines = [state.displacements[i].lines for i in own]
     state.scatter = measure_scatter([sums[i] for i in own], lines, state.spacing)
-    state.flyback = _fit_flyback(state, sums)
+    if is_rigid:
+        state.flyback = _fit_flyback(state, sums)
 
 
 # Gain and offset ----------------------------------------------------------------------

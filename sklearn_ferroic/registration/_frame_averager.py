@@ -78,7 +78,8 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         Displacement of each pixel of a line along the line, px, by the flyback: it is
         common to all lines and frames and decays exponentially. It is measured where
         the specimen drifts along the lines during the series, 0 if it is not
-        significant, and corrected with ``method="lines"`` or ``"field"``.
+        significant. With ``method="lines"`` or ``"field"`` it is corrected, and pixels
+        whose displacement remains uncertain by 0.05 px or more are left out.
 
     displacement_std_ : ndarray of shape (n_rows, 2)
         Standard error ``(row, col)`` of the positions of columns in each row of the
@@ -163,9 +164,10 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
     frames, such as the simultaneous signal of another detector.
 
     *What is left.* Distortions that all frames have in common are not seen, except the
-    flyback of a series that drifts along the lines. Jitter of the lines remains with ``method="rigid"`` and is averaged: it
-    is reduced by the square root of the number of frames. With few counts a line holds
-    little information, and ``method="lines"`` gains little; see `line_shifts_std_`.
+    flyback of a series that drifts along the lines. Jitter of the lines remains with
+    ``method="rigid"`` and is averaged: it is reduced by the square root of the number
+    of frames. With few counts a line holds little information, and ``method="lines"``
+    gains little; see `line_shifts_std_`.
 
     References
     ----------

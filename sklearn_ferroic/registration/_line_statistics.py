@@ -1,4 +1,4 @@
-"""Drift, jitter and flyback that a series shows, and what is left of them in its average.
+"""Drift, jitter and flyback of a series, and what is left of them in its average.
 
 Lines of a frame are displaced against the average of the other frames. How much they
 differ between frames determines how far the mean of a finite number of frames departs
@@ -24,6 +24,9 @@ _MIN_DECAY_PX = 2.0
 # it also exceeds this displacement of the first pixel.
 _MIN_DEVIATIONS = 5.0
 _MIN_FLYBACK_PX = 0.1
+# Error of the flyback as a share of it: amplitude and decay length are determined
+# together by few columns of atoms. In generated series it was 0.1 to 0.5.
+_UNCERTAIN_SHARE = 0.5
 # Displacements below this do not matter for single columns.
 _NEGLIGIBLE_PX = 0.05
 
@@ -75,7 +78,16 @@ class Flyback:
     @property
     def reach(self):
         """Number of pixels at the start of the lines that it displaces noticeably."""
-        ratio = max(abs(self.amplitude) / _NEGLIGIBLE_PX, 1.0)
+        return self._n_above(_NEGLIGIBLE_PX)
+
+    @property
+    def n_uncertain(self):
+        """Number of pixels at the start of the lines that it leaves displaced."""
+        return self._n_above(_NEGLIGIBLE_PX / _UNCERTAIN_SHARE)
+
+    def _n_above(self, limit):
+        """Return the number of pixels that are displaced by more than a limit, px."""
+        ratio = max(abs(self.amplitude) / limit, 1.0)
         return int(np.ceil(self.decay * np.log(ratio)))
 
     def of_pixels(self, n_cols):

@@ -33,12 +33,15 @@ class Displacement:
         Additional smooth displacement, px, on a coarse grid over the frame.
     flyback : ndarray of shape (n_cols,) or None, default=None
         Additional displacement of each pixel of a line along the line, px.
+    first : int, default=0
+        First pixel of the lines that is used.
     """
 
     shift: np.ndarray
     lines: np.ndarray | None = None
     field: np.ndarray | None = None
     flyback: np.ndarray | None = None
+    first: int = 0
 
     @property
     def is_rigid(self):
