@@ -105,8 +105,8 @@ def run_series(arguments):
         say(
             f"seed {seed}: shifts {rms(error.ravel()):.3f} px rms, largest "
             f"{np.abs(error).max():.2f} px; rejected {averager.rejected_.tolist()} of "
-            f"{data.bad_frames.tolist()}; {share:.2%} found; error/std: {text}; columns "
-            f"within {START_PX} px of the start of the lines {start:.2f} px along them; "
+            f"{data.bad_frames.tolist()}; {share:.2%} found; errors of {text}; "
+            f"columns within {START_PX} px of the start of the lines {start:.2f} px; "
             f"flyback {averager.flyback_[0]:.2f} px at the first pixel"
         )
     for name in ratios[0]:

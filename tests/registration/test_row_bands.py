@@ -1,4 +1,4 @@
-"""Test of scan lines that displace their columns together, on images with and without."""
+"""Scan lines that displace their columns together, in images with and without."""
 
 from pathlib import Path
 
