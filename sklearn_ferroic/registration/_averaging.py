@@ -22,7 +22,7 @@ from ._alignment import (
 from ._cells import FrameSums, choose_cell, displace
 from ._frame_quality import explain_inverted, judge, summarize
 from ._line_statistics import fit_flyback, measure_scatter, sum_lines
-from ._resample import Displacement, enlarge, to_frame, to_specimen
+from ._resample import Displacement, to_frame, to_specimen
 from ._rigid import Correlator, survey_frame
 
 # Frames of less than this share of the median quality are not used as templates.
@@ -697,13 +697,3 @@ def average_frames(frames, registration, *, area, n_jobs, verbose):
         frames.scales = match_scales(frames, registration, parallel)
     average = _Average(frames, registration, parallel, area)
     return *average.mean(), average.origin
-
-
-def field_of(displacement, shape):
-    """Return the part of a displacement that varies along lines, (2, *shape), px."""
-    field = np.zeros((2, *shape), dtype=np.float32)
-    if displacement.field is not None:
-        field += [enlarge(part, shape) for part in displacement.field]
-    if displacement.flyback is not None:
-        field[1] += displacement.flyback
-    return field

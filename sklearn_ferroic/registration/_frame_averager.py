@@ -10,10 +10,11 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import N_JOBS, Interval
-from ._averaging import average_frames, extent, field_of, register_frames
+from ._averaging import average_frames, extent, register_frames
 from ._frames import open_frames
 from ._image_transformer import ImageTransformerMixin
 from ._line_statistics import error_of_average
+from ._resample import field_of
 
 _AREAS = {"crop": "common", "mask": "union"}
 # Margins of frames in the right cell were 0.41 to 0.66 in series of 20 frames with five
@@ -358,8 +359,7 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         """
         check_is_fitted(self)
         displacement = self._registration.displacements[frame]
-        lines = displacement.of_lines(self._registered_shape[0])
-        return lines.T[:, :, None] + field_of(displacement, self._registered_shape)
+        return field_of(displacement, self._registered_shape)
 
     def _set_attributes(self, frames, registration, origin):
         displacements = registration.displacements

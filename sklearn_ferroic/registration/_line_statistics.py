@@ -129,7 +129,7 @@ def _divide(product, weight):
 
 @dataclass(frozen=True)
 class LineScatter:
-    """How the displacements of lines differ between the frames.
+    """Differences of the displacements of lines between the frames.
 
     Parameters
     ----------

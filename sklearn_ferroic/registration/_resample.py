@@ -65,6 +65,25 @@ class Displacement:
         return row + field[0], col + field[1]
 
 
+def field_of(displacement, shape):
+    """Return the displacement of every pixel of a frame.
+
+    Parameters
+    ----------
+    displacement : Displacement
+        Of the frame.
+    shape : tuple of int
+        Shape of the frame.
+
+    Returns
+    -------
+    field : ndarray of shape (2, n_rows, n_cols)
+        Displacement ``(row, col)``, px.
+    """
+    parts = displacement.of_pixels(shape)
+    return np.array([np.broadcast_to(part, shape) for part in parts])
+
+
 def enlarge(coarse, shape):
     """Interpolate a coarse grid linearly to the shape of an image."""
     factors = [n / m for n, m in zip(shape, coarse.shape, strict=True)]
