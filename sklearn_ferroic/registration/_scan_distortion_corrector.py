@@ -483,8 +483,8 @@ def _warn_of_even_rows(assumed):
         f"{assumed:.2f} px root mean square, because rows are taken to be evenly "
         "spaced within each domain. One image does not distinguish this drift from a "
         "spacing that relaxes over many rows, as in a film that is strained at its "
-        "substrate. If that is possible, use coherent=False, which leaves this "
-        "component, or two scans at 0 and 90 degrees.",
+        "substrate. If that is possible, use ScanDistortionCorrector(coherent=False), "
+        "which leaves this component, or two scans at 0 and 90 degrees.",
         UserWarning,
         stacklevel=5,
     )

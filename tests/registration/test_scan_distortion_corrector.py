@@ -152,6 +152,7 @@ def test_three_rotations(specimen):
     assert rms(error).max() < 0.25
 
 
+@pytest.mark.filterwarnings("ignore:Outside the reference region")
 def test_multislice_with_its_substrate_as_reference():
     data = load_multislice()
     rng = np.random.default_rng(0)
@@ -235,6 +236,7 @@ def correct_film(*arguments, **options):
     return before, after, rms(moved - sites.positions)
 
 
+@pytest.mark.filterwarnings("ignore:Outside the reference region")
 @pytest.mark.parametrize("seed", range(4))
 def test_both_components_of_the_drift_of_a_film(seed):
     before, after, _ = correct_film(seed, drift=1.0)
