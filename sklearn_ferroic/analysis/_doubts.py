@@ -178,8 +178,8 @@ def _of_scan_lines(source, sites):
             "Scan distortion",
             "columns in the same scan lines are displaced together along the lines, by "
             f"{_length(bands.size, sites)} (standard deviation), which is "
-            f"{bands.share:.1f} times the standard error of a position; columns above "
-            "each other are not. This is jitter of the scan. In maps of strain and "
+            f"{bands.share:.1f} times the standard error of a position, and more than "
+            "columns above each other, as by jitter of the scan. In maps of strain and "
             "displacement it looks like bands along the rows. --correct-scan "
             "(ScanDistortionCorrector) reduces it in this image; two scans at 0° and "
             "90° (--frame pair) or an average of short exposures (--frame average, "
