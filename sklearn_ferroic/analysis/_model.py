@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import Bunch
 
 from .._utils.metadata import plain_metadata, rounded
 from ..decomposition import RotationalVAE
@@ -104,7 +105,12 @@ def locate(source, options):
         )
     else:
         locator = AtomLocator(spacing=options.spacing, n_jobs=options.n_jobs)
-    sites = locator.fit_transform((source.image, source.pixel_size))
+    image = Bunch(
+        image=source.image,
+        pixel_size=source.pixel_size,
+        displacement_std=source.displacement_std,
+    )
+    sites = locator.fit_transform(image)
     sites.metadata = [{"file": source.name} | plain_metadata(source.metadata)]
     on_lattice = np.isfinite(sites.lattice_vectors).all(axis=(1, 2)).mean()
     if on_lattice < _MIN_SHARE_ON_LATTICE:
