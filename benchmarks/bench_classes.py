@@ -14,7 +14,8 @@ classes     Adjusted Rand index of the classes with the layers: LSMO, polar and
             mixed are not counted.
 gains       Gain in log-likelihood per patch by a second, third and fourth class.
 labels      Errors of the angle under carbon, without and with the angles of five cells
-            of each domain, which are not counted.
+            of each domain, which are not counted, for windows of several sizes: range
+            of five draws.
 conditions  Leakage of the thickness, in three equal groups, into the latents within
             PbTiO3, without and with the thickness as a condition.
 ensemble    Fraction of polar cells whose error of the angle is within one and two
@@ -52,6 +53,8 @@ from sklearn_ferroic.metrics import latent_leakage_score
 HALF_CELL = 10  # px
 SHAPE = (660, 400)
 MULTISLICE_WINDOW = 44
+LABELLED_WINDOWS = (44, 56, 68, 84)
+N_DRAWS = 5
 N_EXPOSURES = 4
 
 
@@ -154,27 +157,42 @@ def run_gains(arguments):
 
 def run_labels(arguments):
     for name in ("bto_carbon_dose2e4", "bto_carbon_dose4e3"):
-        image = make_windows(name, window=MULTISLICE_WINDOW, folder=arguments.folder)
-        for seed in range(3):
-            rng = np.random.RandomState(seed)
-            is_known = np.zeros(len(image.X), dtype=bool)
-            for domain in np.unique(image.group[image.judged]):
-                rows = np.flatnonzero(image.judged & (image.group == domain))
-                is_known[rng.choice(rows, 5, replace=False)] = True
-            judged = image.judged & ~is_known
-            for angle in (None, np.where(is_known, image.direction, np.nan)):
-                vae = RotationalVAE(max_epochs=1, random_state=seed)
-                found = vae.fit(image.X, angle=angle).transform(image.X)[:, 0]
-                error = np.angle(np.exp(1j * (found - image.direction)))[judged]
-                error = np.degrees(np.abs(error))
-                within = ", ".join(
-                    f"within {limit} deg {(error < limit).mean():.1%}"
-                    for limit in (20, 45)
-                )
+        sites = None
+        for window in LABELLED_WINDOWS:
+            image = make_windows(
+                name, window=window, folder=arguments.folder, sites=sites
+            )
+            results = {"none known": [], "known": []}
+            for seed in range(N_DRAWS):
+                is_known = draw_known(image, 5, seed)
+                known = np.where(is_known, image.direction, np.nan)
+                judged = image.judged & ~is_known
+                for kind, angle in (("none known", None), ("known", known)):
+                    vae = RotationalVAE(max_epochs=1, random_state=seed)
+                    found = vae.fit(image.X, angle=angle).transform(image.X)[:, 0]
+                    error = np.abs(wrap_angle(found - image.direction))[judged]
+                    error = np.degrees(error)
+                    results[kind].append(
+                        [np.median(error), (error < 20).mean(), (error < 45).mean()]
+                    )
+            for kind, rows in results.items():
+                least, largest = np.min(rows, axis=0), np.max(rows, axis=0)
                 say(
-                    f"{name}, seed {seed}, {0 if angle is None else is_known.sum()} "
-                    f"known: median error {np.median(error):.1f} deg, {within}"
+                    f"{name}, windows of {window} px, {kind}: "
+                    f"median error {least[0]:.0f} to {largest[0]:.0f} deg, "
+                    f"within 20 deg {least[1]:.0%} to {largest[1]:.0%}, "
+                    f"within 45 deg {least[2]:.0%} to {largest[2]:.0%}"
                 )
+
+
+def draw_known(image, n_known, seed):
+    """Select some of the judged cells of each domain."""
+    is_known = np.zeros(len(image.X), dtype=bool)
+    rng = np.random.RandomState(seed)
+    for domain in np.unique(image.group[image.judged]):
+        rows = np.flatnonzero(image.judged & (image.group == domain))
+        is_known[rng.choice(rows, n_known, replace=False)] = True
+    return is_known
 
 
 def run_conditions(arguments):
@@ -199,11 +217,7 @@ def run_ensemble(arguments):
     for name in ("shipped", "0.5px", "1.0px"):
         image = make_windows(name, window=MULTISLICE_WINDOW)
         for n_known in (0, 5):
-            is_known = np.zeros(len(image.X), dtype=bool)
-            rng = np.random.RandomState(0)
-            for domain in np.unique(image.group[image.judged]):
-                rows = np.flatnonzero(image.judged & (image.group == domain))
-                is_known[rng.choice(rows, n_known, replace=False)] = True
+            is_known = draw_known(image, n_known, 0)
             angle = np.where(is_known, image.direction, np.nan) if n_known else None
             ensemble = make_ensemble(0).fit(image.X, angle=angle)
             rows = image.judged & ~is_known
@@ -290,8 +304,9 @@ def describe(error, std, unit=""):
     error = np.abs(error)
     ratio = np.sqrt(np.mean(error**2) / np.mean(std**2))
     return (
-        f"within 1 std {(error < std).mean():.1%}, within 2 {(error < 2 * std).mean():.1%}"
-        f", median error {np.median(error):.2f} {unit}, median std "
+        f"within 1 std {(error < std).mean():.1%}, "
+        f"within 2 {(error < 2 * std).mean():.1%}, "
+        f"median error {np.median(error):.2f} {unit}, median std "
         f"{np.median(std):.2f} {unit}, rms error over rms std {ratio:.2f}"
     )
 
