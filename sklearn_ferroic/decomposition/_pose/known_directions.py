@@ -24,8 +24,9 @@ _N_STEPS = 25
 _LEAST_GAIN_NATS = 0.5
 # Variance of the noise, relative to the squared displacement, up to which they are
 # used; at this value 80 % of the directions are correct. Twenty known directions under
-# carbon, 36 draws: at least 0.77 for windows of two cells, in which learned weights are
-# worse than the others, and at most 0.56 for larger ones, in which they are better.
+# carbon, 36 draws: at least 0.77 for windows of 1.5 cells, in which learned weights are
+# worse than the others, and at most 0.56 for those of 1.9 to 2.8 cells, in which they
+# are better.
 _LARGEST_NOISE_RATIO = 0.64
 # Fraction of the mean variance that is added to the covariance of the first step.
 _LOADING = 0.05
