@@ -48,7 +48,7 @@ def make_windows(name, seed=0, *, window=44, folder=None, sites=None):
         `direction` (n,) in radians, `polarization` (n, 2), the fitted vector, `sites`,
         and `group` (n,) of polarization directions.
     """
-    image, truth = _load(name, seed, folder)
+    image, truth = load_image(name, seed, folder)
     if sites is None:
         sites = AtomLocator().fit_transform(image)
     if window is None:
@@ -69,7 +69,8 @@ def make_windows(name, seed=0, *, window=44, folder=None, sites=None):
     )
 
 
-def _load(name, seed, folder):
+def load_image(name, seed=0, folder=None):
+    """Return an image and its true B columns: positions, directions and groups."""
     if name == "shipped":
         data = load_multislice()
         is_b = data.sublattice == 1

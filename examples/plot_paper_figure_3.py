@@ -64,7 +64,7 @@ patches = PatchExtractor(window_size=48, interpolation="nearest").fit_transform(
 models = {
     "3c  k-means": KMeans(8, n_init=5, random_state=0),
     "3d  Gaussian mixture": GaussianMixture(
-        8, covariance_type="diag", reg_covar=1e-4, random_state=0
+        8, covariance_type="diag", reg_covar=1e-4, n_init=5, random_state=0
     ),
 }
 labels = {name: model.fit_predict(patches) for name, model in models.items()}

@@ -71,7 +71,7 @@ def k_means(n_classes):
 
 def mixture(n_classes):
     return GaussianMixture(
-        n_classes, covariance_type="diag", reg_covar=1e-4, random_state=0
+        n_classes, covariance_type="diag", reg_covar=1e-4, n_init=3, random_state=0
     )
 
 

@@ -33,6 +33,7 @@ UPWARD = set()
 # Private modules of a lower layer that a module imports: a stage should use the public
 # objects of another, or a shared layer such as _lattice.
 PRIVATE_IMPORTS = {
+    ("analysis._doubts", "registration._lines.row_bands"),
     ("analysis._figures", "inspection._drawing.colors"),
     ("analysis._images", "datasets._carriers"),
     ("analysis._images", "datasets._load_image"),

@@ -87,5 +87,5 @@ def test_the_page_has_the_last_record_of_each_training(path):
 
 def test_the_pictures_of_the_network_are_small():
     paths = list((ROOT / "docs" / "images").glob("paper_network_*.png"))
-    assert len(paths) == 7
+    assert len(paths) == 9
     assert max(path.stat().st_size for path in paths) < 400_000

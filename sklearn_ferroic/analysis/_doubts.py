@@ -7,6 +7,7 @@ import numpy as np
 
 from .._utils.scale import FINE_SPACING_PX, describe_implausible_pixel_size
 from ..feature_extraction import pool_polarization
+from ..registration._lines.row_bands import measure_row_bands
 from ..sites import SiteFlag
 from ._variants import (
     SAME_DIRECTION_RAD,
@@ -132,6 +133,7 @@ def doubts_of_image(source, quality, cells, caught):
                 f"{_degrees(angle)}: astigmatism, drift, vibration or mistilt.",
             )
         )
+    doubts += _of_scan_lines(source, quality.sites)
     if len(cells) < _FEW_CELLS:
         doubts.append(
             Doubt(
@@ -162,6 +164,26 @@ def _of_grey_values(source):
             "Saturated pixels",
             f"{source.saturated_share:.1%} of the pixels have the highest grey value. "
             "Columns whose tops are cut off have larger errors.",
+        )
+
+
+def _of_scan_lines(source, sites):
+    """Return the doubt about rows of columns that the scan displaces together."""
+    if source is not None and source.scan is not None:
+        return  # corrected, and reported with the errors of the correction
+    bands = measure_row_bands(sites)
+    if bands is not None and bands.are_significant:
+        yield Doubt(
+            "scan_distortion",
+            "Scan distortion",
+            "columns in the same scan lines are displaced together along the lines, by "
+            f"{_length(bands.size, sites)} (standard deviation), which is "
+            f"{bands.share:.1f} times the standard error of a position, and more than "
+            "columns above each other, as by jitter of the scan. In maps of strain and "
+            "displacement it looks like bands along the rows. --correct-scan "
+            "(ScanDistortionCorrector) reduces it in this image; two scans at 0° and "
+            "90° (--frame pair) or an average of short exposures (--frame average, "
+            "FrameAverager) are better.",
         )
 
 

@@ -47,6 +47,8 @@ class InputImage:
         Registration of the frames whose average the image is.
     scan : dict, default=None
         Correction of the scan lines.
+    displacement_std : ndarray of shape (n_rows, 2), default=None
+        Errors of positions in each row by drift and jitter in an average of frames, px.
     """
 
     image: np.ndarray
@@ -60,6 +62,7 @@ class InputImage:
     remarks: list = field(default_factory=list)
     frames: dict | None = None
     scan: dict | None = None
+    displacement_std: np.ndarray | None = None
 
 
 def read_input(image, options):
@@ -108,14 +111,14 @@ def read_input(image, options):
     is_8_bit = array.dtype == np.uint8
     if array.ndim == 3:
         truth = None  # positions of a series are those of the specimen
-    frames = scan = None
+    frames = scan = row_std = None
     if options.frame == "pair":
         array, scan = _correct_pair(array, options, remarks)
     elif options.frame == "average" and array.ndim == 3:
         _check_stack(array)
         if options.mask is not None:
             array = _masked(array, options.mask, remarks)
-        array, frames = _average_stack(array, options, remarks)
+        array, frames, row_std = _average_stack(array, options, remarks)
     else:
         array = _choose_frame(array, options.frame, remarks)
         if options.mask is not None:
@@ -123,6 +126,8 @@ def read_input(image, options):
     if options.crop is not None:
         array = _crop(array, options.crop, remarks)
         truth = None
+        if row_std is not None:
+            row_std = row_std[options.crop[0] : options.crop[1]]
     array = _mask_unknown(array, remarks)
     _check_contrast(array)
     saturated = _saturated_share(array)
@@ -141,6 +146,7 @@ def read_input(image, options):
         remarks,
         frames,
         scan,
+        row_std,
     )
 
 
@@ -198,7 +204,7 @@ def _check_stack(array):
 
 
 def _average_stack(stack, options, remarks):
-    """Return the average of the registered frames, and values that describe it."""
+    """Return the average of frames, values that describe it, and errors of rows."""
     averager = FrameAverager(spacing=options.spacing, n_jobs=options.n_jobs)
     image = averager.fit_transform(stack).image
     used = averager.weights_ > 0
@@ -214,7 +220,7 @@ def _average_stack(stack, options, remarks):
         f"{high[1]:.1f} px (columns). Positions are counted from pixel "
         f"({averager.origin_[0]:.0f}, {averager.origin_[1]:.0f}) of that frame."
     )
-    return image, {
+    values = {
         "n_frames": len(stack),
         "reference": int(averager.reference_),
         "rejected": rejected,
@@ -226,7 +232,10 @@ def _average_stack(stack, options, remarks):
         "offsets": rounded(averager.offsets_),
         "copies": averager.copies_.tolist(),
         "origin_px": averager.origin_.tolist(),
+        "flyback_px": rounded(averager.flyback_[0]),
+        "displacement_std_px": rounded(np.median(averager.displacement_std_, axis=0)),
     }
+    return image, values, averager.displacement_std_
 
 
 def _correct_pair(pair, options, remarks):

@@ -193,7 +193,10 @@ def make_ferroic_series(
         place = positions - shifts[frame]
         if frame >= n_frames // 2:
             place = place + reverse
-        place[:, 1] += flyback * np.exp(-place[:, 1] / (_FLYBACK_DECAY * shape[1]))
+        # Columns off the image at the start of the lines are displaced as the first
+        # pixels: an exponential would throw them across the image.
+        start = np.maximum(place[:, 1], 0)
+        place[:, 1] += flyback * np.exp(-start / (_FLYBACK_DECAY * shape[1]))
         blur = _DEFOCUS**2 if frame in bad else 1.0
         expected = render_columns(
             shape, place, amplitude / blur, covariance * blur, lines[frame]

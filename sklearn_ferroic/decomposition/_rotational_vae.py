@@ -475,7 +475,8 @@ class RotationalVAE(
         angle : array-like of shape (n_samples,), default=None
             Known directions of the polarization of a few patches, radians, NaN where
             unknown. The directions of all patches are then those of the known ones and
-            of the symmetry of the lattice.
+            of the symmetry of the lattice. Ten or more also improve the estimate of the
+            displacement, in patches of two and more unit cells.
 
         Returns
         -------

@@ -16,7 +16,7 @@ from ._checks import check_sublattice
 from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import MASS_RADIUS_SIGMA, center_of_mass
-from ._image.input import check_images, image_metadata
+from ._image.input import check_images, displacement_errors, image_metadata
 
 # Fits that end farther from the given position, in spacings, are those of another
 # column: half the way to the nearest one.
@@ -161,7 +161,24 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
             probabilities=probabilities,
         )
         sites.metadata = image_metadata(X, len(sites.images))
+        _add_displacement_errors(sites, displacement_errors(X, len(sites.images)))
         return sites
+
+
+def _add_displacement_errors(sites, errors):
+    """Add the errors of the rows of each image to those of its columns."""
+    if all(error is None for error in errors):
+        return
+    std = sites.position_std.copy()
+    for frame, error in enumerate(errors):
+        if error is None:
+            continue
+        own = np.flatnonzero(sites.frame == frame)
+        rows = np.arange(len(error))
+        for axis in range(2):
+            more = np.interp(sites.positions[own, 0], rows, error[:, axis])
+            std[own, axis] = np.hypot(std[own, axis], more)
+    sites.position_std = std
 
 
 def _centered(image, mask, positions, converged, spacing, sigma):

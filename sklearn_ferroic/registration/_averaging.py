@@ -21,7 +21,8 @@ from ._alignment import (
 )
 from ._cells import FrameSums, choose_cell, displace
 from ._frame_quality import explain_inverted, judge, summarize
-from ._resample import Displacement, enlarge, to_frame, to_specimen
+from ._line_statistics import fit_flyback, measure_scatter, sum_lines
+from ._resample import Displacement, to_frame, to_specimen
 from ._rigid import Correlator, survey_frame
 
 # Frames of less than this share of the median quality are not used as templates.
@@ -33,6 +34,7 @@ _MAX_RIGID_PASSES = 5
 _MAX_START_PX = 1024
 _N_LINE_PASSES = 2
 _N_FIELD_PASSES = 2
+_N_FLYBACK_PASSES = 2
 # A shift that correlation finds farther away than this share of the spacing replaces
 # the present one: it is another unit cell.
 _OTHER_CELL_SPACINGS = 0.5
@@ -88,6 +90,11 @@ class Registration:
         Earlier frame with the same pixels, -1 without.
     cell_probability : ndarray of shape (n,)
         Probability that the frame is not displaced by a unit cell.
+    flyback : Flyback or None
+        Displacement of the first pixels of all lines; corrected unless the method is
+        "rigid".
+    scatter : LineScatter or None
+        Differences of the lines' displacements between the frames used.
     """
 
     displacements: list
@@ -105,6 +112,8 @@ class Registration:
     is_inverted: np.ndarray = None
     copy_of: np.ndarray = None
     cell_probability: np.ndarray = None
+    flyback: object = None
+    scatter: object = None
 
 
 def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
@@ -145,6 +154,14 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
         state.line_std = np.zeros((len(frames), frames.shape[0], 2))
         for _ in range(_N_LINE_PASSES):
             _line_pass(frames, state, weighting, parallel)
+        for _ in range(_N_FLYBACK_PASSES):
+            _flyback_pass(frames, state, weighting, parallel)
+        if state.flyback is not None:
+            # What the correction leaves is larger than other errors there.
+            first = min(state.flyback.n_uncertain, frames.shape[1] // 4)
+            state.displacements = [
+                replace(one, first=first) for one in state.displacements
+            ]
     if method == "field":
         for _ in range(_N_FIELD_PASSES):
             _field_pass(frames, state, weighting, parallel)
@@ -315,7 +332,11 @@ class _Average:
         frame, good = frames.read(index)
         if good is not None:
             frame = np.where(good, frame, np.nan)
-        return to_specimen(frame, state.displacements[index], self.shape, self.origin)
+        displacement = state.displacements[index]
+        if displacement.first:
+            frame = frame.copy()
+            frame[:, : displacement.first] = np.nan
+        return to_specimen(frame, displacement, self.shape, self.origin)
 
     def without(self, frames, state, index):
         """Return the average of all frames but one, NaN where there is none."""
@@ -356,13 +377,17 @@ def extent(shape, state, area):
     """
     first, last = [], []
     for index in np.flatnonzero(state.used):
-        lines = state.displacements[index].of_lines(shape[0])
+        displacement = state.displacements[index]
+        lines = displacement.of_lines(shape[0])
+        start = displacement.first
+        if displacement.flyback is not None:
+            start = start + displacement.flyback[start]
         rows = lines[:, 0] + np.arange(shape[0])
         if area == "union":
-            first.append([rows.min(), lines[:, 1].min()])
+            first.append([rows.min(), lines[:, 1].min() + start])
             last.append([rows.max(), lines[:, 1].max() + shape[1] - 1])
         else:
-            first.append([rows[0], lines[:, 1].max()])
+            first.append([rows[0], lines[:, 1].max() + start])
             last.append([rows[-1], lines[:, 1].min() + shape[1] - 1])
     if area == "union":
         origin, end = np.floor(np.min(first, axis=0)), np.ceil(np.max(last, axis=0))
@@ -378,7 +403,7 @@ def _misfit(frames, state, average, index):
         return None, None
     template = average.without(frames, state, index)
     displacement, place = state.displacements[index], (frames.shape, average.origin)
-    if displacement.lines is None and displacement.field is None:
+    if displacement.is_rigid:
         # A shift and the gradient commute: one image to interpolate instead of three.
         model = to_frame(blur_template(template, state.spacing), displacement, *place)
         parts = [model, *np.gradient(model)]
@@ -511,6 +536,35 @@ def _line_pass(frames, state, weighting, parallel):
     judge(state, [None if one is None else one[-1] for one in results], weighting)
 
 
+def _flyback_pass(frames, state, weighting, parallel):
+    """Correct the displacement of the first pixels of all lines once."""
+    average = _Average(frames, state, parallel)
+
+    def one(index):
+        misfit, _ = _misfit(frames, state, average, index)
+        if misfit is None or misfit.overlap == 0:
+            return None
+        return sum_lines(misfit), summarize(misfit)
+
+    results = parallel(delayed(one)(i) for i in range(len(frames)))
+    judge(state, [None if one is None else one[1] for one in results], weighting)
+    found = _fit_flyback(state, [None if one is None else one[0] for one in results])
+    if not found.is_significant:
+        return
+    state.flyback = found
+    profile = found.of_pixels(frames.shape[1])
+    state.displacements = [replace(one, flyback=profile) for one in state.displacements]
+
+
+def _fit_flyback(state, sums):
+    """Return the flyback that the frames used show."""
+    own = [i for i in np.flatnonzero(state.used) if sums[i] is not None]
+    shifts = np.array([state.displacements[i].shift[1] for i in own])
+    return fit_flyback(
+        [sums[i] for i in own], shifts, state.weights[own], state.flyback
+    )
+
+
 def _field_pass(frames, state, weighting, parallel):
     """Correct the smooth fields once."""
     average = _Average(frames, state, parallel)
@@ -538,22 +592,28 @@ def _compare_all(frames, state, weighting, parallel, is_rigid):
     def one(index):
         misfit, model = _misfit(frames, state, average, index)
         if misfit is None or misfit.overlap == 0:
-            return None, 0.0, None
+            return None, 0.0, None, None
         frame, _ = middles.read(index)
         pair = [middles.middle_of(model), frame]
         correlator = Correlator(pair, state.spacing)
         margin = correlator.margin(*map(correlator.prepare, pair))
         step = whole_step(misfit, state.spacing) if is_rigid else None
-        return summarize(misfit), margin, step
+        return summarize(misfit), margin, step, sum_lines(misfit)
 
     results = parallel(delayed(one)(i) for i in range(len(frames)))
-    state.margin = np.array([margin for _, margin, _ in results])
-    for index, (_, _, found) in enumerate(results):
+    state.margin = np.array([margin for _, margin, _, _ in results])
+    for index, (_, _, found, _) in enumerate(results):
         if found is not None:
             old = state.displacements[index]
             state.displacements[index] = replace(old, shift=old.shift + found[0])
             state.shift_std[index] = found[1]
-    judge(state, [summary for summary, _, _ in results], weighting)
+    judge(state, [summary for summary, _, _, _ in results], weighting)
+    sums = [part for _, _, _, part in results]
+    own = [i for i in np.flatnonzero(state.used) if sums[i] is not None]
+    lines = [state.displacements[i].lines for i in own]
+    state.scatter = measure_scatter([sums[i] for i in own], lines, state.spacing)
+    if is_rigid:
+        state.flyback = _fit_flyback(state, sums)
 
 
 # Gain and offset ----------------------------------------------------------------------
@@ -637,10 +697,3 @@ def average_frames(frames, registration, *, area, n_jobs, verbose):
         frames.scales = match_scales(frames, registration, parallel)
     average = _Average(frames, registration, parallel, area)
     return *average.mean(), average.origin
-
-
-def field_of(displacement, shape):
-    """Return the smooth part of a displacement, px, of shape (2, n_rows, n_cols)."""
-    if displacement.field is None:
-        return np.zeros((2, *shape), dtype=np.float32)
-    return np.array([enlarge(part, shape) for part in displacement.field])

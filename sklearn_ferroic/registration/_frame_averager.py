@@ -10,9 +10,11 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import N_JOBS, Interval
-from ._averaging import average_frames, extent, field_of, register_frames
+from ._averaging import average_frames, extent, register_frames
 from ._frames import open_frames
 from ._image_transformer import ImageTransformerMixin
+from ._line_statistics import error_of_average
+from ._resample import field_of
 
 _AREAS = {"crop": "common", "mask": "union"}
 # Margins of frames in the right cell were 0.41 to 0.66 in series of 20 frames with five
@@ -72,6 +74,19 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
 
     line_shifts_std_ : ndarray of shape (n_frames, n_rows, 2) or None
         Standard errors of `line_shifts_`, px.
+
+    flyback_ : ndarray of shape (n_cols,)
+        Displacement of each pixel of a line along the line, px, by the flyback: it is
+        common to all lines and frames and decays exponentially. It is measured where
+        the specimen drifts along the lines during the series, 0 if it is not
+        significant. With ``method="lines"`` or ``"field"`` it is corrected, and pixels
+        whose displacement remains uncertain by 0.05 px or more are left out.
+
+    displacement_std_ : ndarray of shape (n_rows, 2)
+        Standard error ``(row, col)`` of the positions of columns in each row of the
+        average, px, by drift within the frames and jitter: their mean over a finite
+        number of frames is not zero, and registration does not show it. It is estimated
+        from how they differ between frames. Locators add it to `position_std`.
 
     weights_ : ndarray of shape (n_frames,)
         Weights of the frames, mean 1 over the frames used; 0 if rejected.
@@ -141,17 +156,19 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
     that memory does not grow with their number. Masked pixels carry no weight.
 
     *Result.* `transform` returns a :class:`~sklearn.utils.Bunch` with `image`,
-    `pixel_size`, `dose` and `noise`, which locators accept. The image has the mean
-    counts of one frame. Locators estimate the noise from the image itself, which
-    includes the correlation by the interpolation.
+    `pixel_size`, `dose`, `noise` and `displacement_std`, which locators accept. The
+    image has the mean counts of one frame. Locators estimate the noise from the image
+    itself, which includes the correlation by the interpolation, and add
+    `displacement_std` to the errors of positions in quadrature.
 
     *Two detectors.* `transform` applies the displacements to any stack of as many
     frames, such as the simultaneous signal of another detector.
 
-    *What is left.* Distortions that all frames have in common, as of the flyback, are
-    not seen. Jitter of the lines remains with ``method="rigid"`` and is averaged: it
-    is reduced by the square root of the number of frames. With few counts a line holds
-    little information, and ``method="lines"`` gains little; see `line_shifts_std_`.
+    *What is left.* Distortions that all frames have in common are not seen, except the
+    flyback of a series that drifts along the lines. Jitter of the lines remains with
+    ``method="rigid"`` and is averaged: it is reduced by the square root of the number
+    of frames. With few counts a line holds little information, and ``method="lines"``
+    gains little; see `line_shifts_std_`.
 
     References
     ----------
@@ -234,12 +251,14 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
-        origin, _ = extent(frames.shape, registration, _AREAS[self.area])
+        origin, shape = extent(frames.shape, registration, _AREAS[self.area])
         self._set_attributes(frames, registration, origin)
+        self._set_errors(origin, shape[0])
         self._warn_of_rejected()
         self._warn_of_copies()
         self._warn_of_scales()
         self._warn_of_cells()
+        self._warn_of_flyback()
         return self
 
     def transform(self, X):
@@ -255,8 +274,8 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         -------
         average : :class:`~sklearn.utils.Bunch`
             `image`, an ndarray or masked array of shape (n_rows, n_cols), float32;
-            `pixel_size` in nm, `dose` and `noise`, or None where unknown; `metadata` of
-            the first frame.
+            `pixel_size` in nm, `dose` and `noise`, or None where unknown;
+            `displacement_std`; and `metadata` of the first frame.
 
         Raises
         ------
@@ -298,6 +317,7 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
             metadata=frames.metadata,
             dose=self.dose_,
             noise=self.noise_.copy(),
+            displacement_std=self.displacement_std_.copy(),
             n_frames=weight
             / self._registration.weights[self._registration.used].mean(),
         )
@@ -339,8 +359,7 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         """
         check_is_fitted(self)
         displacement = self._registration.displacements[frame]
-        lines = displacement.of_lines(self._registered_shape[0])
-        return lines.T[:, :, None] + field_of(displacement, self._registered_shape)
+        return field_of(displacement, self._registered_shape)
 
     def _set_attributes(self, frames, registration, origin):
         displacements = registration.displacements
@@ -373,6 +392,35 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
         if isinstance(frames.dose, Real):
             self.dose_ = float(frames.dose) * self.n_effective_
         self.pixel_size_ = frames.pixel_size
+        self.flyback_ = np.zeros(frames.shape[1])
+        flyback = registration.flyback
+        if flyback is not None and flyback.is_significant:
+            self.flyback_ = flyback.of_pixels(frames.shape[1])
+
+    def _set_errors(self, origin, n_rows):
+        """Set what drift and jitter that do not average out add to errors."""
+        own = self.weights_ > 0
+        middle = (self._registered_shape[0] - 1) / 2
+        self.displacement_std_ = error_of_average(
+            self._registration.scatter,
+            origin[0] - self.shifts_[own, 0] - middle,
+            max(n_rows, 0),
+            self.n_effective_,
+        )
+
+    def _warn_of_flyback(self):
+        """Warn once of a flyback that is not corrected."""
+        if self.method != "rigid" or not self.flyback_.any():
+            return
+        reach = self._registration.flyback.reach
+        warnings.warn(
+            f"The first pixels of all scan lines are displaced along the line by up to "
+            f"{abs(self.flyback_[0]):.2f} px (flyback), noticeably in the first "
+            f'{reach} px. method="lines" corrects this; or crop the first {reach} '
+            "columns of pixels of the frames.",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def _warn_of_rejected(self):
         """Warn once of the frames that are rejected, with the reason for each."""

@@ -5,13 +5,16 @@ the specimen that it shows. It consists of one vector for the frame, one for eac
 line, and, optionally, a smooth field.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import map_coordinates, spline_filter, zoom
 
 # Order of the splines; a column with a sigma of 1 px or more is reproduced to 1 %.
 _ORDER = 3
+# Rounds in which the pixel that shows a point is found: a flyback of a quarter of a
+# pixel per pixel is inverted to 0.001 px.
+_N_ROUNDS = 5
 # A sample with a larger share of unknown pixels among its nearest four is unknown.
 _UNKNOWN_SHARE = 1e-3
 
@@ -28,14 +31,25 @@ class Displacement:
         Additional displacement of each scan line, px; None for none.
     field : ndarray of shape (2, n_block_rows, n_block_cols) or None, default=None
         Additional smooth displacement, px, on a coarse grid over the frame.
+    flyback : ndarray of shape (n_cols,) or None, default=None
+        Additional displacement of each pixel of a line along the line, px.
+    first : int, default=0
+        First pixel of the lines that is used.
     """
 
     shift: np.ndarray
     lines: np.ndarray | None = None
     field: np.ndarray | None = None
+    flyback: np.ndarray | None = None
+    first: int = 0
+
+    @property
+    def is_rigid(self):
+        """Whether the whole frame is displaced alike."""
+        return self.lines is None and self.field is None and self.flyback is None
 
     def of_lines(self, n_rows):
-        """Return the displacement of each scan line, (n_rows, 2), without the field."""
+        """Return the displacement of each scan line, (n_rows, 2), without the rest."""
         lines = np.broadcast_to(self.shift, (n_rows, 2))
         return lines if self.lines is None else lines + self.lines
 
@@ -43,10 +57,31 @@ class Displacement:
         """Return the displacement of each pixel, rows and columns, px."""
         lines = self.of_lines(shape[0])
         row, col = lines[:, :1], lines[:, 1:]
+        if self.flyback is not None:
+            col = col + self.flyback
         if self.field is None:
             return row, col
         field = [enlarge(part, shape) for part in self.field]
         return row + field[0], col + field[1]
+
+
+def field_of(displacement, shape):
+    """Return the displacement of every pixel of a frame.
+
+    Parameters
+    ----------
+    displacement : Displacement
+        Of the frame.
+    shape : tuple of int
+        Shape of the frame.
+
+    Returns
+    -------
+    field : ndarray of shape (2, n_rows, n_cols)
+        Displacement ``(row, col)``, px.
+    """
+    parts = displacement.of_pixels(shape)
+    return np.array([np.broadcast_to(part, shape) for part in parts])
 
 
 def enlarge(coarse, shape):
@@ -74,7 +109,7 @@ def to_frame(template, displacement, shape, origin):
     image : ndarray of shape `shape`
         The template in the frame's pixels; NaN outside of it.
     """
-    if displacement.lines is None and displacement.field is None:
+    if displacement.is_rigid:
         return _sample_shifted(template, displacement.shift - origin, shape)
     row, col = displacement.of_pixels(shape)
     rows = np.arange(shape[0])[:, None] + row - origin[0]
@@ -105,12 +140,12 @@ def to_specimen(frame, displacement, shape, origin):
         The frame on the grid of the specimen; NaN where it shows nothing.
     """
     n_rows, n_cols = frame.shape
-    if displacement.lines is None and displacement.field is None:
+    if displacement.is_rigid:
         return _sample_shifted(frame, origin - displacement.shift, shape)
     rows = np.arange(shape[0]) + origin[0]
     cols = np.arange(shape[1]) + origin[1]
     # Lines along themselves, on the columns of the result.
-    row, col = displacement.of_pixels(frame.shape)
+    row, col = replace(displacement, flyback=None).of_pixels(frame.shape)
     line = np.broadcast_to(np.arange(n_rows)[:, None], (n_rows, shape[1]))
     if displacement.field is None:
         place = cols[None, :] - col
@@ -120,6 +155,8 @@ def to_specimen(frame, displacement, shape, origin):
         nearest = np.clip(nearest, 0, n_cols - 1)
         place = cols[None, :] - col[:, nearest]
         row = row[:, nearest]
+    if displacement.flyback is not None:
+        place = _invert_flyback(place, displacement.flyback)
     straight = _sample(frame, line, place)
     # Along the slow scan direction: the line at each row of the result, from the sorted
     # positions of the lines.
@@ -134,6 +171,15 @@ def to_specimen(frame, displacement, shape, origin):
     index = np.broadcast_to(index, shape)
     column = np.broadcast_to(np.arange(shape[1])[None, :], shape)
     return _sample(straight, index, column)
+
+
+def _invert_flyback(place, flyback):
+    """Return the pixels of a line that show places, with the flyback."""
+    pixels = np.arange(len(flyback))
+    result = place
+    for _ in range(_N_ROUNDS):
+        result = place - np.interp(result, pixels, flyback)
+    return result
 
 
 def invert_lines(places, rows):

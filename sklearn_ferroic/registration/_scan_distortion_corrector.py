@@ -26,6 +26,9 @@ from ._resample import Displacement, to_specimen
 # The correlation of the brightness of columns that two images share is significant if
 # it exceeds this number of standard errors.
 _MIN_ALIKENESS = 4.0
+# A correction that rests on evenly spaced rows is reported if it exceeds the errors of
+# single columns of good images, px.
+_MIN_ASSUMED_PX = 0.1
 
 
 class ScanDistortionCorrector(
@@ -95,6 +98,12 @@ class ScanDistortionCorrector(
     jitter_ : ndarray of shape (2,)
         Standard deviation of the jitter of columns along ``(row, col)``, px. A column
         is the mean over the lines that cross it, so that single lines jitter more.
+
+    even_row_shift_ : float
+        Root mean square of the bend of the row component that is corrected outside the
+        reference region of one image, px. It rests on rows that are evenly spaced in
+        each domain: strain that relaxes over many rows is removed with it. `fit` warns
+        above 0.1 px. 0 if nothing rests on this.
 
     n_matched_ : int or None
         Number of columns that the first image shares with others; None for one image.
@@ -222,7 +231,7 @@ class ScanDistortionCorrector(
         spacing, sigma = _scales(sites)
         if len(images) == 1:
             mask = _check_reference(reference, sites, images[0].shape)
-            lines, vectors = lines_of_reference(
+            lines, vectors, assumed = lines_of_reference(
                 sites, mask, sigma, spacing, images[0].shape[0], self.coherent
             )
             shifts = [np.stack([line.shift for line in lines], axis=1)]
@@ -233,6 +242,8 @@ class ScanDistortionCorrector(
                 rows = np.arange(images[0].shape[0]) - middle
                 shifts[0] = shifts[0] + rows[:, None] * rate
             every, n_matched, of_lines = [lines], None, shifts
+            if assumed > _MIN_ASSUMED_PX:
+                _warn_of_even_rows(assumed)
         else:
             if reference is not None:
                 raise ValueError(
@@ -245,6 +256,7 @@ class ScanDistortionCorrector(
                     zip(images, rotation, strict=True)
                 )
             ]
+            assumed = 0.0
             n_matched, alike = lines_of_scans(scans, sigma, spacing, self.n_jobs)
             if alike < _MIN_ALIKENESS:
                 warnings.warn(
@@ -275,6 +287,7 @@ class ScanDistortionCorrector(
         )
         self.jitter_ = np.array([line.jitter_std for line in every[0]])
         self.n_matched_ = n_matched
+        self.even_row_shift_ = assumed
         self.sites_ = sites
         self._shapes = [image.shape for image in images]
         self._rotation = rotation
@@ -461,6 +474,20 @@ class ScanDistortionCorrector(
                 f"The sites have images of shapes {shapes}, but the images have "
                 f"{[image.shape for image in images]}."
             )
+
+
+def _warn_of_even_rows(assumed):
+    """Warn that drift along the rows axis is not distinguished from relaxation."""
+    warnings.warn(
+        f"Outside the reference region, the slow row component is corrected by "
+        f"{assumed:.2f} px root mean square, because rows are taken to be evenly "
+        "spaced within each domain. One image does not distinguish this drift from a "
+        "spacing that relaxes over many rows, as in a film that is strained at its "
+        "substrate. If that is possible, use ScanDistortionCorrector(coherent=False), "
+        "which leaves this component, or two scans at 0 and 90 degrees.",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _check_reference(reference, sites, shape):

@@ -109,3 +109,16 @@ def test_nothing_displaced_is_not_significant():
 )
 def test_messages_name_the_options_of_the_command(text, expected):
     assert in_terms_of_options(text) == expected
+
+
+def test_scan_lines_that_displace_their_columns_together():
+    film = make_ferroic_image("film", shape=(400, 400), jitter=0.3, random_state=10)
+    analysis = with_fewest_doubts(film)
+    (doubt,) = [one for one in analysis.doubts if one.key == "scan_distortion"]
+    assert "pm (standard deviation)" in doubt.text
+    for remedy in ("--correct-scan", "ScanDistortionCorrector", "FrameAverager"):
+        assert remedy in doubt.text
+    # Once corrected, the report lists the correction instead.
+    corrected = with_fewest_doubts(film, correct_scan=True)
+    assert "scan_distortion" not in keys(corrected)
+    assert corrected.summary["scan"]["jitter_px"][1] > 0.05

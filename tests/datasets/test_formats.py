@@ -395,3 +395,22 @@ def test_zspy_with_a_pickle_among_the_filters_is_refused(tmp_path):
 def test_a_single_channel_is_no_axis_of_a_stack(tmp_path):
     np.save(tmp_path / "image.npy", IMAGE[..., None])
     np.testing.assert_array_equal(load_image(tmp_path / "image.npy").image, IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("pixel_size", 0.02, 0.02),
+        ("pixel_size_nm", 0.02, 0.02),
+        ("pixel_size_angstrom", 0.2, 0.02),
+        ("pixel_size_pm", 20, 0.02),
+        ("pixel_size", np.nan, None),
+        ("pixel_size", [0.02, 0.03], None),
+        ("scale", 0.02, None),
+    ],
+)
+def test_pixel_size_of_npz_files(tmp_path, name, value, expected):
+    path = tmp_path / "image.npz"
+    np.savez(path, image=np.arange(400.0).reshape(20, 20), **{name: value})
+    assert load_image(path).pixel_size == (expected and pytest.approx(expected))
+    assert load_image(path, pixel_size=0.05).pixel_size == 0.05

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic import RotationalVAE, RotationalVAEEnsemble
+from sklearn_ferroic.decomposition._ensemble import _circular_std
 from sklearn_ferroic.metrics import angular_error
 from tests.decomposition.test_classes import draw_cells
 
@@ -47,6 +48,34 @@ def test_uncertainty_includes_disagreement(cells, ensemble):
     assert (spread[:, 0] > 0).mean() > 0.9
     # the latents of the members are aligned
     assert np.median(spread[:, 3]) < 0.7 * mean[:, 3].std()
+    assert ensemble.angle_spread_ == 0
+
+
+@pytest.mark.parametrize("n_members", [2, 3, 10])
+def test_disagreement_does_not_depend_on_the_number_of_members(n_members):
+    rng = np.random.RandomState(0)
+    drawn = rng.normal(1.0, 0.3, (n_members, 20000))
+    squared_resultant = np.exp(-(_circular_std(np.exp(1j * drawn)) ** 2))
+    assert squared_resultant.mean() == pytest.approx(np.exp(-(0.3**2)), abs=0.005)
+    # with a posterior of 0.4 rad in each member
+    std = _circular_std(np.exp(1j * drawn - 0.4**2 / 2))
+    assert np.exp(-(std**2)).mean() == pytest.approx(np.exp(-(0.5**2)), abs=0.005)
+
+
+def test_scale_of_the_latents_is_no_disagreement(cells):
+    X = cells[0]
+    member = RotationalVAE(latent_dim=1, max_epochs=2)
+    ensemble = RotationalVAEEnsemble(
+        estimator=member, n_estimators=3, bootstrap=False, random_state=0
+    ).fit(X)
+    latents = [one.transform(X)[:, 3] for one in ensemble.estimators_]
+    spreads = [latent.std() for latent in latents]
+    correlation = np.abs(np.corrcoef(latents))
+    # without the scale the disagreement would be that of the standard deviations
+    unscaled = np.std(spreads, ddof=1)
+    expected = np.sqrt(2 * (1 - correlation[0, 1:].mean())) * spreads[0]
+    found = np.sqrt(np.mean(ensemble.disagreement(X)[:, 3] ** 2))
+    assert found < max(1.2 * expected, 0.5 * unscaled)
 
 
 def test_is_reproducible_and_equivariant(cells, ensemble):

@@ -391,3 +391,103 @@ def test_frames_along_the_last_axis_are_refused():
     stack = np.random.default_rng(0).random((64, 80, 8))
     with pytest.raises(ValueError, match="its 8 images along the last axis"):
         FrameAverager().fit(stack)
+
+
+def match_columns(data, averager, average, sites):
+    """Return errors of the columns of an average, their sites and true positions."""
+    truth = data.positions - data.shifts[averager.reference_] - averager.origin_
+    last = np.array(average.image.shape) - 5
+    truth = truth[((truth > 4) & (truth < last)).all(axis=1)]
+    distance, found = cKDTree(sites.positions).query(truth)
+    assert (distance < 2).mean() >= 0.99
+    error = sites.positions[found] - truth
+    return error - np.median(error, axis=0), found, truth
+
+
+@pytest.mark.filterwarnings("ignore:1 of 20 frames are rejected")
+@pytest.mark.parametrize("seed", [2, 7])
+def test_errors_of_the_average_include_drift_and_jitter_of_the_frames(seed):
+    data = make_ferroic_series(random_state=seed)
+    averager = FrameAverager()
+    average = averager.fit_transform(data)
+    sites = AtomLocator().fit_transform(average)
+    error, found, _ = match_columns(data, averager, average, sites)
+    assert np.sqrt(np.mean((error / sites.position_std[found]) ** 2)) < 1.15
+    # The mean displacement of the frames, which registration does not show.
+    used = averager.weights_ > 0
+    shown = (data.frame_positions + data.shifts[:, None])[used].mean(axis=0)
+    common = shown - data.positions
+    common = np.sqrt(np.mean((common - common.mean(axis=0)) ** 2, axis=0))
+    estimate = np.sqrt(np.mean(averager.displacement_std_**2, axis=0))
+    assert (estimate > 0.5 * common).all()
+    assert (estimate < 2.0 * np.maximum(common, 0.02)).all()
+    # Pixels alone do not show it.
+    of_pixels = AtomLocator().fit_transform(average.image).position_std
+    rows = np.arange(len(average.displacement_std))
+    for axis in range(2):
+        more = np.interp(sites.positions[:, 0], rows, average.displacement_std[:, axis])
+        np.testing.assert_allclose(
+            sites.position_std[:, axis], np.hypot(of_pixels[:, axis], more)
+        )
+
+
+def test_a_series_without_drift_and_jitter_has_no_such_error():
+    data = make_ferroic_series(
+        12, jitter=0, line_drift=0, n_bad=0, random_state=0, shape=(192, 192)
+    )
+    averager = FrameAverager().fit(data)
+    assert np.median(averager.displacement_std_[:, 1]) < 0.01
+    assert np.median(averager.displacement_std_[:, 0]) < 0.03
+    assert not averager.flyback_.any()
+
+
+@pytest.mark.filterwarnings("ignore:1 of 20 frames are rejected")
+@pytest.mark.parametrize("seed", [0, 4])
+def test_flyback_is_corrected_by_lines_and_reported_without(seed):
+    data = make_ferroic_series(flyback=2.0, random_state=seed)
+    with pytest.warns(UserWarning, match=r"flyback.*method=\"lines\".*crop the first"):
+        FrameAverager().fit(data)
+    averager = FrameAverager(method="lines")
+    average = averager.fit_transform(data)
+    assert -3.5 < averager.flyback_[0] < -1.0
+    assert abs(averager.flyback_[100]) < 0.05
+    np.testing.assert_allclose(
+        averager.field(3)[1, 0] - averager.field(3)[1, 0, -1],
+        averager.flyback_ - averager.flyback_[-1],
+        atol=1e-5,
+    )
+    sites = AtomLocator().fit_transform(average)
+    error, found, truth = match_columns(data, averager, average, sites)
+    ratio = error[:, 1] / sites.position_std[found, 1]
+    start = truth[:, 1] < 30
+    assert np.sqrt(np.mean(ratio[start] ** 2)) < 1.3
+    assert abs(error[start, 1].mean()) < 0.08
+
+
+def test_columns_off_the_start_of_the_lines_stay_off():
+    data = make_ferroic_series(
+        2, flyback=2.0, n_bad=0, n_jumps=0, drift=0, line_drift=0, jitter=0,
+        shape=(128, 128), random_state=0,
+    )  # fmt: skip
+    still = make_ferroic_series(
+        2, n_bad=0, n_jumps=0, drift=0, line_drift=0, jitter=0,
+        shape=(128, 128), random_state=0,
+    )  # fmt: skip
+    # The same number of columns, displaced only at the start of the lines.
+    assert abs(len(data.positions) - len(still.positions)) <= 8
+    far = [image[:, 40:].sum() for image in (data.image[0], still.image[0])]
+    assert far[0] == pytest.approx(far[1], rel=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:.*frames have another gain")
+def test_a_slow_gain_costs_no_precision():
+    data = make_ferroic_series(10, n_bad=0, random_state=0, shape=(192, 192))
+    shifts, stds = [], []
+    for last in (1.0, 1.45):
+        gain = np.linspace(1, last, 10, dtype=np.float32)[:, None, None]
+        averager = FrameAverager()
+        sites = AtomLocator().fit_transform(averager.fit_transform(data.image * gain))
+        shifts.append(averager.shifts_)
+        stds.append(np.median(sites.position_std))
+    np.testing.assert_allclose(shifts[1], shifts[0], atol=0.02)
+    assert stds[1] == pytest.approx(stds[0], rel=0.05)

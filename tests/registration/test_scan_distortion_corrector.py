@@ -1,5 +1,7 @@
 """ScanDistortionCorrector against the truth of generated and multislice images."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
@@ -150,6 +152,7 @@ def test_three_rotations(specimen):
     assert rms(error).max() < 0.25
 
 
+@pytest.mark.filterwarnings("ignore:Outside the reference region")
 def test_multislice_with_its_substrate_as_reference():
     data = load_multislice()
     rng = np.random.default_rng(0)
@@ -233,6 +236,7 @@ def correct_film(*arguments, **options):
     return before, after, rms(moved - sites.positions)
 
 
+@pytest.mark.filterwarnings("ignore:Outside the reference region")
 @pytest.mark.parametrize("seed", range(4))
 def test_both_components_of_the_drift_of_a_film(seed):
     before, after, _ = correct_film(seed, drift=1.0)
@@ -245,6 +249,23 @@ def test_both_components_of_the_drift_of_a_film(seed):
 def test_strain_of_a_film_is_not_taken_for_drift(seed, relaxed):
     _, _, change = correct_film(seed, drift=0.0, relaxed=relaxed)
     assert (change < 0.1).all()  # of 0.1 px noise
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_relaxation_that_may_be_taken_for_drift_is_reported(seed):
+    message = "rows are taken to be evenly spaced"
+    with pytest.warns(UserWarning, match=message):
+        before, after, _ = correct_film(seed, drift=1.0, relaxed=1.0)
+    assert after[0] > 0.9 * before[0]  # not improved, and nothing else shows it
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        correct_film(seed, drift=0.0, relaxed=1.0)
+    image, sites, _, substrate = film_on_substrate(seed, drift=1.0, relaxed=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        corrector = ScanDistortionCorrector(coherent=False)
+        corrector.fit(image, sites=sites, reference=substrate)
+    assert corrector.even_row_shift_ == 0
 
 
 def match_affine(positions, raw, data, lines):

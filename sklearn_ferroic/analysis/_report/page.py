@@ -153,7 +153,8 @@ def _doubts(analysis):
     if not analysis.doubts and not analysis.findings:
         return (
             '<section class="card no-doubts"><b>No doubts found.</b> Noise, '
-            "calibration, missing columns, mistilt and registration were checked."
+            "calibration, missing columns, mistilt, scan distortion and registration "
+            "were checked."
             "</section>"
         )
     notes = "".join(f"<li>{escape(text)}</li>" for text in analysis.findings)
@@ -161,7 +162,8 @@ def _doubts(analysis):
     if not analysis.doubts:
         return (
             '<section class="card no-doubts"><b>No doubts found.</b> Noise, '
-            "calibration, missing columns, mistilt and registration were checked."
+            "calibration, missing columns, mistilt, scan distortion and registration "
+            "were checked."
             f"{notes}</section>"
         )
     items = "".join(

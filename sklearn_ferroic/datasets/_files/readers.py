@@ -36,7 +36,29 @@ def read_numpy(path, dataset, signal, max_bytes):
     name = names[choose(names, dataset, path, "dataset")]
     with reading(path, kind), np.load(path, allow_pickle=False) as archive:
         check_size(name, heads[name].nbytes, max_bytes)
-        return Signal(name, archive[name], None, {"dataset": name})
+        axes = _read_axes(archive, heads)
+        return Signal(name, archive[name], axes, {"dataset": name})
+
+
+# Names of a number that is the pixel size, and its unit.
+_PIXEL_SIZES = {
+    "pixel_size": "nm",
+    "pixel_size_nm": "nm",
+    "pixel_size_angstrom": "Å",
+    "pixel_size_pm": "pm",
+}
+
+
+def _read_axes(archive, heads):
+    """Return the axes of an image whose pixel size is a number in the archive."""
+    for name, unit in _PIXEL_SIZES.items():
+        head = heads.get(name)
+        if head is None or head.shape not in ((), (1,)) or head.dtype.kind not in "iuf":
+            continue
+        size = float(archive[name].reshape(-1)[0])
+        if 0 < size < math.inf:
+            return ((size, unit),) * 2
+    return None
 
 
 class _Head(NamedTuple):

@@ -90,6 +90,36 @@ def fit_polarization(spectra, areas, ring_radii):
     return found | fitted | {"is_polar": 1}
 
 
+def displacement_features(spectra, areas, lattice_angle, fold):
+    """Compute the angular orders that change with the displacement.
+
+    Parameters
+    ----------
+    spectra : ndarray of shape (n, n_rings, n_orders), complex
+        Fourier transforms of windows along rings.
+    areas : ndarray of shape (n_rings,)
+        Area of the points of each ring, px.
+    lattice_angle : ndarray of shape (n,)
+        Rotation of the lattice in each window, radians.
+    fold : int
+        Symmetry of the lattice.
+
+    Returns
+    -------
+    features : ndarray of shape (n, n_rings, n_used), complex
+        The orders in the frame of the lattice, scaled so that sums of squares
+        correspond to sums over pixels.
+    orders : ndarray of shape (n_used,), int
+        Their places among the orders of `spectra`.
+    scale : ndarray of shape (n_rings,)
+        Factors of the rings in `features`.
+    """
+    n_angles = 2 * (spectra.shape[2] - 1)
+    scale = np.sqrt(areas / n_angles)
+    basis = _displacement_basis(spectra * scale[:, None], lattice_angle, fold)
+    return basis.features, np.abs(_orders(basis, fold)), scale
+
+
 def _find_fold(spectra):
     """Find the symmetry of the lattice from the power of the angular orders."""
     power = (np.abs(spectra) ** 2).sum(axis=1).mean(axis=0)
@@ -277,7 +307,7 @@ def _cell_edge(image, row, col, ring_radii, reach):
 def _fit_estimator(basis, derivative, fold, least_length):
     """Fit weights and distribution; None if the windows are not polar."""
     features = basis.features.reshape(len(basis.features), -1)
-    axes, scores, window_weights = _leading_components(features)
+    axes, scores, window_weights = leading_components(features)
     start = axes @ derivative.reshape(-1)
     if not np.any(start):
         return None
@@ -293,7 +323,7 @@ def _fit_estimator(basis, derivative, fold, least_length):
     return state.distribution() | {"weights": weights.reshape(derivative.shape)}
 
 
-def _leading_components(features):
+def leading_components(features):
     """Return real axes, complex scores along them and weights of the windows.
 
     A window and its mirror image are assumed equally likely, so that the axes are real.

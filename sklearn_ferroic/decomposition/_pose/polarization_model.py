@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from .known_directions import learn_weights
 from .polarization_fit import N_MODES, N_RADII, fit_polarization
 
 # Rotations tried within one period of the lattice; 0.7 degrees apart in 90 degrees.
@@ -106,15 +107,20 @@ class PolarizationModel(nn.Module):
         self.crystal_angle.copy_(mean.angle() / int(self.fold))
         self.is_crystal.copy_((mean.abs() > _LEAST_ALIGNED).to(angle))
 
-    def learn_directions(self, spectra, angle):
+    def learn_directions(self, spectra, angle, areas):
         """Restrict the directions to those of windows of known polarization.
+
+        New weights are learned from them if these make the known directions more
+        probable, see `known_directions`.
 
         Parameters
         ----------
         spectra : tensor of shape (n, n_rings, n_orders)
-            Spectra of these windows.
+            Spectra of all windows.
         angle : tensor of shape (n,)
-            Their directions, radians.
+            Known directions, radians, NaN where unknown.
+        areas : tensor of shape (n_rings,)
+            Area of the points of each ring, px.
 
         Returns
         -------
@@ -124,21 +130,37 @@ class PolarizationModel(nn.Module):
         """
         if not self.is_active:
             return False
-        lattice_angle = self.find_lattice(spectra)
+        single = spectra.to(torch.complex64)
+        lattice_angle = self.find_lattice(single)
         relative = (angle - lattice_angle).to(lattice_angle)
+        known = relative.isfinite()
         fold = int(self.fold)
-        mean = _unit(fold * relative).mean()
-        displacement = self._displacement(spectra, lattice_angle)
-        length = (displacement * _unit(-relative)).real.mean()
+        mean = _unit(fold * relative[known]).mean()
+        displacement = self._displacement(single, lattice_angle)
+        length = (displacement[known] * _unit(-relative[known])).real.mean()
         if mean.abs() < _LEAST_SHARED_DIRECTION or length <= 0:
             return False
+        share_at_0 = self.radius_shares[0]
+        learned = learn_weights(
+            spectra.cdouble().numpy(force=True),
+            areas.double().numpy(force=True),
+            lattice_angle.double().numpy(force=True),
+            fold,
+            relative.double().numpy(force=True),
+            displacement.numpy(force=True),
+        )
+        if learned is not None:
+            self.weights.copy_(length * torch.from_numpy(learned.weights))
+            self.noise_variance.copy_(length**2 * learned.noise_variance)
+            share_at_0 = torch.as_tensor(learned.share_at_0).to(length)
         direction = mean.angle() / fold
         mode = length * _unit(direction)
         self.modes.zero_()
         self.mode_shares.zero_()
         self.modes[0] = torch.stack([mode.real, mode.imag])
-        self.mode_shares[0] = 1 - self.radius_shares[0]
-        self.radius_shares[1:] = 0
+        self.mode_shares[0] = 1 - share_at_0
+        self.radius_shares.zero_()
+        self.radius_shares[0] = share_at_0
         self.reference.copy_(direction)
         return True
 

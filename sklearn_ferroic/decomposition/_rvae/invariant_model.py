@@ -15,7 +15,6 @@ polarization.
 
 import warnings
 
-import numpy as np
 import torch
 
 from .._pose.angle_posterior import (
@@ -98,9 +97,9 @@ class PosedImageModel(PatchModel):
         spectra = torch.fft.rfft(self.polar(patches.double()))
         self.polarization.fit(spectra, self.polar.weights, self.polar.radii)
         if known_angle is not None:
-            rows = np.isfinite(known_angle)
+            known_angle = torch.from_numpy(known_angle).to(self.polar.radii.device)
             if not self.polarization.learn_directions(
-                spectra[rows].to(torch.complex64), torch.from_numpy(known_angle[rows])
+                spectra, known_angle, self.polar.weights
             ):
                 warnings.warn(_UNUSED_ANGLES, UserWarning, stacklevel=2)
         if not self.polarization.is_active:

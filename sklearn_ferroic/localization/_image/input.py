@@ -98,6 +98,29 @@ def image_metadata(images, n_images):
     return metadata * n_images if len(entries) == 1 else metadata
 
 
+def displacement_errors(images, n_images):
+    """Return what the displacement of the rows of images adds to errors of positions.
+
+    Parameters
+    ----------
+    images : array-like, carrier, or list of these
+        As `check_images` takes them; averages of frames have `displacement_std`.
+    n_images : int
+        Number of images, of which a single entry may be the stack.
+
+    Returns
+    -------
+    errors : list of (ndarray of shape (n_rows, 2) or None)
+        Standard errors ``(row, col)`` of the columns in each row, px.
+    """
+    entries = [images] if _is_single(images) else list(images)
+    errors = [
+        getattr(entry, "displacement_std", None) if hasattr(entry, "image") else None
+        for entry in entries
+    ]
+    return errors * n_images if len(entries) == 1 else errors
+
+
 def _metadata(entry):
     """Return the metadata of one entry, with the name of its file."""
     if is_foreign(entry):

@@ -50,6 +50,9 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
         Row and column component.
     vectors : ndarray of shape (2, 2)
         Lattice vectors of the reference region in the corrected image, px.
+    assumed : float
+        Root mean square of the slow row component that is corrected outside the
+        reference region because rows are taken to be evenly spaced, px; 0 if none is.
     """
     positions, sublattice = sites.positions, sites.sublattice
     index = lattice_indices(positions, sublattice)
@@ -82,7 +85,7 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
             fit_lines(rows[use], trend[use, axis], variance[use, axis], n_rows, jitter)
             for axis in range(2)
         ]
-        return lines, _fit_reference(positions, index, sublattice, reference)[1]
+        return lines, _fit_reference(positions, index, sublattice, reference)[1], 0.0
     lattice_lines = LatticeLines(
         positions,
         np.where(known[:, None], index, np.nan),
@@ -145,7 +148,22 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
         corrected = positions + shift
         if np.abs(corrected - before).max() < _SETTLED_PX:
             break
-    return lines, vectors
+    return lines, vectors, _size_of_assumed(drift, rows, reference, spacing)
+
+
+def _size_of_assumed(drift, rows, reference, spacing):
+    """Return the size of the row component that follows from even rows alone, px.
+
+    Its straight part is left out: an affine map of the film is no relaxation.
+    """
+    if drift is None:
+        return 0.0
+    lines = np.arange(len(drift.shift))
+    outside = ~_has_reference(lines, reference, spacing, rows)
+    outside &= (lines >= rows.min()) & (lines <= rows.max())
+    if np.count_nonzero(outside) < 3:
+        return 0.0
+    return _size_of_bend(drift.shift[outside])
 
 
 def _fit_absolute(positions, values, variance, n_rows, prior):
