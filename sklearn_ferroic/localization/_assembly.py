@@ -137,7 +137,8 @@ def _flag_sites(sites, labeled, masks, scales):
     by_network = np.isfinite(sites.probability).any()
     alternative = "AtomLocator" if by_network else "UNetAtomLocator"
     # Coarse sampling is the cause of columns that are missed or not fitted well.
-    if any(implausible) or not warn_of_coarse_sampling(spacings):
+    sigmas = [sigma for _, sigma in scales]
+    if any(implausible) or not warn_of_coarse_sampling(spacings, sigmas):
         warn_of_doubtful_sites(checks, implausible, alternative)
     warn_of_long_columns(ratios)
     if not any(implausible):
