@@ -114,11 +114,14 @@ class Labels(NamedTuple):
     equivalent : bool
         Whether the two sublattices are equally bright within the errors, so that
         labels 0 and 1 might be exchanged.
+    undivided : tuple of UndividedLevels
+        Sublattices that may be several, but were not divided.
     """
 
     sublattice: np.ndarray
     doubtful: np.ndarray
     equivalent: bool = False
+    undivided: tuple = ()
 
 
 class Split(NamedTuple):
@@ -200,11 +203,12 @@ def label_sublattices(
         if n_sublattices == 2:
             return Labels(split.label, split.doubtful, split.equivalent)
         label = np.where(split.distinct, split.label, 0)
-        finer = split_ordered(label, positions, brightness, spacing)
+        finer, undivided = split_ordered(label, positions, brightness, spacing)
+        doubtful = split.doubtful & split.distinct
         if finer.max() > label.max():
-            return Labels(finer, split.doubtful & split.distinct)
+            return Labels(finer, doubtful, undivided=tuple(undivided))
         equivalent = split.equivalent and bool(split.distinct.any())
-        return Labels(label, split.doubtful & split.distinct, equivalent)
+        return Labels(label, doubtful, equivalent, tuple(undivided))
     for n_so_far in range(1, min(n_sublattices, len(positions))):
         label = _split_one_more(label, n_so_far, positions, brightness, spacing)
     return Labels(label, certain)

@@ -195,6 +195,8 @@ class LabeledFit(NamedTuple):
         None if the columns are no pairs.
     merged : ndarray of bool of shape (n,) or None
         Columns that are pairs which were not resolved; None if there are no pairs.
+    undivided : tuple of UndividedLevels
+        Sublattices that may be several, but were not divided.
     """
 
     fit: ColumnFit
@@ -204,6 +206,7 @@ class LabeledFit(NamedTuple):
     equivalent: bool = False
     end: np.ndarray | None = None
     merged: np.ndarray | None = None
+    undivided: tuple = ()
 
     @property
     def equivalents(self):
@@ -233,7 +236,12 @@ def label_columns(fit, spacing, n_sublattices):
         fit.positions, fit.amplitude, spacing, n_sublattices, nearest
     )
     return LabeledFit(
-        fit, labels.sublattice, nearest, labels.doubtful, labels.equivalent
+        fit,
+        labels.sublattice,
+        nearest,
+        labels.doubtful,
+        labels.equivalent,
+        undivided=labels.undivided,
     )
 
 

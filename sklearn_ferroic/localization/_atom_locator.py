@@ -16,6 +16,7 @@ from ._checks import (
     warn_of_equivalent_sublattices,
     warn_of_merged_pairs,
     warn_of_outliers,
+    warn_of_undivided_sublattices,
     warn_of_wide_spacing,
 )
 from ._detection.close_pairs import are_pairs_at, typical_pair
@@ -416,6 +417,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
         warn_of_equivalent_sublattices(labeled)
+        warn_of_undivided_sublattices(labeled)
         if merged is not None and self.spacing is None:
             warn_of_merged_pairs(merged)
         # Attributes are set after all steps have succeeded.
