@@ -189,6 +189,18 @@ class MissedSublatticeSettings:
     min_sigma_spacings: float = 0.11
     # Cells at least this far from the border are evaluated, in spacings.
     margin_spacings: float = 1.0
+    # Faint columns nearer to a bright one than to the others, as the light element of
+    # zinc blende, are peaks of the residual at one place relative to most columns, or
+    # at two places, as in wurtzite, up to this share of the spacing from it. Misfits of
+    # the profile end at this multiple of sigma.
+    max_places: int = 2
+    max_offset_spacings: float = 0.6
+    min_offset_sigma: float = 3.5
+    # Heights in standard deviations of the residual, shares of the columns that have
+    # such a peak, and scatter of its place in spacings.
+    min_peak_significance: float = 6.0
+    min_peak_share: float = 0.7
+    max_place_scatter_spacings: float = 0.06
 
 
 @dataclass(frozen=True)
