@@ -73,6 +73,9 @@ class ClosePairsSettings:
     # ellipse leaves: for elongated columns of one kind 0.9 and more, for pairs up to
     # 0.4. They gain that number of standard deviations of the noise at least.
     max_relative_misfit: float = 0.5
+    # Unresolved pairs, which are located as one site each, differ less from ellipses;
+    # ellipses have a ratio of 3 and more, and columns of experimental images of 0.9.
+    max_relative_misfit_unresolved: float = 0.8
     min_gain: float = 8.0
     # Range of the distance within a pair, in sigmas: nearer ones do not differ from
     # ellipses, farther ones need no such search. Other columns are at least this many
