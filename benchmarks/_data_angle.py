@@ -18,6 +18,7 @@ from sklearn_ferroic.datasets._generator import columns as generator_columns
 from sklearn_ferroic.datasets._generator.image import take_image
 from sklearn_ferroic.datasets._generator.lattice import ideal_lattice
 from sklearn_ferroic.datasets._generator.options import resolve_options, streams_of
+from sklearn_ferroic.feature_extraction import suggest_window_size
 
 # A located column belongs to the true one if they are no farther apart.
 MATCHED_PX = 2.5
@@ -33,8 +34,8 @@ def make_windows(name, seed=0, *, window=44, folder=None, sites=None):
         `_data_rvae`, or the name of a multislice file in `folder`.
     seed : int, default=0
         Draws a generated image.
-    window : int, default=44
-        Side of the windows, px.
+    window : int or None, default=44
+        Side of the windows, px; None for the size that `suggest_window_size` returns.
     folder : path-like, default=None
         Where the multislice files are.
     sites : AtomSites, default=None
@@ -43,12 +44,15 @@ def make_windows(name, seed=0, *, window=44, folder=None, sites=None):
     Returns
     -------
     windows : Bunch
-        `X` (n, window ** 2), `judged` (n,), `direction` (n,) in radians, `polarization`
-        (n, 2), the fitted vector, `sites`, and `group` (n,) of polarization directions.
+        `X` (n, window ** 2), the side `window` of the windows, px, `judged` (n,),
+        `direction` (n,) in radians, `polarization` (n, 2), the fitted vector, `sites`,
+        and `group` (n,) of polarization directions.
     """
     image, truth = _load(name, seed, folder)
     if sites is None:
         sites = AtomLocator().fit_transform(image)
+    if window is None:
+        window = suggest_window_size(sites)
     sites = sites[sites.sublattice == 1]
     distance, nearest = cKDTree(truth.positions).query(sites.positions)
     judged = (distance < MATCHED_PX) & truth.judged[nearest]
@@ -60,6 +64,7 @@ def make_windows(name, seed=0, *, window=44, folder=None, sites=None):
         polarization=sites.polarization,
         group=truth.group[nearest],
         sites=sites,
+        window=window,
         n_fold=1,
     )
 

@@ -21,8 +21,14 @@ from sklearn_ferroic import AngularMoments, MultiReferenceAlignment, RotationalV
 from sklearn_ferroic.metrics import angular_error
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks_angle.md"
-# px; 44 px are 1.5 cells of the image with the largest cells, 64 px are 2.2
-WINDOWS = (44, 64)
+# px; 44 px are 1.5 cells of the image with the largest cells.
+WINDOWS = (44, None)
+SUGGESTED = """## Windows of the suggested size
+
+The size that `suggest_window_size` returns, and `analyze` uses, is given in each row.
+
+"""
+
 HEAD = """# The direction of the polarization
 
 Written by `python benchmarks/bench_polarization_angle.py`; {seeds} seeds. Columns found
@@ -35,6 +41,11 @@ domain or vortex gives the cell. *Width*: median circular standard deviation tha
 `transform_with_std` returns, of cells within 45° of the truth and of the others.
 
 """
+
+
+def read_window(text):
+    """Return the side of windows, px; None for the suggested one."""
+    return None if text == "suggested" else int(text)
 
 
 def judge(windows, angle):
@@ -72,7 +83,7 @@ def run(name, window, seeds, folder):
             [np.median(std[part]) for part in (is_right, ~is_right) if part.any()]
             + [np.nan] * int(is_right.all())
         )
-    cells = [name]
+    cells = [name if window else f"{name}, {windows.window} px"]
     for tool in scores.values():
         share, error, resultant = zip(*tool, strict=True)
         cells.append(f"{min(share):.1f} / {max(error):.1f} / {min(resultant):.3f}")
@@ -87,7 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--multislice", type=Path, default=None)
     parser.add_argument("--images", nargs="+", default=None)
-    parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS)
+    parser.add_argument("--windows", type=read_window, nargs="+", default=WINDOWS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--print", action="store_true", help="write no document")
     arguments = parser.parse_args()
@@ -100,7 +111,7 @@ def main():
         names = [*[file.stem for file in files], "shipped", *FIELDS]
     text = HEAD.format(seeds=arguments.seeds)
     for window in arguments.windows:
-        text += f"## Windows of {window} px\n\n"
+        text += f"## Windows of {window} px\n\n" if window else SUGGESTED
         text += (
             "| image | fitted vector, % / ° / R | AngularMoments "
             "| MultiReferenceAlignment | RotationalVAE | width, °: right / wrong |\n"

@@ -42,7 +42,7 @@ IMAGES = HERE.parent / "docs" / "images"
 # Wider posteriors are left out of histograms, as in the examples of the figures.
 WIDEST_ANGLE_DEG = 30
 DOTS_PER_INCH = 160
-STYLES = ("C0o-", "C1s--", "C2^:", "C3v-.")
+STYLES = ("C0o-", "C1s--", "C2^:", "C3v-.", "C4P-")
 
 
 def load(path, image, window_px):
@@ -293,8 +293,9 @@ def draw_learning(runs):
         "median error (degrees)",
         "resultant length of the errors",
     )
+    styles = STYLES[: len(runs)]
     for ax, name, label in zip(axes.flat, names, labels, strict=True):
-        for (title, records), style in zip(runs.items(), STYLES, strict=False):
+        for (title, records), style in zip(runs.items(), styles, strict=True):
             values = np.array([record[name] for record in records])
             epochs = [record["epoch"] for record in records]
             scale = 100 if name == "share" else 1

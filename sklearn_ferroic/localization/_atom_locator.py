@@ -381,12 +381,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X):
         images, masks, _ = carried = check_images(X)
-        pairs, merged = self._find_pairs(images, masks)
-        given = self.spacing
-        if pairs is not None:
-            given = pairs.spacing
-        elif merged is not None and given is None:
-            given = merged.spacing
+        pairs, merged, given = self._find_pairs(images, masks)
         scales = estimate_scales(images, masks, given, self.n_jobs)
         spacings, sigmas, skewnesses = np.array(scales).T
         spacing, sigma = float(np.median(spacings)), float(np.median(sigmas))
@@ -432,17 +427,23 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
         return carried, labeled, [(spacing, sigma)] * len(labeled)
 
     def _find_pairs(self, images, masks):
-        """Return the typical close pair if it is fitted as two, or if it is as one."""
+        """Return the typical close pair if it is fitted as two, or if it is as one.
+
+        The spacing that follows is returned, too: of all images, or of each.
+        """
         if self.refine != "gaussian" or self.n_sublattices not in ("auto", 1, 2):
-            return None, None
-        pairs = typical_pair(find_all_close_pairs(images, masks, self.n_jobs))
+            return None, None, self.spacing
+        found, spacings = find_all_close_pairs(images, masks, self.n_jobs)
+        pairs = typical_pair(found)
         if pairs is None:
-            return None, None
+            return None, None, spacings if self.spacing is None else self.spacing
         is_split = pairs.is_resolved
         if self.spacing is not None:
             # The distance within the pairs or that between them.
             is_split = self.spacing < (pairs.separation + pairs.spacing) / 2
-        return (pairs, None) if is_split else (None, pairs)
+        if is_split:
+            return pairs, None, pairs.spacing
+        return None, pairs, pairs.spacing if self.spacing is None else self.spacing
 
     def _closer_spacing(self, images, fits, labeled, spacing, sigma):
         """Return the spacing if most images show a closer one, None otherwise."""

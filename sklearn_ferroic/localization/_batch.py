@@ -64,8 +64,8 @@ def estimate_scales(images, masks, spacing, n_jobs):
         The images.
     masks : list of (ndarray of bool or None)
         Good pixels of each; None if all are good.
-    spacing : float or None
-        Nearest-neighbour spacing if it is known, px.
+    spacing : float, sequence of float or None
+        Nearest-neighbour spacing, of all images or of each, if it is known, px.
     n_jobs : int or None
         Number of images at a time.
 
@@ -74,9 +74,11 @@ def estimate_scales(images, masks, spacing, n_jobs):
     scales : list of tuple of float
         Spacing and sigma of each, px, and a skewness: negative for dark columns.
     """
+    if np.ndim(spacing) == 0:
+        spacing = [spacing] * len(images)
     calls = (
-        delayed(estimate_scale)(number, image, mask, spacing)
-        for number, (image, mask) in enumerate(zip(images, masks, strict=True))
+        delayed(estimate_scale)(number, *of_image)
+        for number, of_image in enumerate(zip(images, masks, spacing, strict=True))
     )
     return run(calls, n_jobs)
 

@@ -154,7 +154,7 @@ def test_all_orientations_of_unresolved_pairs_are_recognized(separation, dose, r
         _, image = dumbbells(
             2 * separation, ratio=ratio, dose=dose, rotation=rotation, seed=seed
         )
-        (pair,) = find_all_close_pairs([np.float32(image)], [None], None)
+        (pair,), _ = find_all_close_pairs([np.float32(image)], [None], None)
         assert not pair.is_resolved
         assert pair.separation / pair.sigma == pytest.approx(separation, rel=0.06)
 

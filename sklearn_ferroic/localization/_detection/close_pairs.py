@@ -18,7 +18,7 @@ from ..._lattice.neighbor_graph import accumulate, spanning_forest
 from ..._lattice.neighbors import neighbor_pairs
 from .._image.context import image_unit
 from .._image.filters import blob_response, find_peaks
-from .._image.pixels import at_pixels
+from .._image.pixels import at_pixels, bin_image
 from .._image.spacing import estimate_spacing
 from .._image.tiles import Blocks
 from .settings import DETECTION
@@ -108,10 +108,12 @@ def find_close_pairs(image, mask, spacing):
         None if most of the columns are no close pairs.
     """
     best, least = None, np.inf
-    tried = []
+    tried, blocks = [], Blocks(image, spacing)
     for smoothing in _SETTINGS.smoothing_spacings:
         of_pairs = spacing
         if smoothing:
+            if len(tried) == 1 and not _have_partners(image, mask, blocks):
+                break
             smoothed = gaussian_filter(image, smoothing * spacing)
             of_pairs = estimate_spacing(smoothed)
         if not 0.8 * spacing < of_pairs < min(image.shape) / 5:
@@ -119,7 +121,9 @@ def find_close_pairs(image, mask, spacing):
         if any(abs(of_pairs / other - 1) < _SETTINGS.same_spacing for other in tried):
             continue
         tried.append(of_pairs)
-        scale, misfit = _measure(image, mask, of_pairs)
+        if smoothing:
+            blocks = Blocks(image, of_pairs)
+        scale, misfit = _measure(image, mask, blocks)
         if scale is None:
             continue
         most = _SETTINGS.max_relative_misfit
@@ -128,6 +132,20 @@ def find_close_pairs(image, mask, spacing):
         if misfit < min(least, most):
             best, least = scale, misfit
     return best
+
+
+def _have_partners(image, mask, blocks):
+    """Check whether typical columns have a single nearest neighbour, as pairs do."""
+    spacing = blocks.spacing
+    square, good = blocks.busiest(image, mask, _SETTINGS.partner_side_spacings)
+    response = blob_response(square / image_unit(square), blob_sigma(spacing))
+    positions, _ = find_peaks(response, spacing, _SETTINGS.min_peak)
+    if good is not None:
+        positions = positions[at_pixels(good, positions)]
+    if len(positions) < _SETTINGS.min_middles:
+        return True
+    distance, _ = cKDTree(positions).query(positions, 3)
+    return np.median(distance[:, 2] / distance[:, 1]) > _SETTINGS.min_partner_gap
 
 
 def find_middles(image, spacing, mask=None):
@@ -262,12 +280,16 @@ def senses(direction, positions, spacing):
     return accumulate(parent, step, np.multiply), crystal
 
 
-def _measure(image, mask, spacing):
+def _measure(image, mask, blocks):
     """Return the typical pair of an image, and its misfit relative to an ellipse's."""
-    nothing = None, np.inf
-    blocks = Blocks(image, spacing)
+    nothing, spacing = (None, np.inf), blocks.spacing
     square, good = blocks.busiest(image, mask, _SETTINGS.side_spacings)
     square = square / image_unit(square)
+    if (
+        good is None
+        and _share_long_binned(square, spacing) < _SETTINGS.min_share_binned
+    ):
+        return nothing
     middles = find_middles(square, spacing, good)
     if len(middles.positions) < _SETTINGS.min_middles:
         return nothing
@@ -290,6 +312,15 @@ def _measure(image, mask, spacing):
     is_pair &= heights[0] > _SETTINGS.min_height_ratio * heights[1]
     is_pair &= _gap(middles, scale) > _SETTINGS.min_gap * scale.separation
     return (scale, misfit) if is_pair else nothing
+
+
+def _share_long_binned(image, spacing):
+    """Return the share of elongated columns of an image after binning."""
+    side = max(1, int(spacing / _SETTINGS.binned_spacing_px))
+    if side == 1:
+        return np.inf
+    middles = find_middles(bin_image(image, side), spacing / side)
+    return np.mean(middles.is_long) if len(middles.positions) else 0.0
 
 
 def _gap(middles, scale):

@@ -71,21 +71,24 @@ def find_all_close_pairs(images, masks, n_jobs):
     -------
     scales : list of (PairScale or None)
         Typical pair of each image; None if it shows no pairs.
+    spacings : list of float
+        Estimated spacing of each image, px; NaN if it shows no lattice.
     """
     calls = (
         delayed(_find_in_image)(number, image, mask)
         for number, (image, mask) in enumerate(zip(images, masks, strict=True))
     )
-    return run(calls, n_jobs)
+    scales, spacings = zip(*run(calls, n_jobs), strict=True)
+    return list(scales), list(spacings)
 
 
 @naming_the_image
 def _find_in_image(number, image, mask):
-    """Return the typical close pair of an image, None if it shows none."""
-    spacing = estimate_spacing(image)
+    """Return the typical close pair of an image, None if it shows none, and spacing."""
+    spacing = float(estimate_spacing(image))
     if not np.isfinite(spacing):
-        return None
-    return find_close_pairs(image, mask, float(spacing))
+        return None, spacing
+    return find_close_pairs(image, mask, spacing), spacing
 
 
 def locate_all_pairs(images, masks, scale, *, shape, tile_size, n_jobs):

@@ -47,6 +47,11 @@ class ClosePairsSettings:
     # an earlier one are the same.
     smoothing_spacings: tuple = (0.0, 0.3, 0.45, 0.6)
     same_spacing: float = 0.08
+    # The image is not smoothed if the distances of the second and the nearest
+    # neighbour of the median column have at most this ratio, in a square of this side
+    # (spacings): of resolved pairs it is `min_gap` or more, of simple lattices 1.
+    min_partner_gap: float = 1.2
+    partner_side_spacings: int = 14
     # Side of the square that is analysed, for pairs and for noise, in their spacings.
     side_spacings: int = 24
     min_middles: int = 12
@@ -66,6 +71,10 @@ class ClosePairsSettings:
     # equal columns 1.5 sigma apart it is 1.25, 2.25 sigma apart 1.5.
     min_elongation: float = 1.3
     min_share: float = 0.7
+    # The share is measured first after binning to this spacing, which is fast; below
+    # the second number it is not measured again.
+    binned_spacing_px: float = 10.0
+    min_share_binned: float = 0.4
     # The windows end at this distance from the middle (spacings) and where another
     # middle is nearer.
     reach_spacings: float = 0.47
