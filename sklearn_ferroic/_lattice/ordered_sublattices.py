@@ -33,10 +33,10 @@ _N_COMPARED = 12
 _N_ROUNDS = 2
 # The levels differ by this much in log brightness, and by this many standard deviations
 # within them: 2.6 for the halves of a normal distribution, 3.5 for a uniform one.
-_MIN_GAP = 0.08
+MIN_GAP = 0.08
 _MIN_CLEARNESS = 4.5
 # Classes of columns in a crystal of this many columns are compared. Their mean log
-# brightness differs by `_MIN_GAP`, by this many standard errors, by this multiple of
+# brightness differs by `MIN_GAP`, by this many standard errors, by this multiple of
 # the standard deviation within the classes, and has the same order in this share of
 # the regions of `REGION_SPACINGS` of the sublattice. Tilts and antipolar displacements
 # alternate, too, and change the heights of columns: by 2.5 standard deviations in an
@@ -50,6 +50,17 @@ _MIN_REGION_SHARE = 0.85
 # Within the classes, brightness differs at random: two steps along a lattice vector the
 # correlation is below this. In layers of another composition it is 0.9 and more.
 _MAX_CORRELATION = 0.5
+# Smaller differences between the classes are reported, because they may be those of
+# species, from this logarithm on: amplitudes vary by less than that with the sampling
+# by pixels. They are clear from this multiple of the standard deviation within the
+# classes on, more than in tilted crystals. Where no sublattice alternates as in these,
+# once the standard deviation suffices.
+_MIN_REPORTED_GAP = 0.012
+_CLEAR_SCATTERS = 3.0
+_LEAST_CLEAR_SCATTERS = 1.0
+# Distinct levels that are not divided are reported if neighbours along a lattice vector
+# differ more often than at random, by this factor and by `_MIN_STANDARD_ERRORS`.
+_MIN_UNLIKE_RATIO = 1.25
 # Translations by the lattice vectors of each part lead to columns of the same part in
 # this share of the cases; a column within this share of the shorter vector counts.
 _MIN_PERIODIC = 0.93
@@ -58,6 +69,32 @@ _SAME_PLACE = 0.3
 _N_HONEYCOMB_BONDS = 3
 _MIN_HONEYCOMB_SHARE = 0.5
 _MIN_BOND_MOMENT = 0.5
+
+
+class UndividedLevels(NamedTuple):
+    """Levels of brightness within a sublattice that was not divided.
+
+    Parameters
+    ----------
+    sublattice : int
+        Its label.
+    difference : float
+        Difference of the levels, relative to the brightness.
+    is_periodic : bool
+        Whether the levels alternate periodically, by less than sublattices need;
+        otherwise they are distinct, but their order is interrupted.
+    separation : float
+        Difference over the standard deviation within the levels.
+    is_clear : bool
+        Whether species are a likely cause; otherwise tilts or antipolar displacements
+        are.
+    """
+
+    sublattice: int
+    difference: float
+    is_periodic: bool
+    separation: float
+    is_clear: bool = True
 
 
 def split_ordered(label, positions, log_brightness, spacing, members):
@@ -81,58 +118,147 @@ def split_ordered(label, positions, log_brightness, spacing, members):
     label : ndarray of int of shape (n,)
         The sublattices in the order of their brightness; the same as before if none
         is divided.
+    undivided : list of UndividedLevels
+        Sublattices that may be several, but were not divided.
     """
     before = label
     to_do = [(number, nearest) for number, (_, nearest) in members.items()]
+    undivided = []
     while to_do and label.max() + 1 < MAX_SUBLATTICES:
         number, nearest = to_do.pop(0)
         rows = np.flatnonzero(label == number)
         if len(rows) < _MIN_CRYSTAL:
             continue
         own = nearest or Nearest(positions[rows]), log_brightness[rows]
-        part = ordered_classes(*own, MAX_SUBLATTICES - label.max())
-        is_final = part is not None
-        if part is None:
-            part = _fainter_part(*own)
+        part, found = _divide(*own, MAX_SUBLATTICES - label.max())
         if part is not None:
             label = label.copy()
             new = label.max() + 1
             label[rows[part > 0]] = label.max() + part[part > 0]
-            to_do += [] if is_final else [(number, None), (new, None)]
+            to_do += [] if part.dtype != bool else [(number, None), (new, None)]
+        elif found is not None:
+            undivided.append(found._replace(sublattice=number))
+    undivided = _judge(undivided)
     if label is before:
-        return label
+        return label, undivided
     level = regional_levels(log_brightness, positions, label, spacing)
-    return np.argsort(np.argsort(-level))[label]
+    order = np.argsort(np.argsort(-level))
+    undivided = [
+        found._replace(sublattice=int(order[found.sublattice])) for found in undivided
+    ]
+    return order[label], undivided
 
 
-def ordered_classes(nearest, log_brightness, max_classes):
-    """Divide the columns of one lattice by the parity of their indices.
+def undivided_levels(label, positions, log_brightness):
+    """Find sublattices that may be several.
 
     Parameters
     ----------
-    nearest : Nearest
-        Columns of one sublattice with their neighbours.
+    label : ndarray of int of shape (n,)
+        Sublattices.
+    positions : ndarray of shape (n, 2)
+        Columns of one image, px.
     log_brightness : ndarray of shape (n,)
         Logarithm of their brightness.
-    max_classes : int
-        Largest number of classes; the nearest levels are joined.
 
     Returns
     -------
-    part : ndarray of int of shape (n,) or None
-        Number of the class, 0 = the brightest, in crystals that are ordered, and 0 in
-        others. None if no crystal is ordered.
+    undivided : list of UndividedLevels
+        Those whose brightness alternates.
+    """
+    undivided = []
+    for number in range(label.max(initial=-1) + 1):
+        rows = np.flatnonzero(label == number)
+        if len(rows) < _MIN_CRYSTAL:
+            continue
+        _, found = _divide(Nearest(positions[rows]), log_brightness[rows], 2)
+        if found is not None:
+            undivided.append(found._replace(sublattice=number))
+    return _judge(undivided)
+
+
+def describe_undivided(found):
+    """Describe levels of brightness within a sublattice.
+
+    Parameters
+    ----------
+    found : UndividedLevels
+        The levels.
+
+    Returns
+    -------
+    text : str
+        A clause of a sentence.
+    """
+    amount = f"{100 * found.difference:.1f} %"
+    if found.is_periodic:
+        return (
+            f"the brightness of sublattice {found.sublattice} alternates from column "
+            f"to column by {amount} ({found.separation:.1f} times its scatter)"
+        )
+    return (
+        f"sublattice {found.sublattice} has two levels of brightness, {amount} apart, "
+        "that alternate from column to column with many interruptions, as by antiphase "
+        "boundaries"
+    )
+
+
+def _judge(undivided):
+    """Return levels with the judgement whether species are a likely cause."""
+    is_tilted = any(
+        found.is_periodic
+        and found.difference > MIN_GAP
+        and found.separation < _CLEAR_SCATTERS
+        for found in undivided
+    )
+    least = _CLEAR_SCATTERS if is_tilted else _LEAST_CLEAR_SCATTERS
+    return [
+        found._replace(is_clear=bool(found.separation > least)) for found in undivided
+    ]
+
+
+def _divide(nearest, log_brightness, max_classes):
+    """Divide a sublattice by its classes, or by two levels of brightness.
+
+    Return the class of each column, of type bool if they may be divided further, or
+    None; and the levels for which it was not divided, or None.
     """
     positions = nearest.positions
     if len(positions) < _MIN_CRYSTAL or max_classes < 2:
-        return None
+        return None, None
     lattice = _index_parities(nearest)
+    part, small = _ordered_classes(positions, log_brightness, lattice, max_classes)
+    if part is not None:
+        return part, None
+    levels = _two_levels(nearest, log_brightness)
+    if levels is not None:
+        if _are_lattices(nearest, levels.faint):
+            return levels.faint, None
+        if _are_short_range_ordered(levels.faint, lattice.neighbors):
+            difference = float(1 - np.exp(-levels.gap))
+            return None, UndividedLevels(0, difference, False, levels.separation)
+    return None, small
+
+
+def _ordered_classes(positions, log_brightness, lattice, max_classes):
+    """Divide the columns of one lattice by the parity of their indices.
+
+    Return the number of the class of each column, 0 = the brightest and in crystals
+    that are not ordered; None if no crystal is ordered. Also return the levels of the
+    largest crystal if they differ significantly, but too little.
+    """
     contrast = _parity_contrast(log_brightness, lattice.neighbors)
     part = np.zeros(len(positions), dtype=np.intp)
-    for number in np.flatnonzero(np.bincount(lattice.crystal) >= _MIN_CRYSTAL):
+    size = np.bincount(lattice.crystal)
+    largest, levels = size.argmax(), None
+    for number in np.flatnonzero(size >= _MIN_CRYSTAL):
         own = np.flatnonzero(lattice.crystal == number)
-        part[own] = _classes_of_crystal(lattice, contrast, positions, own, max_classes)
-    return part if part.any() else None
+        part[own], small = _classes_of_crystal(
+            lattice, contrast, positions, own, max_classes
+        )
+        if number == largest:
+            levels = small
+    return part if part.any() else None, levels
 
 
 class _ParityLattice(NamedTuple):
@@ -220,8 +346,11 @@ def _parity_contrast(values, neighbors):
 
 
 def _classes_of_crystal(lattice, contrast, positions, own, max_classes):
-    """Return the classes of the columns of one crystal, all 0 if it is not ordered."""
-    nothing = np.zeros(len(own), dtype=np.intp)
+    """Return the classes of the columns of one crystal, all 0 if it is not ordered.
+
+    Also return the levels if they differ significantly, but too little.
+    """
+    nothing = np.zeros(len(own), dtype=np.intp), None
     parity, value = lattice.parity[own], contrast[own]
     known = np.isfinite(value)
     size = np.bincount(parity[known], minlength=4)
@@ -241,24 +370,32 @@ def _classes_of_crystal(lattice, contrast, positions, own, max_classes):
     gap = -np.diff(level[order])
     # Medians of normally distributed values have 1.25 times the error of means.
     error = 1.25 * scatter * np.sqrt(1 / size[order[1:]] + 1 / size[order[:-1]])
-    distinct = gap > np.maximum(_MIN_GAP, _MIN_GAP_SCATTERS * scatter)
-    distinct &= gap > _MIN_STANDARD_ERRORS * error
+    is_certain = (gap > _MIN_STANDARD_ERRORS * error) & (gap > _MIN_REPORTED_GAP)
     region = places(positions[own[known]], REGION_SPACINGS * lattice.spacing)
     cell, inverse = np.unique(region * 4 + parity_known, return_inverse=True)
     regional = np.full((region.max() + 1, 4), np.nan)
     regional.flat[cell] = medians(value, inverse)
-    for place in np.flatnonzero(distinct):
+    for place in np.flatnonzero(is_certain):
         difference = regional[:, order[place]] - regional[:, order[place + 1]]
         both = np.isfinite(difference)
         weight = np.bincount(region)[both]
-        distinct[place] = both.any() and (
+        is_certain[place] = both.any() and (
             np.average(difference[both] > 0, weights=weight) > _MIN_REGION_SHARE
+        )
+    distinct = is_certain & (gap > np.maximum(MIN_GAP, _MIN_GAP_SCATTERS * scatter))
+    if not distinct.any():
+        if not is_certain.any():
+            return nothing
+        largest = gap[is_certain].max()
+        difference = float(1 - np.exp(-largest))
+        return nothing[0], UndividedLevels(
+            0, difference, True, float(largest / scatter)
         )
     while np.count_nonzero(distinct) > max_classes - 1:
         distinct[np.argmin(np.where(distinct, gap, np.inf))] = False
     rank = np.empty(4, dtype=np.intp)
     rank[order] = np.concatenate([[0], np.cumsum(distinct)])
-    return rank[parity]
+    return rank[parity], None
 
 
 def _correlation(values, neighbors):
@@ -276,12 +413,23 @@ def _correlation(values, neighbors):
     return max(found)
 
 
-def _fainter_part(nearest, log_brightness):
-    """Return the fainter columns if they and the others are lattices, else None."""
-    positions, tree = nearest.positions, nearest.tree
+class _TwoLevels(NamedTuple):
+    """Two distinct levels: the fainter columns, difference, and separation."""
+
+    faint: np.ndarray
+    gap: float
+    separation: float
+
+
+def _two_levels(nearest, log_brightness):
+    """Find two distinct levels among the columns of a sublattice, else return None.
+
+    Columns are compared with those around.
+    """
+    positions = nearest.positions
     if len(positions) < _MIN_MEMBERS:
         return None
-    _, near = tree.query(positions, _N_COMPARED + 1)
+    _, near = nearest.tree.query(positions, _N_COMPARED + 1)
     level = log_brightness
     for _ in range(_N_ROUNDS):
         value = log_brightness - level[near].mean(axis=1)
@@ -302,13 +450,38 @@ def _fainter_part(nearest, log_brightness):
         )
     )
     gap = levels[0] - levels[1]
-    if gap < max(_MIN_GAP, _MIN_CLEARNESS * scatter):
+    if gap < max(MIN_GAP, _MIN_CLEARNESS * scatter):
         return None
+    return _TwoLevels(faint, gap, float(gap / max(scatter, 1e-9)))
+
+
+def _are_lattices(nearest, faint):
+    """Check that the fainter columns and the others are lattices of their own."""
+    positions, tree = nearest.positions, nearest.tree
     vectors = lattice_vectors(positions, faint.astype(np.intp))
-    for part in (faint, ~faint):
-        if _periodic_share(positions, part, vectors, tree) < _MIN_PERIODIC:
-            return None
-    return faint
+    return all(
+        _periodic_share(positions, part, vectors, tree) >= _MIN_PERIODIC
+        for part in (faint, ~faint)
+    )
+
+
+def _are_short_range_ordered(faint, neighbors):
+    """Check that neighbours along a lattice vector differ more often than at random.
+
+    Layers and domains of another composition hold neighbours of the same level.
+    """
+    at_random = 2 * faint.mean() * (1 - faint.mean())
+    for ends in (neighbors[:, 2, 1], neighbors[:, 1, 2]):
+        start = np.flatnonzero(ends >= 0)
+        if not len(start):
+            continue
+        unlike = np.mean(faint[start] != faint[ends[start]])
+        error = np.sqrt(at_random * (1 - at_random) / len(start))
+        if unlike > max(
+            _MIN_UNLIKE_RATIO * at_random, at_random + _MIN_STANDARD_ERRORS * error
+        ):
+            return True
+    return False
 
 
 def _periodic_share(positions, part, vectors, tree):

@@ -114,6 +114,8 @@ class Labels(NamedTuple):
     equivalent : bool
         Whether the two sublattices are equally bright within the errors, so that
         labels 0 and 1 might be exchanged.
+    undivided : tuple of UndividedLevels
+        Sublattices that may be several, but were not divided.
     members : dict of tuple or None
         Result of `sublattice_members` for the labels; None if it is not known.
     """
@@ -121,6 +123,7 @@ class Labels(NamedTuple):
     sublattice: np.ndarray
     doubtful: np.ndarray
     equivalent: bool = False
+    undivided: tuple = ()
     members: dict | None = None
 
 
@@ -172,9 +175,8 @@ def assign_sublattices(
     sublattice : ndarray of int of shape (n,)
         Labels, as `label_sublattices` returns them.
     """
-    return label_sublattices(
-        positions, brightness, spacing, n_sublattices, nearest
-    ).sublattice
+    labels = label_sublattices(positions, brightness, spacing, n_sublattices, nearest)
+    return labels.sublattice
 
 
 def label_sublattices(
@@ -190,8 +192,7 @@ def label_sublattices(
     Returns
     -------
     labels : Labels
-        Labels, and which are doubtful; with three sublattices or more none is
-        checked.
+        Labels, and which are doubtful; three sublattices or more are not checked.
     """
     label = np.zeros(len(positions), dtype=np.intp)
     certain = np.zeros(len(positions), dtype=bool)
@@ -204,11 +205,12 @@ def label_sublattices(
             return Labels(split.label, split.doubtful, split.equivalent)
         label = np.where(split.distinct, split.label, 0)
         members = sublattice_members(positions, label, nearest)
-        finer = split_ordered(label, positions, brightness, spacing, members)
+        finer, undivided = split_ordered(label, positions, brightness, spacing, members)
+        doubtful = split.doubtful & split.distinct
         if finer.max() > label.max():
-            return Labels(finer, split.doubtful & split.distinct)
+            return Labels(finer, doubtful, undivided=tuple(undivided))
         equivalent = split.equivalent and bool(split.distinct.any())
-        return Labels(label, split.doubtful & split.distinct, equivalent, members)
+        return Labels(label, doubtful, equivalent, tuple(undivided), members)
     for n_so_far in range(1, min(n_sublattices, len(positions))):
         label = _split_one_more(label, n_so_far, positions, brightness, spacing)
     return Labels(label, certain)

@@ -5,6 +5,10 @@
 FINE_SPACING_PX = 5.0
 # Below this spacing, px, columns are missed as well.
 COARSEST_SPACING_PX = 3.0
+# Columns of a smaller sigma, px, are undersampled: midway between pixels, one of
+# 0.5 px is four nearly equal pixels, which determine neither its width nor, to
+# better than a tenth of a pixel, its position.
+NARROWEST_SIGMA_PX = 0.55
 # Distances of nearest columns of crystals seen along a zone axis, nm.
 PLAUSIBLE_SPACING_NM = (0.1, 0.6)
 # Units of a pixel size that may be taken for nm, by their length in nm.

@@ -139,7 +139,8 @@ def _flag_sites(sites, labeled, masks, scales):
     by_network = np.isfinite(sites.probability).any()
     alternative = "AtomLocator" if by_network else "UNetAtomLocator"
     # Coarse sampling is the cause of columns that are missed or not fitted well.
-    if any(implausible) or not warn_of_coarse_sampling(spacings):
+    sigmas = [sigma for _, sigma in scales]
+    if any(implausible) or not warn_of_coarse_sampling(spacings, sigmas):
         warn_of_doubtful_sites(checks, implausible, alternative)
     warn_of_long_columns(ratios)
     if not any(implausible):
@@ -196,6 +197,8 @@ class LabeledFit(NamedTuple):
         None if the columns are no pairs.
     merged : ndarray of bool of shape (n,) or None
         Columns that are pairs which were not resolved; None if there are no pairs.
+    undivided : tuple of UndividedLevels
+        Sublattices that may be several, but were not divided.
     members : dict of tuple or None
         Result of `sublattice_members` for the labels; None if it is not known.
     vectors : ndarray of shape (n, 2, 2) or None
@@ -209,6 +212,7 @@ class LabeledFit(NamedTuple):
     equivalent: bool = False
     end: np.ndarray | None = None
     merged: np.ndarray | None = None
+    undivided: tuple = ()
     members: dict | None = None
     vectors: np.ndarray | None = None
 
@@ -248,6 +252,7 @@ def label_columns(fit, spacing, n_sublattices):
         nearest,
         labels.doubtful,
         labels.equivalent,
+        undivided=labels.undivided,
         members=members,
         vectors=lattice_vectors(fit.positions, labels.sublattice, members, nearest),
     )

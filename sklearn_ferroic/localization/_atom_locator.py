@@ -16,6 +16,7 @@ from ._checks import (
     warn_of_equivalent_sublattices,
     warn_of_merged_pairs,
     warn_of_outliers,
+    warn_of_undivided_sublattices,
     warn_of_wide_spacing,
 )
 from ._detection.close_pairs import are_pairs_at, typical_pair
@@ -411,6 +412,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
         if self.sublattice is not None and np.max(self.sublattice) >= n_sublattices:
             raise no_such_sublattice(self.sublattice, n_sublattices)
         warn_of_equivalent_sublattices(labeled)
+        warn_of_undivided_sublattices(labeled)
         if merged is not None and self.spacing is None:
             warn_of_merged_pairs(merged)
         # Attributes are set after all steps have succeeded.
@@ -445,11 +447,10 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _closer_spacing(self, images, fits, labeled, spacing, sigma):
         """Return the spacing if most images show a closer one, None otherwise."""
-        closer = [
-            find_closer_spacing(image, fit, part.vectors, spacing, sigma)
-            for image, fit, part in zip(images, fits, labeled, strict=True)
-            if not part.sublattice.any()
-        ]
+        closer = []
+        for image, fit, part in zip(images, fits, labeled, strict=True):
+            vectors = None if part.sublattice.any() else part.vectors
+            closer.append(find_closer_spacing(image, fit, vectors, spacing, sigma))
         closer = [length for length in closer if length is not None]
         return float(np.median(closer)) if 2 * len(closer) > len(images) else None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._lattice.ordered_sublattices import describe_undivided
 from ._detection.close_pairs import MIN_RESOLVED_SIGMA
 from ._image.spacing import estimate_spacing
 
@@ -145,6 +146,34 @@ def warn_of_equivalent_sublattices(labeled):
         "sublattice 0 and which is 1 is arbitrary, and with it the sign of the "
         "polarization: the mean displacement of sublattice 1 is chosen to point to "
         "larger columns (or rows).",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
+def warn_of_undivided_sublattices(labeled):
+    """Warn once of sublattices that may be several, but were not divided.
+
+    Parameters
+    ----------
+    labeled : list of LabeledFit
+        Columns of each image.
+    """
+    clear = [[f for f in part.undivided if f.is_clear] for part in labeled]
+    numbers = [number for number, findings in enumerate(clear) if findings]
+    if not numbers:
+        return
+    where = "the image" if len(labeled) == 1 else f"image {numbers[0]}"
+    more = f" {len(numbers) - 1} more image(s) are like this." * (len(numbers) > 1)
+    findings = clear[numbers[0]]
+    causes = "; ".join(describe_undivided(finding) for finding in findings)
+    n_found = 1 + int(labeled[numbers[0]].sublattice.max(initial=0))
+    warnings.warn(
+        f"Not all sublattices of {where} may have been distinguished: {causes}. Two "
+        "species are a likely cause; tilts, antipolar displacements and layers are "
+        f"others.{more} If they are species, give n_sublattices="
+        f"{n_found + len(findings)}, or a Motif; if not, n_sublattices={n_found} "
+        "avoids this warning.",
         UserWarning,
         stacklevel=5,
     )

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from .._utils.scale import (
     COARSEST_SPACING_PX,
     FINE_SPACING_PX,
+    NARROWEST_SIGMA_PX,
     describe_implausible_pixel_size,
 )
 from ..sites import SiteFlag
@@ -261,13 +262,15 @@ def describe_implausible_sites(
     )
 
 
-def warn_of_coarse_sampling(spacings):
-    """Warn once of images whose columns are only a few pixels apart.
+def warn_of_coarse_sampling(spacings, sigmas):
+    """Warn once of images whose columns are only a few pixels apart, or narrower.
 
     Parameters
     ----------
     spacings : list of float
         Median distance of nearest sites of each image, px; NaN if unknown.
+    sigmas : list of float
+        Typical sigma of the columns of each image, px.
 
     Returns
     -------
@@ -275,17 +278,27 @@ def warn_of_coarse_sampling(spacings):
         Whether a warning was raised.
     """
     coarse = [n for n, s in enumerate(spacings) if s < COARSEST_SPACING_PX]
+    narrow = [n for n, s in enumerate(sigmas) if s < NARROWEST_SIGMA_PX]
+    remedy = "Use an image of higher magnification, or one that was not binned."
+    text = ""
     if coarse:
         more = f", as those of {len(coarse) - 1} more image(s)" * (len(coarse) > 1)
-        warnings.warn(
+        text = (
             f"The columns of image {coarse[0]} are {spacings[coarse[0]]:.1f} px "
             f"apart{more}. Below {COARSEST_SPACING_PX:.0f} px, some are missed, "
-            "and positions have larger errors than position_std says. Use an image of "
-            "higher magnification, or one that was not binned.",
-            UserWarning,
-            stacklevel=6,
+            f"and positions have larger errors than position_std says. {remedy}"
         )
-    return bool(coarse)
+    elif narrow:
+        more = f", as those of {len(narrow) - 1} more image(s)" * (len(narrow) > 1)
+        text = (
+            f"The columns of image {narrow[0]} are {sigmas[narrow[0]]:.2f} px wide "
+            f"(sigma){more}. Below {NARROWEST_SIGMA_PX:.2f} px, the pixels do not "
+            "determine positions and heights of columns midway between them. "
+            f"{remedy}"
+        )
+    if text:
+        warnings.warn(text, UserWarning, stacklevel=6)
+    return bool(text)
 
 
 def warn_of_implausible_pixel_size(spacings, pixel_sizes):

@@ -30,6 +30,8 @@ STACK = np.stack([IMAGE, IMAGE + 1, IMAGE + 2])
 
 def write_rsciio(name):
     def write(path, array, side):
+        if name == "zspy" and int(zarr.__version__.split(".")[0]) > 2:
+            pytest.skip("RosettaSciIO saves by zarr 2 only")
         axes = [(1.0, "s")] * (array.ndim - 2) + [(1000 * side, "pm")] * 2
         return write_signal(name, path, array, axes, "HAADF")
 

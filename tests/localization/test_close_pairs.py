@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, Motif, MotifAssigner
 from sklearn_ferroic.datasets import load_image
+from sklearn_ferroic.localization._detection.pair_fit import find_all_close_pairs
 
 from ..feature_extraction._crystals import draw, interior, make_crystal
 
@@ -143,6 +144,19 @@ def test_pairs_below_2_25_sigma_are_merged_and_said_to_be():
     middle = cKDTree(crystal.positions).query(sites.positions[inner], 2)[1]
     offset = crystal.positions[middle].mean(axis=1) - sites.positions[inner]
     assert np.median(np.hypot(*offset.T)) < 0.1
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.6])
+@pytest.mark.parametrize(("separation", "dose"), [(1.9, 500), (2.0, 50), (2.1, 500)])
+def test_all_orientations_of_unresolved_pairs_are_recognized(separation, dose, ratio):
+    for seed in range(4):
+        rotation = np.random.default_rng(seed).uniform(0, 90)
+        _, image = dumbbells(
+            2 * separation, ratio=ratio, dose=dose, rotation=rotation, seed=seed
+        )
+        (pair,), _ = find_all_close_pairs([np.float32(image)], [None], None)
+        assert not pair.is_resolved
+        assert pair.separation / pair.sigma == pytest.approx(separation, rel=0.06)
 
 
 def test_the_distance_within_pairs_resolves_them_below_the_limit():

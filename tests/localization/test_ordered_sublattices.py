@@ -148,6 +148,120 @@ def test_random_substitution_is_no_sublattice(share):
     assert np.array_equal(label, kind)
 
 
+def interrupted_order(domain, ratio, seed, n=24):
+    """Return a perovskite whose B columns are ordered in domains of some cells."""
+    positions, kind = crystal(CORNERS[:2], n=n, seed=seed)
+    rng = np.random.default_rng(seed)
+    index = np.repeat(np.stack(np.mgrid[:n, :n], -1).reshape(-1, 2), 2, axis=0)
+    n_domains = n // domain + 2
+    phase = rng.integers(0, 2, (n_domains, n_domains))
+    phase = phase[tuple(((index + rng.integers(0, domain, 2)) // domain).T)]
+    is_faint = (index.sum(axis=1) + phase) % 2 == 1
+    height = np.where(kind == 0, 1.0, np.where(is_faint, 0.4 * ratio, 0.4))
+    return positions, height * np.exp(rng.normal(0, 0.03, len(kind)))
+
+
+@pytest.mark.parametrize("scatter", [0.01, 0.02])
+@pytest.mark.parametrize(
+    ("heights", "sublattice"),
+    [
+        ((1.0, 0.95, 0.4, 0.4), 0),
+        ((1.0, 1.0, 0.4, 0.38), 1),
+        ((1.0, 0.93, 0.4, 0.4), 0),
+    ],
+)
+def test_small_differences_are_reported(heights, sublattice, scatter):
+    for seed in range(3):
+        positions, kind = crystal(CORNERS, n=12, seed=seed)
+        brightness = brightness_of(kind, heights, scatter, seed)
+        labels = label_sublattices(positions, brightness, CELL / 2)
+        assert np.array_equal(labels.sublattice, kind // 2)
+        (found,) = labels.undivided
+        assert found.sublattice == sublattice
+        assert found.is_periodic and found.is_clear
+        truth = 1 - min(heights[1], heights[3] / heights[2])
+        assert found.difference == pytest.approx(truth, abs=0.012)
+        # What the warning advises.
+        label = assign_sublattices(positions, brightness, CELL / 2, 3)
+        if scatter == 0.01:
+            expected = np.unique(-np.array(heights), return_inverse=True)[1][kind]
+            assert (label == expected).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("domain", "ratio"), [(3, 0.7), (3, 0.85), (4, 0.7), (4, 0.85), (6, 0.85)]
+)
+def test_interrupted_order_is_reported(domain, ratio):
+    for seed in range(3):
+        positions, brightness = interrupted_order(domain, ratio, seed)
+        labels = label_sublattices(positions, brightness, CELL / np.sqrt(2))
+        (found,) = labels.undivided
+        assert found.sublattice == 1
+        assert not found.is_periodic and found.is_clear
+        assert found.difference == pytest.approx(1 - ratio, abs=0.03)
+
+
+@pytest.mark.parametrize("scatter", [0.02, 0.1, 0.3])
+def test_one_species_is_not_reported(scatter):
+    hexagonal = np.stack(np.mgrid[:16, :16], axis=-1).reshape(-1, 2)
+    hexagonal = hexagonal @ np.array([[0.0, 20.0], [17.32, 10.0]])
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        square, _ = crystal(CORNERS[:1], cell=14.0, n=16, seed=seed)
+        for positions in (square, hexagonal + rng.normal(0, 0.2, hexagonal.shape)):
+            brightness = np.exp(rng.normal(0, scatter, len(positions)))
+            assert not label_sublattices(positions, brightness, 14.0).undivided
+        positions, kind = crystal(CORNERS[:2], n=14, seed=seed)
+        brightness = brightness_of(kind, (1.0, 0.4), scatter / 3, seed)
+        brightness *= 1 + positions[:, 0] / 500
+        brightness[rng.random(len(kind)) < 0.3] *= 0.82
+        assert not label_sublattices(positions, brightness, CELL / np.sqrt(2)).undivided
+        layer = np.floor((positions[:, 0] + 1) / ((2 + seed) * CELL)).astype(int) % 2
+        brightness = brightness_of(kind, (1.0, 0.4), 0.02) * np.where(layer, 0.8, 1.0)
+        assert not label_sublattices(positions, brightness, CELL / np.sqrt(2)).undivided
+
+
+def test_alternating_heights_of_a_tilted_crystal_are_reported_as_such():
+    for seed in range(4):
+        positions, kind = crystal(CORNERS, n=12, seed=seed)
+        brightness = brightness_of(kind, (1.0, 0.88, 0.4, 0.352), 0.07, seed)
+        found = label_sublattices(positions, brightness, CELL / 2).undivided
+        assert [part.sublattice for part in found] == [0, 1]
+        assert not any(part.is_clear for part in found)
+
+
+def image_of(positions, height):
+    """Return an image of round columns with shot noise."""
+    row, col = np.mgrid[:290, :290]
+    image = np.full(row.shape, 0.1)
+    for (r, c), peak in zip(positions, height, strict=True):
+        image += peak * np.exp(-((row - r) ** 2 + (col - c) ** 2) / 18)
+    return np.random.default_rng(0).poisson(400 * image)
+
+
+def test_one_warning_says_that_sublattices_may_be_several():
+    positions, kind = crystal(CORNERS, n=9, rotation=0.0)
+    heights = np.array([1.0, 1.0, 0.4, 0.376])[kind]
+    image = image_of(positions + 15, heights)
+    with pytest.warns(UserWarning, match="Not all sublattices") as caught:
+        sites = AtomLocator().fit_transform(image)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    text = str(caught[0].message)
+    assert "sublattice 1 alternates from column to column by" in text
+    assert "n_sublattices=3" in text
+    assert "n_sublattices=2 avoids" in text
+    ((found,),) = sites.quality().undivided
+    assert found.difference == pytest.approx(0.06, abs=0.015)
+    assert "sublattice 1 alternates" in sites.quality().summary()
+    for number in (2, 3):
+        locator = AtomLocator(n_sublattices=number)
+        sites = locator.fit_transform(image)
+        assert locator.n_sublattices_ == number
+    _, nearest = cKDTree(positions + 15).query(sites.positions)
+    assert (sites.sublattice == np.array([0, 0, 1, 2])[kind[nearest]]).mean() > 0.97
+
+
 def honeycomb(seed=0):
     """Return a honeycomb of equal columns, and which of the two each is."""
     index = np.stack(np.mgrid[:12, :12], axis=-1).reshape(-1, 1, 2)

@@ -107,7 +107,7 @@ def find_close_pairs(image, mask, spacing):
     scale : PairScale or None
         None if most of the columns are no close pairs.
     """
-    best, least = None, _SETTINGS.max_relative_misfit
+    best, least = None, np.inf
     tried, blocks = [], Blocks(image, spacing)
     for smoothing in _SETTINGS.smoothing_spacings:
         of_pairs = spacing
@@ -124,7 +124,12 @@ def find_close_pairs(image, mask, spacing):
         if smoothing:
             blocks = Blocks(image, of_pairs)
         scale, misfit = _measure(image, mask, blocks)
-        if misfit < least:
+        if scale is None:
+            continue
+        most = _SETTINGS.max_relative_misfit
+        if not scale.is_resolved:
+            most = _SETTINGS.max_relative_misfit_unresolved
+        if misfit < min(least, most):
             best, least = scale, misfit
     return best
 

@@ -130,9 +130,9 @@ def find_closer_spacing(image, fit, vectors, spacing, sigma):
     image : ndarray of shape (n_rows, n_cols)
         The image.
     fit : ColumnFit
-        Its columns of one sublattice, as located with the spacing.
-    vectors : ndarray of shape (n, 2, 2)
-        Lattice vectors around each column, px.
+        Its columns, as located with the spacing.
+    vectors : ndarray of shape (n, 2, 2) or None
+        Lattice vectors around each column, px; None if there are several sublattices.
     spacing, sigma : float
         Spacing assumed, and typical sigma, px.
 
@@ -141,18 +141,19 @@ def find_closer_spacing(image, fit, vectors, spacing, sigma):
     spacing : float or None
         Nearest-neighbour spacing, px; None if no sublattice has been missed.
     """
-    positions = fit.positions
-    if len(positions) < _MISSED.min_cells:
+    if len(fit) < _MISSED.min_cells or not fit.table.is_known.any():
         return None
-    if sigma < _MISSED.min_sigma_spacings * spacing:
-        return None
-    if not fit.table.is_known.any():
+    is_narrow = sigma < _MISSED.min_sigma_spacings * spacing
+    if vectors is None and not is_narrow:
         return None
     side = choose_binning(spacing, sigma)
     image, fit = bin_image(image, side) / side**2, fit.binned(side)
     spacing, sigma = binned_scale(spacing, sigma, side)
-    positions, vectors = fit.positions, vectors / side
     response = _residual_response(image, fit, spacing, sigma)
+    if is_narrow:
+        distance = _distance_of_faint_columns(response, fit, spacing, sigma)
+        return None if distance is None else side * distance
+    positions, vectors = fit.positions, vectors / side
     median, scatter, share, places = _at_places(
         response, positions, vectors, _CENTER, spacing
     )
@@ -172,6 +173,49 @@ def find_closer_spacing(image, fit, vectors, spacing, sigma):
         return None
     distance, _ = cKDTree(positions).query(places)
     return side * float(np.median(distance))
+
+
+def _distance_of_faint_columns(response, fit, spacing, sigma):
+    """Return the distance of faint columns at the same place next to most columns, px.
+
+    None if the residual does not show them.
+    """
+    positions = fit.positions
+    median = float(np.median(response))
+    std = 1.4826 * float(np.median(np.abs(response - median)))
+    least = max(
+        _MISSED.min_peak_significance * std,
+        _MISSED.min_share * float(np.median(fit.amplitude)),
+    )
+    peaks, _ = find_peaks(response, spacing / 3, 0.0, lambda row, col: least, least)
+    margin = _MISSED.margin_spacings * spacing
+    last = np.array(response.shape) - 1 - margin
+    cells = positions[((positions > margin) & (positions < last)).all(axis=1)]
+    if len(cells) < _MISSED.min_cells or not len(peaks):
+        return None
+    distance, nearest = cKDTree(positions).query(peaks)
+    near = distance > _MISSED.min_offset_sigma * sigma
+    near &= distance < _MISSED.max_offset_spacings * spacing
+    if np.count_nonzero(near) < _MISSED.min_cells:
+        return None
+    offset = peaks[near] - positions[nearest[near]]
+    scatter = _MISSED.max_place_scatter_spacings * spacing
+    tree, has_one = cKDTree(peaks), np.zeros(len(cells), dtype=bool)
+    distances = []
+    for _ in range(_MISSED.max_places):
+        if not len(offset):
+            break
+        count = cKDTree(offset).query_ball_point(offset, scatter, return_length=True)
+        same = np.hypot(*(offset - offset[count.argmax()]).T) < scatter
+        place = offset[same].mean(axis=0)
+        distances.append(float(np.hypot(*place)))
+        has_one |= tree.query(cells + place)[0] < 2 * scatter
+        if abs(distances[-1] - distances[0]) > 2 * scatter:
+            return None
+        if has_one.mean() > _MISSED.min_peak_share:
+            return float(np.mean(distances))
+        offset = offset[~same]
+    return None
 
 
 def _residual_response(image, fit, spacing, sigma):

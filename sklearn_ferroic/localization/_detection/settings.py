@@ -82,6 +82,9 @@ class ClosePairsSettings:
     # ellipse leaves: for elongated columns of one kind 0.9 and more, for pairs up to
     # 0.4. They gain that number of standard deviations of the noise at least.
     max_relative_misfit: float = 0.5
+    # Unresolved pairs, which are located as one site each, differ less from ellipses;
+    # ellipses have a ratio of 3 and more, and columns of experimental images of 0.9.
+    max_relative_misfit_unresolved: float = 0.8
     min_gain: float = 8.0
     # Range of the distance within a pair, in sigmas: nearer ones do not differ from
     # ellipses, farther ones need no such search. Other columns are at least this many
@@ -198,6 +201,18 @@ class MissedSublatticeSettings:
     min_sigma_spacings: float = 0.11
     # Cells at least this far from the border are evaluated, in spacings.
     margin_spacings: float = 1.0
+    # Faint columns nearer to a bright one than to the others, as the light element of
+    # zinc blende, are peaks of the residual at one place relative to most columns, or
+    # at two places, as in wurtzite, up to this share of the spacing from it. Misfits of
+    # the profile end at this multiple of sigma.
+    max_places: int = 2
+    max_offset_spacings: float = 0.6
+    min_offset_sigma: float = 3.5
+    # Heights in standard deviations of the residual, shares of the columns that have
+    # such a peak, and scatter of its place in spacings.
+    min_peak_significance: float = 6.0
+    min_peak_share: float = 0.7
+    max_place_scatter_spacings: float = 0.06
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,22 @@ _MIN_SIGMA = (0.45, 0.6)
 _SETTINGS = FITTING.column_state
 
 
+def is_coarsely_sampled(spacing, sigma):
+    """Check whether columns are so narrow that single pixels decide their fits.
+
+    Parameters
+    ----------
+    spacing, sigma : float
+        Nearest-neighbour spacing and typical sigma of the columns, px.
+
+    Returns
+    -------
+    is_coarse : bool
+        Whether columns are to be fitted jointly, by short steps.
+    """
+    return spacing < _SETTINGS.coarse_spacing_px and sigma < _SETTINGS.coarse_sigma_px
+
+
 class ColumnState:
     """Columns during a fit.
 
@@ -61,6 +77,8 @@ class ColumnState:
         self.preliminary, self.learns = preliminary, learns
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing, self.sigma = spacing, sigma
+        is_coarse = is_coarsely_sampled(spacing, sigma)
+        self.step_factor = _SETTINGS.coarse_step_factor if is_coarse else 1.0
         self.is_isolated = (
             spacing >= _SETTINGS.coupling_reach_sigma * sigma and self.is_round
         )
@@ -192,7 +210,7 @@ class ColumnState:
 
     def _bounded(self, step, sigma):
         """Return steps bounded such that the model stays nearly linear."""
-        step, sigma = step.copy(), sigma[:, None]
+        step, sigma = step.copy(), self.step_factor * sigma[:, None]
         for places, limit in (
             (POSITION, _SETTINGS.max_position_step_sigma * sigma),
             (slice(SIGMA, SIGMA + 1), _SETTINGS.max_sigma_step_sigma * sigma),

@@ -10,6 +10,7 @@ diverges.
 import numpy as np
 
 from ..._lattice.neighbors import count_neighbors, neighbor_pairs
+from .column_state import is_coarsely_sampled
 from .error_calibration import error_scale, project_residual
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
@@ -19,7 +20,7 @@ _SETTINGS = FITTING.joint_fit
 
 
 def overlap_strongly(start, context, fits_shape):
-    """Check whether columns overlap so much that they are to be fitted jointly.
+    """Check whether columns are to be fitted jointly: overlapping or narrow ones.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ def overlap_strongly(start, context, fits_shape):
     if ellipse is not None:
         sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
     if sigma > _SETTINGS.max_sigma_spacings * spacing or _is_crowded(start):
+        return True
+    if is_coarsely_sampled(spacing, context.sigma):
         return True
     if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
         return False

@@ -98,6 +98,14 @@ class ColumnStateSettings:
     # Widths and heights of overlapping columns change slowly together, without effect
     # on the positions: their steps count by this factor.
     width_step_weight: float = 0.1
+    # Columns of a smaller spacing and sigma (px) are coarsely sampled: one midway
+    # between pixels covers four of them evenly, which hardly determine its height and
+    # width separately. In cells of 5.0 px, the second sublattice has only such columns.
+    # Steps of single columns diverge there, and joint ones unless they are shorter, by
+    # this factor. Bins are finer than this.
+    coarse_spacing_px: float = 4.5
+    coarse_sigma_px: float = 1.0
+    coarse_step_factor: float = 0.5
     # Farthest that a column may move from its start, and largest standard error of a
     # position of a converged column, spacings.
     max_shift_spacings: float = 0.35

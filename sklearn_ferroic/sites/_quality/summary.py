@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..._lattice.ordered_sublattices import describe_undivided, undivided_levels
 from ..._utils.optional import import_optional
 from .._flags import SiteFlag
 from .checks import check_image
@@ -144,6 +145,13 @@ class SiteQuality:
         Lattices of the crystals in the images, such as film and substrate, or grains:
         share of the sites, vectors, angle and region, and the lattice of each site.
 
+    undivided : list of list of UndividedLevels
+        For each image, sublattices whose brightness alternates from column to column
+        although they were not divided, by their label (`sublattice`): difference
+        relative to the brightness, `separation` in standard deviations within the
+        levels, whether it `is_periodic` or interrupted, and whether it `is_clear`
+        that species are a likely cause, and not tilts or antipolar displacements.
+
     See Also
     --------
     AtomSites.has_flag : Selects sites by their flags.
@@ -192,6 +200,11 @@ class SiteQuality:
         for rows in self._rows:
             vectors[rows] = _lattice_vectors(self.sites, rows)
         return find_lattices(self.sites, vectors)
+
+    @cached_property
+    def undivided(self):
+        """Sublattices of each image that may be several."""
+        return [self._undivided(rows) for rows in self._rows]
 
     @property
     def coverage(self):
@@ -301,6 +314,11 @@ class SiteQuality:
             if len(rows):
                 lines.append(self._image_line(frame))
                 lines += self._lattice_lines(frame)
+                lines += [
+                    f"  {describe_undivided(found)}: "
+                    + ("perhaps species" if found.is_clear else "perhaps tilts")
+                    for found in self.undivided[frame]
+                ]
         if self.is_net_displacement_significant.any():
             lines.append(
                 "A displacement common to the whole image is mistilt or a net "
@@ -344,6 +362,16 @@ class SiteQuality:
         if len(own) > _MAX_LATTICE_LINES:
             lines.append(f"  and {len(own) - _MAX_LATTICE_LINES} more lattices")
         return lines
+
+    def _undivided(self, rows):
+        """Return the sublattices of an image that may be several."""
+        amplitude = self.sites.amplitude[rows]
+        rows = rows[amplitude > 0]
+        return undivided_levels(
+            self.sites.sublattice[rows],
+            self.sites.positions[rows],
+            np.log(self.sites.amplitude[rows]),
+        )
 
     def _row(self, frame):
         rows, check = self._rows[frame], self._checks[frame]
