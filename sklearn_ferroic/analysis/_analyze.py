@@ -136,7 +136,8 @@ def analyze(
 
     n_clusters : int or "auto", default="auto"
         Number of clusters. "auto" is one for each frequent direction and one for
-        cells without, at least five.
+        cells without, at least five, and up to five more while a direction has no
+        cluster of its own.
 
     reference : array-like of shape (4,) or (n_vertices, 2), default=None
         Region that is not polar, such as a substrate: first row, last row, first

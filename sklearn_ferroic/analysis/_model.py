@@ -17,7 +17,7 @@ from ..localization import AtomLocator, UNetAtomLocator
 from ..preprocessing import AngleAwareScaler, AngleRegistration
 from ..registration import ScanDistortionCorrector
 from ._options import region_polygon
-from ._variants import NON_POLAR_RAD
+from ._variants import NON_POLAR_RAD, least_share_of_directions
 
 LOGGER = logging.getLogger("sklearn_ferroic.analysis")
 
@@ -30,6 +30,10 @@ FEWEST_CELLS = 30
 # that too many do no harm and too few do.
 _FEWEST_CLUSTERS = 5
 _CELLS_PER_CLUSTER = 10
+# Clusters are added, up to this number, until this share of the cells of each direction
+# is in a cluster of that direction.
+_MAX_ADDED_CLUSTERS = 5
+_MIN_SHARE_OF_DIRECTION = 0.5
 # Variance that is added to each feature of the mixture. With the smaller value, some
 # components of angle and latents hold a few cells in walls. Share of all polar cells
 # in the group of their variant with 0.01 and 0.3: films 0.88 and 0.98, 0.97 and 0.98,
@@ -337,10 +341,9 @@ def fit_windows(cells, options):
             "The angles of windows of %d px do not follow the displacements.", size
         )
     extractor, vae, registration, values, angle_std = chosen
-    n_clusters = _number_of_clusters(values[:, 0], angle_std, options)
-    mixture = _mixture(n_clusters, options, _VARIANCE_OF_FEATURES)
+    mixture = _mixture(options, _VARIANCE_OF_FEATURES)
     pipeline = make_pipeline(extractor, vae, registration, AngleAwareScaler(), mixture)
-    clusters = pipeline[3:].fit_predict(values)
+    clusters = _fit_clusters(pipeline[3:], values, values[:, 0], angle_std, options)
     return Pose(
         values,
         list(vae.get_feature_names_out()),
@@ -389,12 +392,12 @@ def cluster_displacements(cells, options):
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt((std**2).mean(axis=1)) / np.hypot(*vectors.T)
     angle_std = np.where(known, error, np.nan)
-    n_clusters = _number_of_clusters(angle[known], angle_std[known], options)
     added_variance = _VARIANCE_RATIO_OF_DISPLACEMENTS * float(np.nanvar(vectors))
-    mixture = _mixture(n_clusters, options, added_variance)
-    pipeline = make_pipeline(measure, mixture)
+    pipeline = make_pipeline(measure, _mixture(options, added_variance))
     clusters = np.full(len(cells), -1)
-    clusters[known] = mixture.fit_predict(vectors[known])
+    clusters[known] = _fit_clusters(
+        pipeline[1:], vectors[known], angle[known], angle_std[known], options
+    )
     return Pose(
         angle[:, None],
         ["angle"],
@@ -407,20 +410,32 @@ def cluster_displacements(cells, options):
     )
 
 
-def _number_of_clusters(angle, angle_std, options):
-    """Return the number of clusters: one for each direction, and one for none."""
+def _fit_clusters(steps, values, angle, angle_std, options):
+    """Fit the mixture that ends a pipeline, and return the cluster of each cell.
+
+    If the number of clusters is "auto", it is one for each direction and one for cells
+    without, and more while a cluster joins a direction with others or with cells
+    without: cells of one direction may differ in their latents.
+    """
     if options.n_clusters != "auto":
-        return options.n_clusters
+        steps[-1].set_params(n_components=options.n_clusters)
+        return steps.fit_predict(values)
     certain = angle[np.isfinite(angle_std) & (angle_std < NON_POLAR_RAD)]
-    n_directions = len(angle_peaks(certain)) if len(certain) else 0
+    directions = angle_peaks(certain) if len(certain) else certain
     most = max(1, len(angle) // _CELLS_PER_CLUSTER)
-    return min(max(_FEWEST_CLUSTERS, n_directions + 1), most)
+    first = min(max(_FEWEST_CLUSTERS, len(directions) + 1), most)
+    for n_clusters in range(first, min(first + _MAX_ADDED_CLUSTERS, most) + 1):
+        steps[-1].set_params(n_components=n_clusters)
+        clusters = steps.fit_predict(values)
+        share = least_share_of_directions(angle, angle_std, clusters, directions)
+        if share >= _MIN_SHARE_OF_DIRECTION:
+            break
+    return clusters
 
 
-def _mixture(n_clusters, options, added_variance):
+def _mixture(options, added_variance):
     """Return a mixture whose components are not those of few cells in walls."""
     return GaussianMixture(
-        n_clusters,
         n_init=10,
         reg_covar=added_variance,
         random_state=options.random_state,

@@ -95,11 +95,8 @@ def find_groups(angle, angle_std, clusters, cells, is_registered, has_reference=
         is_certain = angle_std < NON_POLAR_RAD
     for label in np.unique(clusters[clusters >= 0]):
         cluster = clusters == label
-        direction = circular_mean(angle[cluster])
-        spread = np.abs(
-            angular_error(np.full(cluster.sum(), direction), angle[cluster])
-        )
-        if max(np.median(angle_std[cluster]), np.median(spread)) > NON_POLAR_RAD:
+        direction = _common_direction(angle[cluster], angle_std[cluster])
+        if direction is None:
             undirected.append(cluster)
             continue
         gaps = [abs(angular_error([known], [direction])[0]) for known in directions]
@@ -132,6 +129,54 @@ def find_groups(angle, angle_std, clusters, cells, is_registered, has_reference=
         for n, variant in enumerate(is_variant)
     ]
     return Groups(number, pooled, significant, has_angle, is_variant, names, is_common)
+
+
+def least_share_of_directions(angle, angle_std, clusters, directions):
+    """Return how many of the cells of a direction are in clusters of this direction.
+
+    Parameters
+    ----------
+    angle, angle_std : ndarray of shape (n_cells,)
+        Angle of each cell and its standard deviation, radians; NaN where unknown.
+    clusters : ndarray of int of shape (n_cells,)
+        Cluster of each cell; -1 for none.
+    directions : ndarray of shape (n_directions,)
+        Frequent directions, radians.
+
+    Returns
+    -------
+    share : float
+        Of the cells near a direction whose angle is certain; the least of all
+        directions, 1.0 if there are none.
+    """
+    of_cluster = np.full(clusters.max(initial=-1) + 2, np.nan)  # NaN also for -1
+    for label in np.unique(clusters[clusters >= 0]):
+        cluster = clusters == label
+        direction = _common_direction(angle[cluster], angle_std[cluster])
+        of_cluster[label] = np.nan if direction is None else direction
+    with np.errstate(invalid="ignore"):
+        is_certain = angle_std < NON_POLAR_RAD
+        shares = [1.0]
+        for direction in directions:
+            near = is_certain & (_distance(angle, direction) < SAME_DIRECTION_RAD)
+            found = _distance(of_cluster[clusters], direction) < SAME_DIRECTION_RAD
+            if near.any():
+                shares.append(found[near].mean())
+    return float(min(shares))
+
+
+def _distance(angle, direction):
+    """Return the angular distance from one direction, radians."""
+    return np.abs(np.angle(np.exp(1j * (angle - direction))))
+
+
+def _common_direction(angle, angle_std):
+    """Return the direction of the cells of a cluster, None if they have none."""
+    direction = circular_mean(angle)
+    spread = _distance(angle, direction)
+    if max(np.median(angle_std), np.median(spread)) > NON_POLAR_RAD:
+        return None
+    return direction
 
 
 def _are_displaced_alike(number, cells):

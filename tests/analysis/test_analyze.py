@@ -8,6 +8,7 @@ from sklearn_ferroic import AtomSites, analyze
 from sklearn_ferroic.analysis._images import read_input
 from sklearn_ferroic.analysis._model import subtract_reference, window_sizes
 from sklearn_ferroic.analysis._options import AnalysisOptions
+from sklearn_ferroic.analysis._variants import least_share_of_directions
 from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
 from sklearn_ferroic.feature_extraction import suggest_window_size
 from sklearn_ferroic.metrics import variant_accuracy_score
@@ -86,15 +87,39 @@ def test_multislice_image():
     assert (analysis.groups.variant[substrate] == -1).mean() > 0.95
 
 
-@pytest.mark.slow
 def test_antipolar_layers_of_a_superlattice_have_no_walls():
-    analysis = analyze(make_ferroic_image("superlattice", random_state=0))
+    data = make_ferroic_image("superlattice", random_state=0)
+    analysis = analyze(data)
+    # each variant has a group: none is joined with cells that are not polar
+    angles = sorted(row["angle_deg"] for row in analysis.summary["variants"])
+    assert angles == pytest.approx([-135, -45, 45, 135], abs=5)
     assert analysis.truth["share_right_variant"] > 0.99
     assert analysis.antipolar["period_rows"] == pytest.approx(2, abs=0.1)
     assert any("antipolar order" in text for text in analysis.findings)
     # four walls of 90° in the polar layers
     assert len(analysis.walls) == 4
     assert set(analysis.walls["wall_type"]) == {"90"}
+
+
+def test_clusters_that_join_a_direction_with_others_are_found():
+    rng = np.random.default_rng(0)
+    directions = np.repeat([-2.0, 0.5, 2.5], 50)
+    angle = directions + rng.normal(0, 0.05, 150)
+    angle = np.concatenate([angle, rng.uniform(-np.pi, np.pi, 50)])
+    angle_std = np.repeat([0.1, 2.0], [150, 50])
+    right = np.repeat([0, 1, 2, 3], 50)
+    peaks = np.array([-2.0, 0.5, 2.5])
+    assert least_share_of_directions(angle, angle_std, right, peaks) == 1.0
+    # 50 cells at 2.5 rad in the cluster of the cells without direction
+    joined = np.where(right == 2, 3, right)
+    assert least_share_of_directions(angle, angle_std, joined, peaks) == 0.0
+    # two directions in one cluster
+    joined = np.where(right == 1, 0, right)
+    assert least_share_of_directions(angle, angle_std, joined, peaks) == 0.0
+    divided = np.where(np.arange(200) < 20, 3, right)
+    share = least_share_of_directions(angle, angle_std, divided, peaks)
+    assert share == pytest.approx(0.6)
+    assert least_share_of_directions(angle, angle_std, np.full(200, -1), peaks) == 0.0
 
 
 def test_without_a_network(film):
