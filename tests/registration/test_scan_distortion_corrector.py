@@ -378,3 +378,17 @@ def test_wrong_calls_are_explained(specimen):
         corrector.transform(image[:150])
     with pytest.raises(TypeError, match="must be AtomSites"):
         corrector.transform_sites(image)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_an_image_without_distortion_is_not_sheared(seed):
+    # a short reference region: its slope would be extrapolated to five times its rows
+    film = make_ferroic_image(shape=(330, 300), drift=0, jitter=0, random_state=seed)
+    sites = AtomLocator().fit_transform(film)
+    corrector = ScanDistortionCorrector()
+    corrector.fit(film, sites=sites, reference=sites.positions[:, 0] > 285)
+    change = corrector.transform_sites(sites).positions - sites.positions
+    centered = sites.positions - sites.positions.mean(axis=0)
+    slope = np.linalg.lstsq(centered, change - change.mean(axis=0), rcond=None)[0]
+    assert np.abs(slope).max() < 5e-4
+    assert np.sqrt(np.mean(np.square(change - change.mean(axis=0)))) < 0.05

@@ -143,6 +143,8 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
                     prior,
                 )
             )
+        # A straight line would shear and stretch the specimen as well as its lattice.
+        lines = [replace(line, shift=_without_slope(line.shift)) for line in lines]
         before = corrected
         shift = np.stack([_at(line.shift, rows) for line in lines], axis=1)
         corrected = positions + shift
@@ -214,6 +216,12 @@ def _are_coherent(along, index, vectors, reference, others, spacing):
     return coherent | (
         between & (np.abs(along - np.median(along[reference])) < 4 * limit)
     )
+
+
+def _without_slope(shift):
+    """Subtract the slope of a displacement over the scan lines, but not its mean."""
+    rows = np.arange(len(shift)) - (len(shift) - 1) / 2
+    return shift - rows * (rows @ shift) / (rows @ rows)
 
 
 def _at(shift, rows):
