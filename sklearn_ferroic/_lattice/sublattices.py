@@ -199,18 +199,19 @@ def label_sublattices(
     if len(positions) < 2:
         return Labels(label, certain)
     brightness = np.log(np.maximum(brightness, 1e-6 * brightness.max()))
-    if n_sublattices in ("auto", 2):
+    if n_sublattices != 1:
         split = split_in_two(positions, brightness, spacing, nearest)
         if n_sublattices == 2:
             return Labels(split.label, split.doubtful, split.equivalent)
-        label = np.where(split.distinct, split.label, 0)
-        members = sublattice_members(positions, label, nearest)
-        finer, undivided = split_ordered(label, positions, brightness, spacing, members)
+        two = np.where(split.distinct, split.label, 0)
+        members = sublattice_members(positions, two, nearest)
+        finer, undivided = split_ordered(two, positions, brightness, spacing, members)
         doubtful = split.doubtful & split.distinct
-        if finer.max() > label.max():
+        if n_sublattices == "auto" and finer.max() == two.max():
+            equivalent = split.equivalent and bool(split.distinct.any())
+            return Labels(two, doubtful, equivalent, tuple(undivided), members)
+        if n_sublattices in ("auto", finer.max() + 1):
             return Labels(finer, doubtful, undivided=tuple(undivided))
-        equivalent = split.equivalent and bool(split.distinct.any())
-        return Labels(label, doubtful, equivalent, tuple(undivided), members)
     for n_so_far in range(1, min(n_sublattices, len(positions))):
         label = _split_one_more(label, n_so_far, positions, brightness, spacing)
     return Labels(label, certain)
@@ -660,10 +661,8 @@ def _label_by_neighbors(positions, log_brightness, label, alone):
     if not alone.any():
         return label[alone]
     others = np.flatnonzero(~alone)
-    n_compared = min(8, len(others))
-    _, index = cKDTree(positions[others]).query(
-        positions[alone], k=[*range(1, n_compared + 1)]
-    )
+    ranks = np.arange(1, min(8, len(others)) + 1)
+    _, index = cKDTree(positions[others]).query(positions[alone], k=ranks)
     compared = others[index]
     unlike = np.abs(log_brightness[compared] - log_brightness[alone, None])
     return label[

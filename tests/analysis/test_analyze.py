@@ -269,3 +269,13 @@ def test_the_same_seed_gives_the_same_result(film, analysis):
     np.testing.assert_array_equal(again.labels, analysis.labels)
     np.testing.assert_array_equal(again.pose, analysis.pose)
     assert isinstance(again.sites, AtomSites)
+
+
+@pytest.mark.parametrize("orientation", ["upright", "transposed", "rotated"])
+def test_variants_do_not_depend_on_the_orientation_of_the_image(orientation):
+    image = make_ferroic_image("film", shape=(360, 380), random_state=2).image
+    turned = {"upright": image, "transposed": image.T, "rotated": np.rot90(image)}
+    image = np.ascontiguousarray(turned[orientation])
+    analysis = analyze((image, 0.02), vae=False)
+    shares = [row["share"] for row in analysis.summary["variants"]]
+    assert shares == pytest.approx([0.21, 0.17, 0.15, 0.15], abs=0.01)

@@ -44,6 +44,18 @@ def test_ordered_crystals_have_up_to_four(heights, n_sublattices, seed):
     assert np.array_equal(label, expected)
 
 
+@pytest.mark.parametrize("difference", [0.12, 0.3])
+def test_a_given_number_is_as_right_as_the_one_found(difference):
+    # rows of A columns of two kinds; B columns, alike, are not divided instead
+    fractions = np.array([[0.0, 0.0], [0.5, 0.0], [0.25, 0.5], [0.75, 0.5]])
+    positions, kind = crystal(fractions * [1.0, 0.5], n=9)
+    brightness = brightness_of(kind, (1.0, 1 - difference, 0.4, 0.4), 0.03)
+    expected = np.minimum(kind, 2)
+    for n_sublattices in ("auto", 3):
+        label = assign_sublattices(positions, brightness, CELL / 3, n_sublattices)
+        assert np.array_equal(label, expected)
+
+
 @pytest.mark.parametrize("n", [5, 12])
 @pytest.mark.parametrize("scatter", [0.02, 0.05])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2)])
