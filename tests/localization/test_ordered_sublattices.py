@@ -47,12 +47,14 @@ def test_ordered_crystals_have_up_to_four(heights, n_sublattices, seed):
 @pytest.mark.parametrize("difference", [0.12, 0.3])
 def test_a_given_number_is_as_right_as_the_one_found(difference):
     # rows of A columns of two kinds; B columns, alike, are not divided instead
-    fractions = np.array([[0.0, 0.0], [0.5, 0.0], [0.25, 0.5], [0.75, 0.5]])
-    positions, kind = crystal(fractions * [1.0, 0.5], n=9)
-    brightness = brightness_of(kind, (1.0, 1 - difference, 0.4, 0.4), 0.03)
-    expected = np.minimum(kind, 2)
+    corners = np.array([[0.0, 0.0], [0.0, 0.5], [0.5, 0.0], [0.5, 0.5]])
+    positions, number = crystal(np.concatenate([corners, corners + 0.25]), n=7)
+    expected = np.array([0, 0, 1, 1, 2, 2, 2, 2])[number]
+    brightness = brightness_of(expected, (1.0, 1 - difference, 0.4), 0.03)
     for n_sublattices in ("auto", 3):
-        label = assign_sublattices(positions, brightness, CELL / 3, n_sublattices)
+        label = assign_sublattices(
+            positions, brightness, CELL / np.sqrt(8), n_sublattices
+        )
         assert np.array_equal(label, expected)
 
 
