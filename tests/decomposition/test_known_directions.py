@@ -92,6 +92,15 @@ def test_wrong_known_angles_do_not_replace_the_weights(weakly_polar):
     assert (found < np.pi / 4).mean() > (without < np.pi / 4).mean() - 0.02
 
 
+def test_mirrored_angles_are_not_used(weakly_polar):
+    X, direction, variant, judged = weakly_polar
+    is_known = draw_known(variant, judged)
+    angle = np.where(is_known, direction, np.nan)
+    with pytest.warns(UserWarning, match="known angles are not used"):
+        found = fit(X, -angle).transform(X)
+    np.testing.assert_array_equal(found, fit(X).transform(X))
+
+
 def test_known_angles_calibrate_the_uncertainty_of_an_ensemble():
     """Cells deviate by several degrees from the direction of their domain."""
     data = load_multislice()

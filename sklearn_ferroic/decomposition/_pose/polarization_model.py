@@ -34,6 +34,10 @@ _LEAST_RESULTANT = 0.5
 # Resultant length of known directions, relative to the symmetry of the lattice, above
 # which they are those of domains; in a vortex it is near 0.
 _LEAST_SHARED_DIRECTION = 0.8
+# The displacements must have known directions on average, by this number of standard
+# errors, and must not follow their mirror images better, by this factor.
+_LEAST_STANDARD_ERRORS = 2.0
+_MOST_MIRRORED = 1.5
 
 
 class PolarizationPosterior(NamedTuple):
@@ -137,8 +141,17 @@ class PolarizationModel(nn.Module):
         fold = int(self.fold)
         mean = _unit(fold * relative[known]).mean()
         displacement = self._displacement(single, lattice_angle)
-        length = (displacement[known] * _unit(-relative[known])).real.mean()
-        if mean.abs() < _LEAST_SHARED_DIRECTION or length <= 0:
+        along = (displacement[known] * _unit(-relative[known])).real
+        length = along.mean()
+        # angles that increase upwards
+        mirrored = -angle.to(lattice_angle)[known] - lattice_angle[known]
+        mirrored_length = (displacement[known] * _unit(-mirrored)).real.mean()
+        error = along.std(correction=0) / math.sqrt(len(along))
+        if (
+            mean.abs() < _LEAST_SHARED_DIRECTION
+            or not length > _LEAST_STANDARD_ERRORS * error
+            or mirrored_length > _MOST_MIRRORED * length
+        ):
             return False
         share_at_0 = self.radius_shares[0]
         learned = learn_weights(

@@ -43,9 +43,10 @@ _TEMPLATE_UPDATE_SHARE = 0.02
 _UNDIRECTED_STD_RAD = 0.35
 _UNUSED_ANGLES = (
     "The known angles are not used: the patches show no polarization in a lattice, or "
-    "the directions are not related by the symmetry of the lattice, as in a vortex, or "
-    "are opposite to the measured displacements. Use AngleRegistration to register the "
-    "zero of the angle."
+    "the directions are not related by the symmetry of the lattice, as in a vortex or "
+    "with large errors, or they do not follow the displacements of the columns. Angles "
+    "increase from +x, along the columns, towards +y, down the rows; unknown ones are "
+    "NaN. AngleRegistration registers the zero of the angle without known angles."
 )
 
 
