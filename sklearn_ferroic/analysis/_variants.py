@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from .._utils.angles import wrap_angle
 from ..feature_extraction import pool_polarization
-from ..metrics import angular_error, circular_mean
+from ..metrics import circular_mean
 
 # A cell whose angle is less certain than this has no direction.
 NON_POLAR_RAD = np.radians(30)
@@ -105,11 +106,11 @@ def find_groups(angle, angle_std, clusters, cells, is_registered, has_reference=
         if direction is None:
             undirected.append(cluster)
             continue
-        gaps = [abs(angular_error([known], [direction])[0]) for known in directions]
-        near = [n for n, gap in enumerate(gaps) if gap < SAME_DIRECTION_RAD]
-        if not near:
+        gaps = _distance(np.array(directions), direction)
+        near = np.flatnonzero(gaps < SAME_DIRECTION_RAD)
+        if not near.size:
             directions.append(direction)
-        number[cluster & is_certain] = near[0] if near else len(directions) - 1
+        number[cluster & is_certain] = near[0] if near.size else len(directions) - 1
     n_directions = len(directions)
     for merged in range(len(directions)):
         for part in _split_by_displacement(number == merged, clusters, cells)[1:]:
@@ -173,7 +174,7 @@ def least_share_of_directions(angle, angle_std, clusters, directions):
 
 def _distance(angle, direction):
     """Return the angular distance from one direction, radians."""
-    return np.abs(np.angle(np.exp(1j * (angle - direction))))
+    return np.abs(wrap_angle(angle - direction))
 
 
 def _common_direction(angle, angle_std):
