@@ -180,6 +180,18 @@ def test_concatenate_renumbers_frames_and_keeps_an_image_once(sites):
         AtomSites.concatenate([])
 
 
+def test_pixel_size_can_be_assigned():
+    sites = AtomSites([np.eye(8), np.eye(8)], [[1, 1], [2, 2]], frame=[0, 1])
+    sites.pixel_size = 0.02
+    assert sites.pixel_size == [0.02, 0.02]
+    sites[:1].pixel_size = 0.5
+    np.testing.assert_array_equal(sites.pixel_size_per_site(), [0.02, 0.02])
+    with pytest.raises(ValueError, match="3 pixel sizes for 2 image"):
+        sites.pixel_size = [0.02, 0.02, 0.02]
+    with pytest.raises(ValueError, match="positive length in nm"):
+        sites.pixel_size = "0.02"
+
+
 def test_pixel_size_may_be_an_array_without_axes():
     sites = AtomSites(np.eye(4), [[1, 1]], pixel_size=np.array(0.02))
     assert sites.pixel_size == [0.02]
