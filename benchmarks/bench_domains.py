@@ -11,7 +11,9 @@ without them only the image of the package is used.
 """
 
 import argparse
+import gc
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +24,14 @@ from sklearn_ferroic.datasets import load_image, load_multislice, make_ferroic_i
 from sklearn_ferroic.domains import (
     antipolar_order,
     burgers_vector,
+    cell_table,
     find_domains,
     find_vortices,
     find_walls,
     label_smoothing,
     layer_profile,
     profile_across,
+    to_xarray,
     vector_topology,
 )
 from sklearn_ferroic.domains._topology import smooth_vectors
@@ -390,7 +394,9 @@ def compare_walls(found, true, pixel_size, cell):
     return rows
 
 
-def bench_walls(folder):
+def bench_walls(folder, real=None):
+    if real is not None:
+        bench_real_walls(real)
     print("\nWalls (measured labels)")
     for film in films(folder):
         vectors = reference_free(film)
@@ -448,6 +454,30 @@ def bench_walls(folder):
         )
         n_walls += len(find_walls(cells, labels))
     report("walls on ten seeds", f"{n_walls}", "0")
+
+
+def bench_real_walls(real):
+    """Judge the wall of a real antiferroelectric, and a crystal without walls."""
+    print("\nWalls on real images")
+    sites = AtomLocator().fit_transform(load_image(Path(real) / "pzo.dm3"))
+    cells = sites[sites.sublattice == 0]
+    vectors = PolarizationVector(reference="mean").fit(cells).transform(cells)
+    # The sign of the product of the components distinguishes the diagonals.
+    axis = smooth_vectors(cells, vectors[:, :1] * vectors[:, 1:] * [1, 1], 3)[:, 0]
+    labels = np.where(np.isfinite(axis), axis > 0, -1)
+    walls = find_walls(cells, labels, vectors, axial=True)
+    kinds = ", ".join(
+        f"{wall.n_cells} cells, {wall.angle_deg:.1f} ± {wall.angle_std_deg:.1f}°"
+        for wall in walls.itertuples()
+    )
+    report("pzo.dm3: walls", kinds, "one, 90°")
+    sites = AtomLocator().fit_transform(load_image(Path(real) / "sto_16_1.ser"))
+    cells = sites[sites.sublattice == 1]
+    vectors = PolarizationVector(reference="mean").fit(cells).transform(cells)
+    labels = measured_labels(cells, vectors, np.array([-135.0, -45.0, 45.0, 135.0]))
+    walls = find_walls(cells, labels, vectors)
+    long = (walls.n_cells > LONG_CELLS).sum()
+    report("sto_16_1.ser: walls longer than 5 cells", f"{long}", "0")
 
 
 def tanh_wall(seed, width, noise, shape=(30, 30)):
@@ -640,9 +670,8 @@ def bench_antipolar(real):
             )
 
 
-def bench_speed(_):
-    print("\n100,000 sites, one core")
-    n = 317
+def large_map(n):
+    """Return sites of n x n cells with four domains, labels with errors, and labels."""
     positions = 10.0 * np.indices((n, n)).reshape(2, -1).T + 5
     rng = np.random.default_rng(0)
     labels = (np.sin(positions[:, 0] / 200) > 0) + 2 * (
@@ -660,29 +689,70 @@ def bench_speed(_):
     sites = measure_lattice(sites)
     sites.polarization = vectors
     wrong = np.where(rng.random(n * n) < 0.05, rng.integers(0, 4, n * n), labels)
-    line = [[0, 1500], [10 * n, 1500]]
-    calls = {
+    return sites, wrong, labels
+
+
+def calls_of(n):
+    """Return a call of each function on a map of n x n cells."""
+    sites, wrong, labels = large_map(n)
+    values = sites.polarization[:, 0]
+    line = [[0, 5 * n], [10 * n, 5 * n]]
+    plane = PolarizationVector(reference="plane")
+    return {
         "find_domains": lambda: find_domains(sites, wrong),
         "find_walls": lambda: find_walls(sites, wrong),
         "label_smoothing": lambda: label_smoothing(sites, wrong),
         "vector_topology": lambda: vector_topology(sites),
         "find_vortices": lambda: find_vortices(sites, smoothing=2),
         "antipolar_order": lambda: antipolar_order(sites),
-        "layer_profile": lambda: layer_profile(sites, vectors[:, 0]),
-        "profile_across": lambda: profile_across(sites, vectors[:, 0], line),
+        "layer_profile": lambda: layer_profile(sites, values),
+        "profile_across": lambda: profile_across(sites, values, line),
         "LatticeStrain with std": lambda: (
             LatticeStrain().fit(sites).transform_with_std(sites)
         ),
-        "PolarizationVector with std": lambda: (
-            PolarizationVector(reference="plane").fit(sites).transform_with_std(sites)
+        "PolarizationVector with std": lambda: plane.fit(sites).transform_with_std(
+            sites
         ),
-        "pool_polarization by domain": lambda: pool_polarization(sites, labels),
+        "pool_polarization by domain": lambda: pool_polarization(
+            sites, labels, reference=plane.fit(sites)
+        ),
+        "cell_table, to_xarray": lambda: to_xarray(
+            sites, cell_table(sites, vectors=sites.polarization)
+        ),
     }
-    for name, call in calls.items():
+
+
+def bench_speed(_):
+    print("\n100,000 sites, one core")
+    for name, call in calls_of(317).items():
         # Of the processor: other programs may use the cores, too.
         start = time.process_time()
         call()
         report(name, f"{time.process_time() - start:.2f} s", "< 5 s")
+
+
+def bench_memory(_):
+    print("\nHighest memory of arrays in a call, bytes a site (constant: linear)")
+    sides = (158, 224, 317, 448)
+    peaks = {}
+    for n in sides:
+        for name, call in calls_of(n).items():
+            gc.collect()
+            tracemalloc.start()
+            call()
+            peaks.setdefault(name, []).append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    counts = np.array([n**2 for n in sides])
+    report("number of sites", ", ".join(f"{count:,}" for count in counts), "")
+    for name, peak in peaks.items():
+        per_site = np.array(peak) / counts
+        growth = np.polyfit(np.log(counts), np.log(peak), 1)[0]
+        report(
+            name,
+            f"{', '.join(f'{value:.0f}' for value in per_site)}; "
+            f"power {growth:.2f}; {peak[2] / 2**20:.0f} MiB at 100,000",
+            "power 1",
+        )
 
 
 BENCHES = {
@@ -695,6 +765,7 @@ BENCHES = {
     "lattices": bench_lattices,
     "antipolar": bench_antipolar,
     "speed": bench_speed,
+    "memory": bench_memory,
 }
 
 
@@ -706,7 +777,7 @@ def main():
     options = parser.parse_args()
     for name, bench in BENCHES.items():
         if not options.only or name in options.only:
-            if name == "order":
+            if name in ("order", "walls"):
                 bench(options.multislice, options.real)
             else:
                 bench(options.real if name == "antipolar" else options.multislice)

@@ -305,3 +305,28 @@ def test_parameters_are_checked(name, value):
     sites, labels = tanh_wall(0)
     with pytest.raises(ValueError, match=name):
         find_walls(sites, labels, **{name: value})
+
+
+@pytest.mark.parametrize("noise", [0.2, 0.7])
+def test_walls_between_axes_of_antipolar_domains(noise):
+    index = np.indices((40, 40)).reshape(2, -1).T
+    rng = np.random.default_rng(0)
+    lower = index[:, 0] >= 18
+    phase = np.where(lower, index[:, 0] - index[:, 1], index.sum(axis=1))
+    sign = np.array([1, 1, -1, -1])[phase % 4]
+    direction = np.where(lower[:, None], [0.7, 0.7], [0.7, -0.7])
+    vectors = sign[:, None] * direction + rng.normal(0, noise, (1600, 2))
+    sites = AtomSites(
+        np.zeros((800, 800), np.float32), 20.0 * index + 10, pixel_size=0.02
+    )
+    # Opposite vectors cancel: both sides have no mean vector.
+    assert len(find_walls(sites, lower, vectors)) == 0
+    walls = find_walls(sites, lower, vectors, axial=True)
+    assert walls.n_cells.tolist() == [39]
+    assert walls.wall_type.tolist() == ["90"]
+    assert abs(walls.angle_deg[0] - 90) < 2 * walls.angle_std_deg[0] + 1
+    assert walls.charge.tolist() == ["undetermined"]
+    assert walls[["net_normal", "normal_step"]].isna().all(axis=None)
+    line = walls.attrs["polylines"][0]
+    # Anywhere between the rows of cells, as the wall has no width.
+    assert np.median(np.abs(line[:, 0] / 20 - 18)) < 0.5
