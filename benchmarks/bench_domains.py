@@ -425,7 +425,7 @@ def bench_walls(folder, real=None):
     print("\nWidth of a tanh wall of 2 cells, 30 cells long, S/N per cell 5 and 2")
     for noise in (0.2, 0.5):
         ratio, pull, offset = [], [], []
-        for seed in range(20):
+        for seed in range(100):
             sites, labels = tanh_wall(seed, width=2.0, noise=noise)
             walls = find_walls(sites, labels)
             ratio.append(walls.width_px[0] / 20 / 2.0)

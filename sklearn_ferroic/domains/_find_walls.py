@@ -20,7 +20,7 @@ from ..feature_extraction._pooled_polarization import (
 )
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
-from ._shared.segmentation import segment_domains, split_members
+from ._shared.segmentation import region_depth, segment_domains, split_members
 from ._shared.table_attributes import Polylines, SiteNumbers
 from ._walls.lines import trace_lines
 from ._walls.profile import fit_wall_profile
@@ -35,6 +35,8 @@ _MIN_SIDE = 6
 # slope of the wall, and least share of the height that is corrected.
 _MAX_HEIGHT_ERROR = 0.2
 _MIN_SHARE_OF_HEIGHT = 0.5
+# Layers of cells from a border in which the slope of a wall is seen.
+_SLOPE_CELLS = 2
 # Cells whose profile is fitted.
 _PROFILE_CELLS = 6.0
 # A line whose mean normal is shorter bends: there the vectors may rotate with the line,
@@ -243,7 +245,8 @@ def find_walls(
         significance=significance,
     )
     rank = _rank_by_size(domain, n_found)
-    context = _Context(sites, vectors, std, domain, axial)
+    inner = region_depth(graph, domain) > _SLOPE_CELLS
+    context = _Context(sites, vectors, std, domain, inner, axial)
     lines = _all_lines(graph, sites, domain, min_length)
     nearest = _nearest_line(sites, lines)
     found = [
@@ -303,14 +306,16 @@ class _Line(NamedTuple):
 class _Context:
     """Data that all walls are measured with."""
 
-    def __init__(self, sites, vectors, std, domain, axial):
+    def __init__(self, sites, vectors, std, domain, inner, axial):
         self.sites, self.vectors, self.std, self.domain = sites, vectors, std, domain
         self.axial = axial
         self.usable = np.isfinite(vectors).all(axis=1)
         self.place = Place(sites.positions, sites.frame, cell_size(sites))
-        self.factor = neighbor_factor(
-            vectors, domain, self.usable & (domain >= 0), self.place
-        )
+        # On the slope of a wall neighbours are alike without a correlation of errors.
+        judged = self.usable & (domain >= 0)
+        if (judged & inner).any():
+            judged &= inner
+        self.factor = neighbor_factor(vectors, domain, judged, self.place)
         self._means = {}
         self.scale = sites.pixel_size_per_site()
         if not np.isfinite(self.scale).any():
