@@ -1,5 +1,7 @@
 """Walls: position, type, charge, width, and none that noise makes."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -305,6 +307,30 @@ def test_parameters_are_checked(name, value):
     sites, labels = tanh_wall(0)
     with pytest.raises(ValueError, match=name):
         find_walls(sites, labels, **{name: value})
+
+
+@pytest.mark.parametrize("noise", [0.2, 0.5])
+def test_standard_error_of_the_width_is_its_scatter(noise):
+    width, std = [], []
+    for seed in range(80):
+        walls = find_walls(*tanh_wall(seed, width=2.0, noise=noise))
+        width.append(walls.width_px[0])
+        std.append(walls.width_std_px[0])
+    assert np.std(width) == pytest.approx(np.median(std), rel=0.15)
+    assert np.mean(width) == pytest.approx(40, rel=0.1)
+
+
+def test_memory_is_linear_in_the_number_of_cells():
+    peaks = []
+    for side in (40, 80):
+        sites, labels = tanh_wall(0, shape=(side, side))
+        tracemalloc.start()
+        try:
+            find_walls(sites, labels)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < 4.4 * peaks[0]
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.7])
