@@ -39,7 +39,8 @@ from sklearn_ferroic.feature_extraction import measure_lattice, pool_polarizatio
 
 # Measured displacement of a B column over that of its cation in the multislice images
 # (the O in the column): slopes of AtomLocator's displacements over all domains, which
-# `means` prints, and their uncertainty, which holds for the thickness and the probe.
+# `means` prints, and their uncertainty. All are determined on the images that are
+# judged: the agreement of errors with `total_std` is no independent test.
 COLUMN_FACTOR = {"pto_sto": 1.13, "bto_carbon": 0.57, "bfo_dev": 0.92}
 FACTOR_STD = 0.03
 # Displacement of A against B columns by mistilt, which `means` prints, too.
