@@ -10,7 +10,7 @@ import numpy as np
 from .._utils.metadata import rounded
 from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
-from ..datasets._carriers import foreign_metadata, unpack_foreign
+from ..datasets._containers import foreign_metadata, unpack_foreign
 from ..datasets._load_image import load_mask
 from ..localization import AtomLocator
 from ..registration import FrameAverager, ScanDistortionCorrector

@@ -9,10 +9,10 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
 
+from .._utils.angles import angle_peaks
 from .._utils.metadata import plain_metadata, rounded
 from ..decomposition import RotationalVAE
 from ..feature_extraction import PatchExtractor, PolarizationVector, suggest_window_size
-from ..inspection._data.histograms import angle_peaks
 from ..localization import AtomLocator, UNetAtomLocator
 from ..preprocessing import AngleAwareScaler, AngleRegistration
 from ..registration import ScanDistortionCorrector

@@ -7,7 +7,7 @@ from pathlib import Path
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.validation import Interval
-from ._child import load_in_child
+from ._child_process import load_in_child
 from ._files.calibration import (
     are_equal,
     pixel_sides,
@@ -17,7 +17,7 @@ from ._files.calibration import (
 from ._files.hdf5 import check_hdf5, has_emd_arrays, is_hyperspy, read_hdf5
 from ._files.microscope import read_microscope, suffixes
 from ._files.nion import read_nion_archive
-from ._files.readers import read_numpy, read_picture
+from ._files.pictures_and_arrays import read_numpy, read_picture
 from ._files.signals import to_grey, to_square_pixels
 from ._files.tiff import read_tiff
 from ._files.velox import has_spectrum_images, read_velox

@@ -3,10 +3,11 @@
 import warnings
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from .._lattice.reference_lattice import lattice_positions
+from .._utils.transformers import PlainOutputMixin
 from ..sites import SiteFlag
 from ._check_sites import check_sites
 from ._coordination import (
@@ -21,7 +22,7 @@ from ._coordination import (
 from ._motif import Motif
 
 
-class MotifAssigner(TransformerMixin, BaseEstimator):
+class MotifAssigner(PlainOutputMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Assign every site to a column of a crystal's projected cell.
 
     Rotation, scale and strain of the motif are found from the sites: a few of them are
@@ -106,23 +107,6 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
         self.motif = motif
         self.mirror = mirror
         self.sublattice = sublattice
-
-    def set_output(self, *, transform=None):
-        """Do nothing: the output is AtomSites, not a table.
-
-        It exists so that ``Pipeline.set_output`` can reach the later steps.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-        """
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):

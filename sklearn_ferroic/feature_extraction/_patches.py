@@ -9,11 +9,10 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import check_memory
 
-from .._utils.positions import check_on_image
-from .._utils.validation import Interval
+from .._utils.validation import Interval, check_on_image
 from ..sites import AtomSites
 from ._check_sites import check_sites
-from ._windows.cutting import cut_windows, outside_image
+from ._windows import cut_windows, outside_image
 
 # Pixels of an image sorted at a time.
 _BLOCK = 2**21

@@ -9,10 +9,10 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.transformers import ImageInputMixin
 from .._utils.validation import N_JOBS, Interval
 from ._averaging import average_frames, extent, register_frames
 from ._frames import open_frames
-from ._image_transformer import ImageTransformerMixin
 from ._line_statistics import error_of_average
 from ._resample import field_of
 
@@ -23,7 +23,7 @@ _MIN_CELL_MARGIN = 0.35
 _MIN_CELL_PROBABILITY = 0.99
 
 
-class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Register the frames of a series of short exposures and average them.
 
     A series of short exposures has less drift in each frame than one long exposure.

@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 
 from .._utils.validation import refuse_images_along_last_axis
-from ..datasets._carriers import unpack_foreign
+from ..datasets._containers import unpack_foreign
 from ..localization._image.input import check_images, image_metadata
 
 _EXPECTED = (

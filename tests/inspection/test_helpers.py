@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from sklearn_ferroic.inspection._data.histograms import angle_peaks
+from sklearn_ferroic._utils.angles import angle_peaks
 from sklearn_ferroic.inspection._drawing.cells import site_cells, site_spacing
 from sklearn_ferroic.inspection._drawing.colors import (
     NEUTRAL,

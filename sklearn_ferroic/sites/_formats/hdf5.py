@@ -7,13 +7,18 @@ from contextlib import contextmanager
 
 from sklearn.utils import Bunch
 
-from ..._utils.hdf5_safety import content_digest, refuse_outside_data
+from ..._utils.hdf5_safety import (
+    BLOCK_BYTES,
+    check_seal,
+    content_digest,
+    refuse_outside_data,
+    sealed,
+)
 from ..._utils.optional import import_optional
-from ..._utils.seal import BLOCK_BYTES, check_seal, sealed
 from ..._utils.writing import resolve_path, write_whole
 from .._fields import unit_of
 from .._shared_images import as_image_list, digest
-from .extras import as_features, as_labels, as_parameters
+from .table import as_features, as_labels, as_parameters
 
 _FORMAT = "sklearn_ferroic.AtomSites"
 # Version of the layout; files with another major version are rejected.

@@ -6,7 +6,6 @@ from ...._pose_columns import ANGLE
 from ...._utils.angles import warn_if_degrees
 from ...._utils.optional import import_optional
 from ..._data.features import choose_columns, transform_with_names
-from ..._data.histograms import find_bins
 from ..._data.selection import check_per_site
 from ..._drawing.axes import get_axes
 from ..._drawing.colors import angle_colors, bin_colors, class_colors
@@ -324,7 +323,7 @@ class LatentDistributionDisplay:
         self.counts_ = counts.T.astype(np.intp)
         cells = np.ma.masked_equal(self.counts_, 0)
         if classes is not None or self.angle is not None:
-            bin_of = np.stack([find_bins(y, y_edges), find_bins(x, x_edges)])
+            bin_of = np.stack([_find_bins(y, y_edges), _find_bins(x, x_edges)])
             values = self.angle if classes is None else self.labels
             cells = bin_colors(self.counts_, bin_of, values[known], classes)
         norm = import_optional("matplotlib.colors", "plot").PowerNorm
@@ -349,3 +348,8 @@ class LatentDistributionDisplay:
                 label="number of sites",
                 ticks=ticker.MaxNLocator(integer=True),
             )
+
+
+def _find_bins(values, edges):
+    """Find the bin of each value as np.histogram does, the last one closed."""
+    return np.minimum(np.searchsorted(edges, values, "right"), len(edges) - 1) - 1

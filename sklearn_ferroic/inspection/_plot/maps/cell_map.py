@@ -6,8 +6,7 @@ from ...._utils.optional import import_optional
 from ..._data.selection import check_per_site, select_frame
 from ..._drawing.colors import class_colors, color_limits, get_colormap
 from ..._drawing.keys import add_class_legend, add_side_colorbar
-from ..._drawing.site_map import CellMap
-from ..._drawing.wall_lines import check_walls
+from ..._drawing.site_map import CellMap, check_walls
 
 
 class CellMapDisplay(CellMap):

@@ -12,8 +12,7 @@ from ..._drawing.colors import (
 )
 from ..._drawing.keys import add_color_wheel, wheel_side
 from ..._drawing.layout import with_minus
-from ..._drawing.site_map import CellMap
-from ..._drawing.wall_lines import check_walls
+from ..._drawing.site_map import CellMap, check_walls
 
 # Larger angles are degrees by mistake: two turns.
 _LARGEST_ANGLE_RAD = 4 * np.pi

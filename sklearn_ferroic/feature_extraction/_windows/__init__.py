@@ -1,1 +1,0 @@
-"""Windows of an image around positions."""
