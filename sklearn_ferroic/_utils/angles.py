@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
+# Angles in degrees exceed this number, most of those in radians do not.
 _RIGHT_ANGLE_DEG = 90
 # Bins of the histogram whose maxima are found, half a degree wide, and standard
 # deviation of the kernel that smooths it: less than the scatter within a variant.

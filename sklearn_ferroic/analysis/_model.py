@@ -48,8 +48,8 @@ _VARIANCE_RATIO_OF_DISPLACEMENTS = 0.01
 _MIN_SHARE_ON_LATTICE = 0.3
 # Windows are decoded on a grid of this number of latents along each axis, which
 # reaches this number of standard deviations of their prior.
-DECODED_SIDE = 5
-DECODED_EXTENT = 2.0
+N_DECODED_LATENTS = 5
+DECODED_EXTENT_STD = 2.0
 # Cells of a reference region whose mean displacement has a meaning.
 _MIN_REFERENCE_CELLS = 5
 
@@ -358,7 +358,7 @@ def fit_windows(cells, options):
             "n_sites": int(registration.n_sites_),
             "is_pooled": bool(registration.is_pooled_),
         },
-        vae.latent_grid(n=DECODED_SIDE, extent=DECODED_EXTENT)[1],
+        vae.latent_grid(n=N_DECODED_LATENTS, extent=DECODED_EXTENT_STD)[1],
     )
 
 

@@ -14,11 +14,11 @@ from ._motif import Motif
 
 SHELL_FLAGS = np.uint16(SiteFlag.SHELL_MISSING | SiteFlag.SHELL_DISTORTED)
 # A displacement needs a shell that surrounds the site, of at least this many.
-_MIN_SURROUNDING = 3
+_MIN_SURROUNDING_COLUMNS = 3
 # A warning is issued if less than this share of the sites is assigned. Images with few
 # sites are not reported: they may be a slice.
-_MIN_ASSIGNED = 0.75
-MIN_REPORTED = 30
+_MIN_ASSIGNED_SHARE = 0.75
+MIN_REPORTED_SITES = 30
 
 
 class SiteShells(NamedTuple):
@@ -116,10 +116,10 @@ def match_sites(sites, motifs, mirror=True):
 
 def _warn_of_doubt(names, matches):
     """Warn once of few assigned sites, and of assignments that might be exchanged."""
-    large = [item for item in matches if len(item.rows) >= MIN_REPORTED]
+    large = [item for item in matches if len(item.rows) >= MIN_REPORTED_SITES]
     column = np.concatenate([item.match.column for item in large] or [np.zeros(1)])
     share = np.mean(column >= 0)
-    if share < _MIN_ASSIGNED:
+    if share < _MIN_ASSIGNED_SHARE:
         warnings.warn(
             f"Only {share:.0%} of the sites match the motif {names}. Check the "
             "zone axis, the pixel size, that the motif has those columns only that "
@@ -180,7 +180,9 @@ def shells_of_motif(sites, motif, matches, weights=None, number=0):
         arms = positions[neighbors] - positions[:, None]
         # Absent places repeat the first neighbour, which changes no sector.
         filled = np.where(present[..., None], arms, arms[:, :1])
-        distorted = ~missing & (size >= _MIN_SURROUNDING) & ~is_surrounded(filled)
+        distorted = (
+            ~missing & (size >= _MIN_SURROUNDING_COLUMNS) & ~is_surrounded(filled)
+        )
         complete = ~missing & ~distorted
         weight = np.where(present, charge[match.column[neighbors]], 0)
         weight /= np.where(complete, weight.sum(axis=1), 1)[:, None]

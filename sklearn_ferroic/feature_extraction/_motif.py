@@ -24,6 +24,7 @@ _SYMBOLS = (
     "At Rn Fr Ra Ac Th Pa U"
 ).split()
 _NUMBERS = {symbol: number for number, symbol in enumerate(_SYMBOLS, start=1)}
+# Diagonal of the unit square.
 _ROOT_2 = float(np.sqrt(2))
 
 

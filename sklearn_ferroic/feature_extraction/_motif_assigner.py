@@ -11,7 +11,7 @@ from .._utils.transformers import PlainOutputMixin
 from ..sites import SiteFlag
 from ._check_sites import check_sites
 from ._coordination import (
-    MIN_REPORTED,
+    MIN_REPORTED_SITES,
     SHELL_FLAGS,
     FittedSites,
     as_motifs,
@@ -137,7 +137,10 @@ class MotifAssigner(PlainOutputMixin, BaseEstimator, auto_wrap_output_keys=None)
         self.motifs_ = as_motifs(self.motif)
         self.assigned_share_ = float(np.mean(column >= 0))
         # Of larger images, unassigned sites are warned of with their share.
-        if self.assigned_share_ == 0 and np.bincount(X.frame).max() < MIN_REPORTED:
+        if (
+            self.assigned_share_ == 0
+            and np.bincount(X.frame).max() < MIN_REPORTED_SITES
+        ):
             warnings.warn(
                 f"None of the {len(X)} sites is assigned to a column of the motif. A "
                 "crystal is recognized by the neighbours of its columns: give all "

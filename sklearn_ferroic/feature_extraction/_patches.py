@@ -15,7 +15,7 @@ from ._check_sites import check_sites
 from ._windows import cut_windows, outside_image
 
 # Pixels of an image sorted at a time.
-_BLOCK = 2**21
+_BLOCK_PIXELS = 2**21
 
 
 @validate_params(
@@ -356,12 +356,12 @@ def _window_centers(sites, center):
 
 def _bright_level(image):
     """Compute the 99.9th percentile of an image, of a large one without a copy."""
-    if image.size <= _BLOCK:
+    if image.size <= _BLOCK_PIXELS:
         return np.percentile(image, 99.9)
     rank = 0.999 * (image.size - 1)
     n_kept = image.size - int(rank)
     brightest = np.empty(0, dtype=image.dtype)
-    n_rows = max(1, _BLOCK // image.shape[1])
+    n_rows = max(1, _BLOCK_PIXELS // image.shape[1])
     for first in range(0, len(image), n_rows):
         block = np.append(brightest, image[first : first + n_rows])
         brightest = np.partition(block, max(len(block) - n_kept, 0))[-n_kept:]

@@ -8,13 +8,13 @@ from ..localization._image.filters import smooth, vertex
 from ..localization._image.spacing import autocorrelation, estimate_spacing
 
 # The period is measured in at most this many pixels per side, at the image's centre.
-_MAX_SIDE = 1024
+_MAX_SIDE_PX = 1024
 # Windows interpolated at a time; bounds the scratch memory to tens of MiB.
-_CHUNK = 512
+_CHUNK_WINDOWS = 512
 _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
 # Images of more pixels are cut tile by tile, so that scratch memory stays bounded.
-_LARGE = 2**21
-_TILE = 768
+_LARGE_PIXELS = 2**21
+_TILE_PX = 768
 
 
 def continue_image(image, pad, boundary, periods=None):
@@ -89,8 +89,8 @@ def lattice_periods(image):
 
 
 def _center(image):
-    start = [max(0, (side - _MAX_SIDE) // 2) for side in image.shape]
-    return image[tuple(slice(first, first + _MAX_SIDE) for first in start)]
+    start = [max(0, (side - _MAX_SIDE_PX) // 2) for side in image.shape]
+    return image[tuple(slice(first, first + _MAX_SIDE_PX) for first in start)]
 
 
 def _fill_by_translation(extended, image, pad, periods):
@@ -131,18 +131,18 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
         Where the windows are written.
     """
     periods = lattice_periods(image) if boundary == "periodic" else None
-    if image.size <= _LARGE:
+    if image.size <= _LARGE_PIXELS:
         _cut(image, centers, window_size, interpolation, boundary, periods, out)
         return
     # Each window is cut from the tile of its centre, with a margin such that the spline
     # at the window does not depend on the edge of the tile.
     reach = window_size + 16
-    last = (np.array(image.shape) - 1) // _TILE
-    tile = np.clip(np.floor(centers / _TILE), 0, last).astype(np.intp)
+    last = (np.array(image.shape) - 1) // _TILE_PX
+    tile = np.clip(np.floor(centers / _TILE_PX), 0, last).astype(np.intp)
     for place in np.unique(tile, axis=0):
         rows = np.flatnonzero((tile == place).all(axis=1))
-        first = np.maximum(place * _TILE - reach, 0)
-        part = image[tuple(map(slice, first, (place + 1) * _TILE + reach))]
+        first = np.maximum(place * _TILE_PX - reach, 0)
+        part = image[tuple(map(slice, first, (place + 1) * _TILE_PX + reach))]
         cut = np.empty((len(rows), *out.shape[1:]), dtype=out.dtype)
         _cut(
             part,
@@ -192,8 +192,8 @@ def _cut_alike(
         padded = spline_filter(padded, order=3, output=np.float32, mode="reflect")
     windows = sliding_window_view(padded, (side, side))
     corner = base - before + pad
-    for first in range(0, len(centers), _CHUNK):
-        part = slice(first, first + _CHUNK)
+    for first in range(0, len(centers), _CHUNK_WINDOWS):
+        part = slice(first, first + _CHUNK_WINDOWS)
         block = windows[corner[part, 0], corner[part, 1]]
         weights = _spline_weights(fraction[part], n_taps)
         block = _weighted_sum(block, weights[:, 0], window_size, axis=1)

@@ -17,7 +17,7 @@ from .._utils.validation import Interval
 
 _RATIO = [Interval(Real, 0, None, closed="neither")]
 # Scorers return this or less where there is nothing to score.
-_FAILED_SCORE = -1e6
+_WORST_SCORE = -1e6
 _CONFIDENCE = [Interval(Real, 0.5, 1, closed="neither")]
 
 
@@ -322,4 +322,4 @@ def _split_scores(cv_results, scoring):
     names = (f"split{number}_test_{scoring}" for number in count())
     columns = [cv_results[name] for name in takewhile(cv_results.__contains__, names)]
     scores = np.array(columns, dtype=np.float64).T
-    return np.where(scores > _FAILED_SCORE, scores, np.nan)
+    return np.where(scores > _WORST_SCORE, scores, np.nan)

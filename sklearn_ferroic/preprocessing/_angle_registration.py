@@ -24,7 +24,7 @@ _FLOATS = [np.float64, np.float32]
 # what is known lies in the others, and all are used together.
 _FEW_TRUSTED_SHARE = 0.2
 # A mean over fewer cells is not tested.
-_FEWEST_POOLED = 20
+_FEWEST_POOLED_CELLS = 20
 
 
 class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -193,7 +193,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _register_pooled(self, angle, reference, sites):
         """Register to all measured vectors where few are trusted; return success."""
         measured = reference.measured
-        if measured is None or measured.sum() < _FEWEST_POOLED:
+        if measured is None or measured.sum() < _FEWEST_POOLED_CELLS:
             return False
         if self.n_sites_ > _FEW_TRUSTED_SHARE * measured.sum():
             return False

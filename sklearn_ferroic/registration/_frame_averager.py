@@ -19,7 +19,7 @@ from ._resample import field_of
 _AREAS = {"crop": "common", "mask": "union"}
 # Margins of frames in the right cell were 0.41 to 0.66 in series of 20 frames with five
 # electrons at the brightest columns, and 0.33 or less for frames in a wrong one.
-_MIN_CELL_MARGIN = 0.35
+_MIN_CELL_MARGIN_SHARE = 0.35
 _MIN_CELL_PROBABILITY = 0.99
 
 
@@ -473,7 +473,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _warn_of_cells(self):
         """Warn once of the frames whose unit cell is not determined."""
-        doubtful = self.cell_margin_ < _MIN_CELL_MARGIN
+        doubtful = self.cell_margin_ < _MIN_CELL_MARGIN_SHARE
         doubtful |= self.cell_probability_ < _MIN_CELL_PROBABILITY
         doubtful &= self.weights_ > 0
         if doubtful.any():

@@ -25,7 +25,7 @@ from ._resample import Displacement, to_specimen
 
 # The correlation of the brightness of columns that two images share is significant if
 # it exceeds this number of standard errors.
-_MIN_ALIKENESS = 4.0
+_MIN_ALIKENESS_ERRORS = 4.0
 # A correction that rests on evenly spaced rows is reported if it exceeds the errors of
 # single columns of good images, px.
 _MIN_ASSUMED_PX = 0.1
@@ -258,7 +258,7 @@ class ScanDistortionCorrector(
             ]
             assumed = 0.0
             n_matched, alike = lines_of_scans(scans, sigma, spacing, self.n_jobs)
-            if alike < _MIN_ALIKENESS:
+            if alike < _MIN_ALIKENESS_ERRORS:
                 warnings.warn(
                     "The brightness of the columns that the images share is not "
                     "correlated: the images may be mirrored, have another rotation, or "

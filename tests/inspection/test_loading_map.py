@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomSites, PatchExtractor
 from sklearn_ferroic.inspection import LoadingMapDisplay
-from sklearn_ferroic.inspection._drawing.colors import NEUTRAL
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL_RGB
 
 SITES = AtomSites(
     np.zeros((60, 60)), [[15, 15], [15, 45], [45, 15], [45, 45]], pixel_size=0.1
@@ -78,7 +78,7 @@ def test_colours_at_the_sites_are_those_of_the_bar(pixel_at):
     for (row, col), loading in zip(SITES.positions[:3], loadings[:3, 0], strict=True):
         in_bar = bar.cmap(bar.norm(loading))[:3]
         np.testing.assert_allclose(pixel_at(panel, col, row), in_bar, atol=0.02)
-    np.testing.assert_allclose(pixel_at(panel, 45, 45), NEUTRAL, atol=0.02)
+    np.testing.assert_allclose(pixel_at(panel, 45, 45), NEUTRAL_RGB, atol=0.02)
 
 
 def test_component_is_the_right_way_up(pixel_at):

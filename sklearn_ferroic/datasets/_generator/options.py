@@ -26,7 +26,7 @@ A_BRIGHTNESS = (1.0, 0.58, 0.42)
 B_BRIGHTNESS = (0.40, 0.36, 0.24)
 BACKGROUND = (0.30, 0.22, 0.15)
 # Brightness that an A column loses if all of its Bi is exchanged for Sm.
-SM_DEFICIT = 0.39
+SM_BRIGHTNESS_DEFICIT = 0.39
 # Share of the beam that the detector catches at the peak of a Bi column.
 DETECTED_FRACTION = 0.12
 # B columns are a little narrower than A columns, where thermal motion is larger.

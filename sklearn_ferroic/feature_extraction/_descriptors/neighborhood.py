@@ -19,7 +19,7 @@ _N_FIRST, _N_JUDGED, _N_ROUNDS = 32, 512, 4
 # At least this share of the sites has a whole neighbourhood.
 _WHOLE_SHARE = 0.25
 # Sites at a time, which bounds the scratch memory.
-_CHUNK = 4096
+_CHUNK_SITES = 4096
 # Rotations are tried that bring one of this number of nearest neighbours onto a
 # reference vector: one of them is present except at isolated sites.
 _N_ANCHORS = 3
@@ -296,8 +296,8 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
             return np.full((len(centers), *vectors.shape), np.nan)
         tree, radius = cKDTree(places), self._radius(vectors)
         found = []
-        for first in range(0, len(centers), _CHUNK):
-            part = centers[first : first + _CHUNK]
+        for first in range(0, len(centers), _CHUNK_SITES):
+            part = centers[first : first + _CHUNK_SITES]
             if self.rotation == "remove":
                 found.append(_match_rotated(part, tree, vectors, radius))
             else:

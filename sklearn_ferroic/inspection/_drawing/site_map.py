@@ -17,7 +17,7 @@ _CHARGE_COLORS = {
     "undetermined": "#7F7F7F",
 }
 _TYPE_STYLES = {"180": "-", "90": (0, (3.5, 1.6))}
-_OTHER_STYLE = (0, (1, 1.2))
+_DOTTED = (0, (1, 1.2))
 # At a font size of 10 pt.
 _WIDTH_PT, _RIM_PT = 2.0, 4.0
 
@@ -92,7 +92,7 @@ def add_walls(ax, walls, frame, *, legend=True):
         if wall.frame != frame:
             continue
         points = polylines[index]
-        style = _TYPE_STYLES.get(wall.wall_type, _OTHER_STYLE)
+        style = _TYPE_STYLES.get(wall.wall_type, _DOTTED)
         (lines[index],) = ax.plot(
             points[:, 1],
             points[:, 0],

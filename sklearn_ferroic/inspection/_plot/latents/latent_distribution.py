@@ -12,10 +12,10 @@ from ..._drawing.colors import angle_colors, bin_colors, class_colors
 from ..._drawing.keys import add_class_legend, add_color_wheel
 
 # Area of all markers together and of one at most, points squared.
-_INK = 12_000
-_LARGEST = 30
+_INK_PT2 = 12_000
+_LARGEST_PT2 = 30
 # Markers larger than this, points squared, have a rim.
-_RIMMED = 6
+_RIMMED_PT2 = 6
 # Colour of markers that nothing colours.
 _PLAIN = "#0072B2"
 
@@ -303,14 +303,14 @@ class LatentDistributionDisplay:
             color = {"c": angle_colors(self.angle[self.order_])}
         else:
             color = {"color": _PLAIN}
-        size = np.clip(_INK / len(known), 3, _LARGEST)
+        size = np.clip(_INK_PT2 / len(known), 3, _LARGEST_PT2)
         # A picture of many points is smaller and faster than their outlines.
         self.scatter_ = ax.scatter(
             *self.latents[self.order_].T,
             s=size,
             edgecolors="black",
             # Rims make pale points visible, but darken a crowd of small ones.
-            linewidths=0.25 if size > _RIMMED else 0,
+            linewidths=0.25 if size > _RIMMED_PT2 else 0,
             rasterized=True,
             **color,
         )
