@@ -1,4 +1,4 @@
-"""Checks of parameters, arrays of other libraries, shapes of stacks and positions."""
+"""Checks of parameters, arrays, positions and results of searches."""
 
 from numbers import Integral
 
@@ -164,3 +164,30 @@ def _is_on(positions, shape, margin_px=0.0):
     """Return which positions are on the pixels of an image, or near them."""
     first, last = -0.5 - margin_px, np.array(shape) - 0.5 + margin_px
     return ((positions >= first) & (positions <= last)).all(axis=1)
+
+
+def check_score_name(cv_results, scoring):
+    """Return the name of the score of a search.
+
+    Parameters
+    ----------
+    cv_results : dict
+        As `cv_results_` of GridSearchCV.
+    scoring : str or None
+        Name of the score; None for the only one.
+
+    Returns
+    -------
+    scoring : str
+        The name.
+    """
+    stem = "mean_test_"
+    names = [key[len(stem) :] for key in cv_results if key.startswith(stem)]
+    if scoring is None and len(names) == 1:
+        scoring = names[0]
+    if scoring not in names:
+        raise ValueError(
+            f"scoring must be one of the scores of the search, {names}, got "
+            f"{scoring!r}."
+        )
+    return scoring
