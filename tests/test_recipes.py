@@ -126,7 +126,7 @@ def test_a_display_draws_itself_with_the_shared_artists(sites):
     )
     np.testing.assert_array_equal(display.points_.get_array(), np.arange(400.0))
     assert display.plot(display.ax_).figure_ is display.figure_
-    with pytest.raises(ValueError, match="heights must have one value a site"):
+    with pytest.raises(ValueError, match="heights must have one value per site"):
         HeightDisplay.from_sites(sites, np.arange(3.0))
 
 

@@ -100,8 +100,8 @@ def refuse_images_along_last_axis(shape):
         if min(n_rows, n_cols) > 4:
             raise ValueError(
                 f"An array of shape {shape} looks like a colour image (RGB or RGBA), "
-                "such as a screenshot. One grey value a pixel is needed: use the image "
-                "of the detector, image[..., 0] if the channels are equal, or "
+                "such as a screenshot. One grey value per pixel is needed: use the "
+                "image of the detector, image[..., 0] if the channels are equal, or "
                 "skimage.color.rgb2gray(image)."
             )
         return

@@ -286,13 +286,13 @@ def window_sizes(cells, options):
         shape = " x ".join(map(str, cells.images[0].shape))
         raise ValueError(
             f"A window of {sizes[0]} px is larger than half the image of {shape} px. "
-            "Give a smaller window_size=, or a larger image."
+            "Pass a smaller window_size=, or a larger image."
         )
     cell = suggest_window_size(cells, 1.0)
     if sizes[0] < cell:
         raise ValueError(
             f"A window of {sizes[0]} px is smaller than the unit cell of {cell} px. "
-            'Give a larger window_size=, or window_size="auto".'
+            'Pass a larger window_size=, or window_size="auto".'
         )
     return sizes
 

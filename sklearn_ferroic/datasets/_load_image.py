@@ -206,7 +206,7 @@ def load_image(
     if resample and pixel_size is not None:
         raise ValueError(
             "resample=True needs the sides of the file's own pixels, and pixel_size= "
-            "takes their place. Give one of the two."
+            "takes their place. Pass one of the two."
         )
     content = _read(path, dataset, signal, max_bytes)
     image = to_grey(content.image, path, is_arranged=content.is_arranged)
@@ -262,7 +262,7 @@ def _check_path(path):
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     if path.is_dir() and path.suffix.lower() not in _FOLDERS:
-        raise ValueError(f"{str(path)!r} is a folder. Give the file of one image.")
+        raise ValueError(f"{str(path)!r} is a folder. Pass the file of one image.")
     if not (path.is_file() or path.is_dir()):
         raise ValueError(f"{str(path)!r} is no file that could be read, but a device.")
 
@@ -325,6 +325,6 @@ def _check_choice(path, read, dataset, signal):
         )
     if signal is not None and dataset is not None:
         raise ValueError(
-            f"Both signal={signal!r} and dataset={dataset!r} choose an image. Give one "
+            f"Both signal={signal!r} and dataset={dataset!r} choose an image. Pass one "
             "of the two."
         )

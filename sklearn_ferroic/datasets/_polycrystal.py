@@ -160,7 +160,7 @@ def make_polycrystal(
         sublattice_names=("A", "B"),
         description=(
             f"Simulated HAADF-STEM image of a BiFeO3 polycrystal, {n_grains} "
-            f"grain(s). {len(truth['grain'])} columns, {cell:.1f} px a unit cell, B "
+            f"grain(s). {len(truth['grain'])} columns, {cell:.1f} px per unit cell, B "
             f"columns displaced by {options.displacement_pm:g} pm."
         ),
     )

@@ -102,7 +102,7 @@ def find_walls(
     Returns
     -------
     walls : pandas.DataFrame
-        One row a wall, the longest first. Lengths are in nm, and in px, with names
+        One row per wall, the longest first. Lengths are in nm, and in px, with names
         that end in ``_px``, where no pixel size is known.
 
         frame : int

@@ -311,8 +311,9 @@ def _as_table(values, n_sites):
     for name, column in table.items():
         if column.shape != (n_sites,):
             raise ValueError(
-                f"values must have one entry a site, shape ({n_sites},); {name!r} has "
-                f"shape {column.shape}. Give vectors as a mapping of their components."
+                f"values must have one entry per site, shape ({n_sites},); {name!r} "
+                f"has shape {column.shape}. Pass vectors as a mapping of their "
+                "components."
             )
     return {name: column.astype(np.float64) for name, column in table.items()}
 

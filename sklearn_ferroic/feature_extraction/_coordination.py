@@ -222,7 +222,7 @@ def _charges(motif):
     if None in charges or not all(charges):
         raise ValueError(
             f'shell_weights="charge" needs the charge of each column, and the motif '
-            f"{motif.name!r} lacks some. Give MotifColumn(..., charge=...)."
+            f"{motif.name!r} lacks some. Pass MotifColumn(..., charge=...)."
         )
     return np.abs(np.array(charges, dtype=float))
 

@@ -130,7 +130,7 @@ def _check_labels(labels, n_sites, kind):
     labels = np.asarray(labels)
     if labels.shape != (n_sites,):
         raise ValueError(
-            f"variants must have one entry a site, shape ({n_sites},), got shape "
+            f"variants must have one entry per site, shape ({n_sites},), got shape "
             f"{labels.shape}."
         )
     known = labels != -1

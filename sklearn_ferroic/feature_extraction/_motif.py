@@ -156,7 +156,7 @@ class Motif:
             number = int(nearest.argmin())
             raise ValueError(
                 f"Column {number} of the motif {self.name!r}, {self.columns[number]}, "
-                f"is {1000 * nearest.min():.0f} pm from another one. Give the "
+                f"is {1000 * nearest.min():.0f} pm from another one. Pass the "
                 "coordinates along the lattice vectors, each column once."
             )
 
@@ -410,7 +410,7 @@ def _intensity(species):
         if number is None:
             raise ValueError(
                 f"{symbol!r} is no chemical symbol and none of {list(_PLACEHOLDERS)}. "
-                "Give the intensity of the column: (species, u, v, intensity)."
+                "Pass the intensity of the column: (species, u, v, intensity)."
             )
         total += number**_Z_EXPONENT
     return total

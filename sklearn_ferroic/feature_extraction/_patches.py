@@ -213,7 +213,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         patches : ndarray of shape (n_sites, window_size ** 2)
-            One window a site, float32.
+            One window per site, float32.
 
         Raises
         ------

@@ -90,7 +90,7 @@ def pool_polarization(
     Returns
     -------
     pooled : :class:`~sklearn.utils.Bunch`
-        Arrays with one entry a group:
+        Arrays with one entry per group:
 
         labels : ndarray of shape (n_groups,)
             The labels, sorted.

@@ -298,7 +298,7 @@ def find_coordinates(splitter, X, groups):
     n_samples = _num_samples(X)
     if not len(frame) == len(positions) == n_samples:
         raise ValueError(
-            "X, coordinates and frame must have one row a sample each, got "
+            "X, coordinates and frame must have one row per sample each, got "
             f"{n_samples}, {len(positions)} and {len(frame)} rows."
         )
     return positions, np.unique(frame, return_inverse=True)[1].ravel()

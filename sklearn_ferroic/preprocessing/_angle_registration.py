@@ -163,7 +163,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None. Give the polarization: fit(sites, sites) of a pipeline that "
+                "None. Pass the polarization: fit(sites, sites) of a pipeline that "
                 "begins with a PatchExtractor, or vectors (row, col) of shape "
                 "(n_samples, 2)."
             )
@@ -282,7 +282,7 @@ def _check_length(y, X):
         check_consistent_length(X, y)
     except ValueError as error:
         raise ValueError(
-            f"{error}. y must have one entry a site. Of images there is none: locate "
+            f"{error}. y must have one entry per site. Of images there is none: locate "
             "first, sites = AtomLocator().fit_transform(images), and give the sites "
             "twice to the steps after it, fit(sites, sites)."
         ) from error

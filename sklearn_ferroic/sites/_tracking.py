@@ -147,7 +147,7 @@ class SiteTracks:
         Parameters
         ----------
         per_site : array-like of shape (n_sites, ...)
-            One value a site, such as ``sites.polarization``.
+            One value per site, such as ``sites.polarization``.
 
         Returns
         -------

@@ -184,8 +184,8 @@ class TestFromEstimator:
     [
         ({"latents": np.zeros((4, 3))}, r"shape \(n_samples, 2\), got shape \(4, 3\)"),
         ({"latents": np.full((4, 2), np.nan)}, "no finite row"),
-        ({"angle": np.zeros(3)}, "angle must have one value a site"),
-        ({"labels": np.zeros(3)}, "labels must have one value a site"),
+        ({"angle": np.zeros(3)}, "angle must have one value per site"),
+        ({"labels": np.zeros(3)}, "labels must have one value per site"),
         ({"labels": np.zeros(4), "angle": np.zeros(4)}, "not by both"),
         ({"kind": "hexbin"}, 'kind must be "scatter" or "density"'),
     ],

@@ -107,7 +107,7 @@ def test_given_axes():
     [
         (PCA(2), "PCA has not.*drawn by LoadingMapDisplay"),
         (make_pipeline(PCA(2)), r"Pipeline has not.*pipeline\[-1\]"),
-        (StandardScaler(), "StandardScaler has not. Give a RotationalVAE"),
+        (StandardScaler(), "StandardScaler has not. Pass a RotationalVAE"),
     ],
 )
 def test_estimator_that_cannot_decode(estimator, hint):

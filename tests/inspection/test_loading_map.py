@@ -156,7 +156,9 @@ def test_errors(pipe, pca_sites):
     with pytest.raises(ValueError, match=r"among the components 0 … 2, got \[3\]"):
         LoadingMapDisplay.from_estimator(pipe, pca_sites, features=[3])
     draw = LoadingMapDisplay.from_sites
-    with pytest.raises(ValueError, match=r"loadings must have one value a site.*4, 2"):
+    with pytest.raises(
+        ValueError, match=r"loadings must have one value per site.*4, 2"
+    ):
         draw(SITES, np.ones((2, 9)), np.ones((4, 3)))
     with pytest.raises(ValueError, match="names must have one entry a component"):
         draw(SITES, np.ones((2, 9)), np.ones((4, 2)), names=["a"])

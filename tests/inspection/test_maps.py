@@ -181,7 +181,7 @@ class TestSitesDisplay:
 
     def test_wrong_length(self, b_sites):
         with pytest.raises(
-            ValueError, match=r"values must have one value a site.*\(3,\)"
+            ValueError, match=r"values must have one value per site.*\(3,\)"
         ):
             SitesDisplay.from_sites(b_sites, values=[1, 2, 3])
 
@@ -262,7 +262,7 @@ class TestDomainMapDisplay:
     @pytest.mark.parametrize("name", ["angle", "magnitude", "labels", "polar"])
     def test_wrong_length(self, name, b_sites):
         given = {"angle": np.zeros(len(b_sites)), name: np.zeros(3)}
-        with pytest.raises(ValueError, match=f"{name} must have one value a site"):
+        with pytest.raises(ValueError, match=f"{name} must have one value per site"):
             DomainMapDisplay.from_sites(b_sites, **given)
 
 
@@ -350,7 +350,7 @@ class TestPolarizationMapDisplay:
         assert without.arrow_key_ is None
 
     def test_errors(self, b_sites):
-        with pytest.raises(ValueError, match=r"vectors must have one value a site"):
+        with pytest.raises(ValueError, match=r"vectors must have one value per site"):
             PolarizationMapDisplay.from_sites(b_sites, vectors=np.zeros(len(b_sites)))
         with pytest.raises(ValueError, match=r"No site has a vector.*vectors= comp"):
             PolarizationMapDisplay.from_sites(

@@ -7,7 +7,7 @@ from .axes import COLUMN, FRAME, ROW, Axis, arrange
 from .calibration import to_nm
 from .signals import Signal, check_size, choose, reading
 
-# Printing resolutions (72 or 300 dots an inch) are no calibration: only pixels
+# Printing resolutions (72 or 300 dots per inch) are no calibration: only pixels
 # smaller than this, in nm, are taken from bare resolution tags.
 _LARGEST_PIXEL_NM = 1e3
 # TIFF tags that only locate the pixels in the file.

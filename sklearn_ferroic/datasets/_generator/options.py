@@ -38,7 +38,7 @@ DEPTH_DIFFERENCE_NM = 1.0
 # Sigma of the tails in sigmas of the column core.
 TAIL_WIDTH_RATIO = 2.0
 # Scan lines in one period of the interference. A mains period of 20 ms is three to ten
-# lines of 800 px at 2.5 to 8 us a pixel.
+# lines of 800 px at 2.5 to 8 us per pixel.
 INTERFERENCE_PERIOD_LINES = (3.0, 10.0)
 # Options that the presets share.
 _SHARED = {

@@ -68,7 +68,7 @@ def check_per_site(name, values, n_sites, trailing=()):
     shape = (n_sites, *trailing)
     if values.shape != shape:
         raise ValueError(
-            f"{name} must have one value a site, shape {shape} for these {n_sites} "
+            f"{name} must have one value per site, shape {shape} for these {n_sites} "
             f"sites, got shape {values.shape}."
         )
     return values

@@ -156,7 +156,7 @@ class ClusterMeansDisplay:
         Raises
         ------
         ValueError
-            If there is not one label a window, there are no windows or all are NaN,
+            If there is not one label per window, there are no windows or all are NaN,
             `patch_shape` does not hold the pixels of a window, or `n_cols` is not
             positive.
         """

@@ -234,7 +234,7 @@ class SearchResultsDisplay:
         if comparison is not None:
             if list(comparison["params"]) != candidates:
                 raise ValueError(
-                    "comparison is not of the candidates of this search. Give the "
+                    "comparison is not of the candidates of this search. Pass the "
                     "result of compare_candidates for the same cv_results_."
                 )
             tied = tried & comparison["is_tied"].to_numpy()[best]

@@ -136,7 +136,7 @@ class SitesDisplay(SiteMap):
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If there is not one value a site, the frame is not clear, or `ticks` is
+            If there is not one value per site, the frame is not clear, or `ticks` is
             unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)

@@ -220,8 +220,8 @@ def _spacings(labels, spacing):
     found = np.array([label.spacing() for label in labels])
     if not np.isfinite(found).any():
         raise ValueError(
-            "The labels hold less than two columns an image, which tells no spacing. "
-            "Give spacing, px."
+            "The labels have fewer than two columns per image, which have no spacing. "
+            "Pass spacing, px."
         )
     # An image without columns is shown as the others are.
     return np.where(np.isfinite(found), found, np.nanmedian(found)).tolist()

@@ -246,13 +246,13 @@ def _match_images(path, given, stored, marks):
         return stored
     if given is None:
         raise ValueError(
-            f"{str(path)!r} was written without images. Give them: images=[...], of "
+            f"{str(path)!r} was written without images. Pass them: images=[...], of "
             f"shape {', '.join(str(tuple(map(int, shape))) for shape, _ in marks)}."
         )
     given = as_image_list(given)
     if len(given) != len(marks):
         raise ValueError(
-            f"The sites of {str(path)!r} stand in {len(marks)} image(s), got "
+            f"The sites of {str(path)!r} are in {len(marks)} image(s), got "
             f"{len(given)}."
         )
     for number, (image, (shape, known)) in enumerate(zip(given, marks, strict=True)):

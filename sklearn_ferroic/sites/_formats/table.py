@@ -198,7 +198,7 @@ def as_labels(labels, n_sites):
 def _as_column(name, values, n_sites):
     if values.shape != (n_sites,):
         raise ValueError(
-            f"{name} must have one value a site, shape ({n_sites},), got shape "
+            f"{name} must have one value per site, shape ({n_sites},), got shape "
             f"{values.shape}."
         )
     if values.dtype.kind == "O" and all(isinstance(value, str) for value in values):

@@ -158,7 +158,7 @@ class LatentManifoldDisplay:
 def _check_decodes(estimator):
     if hasattr(estimator, "decode") and hasattr(estimator, "latent_dim"):
         return
-    hint = "Give a RotationalVAE"
+    hint = "Pass a RotationalVAE"
     if hasattr(estimator, "steps"):
         hint += ", here perhaps a step of the pipeline, pipeline[-1]"
     elif hasattr(estimator, "components_") or hasattr(estimator, "n_components"):

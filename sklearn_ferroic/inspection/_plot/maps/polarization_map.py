@@ -137,7 +137,7 @@ class PolarizationMapDisplay(SiteMap):
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If there is not one vector a site, no vector at all, the frame is not
+            If there is not one vector per site, no vector at all, the frame is not
             clear, or `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
