@@ -297,7 +297,7 @@ def check_one_sublattice(sites):
     if not isinstance(sites, AtomSites):
         raise TypeError(
             f"sites must be AtomSites, got {type(sites).__name__}. "
-            "AtomLocator().fit_transform(image) makes them of an image."
+            "AtomLocator().fit_transform(image) makes them from an image."
         )
     if len(sites) == 0:
         raise ValueError("There are no sites (0 samples).")

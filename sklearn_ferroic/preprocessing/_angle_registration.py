@@ -252,7 +252,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Columns as `transform` gives them.
+            Columns as `transform` returns them.
 
         Returns
         -------

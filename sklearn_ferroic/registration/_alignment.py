@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from ._rigid import SMOOTHING_SPACINGS
+from ._rigid_shift import SMOOTHING_SPACINGS
 
 # Template and gradient are smoothed by this share of the spacing: less than a column.
 _TEMPLATE_SMOOTHING_SPACINGS = 0.08

@@ -19,11 +19,11 @@ from ._alignment import (
     smooth_template,
     whole_step,
 )
-from ._cells import FrameSums, choose_cell, displace
 from ._frame_quality import explain_inverted, judge, summarize
 from ._line_statistics import fit_flyback, measure_scatter, sum_lines
 from ._resample import Displacement, to_frame, to_specimen
-from ._rigid import SMOOTHING_SPACINGS, Correlator, survey_frame
+from ._rigid_shift import SMOOTHING_SPACINGS, Correlator, survey_frame
+from ._unit_cells import FrameSums, choose_cell, displace
 
 # Frames of less than this share of the median quality are not used as templates.
 _MIN_QUALITY_SHARE = 0.5
@@ -229,7 +229,7 @@ def _survey(frames, index, spacing):
 
 
 def _find_copies(frames, indices):
-    """Return the earlier frame with the same pixels of each frame, -1 without."""
+    """Return for each frame the first earlier one with the same pixels, or -1."""
     copy_of = np.full(len(frames), -1)
     seen = {}
     for index in indices.tolist():

@@ -111,7 +111,9 @@ def test_bare_clusterer_shows_what_it_is_given(patches):
 
 
 def test_errors(patches):
-    with pytest.raises(TypeError, match=r"predict, which DBSCAN has not.*from_predict"):
+    with pytest.raises(
+        TypeError, match=r"predict, which DBSCAN does not.*from_predict"
+    ):
         ClusterMeansDisplay.from_estimator(DBSCAN(), patches)
     with pytest.raises(ValueError, match="labels must have one value per site"):
         draw(patches, LABELS[:5])

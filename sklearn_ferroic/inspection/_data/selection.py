@@ -25,7 +25,7 @@ def select_frame(sites, frame):
     if not isinstance(sites, AtomSites):
         raise TypeError(
             f"sites must be AtomSites, got {type(sites).__name__}. "
-            "AtomLocator().fit_transform(image) makes them of an image."
+            "AtomLocator().fit_transform(image) makes them from an image."
         )
     occupied = np.unique(sites.frame)
     if frame is None:

@@ -111,7 +111,7 @@ class ClusterMeansDisplay:
         if not hasattr(estimator, "predict"):
             raise TypeError(
                 "ClusterMeansDisplay needs an estimator with predict, which "
-                f"{type(estimator).__name__} has not. If you have labels, use "
+                f"{type(estimator).__name__} does not have. If you have labels, use "
                 "from_predictions(patches, labels)."
             )
         from ...feature_extraction import PatchExtractor

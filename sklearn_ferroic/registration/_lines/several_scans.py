@@ -12,7 +12,7 @@ from scipy.ndimage import rotate
 from scipy.spatial import cKDTree
 
 from ..._utils.robust import bisquare_root
-from .._rigid import Correlator
+from .._rigid_shift import Correlator
 from .line_model import LinePrior, fit_lines
 
 # Half the side of the area that is matched first, and its growth from round to round.

@@ -213,8 +213,8 @@ class LatentDistributionDisplay:
         Raises
         ------
         ValueError
-            If `latents` has not two columns or no finite row, if there is not one
-            angle or label per sample or both are given, or if `kind` is unknown.
+            If `latents` does not have two columns or has no finite row, if there is not
+            one angle or label per sample or both are given, or if `kind` is unknown.
         """
         latents = np.asarray(latents, dtype=np.float64)
         if latents.ndim != 2 or latents.shape[1] != 2:

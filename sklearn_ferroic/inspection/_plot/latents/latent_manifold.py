@@ -165,7 +165,7 @@ def _check_decodes(estimator):
         hint += "; components of PCA or NMF are drawn by LoadingMapDisplay"
     raise TypeError(
         "LatentManifoldDisplay needs an estimator with latent_dim and "
-        f"decode(latents), which {type(estimator).__name__} has not. {hint}."
+        f"decode(latents), which {type(estimator).__name__} does not have. {hint}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Unit cells of frames: which displacement by a lattice vector is the right one.
+"""Choice among the displacements of a frame that differ by lattice vectors.
 
 Images of a crystal match nearly as well if they are displaced by a lattice vector. What
 distinguishes the cells, brightness and positions of the columns, is measured by the
@@ -15,7 +15,7 @@ from scipy.ndimage import maximum_filter
 from ._alignment import blur_template, compare, whole_step
 from ._frame_quality import MIN_OVERLAP_SHARE
 from ._resample import Displacement, to_frame
-from ._rigid import PEAK_SPACINGS, Correlator
+from ._rigid_shift import PEAK_SPACINGS, Correlator
 
 # Candidates: the largest maxima of the correlation within this number of spacings.
 _REACH_SPACINGS = 4.5
