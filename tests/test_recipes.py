@@ -19,7 +19,11 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from sklearn_ferroic import AtomSites, PatchExtractor
 from sklearn_ferroic.datasets import _load_image, load_image
 from sklearn_ferroic.datasets._files.signals import Signal, reading
-from sklearn_ferroic.feature_extraction._check_sites import check_sites
+from sklearn_ferroic.feature_extraction._input import (
+    FittedSites,
+    check_sites,
+    compute_with_memory,
+)
 from sklearn_ferroic.inspection._data.selection import check_per_site, select_frame
 from sklearn_ferroic.inspection._drawing.axes import get_axes, show_image
 from sklearn_ferroic.inspection._drawing.keys import add_side_colorbar
@@ -51,18 +55,24 @@ class NeighborDistances(TransformerMixin, BaseEstimator):
     def fit(self, sites, y=None):
         check_sites(self, sites)
         self.n_features_out_ = self.n_neighbors
+        self._fitted = FittedSites(sites, self._compute(sites))
         return self
 
     def transform(self, sites):
         check_is_fitted(self)
         check_sites(self, sites)
+        # The neighbours of a slice of the fitted sites are those in the whole image.
+        (distances,) = compute_with_memory(sites, self._compute, self._fitted)
+        return distances
+
+    def _compute(self, sites):
         distances = np.full((len(sites), self.n_neighbors), np.nan)
         for frame in np.unique(sites.frame):
             rows = np.flatnonzero(sites.frame == frame)
             positions = sites.positions[rows]
             found, _ = cKDTree(positions).query(positions, k=self.n_neighbors + 1)
-            distances[rows] = found[:, 1:]
-        return distances
+            distances[rows] = np.where(np.isfinite(found), found, np.nan)[:, 1:]
+        return (distances,)
 
     def get_feature_names_out(self, input_features=None):
         check_is_fitted(self)
@@ -75,6 +85,8 @@ def test_a_descriptor_works_in_pipelines_and_searches(sites):
     assert list(features.columns) == [f"distance{i}" for i in range(4)]
     distance = np.hypot(*(sites.positions - sites.positions[210]).T)
     np.testing.assert_allclose(features.iloc[210], np.sort(distance)[1:5])
+    part = NeighborDistances().fit(sites).transform(sites[200:220])
+    np.testing.assert_array_equal(part, features.iloc[200:220])
     search = GridSearchCV(
         make_pipeline(NeighborDistances(), KMeans(2, random_state=0)),
         {"neighbordistances__n_neighbors": [2, 4]},

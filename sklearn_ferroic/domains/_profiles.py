@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from .._lattice.neighbors import typical_spacing
 from .._utils.optional import import_optional
 from .._utils.validation import Interval
-from ..feature_extraction._check_sites import check_same_sublattice
+from ..feature_extraction._input import check_same_sublattice
 from ..sites import AtomSites
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
 from ._walls.lines import WallLine

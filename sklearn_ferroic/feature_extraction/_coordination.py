@@ -9,7 +9,6 @@ from scipy.spatial import cKDTree
 from .._lattice.motif_match import match_motifs, motif_shells
 from .._lattice.neighbors import Shell, is_surrounded, shell_displacement
 from ..sites import SiteFlag
-from ..sites._shared_images import digest
 from ._motif import Motif
 
 SHELL_FLAGS = np.uint16(SiteFlag.SHELL_MISSING | SiteFlag.SHELL_DISTORTED)
@@ -274,79 +273,3 @@ def shells_of_sublattices(sites, size):
         if len(rows) > n_most:
             table, n_most = found.shells, len(rows)
     return result, table
-
-
-class FittedSites:
-    """Values of the sites of fitted images, found again by image and position.
-
-    A slice of fitted sites lacks the neighbours of its sites. Its values are those
-    that were computed from all sites of the image.
-
-    Parameters
-    ----------
-    sites : AtomSites of length n_sites
-        The sites.
-    values : tuple of ndarray
-        Arrays with one entry per site.
-    """
-
-    def __init__(self, sites, values):
-        self._of_image = {}
-        for frame in np.unique(sites.frame):
-            rows = np.flatnonzero(sites.frame == frame)
-            self._of_image[digest(sites.images[frame])] = (
-                np.array(sites.positions[rows]),
-                tuple(np.array(value[rows]) for value in values),
-            )
-
-    def find(self, sites):
-        """Return the values of sites if all of them are known.
-
-        Parameters
-        ----------
-        sites : AtomSites of length n_sites
-            The sites.
-
-        Returns
-        -------
-        frames : dict of int to (ndarray, tuple of ndarray)
-            For each image whose sites are all known: the rows and their values.
-        """
-        known = {}
-        for frame in np.unique(sites.frame):
-            fitted = self._of_image.get(digest(sites.images[frame]))
-            if fitted is None:
-                continue
-            rows = np.flatnonzero(sites.frame == frame)
-            distance, index = cKDTree(fitted[0]).query(sites.positions[rows])
-            if (distance == 0).all():
-                known[int(frame)] = rows, tuple(value[index] for value in fitted[1])
-        return known
-
-
-def compute_with_memory(sites, compute, fitted=None):
-    """Compute values of sites, image by image, or return those of fitted ones.
-
-    Parameters
-    ----------
-    sites : AtomSites of length n_sites
-        The sites.
-    compute : callable
-        Returns a tuple of arrays for all sites of an image.
-    fitted : FittedSites, default=None
-        Values from `fit`.
-
-    Returns
-    -------
-    values : tuple of ndarray
-        Arrays with one entry per site.
-    """
-    known = fitted.find(sites) if fitted is not None else {}
-    free = ~np.isin(sites.frame, list(known))
-    parts = list(known.values())
-    if free.any():
-        rows = np.flatnonzero(free)
-        parts.append((rows, compute(sites[rows])))
-    order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
-    columns = zip(*(values for _, values in parts), strict=True)
-    return tuple(np.concatenate(column)[order] for column in columns)

@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.angles import wrap_angle
-from ._check_sites import check_sites
+from ._input import check_sites
 from ._polarization import measure_lattice
 
 _NAMES = (

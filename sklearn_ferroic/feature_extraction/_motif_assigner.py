@@ -9,16 +9,14 @@ from sklearn.utils._param_validation import StrOptions
 from .._lattice.reference_lattice import lattice_positions
 from .._utils.transformers import PlainOutputMixin
 from ..sites import SiteFlag
-from ._check_sites import check_sites
 from ._coordination import (
     MIN_REPORTED_SITES,
     SHELL_FLAGS,
-    FittedSites,
     as_motifs,
-    compute_with_memory,
     match_sites,
     shells_of_motif,
 )
+from ._input import FittedSites, check_sites, compute_with_memory
 from ._motif import Motif
 
 

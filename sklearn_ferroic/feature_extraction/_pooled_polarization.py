@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import validate_params
 
 from .._utils.validation import Interval
 from ..sites import AtomSites
-from ._check_sites import check_same_sublattice
+from ._input import check_same_sublattice
 
 # Distance, in robust standard deviations from the median, beyond which a vector is a
 # misfit of a column: of Gaussian errors one in 10^7 lies there.

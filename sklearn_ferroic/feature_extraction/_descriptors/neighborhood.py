@@ -10,8 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..._utils.validation import Interval
-from .._check_sites import check_sites
-from .._coordination import FittedSites, compute_with_memory
+from .._input import FittedSites, check_sites, compute_with_memory
 
 # Sites whose neighbours may serve as the first reference, sites on which it is judged,
 # and rounds of improvement: the medians change by less than their errors after three.
