@@ -14,16 +14,16 @@ import numpy as np
 
 # Clusters merge if the bonds between them agree to this degree and are not a chance
 # contact: bonds over the root of the smaller cluster's size.
-_MIN_AGREEMENT_SHARE = 0.6
-_MIN_CONTACT_RATIO = 0.4
+_MIN_AGREEMENT = 0.6
+_MIN_CONTACT = 0.4
 # The brightness of a cluster is decisive with this mean vote, and this many standard
 # deviations above chance.
-_MIN_MEAN_VOTE = 0.3
-_MIN_VOTE_STD = 4
+_MIN_VOTE = 0.3
+_VOTE_SIGNIFICANCE = 4
 # Of equal mergers, those that the votes support have precedence, by up to this share,
 # so that no cluster extends over a boundary where labels are exchanged.
-_PREFERENCE_SHARE = 0.3
-_N_CLEANING_ROUNDS = 24
+_PREFERENCE = 0.3
+_N_CLEANINGS = 24
 
 
 class Coloring(NamedTuple):
@@ -104,11 +104,11 @@ class _Bonds(NamedTuple):
         decisive = is_decisive(size, favor)
         opposed = favor[self.first] * favor[self.second] * self.relation < 0
         opposed &= decisive[self.first] & decisive[self.second]
-        contact = _MIN_CONTACT_RATIO * np.sqrt(
+        contact = _MIN_CONTACT * np.sqrt(
             np.minimum(size[self.first], size[self.second])
         )
         strength = np.abs(self.relation)
-        allowed = strength >= _MIN_AGREEMENT_SHARE * self.amount
+        allowed = strength >= _MIN_AGREEMENT * self.amount
         allowed &= (self.amount >= contact) & ~opposed
         allowed = np.flatnonzero(allowed)
         # Compact clusters of equal size before mergers of a large and a small one.
@@ -116,7 +116,7 @@ class _Bonds(NamedTuple):
         compact = strength[allowed] / np.sqrt(size[first] * size[second])
         agree = favor[first] * favor[second] * np.sign(self.relation[allowed])
         agree /= size[first] * size[second]
-        return allowed, compact * (1 + _PREFERENCE_SHARE * agree)
+        return allowed, compact * (1 + _PREFERENCE * agree)
 
     def between(self, target, flip):
         """Return the bonds of the merged clusters."""
@@ -137,7 +137,7 @@ class _Bonds(NamedTuple):
 def is_decisive(size, favor):
     """Return for which clusters the votes of the brightness are decisive."""
     return np.abs(favor) > np.maximum(
-        _MIN_MEAN_VOTE * size, _MIN_VOTE_STD * np.sqrt(size)
+        _MIN_VOTE * size, _VOTE_SIGNIFICANCE * np.sqrt(size)
     )
 
 
@@ -166,6 +166,6 @@ def clean_colors(sign, graph):
         Colours.
     """
     vote = sign
-    for _ in range(_N_CLEANING_ROUNDS):
+    for _ in range(_N_CLEANINGS):
         vote = 0.5 * (vote - graph @ vote)
     return np.where(np.abs(vote) < 1e-9, sign, np.sign(vote))

@@ -40,7 +40,7 @@ _PROFILE_CELLS = 6.0
 # A line whose mean normal is shorter bends: there the vectors may rotate with the line,
 # as around a bubble with radial vectors, and are taken along its normals and along it
 # where that makes the step longer by this factor.
-_CURVED_RESULTANT = 0.8
+_CURVED_NORMAL = 0.8
 _MIN_GAIN_OF_ROTATION = 1.3
 # A cell this near to a wall belongs to it: half a cell and the scatter of a rough wall.
 _ON_WALL_CELLS = 0.75
@@ -432,7 +432,7 @@ def _measure(context, graph, traced, cells, wall_types):
     whole = [context.domain_mean(number) for number in traced.pair]
     sides = _sides(context, traced, line, cells)
     along_line = False
-    if np.hypot(*line.mean_normal()) < _CURVED_RESULTANT:
+    if np.hypot(*line.mean_normal()) < _CURVED_NORMAL:
         rotated = context.along_line(line, cells)
         rotated_sides = _sides(rotated, traced, line, cells)
         along_line = _step(rotated_sides) > _MIN_GAIN_OF_ROTATION * _step(sides)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_memory
 from .._utils.validation import Interval, check_on_image
 from ..sites import AtomSites
 from ._input import check_sites
-from ._windows import cut_windows, outside_image
+from ._windows.cutting import cut_windows, outside_image
 
 # Pixels of an image sorted at a time.
 _BLOCK_PIXELS = 2**21

@@ -7,7 +7,8 @@ import pytest
 
 from sklearn_ferroic import AtomSites, PatchExtractor
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.feature_extraction import _patches, _windows
+from sklearn_ferroic.feature_extraction import _patches
+from sklearn_ferroic.feature_extraction._windows import cutting
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,8 @@ def test_tiles_change_nothing(sites, boundary, interpolation, window_size, monke
         window_size=window_size, boundary=boundary, interpolation=interpolation
     )
     whole = extractor.fit_transform(sites)
-    monkeypatch.setattr(_windows, "_LARGE_PIXELS", 0)
-    monkeypatch.setattr(_windows, "_TILE_PX", 130)
+    monkeypatch.setattr(cutting, "_LARGE", 0)
+    monkeypatch.setattr(cutting, "_TILE", 130)
     monkeypatch.setattr(_patches, "_BLOCK_PIXELS", 10_000)
     tiled = extractor.fit_transform(sites)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)

@@ -5,8 +5,8 @@ from scipy.ndimage import map_coordinates
 
 from sklearn_ferroic import AtomLocator, AtomSites, PatchExtractor
 from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
-from sklearn_ferroic.feature_extraction import _windows as window_cutting
-from sklearn_ferroic.feature_extraction._windows import lattice_periods
+from sklearn_ferroic.feature_extraction._windows import continuation
+from sklearn_ferroic.feature_extraction._windows.continuation import lattice_periods
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_rounding_of_the_autocorrelation_hardly_changes_windows(monkeypatch):
     row, col = (part.ravel() for part in np.mgrid[6:122:6, 6:122:6])
     sites = AtomSites(image, np.stack([row, col], axis=1).astype(float))
     patches = _windows(sites, window_size=24)
-    single = window_cutting.autocorrelation
+    single = continuation.autocorrelation
 
     def double(images, last_lag, pad):
         """Compute the correlation in double precision, all lags at a time."""
@@ -226,7 +226,7 @@ def test_rounding_of_the_autocorrelation_hardly_changes_windows(monkeypatch):
         assert np.abs(whole - single([image], last_lag, pad)).max() < 1e-12
         return whole
 
-    monkeypatch.setattr(window_cutting, "autocorrelation", double)
+    monkeypatch.setattr(continuation, "autocorrelation", double)
     difference = np.abs(_windows(sites, window_size=24) - patches).max(axis=(1, 2))
     # Float32 rounds the periods by 1e-6 px, which displaces what lies off the image.
     assert 0 < difference.max() < 1e-5 * np.ptp(patches)

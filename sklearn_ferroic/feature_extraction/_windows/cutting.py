@@ -1,112 +1,17 @@
-"""Windows of an image at sub-pixel positions, and its continuation at the border."""
+"""Windows of one image at sub-pixel positions."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import map_coordinates, maximum_filter, spline_filter
+from scipy.ndimage import spline_filter
 
-from ..localization._image.filters import smooth, vertex
-from ..localization._image.spacing import autocorrelation, estimate_spacing
+from .continuation import continue_image, lattice_periods
 
-# The period is measured in at most this many pixels per side, at the image's centre.
-_MAX_SIDE_PX = 1024
 # Windows interpolated at a time; bounds the scratch memory to tens of MiB.
-_CHUNK_WINDOWS = 512
+_CHUNK = 512
 _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
 # Images of more pixels are cut tile by tile, so that scratch memory stays bounded.
-_LARGE_PIXELS = 2**21
-_TILE_PX = 768
-
-
-def continue_image(image, pad, boundary, periods=None):
-    """Extend an image on all sides.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-    pad : int
-        Width of the extension, px.
-    boundary : {"periodic", "reflect", "nearest"}
-        By translations of its lattice, its mirror image or its outermost pixels.
-    periods : ndarray of shape (2, 2) or None
-        Result of `lattice_periods`; None, without a lattice, makes the periodic
-        continuation a mirror image.
-
-    Returns
-    -------
-    extended : ndarray of shape (n_rows + 2 * pad, n_cols + 2 * pad)
-        The extended image, float32.
-    """
-    image = np.asarray(image, dtype=np.float32)
-    if boundary == "nearest":
-        return np.pad(image, pad, mode="edge")
-    extended = np.pad(image, pad, mode="symmetric")
-    if boundary == "periodic" and periods is not None:
-        _fill_by_translation(extended, image, pad, periods)
-    return extended
-
-
-def lattice_periods(image):
-    """Find the shortest full period of an image along each axis.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n_rows, n_cols)
-        The image.
-
-    Returns
-    -------
-    periods : ndarray of shape (2, 2) or None
-        Lattice vectors ``(row, col)``, px, the first mostly along the rows' axis,
-        the second mostly along the columns'; None if the image shows no lattice.
-    """
-    image = _center(image)
-    if np.ptp(image) == 0:
-        return None
-    spacing = estimate_spacing(image)
-    if not np.isfinite(spacing):
-        return None
-    reach = int(2.3 * spacing) + 2
-    flat = image - smooth(image, 2 * spacing)
-    correlation = autocorrelation([flat], reach, reach)
-    size = 2 * max(1, int(0.3 * spacing)) + 1
-    is_peak = correlation == maximum_filter(correlation, size)
-    is_peak[[0, -1]] = is_peak[:, [0, -1]] = False
-    row, col = np.nonzero(is_peak)
-    vectors = vertex(correlation, row, col) - reach
-    # Half a cell, which maps one sublattice on the other, is nearly a period but
-    # lower; of whole periods, which are equally high, the shortest is selected.
-    length = np.hypot(*vectors.T) / spacing
-    merit = correlation[row, col] - 0.02 * length
-    steep = np.abs(vectors[:, 0]) >= np.abs(vectors[:, 1])
-    periods = []
-    for axis, along in ((0, steep), (1, ~steep)):
-        along = along & (vectors[:, axis] > 0) & (length > 0.7)
-        if not along.any():
-            return None
-        periods.append(vectors[along][merit[along].argmax()])
-    return np.array(periods)
-
-
-def _center(image):
-    start = [max(0, (side - _MAX_SIDE_PX) // 2) for side in image.shape]
-    return image[tuple(slice(first, first + _MAX_SIDE_PX) for first in start)]
-
-
-def _fill_by_translation(extended, image, pad, periods):
-    """Fill the frame around the image by lattice translations."""
-    frame = np.ones(extended.shape, dtype=bool)
-    frame[pad:-pad, pad:-pad] = False
-    points = np.argwhere(frame) - float(pad)
-    last = np.array(image.shape) - 1
-    # A translation along one axis can have a component along the other.
-    for axis in (0, 1, 0, 1):
-        place, step = points[:, axis], periods[axis, axis]
-        below = np.ceil(np.maximum(-place, 0) / step)
-        above = np.ceil(np.maximum(place - last[axis], 0) / step)
-        points += (below - above)[:, None] * periods[axis]
-    values = map_coordinates(image, points.T, order=3, mode="reflect")
-    extended[frame] = values
+_LARGE = 2**21
+_TILE = 768
 
 
 def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
@@ -131,18 +36,18 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
         Where the windows are written.
     """
     periods = lattice_periods(image) if boundary == "periodic" else None
-    if image.size <= _LARGE_PIXELS:
+    if image.size <= _LARGE:
         _cut(image, centers, window_size, interpolation, boundary, periods, out)
         return
     # Each window is cut from the tile of its centre, with a margin such that the spline
     # at the window does not depend on the edge of the tile.
     reach = window_size + 16
-    last = (np.array(image.shape) - 1) // _TILE_PX
-    tile = np.clip(np.floor(centers / _TILE_PX), 0, last).astype(np.intp)
+    last = (np.array(image.shape) - 1) // _TILE
+    tile = np.clip(np.floor(centers / _TILE), 0, last).astype(np.intp)
     for place in np.unique(tile, axis=0):
         rows = np.flatnonzero((tile == place).all(axis=1))
-        first = np.maximum(place * _TILE_PX - reach, 0)
-        part = image[tuple(map(slice, first, (place + 1) * _TILE_PX + reach))]
+        first = np.maximum(place * _TILE - reach, 0)
+        part = image[tuple(map(slice, first, (place + 1) * _TILE + reach))]
         cut = np.empty((len(rows), *out.shape[1:]), dtype=out.dtype)
         _cut(
             part,
@@ -192,8 +97,8 @@ def _cut_alike(
         padded = spline_filter(padded, order=3, output=np.float32, mode="reflect")
     windows = sliding_window_view(padded, (side, side))
     corner = base - before + pad
-    for first in range(0, len(centers), _CHUNK_WINDOWS):
-        part = slice(first, first + _CHUNK_WINDOWS)
+    for first in range(0, len(centers), _CHUNK):
+        part = slice(first, first + _CHUNK)
         block = windows[corner[part, 0], corner[part, 1]]
         weights = _spline_weights(fraction[part], n_taps)
         block = _weighted_sum(block, weights[:, 0], window_size, axis=1)
