@@ -13,8 +13,7 @@ PACKAGE = Path(sklearn_ferroic.__file__).parent
 EXEMPT = {"localization", "__main__.py", "__init__.py"}
 # Still to be renamed.
 EXEMPT |= {"_windows", "sublattices.py", "sublattice_evidence.py", "two_coloring.py"}
-EXEMPT |= {"neighbor_graph.py", "_displacement_reference.py", "_lattice_strain.py"}
-EXEMPT |= {"_pooled_polarization.py", "_find_walls.py"}
+EXEMPT |= {"neighbor_graph.py"}
 MODULES = [
     path
     for path in sorted(PACKAGE.rglob("*.py"))
