@@ -16,7 +16,7 @@ class Known:
     spacing : float
         Distance of nearest neighbours, px.
     basis : ndarray of shape (2, 2)
-        Edges of the unit cell, one a row, (row, col) px.
+        Edges of the unit cell, one per row, (row, col) px.
     origin : ndarray of shape (2,)
         An A column near the middle of the image, px.
     ratio : float

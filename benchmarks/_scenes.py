@@ -43,7 +43,7 @@ class Scene:
 
     @property
     def basis(self):
-        """Edges of the unit cell, one a row, as (row, col)."""
+        """Edges of the unit cell, one per row, as (row, col)."""
         down = np.array([np.cos(TURN), np.sin(TURN)])
         return self.cell * np.array([down, [-down[1], down[0]]])
 

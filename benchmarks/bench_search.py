@@ -24,8 +24,8 @@ usual displacement and dose, and the accuracy is that of each final step on all 
 polar cells, with the share of their angles that are right within 45 degrees.
 
 The memory is proportional set size, in which a page that several processes share is
-divided among them, summed over all workers, sampled 50 times a second. It is that above
-the same search with a small image, in copies of the large one.
+divided among them, summed over all workers, sampled 50 times per second. It is the
+excess over the same search with a small image, in copies of the large one.
 """
 
 import argparse

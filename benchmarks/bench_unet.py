@@ -286,7 +286,7 @@ def reliability():
 
 
 PARTS = {
-    "finding": ("Finding and naming: F1 in per cent, and errors of positions", finding),
+    "finding": ("Columns and labels: F1 in per cent, and errors of positions", finding),
     "emptiness": ("Where there is no crystal", emptiness),
     "seams": ("Tiles", seams),
     "size": ("Time and memory", size),

@@ -5,7 +5,7 @@ Columns found by a U-Net
 The paper [1]_ finds the A and B columns of its BiFeO3/La0.7Sr0.3MnO3 superlattice with
 a U-Net (its figure 3b), which classifies every pixel as background, A or B. Peaks of a
 filter are as good where columns are clear. Here both locate the columns of one
-superlattice, once clear and once tilted, at a few electrons a column.
+superlattice, once clear and once tilted, at a few electrons per column.
 
 .. [1] S. V. Kalinin et al., "Unsupervised learning of ferroic variants from atomically
    resolved STEM images", 2020.

@@ -1,6 +1,7 @@
-"""Docstrings, comments and pages are in plain technical English."""
+"""Docstrings, comments, messages and pages are in plain technical English."""
 
 import ast
+import inspect
 import io
 import re
 import tokenize
@@ -26,7 +27,8 @@ QUESTIONS = {"How", "What", "When", "Where", "Whether", "Which", "Who", "Whose",
 WORDS = re.compile(
     r"\b(so many|company|anew|hangs? on|hung on|stands?|stood|beside|voices?|voiced|"
     r"pulls?(?! request)|first look|tells?|told|lest|a hair|dealt|dealing|"
-    r"turned|quarter turns?|whole turns?|mend(ed|s)?|say so|goes? on)\b",
+    r"turned|quarter turns?|whole turns?|mend(ed|s)?|say so|goes? on|"
+    r"one \w+\s+an? (site|sample|window|frame|group|image|patch))\b",
     re.IGNORECASE,
 )
 NAME = re.compile(r"`[^`]*`|\"[^\"\n]*\"")
@@ -53,6 +55,16 @@ def prose(path):
     return NAME.sub("", "\n".join(lines))
 
 
+def messages(path):
+    """Return the texts of a module with spaces, except for its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {text for _, text in docstrings(path)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if " " in node.value and inspect.cleandoc(node.value) not in own:
+                yield node.value
+
+
 def relative(path):
     return path.relative_to(ROOT).as_posix()
 
@@ -77,6 +89,12 @@ def test_summaries_are_instructions_and_titles_are_nouns(path):
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_docstrings_and_comments_avoid_private_words(path):
     assert sorted({match[0] for match in WORDS.finditer(prose(path))}) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_messages_avoid_private_words(path):
+    text = NAME.sub("", "\n".join(messages(path)))
+    assert sorted({match[0] for match in WORDS.finditer(text)}) == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=relative)

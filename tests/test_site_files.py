@@ -10,7 +10,7 @@ import pytest
 
 import sklearn_ferroic
 from sklearn_ferroic import AngleAwareScaler, AtomLocator, AtomSites
-from sklearn_ferroic._utils.seal import sealed
+from sklearn_ferroic._utils.hdf5_safety import sealed
 
 
 @pytest.fixture

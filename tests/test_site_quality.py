@@ -12,7 +12,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator, AtomSites, SiteFlag
-from sklearn_ferroic._utils.seal import sealed
+from sklearn_ferroic._utils.hdf5_safety import sealed
 from sklearn_ferroic.datasets import load_image, make_ferroic_image, make_polycrystal
 from sklearn_ferroic.sites._quality.residual import Columns, render_columns
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+import sklearn_ferroic
 from sklearn_ferroic._lattice.neighbor_graph import minimum_forest
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ def test_minimum_forest_accepts_64_bit_indices():
 
 def test_spanning_trees_are_computed_in_one_place():
     """Each call would need the conversion of the indices."""
-    modules = (ROOT / "sklearn_ferroic").rglob("*.py")
+    modules = Path(sklearn_ferroic.__file__).parent.rglob("*.py")
     users = [
         path.stem for path in modules if "minimum_spanning_tree" in path.read_text()
     ]

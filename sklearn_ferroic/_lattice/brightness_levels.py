@@ -13,20 +13,21 @@ import numpy as np
 # Windows of 3 x 3 tiles are about 10 nearest-neighbour spacings wide: some 90 columns,
 # few enough for a plane and enough for two levels.
 _TILE_SPACINGS = 3.2
+# Rounds of the division into two classes, each with the levels of the one before.
 _N_CLASS_ROUNDS = 5
 # Smallest standard error of a level difference in any image (natural log).
-_MIN_SCATTER = 0.01
+_MIN_ERROR_LOG = 0.01
 # A level needs this many columns, and this share of a window's columns.
-_MIN_MEMBERS = 5
-_MIN_SHARE = 0.15
+_MIN_LEVEL_COLUMNS = 5
+_MIN_LEVEL_SHARE = 0.15
 # Two brightness classes are distinct without other evidence if their levels differ by
 # this many standard deviations within them. The best division of one normal
 # distribution into halves has a ratio of 2.6, of a uniform one 3.5.
 _CLEAR_RATIO = 4.0
 # Log-likelihood ratios beyond this are not credible: distributions have tails.
-MAX_EVIDENCE = 12.0
+MAX_EVIDENCE_NATS = 12.0
 # Mean absolute deviation to standard deviation of a normal distribution.
-_FROM_MEAN_ABSOLUTE = 1.2533
+_STD_PER_MEAN_ABSOLUTE = 1.2533
 
 
 class Tiles(NamedTuple):
@@ -146,7 +147,7 @@ class Levels(NamedTuple):
         above = log_brightness - level - (slopes * offset).sum(axis=1)
         evidence = self.gap[window] * above / self.scatter[window] ** 2
         evidence[window < 0] = 0
-        return np.clip(evidence, -MAX_EVIDENCE, MAX_EVIDENCE), window
+        return np.clip(evidence, -MAX_EVIDENCE_NATS, MAX_EVIDENCE_NATS), window
 
 
 def brightness_levels(tiles, which, log_brightness, upper=None):
@@ -190,14 +191,14 @@ def brightness_levels(tiles, which, log_brightness, upper=None):
         above = value - np.einsum("wmk,wk->wm", place, fitted[:, 2:])
         is_upper = (above > fitted[:, :2].mean(axis=1)[:, None]).astype(float)
     off = np.abs(value - _predict(classes, place, fitted)) * used
-    scatter = _FROM_MEAN_ABSOLUTE * off.sum(axis=1) / np.maximum(count - 4, 1)
+    scatter = _STD_PER_MEAN_ABSOLUTE * off.sum(axis=1) / np.maximum(count - 4, 1)
     size = np.einsum("wmk,wm->wk", classes, used)
-    both = size.min(axis=1) >= np.maximum(_MIN_MEMBERS, _MIN_SHARE * count)
+    both = size.min(axis=1) >= np.maximum(_MIN_LEVEL_COLUMNS, _MIN_LEVEL_SHARE * count)
     return Levels(
         which,
         np.column_stack([fitted[:, :2].mean(axis=1), fitted[:, 2:]]),
         np.where(both, fitted[:, 0] - fitted[:, 1], 0),
-        np.maximum(scatter, _MIN_SCATTER),
+        np.maximum(scatter, _MIN_ERROR_LOG),
         middle,
     )
 

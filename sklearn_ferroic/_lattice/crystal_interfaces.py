@@ -13,44 +13,45 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from .._utils.robust import STD_PER_MEDIAN
 from .neighbor_graph import accumulate, spanning_forest
 from .two_coloring import is_decisive
 
 # Bonds determine the relation of two crystals if this share of them agree. Crystals are
 # joined from this many bonds; bonds override brightness from a number that is the root
 # of the smaller crystal's size within these limits.
-_AGREEMENT = 0.75
-_MIN_CONTACT = 1.5
-_CONTACT = (5, 8)
+_MIN_AGREEMENT_SHARE = 0.75
+_MIN_CONTACT_BONDS = 1.5
+_CONTACT_BONDS = (5, 8)
 # Columns within this many spacings of a contact are compared, if there are at least
 # this many of each kind.
 _COMPARED_SPACINGS = 6.0
-_MIN_COMPARED = 4
+_MIN_COMPARED_COLUMNS = 4
 # They are equal if their log brightness differs by less than this, by less than this
 # share of the contrast, plus this many standard errors.
-_SAME = 0.12
+_SAME_LOG = 0.12
 _SAME_SHARE = 0.25
 _SAME_ERRORS = 2.0
 # Brightness fades at a contact if columns within this many spacings of it have less
 # than this share of the contrast.
-_AT_CONTACT = 1.0
-_FADED = 0.5
+_AT_CONTACT_SPACINGS = 1.0
+_FADED_SHARE = 0.5
 # Columns that deviate by more than this share of the contrast have the other level.
-_WRONG_LABEL = 0.75
+_WRONG_LABEL_SHARE = 0.75
 # Rows within this many spacings of a contact can be labelled wrongly.
-_BEHIND_CONTACT = 2.0
+_BEHIND_CONTACT_SPACINGS = 2.0
 # Deviations beyond this many times the typical one are downweighted.
-_OUTLYING = 2.0
+_OUTLYING_RATIO = 2.0
 _N_ROUNDS = 4
 # A bond is straight if it differs from the previous one in the row by less than this
 # share of the spacing. Above the larger share there is no previous bond, as everywhere
 # on a honeycomb, and the continuity is unknown.
-_STRAIGHT = 0.4
-_BEHIND = 0.8
+_STRAIGHT_SPACINGS = 0.4
+_PREVIOUS_BOND_SPACINGS = 0.8
 # Scale of the difference of bonds from earlier ones in the row, in units of the typical
 # difference; this share of the spacing at least.
-_TYPICAL_MISFITS = 2.0
-_MIN_MISFIT = 0.15
+_MISFIT_RATIO = 2.0
+_MIN_MISFIT_SPACINGS = 0.15
 
 
 class Contact(NamedTuple):
@@ -86,7 +87,7 @@ def join_crystals(coloring, pairs, weight):
         The same with fewer crystals.
     """
     contacts, amount, alike = _contacts(coloring, pairs, weight)
-    one = (-alike >= _AGREEMENT * amount) & (amount >= _MIN_CONTACT)
+    one = (-alike >= _MIN_AGREEMENT_SHARE * amount) & (amount >= _MIN_CONTACT_BONDS)
     ends = [contact.crystals for contact, own in zip(contacts, one, strict=True) if own]
     if not ends:
         return coloring
@@ -114,7 +115,9 @@ def opposed_contacts(coloring, pairs, weight):
     contacts, amount, alike = _contacts(coloring, pairs, weight)
     size = np.bincount(coloring.crystal)
     length = np.sqrt([size[contact.crystals].min() for contact in contacts])
-    sure = (amount >= np.clip(length, *_CONTACT)) & (alike >= _AGREEMENT * amount)
+    sure = (amount >= np.clip(length, *_CONTACT_BONDS)) & (
+        alike >= _MIN_AGREEMENT_SHARE * amount
+    )
     return [contact for contact, own in zip(contacts, sure, strict=True) if own]
 
 
@@ -204,12 +207,12 @@ def _are_exchanged(kind, places, depth, log_brightness):
     the second. Brightness may have a common gradient, due to the thickness.
     """
     count = np.bincount(kind, minlength=4)
-    if count.min() < _MIN_COMPARED:
+    if count.min() < _MIN_COMPARED_COLUMNS:
         # Too few for a comparison: the bonds decide.
         return False
     # Rows at a fault may be labelled wrongly: compare the columns behind them.
-    behind = depth > _BEHIND_CONTACT
-    if np.bincount(kind[behind], minlength=4).min() < _MIN_COMPARED:
+    behind = depth > _BEHIND_CONTACT_SPACINGS
+    if np.bincount(kind[behind], minlength=4).min() < _MIN_COMPARED_COLUMNS:
         behind[:] = True
     level, covariance, _ = _fit_levels(
         kind[behind], places[behind], log_brightness[behind], places.mean(axis=0)
@@ -218,14 +221,16 @@ def _are_exchanged(kind, places, depth, log_brightness):
     contrast = np.array([level[0] - level[1], level[2] - level[3]])
     # Where brightness fades at a contact, bright columns are dimmer, dim ones brighter.
     # Wrong labels deviate by the whole contrast.
-    excess = np.where(kind % 2, off, -off)[depth < _AT_CONTACT] / contrast.mean()
-    excess = excess[excess < _WRONG_LABEL]
-    if excess.size and 2 * excess.mean() > 1 - _FADED:
+    excess = (
+        np.where(kind % 2, off, -off)[depth < _AT_CONTACT_SPACINGS] / contrast.mean()
+    )
+    excess = excess[excess < _WRONG_LABEL_SHARE]
+    if excess.size and 2 * excess.mean() > 1 - _FADED_SHARE:
         return False
     across = np.array([[1, 0, -1, 0, 0, 0], [0, 1, 0, -1, 0, 0]])
     differ = np.sqrt(np.mean((across @ level) ** 2))
     error = np.sqrt(np.trace(across @ covariance @ across.T) / 2)
-    limit = min(_SAME, _SAME_SHARE * contrast.min())
+    limit = min(_SAME_LOG, _SAME_SHARE * contrast.min())
     return differ < limit + _SAME_ERRORS * error
 
 
@@ -249,9 +254,9 @@ def have_same_levels(kind, places, log_brightness):
         False.
     """
     count = np.bincount(kind, minlength=4)
-    few = min(_MIN_COMPARED, max(count[:2].max(), 1))
-    common = np.flatnonzero((count[:2] >= few) & (count[2:] >= _MIN_COMPARED))
-    if not common.size or count[2:].min() < _MIN_COMPARED:
+    few = min(_MIN_COMPARED_COLUMNS, max(count[:2].max(), 1))
+    common = np.flatnonzero((count[:2] >= few) & (count[2:] >= _MIN_COMPARED_COLUMNS))
+    if not common.size or count[2:].min() < _MIN_COMPARED_COLUMNS:
         return False
     level, covariance, _ = _fit_levels(kind, places, log_brightness)
     difference = level[common] - level[common + 2]
@@ -261,7 +266,7 @@ def have_same_levels(kind, places, log_brightness):
     # Kinds are weighted by their columns in the first set: few are outliers.
     share = count[common] / count[common].sum()
     error = np.sqrt(share @ np.diagonal(across @ covariance @ across.T))
-    limit = min(_SAME, _SAME_SHARE * (level[2] - level[3]))
+    limit = min(_SAME_LOG, _SAME_SHARE * (level[2] - level[3]))
     differ = np.sqrt(share @ difference**2)
     return bool(differ < limit + _SAME_ERRORS * error)
 
@@ -278,8 +283,8 @@ def _fit_levels(kind, places, log_brightness, origin=None):
         inverse = np.linalg.pinv(design.T * weight @ design)
         level = inverse @ (design.T @ (weight * log_brightness))
         off = log_brightness - design @ level
-        scatter = 1.4826 * max(np.median(np.abs(off)), 1e-9)
-        weight = 1 / np.maximum(np.abs(off) / (_OUTLYING * scatter), 1)
+        scatter = STD_PER_MEDIAN * max(np.median(np.abs(off)), 1e-9)
+        weight = 1 / np.maximum(np.abs(off) / (_OUTLYING_RATIO * scatter), 1)
     return level, scatter**2 * inverse, off
 
 
@@ -313,7 +318,7 @@ def continuity(nearest, pairs, spacing, reach):
     if not column.size:
         return np.ones(len(pairs))
     misfit = misfit[column, place]
-    scale = max(_TYPICAL_MISFITS * np.median(misfit), _MIN_MISFIT * spacing)
+    scale = max(_MISFIT_RATIO * np.median(misfit), _MIN_MISFIT_SPACINGS * spacing)
     near, n = nearest.index[column, place], len(nearest.positions)
     bond = np.minimum(column, near) * n + np.maximum(column, near)
     bond = np.searchsorted(pairs @ [n, 1], bond)
@@ -337,7 +342,7 @@ def _misfits(nearest, spacing, reach):
     bend[~(bonded[:, :, None] & bonded[:, None])] = np.inf
     behind = bend.argmin(axis=2)
     bend = bend.min(axis=2)
-    straight = bend < _STRAIGHT * spacing
+    straight = bend < _STRAIGHT_SPACINGS * spacing
     # The column behind, its place for this one, and the column behind that.
     one = np.take_along_axis(index, behind, axis=1)
     is_own = index[one] == own[:, :, None]
@@ -346,6 +351,6 @@ def _misfits(nearest, spacing, reach):
     two = one[one, place]
     misfit = np.linalg.norm(bond - positions[one] + positions[two], axis=2)
     misfit[~known] = np.nan
-    broken = ~straight & (bend < _BEHIND * spacing)
+    broken = ~straight & (bend < _PREVIOUS_BOND_SPACINGS * spacing)
     misfit[broken] = bend[broken]
     return misfit

@@ -15,28 +15,28 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from .brightness_levels import MAX_EVIDENCE, Tiles, brightness_levels
+from .brightness_levels import MAX_EVIDENCE_NATS, Tiles, brightness_levels
 from .crystal_interfaces import have_same_levels
 
 # Log-likelihood ratio of one full bond: one nearest neighbour in eight or so has the
 # same label where a label is in doubt at all.
-BOND_EVIDENCE = 2.0
+BOND_EVIDENCE_NATS = 2.0
 # Brightness contradicts a label if a column differs from its neighbours by less than
 # this share of the typical difference. Next to a planar fault, half of it remains.
-_CONTRADICTION = 0.35
+_CONTRADICTION_SHARE = 0.35
 # Neighbours of different label outnumber equal ones by this share at least where two
 # brightness classes are sublattices. Chance makes it 0.5; two adjacent rows of A for
 # each of B make it 0.67.
-_MIN_UNLIKE = 0.58
+_MIN_UNLIKE_SHARE = 0.58
 # Columns within this many spacings belong to one group: second neighbours included.
-_GROUP_REACH = 1.6
+_GROUP_REACH_SPACINGS = 1.6
 # Levels inside and outside a group are compared this far from its boundary, spacings.
-_COMPARED_REACH = 6.0
+_COMPARED_REACH_SPACINGS = 6.0
 # Composition changes gradually if, within this many spacings of the boundary of a large
 # group, this share of the columns has neither level.
-_BOUNDARY_REACH = 1.5
-_MAX_UNCLEAR = 0.35
-_LARGE_GROUP = 30
+_BOUNDARY_REACH_SPACINGS = 1.5
+_MAX_UNCLEAR_SHARE = 0.35
+_LARGE_GROUP_COLUMNS = 30
 # A group is one sublattice of a region whose other sublattice is as bright, and not a
 # planar fault, if more than this share of it has no first neighbours in the group and
 # these have more second neighbours there than the columns of a row.
@@ -44,23 +44,23 @@ _MAX_PATCH_SHARE = 0.3
 _ROW_NEIGHBORS = 2.05
 # The same condition from outside: of the second neighbours that keep the label, this
 # share at least has clearly the other level.
-_MIN_CONFIRMED = 0.3
+_MIN_CONFIRMED_SHARE = 0.3
 # Groups smaller than this, which would gain less than this per column if all had four
 # bonds, because the lattice is regular around them, are exchanged only with this many
 # full bonds per column (at the edge of a crystal columns are dim because they are
 # thin), and only if levels differ by this many standard deviations (single amplitudes
 # have outliers).
 _FEW_COLUMNS = 4
-_FULL_COORDINATION = 4.0
-_MIN_LONE_GAIN = 6.0
-_MIN_COORDINATION = 3.0
+_FULL_COORDINATION_BONDS = 4.0
+_MIN_LONE_GAIN_NATS = 6.0
+_MIN_COORDINATION_BONDS = 3.0
 _LONE_RATIO = 6.0
 # A label is doubtful if its probability is below 0.9, ...
-_DOUBTFUL_BELOW = float(np.log(0.9 / 0.1))
+_DOUBTFUL_NATS = float(np.log(0.9 / 0.1))
 # which bonds alone exclude at this value, half of a full set, ...
-_SUFFICIENT = 2 * BOND_EVIDENCE
+_SUFFICIENT_NATS = 2 * BOND_EVIDENCE_NATS
 # ... or if brightness or bonds alone favour the other label by odds of 100 to 1.
-_CONFLICT = float(np.log(100))
+_CONFLICT_NATS = float(np.log(100))
 
 
 def contradicted(contrast, typical):
@@ -78,7 +78,7 @@ def contradicted(contrast, typical):
     contradicted : ndarray of bool of shape (n,)
         Columns whose brightness must be examined.
     """
-    return contrast < _CONTRADICTION * typical
+    return contrast < _CONTRADICTION_SHARE * typical
 
 
 class ClearLevels(NamedTuple):
@@ -131,7 +131,7 @@ def clear_levels(tiles, which, log_brightness, pairs):
     amount = np.bincount(ends, minlength=n_tiles)
     differ = np.bincount(ends, np.repeat(unlike, 2), n_tiles)
     near = tiles.block(levels.tiles)
-    alternate = differ[near].sum(axis=1) > _MIN_UNLIKE * amount[near].sum(axis=1)
+    alternate = differ[near].sum(axis=1) > _MIN_UNLIKE_SHARE * amount[near].sum(axis=1)
     return ClearLevels(
         evidence,
         known,
@@ -172,7 +172,7 @@ def exchange_by_brightness(
     if not against.size:
         return sign
     n = len(sign)
-    near, _ = nearest.pairs(_GROUP_REACH * spacing)
+    near, _ = nearest.pairs(_GROUP_REACH_SPACINGS * spacing)
     group = np.full(n, -1)
     group[against] = _groups(n, against, near)
     gain = _gains(group, sign, evidence, levels.ratio, pairs, weight, near)
@@ -210,7 +210,7 @@ def _gains(group, sign, evidence, ratio, bonds, weight, near):
     size = np.bincount(own)
     brightness = np.bincount(own, np.abs(evidence[members]))
     # Bonds inside a group do not change.
-    like = BOND_EVIDENCE * weight * sign[bonds].prod(axis=1)
+    like = BOND_EVIDENCE_NATS * weight * sign[bonds].prod(axis=1)
     alternation = _sum_at_boundaries(group, n_groups, bonds, like, like)
     gain = brightness + alternation
     # Columns that keep the label which the group loses are of the other level.
@@ -220,14 +220,14 @@ def _gains(group, sign, evidence, ratio, bonds, weight, near):
     confirmed = _sum_at_boundaries(
         group, n_groups, near, *(equal * supported[near[:, ::-1]].T)
     )
-    gain[confirmed < _MIN_CONFIRMED * kept] = 0
+    gain[confirmed < _MIN_CONFIRMED_SHARE * kept] = 0
     gain[_are_patches(group, n_groups, bonds, near)] = 0
     amount = np.bincount(bonds.ravel(), np.repeat(weight, 2), n)
     coordination = np.bincount(own, amount[members]) / size
-    coordination = np.clip(coordination, 1, _FULL_COORDINATION)
-    complete = brightness + alternation * _FULL_COORDINATION / coordination
-    lone = (size < _FEW_COLUMNS) & (complete < _MIN_LONE_GAIN * size)
-    lone &= (coordination < _MIN_COORDINATION) | (
+    coordination = np.clip(coordination, 1, _FULL_COORDINATION_BONDS)
+    complete = brightness + alternation * _FULL_COORDINATION_BONDS / coordination
+    lone = (size < _FEW_COLUMNS) & (complete < _MIN_LONE_GAIN_NATS * size)
+    lone &= (coordination < _MIN_COORDINATION_BONDS) | (
         np.bincount(own, ratio[members]) < _LONE_RATIO * size
     )
     gain[lone] = 0
@@ -271,18 +271,18 @@ def _are_patches(group, n_groups, bonds, near):
 
 def _levels_match(own, evidence, positions, log_brightness, spacing):
     """Check that a group has the levels of the columns around it, class by class."""
-    near = _around(own, positions, _COMPARED_REACH * spacing)
+    near = _around(own, positions, _COMPARED_REACH_SPACINGS * spacing)
     outside = np.setdiff1d(near, own, assume_unique=True)
     if not outside.size:
         return True
     depth, _ = cKDTree(positions[outside]).query(
-        positions[own], distance_upper_bound=_COMPARED_REACH * spacing
+        positions[own], distance_upper_bound=_COMPARED_REACH_SPACINGS * spacing
     )
-    if len(own) >= _LARGE_GROUP:
-        boundary = own[depth < _BOUNDARY_REACH * spacing]
-        at_boundary = _around(boundary, positions, _BOUNDARY_REACH * spacing)
-        unclear = np.abs(evidence[at_boundary]) < _DOUBTFUL_BELOW
-        if unclear.mean() > _MAX_UNCLEAR:
+    if len(own) >= _LARGE_GROUP_COLUMNS:
+        boundary = own[depth < _BOUNDARY_REACH_SPACINGS * spacing]
+        at_boundary = _around(boundary, positions, _BOUNDARY_REACH_SPACINGS * spacing)
+        unclear = np.abs(evidence[at_boundary]) < _DOUBTFUL_NATS
+        if unclear.mean() > _MAX_UNCLEAR_SHARE:
             return False
     inside, outside = own[np.isfinite(depth)], outside[evidence[outside] != 0]
     compared = np.concatenate([inside, outside])
@@ -330,20 +330,20 @@ def doubtful_labels(sign, positions, log_brightness, pairs, weight, spacing):
         contradict each other.
     """
     n = len(sign)
-    unlike = -BOND_EVIDENCE * weight * sign[pairs].prod(axis=1)
+    unlike = -BOND_EVIDENCE_NATS * weight * sign[pairs].prod(axis=1)
     bonds = np.bincount(pairs.ravel(), np.repeat(unlike, 2), n)
-    bonds = np.clip(bonds, -MAX_EVIDENCE, MAX_EVIDENCE)
+    bonds = np.clip(bonds, -MAX_EVIDENCE_NATS, MAX_EVIDENCE_NATS)
     # Levels are needed where bonds do not suffice or neighbours differ the wrong way.
     first, second = pairs.T
     step = weight * (log_brightness[first] - log_brightness[second])
     contrast = np.bincount(first, sign[first] * step, n)
     contrast -= np.bincount(second, sign[second] * step, n)
-    unsure = (bonds < _SUFFICIENT) | (contrast < 0)
+    unsure = (bonds < _SUFFICIENT_NATS) | (contrast < 0)
     tiles = Tiles.of(positions, spacing)
     which = np.unique(tiles.tile[unsure])
     if not len(which):
         return unsure
     levels = brightness_levels(tiles, which, log_brightness, sign > 0)
     brightness = sign * levels.evidence(tiles, log_brightness)[0]
-    conflict = np.minimum(brightness, bonds) < -_CONFLICT
-    return unsure & ((brightness + bonds < _DOUBTFUL_BELOW) | conflict)
+    conflict = np.minimum(brightness, bonds) < -_CONFLICT_NATS
+    return unsure & ((brightness + bonds < _DOUBTFUL_NATS) | conflict)

@@ -17,23 +17,24 @@ from .neighbors import Nearest, sublattice_members
 _MIN_SINE = 0.5
 # A neighbour is on the lattice if it deviates by less than this share of the shorter
 # vector; the fit is valid if the mean deviation is less than the second share.
-_STEP_TOLERANCE = 0.25
-_MAX_MISFIT = 0.15
+_STEP_TOLERANCE_SHARE = 0.25
+_MAX_MISFIT_SHARE = 0.15
 # An origin and two vectors need three columns; a fourth tests the fit.
 _MIN_COLUMNS = 4
-# Number of neighbours in the crystal, their maximum distance in spacings, and the
-# largest relative difference of cells that describe the same lattice.
+# Number of neighbours in the crystal, and their maximum distance.
 _N_BONDS = 6
-_BOND_REACH = 2
+_BOND_REACH_SPACINGS = 2
 # Columns of one sublattice that are this near to one another (in their typical
 # distances) are joined, too.
-_ALIKE_REACH = 1.1
-_CELL_TOLERANCE = 0.25
+_ALIKE_REACH_RATIO = 1.1
+# Largest relative difference of cells that describe the same lattice.
+_CELL_TOLERANCE_SHARE = 0.25
 # Fewer cells in agreement are not a crystal.
 _MIN_CELLS = 4
+# Steps of the reduction of a pair of vectors to the shortest ones, at most.
 _N_REDUCTIONS = 8
 # Vectors whose lengths have a ratio below this are chosen by their direction.
-_EQUAL_LENGTH = 1.1
+_EQUAL_LENGTH_RATIO = 1.1
 # Vectors are continued up to this length, in spacings: the second nearest neighbours of
 # a honeycomb.
 _MAX_VECTOR_SPACINGS = 1.8
@@ -43,8 +44,8 @@ _MAX_VECTOR_SPACINGS = 1.8
 # least the minimum number of them.
 _MIN_OCCUPIED_SHARE = 0.65
 _MATCH_SPACINGS = 0.25
-_N_TESTED = 16
-_MIN_TESTED = 4
+_N_TESTED_COLUMNS = 16
+_MIN_TESTED_COLUMNS = 4
 # Predictions within this distance are those of the same column (spacings).
 _SAME_SPACINGS = 0.5
 # If columns are farther apart than this (spacings), others are at the centres of their
@@ -80,14 +81,14 @@ def lattice_vectors(positions, sublattice, members=None, nearest=None):
     for own, alike in (members or sublattice_members(positions, sublattice)).values():
         if len(own) >= _MIN_COLUMNS:
             cells[own] = _fit_cells(alike)
-            reach = max(reach, _ALIKE_REACH * alike.typical_distance())
+            reach = max(reach, _ALIKE_REACH_RATIO * alike.typical_distance())
     known = np.flatnonzero(np.isfinite(cells).all(axis=(1, 2)))
     if known.size:
         if nearest is None or known.size < len(positions):
             nearest = Nearest(positions[known])
         if len(nearest.positions) > 1:
             # The columns of a close pair are much nearer to one another than to others.
-            reach = max(reach, _BOND_REACH * nearest.typical_distance())
+            reach = max(reach, _BOND_REACH_SPACINGS * nearest.typical_distance())
         cells[known] = _agree(nearest, cells[known], reach)
     return cells
 
@@ -149,7 +150,7 @@ def _refine_cells(row, col, a_row, a_col, b_row, b_col):
         squared = (off_i * a_row + off_j * b_row) ** 2
         squared += (off_i * a_col + off_j * b_col) ** 2
         used = (np.abs(i) < 1.5) & (np.abs(j) < 1.5)
-        used &= squared < _STEP_TOLERANCE**2 * shorter
+        used &= squared < _STEP_TOLERANCE_SHARE**2 * shorter
         count = used.sum(axis=0)
         i, j = np.where(used, np.rint(i), 0), np.where(used, np.rint(j), 0)
         # Centred on their means, so that the origin drops out of the equations.
@@ -167,7 +168,7 @@ def _refine_cells(row, col, a_row, a_col, b_row, b_col):
             squares = squares + _dot(np.where(used, own, 0), own)
             squares = squares - a * i_step - b * j_step
         good = (count >= _MIN_COLUMNS) & (determinant > 1e-3)
-        good &= squares < _MAX_MISFIT**2 * shorter * count
+        good &= squares < _MAX_MISFIT_SHARE**2 * shorter * count
     (a_row, b_row), (a_col, b_col) = fitted
     return [np.where(good, part, np.nan) for part in (a_row, a_col, b_row, b_col)]
 
@@ -186,7 +187,7 @@ def _agree(nearest, cells, reach):
     change = cells[pairs[:, 1]] @ inverse[pairs[:, 0]]
     whole = np.rint(change)
     mismatch = np.abs(change - whole).max(axis=(1, 2))
-    same = (mismatch < _CELL_TOLERANCE) & (_determinant(whole) == 1)
+    same = (mismatch < _CELL_TOLERANCE_SHARE) & (_determinant(whole) == 1)
     pairs, mismatch = pairs[same], mismatch[same]
     forest = spanning_forest(n, pairs, mismatch + 1e-6)
     # Transformation from the cell of each column to that of its parent.
@@ -223,7 +224,7 @@ def _conventional(cells):
     vectors = np.stack([a, b, a + b, a - b], axis=1)
     vectors = np.concatenate([vectors, -vectors], axis=1)
     length = np.sqrt((vectors**2).sum(axis=2))
-    short = length <= _EQUAL_LENGTH * length[:, [1]]
+    short = length <= _EQUAL_LENGTH_RATIO * length[:, [1]]
     along = np.where(short, vectors[..., 1] / length, -np.inf)
     a = _take(vectors, along.argmax(axis=1))
     area = -_determinant(cells)[:, None]
@@ -283,7 +284,7 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
         Amplitudes of columns of the same kind.
     """
     nothing = np.empty((0, 2)), np.empty(0)
-    if len(positions) <= _N_TESTED:
+    if len(positions) <= _N_TESTED_COLUMNS:
         return nothing
     is_inside = depth_of(positions) > 0
     tree = cKDTree(positions)
@@ -323,19 +324,21 @@ def _vectors(tree, spacing):
 def _leads_to_columns(tree, columns, vectors, depth_of, spacing):
     """Check which vectors lead from the columns around a column to others."""
     near_columns = np.unique(columns)
-    _, near = tree.query(tree.data[near_columns], k=_N_TESTED)
+    _, near = tree.query(tree.data[near_columns], k=_N_TESTED_COLUMNS)
     near = near[np.searchsorted(near_columns, columns)]
     goal = tree.data[near] + vectors[:, None]
     # Columns could have been found on good pixels only.
     is_tested = depth_of(goal.reshape(-1, 2)).reshape(goal.shape[:2]) > 0
     n_tested = is_tested.sum(axis=1)
-    is_tested[n_tested < _MIN_TESTED] = False
+    is_tested[n_tested < _MIN_TESTED_COLUMNS] = False
     margin = _MATCH_SPACINGS * spacing
     distance, _ = tree.query(goal[is_tested], distance_upper_bound=margin)
     is_found = np.zeros_like(is_tested)
     is_found[is_tested] = np.isfinite(distance)
     n_found = is_found.sum(axis=1)
-    return (n_tested >= _MIN_TESTED) & (n_found >= _MIN_OCCUPIED_SHARE * n_tested)
+    return (n_tested >= _MIN_TESTED_COLUMNS) & (
+        n_found >= _MIN_OCCUPIED_SHARE * n_tested
+    )
 
 
 def _group(places, radius):
@@ -366,7 +369,7 @@ def cell_centers(positions, heights, depth_of, spacing):
         As of `continue_lattice`.
     """
     nothing = np.empty((0, 2)), np.empty(0)
-    if len(positions) <= _N_TESTED:
+    if len(positions) <= _N_TESTED_COLUMNS:
         return nothing
     nearest = Nearest(positions)
     if nearest.typical_distance() < _MIN_CELL_SPACINGS * spacing:

@@ -7,14 +7,14 @@ from .neighbors import shell_size
 # Neighbours that predict the positions of further columns, and those in the region
 # around a column that is compared with the image.
 _N_NEIGHBORS = 12
-_N_REGION = 22
+_N_REGION_COLUMNS = 22
 # Vectors that span the plane: the sine of their angle exceeds this.
 _MIN_SINE = 0.5
 # Neighbours from which pairs of vectors are formed.
-_N_FIRST = 3
+_N_FIRST_NEIGHBORS = 3
 # A predicted column is matched within this share of the distance to the nearest other
 # column of the motif. Half of it would be ambiguous.
-_REACH = 0.4
+_REACH_SHARE = 0.4
 # Images of columns under a symmetric operation coincide to within this length.
 _COINCIDENCE_NM = 0.02
 
@@ -57,13 +57,13 @@ class MotifGeometry:
         target, shift, vector, distance = self._all_neighbors()
         nearest = distance[:, 0]
         self.spacing = float(np.median(nearest))
-        self.reach = _REACH * nearest
+        self.reach = _REACH_SHARE * nearest
         self.target = target[:, :_N_NEIGHBORS]
         self.shift = shift[:, :_N_NEIGHBORS]
         self.vector = vector[:, :_N_NEIGHBORS]
         self._all = target, shift, vector, distance
         # One radius for all columns, between two shells of the first column.
-        radius = np.median(distance[:, _N_REGION - 1])
+        radius = np.median(distance[:, _N_REGION_COLUMNS - 1])
         self.region_radius = float(1.01 * radius)
         self.region = [
             vector[number, distance[number] < self.region_radius]
@@ -79,7 +79,7 @@ class MotifGeometry:
 
     def _all_neighbors(self):
         """Return all neighbours within a few cells, the nearest first."""
-        n_needed = 3 * _N_REGION
+        n_needed = 3 * _N_REGION_COLUMNS
         n_cells = 2 + int(np.ceil(np.sqrt(n_needed / len(self))))
         # Cells may be long in one direction: more steps along the shorter vector.
         length = np.linalg.norm(self.cell, axis=1)
@@ -146,7 +146,7 @@ class MotifGeometry:
         """
         vectors = self.vector[number]
         pairs = []
-        for first in vectors[:_N_FIRST]:
+        for first in vectors[:_N_FIRST_NEIGHBORS]:
             cross = np.abs(first[0] * vectors[:, 1] - first[1] * vectors[:, 0])
             oblique = cross > _MIN_SINE * np.hypot(*first) * np.hypot(*vectors.T)
             if oblique.any():

@@ -18,30 +18,31 @@ _N_SEEDS = 12
 _N_SEED_NEIGHBORS = 10
 # Axes of a hypothesis from two neighbours, and of a fitted one, differ by up to these
 # ratios: displacements change the first by a fifth, strain and calibration the second.
-_MAX_ANISOTROPY_OF_PAIR = 1.4
-_MAX_ANISOTROPY = 1.15
+_MAX_AXIS_RATIO_OF_PAIR = 1.4
+_MAX_AXIS_RATIO = 1.15
 # Distortion of the lattice around a site in a crystal, of noisy positions, too.
-_MAX_ANISOTROPY_OF_SITE = 1.25
+_MAX_AXIS_RATIO_OF_SITE = 1.25
 # Ratio of the scale to that of the pixel size, and to an estimate from the spacing.
-_SCALE_RANGE_CALIBRATED = (0.88, 1.14)
-_SCALE_RANGE = (0.45, 2.2)
+_CALIBRATED_SCALE_RATIOS = (0.88, 1.14)
+_SCALE_RATIOS = (0.45, 2.2)
+# Number of hypotheses, the best ones, that are refined.
 _N_REFINED = 24
 # A region agrees with the motif if this share of both is matched: more than if every
 # second site belonged to none of its columns, 0.67. Hypotheses within the second share
-# of the best are compared in a larger region.
-_MIN_AGREEMENT = 0.7
-_NEARLY_BEST = 0.85
-_N_PATCH = 400
+# of the best are compared in a larger region, of the last number of sites.
+_MIN_AGREEMENT_SHARE = 0.7
+_NEARLY_BEST_SHARE = 0.85
+_N_REGION_SITES = 400
 # Difference in log-likelihood above which hypotheses are distinct.
-_MIN_EVIDENCE = 8.0
+_MIN_EVIDENCE_NATS = 8.0
 # A lattice is fitted to the neighbours of a site with the weight of this many
 # neighbours on the lattice of the site from which it was reached.
 _PRIOR_NEIGHBORS = 4.0
 # Share of the neighbours of a site that must agree with its column, and their number.
-_MIN_CONSENT = 0.5
+_MIN_CONSENT_SHARE = 0.5
 _MIN_NEIGHBORS = 3
 # Remaining sites are matched as further crystals of at least this many columns.
-_MIN_CRYSTAL = 12
+_MIN_CRYSTAL_COLUMNS = 12
 _MAX_CRYSTALS = 20
 
 
@@ -105,7 +106,7 @@ def match_motifs(positions, geometries, brightness=None, pixel_size=None, mirror
     ambiguous = False
     left, tree = np.arange(n), cKDTree(positions)
     for number in range(_MAX_CRYSTALS):
-        if len(left) < _MIN_CRYSTAL:
+        if len(left) < _MIN_CRYSTAL_COLUMNS:
             break
         best = None
         for index, geometry in enumerate(geometries):
@@ -118,7 +119,7 @@ def match_motifs(positions, geometries, brightness=None, pixel_size=None, mirror
         index, part, start, unclear = best
         state = _prune(part, _grow(part, start))
         own = np.flatnonzero(state.column >= 0)
-        if len(own) < _MIN_CRYSTAL:
+        if len(own) < _MIN_CRYSTAL_COLUMNS:
             break
         chosen = left[own]
         column[chosen], motif[chosen] = state.column[own], index
@@ -157,10 +158,10 @@ class _Sites:
         self.positions, self.contrast, self.geometry = positions, contrast, geometry
         self.tree, self.all_sites = cKDTree(positions), all_sites
         if pixel_size:
-            scale, limits = 1 / pixel_size, _SCALE_RANGE_CALIBRATED
+            scale, limits = 1 / pixel_size, _CALIBRATED_SCALE_RATIOS
         else:
             nearest = self.tree.query(positions, k=2)[0][:, 1]
-            scale, limits = np.median(nearest) / geometry.spacing, _SCALE_RANGE
+            scale, limits = np.median(nearest) / geometry.spacing, _SCALE_RATIOS
         self.scale_range = np.array(limits) * scale
 
     def __len__(self):
@@ -189,23 +190,26 @@ def _best_hypothesis(sites, mirror):
     if not candidates:
         return None, False
     best = max(candidates, key=lambda item: item.agreement)
-    if best.agreement < _MIN_AGREEMENT:
+    if best.agreement < _MIN_AGREEMENT_SHARE:
         return None, False
     # All that nearly agree around the same site.
     rivals = [
         item
         for item in candidates
-        if item.site == best.site and item.agreement > _NEARLY_BEST * best.agreement
+        if item.site == best.site
+        and item.agreement > _NEARLY_BEST_SHARE * best.agreement
     ]
     rivals.sort(key=lambda item: -item.agreement)
     if len(rivals) == 1:
         return best, False
-    _, near = sites.tree.query(sites.positions[best.site], k=min(_N_PATCH, len(sites)))
+    _, near = sites.tree.query(
+        sites.positions[best.site], k=min(_N_REGION_SITES, len(sites))
+    )
     patch = _subset(sites, np.atleast_1d(near))
     score = np.array([_log_likelihood(patch, item._replace(site=0)) for item in rivals])
     best = rivals[int(score.argmax())]
     alike = np.array([_are_equivalent(sites.geometry, best, item) for item in rivals])
-    unclear = bool((~alike & (score > score.max() - _MIN_EVIDENCE)).any())
+    unclear = bool((~alike & (score > score.max() - _MIN_EVIDENCE_NATS)).any())
     alike = [item for item, same in zip(rivals, alike, strict=True) if same]
     return min(alike, key=lambda item: _convention(sites.geometry, item)), unclear
 
@@ -300,7 +304,7 @@ def _is_near(item, number, lattice):
 def _is_admissible(sites, lattice, mirror, is_pair=False):
     """Return which maps are nearly similarities with a scale in the range."""
     value = np.linalg.svd(lattice, compute_uv=False)
-    limit = _MAX_ANISOTROPY_OF_PAIR if is_pair else _MAX_ANISOTROPY
+    limit = _MAX_AXIS_RATIO_OF_PAIR if is_pair else _MAX_AXIS_RATIO
     low, high = sites.scale_range
     slack = 1.15 if is_pair else 1.0
     scale = np.sqrt(value[:, 0] * value[:, 1])
@@ -441,7 +445,7 @@ def _grow(sites, start):
         lattice[site] = _fit_lattices(sites, state, site)
         # Across a twin boundary the lattice would be that of a sheared motif.
         value = np.linalg.svd(lattice[site], compute_uv=False)
-        sheared = value[:, 0] > _MAX_ANISOTROPY_OF_SITE * value[:, 1]
+        sheared = value[:, 0] > _MAX_AXIS_RATIO_OF_SITE * value[:, 1]
         barred[site[sheared]], column[site[sheared]] = True, -1
         frontier = site[~sheared]
     return state
@@ -480,7 +484,9 @@ def _prune(sites, state):
         reach = geometry.reach[target] * _scales(state.lattice[own])[:, None]
         found = distance < reach
         agree = (found & (state.column[index] == target)).sum(axis=1)
-        good = agree >= np.maximum(_MIN_CONSENT * found.sum(axis=1), _MIN_NEIGHBORS)
+        good = agree >= np.maximum(
+            _MIN_CONSENT_SHARE * found.sum(axis=1), _MIN_NEIGHBORS
+        )
         state.column[own[~good]] = -1
         if good.all():
             break

@@ -6,42 +6,44 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 # A coordination shell is complete with k columns within this many typical distances
-# and with the next column at least _MIN_NEXT times as far as the k-th; otherwise the
-# choice of k columns would be arbitrary.
-_CAGE_REACH = 1.5
-_MIN_NEXT = 1.2
+# and with the next column at least `_MIN_NEXT_RATIO` times as far as the k-th;
+# otherwise the choice of k columns would be arbitrary.
+_SHELL_REACH_RATIO = 1.5
+_MIN_NEXT_RATIO = 1.2
 # The k columns surround the central one if no angle between successive ones is wider.
-_WIDEST_GAP = np.deg2rad(150)
+_WIDEST_GAP_RAD = np.deg2rad(150)
 # Opposite corners of shells of four and six have the same centre, wherever the central
 # column is, to within this share of the distance.
-_MAX_SKEW = 0.5
+_MAX_SKEW_SHARE = 0.5
 # Four neighbours on square and rectangular lattices, three on a honeycomb, six around
 # the centre of a hexagon. Four is kept unless it is incomplete for most columns.
-_DEFAULT_SHELL = 4
-_OTHER_SHELLS = (3, 6)
+_DEFAULT_N_NEIGHBORS = 4
+_OTHER_N_NEIGHBORS = (3, 6)
 _MIN_COMPLETE_SHARE = 0.5
 # The columns of shells of three and six are equally far but for displacements of up to
 # 0.15 of the distance: the farthest over the nearest is at most this.
-_MAX_SPREAD = 1.35
+_MAX_SPREAD_RATIO = 1.35
 # More neighbours than any plane lattice has.
 _MOST_NEIGHBORS = 8
-_N_SAMPLED = 2000
-# A shell ends where the next neighbour is at least this many times as far.
-_MIN_GAP = 1.12
-_SIZES = range(3, 9)
+# About as many columns of an image are enough for its typical distances.
+_N_SAMPLED_COLUMNS = 2000
+# A shell ends where the next neighbour is at least this many times as far; shells with
+# these numbers of neighbours are tried.
+_MIN_GAP_RATIO = 1.12
+_SHELL_N_NEIGHBORS = range(3, 9)
 # Successive neighbours of a column that is surrounded enclose at most this angle.
-_WIDEST_ANGLE = np.deg2rad(170)
+_WIDEST_ANGLE_RAD = np.deg2rad(170)
 # The neighbours of a shell that is found from the distribution of distances lie within
 # the geometric mean of the distances of its last neighbour and the next, and the next
 # neighbour is this many times as far as the last.
-_MIN_NEXT_OF_SHELL = 1.04
+_MIN_NEXT_OF_SHELL_RATIO = 1.04
 # Columns are compared with this number of neighbours at most.
-_MAX_COMPARED = 20
+_MAX_COMPARED_NEIGHBORS = 20
 # A place is surrounded if it has this number of neighbours within this distance on all
 # sides: the mean of the unit vectors to them is no longer than the last of these.
-_MIN_AROUND = 3
+_MIN_AROUND_NEIGHBORS = 3
 _AROUND_REACH_SPACINGS = 1.3
-_MAX_ASYMMETRY = 0.5
+_MAX_RESULTANT = 0.5
 # Least distance of a weak column from all others.
 FREE_DISTANCE_SPACINGS = 0.7
 # Least distance of two columns where the image does not show how close columns are: of
@@ -73,7 +75,7 @@ class Nearest:
 
     def typical_distance(self):
         """Return the median distance of nearest neighbours, px."""
-        step = max(1, len(self.positions) // _N_SAMPLED)
+        step = max(1, len(self.positions) // _N_SAMPLED_COLUMNS)
         return float(np.median(self.distance[::step, 1]))
 
     def pairs(self, radius, n_nearest=_MOST_NEIGHBORS):
@@ -219,7 +221,7 @@ def brightest_near(positions, height, places, radius):
     """
     # Missing neighbours have the index behind the last.
     _, near = cKDTree(positions).query(
-        places, _MAX_COMPARED, distance_upper_bound=radius
+        places, _MAX_COMPARED_NEIGHBORS, distance_upper_bound=radius
     )
     return np.append(height, 0)[near].max(axis=1)
 
@@ -250,8 +252,8 @@ def are_surrounded(places, positions, spacing):
     offset = positions[np.where(near, index, 0)] - places[:, None]
     offset /= np.where(near, distance, np.inf)[..., None]
     n_near = near.sum(axis=1)
-    lopsided = np.hypot(*offset.sum(axis=1).T) > _MAX_ASYMMETRY * n_near
-    return (n_near >= _MIN_AROUND) & ~lopsided
+    lopsided = np.hypot(*offset.sum(axis=1).T) > _MAX_RESULTANT * n_near
+    return (n_near >= _MIN_AROUND_NEIGHBORS) & ~lopsided
 
 
 class Crowding(NamedTuple):
@@ -479,7 +481,7 @@ def shell_displacement(positions, sublattice, spacing, size="auto"):
 
 def _usual_shell(centers, corners, spacing, size):
     """Return the size of a shell of four, three or six, and displacements in it."""
-    sizes = (_DEFAULT_SHELL, *_OTHER_SHELLS) if size == "auto" else (size,)
+    sizes = (_DEFAULT_N_NEIGHBORS, *_OTHER_N_NEIGHBORS) if size == "auto" else (size,)
     chosen = sizes[0]
     complete, found = _shell_displacement(centers, corners, chosen, spacing)
     if np.count_nonzero(complete) < _MIN_COMPLETE_SHARE * len(centers):
@@ -493,15 +495,15 @@ def _usual_shell(centers, corners, spacing, size):
 def _gap_shell(centers, corners, size):
     """Return the size of the shell before a gap in the distances, and displacements."""
     nothing = 0, np.zeros(len(centers), dtype=bool), np.empty((0, 2))
-    n_neighbors = min(max(_SIZES) + 2, len(corners.positions))
+    n_neighbors = min(max(_SHELL_N_NEIGHBORS) + 2, len(corners.positions))
     if n_neighbors < 4 or (size != "auto" and size >= n_neighbors):
         return nothing
     distance, index = corners.tree.query(centers, k=n_neighbors)
     arms = corners.positions[index] - centers[:, None]
     typical = np.median(distance, axis=0)
     if size == "auto":
-        best, size = _MIN_GAP, 0
-        for k in _SIZES:
+        best, size = _MIN_GAP_RATIO, 0
+        for k in _SHELL_N_NEIGHBORS:
             if k >= n_neighbors:
                 break
             gap = typical[k] / typical[k - 1]
@@ -511,7 +513,7 @@ def _gap_shell(centers, corners, size):
             return nothing
     reach = np.sqrt(typical[size - 1] * typical[size])
     complete = distance[:, size - 1] < reach
-    complete &= distance[:, size] > _MIN_NEXT_OF_SHELL * distance[:, size - 1]
+    complete &= distance[:, size] > _MIN_NEXT_OF_SHELL_RATIO * distance[:, size - 1]
     if size > 2:
         complete &= is_surrounded(arms[:, :size])
     return size, complete, -arms[complete, :size].mean(axis=1)
@@ -526,10 +528,10 @@ def _shell_displacement(centers, corners, size, spacing):
     # Sublattices that are not each other's nearest neighbours are farther apart.
     typical = max(spacing, float(np.median(distance.mean(axis=1))))
     arms = corners.positions[index[:, :-1]] - centers[:, None]
-    complete = distance[:, -1] <= _CAGE_REACH * typical
-    complete &= following > _MIN_NEXT * distance[:, -1]
-    if size != _DEFAULT_SHELL:
-        complete &= distance[:, -1] <= _MAX_SPREAD * distance[:, 0]
+    complete = distance[:, -1] <= _SHELL_REACH_RATIO * typical
+    complete &= following > _MIN_NEXT_RATIO * distance[:, -1]
+    if size != _DEFAULT_N_NEIGHBORS:
+        complete &= distance[:, -1] <= _MAX_SPREAD_RATIO * distance[:, 0]
     complete &= _encloses(arms, typical)
     return complete, -arms[complete].mean(axis=1)
 
@@ -540,17 +542,17 @@ def _encloses(arms, typical):
     order = np.argsort(angle, axis=1)
     angle = np.take_along_axis(angle, order, axis=1)
     gap = np.diff(angle, axis=1, append=angle[:, :1] + 2 * np.pi)
-    encloses = gap.max(axis=1) < _WIDEST_GAP
+    encloses = gap.max(axis=1) < _WIDEST_GAP_RAD
     size = arms.shape[1]
     if size % 2:
         return encloses
     corner = np.take_along_axis(arms, order[..., None], axis=1)
-    if size == _DEFAULT_SHELL:
+    if size == _DEFAULT_N_NEIGHBORS:
         skew = corner[:, 0] - corner[:, 1] + corner[:, 2] - corner[:, 3]
-        return encloses & (np.hypot(*skew.T) < _MAX_SKEW * typical)
+        return encloses & (np.hypot(*skew.T) < _MAX_SKEW_SHARE * typical)
     double = corner[:, : size // 2] + corner[:, size // 2 :]
     skew = np.linalg.norm(double - double.mean(axis=1, keepdims=True), axis=2)
-    return encloses & (skew.max(axis=1) < _MAX_SKEW * typical)
+    return encloses & (skew.max(axis=1) < _MAX_SKEW_SHARE * typical)
 
 
 def shell_size(distance, vector):
@@ -569,8 +571,8 @@ def shell_size(distance, vector):
         Between 3 and 8: the size that surrounds the column and is followed by the
         widest relative gap; 0 if there is none.
     """
-    best, size = _MIN_GAP, 0
-    for k in _SIZES:
+    best, size = _MIN_GAP_RATIO, 0
+    for k in _SHELL_N_NEIGHBORS:
         if k >= len(distance):
             break
         gap = distance[k] / distance[k - 1]
@@ -594,4 +596,4 @@ def is_surrounded(vectors):
     """
     angle = np.sort(np.arctan2(vectors[..., 0], vectors[..., 1]), axis=-1)
     gap = np.diff(angle, axis=-1, append=angle[..., :1] + 2 * np.pi)
-    return gap.max(axis=-1) < _WIDEST_ANGLE
+    return gap.max(axis=-1) < _WIDEST_ANGLE_RAD

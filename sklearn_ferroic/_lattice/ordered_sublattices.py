@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from skimage.filters import threshold_otsu
 
+from .._utils.robust import STD_PER_MEDIAN
 from .local_lattice import lattice_vectors, vectors_of_one_sublattice
 from .neighbor_graph import accumulate, spanning_forest
 from .neighbors import Nearest
@@ -25,27 +26,27 @@ from .neighbors import Nearest
 REGION_SPACINGS = 8
 MAX_SUBLATTICES = 4
 # Columns of a sublattice that may be two, and least share of each of these.
-_MIN_MEMBERS = 60
-_MIN_SHARE = 0.2
+_MIN_SUBLATTICE_COLUMNS = 60
+_MIN_SUBLATTICE_SHARE = 0.2
 # Brightness is compared with the mean over this number of nearest columns of the same
 # sublattice.
-_N_COMPARED = 12
+_N_COMPARED_COLUMNS = 12
 _N_ROUNDS = 2
 # The levels differ by this much in log brightness, and by this many standard deviations
 # within them: 2.6 for the halves of a normal distribution, 3.5 for a uniform one.
-MIN_GAP = 0.08
-_MIN_CLEARNESS = 4.5
+MIN_GAP_LOG = 0.08
+_MIN_GAP_STD = 4.5
 # Classes of columns in a crystal of this many columns are compared. Their mean log
-# brightness differs by `MIN_GAP`, by this many standard errors, by this multiple of
+# brightness differs by `MIN_GAP_LOG`, by this many standard errors, by this multiple of
 # the standard deviation within the classes, and has the same order in this share of
 # the regions of `REGION_SPACINGS` of the sublattice. Tilts and antipolar displacements
 # alternate, too, and change the heights of columns: by 2.5 standard deviations in an
 # image of DyScO3.
-_MIN_CRYSTAL = 24
+_MIN_CRYSTAL_COLUMNS = 24
 _MIN_STANDARD_ERRORS = 6.0
-_MIN_GAP_SCATTERS = 3.5
+_MIN_ALTERNATING_GAP_STD = 3.5
 # Deviations of defects are limited to this multiple of the median deviation.
-_MAX_DEVIATION = 4.0
+_MAX_DEVIATION_RATIO = 4.0
 _MIN_REGION_SHARE = 0.85
 # Within the classes, brightness differs at random: two steps along a lattice vector the
 # correlation is below this. In layers of another composition it is 0.9 and more.
@@ -55,16 +56,16 @@ _MAX_CORRELATION = 0.5
 # by pixels. They are clear from this multiple of the standard deviation within the
 # classes on, more than in tilted crystals. Where no sublattice alternates as in these,
 # once the standard deviation suffices.
-_MIN_REPORTED_GAP = 0.012
-_CLEAR_SCATTERS = 3.0
-_LEAST_CLEAR_SCATTERS = 1.0
+_MIN_REPORTED_GAP_LOG = 0.012
+_CLEAR_GAP_STD = 3.0
+_LEAST_CLEAR_GAP_STD = 1.0
 # Distinct levels that are not divided are reported if neighbours along a lattice vector
 # differ more often than at random, by this factor and by `_MIN_STANDARD_ERRORS`.
 _MIN_UNLIKE_RATIO = 1.25
 # Translations by the lattice vectors of each part lead to columns of the same part in
 # this share of the cases; a column within this share of the shorter vector counts.
-_MIN_PERIODIC = 0.93
-_SAME_PLACE = 0.3
+_MIN_PERIODIC_SHARE = 0.93
+_SAME_PLACE_SHARE = 0.3
 # On a honeycomb most columns have three bonds, whose third moment is 1 or -1.
 _N_HONEYCOMB_BONDS = 3
 _MIN_HONEYCOMB_SHARE = 0.5
@@ -127,7 +128,7 @@ def split_ordered(label, positions, log_brightness, spacing, members):
     while to_do and label.max() + 1 < MAX_SUBLATTICES:
         number, nearest = to_do.pop(0)
         rows = np.flatnonzero(label == number)
-        if len(rows) < _MIN_CRYSTAL:
+        if len(rows) < _MIN_CRYSTAL_COLUMNS:
             continue
         own = nearest or Nearest(positions[rows]), log_brightness[rows]
         part, found = _divide(*own, MAX_SUBLATTICES - label.max())
@@ -169,7 +170,7 @@ def undivided_levels(label, positions, log_brightness):
     undivided = []
     for number in range(label.max(initial=-1) + 1):
         rows = np.flatnonzero(label == number)
-        if len(rows) < _MIN_CRYSTAL:
+        if len(rows) < _MIN_CRYSTAL_COLUMNS:
             continue
         _, found = _divide(Nearest(positions[rows]), log_brightness[rows], 2)
         if found is not None:
@@ -207,11 +208,11 @@ def _judge(undivided):
     """Return levels with the judgement whether species are a likely cause."""
     is_tilted = any(
         found.is_periodic
-        and found.difference > MIN_GAP
-        and found.separation < _CLEAR_SCATTERS
+        and found.difference > MIN_GAP_LOG
+        and found.separation < _CLEAR_GAP_STD
         for found in undivided
     )
-    least = _CLEAR_SCATTERS if is_tilted else _LEAST_CLEAR_SCATTERS
+    least = _CLEAR_GAP_STD if is_tilted else _LEAST_CLEAR_GAP_STD
     return [
         found._replace(is_clear=bool(found.separation > least)) for found in undivided
     ]
@@ -224,7 +225,7 @@ def _divide(nearest, log_brightness, max_classes):
     None; and the levels for which it was not divided, or None.
     """
     positions = nearest.positions
-    if len(positions) < _MIN_CRYSTAL or max_classes < 2:
+    if len(positions) < _MIN_CRYSTAL_COLUMNS or max_classes < 2:
         return None, None
     lattice = _index_parities(nearest)
     part, small = _ordered_classes(positions, log_brightness, lattice, max_classes)
@@ -251,7 +252,7 @@ def _ordered_classes(positions, log_brightness, lattice, max_classes):
     part = np.zeros(len(positions), dtype=np.intp)
     size = np.bincount(lattice.crystal)
     largest, levels = size.argmax(), None
-    for number in np.flatnonzero(size >= _MIN_CRYSTAL):
+    for number in np.flatnonzero(size >= _MIN_CRYSTAL_COLUMNS):
         own = np.flatnonzero(lattice.crystal == number)
         part[own], small = _classes_of_crystal(
             lattice, contrast, positions, own, max_classes
@@ -296,7 +297,7 @@ def _index_parities(nearest):
         length = np.hypot(*np.moveaxis(vectors[known], -1, 0)).min(axis=1)
         spacing = float(np.median(length))
         places = positions[known][:, None] + steps @ vectors[known]
-        limit = _SAME_PLACE * length[:, None]
+        limit = _SAME_PLACE_SHARE * length[:, None]
         distance, index = nearest.tree.query(
             places, distance_upper_bound=float(limit.max())
         )
@@ -354,7 +355,7 @@ def _classes_of_crystal(lattice, contrast, positions, own, max_classes):
     parity, value = lattice.parity[own], contrast[own]
     known = np.isfinite(value)
     size = np.bincount(parity[known], minlength=4)
-    if np.count_nonzero(known) < _MIN_CRYSTAL or size.min() < 4:
+    if np.count_nonzero(known) < _MIN_CRYSTAL_COLUMNS or size.min() < 4:
         return nothing
     value, parity_known = value[known], parity[known]
     level = np.array([np.median(value[parity_known == k]) for k in range(4)])
@@ -363,14 +364,14 @@ def _classes_of_crystal(lattice, contrast, positions, own, max_classes):
     if _correlation(rest, lattice.neighbors) > _MAX_CORRELATION:
         return nothing
     rest = rest[own[known]]
-    limit = _MAX_DEVIATION * np.median(np.abs(rest))
+    limit = _MAX_DEVIATION_RATIO * np.median(np.abs(rest))
     square = np.sum(np.clip(rest, -limit, limit) ** 2)
     scatter = np.sqrt(square / (len(rest) - 4))
     order = np.argsort(-level)
     gap = -np.diff(level[order])
     # Medians of normally distributed values have 1.25 times the error of means.
     error = 1.25 * scatter * np.sqrt(1 / size[order[1:]] + 1 / size[order[:-1]])
-    is_certain = (gap > _MIN_STANDARD_ERRORS * error) & (gap > _MIN_REPORTED_GAP)
+    is_certain = (gap > _MIN_STANDARD_ERRORS * error) & (gap > _MIN_REPORTED_GAP_LOG)
     region = places(positions[own[known]], REGION_SPACINGS * lattice.spacing)
     cell, inverse = np.unique(region * 4 + parity_known, return_inverse=True)
     regional = np.full((region.max() + 1, 4), np.nan)
@@ -382,7 +383,9 @@ def _classes_of_crystal(lattice, contrast, positions, own, max_classes):
         is_certain[place] = both.any() and (
             np.average(difference[both] > 0, weights=weight) > _MIN_REGION_SHARE
         )
-    distinct = is_certain & (gap > np.maximum(MIN_GAP, _MIN_GAP_SCATTERS * scatter))
+    distinct = is_certain & (
+        gap > np.maximum(MIN_GAP_LOG, _MIN_ALTERNATING_GAP_STD * scatter)
+    )
     if not distinct.any():
         if not is_certain.any():
             return nothing
@@ -405,7 +408,7 @@ def _correlation(values, neighbors):
         second = np.where(ends >= 0, ends[ends], -1)
         distant = np.where(second >= 0, values[second], np.nan)
         both = np.isfinite(values) & np.isfinite(distant)
-        if np.count_nonzero(both) <= _MIN_CRYSTAL / 2:
+        if np.count_nonzero(both) <= _MIN_CRYSTAL_COLUMNS / 2:
             continue
         square = np.sqrt(np.mean(values[both] ** 2) * np.mean(distant[both] ** 2))
         if square > 0:
@@ -427,16 +430,16 @@ def _two_levels(nearest, log_brightness):
     Columns are compared with those around.
     """
     positions = nearest.positions
-    if len(positions) < _MIN_MEMBERS:
+    if len(positions) < _MIN_SUBLATTICE_COLUMNS:
         return None
-    _, near = nearest.tree.query(positions, _N_COMPARED + 1)
+    _, near = nearest.tree.query(positions, _N_COMPARED_COLUMNS + 1)
     level = log_brightness
     for _ in range(_N_ROUNDS):
         value = log_brightness - level[near].mean(axis=1)
         if np.ptp(value) == 0:
             return None
         faint = value < threshold_otsu(value)
-        if not _MIN_SHARE < faint.mean() < 1 - _MIN_SHARE:
+        if not _MIN_SUBLATTICE_SHARE < faint.mean() < 1 - _MIN_SUBLATTICE_SHARE:
             return None
         # The threshold may be anywhere in the gap.
         faint = value < (np.median(value[faint]) + np.median(value[~faint])) / 2
@@ -445,12 +448,14 @@ def _two_levels(nearest, log_brightness):
         level = log_brightness - np.where(faint, levels[1], levels[0])
     scatter = np.hypot(
         *(
-            1.4826 * np.median(np.abs(value[part] - level)) * np.sqrt(part.mean())
+            STD_PER_MEDIAN
+            * np.median(np.abs(value[part] - level))
+            * np.sqrt(part.mean())
             for part, level in zip((~faint, faint), levels, strict=True)
         )
     )
     gap = levels[0] - levels[1]
-    if gap < max(MIN_GAP, _MIN_CLEARNESS * scatter):
+    if gap < max(MIN_GAP_LOG, _MIN_GAP_STD * scatter):
         return None
     return _TwoLevels(faint, gap, float(gap / max(scatter, 1e-9)))
 
@@ -460,7 +465,7 @@ def _are_lattices(nearest, faint):
     positions, tree = nearest.positions, nearest.tree
     vectors = lattice_vectors(positions, faint.astype(np.intp))
     return all(
-        _periodic_share(positions, part, vectors, tree) >= _MIN_PERIODIC
+        _periodic_share(positions, part, vectors, tree) >= _MIN_PERIODIC_SHARE
         for part in (faint, ~faint)
     )
 
@@ -495,7 +500,7 @@ def _periodic_share(positions, part, vectors, tree):
     ends = positions[own][:, None] + steps
     length = np.hypot(*np.moveaxis(own_vectors, -1, 0)).min(axis=1)
     distance, index = tree.query(ends)
-    found = distance < _SAME_PLACE * length[:, None]
+    found = distance < _SAME_PLACE_SHARE * length[:, None]
     return float(part[index[found]].mean()) if found.any() else 0.0
 
 
@@ -529,7 +534,7 @@ def differ_in_bonds(sign, crystal, pairs, nearest, n_bonds):
     np.add.at(moment, pairs[:, 1], -third)
     alternating = sign * moment / np.maximum(n_bonds, 1)
     differ = np.zeros(len(sign), dtype=bool)
-    for number in np.flatnonzero(np.bincount(crystal) >= _MIN_MEMBERS):
+    for number in np.flatnonzero(np.bincount(crystal) >= _MIN_SUBLATTICE_COLUMNS):
         own = crystal == number
         share = np.mean(n_bonds[own] == _N_HONEYCOMB_BONDS)
         differ[own] = (

@@ -3,19 +3,24 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from .._utils.robust import bisquare_root
 from .neighbor_graph import accumulate, spanning_forest
 from .neighbors import sublattice_members
 
 # A step to a neighbour is a lattice vector if it deviates by less than this share.
-_STEP_TOLERANCE = 0.25
+_STEP_TOLERANCE_SHARE = 0.25
 # Vectors with a smaller sine of their angle span no lattice.
 _MIN_SINE = 0.3
 # Number of steps among which the most frequent are found, and of candidates.
-_N_SAMPLED = 600
-_N_COUNTED = 150
+_N_SAMPLED_STEPS = 600
+_N_CANDIDATE_STEPS = 150
+# Rounds of the robust fit, which ends when no parameter changes by more than this.
 _N_ROBUST_ROUNDS = 12
-_SETTLED = 1e-7
-_MIN_DETERMINANT = 1e-10
+_SETTLED_CELLS = 1e-7
+# Columns on a line do not determine a lattice: the determinant of their normal
+# equations, over the product of the diagonal, is not larger than this.
+_MIN_DETERMINANT_RATIO = 1e-10
+# Three columns determine an origin and two vectors; as many more test them.
 _MIN_COLUMNS = 6
 
 
@@ -96,7 +101,7 @@ def _fit_lattice(nearest):
     if rest.any():
         places = (positions[rest] - fitted[0]) @ np.linalg.inv(fitted[1:])
         whole = np.rint(places)
-        near = (np.abs(places - whole) < _STEP_TOLERANCE).all(axis=1)
+        near = (np.abs(places - whole) < _STEP_TOLERANCE_SHARE).all(axis=1)
         ideal[np.flatnonzero(rest)[near]] = fitted[0] + whole[near] @ fitted[1:]
     return ideal
 
@@ -118,7 +123,7 @@ def _basis_and_steps(nearest):
             return None, None, None
         index = step @ np.linalg.inv(basis)
         whole = np.rint(index)
-        fits = (np.abs(index - whole) < _STEP_TOLERANCE).all(axis=1)
+        fits = (np.abs(index - whole) < _STEP_TOLERANCE_SHARE).all(axis=1)
         fits &= np.abs(whole).sum(axis=1) == 1
         along_first = fits & (whole[:, 0] != 0)
         along_second = fits & (whole[:, 1] != 0)
@@ -141,9 +146,9 @@ def _shortest_basis(step):
     scale = np.median(length)
     # Equal steps form clusters: count the neighbours of each one, in both half planes.
     # A random sample, because every k-th step could be of the same kind.
-    if len(step) > _N_SAMPLED:
-        step = np.random.default_rng(0).choice(step, _N_SAMPLED, replace=False)
-    sample, both = step[:_N_COUNTED], np.concatenate([step, -step])
+    if len(step) > _N_SAMPLED_STEPS:
+        step = np.random.default_rng(0).choice(step, _N_SAMPLED_STEPS, replace=False)
+    sample, both = step[:_N_CANDIDATE_STEPS], np.concatenate([step, -step])
     density = cKDTree(both).query_ball_point(sample, 0.15 * scale, return_length=True)
     merit = np.where(density > 0.3 * density.max(), 1 / np.hypot(*sample.T), 0)
     # Among equally short steps use the centre of the cluster.
@@ -188,14 +193,13 @@ def _robust_fit(index, positions, cell):
     weighted, fitted = design.T.copy(), np.zeros((3, 2))
     for _ in range(_N_ROBUST_ROUNDS):
         normal = weighted @ design
-        if np.linalg.det(normal) <= _MIN_DETERMINANT * np.prod(normal.diagonal()):
+        if np.linalg.det(normal) <= _MIN_DETERMINANT_RATIO * np.prod(normal.diagonal()):
             return None
         before, fitted = fitted, np.linalg.solve(normal, weighted @ positions)
-        if np.abs(fitted - before).max() < _SETTLED * cell:
+        if np.abs(fitted - before).max() < _SETTLED_CELLS * cell:
             break
         miss = np.hypot(*(positions - design @ fitted).T)
-        spread = 4.7 * max(1.4826 * np.median(miss), 1e-3 * cell)
-        weighted = design.T * np.maximum(1 - (miss / spread) ** 2, 0) ** 2
+        weighted = design.T * bisquare_root(miss, 1e-3 * cell) ** 2
     fitted[1:] /= scale
     fitted[0] -= middle @ fitted[1:]
     return fitted

@@ -17,7 +17,8 @@ from skorch.callbacks import Callback
 
 from .._utils.writing import locked, resolve_path, write_whole
 
-_VERSION = 1
+# Version of the format of checkpoints, which files of other versions do not have.
+_FORMAT_VERSION = 1
 _DAMAGED = (
     OSError,
     EOFError,
@@ -119,7 +120,7 @@ def write_checkpoint(path, content):
     The file is complete at any time: a new one replaces the old one atomically.
     """
     arrays = []
-    text = json.dumps({"version": _VERSION, "content": _pack(content, arrays)})
+    text = json.dumps({"version": _FORMAT_VERSION, "content": _pack(content, arrays)})
     write_whole(path, lambda file: np.savez(file, *arrays, text=np.array(text)))
 
 
@@ -140,8 +141,10 @@ def read_checkpoint(path):
         ):
             stored = {name: archive[name] for name in archive.files}
         found = json.loads(stored.pop("text").item())
-        if found["version"] != _VERSION:
-            raise ValueError(f"its version is {found['version']}, not {_VERSION}")
+        if found["version"] != _FORMAT_VERSION:
+            raise ValueError(
+                f"its version is {found['version']}, not {_FORMAT_VERSION}"
+            )
         return _unpack(found["content"], stored)
 
 

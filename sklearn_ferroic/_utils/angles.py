@@ -3,8 +3,15 @@
 import warnings
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
 
+# Angles in degrees exceed this number, most of those in radians do not.
 _RIGHT_ANGLE_DEG = 90
+# Bins of the histogram whose maxima are found, half a degree wide, and standard
+# deviation of the kernel that smooths it: less than the scatter within a variant.
+_N_PEAK_BINS = 720
+_PEAK_KERNEL_RAD = np.deg2rad(5)
 
 
 def warn_if_degrees(angles, name, stacklevel):
@@ -131,3 +138,48 @@ def robust_center(angles, limit=np.pi / 4, n_bins=360, max_iter=100):
         if step == 0:
             break
     return center
+
+
+def angle_peaks(angle, n_peaks=None):
+    """Find the most frequent directions.
+
+    These are the maxima of a histogram smoothed on the circle by a Gaussian of 5°. A
+    maximum is significant if its prominence is at least a tenth of the highest
+    maximum, and seven standard deviations of the scatter for as many uniformly
+    distributed angles.
+
+    Parameters
+    ----------
+    angle : ndarray of shape (n,)
+        Finite angles, radians.
+    n_peaks : int, default=None
+        Keep this many of the highest; all by default.
+
+    Returns
+    -------
+    peaks : ndarray of shape (n_found,)
+        Angles in radians, ascending.
+    """
+    edges = np.linspace(-np.pi, np.pi, _N_PEAK_BINS + 1)
+    count, _ = np.histogram(wrap_angle(angle), edges)
+    step = edges[1] - edges[0]
+    sigma = _PEAK_KERNEL_RAD / step
+    density = gaussian_filter1d(count.astype(np.float64), sigma, mode="wrap")
+    scatter = np.sqrt(len(angle) / _N_PEAK_BINS / (2 * np.sqrt(np.pi) * sigma))
+    # Three periods, of which the middle one has no ends.
+    place, _ = find_peaks(
+        np.tile(density, 3), prominence=max(0.1 * density.max(), 7 * scatter)
+    )
+    middle = (place >= _N_PEAK_BINS) & (place < 2 * _N_PEAK_BINS)
+    place = place[middle] - _N_PEAK_BINS
+    order = np.argsort(-density[place], kind="stable")[:n_peaks]
+    place = place[order]
+    before, top, after = (
+        density[(place + shift) % _N_PEAK_BINS] for shift in (-1, 0, 1)
+    )
+    # The vertex of the parabola through three bins.
+    curvature = before - 2 * top + after
+    shift = np.where(
+        curvature < 0, 0.5 * (before - after) / np.minimum(curvature, -1e-12), 0
+    )
+    return np.sort(wrap_angle(edges[place] + (0.5 + shift) * step))

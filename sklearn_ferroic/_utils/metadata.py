@@ -7,7 +7,7 @@ import numpy as np
 # Longer arrays and lists are data, such as spectra: only their shape is kept.
 _MAX_ITEMS = 1000
 # Nesting of dictionaries and lists; deeper ones are replaced by their text.
-_MAX_DEPTH = 30
+_MAX_LEVELS = 30
 
 
 def plain_metadata(metadata):
@@ -44,7 +44,7 @@ def _plain(value, depth):
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if depth >= _MAX_DEPTH:
+    if depth >= _MAX_LEVELS:
         return str(value)
     if hasattr(value, "items"):
         return {

@@ -10,7 +10,7 @@ import numpy as np
 
 # Multiple of the contrast above which an offset is subtracted. Below, float32 resolves
 # 1/16,000 of the contrast, less than the noise of any detector.
-_MAX_OFFSET_PER_CONTRAST = 1024
+_MAX_OFFSET_RATIO = 1024
 # Percentiles between which the contrast is measured: hot, dead and saturated pixels and
 # single lines of them lie outside.
 _LOWER_PERCENTILE, _UPPER_PERCENTILE = 2, 98
@@ -72,7 +72,7 @@ def _offset(sample):
     # halves, because the difference of two finite values can be infinite
     contrast = high / 2 - low / 2
     level = max(abs(low), abs(high)) / 2
-    return float(low) if 0 < contrast < level / _MAX_OFFSET_PER_CONTRAST else 0.0
+    return float(low) if 0 < contrast < level / _MAX_OFFSET_RATIO else 0.0
 
 
 def subtract_offset(values, offset):

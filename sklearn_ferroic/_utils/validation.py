@@ -1,4 +1,4 @@
-"""Checks of parameters and of arrays of other libraries."""
+"""Checks of parameters, arrays, positions and results of searches."""
 
 from numbers import Integral
 
@@ -20,6 +20,8 @@ class Interval(_param_validation.Interval):
 _THIN_SHARE = 0.2
 # The same if the other axes are equal, as the sides of a square image.
 _THIN_SHARE_OF_SQUARE = 0.5
+# Positions of columns that the border cuts may lie off the image by this, px.
+_BORDER_PX = 2.0
 
 N_JOBS = [
     Interval(Integral, 1, None, closed="left"),
@@ -98,8 +100,8 @@ def refuse_images_along_last_axis(shape):
         if min(n_rows, n_cols) > 4:
             raise ValueError(
                 f"An array of shape {shape} looks like a colour image (RGB or RGBA), "
-                "such as a screenshot. One grey value a pixel is needed: use the image "
-                "of the detector, image[..., 0] if the channels are equal, or "
+                "such as a screenshot. One grey value per pixel is needed: use the "
+                "image of the detector, image[..., 0] if the channels are equal, or "
                 "skimage.color.rgb2gray(image)."
             )
         return
@@ -111,3 +113,81 @@ def refuse_images_along_last_axis(shape):
             "numpy.moveaxis(images, -1, 0). If the images are really so narrow, pass "
             "them as a list, list(images)."
         )
+
+
+def check_on_image(positions, image):
+    """Check that positions lie on an image.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Positions ``(row, col)``, px.
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    """
+    on_image = _is_on(positions, image.shape)
+    if not on_image.all():
+        row, col = positions[~on_image][0]
+        hint = " Positions are counted in pixels of this image, after cropping."
+        if _is_on(positions[:, ::-1], image.shape).all():
+            hint = (
+                " Positions are (row, col), that is (y, x): these seem to be (x, y). "
+                "Pass positions[:, ::-1]."
+            )
+        raise ValueError(
+            f"{np.count_nonzero(~on_image)} of {len(positions)} positions are off the "
+            f"image of {image.shape[0]} x {image.shape[1]} px, such as row {row:.1f}, "
+            f"col {col:.1f}.{hint}"
+        )
+
+
+def refuse_swapped(positions, frame, images):
+    """Raise ValueError for positions that are on their image only as ``(x, y)``.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Positions ``(row, col)``, px.
+    frame : ndarray of int of shape (n,)
+        Index of the image of each.
+    images : list of ndarray of shape (n_rows, n_cols)
+        The images.
+    """
+    for number, image in enumerate(images):
+        own = positions[frame == number]
+        near = _is_on(own, image.shape, _BORDER_PX)
+        if not near.all() and _is_on(own[:, ::-1], image.shape).all():
+            check_on_image(own, image)
+
+
+def _is_on(positions, shape, margin_px=0.0):
+    """Return which positions are on the pixels of an image, or near them."""
+    first, last = -0.5 - margin_px, np.array(shape) - 0.5 + margin_px
+    return ((positions >= first) & (positions <= last)).all(axis=1)
+
+
+def check_score_name(cv_results, scoring):
+    """Return the name of the score of a search.
+
+    Parameters
+    ----------
+    cv_results : dict
+        As `cv_results_` of GridSearchCV.
+    scoring : str or None
+        Name of the score; None for the only one.
+
+    Returns
+    -------
+    scoring : str
+        The name.
+    """
+    stem = "mean_test_"
+    names = [key[len(stem) :] for key in cv_results if key.startswith(stem)]
+    if scoring is None and len(names) == 1:
+        scoring = names[0]
+    if scoring not in names:
+        raise ValueError(
+            f"scoring must be one of the scores of the search, {names}, got "
+            f"{scoring!r}."
+        )
+    return scoring

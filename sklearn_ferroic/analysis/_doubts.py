@@ -18,12 +18,12 @@ from ._variants import (
 
 # Median significance of the columns below which single displacements mean little: the
 # standard error of a position is then more than an eighth of the column's width.
-_LOW_SIGNIFICANCE = 8.0
+_LOW_SIGNIFICANCE_ERRORS = 8.0
 # Shares of the columns that no good image has.
 _MISSING_SHARE = 0.01
 _UNCONVERGED_SHARE = 0.05
 # Columns elongated alike by more than this are due to the microscope.
-_ELONGATION = 1.15
+_ELONGATION_RATIO = 1.15
 # Fewer cells than this train a network poorly, and their variants have few examples.
 _FEW_CELLS = 300
 
@@ -110,7 +110,7 @@ def doubts_of_image(source, quality, cells, caught):
             )
         )
     significance = float(np.nanmedian(cells.significance))
-    if significance < _LOW_SIGNIFICANCE:
+    if significance < _LOW_SIGNIFICANCE_ERRORS:
         error = float(np.nanmedian(cells.position_std))
         doubts.append(
             Doubt(
@@ -123,7 +123,7 @@ def doubts_of_image(source, quality, cells, caught):
             )
         )
     ratio = quality.ellipticity[0]
-    if np.isfinite(ratio) and ratio > _ELONGATION:
+    if np.isfinite(ratio) and ratio > _ELONGATION_RATIO:
         angle = np.degrees(quality.ellipse_rotation[0])
         doubts.append(
             Doubt(

@@ -14,7 +14,7 @@ from ..inspection import (
     SiteQualityDisplay,
     SitesDisplay,
 )
-from ._model import DECODED_EXTENT
+from ._model import DECODED_EXTENT_STD
 from ._variants import NON_POLAR_RAD
 
 # Width of the figures, inches: that of a page.
@@ -22,7 +22,7 @@ _WIDTH_IN = 7.0
 # Angles that are not registered are drawn with this share of their colour.
 _PALE_SHARE = 0.3
 # Quantile of chi-square with two degrees of freedom that 95 % lie below.
-_CHI_SQUARE_95 = 5.99
+_CHI_SQUARE_95_PERCENT = 5.99
 
 
 FIGURE_NAMES = (
@@ -271,7 +271,7 @@ def _draw_decoded(analysis):
 
 def _add_decoded(analysis, ax):
     images = analysis.decoded
-    values = np.linspace(-DECODED_EXTENT, DECODED_EXTENT, len(images))
+    values = np.linspace(-DECODED_EXTENT_STD, DECODED_EXTENT_STD, len(images))
     LatentManifoldDisplay(images, values, values).plot(ax)
     ax.set_title("Decoded latents")
 
@@ -330,7 +330,7 @@ def _add_means(analysis, ax):
     for n in known:
         row, col = scale * pooled.mean[n]
         values, axes = np.linalg.eigh(scale**2 * pooled.covariance[n])
-        long, short = 2 * np.sqrt(_CHI_SQUARE_95 * np.maximum(values[::-1], 0))
+        long, short = 2 * np.sqrt(_CHI_SQUARE_95_PERCENT * np.maximum(values[::-1], 0))
         ax.add_patch(
             ellipse(
                 (col, row),
@@ -373,10 +373,10 @@ def group_colors(analysis):
     colors : ndarray of shape (n_groups, 3)
         RGB in [0, 1].
     """
-    from ..inspection._drawing.colors import NEUTRAL, angle_colors
+    from ..inspection._drawing.colors import NEUTRAL_RGB, angle_colors
 
     groups = analysis.groups
-    colors = np.tile(np.array(NEUTRAL), (len(groups), 1))
+    colors = np.tile(np.array(NEUTRAL_RGB), (len(groups), 1))
     if not analysis.is_registered:
         colors[groups.significant] = 0.0
         return colors

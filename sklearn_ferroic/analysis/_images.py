@@ -10,7 +10,7 @@ import numpy as np
 from .._utils.metadata import rounded
 from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
-from ..datasets._carriers import foreign_metadata, unpack_foreign
+from ..datasets._containers import foreign_metadata, unpack_foreign
 from ..datasets._load_image import load_mask
 from ..localization import AtomLocator
 from ..registration import FrameAverager, ScanDistortionCorrector
@@ -102,7 +102,9 @@ def read_input(image, options):
         metadata = metadata if isinstance(metadata, dict) else foreign_metadata(image)
         truth = image if getattr(image, "variant", None) is not None else None
         size = " x ".join(map(str, np.shape(array)))
-        unit = "no pixel size" if pixel_size is None else f"{pixel_size:.6g} nm a pixel"
+        unit = (
+            "no pixel size" if pixel_size is None else f"{pixel_size:.6g} nm per pixel"
+        )
         description = f"{size} px of {np.asarray(array).dtype}; {unit}."
     remarks = []
     array = np.ma.asanyarray(array) if np.ma.isMA(array) else np.asarray(array)

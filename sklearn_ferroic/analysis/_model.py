@@ -9,10 +9,10 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
 
+from .._utils.angles import angle_peaks
 from .._utils.metadata import plain_metadata, rounded
 from ..decomposition import RotationalVAE
 from ..feature_extraction import PatchExtractor, PolarizationVector, suggest_window_size
-from ..inspection._data.histograms import angle_peaks
 from ..localization import AtomLocator, UNetAtomLocator
 from ..preprocessing import AngleAwareScaler, AngleRegistration
 from ..registration import ScanDistortionCorrector
@@ -48,8 +48,8 @@ _VARIANCE_RATIO_OF_DISPLACEMENTS = 0.01
 _MIN_SHARE_ON_LATTICE = 0.3
 # Windows are decoded on a grid of this number of latents along each axis, which
 # reaches this number of standard deviations of their prior.
-DECODED_SIDE = 5
-DECODED_EXTENT = 2.0
+N_DECODED_LATENTS = 5
+DECODED_EXTENT_STD = 2.0
 # Cells of a reference region whose mean displacement has a meaning.
 _MIN_REFERENCE_CELLS = 5
 
@@ -291,13 +291,13 @@ def window_sizes(cells, options):
         shape = " x ".join(map(str, cells.images[0].shape))
         raise ValueError(
             f"A window of {sizes[0]} px is larger than half the image of {shape} px. "
-            "Give a smaller window_size=, or a larger image."
+            "Pass a smaller window_size=, or a larger image."
         )
     cell = suggest_window_size(cells, 1.0)
     if sizes[0] < cell:
         raise ValueError(
             f"A window of {sizes[0]} px is smaller than the unit cell of {cell} px. "
-            'Give a larger window_size=, or window_size="auto".'
+            'Pass a larger window_size=, or window_size="auto".'
         )
     return sizes
 
@@ -363,7 +363,7 @@ def fit_windows(cells, options):
             "n_sites": int(registration.n_sites_),
             "is_pooled": bool(registration.is_pooled_),
         },
-        vae.latent_grid(n=DECODED_SIDE, extent=DECODED_EXTENT)[1],
+        vae.latent_grid(n=N_DECODED_LATENTS, extent=DECODED_EXTENT_STD)[1],
     )
 
 

@@ -24,7 +24,7 @@ from ._options import AnalysisOptions
 # Resolution of the figures for print, dots per inch.
 _FIGURE_DPI = 300
 # Version of analysis.npz.
-_FORMAT = 1
+_FORMAT_VERSION = 1
 SITES_FILE = "sites.h5"
 STATE_FILE = "analysis.npz"
 SUMMARY_FILE = "summary.json"
@@ -221,7 +221,7 @@ def _write_state(analysis, file):
     """Write what is not in the table of sites."""
     source, pose = analysis._source, analysis._pose
     state = {
-        "format": _FORMAT,
+        "format": _FORMAT_VERSION,
         "parameters": analysis.parameters,
         "versions": analysis.versions,
         "truth": analysis.truth,
@@ -377,9 +377,9 @@ def _read_state(folder):
         raise ValueError(
             f"{str(path)!r} is damaged. Run the analysis again."
         ) from error
-    if version != _FORMAT:
+    if version != _FORMAT_VERSION:
         raise ValueError(
             f"{str(path)!r} has format {version}, and this version of sklearn-ferroic "
-            f"reads format {_FORMAT}. Run the analysis again."
+            f"reads format {_FORMAT_VERSION}. Run the analysis again."
         )
     return state, arrays

@@ -14,7 +14,7 @@ from ._variants import as_number
 # Columns within this distance of a true one are that column.
 _MATCH_PX = 2.0
 # Largest number of entries of the metadata of a file, and characters of each, kept.
-_MAX_ENTRIES = 200
+_MAX_METADATA_ENTRIES = 200
 _MAX_CHARACTERS = 200
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "matplotlib")
 
@@ -276,6 +276,6 @@ def flatten_metadata(metadata, prefix=""):
             text = str(value)
             if len(text) <= _MAX_CHARACTERS:
                 entries[name] = text
-        if len(entries) >= _MAX_ENTRIES:
+        if len(entries) >= _MAX_METADATA_ENTRIES:
             break
-    return dict(list(entries.items())[:_MAX_ENTRIES])
+    return dict(list(entries.items())[:_MAX_METADATA_ENTRIES])

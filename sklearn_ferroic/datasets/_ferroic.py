@@ -105,7 +105,7 @@ def make_ferroic_image(
         Size of the image, px; (800, 820) or (840, 800) by preset.
 
     pixel_size : float, default=None
-        Size of a pixel, nm; preset 0.02, which makes 19.8 px a unit cell.
+        Size of a pixel, nm; preset 0.02, which makes 19.8 px per unit cell.
         A unit cell must be at least 4 px.
 
     lattice_parameter_nm : float, default=None
@@ -403,7 +403,7 @@ def _describe(preset, options, truth):
     cell = options.lattice_parameter_nm / options.pixel_size
     noise = f"{options.dose:g} electrons per square angstrom"
     parts += [
-        f"{n_a} A and {n_b} B columns, {cell:.1f} px a unit cell of "
+        f"{n_a} A and {n_b} B columns, {cell:.1f} px per unit cell of "
         f"{options.lattice_parameter_nm:g} nm",
         f"B columns displaced by {options.displacement_pm:g} pm in "
         f"{options.n_variants} variant(s), walls {options.wall_width_nm:g} nm wide"

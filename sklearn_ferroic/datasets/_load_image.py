@@ -7,7 +7,7 @@ from pathlib import Path
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.validation import Interval
-from ._child import load_in_child
+from ._child_process import load_in_child
 from ._files.calibration import (
     are_equal,
     pixel_sides,
@@ -17,7 +17,7 @@ from ._files.calibration import (
 from ._files.hdf5 import check_hdf5, has_emd_arrays, is_hyperspy, read_hdf5
 from ._files.microscope import read_microscope, suffixes
 from ._files.nion import read_nion_archive
-from ._files.readers import read_numpy, read_picture
+from ._files.pictures_and_arrays import read_numpy, read_picture
 from ._files.signals import to_grey, to_square_pixels
 from ._files.tiff import read_tiff
 from ._files.velox import has_spectrum_images, read_velox
@@ -206,7 +206,7 @@ def load_image(
     if resample and pixel_size is not None:
         raise ValueError(
             "resample=True needs the sides of the file's own pixels, and pixel_size= "
-            "takes their place. Give one of the two."
+            "takes their place. Pass one of the two."
         )
     content = _read(path, dataset, signal, max_bytes)
     image = to_grey(content.image, path, is_arranged=content.is_arranged)
@@ -262,7 +262,7 @@ def _check_path(path):
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     if path.is_dir() and path.suffix.lower() not in _FOLDERS:
-        raise ValueError(f"{str(path)!r} is a folder. Give the file of one image.")
+        raise ValueError(f"{str(path)!r} is a folder. Pass the file of one image.")
     if not (path.is_file() or path.is_dir()):
         raise ValueError(f"{str(path)!r} is no file that could be read, but a device.")
 
@@ -325,6 +325,6 @@ def _check_choice(path, read, dataset, signal):
         )
     if signal is not None and dataset is not None:
         raise ValueError(
-            f"Both signal={signal!r} and dataset={dataset!r} choose an image. Give one "
+            f"Both signal={signal!r} and dataset={dataset!r} choose an image. Pass one "
             "of the two."
         )

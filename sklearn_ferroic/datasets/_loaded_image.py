@@ -60,7 +60,7 @@ def describe(name, image, pixel_size, remark, is_colour=False):
         One sentence.
     """
     if pixel_size is not None:
-        remark = f"{pixel_size:.6g} nm a pixel" + (f" ({remark})" if remark else "")
+        remark = f"{pixel_size:.6g} nm per pixel" + (f" ({remark})" if remark else "")
     kind = " of equal colour channels, as in a screenshot" if is_colour else ""
     return f"{name}: {_size(image)} px of {image.dtype}{kind}; {remark}."
 

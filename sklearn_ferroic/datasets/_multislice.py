@@ -22,7 +22,7 @@ def load_multislice():
         Dictionary-like object, of n = 1150 columns.
 
         image : ndarray of shape (625, 652), float32
-            Detected electrons a pixel, whole numbers.
+            Detected electrons per pixel, whole numbers.
         positions : ndarray of shape (n, 2)
             Column centres ``(row, col)`` at the entrance surface, px. The signal comes
             from near it, so this is where fits find a tilted column.

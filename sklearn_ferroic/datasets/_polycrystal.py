@@ -16,9 +16,9 @@ from ._generator.options import resolve_options, streams_of
 _POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
 # Columns of two grains come no nearer than this share of the distance from A to B.
-_NEAREST = 0.75
+_NEAREST_SHARE = 0.75
 # So near a boundary, in unit cells, a column or one of its neighbours may be missing.
-_BOUNDARY_REACH = 1.25
+_BOUNDARY_REACH_CELLS = 1.25
 # Number of candidates for each grain's centre; the one farthest from others is used.
 _N_CANDIDATES = 20
 
@@ -160,7 +160,7 @@ def make_polycrystal(
         sublattice_names=("A", "B"),
         description=(
             f"Simulated HAADF-STEM image of a BiFeO3 polycrystal, {n_grains} "
-            f"grain(s). {len(truth['grain'])} columns, {cell:.1f} px a unit cell, B "
+            f"grain(s). {len(truth['grain'])} columns, {cell:.1f} px per unit cell, B "
             f"columns displaced by {options.displacement_pm:g} pm."
         ),
     )
@@ -197,7 +197,7 @@ def _make_columns(grains, options, crystal, streams):
     apart = _keep_apart(
         ideal + displacement * order * sublattice[:, None],
         grain,
-        _NEAREST * crystal.cell / np.sqrt(2),
+        _NEAREST_SHARE * crystal.cell / np.sqrt(2),
     )
     ideal, sublattice = ideal[apart], sublattice[apart]
     grain, order = grain[apart], order[apart]
@@ -206,7 +206,7 @@ def _make_columns(grains, options, crystal, streams):
     depth = _distance_to_boundary(ideal, grains.center)
     return columns | {
         "variant": np.where(displacement > 0, grains.variant[grain], -1),
-        "wall": depth < _BOUNDARY_REACH * crystal.cell,
+        "wall": depth < _BOUNDARY_REACH_CELLS * crystal.cell,
         "grain": grain,
         "orientation": grains.orientation[grain],
     }

@@ -15,9 +15,9 @@ from ._generator.render import jitter_shift, render_columns
 # Brightness between the columns, relative to a Bi column: that of BiFeO3.
 _BACKGROUND = 0.3
 # A bad frame is defocused: columns are this many times wider, at constant intensity.
-_DEFOCUS = 2.5
+_DEFOCUS_FACTOR = 2.5
 # The beam settles after the flyback within this share of a line.
-_FLYBACK_DECAY = 0.03
+_FLYBACK_DECAY_SHARE = 0.03
 
 
 @validate_params(
@@ -196,8 +196,8 @@ def make_ferroic_series(
         # Columns off the image at the start of the lines are displaced as the first
         # pixels: an exponential would throw them across the image.
         start = np.maximum(place[:, 1], 0)
-        place[:, 1] += flyback * np.exp(-start / (_FLYBACK_DECAY * shape[1]))
-        blur = _DEFOCUS**2 if frame in bad else 1.0
+        place[:, 1] += flyback * np.exp(-start / (_FLYBACK_DECAY_SHARE * shape[1]))
+        blur = _DEFOCUS_FACTOR**2 if frame in bad else 1.0
         expected = render_columns(
             shape, place, amplitude / blur, covariance * blur, lines[frame]
         )

@@ -15,7 +15,7 @@ from ._patch_rows import check_features, check_patches, resolve_patch_shape
 from ._posed_columns import PosedColumnsMixin, check_fitted_patches
 
 # Number of patches per batch; bounds the scratch memory.
-_BATCH = 4096
+_BATCH_PATCHES = 4096
 
 
 class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
@@ -214,7 +214,7 @@ def _pose_weights(moments, orders, moment):
 
 
 def _moments(patches, basis):
-    batches = (patches[part] for part in gen_batches(len(patches), _BATCH))
+    batches = (patches[part] for part in gen_batches(len(patches), _BATCH_PATCHES))
     rows = (np.asarray(part, np.float64).reshape(len(part), -1) for part in batches)
     return np.vstack([part @ basis.real + 1j * (part @ basis.imag) for part in rows])
 

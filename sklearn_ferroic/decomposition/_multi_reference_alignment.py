@@ -29,7 +29,7 @@ from ._posed_columns import (
 from ._rvae.training import draw_rows
 
 # Number of patches per batch; bounds the scratch memory.
-_BATCH = 256
+_BATCH_PATCHES = 256
 
 
 class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator):
@@ -213,7 +213,7 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
         patches = check_fitted_patches(self, X)
         columns = [
             self._align(load_rows(patches, part).reshape(-1, *self.patch_shape_))
-            for part in gen_batches(len(patches), _BATCH)
+            for part in gen_batches(len(patches), _BATCH_PATCHES)
         ]
         columns = np.concatenate(columns).astype(np.float32)
         columns[:, 0] = wrap_angle(columns[:, 0])
@@ -235,7 +235,7 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
         columns = check_posed_columns(self, X)
         drawn = [
             aligned.draw_posed(self._images, columns[part], self.patch_shape_)
-            for part in gen_batches(len(columns), _BATCH)
+            for part in gen_batches(len(columns), _BATCH_PATCHES)
         ]
         return add_offset(np.concatenate(drawn), fitted_offset(self))
 

@@ -458,7 +458,11 @@ class RotationalVAE(
         ValueError
             If the file is not a checkpoint or is damaged.
         """
-        return fitting.load(cls, path)
+        estimator, fitted, n_features, names = fitting.load(cls, path)
+        estimator.n_features_in_ = n_features
+        if names is not None:
+            estimator.feature_names_in_ = names
+        return estimator._set_fitted(fitted)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, angle=None):
@@ -483,7 +487,7 @@ class RotationalVAE(
         self : object
             The fitted estimator.
         """
-        return fitting.fit(self, X, y, angle)
+        return self._set_fitted(fitting.fit(self, X, y, angle))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -504,7 +508,7 @@ class RotationalVAE(
         self : object
             The fitted estimator.
         """
-        return fitting.fit_one_pass(self, X, y)
+        return self._set_fitted(fitting.fit_one_pass(self, X, y))
 
     def transform(self, X):
         """Infer angle, offset and latents.
@@ -622,6 +626,23 @@ class RotationalVAE(
             Mean of `score_samples`.
         """
         return float(self.score_samples(X).mean())
+
+    def _set_fitted(self, fitted):
+        """Set the fitted attributes."""
+        self.weights_ = fitted.weights
+        self.patch_shape_ = fitted.architecture["patch_shape"]
+        self.noise_std_ = fitted.noise_std
+        self.loss_curve_ = fitted.losses
+        self.validation_loss_curve_ = fitted.validation_losses
+        self.n_iter_ = len(fitted.losses)
+        self._fitted_architecture = fitted.architecture
+        self._random_state = fitted.random_state
+        self._pixel_offset = fitted.pixel_offset
+        if fitted.class_shares is not None:
+            self.class_shares_ = fitted.class_shares
+        if fitted.classes is not None:
+            self.classes_ = fitted.classes
+        return self
 
     @property
     def _has_offsets(self):

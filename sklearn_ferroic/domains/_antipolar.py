@@ -13,14 +13,14 @@ from ._cell_graph import check_one_sublattice, check_vectors
 from ._lattice_steps import cell_vectors, lattice_neighbors
 
 # Steps of the grid of wave vectors, per lattice vector, before the peak is refined.
-_GRID_STEP = 0.02
+_GRID_STEP_PER_CELL = 0.02
 # A modulation must exceed the noise of the spectrum by this factor (errors of
 # the scan, which neighbours share, reach 11 on real images of SrTiO3), and carry
 # this share of the strongest component: more than the third harmonic of stripes.
 _MIN_SIGNIFICANCE = 15.0
 _MIN_SHARE = 0.15
 # Half a wave vector of the zone boundary, where both signs are the same wave.
-_ZONE_BOUNDARY_MARGIN = 0.02
+_ZONE_BOUNDARY_MARGIN_PER_CELL = 0.02
 
 
 @validate_params(
@@ -125,7 +125,7 @@ def antipolar_order(sites, vectors=None, *, max_period=8.0, max_lag=None):
         neighbors, np.where(known[:, None], vectors, 0), known, lag
     )
     spectrum = _Spectrum(correlation, n_pairs, lag)
-    nyquist = np.arange(0, 0.5 + _GRID_STEP / 2, _GRID_STEP)
+    nyquist = np.arange(0, 0.5 + _GRID_STEP_PER_CELL / 2, _GRID_STEP_PER_CELL)
     qa, qb = nyquist, np.concatenate([-nyquist[:0:-1], nyquist])
     values = spectrum.on_grid(qa, qb)
     long = np.maximum(np.abs(qa)[:, None], np.abs(qb)) < 1 / max_period - 1e-9
@@ -275,8 +275,8 @@ def _local_order(neighbors, vectors, known, q):
             along_a = step[along_a, direction_a]
     with np.errstate(invalid="ignore", divide="ignore"):
         wave, mean = (part[:n] / total[:n, None] for part in (wave, mean))
-    boundary = np.abs(np.abs(q) - 0.5) < _ZONE_BOUNDARY_MARGIN
-    single = (boundary | (np.abs(q) < _ZONE_BOUNDARY_MARGIN)).all()
+    boundary = np.abs(np.abs(q) - 0.5) < _ZONE_BOUNDARY_MARGIN_PER_CELL
+    single = (boundary | (np.abs(q) < _ZONE_BOUNDARY_MARGIN_PER_CELL)).all()
     factor = 1.0 if single else np.sqrt(2)
     antipolar = factor * np.sqrt((np.abs(wave) ** 2).sum(axis=1))
     return antipolar, np.hypot(mean[:, 0], mean[:, 1])

@@ -260,7 +260,7 @@ def check_cells(sites, labels, vectors=None):
     labels = np.asarray(labels)
     if labels.shape != (len(sites),):
         raise ValueError(
-            f"labels must have one entry a site, shape ({len(sites)},), got shape "
+            f"labels must have one entry per site, shape ({len(sites)},), got shape "
             f"{labels.shape}."
         )
     if labels.dtype.kind == "f":
@@ -316,7 +316,7 @@ def check_one_sublattice(sites):
     if not isinstance(sites, AtomSites):
         raise TypeError(
             f"sites must be AtomSites, got {type(sites).__name__}. "
-            "AtomLocator().fit_transform(image) makes them of an image."
+            "AtomLocator().fit_transform(image) makes them from an image."
         )
     if len(sites) == 0:
         raise ValueError("There are no sites (0 samples).")
@@ -329,7 +329,7 @@ def check_one_sublattice(sites):
 
 
 def check_vectors(sites, vectors):
-    """Return the vectors as float64, one a site, NaN where unknown."""
+    """Return the vectors as float64, one per site, NaN where unknown."""
     if vectors is None:
         return np.array(sites.polarization, dtype=np.float64)
     vectors = check_array(

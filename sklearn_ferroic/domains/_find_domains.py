@@ -47,7 +47,7 @@ def find_domains(sites, labels, *, vectors=None, min_cells=8, significance=1e-3)
         and with vectors between those of both sides, is divided among them.
     vectors : array-like of shape (n_sites, 2), default=None
         Vectors ``(row, col)`` to average, NaN where unknown; ``sites.polarization``,
-        in px, by default. `PolarizationVector` gives them in other units.
+        in px, by default. `PolarizationVector` returns them in other units.
     min_cells : int, default=8
         Regions of fewer cells are given to their surroundings.
     significance : float, default=1e-3

@@ -30,10 +30,10 @@ from ._walls.sides import check_wall_types, describe_sides
 # wall of usual width has ended to where other walls may be.
 _SIDE_CELLS = (1.5, 7.0)
 # Fewer cells on a side are too few for a mean; then nearer ones count, too.
-_MIN_SIDE = 6
+_MIN_SIDE_COUNT = 6
 # Relative error of the height of a profile up to which vectors are corrected for the
 # slope of the wall, and least share of the height that is corrected.
-_MAX_HEIGHT_ERROR = 0.2
+_MAX_HEIGHT_ERROR_SHARE = 0.2
 _MIN_SHARE_OF_HEIGHT = 0.5
 # Layers of cells from a border in which the slope of a wall is seen.
 _SLOPE_CELLS = 2
@@ -42,7 +42,7 @@ _PROFILE_CELLS = 6.0
 # A line whose mean normal is shorter bends: there the vectors may rotate with the line,
 # as around a bubble with radial vectors, and are taken along its normals and along it
 # where that makes the step longer by this factor.
-_CURVED_NORMAL = 0.8
+_CURVED_RESULTANT = 0.8
 _MIN_GAIN_OF_ROTATION = 1.3
 # A cell this near to a wall belongs to it: half a cell and the scatter of a rough wall.
 _ON_WALL_CELLS = 0.75
@@ -110,7 +110,7 @@ def find_walls(
     Returns
     -------
     walls : pandas.DataFrame
-        One row a wall, the longest first. Lengths are in nm, and in px, with names
+        One row per wall, the longest first. Lengths are in nm, and in px, with names
         that end in ``_px``, where no pixel size is known.
 
         frame : int
@@ -454,7 +454,7 @@ def _measure(context, graph, traced, cells, wall_types):
     whole = [context.domain_mean(number) for number in traced.pair]
     sides = _sides(context, traced, line, cells)
     along_line = False
-    if np.hypot(*line.mean_normal()) < _CURVED_NORMAL and not context.axial:
+    if np.hypot(*line.mean_normal()) < _CURVED_RESULTANT and not context.axial:
         rotated = context.along_line(line, cells)
         rotated_sides = _sides(rotated, traced, line, cells)
         along_line = _step(rotated_sides) > _MIN_GAIN_OF_ROTATION * _step(sides)
@@ -527,7 +527,7 @@ def _side_cells(cells, depth):
     """Return the cells on one side of a wall that are averaged."""
     for low, high in (_SIDE_CELLS, (0.75, _SIDE_CELLS[1]), (0.0, np.inf)):
         chosen = cells[(depth >= low) & (depth <= high)]
-        if len(chosen) >= _MIN_SIDE:
+        if len(chosen) >= _MIN_SIDE_COUNT:
             break
     return chosen
 
@@ -540,7 +540,9 @@ def _without_slope(context, traced, line, cells, sides, profile, step):
     what the component along the step is divided by, about the centre of the profile.
     """
     center, height, half_width = profile.parameters
-    uncertain = np.sqrt(profile.covariance[1, 1]) > _MAX_HEIGHT_ERROR * abs(height)
+    uncertain = np.sqrt(profile.covariance[1, 1]) > _MAX_HEIGHT_ERROR_SHARE * abs(
+        height
+    )
     if uncertain or height == 0:
         return sides
     direction = step / np.hypot(*step)

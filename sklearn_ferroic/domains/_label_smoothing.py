@@ -118,7 +118,7 @@ def _label_cost(classes, codes, probabilities, error_rate):
     )
     if len(probabilities) != len(codes):
         raise ValueError(
-            f"probabilities must have one row a site, {len(codes)}, got "
+            f"probabilities must have one row per site, {len(codes)}, got "
             f"{len(probabilities)}."
         )
     if (probabilities < 0).any() or not (probabilities.sum(axis=1) > 0).all():

@@ -49,7 +49,7 @@ def check_lattice(sites, vectors):
     if len(sites) > 1 and not np.isfinite(vectors).all():
         raise ValueError(
             f"The {len(sites)} sites have no lattice vectors and do not show a lattice "
-            "themselves, as a single row of cells does not. Give the sites of a larger "
+            "themselves, as a single row of cells does not. Pass the sites of a larger "
             "part of the image, or sites with lattice vectors."
         )
 

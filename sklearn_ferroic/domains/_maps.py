@@ -36,7 +36,7 @@ def cell_table(
     Returns
     -------
     table : pandas.DataFrame
-        One row a site: ``vector_row, vector_col, vector_magnitude,
+        One row per site: ``vector_row, vector_col, vector_magnitude,
         vector_angle_deg``, the columns of `LatticeStrain`, ``domain`` and ``wall``, the
         rows of their tables or -1, as far as they are given. ``table.attrs["units"]``
         maps names to units where `vector_unit` is given.

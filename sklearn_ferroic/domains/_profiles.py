@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from .._lattice.neighbors import typical_spacing
 from .._utils.optional import import_optional
 from .._utils.validation import Interval
-from ..feature_extraction._check_sites import check_same_sublattice
+from ..feature_extraction._input import check_same_sublattice
 from ..sites import AtomSites
 from ._cell_graph import select_frame
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
@@ -312,8 +312,9 @@ def _as_table(values, n_sites):
     for name, column in table.items():
         if column.shape != (n_sites,):
             raise ValueError(
-                f"values must have one entry a site, shape ({n_sites},); {name!r} has "
-                f"shape {column.shape}. Give vectors as a mapping of their components."
+                f"values must have one entry per site, shape ({n_sites},); {name!r} "
+                f"has shape {column.shape}. Pass vectors as a mapping of their "
+                "components."
             )
     return {name: column.astype(np.float64) for name, column in table.items()}
 

@@ -7,18 +7,16 @@ import numpy as np
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.optional import import_optional
+from .._utils.robust import STD_PER_MEDIAN
 from .._utils.validation import Interval
 from ..sites import SiteTracks
 
-# Ratio of the standard deviation to the median of absolute values of a normal
-# distribution.
-_STD_PER_MEDIAN = 1.4826
 # A value in one frame that deviates by more standard deviations from those before and
 # after it, which agree with each other, is an error of the fit.
 _OUTLIER_DEVIATIONS = 6.0
 _TINY = 1e-12
 # Differences below this share of the largest value are rounding errors.
-_MIN_RELATIVE_NOISE = 1e-9
+_MIN_NOISE_SHARE = 1e-9
 
 
 class Switching:
@@ -252,11 +250,9 @@ def _noise(values):
         of_all = np.nanmedian(step)
         of_cells = np.nanmedian(step, axis=(0, 2))
     median = np.fmax(of_cells, of_all)
-    least = max(
-        _TINY, _MIN_RELATIVE_NOISE * float(np.nanmax(np.abs(values), initial=0))
-    )
+    least = max(_TINY, _MIN_NOISE_SHARE * float(np.nanmax(np.abs(values), initial=0)))
     # A difference of two frames has twice the variance.
-    return np.maximum(_STD_PER_MEDIAN * median / np.sqrt(2), least)
+    return np.maximum(STD_PER_MEDIAN * median / np.sqrt(2), least)
 
 
 def _isolated(values, noise):

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import validate_params
 from .._lattice.neighbors import typical_spacing
 from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
+from .._utils.robust import STD_PER_MEDIAN
 from .._utils.validation import Interval
 from ._cell_graph import check_one_sublattice, check_vectors, select_frame
 from ._lattice_steps import cell_vectors, lattice_neighbors, with_vacancies
@@ -22,10 +23,8 @@ _CORE_ROUNDS = 5
 # Half-widths, in cells, of the loops around a core on which its winding must be
 # certain, and times of further smoothing with which it may be.
 _LOOP_HALF_WIDTHS_CELLS = (1, 2, 3, 4)
-_LOOP_SMOOTHING = (0, 2, 5)
-# Ratio of the standard deviation to the median of absolute values of a normal
-# distribution, and variance of a value less the mean of its four neighbours.
-_STD_PER_MEDIAN = 1.4826
+_LOOP_SMOOTHING_ROUNDS = (0, 2, 5)
+# Variance of a value minus the mean of its four neighbours, over that of a value.
 _DIFFERENCE_VARIANCE = 1.25
 
 
@@ -238,7 +237,7 @@ def find_vortices(
     topology = _topology(filled, neighbors, _fill_unknown(neighbors, vectors))
     noise = _noise(neighbors, raw)
     tested = []
-    for more in _LOOP_SMOOTHING:
+    for more in _LOOP_SMOOTHING_ROUNDS:
         times = int(smoothing) + more
         field = _fill_unknown(neighbors, _smooth(neighbors, raw, times))
         tested.append((field, noise * _noise_gain(times)))
@@ -315,7 +314,7 @@ def _noise(neighbors, vectors):
     # Differences of exact vectors are rounding errors.
     if median < 1e-9 * np.nanmax(np.abs(vectors)):
         return 0.0
-    return float(_STD_PER_MEDIAN * median / np.sqrt(_DIFFERENCE_VARIANCE))
+    return float(STD_PER_MEDIAN * median / np.sqrt(_DIFFERENCE_VARIANCE))
 
 
 def _noise_gain(times):

@@ -184,7 +184,7 @@ def born_charges(material):
     if isinstance(material, str):
         if material not in _MATERIALS:
             raise ValueError(
-                f"There is no preset {material!r}, only {sorted(_MATERIALS)}. Give a "
+                f"There is no preset {material!r}, only {sorted(_MATERIALS)}. Pass a "
                 f"mapping with {', '.join(_KEYS)} for another material."
             )
         charges = Bunch(**_MATERIALS[material]._asdict())

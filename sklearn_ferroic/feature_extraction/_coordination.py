@@ -9,16 +9,15 @@ from scipy.spatial import cKDTree
 from .._lattice.motif_match import match_motifs, motif_shells
 from .._lattice.neighbors import Shell, is_surrounded, shell_displacement
 from ..sites import SiteFlag
-from ..sites._shared_images import digest
 from ._motif import Motif
 
 SHELL_FLAGS = np.uint16(SiteFlag.SHELL_MISSING | SiteFlag.SHELL_DISTORTED)
 # A displacement needs a shell that surrounds the site, of at least this many.
-_MIN_SURROUNDING = 3
+_MIN_SURROUNDING_COLUMNS = 3
 # A warning is issued if less than this share of the sites is assigned. Images with few
 # sites are not reported: they may be a slice.
-_MIN_ASSIGNED = 0.75
-MIN_REPORTED = 30
+_MIN_ASSIGNED_SHARE = 0.75
+MIN_REPORTED_SITES = 30
 
 
 class SiteShells(NamedTuple):
@@ -116,10 +115,10 @@ def match_sites(sites, motifs, mirror=True):
 
 def _warn_of_doubt(names, matches):
     """Warn once of few assigned sites, and of assignments that might be exchanged."""
-    large = [item for item in matches if len(item.rows) >= MIN_REPORTED]
+    large = [item for item in matches if len(item.rows) >= MIN_REPORTED_SITES]
     column = np.concatenate([item.match.column for item in large] or [np.zeros(1)])
     share = np.mean(column >= 0)
-    if share < _MIN_ASSIGNED:
+    if share < _MIN_ASSIGNED_SHARE:
         warnings.warn(
             f"Only {share:.0%} of the sites match the motif {names}. Check the "
             "zone axis, the pixel size, that the motif has those columns only that "
@@ -180,7 +179,9 @@ def shells_of_motif(sites, motif, matches, weights=None, number=0):
         arms = positions[neighbors] - positions[:, None]
         # Absent places repeat the first neighbour, which changes no sector.
         filled = np.where(present[..., None], arms, arms[:, :1])
-        distorted = ~missing & (size >= _MIN_SURROUNDING) & ~is_surrounded(filled)
+        distorted = (
+            ~missing & (size >= _MIN_SURROUNDING_COLUMNS) & ~is_surrounded(filled)
+        )
         complete = ~missing & ~distorted
         weight = np.where(present, charge[match.column[neighbors]], 0)
         weight /= np.where(complete, weight.sum(axis=1), 1)[:, None]
@@ -220,7 +221,7 @@ def _charges(motif):
     if None in charges or not all(charges):
         raise ValueError(
             f'shell_weights="charge" needs the charge of each column, and the motif '
-            f"{motif.name!r} lacks some. Give MotifColumn(..., charge=...)."
+            f"{motif.name!r} lacks some. Pass MotifColumn(..., charge=...)."
         )
     return np.abs(np.array(charges, dtype=float))
 
@@ -272,79 +273,3 @@ def shells_of_sublattices(sites, size):
         if len(rows) > n_most:
             table, n_most = found.shells, len(rows)
     return result, table
-
-
-class FittedSites:
-    """Values of the sites of fitted images, found again by image and position.
-
-    A slice of fitted sites lacks the neighbours of its sites. Its values are those
-    that were computed from all sites of the image.
-
-    Parameters
-    ----------
-    sites : AtomSites of length n_sites
-        The sites.
-    values : tuple of ndarray
-        Arrays with one entry per site.
-    """
-
-    def __init__(self, sites, values):
-        self._of_image = {}
-        for frame in np.unique(sites.frame):
-            rows = np.flatnonzero(sites.frame == frame)
-            self._of_image[digest(sites.images[frame])] = (
-                np.array(sites.positions[rows]),
-                tuple(np.array(value[rows]) for value in values),
-            )
-
-    def find(self, sites):
-        """Return the values of sites if all of them are known.
-
-        Parameters
-        ----------
-        sites : AtomSites of length n_sites
-            The sites.
-
-        Returns
-        -------
-        frames : dict of int to (ndarray, tuple of ndarray)
-            For each image whose sites are all known: the rows and their values.
-        """
-        known = {}
-        for frame in np.unique(sites.frame):
-            fitted = self._of_image.get(digest(sites.images[frame]))
-            if fitted is None:
-                continue
-            rows = np.flatnonzero(sites.frame == frame)
-            distance, index = cKDTree(fitted[0]).query(sites.positions[rows])
-            if (distance == 0).all():
-                known[int(frame)] = rows, tuple(value[index] for value in fitted[1])
-        return known
-
-
-def compute_with_memory(sites, compute, fitted=None):
-    """Compute values of sites, image by image, or return those of fitted ones.
-
-    Parameters
-    ----------
-    sites : AtomSites of length n_sites
-        The sites.
-    compute : callable
-        Returns a tuple of arrays for all sites of an image.
-    fitted : FittedSites, default=None
-        Values from `fit`.
-
-    Returns
-    -------
-    values : tuple of ndarray
-        Arrays with one entry per site.
-    """
-    known = fitted.find(sites) if fitted is not None else {}
-    free = ~np.isin(sites.frame, list(known))
-    parts = list(known.values())
-    if free.any():
-        rows = np.flatnonzero(free)
-        parts.append((rows, compute(sites[rows])))
-    order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
-    columns = zip(*(values for _, values in parts), strict=True)
-    return tuple(np.concatenate(column)[order] for column in columns)

@@ -7,11 +7,11 @@ import numpy as np
 from ._pooled_polarization import Place, cell_size, neighbor_factor, pool_vectors
 
 # Parameters of a plane, and fewest vectors for one.
-_MIN_PLANE = 6
+_MIN_PLANE_VECTORS = 6
 # A site belongs to a layer within this share of the distance of layers, and layers up
 # to this many distances apart follow one another.
-_LAYER_REACH = 0.6
-_ADJACENT_LAYERS = 1.5
+_LAYER_REACH_SHARE = 0.6
+_ADJACENT_LAYERS_RATIO = 1.5
 
 
 class FitCovariance(NamedTuple):
@@ -54,11 +54,11 @@ def fit_reference(sites, vectors, kind, labels=None):
     reference, error = {}, {}
     for frame in np.unique(sites.frame):
         rows = np.flatnonzero(known & (sites.frame == frame))
-        if len(rows) < (_MIN_PLANE if kind == "plane" else 1):
+        n_needed = _MIN_PLANE_VECTORS if kind == "plane" else 1
+        if len(rows) < n_needed:
             raise ValueError(
-                f'reference="{kind}" needs displacements of '
-                f"{_MIN_PLANE if kind == 'plane' else 1} sites or more on each image, "
-                f"and there are {len(rows)} on image {frame}."
+                f'reference="{kind}" needs displacements of {n_needed} sites or more '
+                f"on each image, and there are {len(rows)} on image {frame}."
             )
         own = vectors[rows]
         if kind == "layer":
@@ -182,10 +182,10 @@ def _bracket(coordinate, fitted):
     after = np.minimum(after, len(layers) - 1)
     below = np.abs(coordinate - layers[before])
     above = np.abs(layers[after] - coordinate)
-    adjacent = layers[after] - layers[before] < _ADJACENT_LAYERS * thickness
+    adjacent = layers[after] - layers[before] < _ADJACENT_LAYERS_RATIO * thickness
     gap = np.where(after > before, layers[after] - layers[before], 1.0)
     share = np.where(adjacent, np.clip(below / gap, 0, 1), below > above)
-    share[np.minimum(below, above) > _LAYER_REACH * thickness] = np.nan
+    share[np.minimum(below, above) > _LAYER_REACH_SHARE * thickness] = np.nan
     return before, after, share
 
 
@@ -213,7 +213,7 @@ def _check_labels(labels, n_sites, kind):
     labels = np.asarray(labels)
     if labels.shape != (n_sites,):
         raise ValueError(
-            f"variants must have one entry a site, shape ({n_sites},), got shape "
+            f"variants must have one entry per site, shape ({n_sites},), got shape "
             f"{labels.shape}."
         )
     known = labels != -1

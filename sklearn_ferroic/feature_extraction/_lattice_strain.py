@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.angles import wrap_angle
-from ._check_sites import check_sites
+from ._input import check_sites
 from ._polarization import measure_lattice
 
 _NAMES = (
@@ -23,7 +23,7 @@ _MATCH_CELLS = 0.35
 # Neighbouring cells that differ by more, as a share of the cell, are not of one
 # lattice: strain varies by less from cell to cell except at the core of a dislocation
 # or a boundary of grains. Noise of many times the median difference does not count.
-_MAX_CELL_STEP = 0.15
+_MAX_CELL_STEP_SHARE = 0.15
 _MAX_STEP_IN_MEDIANS = 6.0
 # Lattice points around a site from which its two vectors are fitted.
 _STENCIL = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])
@@ -353,7 +353,7 @@ def _at_defects(sites, vectors):
             change = np.where(distance < _MATCH_CELLS * size[:, None], change, 0)
             step[rows] = change.max(axis=1) / size
     usual = np.median(step[step > 0]) if (step > 0).any() else 0.0
-    return step > max(_MAX_CELL_STEP, _MAX_STEP_IN_MEDIANS * usual)
+    return step > max(_MAX_CELL_STEP_SHARE, _MAX_STEP_IN_MEDIANS * usual)
 
 
 def _vector_covariance(sites, vectors):

@@ -24,6 +24,7 @@ _SYMBOLS = (
     "At Rn Fr Ra Ac Th Pa U"
 ).split()
 _NUMBERS = {symbol: number for number, symbol in enumerate(_SYMBOLS, start=1)}
+# Diagonal of the unit square.
 _ROOT_2 = float(np.sqrt(2))
 
 
@@ -155,7 +156,7 @@ class Motif:
             number = int(nearest.argmin())
             raise ValueError(
                 f"Column {number} of the motif {self.name!r}, {self.columns[number]}, "
-                f"is {1000 * nearest.min():.0f} pm from another one. Give the "
+                f"is {1000 * nearest.min():.0f} pm from another one. Pass the "
                 "coordinates along the lattice vectors, each column once."
             )
 
@@ -409,7 +410,7 @@ def _intensity(species):
         if number is None:
             raise ValueError(
                 f"{symbol!r} is no chemical symbol and none of {list(_PLACEHOLDERS)}. "
-                "Give the intensity of the column: (species, u, v, intensity)."
+                "Pass the intensity of the column: (species, u, v, intensity)."
             )
         total += number**_Z_EXPONENT
     return total

@@ -3,25 +3,24 @@
 import warnings
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from .._lattice.reference_lattice import lattice_positions
+from .._utils.transformers import PlainOutputMixin
 from ..sites import SiteFlag
-from ._check_sites import check_sites
 from ._coordination import (
-    MIN_REPORTED,
+    MIN_REPORTED_SITES,
     SHELL_FLAGS,
-    FittedSites,
     as_motifs,
-    compute_with_memory,
     match_sites,
     shells_of_motif,
 )
+from ._input import FittedSites, check_sites, compute_with_memory
 from ._motif import Motif
 
 
-class MotifAssigner(TransformerMixin, BaseEstimator):
+class MotifAssigner(PlainOutputMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Assign every site to a column of a crystal's projected cell.
 
     Rotation, scale and strain of the motif are found from the sites: a few of them are
@@ -107,23 +106,6 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
         self.mirror = mirror
         self.sublattice = sublattice
 
-    def set_output(self, *, transform=None):
-        """Do nothing: the output is AtomSites, not a table.
-
-        It exists so that ``Pipeline.set_output`` can reach the later steps.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The estimator.
-        """
-        return self
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Assign the sites and remember the result.
@@ -153,7 +135,10 @@ class MotifAssigner(TransformerMixin, BaseEstimator):
         self.motifs_ = as_motifs(self.motif)
         self.assigned_share_ = float(np.mean(column >= 0))
         # Of larger images, unassigned sites are warned of with their share.
-        if self.assigned_share_ == 0 and np.bincount(X.frame).max() < MIN_REPORTED:
+        if (
+            self.assigned_share_ == 0
+            and np.bincount(X.frame).max() < MIN_REPORTED_SITES
+        ):
             warnings.warn(
                 f"None of the {len(X)} sites is assigned to a column of the motif. A "
                 "crystal is recognized by the neighbours of its columns: give all "

@@ -9,14 +9,13 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
 from sklearn.utils.validation import check_memory
 
-from .._utils.positions import check_on_image
-from .._utils.validation import Interval
+from .._utils.validation import Interval, check_on_image
 from ..sites import AtomSites
-from ._check_sites import check_sites
+from ._input import check_sites
 from ._windows.cutting import cut_windows, outside_image
 
 # Pixels of an image sorted at a time.
-_BLOCK = 2**21
+_BLOCK_PIXELS = 2**21
 
 
 @validate_params(
@@ -214,7 +213,7 @@ class PatchExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         patches : ndarray of shape (n_sites, window_size ** 2)
-            One window a site, float32.
+            One window per site, float32.
 
         Raises
         ------
@@ -357,12 +356,12 @@ def _window_centers(sites, center):
 
 def _bright_level(image):
     """Compute the 99.9th percentile of an image, of a large one without a copy."""
-    if image.size <= _BLOCK:
+    if image.size <= _BLOCK_PIXELS:
         return np.percentile(image, 99.9)
     rank = 0.999 * (image.size - 1)
     n_kept = image.size - int(rank)
     brightest = np.empty(0, dtype=image.dtype)
-    n_rows = max(1, _BLOCK // image.shape[1])
+    n_rows = max(1, _BLOCK_PIXELS // image.shape[1])
     for first in range(0, len(image), n_rows):
         block = np.append(brightest, image[first : first + n_rows])
         brightest = np.partition(block, max(len(block) - n_kept, 0))[-n_kept:]

@@ -15,12 +15,9 @@ from .._utils.angles import wrap_angle
 from .._utils.validation import Interval
 from ..sites import AtomSites
 from ._born_charges import born_charges, displacement_to_polarization
-from ._check_sites import check_sites
 from ._coordination import (
-    FittedSites,
     SiteShells,
     as_motifs,
-    compute_with_memory,
     match_sites,
     shells_of_motif,
     shells_of_sublattices,
@@ -30,6 +27,7 @@ from ._displacement_reference import (
     reference_covariance,
     subtract_reference,
 )
+from ._input import FittedSites, check_sites, compute_with_memory
 from ._motif import Motif
 
 # A warning is issued if fewer sites have a displacement: even of a small image, where

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import validate_params
 
 from .._utils.validation import Interval
 from ..sites import AtomSites
-from ._check_sites import check_same_sublattice
+from ._input import check_same_sublattice
 
 # Distance, in robust standard deviations from the median, beyond which a vector is a
 # misfit of a column: of Gaussian errors one in 10^7 lies there.
@@ -26,11 +26,11 @@ _MANY_CELLS = 30
 # Neighbours that share columns: those along both lattice vectors and both diagonals.
 _NEIGHBOR_REACH_CELLS = 1.55
 # With fewer vectors the correlation of neighbours is not estimated.
-_MIN_CORRELATED = 12
+_MIN_CORRELATED_VECTORS = 12
 # Error that all cells of an image share, and correlation from which vectors are the
 # displacements in another unit (of the opposite sign where the charge is negative).
 _SYSTEMATIC_STD_PX = 0.02
-_SAME_VECTORS = 0.9
+_SAME_VECTORS_CORRELATION = 0.9
 # Side of the blocks within which errors may be common (mistilt, drift).
 _BLOCK_SIDE_CELLS = 5
 # With fewer clusters than this a covariance of two components has no meaning.
@@ -102,7 +102,7 @@ def pool_polarization(
     Returns
     -------
     pooled : :class:`~sklearn.utils.Bunch`
-        Arrays with one entry a group:
+        Arrays with one entry per group:
 
         labels : ndarray of shape (n_groups,)
             The labels, sorted.
@@ -409,12 +409,12 @@ def _unit_scale(sites, vectors, model):
         return model._unit_per_px(sites)
     displacement = sites.polarization
     known = np.isfinite(vectors).all(axis=1) & np.isfinite(displacement).all(axis=1)
-    if known.sum() < _MIN_CORRELATED:
+    if known.sum() < _MIN_CORRELATED_VECTORS:
         return np.nan
     # Differences from the mean, so that a reference that was subtracted has no effect.
     v, d = (part[known] - part[known].mean(axis=0) for part in (vectors, displacement))
     product, square, own = (v * d).sum(), (d**2).sum(), (v**2).sum()
-    if not product**2 > _SAME_VECTORS**2 * square * own:
+    if not product**2 > _SAME_VECTORS_CORRELATION**2 * square * own:
         return np.nan
     return float(np.sqrt(own / square))
 
@@ -471,7 +471,7 @@ def neighbor_factor(vectors, group, kept, place):
         n = len(rows)
         residual = vectors[rows] - vectors[rows].mean(axis=0)
         square = (residual**2).sum()
-        if n < _MIN_CORRELATED or square == 0:
+        if n < _MIN_CORRELATED_VECTORS or square == 0:
             continue
         first, second = _pairs(place.take(rows), _NEIGHBOR_REACH_CELLS)
         common = 2 * (residual[first] * residual[second]).sum()

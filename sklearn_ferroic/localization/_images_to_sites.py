@@ -3,12 +3,11 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
 from .._lattice.neighbors import typical_spacing
-from .._utils.positions import check_on_image
-from .._utils.validation import N_JOBS, Interval
+from .._utils.transformers import ImageInputMixin
+from .._utils.validation import N_JOBS, Interval, check_on_image
 from ..sites import AtomSites, SiteFlag
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
 from ._batch import estimate_scales
@@ -26,31 +25,8 @@ _MAX_SHIFT_SPACINGS = 0.5
 _CENTERING_ROUNDS = 8
 
 
-class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
+class ImagesToSitesMixin(ImageInputMixin, auto_wrap_output_keys=None):
     """Mixin of estimators that make AtomSites of images."""
-
-    def set_output(self, *, transform=None):
-        """Do nothing: AtomSites are not converted.
-
-        It exists so that ``Pipeline.set_output`` can reach the later steps.
-
-        Parameters
-        ----------
-        transform : {"default", "pandas", "polars"} or None, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The locator.
-        """
-        return self
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
 
 
 class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):

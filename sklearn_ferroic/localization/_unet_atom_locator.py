@@ -267,7 +267,7 @@ class UNetAtomLocator(
         X : array-like or carrier, or list of these
             The images, see Notes.
         y : AtomSites, object with `positions` and `sublattice`, array, or list
-            The columns of the images: AtomSites of all of them, or one entry an image.
+            The columns of the images: AtomSites of all of them, or one entry per image.
             An entry has `positions` and `sublattice` (0 for A, 1 for B), is a tuple of
             these two, or is a mask of the image's shape with 0 for background, 1 for A
             and 2 for B columns. None only with `weights`.

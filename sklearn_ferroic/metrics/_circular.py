@@ -224,9 +224,9 @@ def _difference(angle_true, angle_pred, n_fold):
 
 
 # The direction of a mean resultant shorter than this depends on few of the angles.
-_SHORTEST = 0.1
+_SHORTEST_RESULTANT = 0.1
 # Sums of squared sines below this share of the number of angles are rounding.
-_NO_SPREAD = 1e-12
+_NO_SPREAD_SHARE = 1e-12
 
 
 @validate_params(PAIR_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -291,13 +291,13 @@ def circular_correlation(angle_true, angle_pred, *, n_fold=1):
     alpha, beta = _check_pair(angle_true, angle_pred, stacklevel=3)
     alpha, beta = n_fold * alpha, n_fold * beta
     lengths = _mean_length(alpha), _mean_length(beta)
-    if max(lengths) > 1 - _NO_SPREAD:
+    if max(lengths) > 1 - _NO_SPREAD_SHARE:
         return float("nan")
-    if min(lengths) < _SHORTEST:
+    if min(lengths) < _SHORTEST_RESULTANT:
         return float(_mean_length(alpha - beta) - _mean_length(alpha + beta))
     a, b = (np.sin(x - np.angle(np.exp(1j * x).sum())) for x in (alpha, beta))
     spread = (a @ a) * (b @ b)
-    if spread <= (_NO_SPREAD * len(a)) ** 2:
+    if spread <= (_NO_SPREAD_SHARE * len(a)) ** 2:
         return float("nan")
     return float(np.clip(a @ b / np.sqrt(spread), -1, 1))
 

@@ -14,6 +14,7 @@ from .._lattice.neighbor_graph import edge_lengths, second_neighbors
 from .._utils.validation import Interval
 from ._label_graph import CONSTRAINTS, build_label_graph, encode_labels
 
+# The lowest value, for a degenerate result.
 WORST_COHERENCE = -1.0
 
 
@@ -118,6 +119,7 @@ def _has_two_labels(codes, group):
     return np.bincount(pairs[0]).max() > 1
 
 
+# The lowest value, for a degenerate result.
 WORST_STRAIGHTNESS = 0.0
 # Two points are always collinear, so that they do not show straightness.
 _FEWEST_POINTS = 3
@@ -238,9 +240,10 @@ def _local_straightness(points, radius):
     return np.where(is_defined, contrast / np.where(is_defined, trace, 1), 0.0)
 
 
+# The lowest value, for a degenerate result.
 WORST_CONTINUITY = 0.0
 # Number of wall points around a single cell of a square lattice.
-_SHORTEST_WALL = 4
+_SHORTEST_WALL_POINTS = 4
 
 
 @validate_params(
@@ -317,7 +320,7 @@ def wall_continuity_score(sites, labels, *, frame=None, sublattice=None):
     if n_labels < 2 or len(wall) == 0:
         return WORST_CONTINUITY
     n_walls = _count_walls(len(positions), edges, wall)
-    return max(1 - _SHORTEST_WALL * n_walls / len(wall), WORST_CONTINUITY)
+    return max(1 - _SHORTEST_WALL_POINTS * n_walls / len(wall), WORST_CONTINUITY)
 
 
 def _count_walls(n_sites, edges, wall):
@@ -331,6 +334,7 @@ def _count_walls(n_sites, edges, wall):
     return connected_components(n_pairs > 1.5, directed=False)[0]
 
 
+# The lowest value, for a degenerate result.
 WORST_ACCURACY = 0.0
 
 
@@ -401,9 +405,10 @@ def variant_accuracy_score(y_true, y_pred):
     return float(table[linear_sum_assignment(-table)].sum() / counted.sum())
 
 
+# The lowest value, for a degenerate result.
 WORST_ANGLE_COHERENCE = -1.0
 # An angle whose squared scatter is less than this is constant.
-_NO_SPREAD = 1e-9
+_NO_SPREAD_VARIANCE = 1e-9
 
 
 @validate_params(
@@ -514,6 +519,6 @@ def angle_coherence_score(
     cell, other = np.concatenate([pairs, pairs[:, ::-1]]).T
     error = weight[cell] @ np.abs(direction[cell] - expected[codes[other]]) ** 2
     spread = weight[cell] @ np.abs(direction[cell] - overall) ** 2
-    if spread <= _NO_SPREAD * weight[cell].sum():
+    if spread <= _NO_SPREAD_VARIANCE * weight[cell].sum():
         return WORST_ANGLE_COHERENCE
     return float(max(1 - error / spread, WORST_ANGLE_COHERENCE))

@@ -122,7 +122,7 @@ class Pose(NamedTuple):
 
     angle: np.ndarray  # radians
     angle_std: np.ndarray | None  # radians; None if the step does not return it
-    latents: np.ndarray  # the other columns without offsets, one row a sample
+    latents: np.ndarray  # the other columns without offsets, one row per sample
 
 
 def names_angle(step):
@@ -279,7 +279,7 @@ def check_truth(y, scorer, kind, instead):
     # AtomSites are the y of a pipeline with an AngleRegistration.
     if y is None or isinstance(y, AtomSites):
         raise ValueError(
-            f"{scorer} needs the true {kind}: give y, one a sample, to fit of the "
+            f"{scorer} needs the true {kind}: give y, one per sample, to fit of the "
             f"search. Without a truth use {instead}."
         )
     return np.asarray(y)

@@ -23,6 +23,7 @@ from ._representation_scores import (
     rotation_equivariance_score,
 )
 
+# The lowest values, for degenerate results.
 WORST_CORRELATION = -1.0
 WORST_ERROR = -np.pi
 WORST_LEAKAGE = -1.0

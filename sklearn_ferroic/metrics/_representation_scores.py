@@ -19,7 +19,7 @@ from ._label_graph import encode_labels
 from ._pipeline_output import begin_at_windows, read_pose
 
 # A target that varies less than this is constant.
-_NO_SPREAD = 1e-9
+_NO_SPREAD_VARIANCE = 1e-9
 
 
 @validate_params(
@@ -160,11 +160,12 @@ def explained_share(latents, code, splits, n_neighbors=10):
         model.fit(latents[train], code[train])
         error += ((model.predict(latents[test]) - code[test]) ** 2).sum()
         spread += ((code[train].mean(axis=0) - code[test]) ** 2).sum()
-    if spread <= _NO_SPREAD * len(code):
+    if spread <= _NO_SPREAD_VARIANCE * len(code):
         return float("nan")
     return float(np.clip(1 - error / spread, 0, 1))
 
 
+# The lowest value, for a degenerate result.
 WORST_EQUIVARIANCE = -1.0
 _QUARTER = np.pi / 2
 

@@ -12,7 +12,7 @@ from .._utils.validation import Interval
 from ..sites import AtomSites
 
 # How far a cut may move to find a gap between rows of columns, as a share of a part.
-_SLACK = 0.1
+_SLACK_SHARE = 0.1
 # Without `block_size`: blocks of an image for each part of it that is wanted, and the
 # side in guards from which on a block loses less than it keeps.
 _BLOCKS_A_PART = 4
@@ -100,7 +100,7 @@ def _divide(values, shares):
     """
     n = len(values)
     shares = np.asarray(shares) / np.sum(shares)
-    slack = _SLACK * n * shares.min()
+    slack = _SLACK_SHARE * n * shares.min()
     ordered = np.sort(values)
     gaps = np.diff(ordered)
     cuts = []
@@ -298,7 +298,7 @@ def find_coordinates(splitter, X, groups):
     n_samples = _num_samples(X)
     if not len(frame) == len(positions) == n_samples:
         raise ValueError(
-            "X, coordinates and frame must have one row a sample each, got "
+            "X, coordinates and frame must have one row per sample each, got "
             f"{n_samples}, {len(positions)} and {len(frame)} rows."
         )
     return positions, np.unique(frame, return_inverse=True)[1].ravel()

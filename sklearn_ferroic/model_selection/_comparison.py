@@ -13,11 +13,11 @@ from sklearn.utils._param_validation import (
 )
 
 from .._utils.optional import import_optional
-from .._utils.validation import Interval
+from .._utils.validation import Interval, check_score_name
 
 _RATIO = [Interval(Real, 0, None, closed="neither")]
 # Scorers return this or less where there is nothing to score.
-_FAILED_SCORE = -1e6
+_WORST_SCORE = -1e6
 _CONFIDENCE = [Interval(Real, 0.5, 1, closed="neither")]
 
 
@@ -310,16 +310,8 @@ def _split_scores(cv_results, scoring):
             "Scores of successive halving were taken with different resources and "
             "cannot be compared."
         )
-    stem = "mean_test_"
-    names = [key[len(stem) :] for key in cv_results if key.startswith(stem)]
-    if scoring is None and len(names) == 1:
-        scoring = names[0]
-    if scoring not in names:
-        raise ValueError(
-            f"scoring must be one of the scores of the search, {names}, got "
-            f"{scoring!r}."
-        )
+    scoring = check_score_name(cv_results, scoring)
     names = (f"split{number}_test_{scoring}" for number in count())
     columns = [cv_results[name] for name in takewhile(cv_results.__contains__, names)]
     scores = np.array(columns, dtype=np.float64).T
-    return np.where(scores > _FAILED_SCORE, scores, np.nan)
+    return np.where(scores > _WORST_SCORE, scores, np.nan)

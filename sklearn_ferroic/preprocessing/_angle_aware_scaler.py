@@ -156,7 +156,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         ):
             raise ValueError(
                 f"X has {X.shape[1]} feature(s), of which angle='drop' and "
-                f"offsets={self.offsets!r} leave none. Give X with latents, or use "
+                f"offsets={self.offsets!r} leave none. Pass X with latents, or use "
                 "angle='encode'."
             )
         scaler = RobustScaler(unit_variance=True).fit(X)

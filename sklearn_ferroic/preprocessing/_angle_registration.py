@@ -24,7 +24,7 @@ _FLOATS = [np.float64, np.float32]
 # what is known lies in the others, and all are used together.
 _FEW_TRUSTED_SHARE = 0.2
 # A mean over fewer cells is not tested.
-_FEWEST_POOLED = 20
+_FEWEST_POOLED_CELLS = 20
 
 
 class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -163,7 +163,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None. Give the polarization: fit(sites, sites) of a pipeline that "
+                "None. Pass the polarization: fit(sites, sites) of a pipeline that "
                 "begins with a PatchExtractor, or vectors (row, col) of shape "
                 "(n_samples, 2)."
             )
@@ -193,7 +193,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _register_pooled(self, angle, reference, sites):
         """Register to all measured vectors where few are trusted; return success."""
         measured = reference.measured
-        if measured is None or measured.sum() < _FEWEST_POOLED:
+        if measured is None or measured.sum() < _FEWEST_POOLED_CELLS:
             return False
         if self.n_sites_ > _FEW_TRUSTED_SHARE * measured.sum():
             return False
@@ -252,7 +252,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Columns as `transform` gives them.
+            Columns as `transform` returns them.
 
         Returns
         -------
@@ -282,7 +282,7 @@ def _check_length(y, X):
         check_consistent_length(X, y)
     except ValueError as error:
         raise ValueError(
-            f"{error}. y must have one entry a site. Of images there is none: locate "
+            f"{error}. y must have one entry per site. Of images there is none: locate "
             "first, sites = AtomLocator().fit_transform(images), and give the sites "
             "twice to the steps after it, fit(sites, sites)."
         ) from error

@@ -16,14 +16,14 @@ _LIMIT_RAD = np.pi / 4
 # Smallest fraction of the vectors' length within it; random angles have a quarter.
 _LEAST_SHARE = 2 / 3
 # Largest probability that random angles or directions agree as well.
-_MOST_CHANCE = 1e-3
+_MAX_PROBABILITY = 1e-3
 _MAX_ITER = 100
 # Smallest length of a vector that is used, in standard errors.
 _SIGNIFICANT_VECTOR_ERRORS = 3
 # The polarization has the error of the column and of the mean of four neighbours.
 _ERROR_RATIO = np.sqrt(1 + 1 / 4)
 # Sites along the side of a block whose errors, as of mistilt, may be common.
-_BLOCK_SIDE = 5
+_BLOCK_SIDE_CELLS = 5
 # Ring around a cell, in cells, whose windows share no pixel and no column with it.
 _RING_CELLS = (2.9, 5.1)
 # A mean vector this many standard errors long has a direction to compare.
@@ -75,7 +75,7 @@ def fit_rotation(angle, vectors, block):
         std=float(np.sqrt((np.bincount(block, across) ** 2).sum()) / along.sum()),
         resultant_length=float(abs(length @ np.exp(1j * lead)) / length.sum()),
         share=float(share),
-        is_determined=bool(share >= _LEAST_SHARE and _chance(near) < _MOST_CHANCE),
+        is_determined=bool(share >= _LEAST_SHARE and _chance(near) < _MAX_PROBABILITY),
     )
 
 
@@ -151,7 +151,7 @@ def _of_sites(sites):
 
 def _blocks(sites):
     n_pixels = sum(sites.images[frame].size for frame in np.unique(sites.frame))
-    side = _BLOCK_SIDE * np.sqrt(n_pixels / max(len(sites), 1))
+    side = _BLOCK_SIDE_CELLS * np.sqrt(n_pixels / max(len(sites), 1))
     place = np.column_stack([sites.frame, sites.positions // side])
     return np.unique(place, axis=0, return_inverse=True)[1].ravel()
 
@@ -200,7 +200,7 @@ def fit_pooled_rotation(angle, vectors, std, sites):
         ),
         share=share,
         is_determined=bool(
-            forward.p_value < _MOST_CHANCE
+            forward.p_value < _MAX_PROBABILITY
             and np.hypot(*forward.mean) > np.hypot(*mirrored.mean)
             and share >= _LEAST_SHARE
             and not _is_split(product)

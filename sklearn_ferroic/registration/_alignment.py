@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from ._rigid_shift import SMOOTHING_SPACINGS
+
 # Template and gradient are smoothed by this share of the spacing: less than a column.
-_SMOOTH_SPACINGS = 0.08
+_TEMPLATE_SMOOTHING_SPACINGS = 0.08
 # Displacements of the lines that are coherent over this number of spacings are drift,
 # the others jitter.
 _DRIFT_SPACINGS = 1.5
@@ -26,8 +28,6 @@ _N_LEVELS = 12
 _MIN_VARIANCE_SHARE = 0.1
 # Pixels by which they are measured, at most: more do not improve them.
 _MAX_SAMPLED_PX = 200_000
-# The frame is smoothed by this share of the spacing before it is correlated.
-_MATCH_SPACINGS = 0.15
 _TINY = np.finfo(float).tiny
 # Steps are linear only within the flank of a column.
 MAX_STEP_SPACINGS = 0.1
@@ -105,7 +105,7 @@ def blur_template(template, spacing, along_lines=False):
     """
     known = np.isfinite(template)
     mean = template[known].mean() if known.any() else 0.0
-    width = _SMOOTH_SPACINGS * spacing
+    width = _TEMPLATE_SMOOTHING_SPACINGS * spacing
     filled = gaussian_filter(
         np.where(known, template, mean), (0.0 if along_lines else width, width)
     )
@@ -154,7 +154,7 @@ def compare(frame, good, template, spacing):
     contrast = _dot(model, seen) / x_power
     residual = seen - np.float32(contrast) * model
     variance = _dot(residual, residual) / n_usable
-    smooth = gaussian_filter(seen, _MATCH_SPACINGS * spacing)
+    smooth = gaussian_filter(seen, SMOOTHING_SPACINGS * spacing)
     smooth -= np.float32(smooth.sum(where=usable, dtype=float) / n_usable)
     smooth[~usable] = 0
     norm = np.sqrt(x_power * _dot(smooth, smooth))

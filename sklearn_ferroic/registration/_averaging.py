@@ -19,11 +19,11 @@ from ._alignment import (
     smooth_template,
     whole_step,
 )
-from ._cells import FrameSums, choose_cell, displace
 from ._frame_quality import explain_inverted, judge, summarize
 from ._line_statistics import fit_flyback, measure_scatter, sum_lines
 from ._resample import Displacement, to_frame, to_specimen
-from ._rigid import Correlator, survey_frame
+from ._rigid_shift import SMOOTHING_SPACINGS, Correlator, survey_frame
+from ._unit_cells import FrameSums, choose_cell, displace
 
 # Frames of less than this share of the median quality are not used as templates.
 _MIN_QUALITY_SHARE = 0.5
@@ -41,7 +41,7 @@ _OTHER_CELL_SPACINGS = 0.5
 # Passes in which one group of frames at most is moved to another cell.
 _MAX_CELL_PASSES = 6
 # Smallest side of an average on which columns can be located, in spacings.
-_MIN_SPACINGS = 3.0
+_MIN_SIDE_SPACINGS = 3.0
 # Frames in the mean spectrum, and by which the spacing is estimated.
 _MAX_SPECTRUM_FRAMES = 16
 _MAX_SPACING_FRAMES = 8
@@ -51,9 +51,6 @@ _MAX_GAIN_RATIO = 1.5
 _MAX_LEVEL_SHARE = 0.5
 # Columns are bright, or dark, beyond doubt if their skewness exceeds this.
 _MIN_SKEWNESS = 0.15
-# Frame and average are smoothed by this share of the spacing before their gains are
-# compared, so that noise does not reduce the slope.
-_MATCH_SMOOTH_SPACINGS = 0.15
 
 
 @dataclass
@@ -232,7 +229,7 @@ def _survey(frames, index, spacing):
 
 
 def _find_copies(frames, indices):
-    """Return the earlier frame with the same pixels of each frame, -1 without."""
+    """Return for each frame the first earlier one with the same pixels, or -1."""
     copy_of = np.full(len(frames), -1)
     seen = {}
     for index in indices.tolist():
@@ -642,7 +639,7 @@ def match_scales(frames, state, parallel):
         return dict(state.scales)
     average = _Average(frames, replace(state, used=others), parallel)
     template, _ = average.mean()
-    width = _MATCH_SMOOTH_SPACINGS * state.spacing
+    width = SMOOTHING_SPACINGS * state.spacing
     frames.scales, scales = {}, {}
     for index in np.flatnonzero(state.used & differs).tolist():
         frame, good = frames.read(index)
@@ -686,7 +683,7 @@ def average_frames(frames, registration, *, area, n_jobs, verbose):
         Point of the reference frame at the first pixel, px.
     """
     _, shape = extent(frames.shape, registration, area)
-    if min(shape) < _MIN_SPACINGS * registration.spacing:
+    if min(shape) < _MIN_SIDE_SPACINGS * registration.spacing:
         raise ValueError(
             "The frames have too small a common area of "
             f"{max(0, shape[0])} x {max(0, shape[1])} px. Average fewer frames, or "

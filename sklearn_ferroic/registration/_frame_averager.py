@@ -9,21 +9,21 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.transformers import ImageInputMixin
 from .._utils.validation import N_JOBS, Interval
 from ._averaging import average_frames, extent, register_frames
 from ._frames import open_frames
-from ._image_transformer import ImageTransformerMixin
 from ._line_statistics import error_of_average
 from ._resample import field_of
 
 _AREAS = {"crop": "common", "mask": "union"}
 # Margins of frames in the right cell were 0.41 to 0.66 in series of 20 frames with five
 # electrons at the brightest columns, and 0.33 or less for frames in a wrong one.
-_MIN_CELL_MARGIN = 0.35
+_MIN_CELL_MARGIN_SHARE = 0.35
 _MIN_CELL_PROBABILITY = 0.99
 
 
-class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Register the frames of a series of short exposures and average them.
 
     A series of short exposures has less drift in each frame than one long exposure.
@@ -473,7 +473,7 @@ class FrameAverager(ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=
 
     def _warn_of_cells(self):
         """Warn once of the frames whose unit cell is not determined."""
-        doubtful = self.cell_margin_ < _MIN_CELL_MARGIN
+        doubtful = self.cell_margin_ < _MIN_CELL_MARGIN_SHARE
         doubtful |= self.cell_probability_ < _MIN_CELL_PROBABILITY
         doubtful &= self.weights_ > 0
         if doubtful.any():

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils.robust import STD_PER_MEDIAN
+
 # Frames whose correlation is lower than the median by this number of robust standard
 # deviations, and by this share of the median, are rejected.
 _MIN_DEVIATIONS = 6.0
 _MIN_CORRELATION_SHARE = 0.15
 # A frame must share this part of its area with the others.
-_MIN_OVERLAP = 0.25
+MIN_OVERLAP_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ def judge(state, summaries, weighting):
     summaries = [nothing if one is None else one for one in summaries]
     correlation = np.array([one.correlation for one in summaries])
     overlap = np.array([one.overlap for one in summaries])
-    enough = overlap >= _MIN_OVERLAP
+    enough = overlap >= MIN_OVERLAP_SHARE
     typical = np.median(correlation[enough]) if enough.any() else 0.0
-    scatter = 1.4826 * np.median(np.abs(correlation[enough] - typical))
+    scatter = STD_PER_MEDIAN * np.median(np.abs(correlation[enough] - typical))
     drop = max(_MIN_DEVIATIONS * scatter, _MIN_CORRELATION_SHARE * typical)
     used = enough & (correlation > 0) & (correlation >= typical - drop)
     used &= state.copy_of < 0
@@ -73,7 +75,7 @@ def _explain_nothing_used(state, correlation, overlap):
     inverted = np.flatnonzero(state.is_inverted | (correlation < -0.2))
     if len(inverted):
         return explain_inverted(inverted, n_frames)
-    if overlap.max() >= _MIN_OVERLAP:
+    if overlap.max() >= MIN_OVERLAP_SHARE:
         return (
             f"Fewer than two of the {n_frames} frames resemble each other where they "
             f"overlap: the largest correlation is {correlation.max():.2f}. Are they of "

@@ -7,11 +7,11 @@ from zlib import crc32
 import numpy as np
 
 from .._utils.validation import refuse_images_along_last_axis
-from ..datasets._carriers import unpack_foreign
+from ..datasets._containers import unpack_foreign
 from ..localization._image.input import check_images, image_metadata
 
 _EXPECTED = (
-    "Give a 3-D stack (n_frames, n_rows, n_cols), a list of 2-D frames of one shape, "
+    "Pass a 3-D stack (n_frames, n_rows, n_cols), a list of 2-D frames of one shape, "
     "or what load_image returns"
 )
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates, spline_filter, zoom
 
 # Order of the splines; a column with a sigma of 1 px or more is reproduced to 1 %.
-_ORDER = 3
+_SPLINE_ORDER = 3
 # Rounds in which the pixel that shows a point is found: a flyback of a quarter of a
 # pixel per pixel is inverted to 0.001 px.
 _N_ROUNDS = 5
@@ -197,7 +197,7 @@ def _sample(image, row, col):
     place = [np.nan_to_num(row, nan=0.0), np.nan_to_num(col, nan=0.0)]
     settings = {"output": np.float32, "mode": "mirror"}
     sampled = map_coordinates(
-        coefficients, place, order=_ORDER, prefilter=False, **settings
+        coefficients, place, order=_SPLINE_ORDER, prefilter=False, **settings
     )
     if unknown is not None:
         inside &= map_coordinates(unknown, place, order=1, **settings) < _UNKNOWN_SHARE
@@ -261,5 +261,7 @@ def _coefficients(image):
         image = np.where(unknown, mean, image)
     else:
         unknown = None
-    coefficients = spline_filter(image, order=_ORDER, output=np.float32, mode="mirror")
+    coefficients = spline_filter(
+        image, order=_SPLINE_ORDER, output=np.float32, mode="mirror"
+    )
     return coefficients, None if unknown is None else unknown.astype(np.float32)

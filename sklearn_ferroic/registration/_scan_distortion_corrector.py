@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import cage_displacement, typical_spacing
 from .._lattice.reference_lattice import lattice_positions
+from .._utils.transformers import ImageInputMixin
 from .._utils.validation import N_JOBS, Interval
 from ..localization import AtomLocator
 from ..localization._image.input import check_images, image_metadata
 from ..sites import AtomSites
-from ._image_transformer import ImageTransformerMixin
 from ._lines.line_pixels import refine_lines
 from ._lines.reference_region import affine_rate, lines_of_reference
 from ._lines.several_scans import Scan, center_of, lines_of_scans, rotation_matrix
@@ -25,14 +25,14 @@ from ._resample import Displacement, to_specimen
 
 # The correlation of the brightness of columns that two images share is significant if
 # it exceeds this number of standard errors.
-_MIN_ALIKENESS = 4.0
+_MIN_ALIKENESS_ERRORS = 4.0
 # A correction that rests on evenly spaced rows is reported if it exceeds the errors of
 # single columns of good images, px.
 _MIN_ASSUMED_PX = 0.1
 
 
 class ScanDistortionCorrector(
-    ImageTransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Measure and correct drift and jitter of the scan by the columns of the image.
 
@@ -258,7 +258,7 @@ class ScanDistortionCorrector(
             ]
             assumed = 0.0
             n_matched, alike = lines_of_scans(scans, sigma, spacing, self.n_jobs)
-            if alike < _MIN_ALIKENESS:
+            if alike < _MIN_ALIKENESS_ERRORS:
                 warnings.warn(
                     "The brightness of the columns that the images share is not "
                     "correlated: the images may be mirrored, have another rotation, or "

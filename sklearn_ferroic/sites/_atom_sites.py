@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._utils.angles import wrap_angle
-from .._utils.positions import check_on_image, refuse_swapped
+from .._utils.validation import check_on_image, refuse_swapped
 from ._arguments import (
     as_margin,
     as_metadata,
@@ -15,10 +15,9 @@ from ._arguments import (
 from ._editing import guess_sublattice, inside_polygon, rows_to_keep
 from ._fields import SITE_FIELDS, describe_columns, describe_fields, signature_of
 from ._flags import as_flag
-from ._formats.csv import write_csv
 from ._formats.exchange import from_atomap, read_csv
 from ._formats.hdf5 import read_hdf5, write_hdf5
-from ._formats.table import to_frame
+from ._formats.table import to_frame, write_csv
 from ._identity import are_equal, describe, register_hash
 from ._shared_images import (
     as_image_list,

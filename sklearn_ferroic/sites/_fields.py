@@ -18,7 +18,7 @@ from .._utils.validation import refuse_mask, to_numpy
 from ._flags import FLAG_ATTRIBUTES, flags_as_text
 
 # Width of the text of a parameter in the docstring of a class, indented twice.
-_DOCSTRING_WIDTH = 80
+_DOCSTRING_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,9 @@ class SiteField:
         of_kind = f" of {kind}" if kind else ""
         default = ", default=None" if is_optional else ""
         head = f"{self.name} : array-like{of_kind} of shape {shape}{default}"
-        body = textwrap.fill(self.description, _DOCSTRING_WIDTH, break_on_hyphens=False)
+        body = textwrap.fill(
+            self.description, _DOCSTRING_CHARACTERS, break_on_hyphens=False
+        )
         return f"{head}\n{textwrap.indent(body, '    ')}"
 
 

@@ -24,9 +24,12 @@ _VACANT_SHARE = 0.5
 # of: they may be displaced by a unit cell. In frames that show a smaller share of the
 # tracks, empty places are no vacancies: they may be out of focus.
 _MIN_LINKED_SHARE = 0.7
+# Rounds in which a frame is shifted to the tracks, and fewest columns that determine
+# the shift.
 _N_SHIFT_ROUNDS = 3
 _MIN_COLUMNS = 6
 
+# Index of a site in a frame in which the track has none.
 ABSENT = -1
 # States of a track in a frame, the codes of `SiteTracks.state`.
 PRESENT, MISSED, VACANT, OUT_OF_VIEW = range(4)
@@ -144,7 +147,7 @@ class SiteTracks:
         Parameters
         ----------
         per_site : array-like of shape (n_sites, ...)
-            One value a site, such as ``sites.polarization``.
+            One value per site, such as ``sites.polarization``.
 
         Returns
         -------

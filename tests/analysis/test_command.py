@@ -73,7 +73,7 @@ def test_several_images(image, capsys):
         (["noise.npy"], "need --invert, faint ones --locator unet"),
         (["noise.npy", "--crop", "0,9,0,500"], "--crop 0,9,0,500 does not fit"),
         (["noise.npy", "--mask", "film.npy"], "They must be equal"),
-        (["film.npy", "--window-size", "350"], "Give a smaller --window-size"),
+        (["film.npy", "--window-size", "350"], "Pass a smaller --window-size"),
         (["film.npy", "--window-size", "9"], "smaller than the unit cell"),
         (["film.npy", "--sublattice", "4"], "Choose one with --sublattice."),
         (["film.npy", "--reference", "0,2,0,2"], "reference region contains 0 cells"),

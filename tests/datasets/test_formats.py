@@ -202,7 +202,7 @@ def test_resampling_leaves_square_and_unknown_pixels(tmp_path):
     for unit in ("nm", ""):
         path = write_dm(tmp_path / "a.dm4", [("a", IMAGE, (0.02, 0.02), unit)], 4)
         np.testing.assert_array_equal(load_image(path, resample=True).image, IMAGE)
-    with pytest.raises(ValueError, match=r"resample=True needs .* Give one of the two"):
+    with pytest.raises(ValueError, match=r"resample=True needs .* Pass one of the two"):
         load_image(path, resample=True, pixel_size=0.02)
 
 
@@ -318,7 +318,7 @@ def test_missing_dataset(tmp_path):
 @pytest.mark.parametrize("name", ["folder", "folder.tif", "folder.dm4", "folder.h5"])
 def test_folder(tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(ValueError, match=f"{name}' is a folder. Give the file"):
+    with pytest.raises(ValueError, match=f"{name}' is a folder. Pass the file"):
         load_image(tmp_path / name)
 
 

@@ -99,7 +99,7 @@ def test_images_of_an_hdf5_file_are_chosen_by_title(tmp_path):
     data = load_image(path, dataset="HAADF_root/HAADF/data")
     np.testing.assert_array_equal(data.image, IMAGE)
     assert data.pixel_size == pytest.approx(PIXEL_NM)
-    with pytest.raises(ValueError, match="Give one of the two"):
+    with pytest.raises(ValueError, match="Pass one of the two"):
         load_image(path, signal="BF", dataset="HAADF_root/HAADF/data")
 
 

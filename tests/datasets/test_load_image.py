@@ -97,7 +97,7 @@ def test_print_tells_what_it_is_without_the_pixels(tmp_path):
     data = load_image(tmp_path / "image.npy", pixel_size=0.02)
     assert repr(data) == (
         "<image, pixel_size, metadata, path, description of image.npy: 40 x 52 px of "
-        "float32; 0.02 nm a pixel (pixel size as given).>"
+        "float32; 0.02 nm per pixel (pixel size as given).>"
     )
     assert pickle.loads(pickle.dumps(data)).pixel_size == 0.02
     del data["description"]

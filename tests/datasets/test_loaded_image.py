@@ -38,7 +38,7 @@ def test_crop_of_an_image(tmp_path):
     assert part.metadata["crop"] == {"rows": [5, 30, 1], "columns": [10, 50, 1]}
     assert part.path == data.path
     assert (
-        "image: 1.tif, series 0: 25 x 40 px of float32; 0.02 nm a pixel"
+        "image: 1.tif, series 0: 25 x 40 px of float32; 0.02 nm per pixel"
         in part.description
     )
     assert "crop" not in data.metadata

@@ -14,7 +14,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer
 
 from sklearn_ferroic import RotationalVAE
 from sklearn_ferroic._torch import callbacks
-from sklearn_ferroic._torch.batches import Split
+from sklearn_ferroic._torch.training import Split
 from sklearn_ferroic.decomposition._rvae.training import Batches
 from sklearn_ferroic.inspection import LatentManifoldDisplay
 from sklearn_ferroic.metrics import angular_error

@@ -109,7 +109,7 @@ def test_smoothing_heeds_probabilities_and_unlabelled_cells():
     assert (smoothed != truth).sum() < 0.05 * wrong.sum() < (without != truth).sum()
     labels[:5] = -1
     assert (label_smoothing(sites, labels)[:5] == -1).all()
-    with pytest.raises(ValueError, match="one row a site"):
+    with pytest.raises(ValueError, match="one row per site"):
         label_smoothing(sites, labels, probabilities=table[:10])
 
 

@@ -263,7 +263,7 @@ def test_bad_input_is_refused():
     sites, labels = tanh_wall(0)
     with pytest.raises(TypeError, match="AtomSites"):
         find_walls(sites.positions, labels)
-    with pytest.raises(ValueError, match="one entry a site"):
+    with pytest.raises(ValueError, match="one entry per site"):
         find_walls(sites, labels[:-1])
     with pytest.raises(ValueError, match="shape \\(900, 2\\)"):
         find_walls(sites, labels, np.zeros((900, 3)))

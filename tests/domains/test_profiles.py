@@ -82,5 +82,5 @@ def test_bad_lines_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             profile_across(sites, np.zeros(900), line)
-    with pytest.raises(ValueError, match="one entry a site"):
+    with pytest.raises(ValueError, match="one entry per site"):
         layer_profile(sites, np.zeros((900, 2)))

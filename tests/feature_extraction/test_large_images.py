@@ -30,7 +30,7 @@ def test_tiles_change_nothing(sites, boundary, interpolation, window_size, monke
     whole = extractor.fit_transform(sites)
     monkeypatch.setattr(cutting, "_LARGE", 0)
     monkeypatch.setattr(cutting, "_TILE", 130)
-    monkeypatch.setattr(_patches, "_BLOCK", 10_000)
+    monkeypatch.setattr(_patches, "_BLOCK_PIXELS", 10_000)
     tiled = extractor.fit_transform(sites)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
     # and a window does not depend on the other sites
@@ -42,7 +42,7 @@ def test_tiles_change_nothing(sites, boundary, interpolation, window_size, monke
 def test_bright_level_is_the_percentile(shape, monkeypatch):
     image = np.random.default_rng(0).gamma(2, size=shape).astype(np.float32)
     expected = np.percentile(image, 99.9)
-    monkeypatch.setattr(_patches, "_BLOCK", 3)
+    monkeypatch.setattr(_patches, "_BLOCK_PIXELS", 3)
     assert _patches._bright_level(image) == pytest.approx(expected, rel=1e-6)
 
 

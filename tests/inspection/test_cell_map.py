@@ -15,7 +15,7 @@ from sklearn_ferroic.inspection import (
     ProfileDisplay,
     SitesDisplay,
 )
-from sklearn_ferroic.inspection._drawing.colors import NEUTRAL
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL_RGB
 from tests.domains._scenes import grid, tanh_wall
 
 
@@ -96,7 +96,9 @@ class TestClasses:
             own = classes.astype(str) == name
             np.testing.assert_allclose(colors[own] - expected, 0, atol=1e-9)
         if kind is int:
-            np.testing.assert_allclose(colors[classes == -1] - NEUTRAL, 0, atol=1e-9)
+            np.testing.assert_allclose(
+                colors[classes == -1] - NEUTRAL_RGB, 0, atol=1e-9
+            )
 
     def test_legend_of_classes_and_of_walls(self, scene):
         sites, labels = scene

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import PatchExtractor
 from sklearn_ferroic.inspection import ClusterMeansDisplay
-from sklearn_ferroic.inspection._drawing.colors import NEUTRAL, class_colors
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL_RGB, class_colors
 
 draw = ClusterMeansDisplay.from_predictions
 
@@ -49,7 +49,7 @@ def test_frames_have_the_colours_of_the_labels(patches, pixel_at):
         np.testing.assert_allclose(frame.get_facecolor()[:3], color)
         below = pixel_at(display.ax_, (left + right) / 2, bottom + 0.015)
         np.testing.assert_allclose(below, color, atol=0.02)
-    np.testing.assert_allclose(display.frames_[0].get_facecolor()[:3], NEUTRAL)
+    np.testing.assert_allclose(display.frames_[0].get_facecolor()[:3], NEUTRAL_RGB)
 
 
 def test_window_is_the_right_way_up(patches, pixel_at):
@@ -69,7 +69,7 @@ def test_nan_pixels_do_not_count(patches, pixel_at):
     assert np.ma.getmaskarray(mean).sum() == 1
     left, _, bottom, _ = display.images_[0].get_extent()
     corner = pixel_at(display.ax_, left + 0.9, bottom - 0.1)
-    np.testing.assert_allclose(corner, NEUTRAL, atol=0.02)
+    np.testing.assert_allclose(corner, NEUTRAL_RGB, atol=0.02)
 
 
 def test_windows_need_not_be_square():
@@ -111,9 +111,11 @@ def test_bare_clusterer_shows_what_it_is_given(patches):
 
 
 def test_errors(patches):
-    with pytest.raises(TypeError, match=r"predict, which DBSCAN has not.*from_predict"):
+    with pytest.raises(
+        TypeError, match=r"predict, which DBSCAN does not.*from_predict"
+    ):
         ClusterMeansDisplay.from_estimator(DBSCAN(), patches)
-    with pytest.raises(ValueError, match="labels must have one value a site"):
+    with pytest.raises(ValueError, match="labels must have one value per site"):
         draw(patches, LABELS[:5])
     with pytest.raises(ValueError, match=r"must have shape.*got shape"):
         draw(np.zeros(5), np.zeros(5))

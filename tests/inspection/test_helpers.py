@@ -5,10 +5,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from sklearn_ferroic.inspection._data.histograms import angle_peaks
+from sklearn_ferroic._utils.angles import angle_peaks
 from sklearn_ferroic.inspection._drawing.cells import site_cells, site_spacing
 from sklearn_ferroic.inspection._drawing.colors import (
-    NEUTRAL,
+    NEUTRAL_RGB,
     angle_colors,
     class_colors,
     clip_to_unit,
@@ -63,18 +63,18 @@ class TestColors:
 
     def test_saturation_blends_towards_grey(self):
         grey, half, full, unknown = angle_colors(np.ones(4), [-1, 0.5, 3, np.nan])
-        np.testing.assert_allclose(grey, NEUTRAL)
+        np.testing.assert_allclose(grey, NEUTRAL_RGB)
         np.testing.assert_allclose(full, angle_colors([1.0])[0])
         np.testing.assert_allclose(half, (grey + full) / 2)
-        np.testing.assert_allclose(unknown, NEUTRAL)
+        np.testing.assert_allclose(unknown, NEUTRAL_RGB)
 
     def test_no_direction_is_neutral(self):
-        np.testing.assert_allclose(angle_colors([np.nan], [1.0]), [NEUTRAL])
+        np.testing.assert_allclose(angle_colors([np.nan], [1.0]), [NEUTRAL_RGB])
 
     @pytest.mark.parametrize("n_classes", [3, 7, 40])
     def test_classes_differ_and_noise_is_neutral(self, n_classes):
         colors = class_colors(np.arange(-1, n_classes))
-        np.testing.assert_allclose(colors[0], NEUTRAL)
+        np.testing.assert_allclose(colors[0], NEUTRAL_RGB)
         assert len(np.unique(colors.round(6), axis=0)) == n_classes + 1
 
     def test_clip_to_unit(self):

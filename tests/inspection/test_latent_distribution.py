@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn_ferroic import PatchExtractor, RotationalVAE
 from sklearn_ferroic.inspection import LatentDistributionDisplay
 from sklearn_ferroic.inspection._drawing.colors import (
-    NEUTRAL,
+    NEUTRAL_RGB,
     angle_colors,
     class_colors,
 )
@@ -42,14 +42,14 @@ class TestScatter:
         for place, index in zip(CORNERS, [0, 1, 1, 2], strict=True):
             seen = pixel_at(display.ax_, *place)
             np.testing.assert_allclose(seen, colors[index], atol=0.02)
-        np.testing.assert_allclose(colors[0], NEUTRAL)
+        np.testing.assert_allclose(colors[0], NEUTRAL_RGB)
         assert display.wheel_ is None
 
     def test_what_is_nan_is_left_out_or_grey(self, pixel_at):
         latents = np.append(CORNERS, [[np.nan, 1.0], [1.0, np.inf]], axis=0)
         display = draw(latents, angle=np.array([np.nan, 0, 0, 0, 1, 1]))
         assert sorted(display.order_) == [0, 1, 2, 3]
-        np.testing.assert_allclose(pixel_at(display.ax_, 0, 0), NEUTRAL, atol=0.02)
+        np.testing.assert_allclose(pixel_at(display.ax_, 0, 0), NEUTRAL_RGB, atol=0.02)
 
     def test_labels_of_left_out_points_are_not_in_the_legend(self):
         latents = np.append(CORNERS, [[np.nan, 1.0]], axis=0)
@@ -107,9 +107,9 @@ class TestDensity:
             [0, 3, 0, 3], [0, 0, 3, 3], :3
         ]
         np.testing.assert_allclose(lower_left, angle_colors([1.0])[0], atol=0.01)
-        np.testing.assert_allclose(upper_left, NEUTRAL, atol=1e-6)
+        np.testing.assert_allclose(upper_left, NEUTRAL_RGB, atol=1e-6)
         np.testing.assert_allclose(lower_right, angle_colors([np.pi])[0], atol=0.01)
-        np.testing.assert_allclose(upper_right, NEUTRAL)
+        np.testing.assert_allclose(upper_right, NEUTRAL_RGB)
         assert "grey: mixed" in display.wheel_.texts[-1].get_text()
 
     def test_most_frequent_label_and_paleness(self):
@@ -184,8 +184,8 @@ class TestFromEstimator:
     [
         ({"latents": np.zeros((4, 3))}, r"shape \(n_samples, 2\), got shape \(4, 3\)"),
         ({"latents": np.full((4, 2), np.nan)}, "no finite row"),
-        ({"angle": np.zeros(3)}, "angle must have one value a site"),
-        ({"labels": np.zeros(3)}, "labels must have one value a site"),
+        ({"angle": np.zeros(3)}, "angle must have one value per site"),
+        ({"labels": np.zeros(3)}, "labels must have one value per site"),
         ({"labels": np.zeros(4), "angle": np.zeros(4)}, "not by both"),
         ({"kind": "hexbin"}, 'kind must be "scatter" or "density"'),
     ],

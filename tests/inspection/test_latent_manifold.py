@@ -105,9 +105,9 @@ def test_given_axes():
 @pytest.mark.parametrize(
     ("estimator", "hint"),
     [
-        (PCA(2), "PCA has not.*drawn by LoadingMapDisplay"),
-        (make_pipeline(PCA(2)), r"Pipeline has not.*pipeline\[-1\]"),
-        (StandardScaler(), "StandardScaler has not. Give a RotationalVAE"),
+        (PCA(2), "PCA does not have.*drawn by LoadingMapDisplay"),
+        (make_pipeline(PCA(2)), r"Pipeline does not have.*pipeline\[-1\]"),
+        (StandardScaler(), "StandardScaler does not have. Pass a RotationalVAE"),
     ],
 )
 def test_estimator_that_cannot_decode(estimator, hint):

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_ferroic import AtomSites, PatchExtractor
 from sklearn_ferroic.inspection import LoadingMapDisplay
-from sklearn_ferroic.inspection._drawing.colors import NEUTRAL
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL_RGB
 
 SITES = AtomSites(
     np.zeros((60, 60)), [[15, 15], [15, 45], [45, 15], [45, 45]], pixel_size=0.1
@@ -78,7 +78,7 @@ def test_colours_at_the_sites_are_those_of_the_bar(pixel_at):
     for (row, col), loading in zip(SITES.positions[:3], loadings[:3, 0], strict=True):
         in_bar = bar.cmap(bar.norm(loading))[:3]
         np.testing.assert_allclose(pixel_at(panel, col, row), in_bar, atol=0.02)
-    np.testing.assert_allclose(pixel_at(panel, 45, 45), NEUTRAL, atol=0.02)
+    np.testing.assert_allclose(pixel_at(panel, 45, 45), NEUTRAL_RGB, atol=0.02)
 
 
 def test_component_is_the_right_way_up(pixel_at):
@@ -156,7 +156,9 @@ def test_errors(pipe, pca_sites):
     with pytest.raises(ValueError, match=r"among the components 0 … 2, got \[3\]"):
         LoadingMapDisplay.from_estimator(pipe, pca_sites, features=[3])
     draw = LoadingMapDisplay.from_sites
-    with pytest.raises(ValueError, match=r"loadings must have one value a site.*4, 2"):
+    with pytest.raises(
+        ValueError, match=r"loadings must have one value per site.*4, 2"
+    ):
         draw(SITES, np.ones((2, 9)), np.ones((4, 3)))
     with pytest.raises(ValueError, match="names must have one entry a component"):
         draw(SITES, np.ones((2, 9)), np.ones((4, 2)), names=["a"])

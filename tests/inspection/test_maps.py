@@ -12,7 +12,7 @@ from sklearn_ferroic.inspection import (
     SitesDisplay,
 )
 from sklearn_ferroic.inspection._drawing.colors import (
-    NEUTRAL,
+    NEUTRAL_RGB,
     angle_colors,
     class_colors,
 )
@@ -142,7 +142,7 @@ class TestSitesDisplay:
         assert display.legend_.get_title().get_text() == "class"
         assert [t.get_text() for t in display.legend_.get_texts()] == ["-1", "0", "1"]
         colors = display.scatter_.get_facecolor()[:, :3]
-        np.testing.assert_allclose(colors[labels == -1] - NEUTRAL, 0, atol=1e-9)
+        np.testing.assert_allclose(colors[labels == -1] - NEUTRAL_RGB, 0, atol=1e-9)
         assert len(np.unique(colors, axis=0)) == 3
         assert display.colorbar_ is None
 
@@ -155,7 +155,7 @@ class TestSitesDisplay:
         assert display.colorbar_.ax.get_ylabel() == "row"
         assert display.scatter_.get_clim() == (np.nanmin(values), np.nanmax(values))
         colors = display.scatter_.get_facecolor()
-        np.testing.assert_allclose(colors[5, :3], NEUTRAL)
+        np.testing.assert_allclose(colors[5, :3], NEUTRAL_RGB)
         top = np.nanargmax(values)
         np.testing.assert_allclose(colors[top], plt.get_cmap("viridis")(1.0))
 
@@ -176,12 +176,12 @@ class TestSitesDisplay:
         display = SitesDisplay.from_sites(b_sites, values=np.full(len(b_sites), np.nan))
         display.figure_.canvas.draw()
         np.testing.assert_allclose(
-            display.scatter_.get_facecolor()[:, :3] - NEUTRAL, 0, atol=1e-9
+            display.scatter_.get_facecolor()[:, :3] - NEUTRAL_RGB, 0, atol=1e-9
         )
 
     def test_wrong_length(self, b_sites):
         with pytest.raises(
-            ValueError, match=r"values must have one value a site.*\(3,\)"
+            ValueError, match=r"values must have one value per site.*\(3,\)"
         ):
             SitesDisplay.from_sites(b_sites, values=[1, 2, 3])
 
@@ -216,7 +216,7 @@ class TestDomainMapDisplay:
             b_sites, angle, magnitude=magnitude, percentiles=(10, 90)
         )
         colors = display.cells_.get_facecolor()[:, :3]
-        np.testing.assert_allclose(colors[0], NEUTRAL)
+        np.testing.assert_allclose(colors[0], NEUTRAL_RGB)
         np.testing.assert_allclose(colors[-1], angle_colors(angle[-1:])[0])
         share = np.clip((magnitude - 0.1) / 0.8, 0, 1)
         np.testing.assert_allclose(colors, angle_colors(angle, share), atol=1e-6)
@@ -239,8 +239,8 @@ class TestDomainMapDisplay:
         polar = np.arange(len(b_sites)) != 8
         display = DomainMapDisplay.from_sites(b_sites, angle, polar=polar)
         colors = display.cells_.get_facecolor()[:, :3]
-        np.testing.assert_allclose(colors[[3, 8]] - NEUTRAL, 0, atol=1e-9)
-        assert np.abs(colors - NEUTRAL).max(axis=1)[[0, 1, 2]].min() > 0.02
+        np.testing.assert_allclose(colors[[3, 8]] - NEUTRAL_RGB, 0, atol=1e-9)
+        assert np.abs(colors - NEUTRAL_RGB).max(axis=1)[[0, 1, 2]].min() > 0.02
 
     def test_walls_lie_between_labels(self, b_sites):
         labels = (b_sites.positions[:, 1] > 100).astype(int)
@@ -262,7 +262,7 @@ class TestDomainMapDisplay:
     @pytest.mark.parametrize("name", ["angle", "magnitude", "labels", "polar"])
     def test_wrong_length(self, name, b_sites):
         given = {"angle": np.zeros(len(b_sites)), name: np.zeros(3)}
-        with pytest.raises(ValueError, match=f"{name} must have one value a site"):
+        with pytest.raises(ValueError, match=f"{name} must have one value per site"):
             DomainMapDisplay.from_sites(b_sites, **given)
 
 
@@ -350,7 +350,7 @@ class TestPolarizationMapDisplay:
         assert without.arrow_key_ is None
 
     def test_errors(self, b_sites):
-        with pytest.raises(ValueError, match=r"vectors must have one value a site"):
+        with pytest.raises(ValueError, match=r"vectors must have one value per site"):
             PolarizationMapDisplay.from_sites(b_sites, vectors=np.zeros(len(b_sites)))
         with pytest.raises(ValueError, match=r"No site has a vector.*vectors= comp"):
             PolarizationMapDisplay.from_sites(

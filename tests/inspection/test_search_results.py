@@ -6,7 +6,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.svm import SVC
 
 from sklearn_ferroic.inspection import SearchResultsDisplay
-from sklearn_ferroic.inspection._drawing.colors import NEUTRAL
+from sklearn_ferroic.inspection._drawing.colors import NEUTRAL_RGB
 
 draw = SearchResultsDisplay.from_cv_results
 
@@ -100,7 +100,7 @@ def test_failed_and_missing_cells(pixel_at):
     texts = [text.get_text() for text in display.texts_.ravel()]
     assert texts == ["0.500\n± 0.030", "failed", "not tried", "0.700\n± 0.030"]
     assert display.best_index_ == (1, 1)
-    np.testing.assert_allclose(pixel_at(display.ax_, 0.6, 0.4), NEUTRAL, atol=0.02)
+    np.testing.assert_allclose(pixel_at(display.ax_, 0.6, 0.4), NEUTRAL_RGB, atol=0.02)
 
 
 def test_all_failed():

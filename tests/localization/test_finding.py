@@ -63,7 +63,7 @@ def test_few_counts(columns, lattice, peak):
 
 
 def test_a_count_a_pixel(columns):
-    # 39 counts a column and half as many of background on its area.
+    # 39 counts per column and half as many of background on its area.
     truth = columns((420, 400), ratio=0.0, peak=1, background=0.2)
     locator = AtomLocator()
     assert f1(locator.fit_transform(truth.image), truth) >= 0.98

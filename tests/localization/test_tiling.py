@@ -155,7 +155,7 @@ def test_memory_grows_with_the_image_and_the_columns_only():
 
     (few, small), (many, large) = measure(1200), measure(3600)
     assert many == pytest.approx(9 * few, rel=0.02)
-    # A float32 image, 100 numbers a column (its neighbours too), and the same working
+    # A float32 image, 100 numbers per column (its neighbours too), and the same working
     # memory: without tiles it would be more.
     grown = (3600**2 - 1200**2) * 4 + (many - few) * 100 * 8
     assert large - small < 1.25 * grown / 2**20

@@ -228,7 +228,7 @@ def _labels(data):
         "number": (3.0, TypeError, "y is of type float"),
         "empty": ((np.empty((0, 2)), []), ValueError, "labels hold no column"),
         "constant": (0 * wrong, ValueError, "labels hold no column"),
-        "single": (([[9, 9]], [0]), ValueError, "which tells no spacing"),
+        "single": (([[9, 9]], [0]), ValueError, "which have no spacing"),
     }
 
 

@@ -10,8 +10,8 @@ import pytest
 import tifffile
 
 from sklearn_ferroic import AtomSites
-from sklearn_ferroic._utils.seal import sealed
-from sklearn_ferroic.datasets import _child, load_image
+from sklearn_ferroic._utils.hdf5_safety import sealed
+from sklearn_ferroic.datasets import _child_process, load_image
 from tests.datasets._library_files import DATA
 from tests.datasets._microscope_files import write_velox
 
@@ -323,6 +323,6 @@ def test_a_file_that_hangs_is_given_up(tmp_path):
 
 def test_a_crash_of_the_reader_is_an_error(tmp_path, monkeypatch):
     np.save(tmp_path / "image.npy", np.eye(30))
-    monkeypatch.setattr(_child, "_START", "import os; os.abort()")
+    monkeypatch.setattr(_child_process, "_START", "import os; os.abort()")
     with pytest.raises(ValueError, match="ended with code"):
         load_image(tmp_path / "image.npy", time_limit=120)

@@ -97,7 +97,7 @@ def _images(options):
     """Return the images to analyse, None for a generated one, or a message."""
     if options.example is None:
         if not options.images:
-            return "No image is given. Give the file of an image, or --example film."
+            return "No image is given. Pass the file of an image, or --example film."
         names = [Path(image).stem for image in options.images]
         twice = {name for name in names if names.count(name) > 1}
         if twice:

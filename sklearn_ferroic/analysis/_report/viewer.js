@@ -14,7 +14,7 @@
   const chargeColors = {
     "neutral": "#000000", "head-to-head": "#D55E00",
     "tail-to-tail": "#0072B2", "undetermined": "#7F7F7F"};
-  const NEUTRAL = "#8f8f8f";
+  const NEUTRAL_RGB = "#8f8f8f";
 
   const image = new Image();
   let view = null, layer = null, hovered = -1, pending = false;
@@ -206,7 +206,7 @@
 
   function drawDomains() {
     drawCells(cells.site, (n) => cells.polar[n] && cells.angle[n] !== null
-      ? directionColor(cells.angle[n]) : NEUTRAL, data.registered ? 0.85 : 0.3);
+      ? directionColor(cells.angle[n]) : NEUTRAL_RGB, data.registered ? 0.85 : 0.3);
     for (const wall of data.walls) {
       pen.beginPath();
       wall.points.forEach(([row, col], n) => {
@@ -228,7 +228,7 @@
     drawCells(map.site, (k) => {
       const value = map.value[k];
       const share = (value - map.low) / (map.high - map.low || 1);
-      return value === null ? NEUTRAL
+      return value === null ? NEUTRAL_RGB
         : map.colors[Math.min(n - 1, Math.max(0, Math.floor(share * n)))];
     }, 0.85);
   }
@@ -267,7 +267,7 @@
     const charges = [...new Set(data.walls.map((wall) => wall.charge))];
     layers.unshift({name: "Domains and walls", fade: 0.9, draw: drawDomains, legend:
       wheel() + (data.registered ? "" : "<p>not registered: zero arbitrary</p>") +
-      key(NEUTRAL, "no certain direction") +
+      key(NEUTRAL_RGB, "no certain direction") +
       charges.map((charge) => key(chargeColors[charge], `wall, ${charge}`)).join("")});
   }
   layers.push({name: "Columns and flags", fade: 1, draw: drawColumns, legend:

@@ -14,7 +14,7 @@ from .._figures import group_colors
 
 # Longest side of the image, px: enough for a zoom of two on a wide screen.
 _MAX_SIDE_PX = 1400
-_QUALITY = 85
+_JPEG_QUALITY_PERCENT = 85
 # Colours of the wheel and of a colour bar.
 _N_DIRECTIONS = 72
 _N_COLORS = 64
@@ -142,7 +142,7 @@ def as_url(picture):
     """
     features = import_optional("PIL.features", "plot")
     kind = "webp" if features.check("webp") else "png"
-    options = {"quality": _QUALITY, "method": 4} if kind == "webp" else {}
+    options = {"quality": _JPEG_QUALITY_PERCENT, "method": 4} if kind == "webp" else {}
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

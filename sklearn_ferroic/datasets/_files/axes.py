@@ -18,7 +18,7 @@ _NAMES = {
     SPECTRAL: {"energy", "energyloss", "eels", "eds", "wavelength", "spectrum"},
 }
 # Steps of a uniform axis differ by less than this share.
-_UNIFORM = 1e-3
+_UNIFORM_SHARE = 1e-3
 _ROLES = {name: role for role, names in _NAMES.items() for name in names}
 
 
@@ -168,7 +168,7 @@ def uniform_step(coordinates):
         return None
     steps = np.diff(coordinates.astype(np.float64))
     step = steps.mean()
-    uniform = np.abs(steps - step).max() <= _UNIFORM * abs(step)
+    uniform = np.abs(steps - step).max() <= _UNIFORM_SHARE * abs(step)
     return float(step) if uniform else None
 
 

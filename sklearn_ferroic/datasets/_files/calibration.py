@@ -31,7 +31,7 @@ _NM_PER_UNIT = {
     "metre": 1e9,
 }
 # Two sides of a pixel that differ by more are not rounding.
-_TOLERANCE = 1e-3
+_TOLERANCE_SHARE = 1e-3
 
 
 def to_nm(scale, unit):
@@ -106,7 +106,7 @@ def are_equal(row, col):
     equal : bool
         Whether the pixel is square.
     """
-    return abs(row - col) <= _TOLERANCE * max(row, col)
+    return abs(row - col) <= _TOLERANCE_SHARE * max(row, col)
 
 
 def square_pixel(axes, name, remedy):

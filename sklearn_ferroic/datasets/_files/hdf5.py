@@ -23,9 +23,9 @@ from .nion import nion_axes
 from .signals import Signal, choose, is_image, reading
 
 # Where a product of `Scale` and `Units(m)` is a believable pixel, nm.
-_BELIEVABLE = (1e-4, 1e2)
+_BELIEVABLE_PIXEL_NM = (1e-4, 1e2)
 # Arrays with a shorter side are tables or coordinates.
-_SMALLEST_SIDE = 8
+_SMALLEST_SIDE_PX = 8
 # py4DSTEM counts scan positions along the rows by Rx and along the columns by Ry.
 _EMD_ROLES = {"rx": ROW, "ry": COLUMN}
 # Its images of real space, whose own axes count pixels.
@@ -143,7 +143,7 @@ def _describe(h5py, item):
             sides = [item.shape[i] for i in find_layout(axes).order[-2:]]
         except ValueError:
             return None
-    if min(sides) < _SMALLEST_SIDE:
+    if min(sides) < _SMALLEST_SIDE_PX:
         return None
     return _Found(item.name.strip("/"), title, axes, item.shape)
 
@@ -310,6 +310,6 @@ def _scale_axes(siblings):
     except (KeyError, IndexError, TypeError, ValueError):
         return None
     size = to_nm(factors[0] * factors[1], "m")
-    if size is None or not _BELIEVABLE[0] <= size <= _BELIEVABLE[1]:
+    if size is None or not _BELIEVABLE_PIXEL_NM[0] <= size <= _BELIEVABLE_PIXEL_NM[1]:
         return None
     return ((size, "nm"),) * 2

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 
 from .axes import COLUMN, FRAME, ROW, SPECTRAL, Axis, arrange
-from .readers import read_head
+from .pictures_and_arrays import read_head
 from .signals import Signal, check_size, reading
 
 # Metadata of a file is text of some kB; more is no metadata.

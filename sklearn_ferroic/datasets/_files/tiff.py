@@ -7,20 +7,20 @@ from .axes import COLUMN, FRAME, ROW, Axis, arrange
 from .calibration import to_nm
 from .signals import Signal, check_size, choose, reading
 
-# Printing resolutions (72 or 300 dots an inch) are no calibration: only pixels
+# Printing resolutions (72 or 300 dots per inch) are no calibration: only pixels
 # smaller than this, in nm, are taken from bare resolution tags.
-_LARGEST_TIFF_PIXEL = 1e3
+_LARGEST_PIXEL_NM = 1e3
 # TIFF tags that only locate the pixels in the file.
 _LONG_TAGS = {"StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"}
 # tifffile's letters of axes; all others are frames.
 _ROLES = {"Y": ROW, "X": COLUMN}
 # Pixels of TVIPS' cameras are in nm, and in m in what tifffile before 2025 makes of
 # them; no pixel is that small in nm, or that large in m.
-_SMALLEST_TVIPS_PIXEL = 1e-6
+_SMALLEST_TVIPS_PIXEL_NM = 1e-6
 # Zeiss stores the pixel, m, of an image of this width.
 _ZEISS_WIDTH_PX = 1024
 # Its text holds the pixel, too, rounded to a few digits: at most this share off.
-_ZEISS_ROUNDING = 0.05
+_ZEISS_ROUNDING_SHARE = 0.05
 
 
 def read_tiff(path, dataset, signal, max_bytes):
@@ -213,7 +213,7 @@ def _olympus_axes(sis, width):
 
 def _tvips_axes(tvips, width):
     sides = [float(tvips[f"PixelSize{axis}"]) for axis in "YX"]
-    return tuple((s, "nm" if s > _SMALLEST_TVIPS_PIXEL else "m") for s in sides)
+    return tuple((s, "nm" if s > _SMALLEST_TVIPS_PIXEL_NM else "m") for s in sides)
 
 
 def _zeiss_axes(sem, width):
@@ -222,7 +222,7 @@ def _zeiss_axes(sem, width):
         return ((exact, "m"),) * 2
     _, rounded, unit = sem["ap_image_pixel_size"]
     nm = to_nm(rounded, unit)
-    if nm and exact and abs(to_nm(exact, "m") / nm - 1) < _ZEISS_ROUNDING:
+    if nm and exact and abs(to_nm(exact, "m") / nm - 1) < _ZEISS_ROUNDING_SHARE:
         return ((exact, "m"),) * 2
     return ((rounded, unit),) * 2
 
@@ -254,6 +254,6 @@ def _resolution_axes(tags):
     steps = _steps(tags)
     if unit is None or steps is None:
         return None
-    if max(to_nm(step, unit) for step in steps) > _LARGEST_TIFF_PIXEL:
+    if max(to_nm(step, unit) for step in steps) > _LARGEST_PIXEL_NM:
         return None
     return tuple((step, unit) for step in steps)

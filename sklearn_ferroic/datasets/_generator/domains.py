@@ -34,7 +34,7 @@ def material_fractions(rows, top, cell, substrate_row, layers, width):
     Returns
     -------
     fractions : ndarray of shape (n, 3)
-        In the order of `presets.MATERIALS`.
+        In the order of `options.MATERIALS`.
     """
     substrate = step(rows - substrate_row, width)
     ferroic = np.ones(len(rows))

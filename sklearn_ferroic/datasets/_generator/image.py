@@ -12,7 +12,7 @@ from .options import (
     BACKGROUND,
     DETECTED_FRACTION,
     INTERFERENCE_PERIOD_LINES,
-    SM_DEFICIT,
+    SM_BRIGHTNESS_DEFICIT,
     TAIL_WIDTH_RATIO,
 )
 from .render import covariances, jitter_shift, render_columns, stretch_matrix
@@ -20,7 +20,7 @@ from .render import covariances, jitter_shift, render_columns, stretch_matrix
 # What the columns hold for the rendering only.
 _INTERNAL = ("materials", "samarium", "elongation")
 # Widths of the tails at which these are cut: 3e-4 of the tails, 1e-5 of a column.
-_TAIL_REACH = 4.0
+_TAIL_REACH_SIGMA = 4.0
 
 
 def take_image(columns, options, crystal, streams):
@@ -104,7 +104,7 @@ def _render_with_tails(positions, amplitude, covariance, jitter, options):
             options.tails * amplitude,
             TAIL_WIDTH_RATIO**2 * covariance,
             jitter,
-            reach=_TAIL_REACH,
+            reach=_TAIL_REACH_SIGMA,
         )
     return image
 
@@ -155,7 +155,7 @@ def _detect(expected, electrons, options, streams):
 
 def _brightness(columns):
     a_site = columns["materials"] @ A_BRIGHTNESS
-    a_site = a_site - SM_DEFICIT * columns["samarium"]
+    a_site = a_site - SM_BRIGHTNESS_DEFICIT * columns["samarium"]
     b_site = columns["materials"] @ B_BRIGHTNESS
     return np.where(columns["sublattice"] == 0, a_site, b_site)
 

@@ -5,6 +5,7 @@ All functions use arrays of (row, col) in pixels of the undistorted crystal.
 
 import numpy as np
 
+# Poisson's ratio in the displacement field of a dislocation; typical of oxides.
 POISSON_RATIO = 0.3
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 # A stamp reaches this many sigmas from its column (3.7e-6 of the peak).
-REACH = 5.0
+REACH_SIGMA = 5.0
 # Pixels that one batch of stamps may hold, so that memory stays small.
 BATCH_PIXELS = 4_000_000
 
@@ -87,7 +87,9 @@ def jitter_shift(positions, covariance, line_shift):
     return np.divide(shift, total, out=np.zeros_like(shift), where=total > 0)
 
 
-def render_columns(shape, positions, amplitude, covariance, line_shift, reach=REACH):
+def render_columns(
+    shape, positions, amplitude, covariance, line_shift, reach=REACH_SIGMA
+):
     """Sum of elliptic Gaussians, sampled where the scan really was.
 
     Parameters
@@ -102,7 +104,7 @@ def render_columns(shape, positions, amplitude, covariance, line_shift, reach=RE
         Shapes of the columns, px squared.
     line_shift : ndarray of shape (rows, 2)
         By how much each scan line was displaced from its place, px.
-    reach : float, default=REACH
+    reach : float, default=REACH_SIGMA
         Where columns are cut, in units of their largest sigma.
 
     Returns

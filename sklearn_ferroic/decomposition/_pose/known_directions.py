@@ -29,7 +29,7 @@ _LEAST_GAIN_NATS = 0.5
 # are better.
 _LARGEST_NOISE_RATIO = 0.64
 # Fraction of the mean variance that is added to the covariance of the first step.
-_LOADING = 0.05
+_LOADING_SHARE = 0.05
 # Smallest variance of the noise along an axis, as a fraction of the mean variance.
 _LEAST_NOISE_RATIO = 1e-3
 # Share of windows without polarization in the first step.
@@ -141,7 +141,7 @@ class _Windows:
         steps = 2 * np.pi / self.fold * np.arange(self.fold)
         points = np.exp(1j * (shared + steps))
         pattern = (self.scores[known] * unit.conj()[:, None]).mean(axis=0).real
-        loading = _LOADING * self.mean_variance * np.eye(len(pattern))
+        loading = _LOADING_SHARE * self.mean_variance * np.eye(len(pattern))
         weights = _normalized(self.covariance + loading, pattern)
         displacement = self.scores @ weights
         noise_variance = np.mean(np.abs(displacement[known] - unit) ** 2)

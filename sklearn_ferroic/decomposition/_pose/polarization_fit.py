@@ -33,17 +33,17 @@ _LEAST_COSINE = 0.8
 # Displacement over noise, and gain in log-likelihood per window over a normal
 # distribution, above which the pattern is learned. Measured: at least 3.1 and 0.24 in
 # polar images; at most 2.4 and 0.03 in images without polarization.
-_LEAST_SIGNAL = 2.6
-_LEAST_GAIN = 0.1
+_LEAST_SIGNAL_RATIO = 2.6
+_LEAST_GAIN_NATS = 0.1
 # Fraction of the mean variance that is added to the noise if the pattern is not
 # learned, because covariances of few windows are noisy.
-_LOADING = 0.1
+_LOADING_SHARE = 0.1
 # Smallest distance of the kurtosis below 2, the value of complex normal numbers, in
 # standard errors. Displacements of equal length have a kurtosis of 1 without noise.
 _LEAST_KURTOSIS_STEP = 1.0
 # Root mean square displacement, in radii of the central column, below which these
 # images are treated as not polar: 6 pm in a perovskite, the static disorder.
-_LEAST_DISPLACEMENT = 0.04
+_LEAST_DISPLACEMENT_RADII = 0.04
 # Number of windows, which overlap, per independent sample in the choice of the modes.
 _WINDOWS_PER_SAMPLE = 4
 _TINY = 1e-300
@@ -81,7 +81,7 @@ def fit_polarization(spectra, areas, ring_radii):
     basis = _displacement_basis(scaled, angle, fold)
     derivative, reach = _cage_derivative(template, fold, ring_radii, root_area)
     derivative = derivative[:, np.abs(_orders(basis, fold))]
-    fitted = _fit_estimator(basis, derivative, fold, _LEAST_DISPLACEMENT * reach)
+    fitted = _fit_estimator(basis, derivative, fold, _LEAST_DISPLACEMENT_RADII * reach)
     if fitted is None:
         return found
     weights = np.zeros(scaled.shape[1:])
@@ -391,7 +391,9 @@ class _State:
         self.radii = None
 
     def _loaded(self, covariance):
-        return covariance + _LOADING * self.mean_variance * np.eye(len(covariance))
+        return covariance + _LOADING_SHARE * self.mean_variance * np.eye(
+            len(covariance)
+        )
 
     def improve(self, n_steps):
         """Run steps of expectation-maximisation."""
@@ -493,7 +495,7 @@ class _State:
         normal = -np.log(np.pi * variance) - 1
         gain = (self.window_weights * self.log_evidence).sum() / self.total - normal
         signal = length / np.sqrt(self.noise_variance)
-        return signal > _LEAST_SIGNAL and gain > _LEAST_GAIN
+        return signal > _LEAST_SIGNAL_RATIO and gain > _LEAST_GAIN_NATS
 
     def length(self):
         """Return the root mean square of the estimated displacements."""

@@ -23,21 +23,21 @@ from .polarization_fit import N_MODES, N_RADII, fit_polarization
 # Rotations tried within one period of the lattice; 0.7 degrees apart in 90 degrees.
 _N_LATTICE_ANGLES = 128
 # Resultant length of the lattice angles above which the windows are of one crystal.
-_LEAST_ALIGNED = 0.9
+_LEAST_ALIGNED_RESULTANT = 0.9
 # Smallest number of rings for an estimate of the scale.
 _FEWEST_RINGS = 8
 # Below this correlation with the lattice of the fit, at the best rotation and scale,
 # patches show another lattice or none.
-_LEAST_AGREEMENT = 0.6
+_LEAST_CORRELATION = 0.6
 # Posterior resultant of a decoded image below which its direction is set to 0.
 _LEAST_RESULTANT = 0.5
 # Resultant length of known directions, relative to the symmetry of the lattice, above
 # which they are those of domains; in a vortex it is near 0.
-_LEAST_SHARED_DIRECTION = 0.8
+_LEAST_SHARED_RESULTANT = 0.8
 # The displacements must have known directions on average, by this number of standard
 # errors, and must not follow their mirror images better, by this factor.
 _LEAST_STANDARD_ERRORS = 2.0
-_MOST_MIRRORED = 1.5
+_MOST_MIRRORED_RATIO = 1.5
 
 
 class PolarizationPosterior(NamedTuple):
@@ -109,7 +109,7 @@ class PolarizationModel(nn.Module):
         angle = self.find_lattice(spectra.to(torch.complex64))
         mean = _unit(int(self.fold) * angle).mean()
         self.crystal_angle.copy_(mean.angle() / int(self.fold))
-        self.is_crystal.copy_((mean.abs() > _LEAST_ALIGNED).to(angle))
+        self.is_crystal.copy_((mean.abs() > _LEAST_ALIGNED_RESULTANT).to(angle))
 
     def learn_directions(self, spectra, angle, areas):
         """Restrict the directions to those of windows of known polarization.
@@ -148,9 +148,9 @@ class PolarizationModel(nn.Module):
         mirrored_length = (displacement[known] * _unit(-mirrored)).real.mean()
         error = along.std(correction=0) / math.sqrt(len(along))
         if (
-            mean.abs() < _LEAST_SHARED_DIRECTION
+            mean.abs() < _LEAST_SHARED_RESULTANT
             or not length > _LEAST_STANDARD_ERRORS * error
-            or mirrored_length > _MOST_MIRRORED * length
+            or mirrored_length > _MOST_MIRRORED_RATIO * length
         ):
             return False
         share_at_0 = self.radius_shares[0]
@@ -335,7 +335,7 @@ class PolarizationModel(nn.Module):
             agreement = best / power.sqrt().clamp(min=1e-30)
             agreements[scale] = float(agreement.median())
         scale = max(agreements, key=agreements.get)
-        if agreements[scale] < _LEAST_AGREEMENT:
+        if agreements[scale] < _LEAST_CORRELATION:
             return 1.0, 1.0
         return scale, agreements[scale] / max(agreements[1.0], 1e-30)
 

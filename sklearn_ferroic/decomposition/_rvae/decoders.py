@@ -13,7 +13,7 @@ from .._pose.geometry import canonical_side, centered_grid, pose
 # Factor on the initial weights of an image that starts as the template.
 _INITIAL_WEIGHT_FACTOR = 0.02
 # Pixels per block on a CPU, whose activations fit into the cache of a core.
-_BLOCK = 1024
+_BLOCK_PIXELS = 1024
 # Patches per batch on an accelerator; bounds its memory.
 _PATCHES_AT_ONCE = 64
 
@@ -199,11 +199,11 @@ def _propagate(grid, targets, lines, layers):
     by_lines, *by_hidden, by_weight, by_bias = gradients
     by_weights, by_biases = by_hidden[::2], by_hidden[1::2]
     n_hidden = lines.shape[2]
-    scratch = lines.new_empty(len(weights) + 3, _BLOCK, n_hidden)
+    scratch = lines.new_empty(len(weights) + 3, _BLOCK_PIXELS, n_hidden)
     total = lines.new_zeros(())
     for patch, target in enumerate(targets):
         for points, wanted in zip(
-            grid.split(_BLOCK), target.split(_BLOCK), strict=True
+            grid.split(_BLOCK_PIXELS), target.split(_BLOCK_PIXELS), strict=True
         ):
             *active, slope, other = scratch[:, : len(points)]
             torch.mm(points, lines[patch], out=active[0]).tanh_()

@@ -1,8 +1,9 @@
-"""Training of an estimator from its parameters to its fitted attributes."""
+"""Training of RotationalVAE: from its parameters and patches to fitted values."""
 
 import math
 from contextlib import nullcontext
 from itertools import count, islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from .._patch_rows import (
     resolve_patch_shape,
     warn_of_few_patches,
 )
-from .._posed_columns import check_fitted_patches
+from .._posed_columns import check_fitted_patches, fitted_offset
 from .factors.checks import (
     MAX_CLASSES,
     check_angle,
@@ -45,6 +46,24 @@ from .training import (
     from_arrays,
     train,
 )
+
+
+class Fitted(NamedTuple):
+    """Result of a training, which `RotationalVAE` stores in its attributes.
+
+    `classes` are the labels of the classes, None if they do not change or there are no
+    classes.
+    """
+
+    weights: dict
+    architecture: dict
+    noise_std: float
+    losses: list
+    validation_losses: list | None
+    random_state: np.random.RandomState
+    pixel_offset: float
+    class_shares: np.ndarray | None
+    classes: np.ndarray | None
 
 
 def fit(estimator, X, y=None, angle=None):
@@ -101,7 +120,10 @@ def fit_one_pass(estimator, X, y=None):
 
 
 def load(cls, path):
-    """Create a fitted estimator from a checkpoint."""
+    """Return an estimator with the parameters of a checkpoint, and its fitted values.
+
+    The number and the names of the features, or None, come last.
+    """
     content = read_checkpoint(path)
     with reading_checkpoint(path):
         origin, state = content["origin"], content["state"]
@@ -117,14 +139,15 @@ def load(cls, path):
         )
         estimator = cls(**origin["parameters"])
         n_conditions = architecture.get("n_conditions", 0)
-        n_pixels = math.prod(architecture["patch_shape"])
-        estimator.n_features_in_ = n_pixels + n_conditions
-        if origin["feature_names"] is not None:
-            names = np.asarray(origin["feature_names"], dtype=object)
-            estimator.feature_names_in_ = names
-        estimator._pixel_offset = origin.get("pixel_offset", 0.0)
-        classes = origin.get("classes")
-        return _set_fitted(estimator, architecture, trained, classes)
+        n_features = math.prod(architecture["patch_shape"]) + n_conditions
+        names = origin["feature_names"]
+        if names is not None:
+            names = np.asarray(names, dtype=object)
+        offset = origin.get("pixel_offset", 0.0)
+        fitted = _fitted(
+            estimator, architecture, trained, offset, origin.get("classes")
+        )
+        return estimator, fitted, n_features, names
 
 
 def load_model(estimator):
@@ -165,8 +188,7 @@ def _start_training(estimator, X, y, options, random_state, angle=None):
         )
     # attributes are set only after the fit has succeeded
     check_features(estimator, X, features, reset=True)
-    estimator._pixel_offset = offset
-    return _set_fitted(estimator, architecture, trained, classes)
+    return _fitted(estimator, architecture, trained, offset, classes)
 
 
 def _continue_training(estimator, X, options, random_state, earlier_losses=()):
@@ -183,38 +205,34 @@ def _continue_training(estimator, X, options, random_state, earlier_losses=()):
         random_state=random_state,
     )
     trained = trained._replace(losses=[*earlier_losses, *trained.losses])
-    return _set_fitted(estimator, architecture, trained)
+    return _fitted(estimator, architecture, trained, fitted_offset(estimator))
 
 
-def _set_fitted(estimator, architecture, trained, labelled=None):
-    """Set the fitted attributes; `labelled` are the labels of the first classes."""
+def _fitted(estimator, architecture, trained, offset, labelled=None):
+    """Return the fitted values; `labelled` are the labels of the first classes."""
     weights = to_arrays(trained.model)
-    estimator.weights_ = weights
-    estimator.patch_shape_ = architecture["patch_shape"]
-    estimator.noise_std_ = float(
-        np.sqrt(np.maximum(weights["noise_variance"], 0)) * weights["pixel_scale"]
-    )
-    estimator.loss_curve_ = trained.losses
-    estimator.validation_loss_curve_ = trained.validation_losses
-    estimator.n_iter_ = len(trained.losses)
-    estimator._fitted_architecture = architecture
-    estimator._random_state = trained.random_state
+    shares = classes = None
     if architecture.get("n_classes", 0):
-        _set_classes(estimator, weights["classes.shares"], labelled)
-    return estimator
-
-
-def _set_classes(estimator, shares, labelled):
-    """Set labels and shares of the classes; those of a warm start stay as they are."""
-    if estimator.n_classes == "auto":
-        shares = shares[: np.count_nonzero(shares)]
-    estimator.class_shares_ = shares
-    if labelled is not None or not hasattr(estimator, "classes_"):
-        known = [] if labelled is None else list(labelled)
-        others = (label for label in count() if label not in known)
-        estimator.classes_ = np.array(
-            [*known, *islice(others, len(shares) - len(known))]
-        )
+        shares = weights["classes.shares"]
+        if estimator.n_classes == "auto":
+            shares = shares[: np.count_nonzero(shares)]
+        # Those of a warm start do not change.
+        if labelled is not None or not hasattr(estimator, "classes_"):
+            known = [] if labelled is None else list(labelled)
+            others = (label for label in count() if label not in known)
+            classes = np.array([*known, *islice(others, len(shares) - len(known))])
+    variance = np.maximum(weights["noise_variance"], 0)
+    return Fitted(
+        weights,
+        architecture,
+        float(np.sqrt(variance) * weights["pixel_scale"]),
+        trained.losses,
+        trained.validation_losses,
+        trained.random_state,
+        offset,
+        shares,
+        classes,
+    )
 
 
 def _convergence_tol(estimator):

@@ -10,7 +10,7 @@ from ..._utils.angles import wrap_angle
 from .._patch_rows import load_rows
 
 # Number of patches per batch; bounds the scratch memory.
-_BATCH = 256
+_BATCH_PATCHES = 256
 # Smallest number of patches for an estimate of their magnification.
 _FEWEST_SCALED = 20
 # Smallest increase of the correlation with the lattice of the fit by scaling it, as a
@@ -47,7 +47,9 @@ def warn_about_magnification(model, rows, stacklevel):
     """Warn if the lattice in patches has another scale than that of the fit."""
     if len(rows) < _FEWEST_SCALED:
         return
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _BATCH)).astype(np.intp)
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _BATCH_PATCHES)).astype(
+        np.intp
+    )
     scale, gain = model.find_scale(next(_batches(model, rows[chosen])))
     if gain > _LEAST_CORRELATION_RATIO and max(scale, 1 / scale) > _LEAST_SCALE_RATIO:
         warnings.warn(
@@ -100,7 +102,7 @@ def _draw(model, columns, draw):
     """Apply a function of rows, latents, angles and offsets to columns, in batches."""
 
     def batches():
-        for part in gen_batches(len(columns), _BATCH):
+        for part in gen_batches(len(columns), _BATCH_PATCHES):
             batch = load_rows(columns, part).to(model.pixel_mean)
             patches = draw(part, batch[:, 3:], batch[:, 0], batch[:, 1:3])
             yield (model.restore(patches),)
@@ -110,7 +112,7 @@ def _draw(model, columns, draw):
 
 
 def _batches(model, rows):
-    for part in gen_batches(len(rows), _BATCH):
+    for part in gen_batches(len(rows), _BATCH_PATCHES):
         yield model.prepare(load_rows(rows, part).to(model.pixel_mean))
 
 

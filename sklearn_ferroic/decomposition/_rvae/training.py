@@ -10,7 +10,6 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
-from ..._torch.batches import IndexBatches, Split
 from ..._torch.checkpoint import (
     AtEpochEnd,
     capture_training_state,
@@ -21,7 +20,14 @@ from ..._torch.checkpoint import (
     stored_losses,
 )
 from ..._torch.device import limit_threads_after_fork
-from ..._torch.training import check_weights, draw_seed, make_net, run_epochs
+from ..._torch.training import (
+    IndexBatches,
+    Split,
+    check_weights,
+    draw_seed,
+    make_net,
+    run_epochs,
+)
 from .._patch_rows import check_float32, load_rows
 from .._pose.alignment import align
 from .._pose.geometry import pose

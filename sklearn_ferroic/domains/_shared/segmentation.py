@@ -8,15 +8,15 @@ from scipy.stats import hypergeom
 # Agreement (Cohen's kappa) between the label of a cell and that of the cells around it
 # from which a border counts as real. Labels sorted by noise have about 0, labels of
 # which one in five is wrong have about 0.6.
-_MIN_AGREEMENT = 0.3
+_MIN_KAPPA = 0.3
 # A region of its own class is a wall if it has at most this many layers of cells at
 # other regions (six cells across, the full width of a wall of this class), its mean
 # vector lies between those of both sides, and it changes from side to side by at least
 # this share of the step.
 _MAX_WALL_LAYERS = 3
-_MAX_WALL_PLACE = 0.35
-_MAX_WALL_ACROSS = 0.25
-_MIN_WALL_SLOPE = 0.2
+_MAX_WALL_PLACE_SHARE = 0.35
+_MAX_WALL_ACROSS_SHARE = 0.25
+_MIN_WALL_CHANGE_SHARE = 0.2
 # Rounds of merging; each round merges all regions that it can.
 _MAX_ROUNDS = 30
 
@@ -127,7 +127,10 @@ def _divide_walls(graph, codes, n_classes, vectors):
         offset = vectors[own].mean(axis=0) - means[others[0]]
         place = offset @ step / square
         across = (offset @ [step[1], -step[0]]) / square
-        if abs(place - 0.5) > _MAX_WALL_PLACE or abs(across) > _MAX_WALL_ACROSS:
+        if (
+            abs(place - 0.5) > _MAX_WALL_PLACE_SHARE
+            or abs(across) > _MAX_WALL_ACROSS_SHARE
+        ):
             continue
         near = [
             np.unique(first[contacts[region[second[contacts]] == k]]) for k in others
@@ -137,7 +140,7 @@ def _divide_walls(graph, codes, n_classes, vectors):
         if all(len(cells) for cells in only):
             # A nonpolar layer between two domains has no slope.
             low, high = (vectors[cells].mean(axis=0) @ step / square for cells in only)
-            if high - low < _MIN_WALL_SLOPE:
+            if high - low < _MIN_WALL_CHANGE_SHARE:
                 continue
         wall[region == number] = True
     if not wall.any():
@@ -257,7 +260,7 @@ def _is_supported(table, significance):
     n_own, n_around = table[0].sum(), table[:, 0].sum()
     agree = np.trace(table) / n
     chance = (n_own * n_around + (n - n_own) * (n - n_around)) / n**2
-    if chance == 1 or (agree - chance) / (1 - chance) < _MIN_AGREEMENT:
+    if chance == 1 or (agree - chance) / (1 - chance) < _MIN_KAPPA:
         return False
     # Fisher's exact test: as many agreements or more if labels were independent.
     return hypergeom.sf(table[0, 0] - 1, n, n_own, n_around) <= significance

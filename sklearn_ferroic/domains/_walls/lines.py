@@ -27,7 +27,7 @@ _CORNER_RAD = np.radians(60)
 # Distance of the vertices of a line.
 _STEP_CELLS = 0.5
 # Vertices smoothed at a time; bounds the scratch memory.
-_CHUNK = 512
+_CHUNK_POINTS = 512
 
 
 class WallLine:
@@ -239,8 +239,8 @@ def _smooth(points, spacing, closed):
 def _kernel_fit(arc, values, target, width, *, linear):
     """Return local means, or local straight fits, with a Gaussian kernel."""
     fitted = np.empty((len(target), values.shape[1]))
-    for first in range(0, len(target), _CHUNK):
-        part = target[first : first + _CHUNK]
+    for first in range(0, len(target), _CHUNK_POINTS):
+        part = target[first : first + _CHUNK_POINTS]
         ends = [part[0] - 4 * width, part[-1] + 4 * width]
         near = slice(*np.searchsorted(arc, ends))
         lag = (arc[near] - part[:, None]) / width
@@ -251,7 +251,7 @@ def _kernel_fit(arc, values, target, width, *, linear):
             flat = total < 1e-9 * s0**2
             straight = weight * (s2[:, None] - s1[:, None] * lag)
             weight = np.where(flat[:, None], weight, straight)
-        fitted[first : first + _CHUNK] = (
+        fitted[first : first + _CHUNK_POINTS] = (
             weight @ values[near] / weight.sum(axis=1)[:, None]
         )
     return fitted

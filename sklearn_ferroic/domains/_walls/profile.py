@@ -23,7 +23,7 @@ _MIN_CELLS = 8
 # squares at which it ends.
 _MAX_STEPS = 50
 _MAX_ATTEMPTS = 10
-_TOLERANCE = 1e-8
+_TOLERANCE_SHARE = 1e-8
 
 
 class WallProfile(NamedTuple):
@@ -162,7 +162,7 @@ def _minimize(residual, jacobian, start, bounds, scale):
             break
         change = r @ r - trial_r @ trial_r
         p, r, damping = trial, trial_r, max(damping / 10, 1e-9)
-        if change <= _TOLERANCE * (r @ r):
+        if change <= _TOLERANCE_SHARE * (r @ r):
             break
     j = jacobian(p)
     return p, j.T @ j

@@ -10,8 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..._utils.validation import Interval
-from .._check_sites import check_sites
-from .._coordination import FittedSites, compute_with_memory
+from .._input import FittedSites, check_sites, compute_with_memory
 
 # Sites whose neighbours may serve as the first reference, sites on which it is judged,
 # and rounds of improvement: the medians change by less than their errors after three.
@@ -19,7 +18,7 @@ _N_FIRST, _N_JUDGED, _N_ROUNDS = 32, 512, 4
 # At least this share of the sites has a whole neighbourhood.
 _WHOLE_SHARE = 0.25
 # Sites at a time, which bounds the scratch memory.
-_CHUNK = 4096
+_CHUNK_SITES = 4096
 # Rotations are tried that bring one of this number of nearest neighbours onto a
 # reference vector: one of them is present except at isolated sites.
 _N_ANCHORS = 3
@@ -296,8 +295,8 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
             return np.full((len(centers), *vectors.shape), np.nan)
         tree, radius = cKDTree(places), self._radius(vectors)
         found = []
-        for first in range(0, len(centers), _CHUNK):
-            part = centers[first : first + _CHUNK]
+        for first in range(0, len(centers), _CHUNK_SITES):
+            part = centers[first : first + _CHUNK_SITES]
             if self.rotation == "remove":
                 found.append(_match_rotated(part, tree, vectors, radius))
             else:

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from ..._utils.validation import Interval
-from .._check_sites import check_sites
+from .._input import check_sites
 from .._patches import check_windows, cut_patches, warn_of_window_size
 
 # Windows transformed at a time: bounds the scratch memory to some 100 MB.

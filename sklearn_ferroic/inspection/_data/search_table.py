@@ -4,6 +4,8 @@ from numbers import Real
 
 import numpy as np
 
+from ..._utils.validation import check_score_name
+
 
 def score_columns(cv_results, scoring=None):
     """Get mean and standard deviation of the test score of each candidate.
@@ -22,15 +24,7 @@ def score_columns(cv_results, scoring=None):
     scoring : str
         The name.
     """
-    stem = "mean_test_"
-    names = [key[len(stem) :] for key in cv_results if key.startswith(stem)]
-    if scoring is None and len(names) == 1:
-        scoring = names[0]
-    if scoring not in names:
-        raise ValueError(
-            f"scoring must be one of the scores of the search, {names}, got "
-            f"{scoring!r}."
-        )
+    scoring = check_score_name(cv_results, scoring)
     columns = [cv_results[f"{kind}_test_{scoring}"] for kind in ("mean", "std")]
     return *(np.asarray(column, dtype=np.float64) for column in columns), scoring
 

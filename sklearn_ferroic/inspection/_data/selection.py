@@ -25,7 +25,7 @@ def select_frame(sites, frame):
     if not isinstance(sites, AtomSites):
         raise TypeError(
             f"sites must be AtomSites, got {type(sites).__name__}. "
-            "AtomLocator().fit_transform(image) makes them of an image."
+            "AtomLocator().fit_transform(image) makes them from an image."
         )
     occupied = np.unique(sites.frame)
     if frame is None:
@@ -68,7 +68,7 @@ def check_per_site(name, values, n_sites, trailing=()):
     shape = (n_sites, *trailing)
     if values.shape != shape:
         raise ValueError(
-            f"{name} must have one value a site, shape {shape} for these {n_sites} "
+            f"{name} must have one value per site, shape {shape} for these {n_sites} "
             f"sites, got shape {values.shape}."
         )
     return values

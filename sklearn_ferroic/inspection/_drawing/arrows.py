@@ -6,19 +6,19 @@ from scipy.spatial import cKDTree
 from .layout import text_scale
 
 # Width of the shaft in lengths of a cell, head in widths of the shaft.
-SHAFT_WIDTH = 0.17
+SHAFT_WIDTH_CELLS = 0.17
 HEAD = {"headwidth": 3.2, "headlength": 3, "headaxislength": 2.7}
 # Arrows of directions are at least this long, inches at a font size of 10 pt: about
 # 3 mm in a figure of one column with a font of 8 pt.
 _MIN_LENGTH_INCHES = 0.15
 # Length of an arrow over the distance of the arrows.
-_LENGTH = 0.82
+_LENGTH_RATIO = 0.82
 # Arrows shorter than this share of the longest ones are not drawn.
 _MIN_SHARE = 0.25
 _RIM_PT = 1.0
 # The site nearest to this place in a square has the arrow. In the middle, two sites of
 # a square of even width would be equally near, and either one would be taken.
-_PLACE_IN_SQUARE = 0.3
+_PLACE_SHARE = 0.3
 
 
 def add_direction_arrows(ax, positions, angle, share=None):
@@ -60,9 +60,9 @@ def add_direction_arrows(ax, positions, angle, share=None):
         color="black",
         angles="xy",
         scale_units="xy",
-        scale=1 / (_LENGTH * step),
+        scale=1 / (_LENGTH_RATIO * step),
         units="xy",
-        width=0.8 * SHAFT_WIDTH * step,
+        width=0.8 * SHAFT_WIDTH_CELLS * step,
         **HEAD,
         pivot="mid",
         edgecolor="white",
@@ -89,7 +89,7 @@ def _cells_per_arrow(ax, spacing):
     figure = ax.get_figure(root=True)
     inches = ax.get_window_extent().width / figure.dpi
     cell_inches = spacing * inches / abs(np.diff(ax.get_xlim())[0])
-    wanted = _MIN_LENGTH_INCHES * text_scale() / _LENGTH
+    wanted = _MIN_LENGTH_INCHES * text_scale() / _LENGTH_RATIO
     return max(1, int(np.ceil(wanted / cell_inches - 0.2)))
 
 
@@ -102,7 +102,7 @@ def _nearest_to_grid(positions, spacing, step, chosen):
     n_squares = np.maximum(1, np.floor(extent / step + 0.01))
     place = (positions[chosen] - low) / extent * n_squares
     square = np.floor(place).astype(np.intp)
-    off = np.hypot(*(place - square - _PLACE_IN_SQUARE).T)
+    off = np.hypot(*(place - square - _PLACE_SHARE).T)
     order = np.lexsort((off, square[:, 1], square[:, 0]))
     first = np.ones(len(order), dtype=bool)
     first[1:] = (np.diff(square[order], axis=0) != 0).any(axis=1)

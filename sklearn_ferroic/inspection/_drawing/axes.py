@@ -9,8 +9,8 @@ from .keys import add_scale_bar, round_length
 from .layout import with_minus
 
 # The image keeps its black and white for all but these shares of the pixels.
-_CONTRAST = (0.5, 99.7)
-_SAMPLE = 1_000_000
+_CONTRAST_PERCENTILES = (0.5, 99.7)
+_MAX_SAMPLED_PIXELS = 1_000_000
 
 
 def get_axes(ax, projection=None, figsize=None):
@@ -82,8 +82,8 @@ def show_image(ax, image, *, pixel_size, ticks=None, scale_bar=True, wash=0.0):
         The scale bar.
     """
     check_ticks(ticks, pixel_size)
-    step = 1 + image.size // _SAMPLE
-    low, high = np.nanpercentile(image.ravel()[::step], _CONTRAST)
+    step = 1 + image.size // _MAX_SAMPLED_PIXELS
+    low, high = np.nanpercentile(image.ravel()[::step], _CONTRAST_PERCENTILES)
     artist = ax.imshow(
         image,
         cmap="gray",

@@ -7,11 +7,12 @@ from ..._lattice.neighbors import typical_spacing
 from ..._utils.optional import import_optional
 from .layout import text_scale
 
+# Neighbours that are reflected at a site: the first two shells of a square lattice.
 _N_NEIGHBORS = 8
 # A cell extends at most this many spacings from its site.
-_REACH = 1.0
+_REACH_SPACINGS = 1.0
 # A place of the lattice is vacant if no site is within this many spacings.
-_VACANT = 0.7
+_VACANT_SPACINGS = 0.7
 
 
 def site_spacing(positions):
@@ -65,7 +66,7 @@ def site_cells(positions):
     n_corners = len(diagram.vertices)
     once = np.unique(site[mine] * n_corners + corner[mine])
     site, corner = np.divmod(once, n_corners)
-    reach = _REACH * spacing
+    reach = _REACH_SPACINGS * spacing
     polygons = _polygons(positions, site, diagram.vertices[corner], reach)
     inner = (pairs < n_sites).all(axis=1)
     return polygons, diagram.vertices[ridge[inner]], pairs[inner]
@@ -123,7 +124,7 @@ def _surroundings(positions, spacing):
     beyond = (2 * positions[:, None] - positions[neighbor]).reshape(-1, 2)
     gap, _ = tree.query(beyond)
     local_spacing = np.repeat(distance[:, :4].mean(axis=1), k)
-    return np.concatenate([beyond[gap > _VACANT * local_spacing], frame])
+    return np.concatenate([beyond[gap > _VACANT_SPACINGS * local_spacing], frame])
 
 
 def draw_outlines(ax, segments):

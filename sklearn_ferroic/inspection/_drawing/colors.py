@@ -6,7 +6,7 @@ from ..._utils.angles import wrap_angle
 from ..._utils.optional import import_optional
 
 # A grey as light as the cyclic map is on average (CIE L* 59).
-NEUTRAL = (0.56, 0.56, 0.56)
+NEUTRAL_RGB = (0.56, 0.56, 0.56)
 # M. Okabe and K. Ito, "Color Universal Design", without black. The first four differ by
 # at least 11 in CIE L*, so that they are also distinct in greyscale.
 _OKABE_ITO = [
@@ -31,9 +31,9 @@ _TOL_MUTED = [
     "#AA4499",
 ]
 # Opacity of a bin with one sample among bins with many.
-_PALEST = 0.25
+_PALEST_OPACITY = 0.25
 # Bins that hold as many samples as this percentile of them are opaque.
-_MANY = 90
+_MANY_PERCENTILE = 90
 
 
 def angle_colors(angle, saturation=None):
@@ -64,7 +64,7 @@ def angle_colors(angle, saturation=None):
         share *= np.clip(np.nan_to_num(saturation), 0, 1)
     phase = wrap_angle(np.where(np.isfinite(angle), angle, 0)) / (2 * np.pi) + 0.5
     full = cyclic(phase)[..., :3]
-    return share[..., None] * full + (1 - share[..., None]) * np.array(NEUTRAL)
+    return share[..., None] * full + (1 - share[..., None]) * np.array(NEUTRAL_RGB)
 
 
 def class_colors(classes):
@@ -90,7 +90,7 @@ def class_colors(classes):
         colors = import_optional("cmcrameri.cm", "plot").batlowS.colors
     given = iter(range(len(classes)))
     chosen = [
-        NEUTRAL if label == -1 else colors[next(given) % len(colors)]
+        NEUTRAL_RGB if label == -1 else colors[next(given) % len(colors)]
         for label in np.asarray(classes).tolist()
     ]
     return np.array(chosen, dtype=np.float64).reshape(-1, 3)
@@ -110,7 +110,7 @@ def get_colormap(cmap):
         A copy, grey where values are masked or NaN.
     """
     colormaps = import_optional("matplotlib", "plot").colormaps
-    return colormaps.get_cmap(cmap).with_extremes(bad=NEUTRAL)
+    return colormaps.get_cmap(cmap).with_extremes(bad=NEUTRAL_RGB)
 
 
 def clip_to_unit(values, percentiles):
@@ -166,9 +166,9 @@ def bin_colors(counts, bin_of, values, classes=None):
     else:
         votes = [_sum_by_bin(counts.shape, bin_of, values == c) for c in classes]
         rgb = class_colors(classes)[np.argmax(votes, axis=0)]
-    many = np.percentile(counts[counts > 0], _MANY)
+    many = np.percentile(counts[counts > 0], _MANY_PERCENTILE)
     share = np.minimum(np.sqrt(counts / many), 1)
-    opacity = np.where(counts > 0, _PALEST + (1 - _PALEST) * share, 0)
+    opacity = np.where(counts > 0, _PALEST_OPACITY + (1 - _PALEST_OPACITY) * share, 0)
     return np.concatenate([rgb, opacity[..., None]], axis=-1)
 
 

@@ -169,9 +169,9 @@ _WHEEL_GAP_BELOW_INCHES = 0.02
 _WHEEL_SHIFT_BELOW_INCHES = 0.16
 SIDES = ("right", "below")
 # The outer radius is 1.
-_INNER = 0.4
+_INNER_RADII = 0.4
 # Length of the arrows in the centre of the ring, which show the directions.
-_ARROW = 0.36
+_ARROW_RADII = 0.36
 _N_SECTORS = 180
 _N_RINGS = 12
 
@@ -267,8 +267,8 @@ def add_color_wheel(ax, *, graded=False, caption="", side="right"):
             arrow(
                 0,
                 0,
-                _ARROW * x,
-                _ARROW * y,
+                _ARROW_RADII * x,
+                _ARROW_RADII * y,
                 width=0.04,
                 head_width=0.16,
                 head_length=0.16,
@@ -284,7 +284,7 @@ def add_color_wheel(ax, *, graded=False, caption="", side="right"):
 def _ring(n_rings):
     """Make the quadrilaterals of the ring, shape (n, 4, 2) as (x, y), and colours."""
     angle = np.linspace(-np.pi, np.pi, _N_SECTORS + 1)
-    radius = np.linspace(_INNER, 1, n_rings + 1)
+    radius = np.linspace(_INNER_RADII, 1, n_rings + 1)
     spokes = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     corners = radius[:, None, None] * spokes
     quads = np.stack(

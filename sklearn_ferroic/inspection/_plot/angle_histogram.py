@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from ..._utils.angles import warn_if_degrees, wrap_angle
+from ..._utils.angles import angle_peaks, warn_if_degrees, wrap_angle
 from ..._utils.optional import import_optional
-from .._data.histograms import angle_peaks
 from .._drawing.axes import get_axes
 from .._drawing.colors import angle_colors
 from .._drawing.layout import degrees_text, text_scale

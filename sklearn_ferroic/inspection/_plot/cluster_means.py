@@ -15,12 +15,12 @@ from .._drawing.keys import add_side_colorbar
 # Maximum number of windows per row.
 _N_COLS = 5
 # Distance of windows in units of their height: above for the text, to the side.
-_HEAD = 0.2
-_GAP = 0.12
+_HEAD_HEIGHTS = 0.2
+_GAP_HEIGHTS = 0.12
 # Width of a frame in the same units.
-_RIM = 0.03
+_RIM_HEIGHTS = 0.03
 # Inches of a window.
-_SIZE = 1.7
+_WINDOW_INCHES = 1.7
 
 
 class ClusterMeansDisplay:
@@ -111,7 +111,7 @@ class ClusterMeansDisplay:
         if not hasattr(estimator, "predict"):
             raise TypeError(
                 "ClusterMeansDisplay needs an estimator with predict, which "
-                f"{type(estimator).__name__} has not. If you have labels, use "
+                f"{type(estimator).__name__} does not have. If you have labels, use "
                 "from_predictions(patches, labels)."
             )
         from ...feature_extraction import PatchExtractor
@@ -156,7 +156,7 @@ class ClusterMeansDisplay:
         Raises
         ------
         ValueError
-            If there is not one label a window, there are no windows or all are NaN,
+            If there is not one label per window, there are no windows or all are NaN,
             `patch_shape` does not hold the pixels of a window, or `n_cols` is not
             positive.
         """
@@ -197,9 +197,13 @@ class ClusterMeansDisplay:
         n_clusters, height, width = self.means.shape
         n_cols = min(n_cols, n_clusters)
         n_rows = -(-n_clusters // n_cols)
-        step_x, step_y = width / height + _GAP, 1 + _HEAD + _GAP
+        step_x, step_y = width / height + _GAP_HEIGHTS, 1 + _HEAD_HEIGHTS + _GAP_HEIGHTS
         ax = get_axes(
-            ax, figsize=(_SIZE * n_cols * step_x + 1, _SIZE * n_rows * step_y)
+            ax,
+            figsize=(
+                _WINDOW_INCHES * n_cols * step_x + 1,
+                _WINDOW_INCHES * n_rows * step_y,
+            ),
         )
         colors = class_colors(self.labels)
         cmap = get_colormap(cmap)
@@ -219,9 +223,9 @@ class ClusterMeansDisplay:
                 )
             )
             frame = patches.Rectangle(
-                (left - _RIM, top - _RIM),
-                right - left + 2 * _RIM,
-                1 + 2 * _RIM,
+                (left - _RIM_HEIGHTS, top - _RIM_HEIGHTS),
+                right - left + 2 * _RIM_HEIGHTS,
+                1 + 2 * _RIM_HEIGHTS,
                 facecolor=colors[index],
                 zorder=-1,
             )
@@ -236,8 +240,11 @@ class ClusterMeansDisplay:
                 )
             )
         ax.set(
-            xlim=(-_GAP / 2, n_cols * step_x - _GAP / 2),
-            ylim=(n_rows * step_y - _HEAD - _GAP / 2, -_HEAD - _GAP / 2),
+            xlim=(-_GAP_HEIGHTS / 2, n_cols * step_x - _GAP_HEIGHTS / 2),
+            ylim=(
+                n_rows * step_y - _HEAD_HEIGHTS - _GAP_HEIGHTS / 2,
+                -_HEAD_HEIGHTS - _GAP_HEIGHTS / 2,
+            ),
             aspect="equal",
         )
         # Axes that are switched off leave no space for a colour bar.

@@ -6,7 +6,7 @@ from .._drawing.axes import get_axes
 from .._drawing.colors import class_colors
 
 # Bands reach this many standard errors to either side.
-_BAND = 1.0
+_BAND_ERRORS = 1.0
 _COORDINATES = ("distance_nm", "distance_px", "position_nm", "position_px")
 
 
@@ -165,8 +165,8 @@ class ProfileDisplay:
             mean, std = self.means[name], np.nan_to_num(self.stds[name])
             self.bands_[name] = ax.fill_between(
                 self.coordinate,
-                mean - _BAND * std,
-                mean + _BAND * std,
+                mean - _BAND_ERRORS * std,
+                mean + _BAND_ERRORS * std,
                 color=color,
                 alpha=0.25,
                 linewidth=0,

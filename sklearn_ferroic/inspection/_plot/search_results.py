@@ -9,10 +9,10 @@ from .._drawing.colors import get_colormap
 from .._drawing.layout import score_format, value_text
 
 # Size of a cell and of the margin around the cells, inches.
-_CELL = (0.95, 0.62)
-_MARGIN = (2.6, 1.2)
+_CELL_INCHES = (0.95, 0.62)
+_MARGIN_INCHES = (2.6, 1.2)
 # Inches of a letter.
-_LETTER = 0.09
+_LETTER_INCHES = 0.09
 
 
 class SearchResultsDisplay:
@@ -234,7 +234,7 @@ class SearchResultsDisplay:
         if comparison is not None:
             if list(comparison["params"]) != candidates:
                 raise ValueError(
-                    "comparison is not of the candidates of this search. Give the "
+                    "comparison is not of the candidates of this search. Pass the "
                     "result of compare_candidates for the same cv_results_."
                 )
             tied = tried & comparison["is_tied"].to_numpy()[best]
@@ -270,8 +270,8 @@ class SearchResultsDisplay:
         """
         n_y, n_x = self.mean.shape
         names = self._short_names()
-        letters = np.array([len(names[name]) for name in self.params]) * _LETTER
-        size = np.maximum(np.array([n_x, n_y]) * _CELL, letters) + _MARGIN
+        letters = np.array([len(names[name]) for name in self.params]) * _LETTER_INCHES
+        size = np.maximum(np.array([n_x, n_y]) * _CELL_INCHES, letters) + _MARGIN_INCHES
         ax = get_axes(ax, figsize=tuple(size))
         self.image_ = ax.imshow(
             np.ma.masked_invalid(self.mean), cmap=get_colormap(cmap), aspect="auto"
@@ -332,7 +332,7 @@ class SearchResultsDisplay:
         ax.set_yticks(range(len(y_texts)), y_texts)
         ax.tick_params(length=0)
         width = ax.figure.get_figwidth() * ax.get_position().width / len(x_texts)
-        if max(map(len, x_texts)) * _LETTER > 0.8 * width:
+        if max(map(len, x_texts)) * _LETTER_INCHES > 0.8 * width:
             for label in ax.get_xticklabels():
                 label.set(rotation=30, ha="right", rotation_mode="anchor")
         ax.set(xlabel=names[self.params[0]], ylabel=names[self.params[1]])

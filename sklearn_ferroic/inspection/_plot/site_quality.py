@@ -27,7 +27,7 @@ _MARKERS = {
 }
 _MISS, _VACANCY = "#D55E00", "#FFFFFF"
 # Side of the squares of empty places, and the dots of sites without flags, in spacings.
-_PLACE, _DOT = 0.8, 0.2
+_PLACE_SPACINGS, _DOT_SPACINGS = 0.8, 0.2
 # Filled markers hide the column; these are drawn as outlines.
 _OUTLINED = ("o", "D", "^", "v", "s", "<", ">")
 # The residual's colours end at this percentile of its absolute values.
@@ -246,14 +246,22 @@ class SiteQualityDisplay(SiteMap):
         empty = np.empty((0, 2))
         misses = empty if self.suspected_misses is None else self.suspected_misses
         vacancies = empty if self.vacancies is None else self.vacancies
-        draw("suspected_miss", misses, "s", _MISS, _PLACE, "suspected miss", True)
-        draw("vacancy", vacancies, "s", _VACANCY, _PLACE, "vacancy", True)
+        draw(
+            "suspected_miss",
+            misses,
+            "s",
+            _MISS,
+            _PLACE_SPACINGS,
+            "suspected miss",
+            True,
+        )
+        draw("vacancy", vacancies, "s", _VACANCY, _PLACE_SPACINGS, "vacancy", True)
         for flag, (marker, color, size, label) in _MARKERS.items():
             positions = self.positions[(self.flags & flag) != 0]
             outlined = marker in _OUTLINED
             draw(flag.name.lower(), positions, marker, color, size, label, outlined)
         sound = self.positions[self.flags == 0]
-        draw("ok", sound, "o", "#56B4E9", _DOT, "no flag", False)
+        draw("ok", sound, "o", "#56B4E9", _DOT_SPACINGS, "no flag", False)
         self.legend_ = None
         if self.scatters_:
             # The image keeps its shape: what is left of the height goes below it.

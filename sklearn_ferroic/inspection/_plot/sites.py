@@ -10,9 +10,9 @@ from .._drawing.keys import add_class_legend, add_side_colorbar
 from .._drawing.site_map import SiteMap
 
 # Diameter of a marker in units of the distance of nearest neighbours.
-_MARKER = 0.45
+_MARKER_SPACINGS = 0.45
 # How far the black of the image is lifted towards white under the markers.
-_WASH = 0.3
+_WASH_SHARE = 0.3
 
 
 class SitesDisplay(SiteMap):
@@ -136,7 +136,7 @@ class SitesDisplay(SiteMap):
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If there is not one value a site, the frame is not clear, or `ticks` is
+            If there is not one value per site, the frame is not clear, or `ticks` is
             unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
@@ -200,12 +200,14 @@ class SitesDisplay(SiteMap):
             The display itself.
         """
         collections = import_optional("matplotlib.collections", "plot")
-        wash = _WASH if markers else 0.0
+        wash = _WASH_SHARE if markers else 0.0
         ax = self._draw_image(ax, ticks=ticks, scale_bar=scale_bar, wash=wash)
         self.scatter_ = self.legend_ = self.colorbar_ = None
         if not markers:
             return self
-        size = np.full(len(self.positions), _MARKER * site_spacing(self.positions))
+        size = np.full(
+            len(self.positions), _MARKER_SPACINGS * site_spacing(self.positions)
+        )
         self.scatter_ = collections.EllipseCollection(
             size,
             size,

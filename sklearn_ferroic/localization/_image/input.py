@@ -12,7 +12,7 @@ from ..._utils.validation import (
     refuse_images_along_last_axis,
     to_numpy,
 )
-from ...datasets._carriers import foreign_metadata, is_foreign, unpack_foreign
+from ...datasets._containers import foreign_metadata, is_foreign, unpack_foreign
 from ...sites import AtomSites
 from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..._torch.batches import IndexBatches
+from ..._torch.training import IndexBatches
 from .network_image import NET_SPACING, local_deviation, net_length, normalize, resample
 from .settings import UNET
 

@@ -127,7 +127,7 @@ def calibrate(evidence, is_right):
     if is_right.all() or not is_right.any():
         raise ValueError(
             f"All {len(is_right)} sites are {'right' if is_right.any() else 'wrong'}: "
-            "their confidence cannot be calibrated on that. Give harder or more images."
+            "their confidence cannot be calibrated on that. Pass harder or more images."
         )
     # Hardly any penalty: there are few numbers to learn.
     model = LogisticRegression(C=1e4, max_iter=1000)

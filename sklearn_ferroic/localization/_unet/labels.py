@@ -15,7 +15,7 @@ RADIUS_PX = 2.1
 # Neighbours up to this multiple of the nearest one's distance are of its shell.
 _SHELL = 1.35
 _EXPECTED = (
-    "Give, for each image, AtomSites, an object with `positions` and `sublattice`, a "
+    "Pass, for each image, AtomSites, an object with `positions` and `sublattice`, a "
     "tuple (positions, sublattice), or a mask of the image's shape with 0 for the "
     "background, 1 for A and 2 for B columns"
 )

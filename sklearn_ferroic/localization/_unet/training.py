@@ -9,7 +9,6 @@ import torch
 from sklearn.utils import check_random_state
 from torch import nn
 
-from ..._torch.batches import Split
 from ..._torch.callbacks import copy_callbacks
 from ..._torch.checkpoint import (
     AtEpochEnd,
@@ -22,7 +21,7 @@ from ..._torch.checkpoint import (
     restore_training_state,
 )
 from ..._torch.device import choose_device, warn_if_shared
-from ..._torch.training import draw_seed, make_net, run_epochs, to_arrays
+from ..._torch.training import Split, draw_seed, make_net, run_epochs, to_arrays
 from ..._utils.validation import Interval
 from .crops import CropBatches, cut_crops
 from .labels import check_labels
@@ -221,8 +220,8 @@ def _spacings(labels, spacing):
     found = np.array([label.spacing() for label in labels])
     if not np.isfinite(found).any():
         raise ValueError(
-            "The labels hold less than two columns an image, which tells no spacing. "
-            "Give spacing, px."
+            "The labels have fewer than two columns per image, which have no spacing. "
+            "Pass spacing, px."
         )
     # An image without columns is shown as the others are.
     return np.where(np.isfinite(found), found, np.nanmedian(found)).tolist()

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.interpolate import BSpline
 from scipy.sparse import csr_matrix
 
+from ..._utils.robust import STD_PER_MEDIAN
+
 # Part of a lattice line that is used: at least this number of columns.
 _MIN_COLUMNS = 6
 # Rows of atoms next to the reference region that are left out: the spacing of a film
@@ -26,21 +28,21 @@ _MAX_DEVIATIONS = 5.0
 _DRIFT_SPACINGS = 0.03
 # Sizes of the row component that are compared, in units of the column component. Larger
 # ones are not: strain of the specimen would be taken for drift.
-_SIZES = (0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0)
+_SIZE_RATIOS = (0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0)
 # The same for the number of rows over which it is coherent.
-_LENGTHS = (0.6, 0.8, 1.0)
+_LENGTH_RATIOS = (0.6, 0.8, 1.0)
 # Models of less evidence than this share of the best are left out of the mean.
-_MIN_EVIDENCE = 0.02
+_MIN_EVIDENCE_SHARE = 0.02
 # Rows of atoms at which the spacing changes by more than this number of standard
 # deviations, and the fewest lines that show it.
 _MAX_KINK_DEVIATIONS = 5.0
-_MIN_LINES = 5
+MIN_LINES = 5
 # The drift is left out if it is larger than its prior allows by this number of standard
 # deviations: the crystal is not evenly spaced.
-_MAX_SURPRISE = 4.0
+_MAX_SURPRISE_DEVIATIONS = 4.0
 _SPLINE_ORDER = 3
 # Share of the variance of the drift that is added to the diagonal of its covariance.
-_RIDGE = 1e-8
+_RIDGE_SHARE = 1e-8
 _MIN_STD_PX = 1e-3
 
 
@@ -119,7 +121,9 @@ class LatticeLines:
         second = np.concatenate([part for part in second if len(part)])
         if not len(second):
             return np.full(2, np.nan)
-        typical = 1.4826 * np.median(np.abs(second - np.median(second, axis=0)), axis=0)
+        typical = STD_PER_MEDIAN * np.median(
+            np.abs(second - np.median(second, axis=0)), axis=0
+        )
         return np.maximum(typical / np.sqrt(6), _MIN_STD_PX)
 
     def parts(self, positions, tolerance):
@@ -158,11 +162,11 @@ class LatticeLines:
         second = [np.diff(positions[line], 2, axis=0) for line in self.lines]
         second = np.concatenate([part for part in second if len(part)] or [[]])
         rows, place = np.unique(self.number[middles], return_inverse=True)
-        many = np.flatnonzero(np.bincount(place) >= _MIN_LINES)
-        if len(many) < _MIN_LINES:
+        many = np.flatnonzero(np.bincount(place) >= MIN_LINES)
+        if len(many) < MIN_LINES:
             return list(self.lines)
         typical = np.array([np.median(second[place == row], axis=0) for row in many])
-        spread = 1.4826 * np.median(np.abs(typical), axis=0)
+        spread = STD_PER_MEDIAN * np.median(np.abs(typical), axis=0)
         kinks = (np.abs(typical) > _MAX_KINK_DEVIATIONS * spread).any(axis=1)
         at_kink = np.isin(self.number, rows[many[kinks]])
         parts = []
@@ -210,12 +214,14 @@ class LatticeLines:
             smooth.add(self.rows[part], positions[part, 0], noise[part], design)
         own = self.reference
         smooth.add(self.rows[own], positions[own, 0], noise[own], self._design)
-        models = [(a * size, b * length) for a, b in product(_SIZES, _LENGTHS)]
+        models = [
+            (a * size, b * length) for a, b in product(_SIZE_RATIOS, _LENGTH_RATIOS)
+        ]
         costs = np.array([smooth.cost(*model) for model in models])
-        if smooth.surprise(*models[np.argmin(costs)]) > _MAX_SURPRISE:
+        if smooth.surprise(*models[np.argmin(costs)]) > _MAX_SURPRISE_DEVIATIONS:
             return None
         evidence = np.exp(costs.min() - costs)
-        likely = np.flatnonzero(evidence > _MIN_EVIDENCE)
+        likely = np.flatnonzero(evidence > _MIN_EVIDENCE_SHARE)
         weights = evidence[likely] / evidence[likely].sum()
         drifts = [smooth.solve(*models[i], self.rows[own]) for i in likely]
         mean = sum(w * one.shift for w, one in zip(weights, drifts, strict=True))
@@ -272,7 +278,9 @@ class _SmoothDrift:
     def _factor(self, size, length):
         """Return the root of the prior covariance and the posterior precision in it."""
         square = np.subtract.outer(self.knots, self.knots) ** 2
-        covariance = np.exp(-square / (2 * length**2)) + _RIDGE * np.eye(len(square))
+        covariance = np.exp(-square / (2 * length**2)) + _RIDGE_SHARE * np.eye(
+            len(square)
+        )
         root = size * np.linalg.cholesky(covariance)
         return root, np.eye(len(square)) + root.T @ self._precision @ root
 

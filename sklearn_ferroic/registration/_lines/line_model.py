@@ -15,6 +15,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
+from ..._utils.robust import STD_PER_MEDIAN
+
 # Prior standard deviations of the slope, over the image, and of the constant, px:
 # large, because neither is known beforehand.
 _BROAD_PX = 300.0
@@ -121,7 +123,7 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None, previous=N
         return LineDisplacement(*unknown, 0.0, 0.0, 1.0, used)
     # Columns of another domain that make up a row of pixels of their own.
     rest = np.abs(values[used] - row_medians(rows[used], values[used], prior.spacing))
-    typical = max(1.4826 * np.median(rest), np.sqrt(_TINY_PX2))
+    typical = max(STD_PER_MEDIAN * np.median(rest), np.sqrt(_TINY_PX2))
     used[used] = rest <= _OUTLIER_DEVIATIONS * typical
     step = max(1, int(np.ceil(n_rows / _MAX_LINES)))
     lines = np.arange(0, n_rows + step - 1, step, dtype=float)
@@ -141,7 +143,7 @@ def fit_lines(rows, values, variance, n_rows, prior, jitter_std=None, previous=N
         at_columns = np.interp(rows[finite], lines, posterior.mean(lines))
         rest = np.full(len(values), np.inf)
         rest[finite] = np.abs(values[finite] - at_columns)
-        typical = 1.4826 * np.median(rest[finite])
+        typical = STD_PER_MEDIAN * np.median(rest[finite])
         kept = rest <= _OUTLIER_DEVIATIONS * max(typical, np.sqrt(_TINY_PX2))
         changed = np.count_nonzero(kept != used)
         if changed <= _SETTLED_SHARE * len(kept) or np.count_nonzero(kept) < 3:
@@ -209,7 +211,9 @@ def structure_field(positions, rest, spacing):
     pairs = tree.query_pairs(2 * width, output_type="ndarray")
     square = np.square(positions[pairs[:, 0]] - positions[pairs[:, 1]]).sum(axis=1)
     weight = np.exp(-square / (2 * width**2))
-    limit = _OUTLIER_DEVIATIONS * 1.4826 * np.median(np.abs(rest - np.median(rest)))
+    limit = (
+        _OUTLIER_DEVIATIONS * STD_PER_MEDIAN * np.median(np.abs(rest - np.median(rest)))
+    )
     clipped = np.clip(rest - np.median(rest), -limit, limit)
     n = len(rest)
     total = np.ones(n) + np.bincount(pairs[:, 0], weight, n)

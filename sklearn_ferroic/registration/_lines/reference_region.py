@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..._lattice.reference_lattice import lattice_indices
-from .even_rows import LatticeLines
+from ..._utils.robust import bisquare_root
+from .even_rows import MIN_LINES, LatticeLines
 from .line_model import LinePrior, fit_lines, row_medians, structure_field
 
 # Rounds of lattice and lines, each given the other.
@@ -22,10 +23,11 @@ _MIN_REFERENCE_COLUMNS = 12
 _TREND_ROWS = 2
 _SETTLED_PX = 1e-4
 _N_STRUCTURE_ROUNDS = 3
+# Smallest scatter of the columns about the lattice that their weights assume.
+_LEAST_STD_PX = 1e-3
 # A lattice line is followed as long as it departs from the others by less than this
 # share of the spacing, and while there are this number of lines.
 _MAX_KINK_SPACINGS = 0.06
-_MIN_LINES = 5
 
 
 def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
@@ -202,7 +204,7 @@ def _are_coherent(along, index, vectors, reference, others, spacing):
             sign,
         ):
             own = np.flatnonzero(others & (row == place) & np.isin(line, followed))
-            if len(own) < _MIN_LINES:
+            if len(own) < MIN_LINES:
                 n_missing += 1
                 if n_missing > _TREND_ROWS:
                     break
@@ -241,8 +243,7 @@ def _fit_reference(positions, index, sublattice, reference):
             design * weight[:, None], positions[reference] * weight[:, None], rcond=None
         )
         miss = np.hypot(*(positions[reference] - design @ fitted).T)
-        spread = 4.7 * max(1.4826 * np.median(miss), 1e-3)
-        weight = np.sqrt(np.maximum(1 - (miss / spread) ** 2, 0)) ** 2
+        weight = np.sqrt(bisquare_root(miss, _LEAST_STD_PX)) ** 2
     return fitted[:n_origins], fitted[n_origins:]
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..._lattice.reference_lattice import lattice_indices
+from ..._utils.robust import STD_PER_MEDIAN
 
 # Columns within this number of sigmas along the slow scan axis share scan lines.
 _BIN_SIGMA = 1.5
@@ -128,7 +129,7 @@ def _covariance_of_halves(positions, std, index, sublattice, width, *, slow):
     error = np.sqrt(np.median(square[own] + (square[before] + square[after]) / 4))
     for kind in np.unique(sublattice[own]):
         rest[sublattice[own] == kind] -= np.median(rest[sublattice[own] == kind])
-    limit = _CLIP_DEVIATIONS * 1.4826 * np.median(np.abs(rest))
+    limit = _CLIP_DEVIATIONS * STD_PER_MEDIAN * np.median(np.abs(rest))
     rest = np.clip(rest, -limit, limit)
     place = np.floor(positions[own, slow] / width).astype(int)
     second = positions[own, fast] > np.median(positions[own, fast])

@@ -11,18 +11,21 @@ from joblib import Parallel, delayed
 from scipy.ndimage import rotate
 from scipy.spatial import cKDTree
 
-from .._rigid import Correlator
+from ..._utils.robust import bisquare_root
+from .._rigid_shift import Correlator
 from .line_model import LinePrior, fit_lines
 
 # Half the side of the area that is matched first, and its growth from round to round.
 _FIRST_SPACINGS = 12.0
-_GROWTH = 1.5
+_GROWTH_FACTOR = 1.5
 # Columns match if they are nearer than this share of the spacing.
 _MATCH_SPACINGS = 0.4
 _MIN_MATCHES = 12
 _N_ROUNDS = 6
 # Rounds end when no line moves by more: well below the error of a column.
 _SETTLED_PX = 5e-3
+# Smallest scatter of the matched columns that their weights assume.
+_LEAST_STD_PX = 1e-3
 
 
 def rotation_matrix(degrees):
@@ -127,7 +130,7 @@ def lines_of_scans(scans, sigma, spacing, n_jobs=None):
         _affine_step(scans, matches, spacing)
         if radius >= reach:
             break
-        radius *= _GROWTH
+        radius *= _GROWTH_FACTOR
     for _ in range(_N_ROUNDS):
         matches = [_match(first, scan, np.inf, spacing) for scan in scans[1:]]
         if _line_step(scans, matches, sigma, spacing, parallel) < _SETTLED_PX:
@@ -216,8 +219,7 @@ def _affine_step(scans, matches, spacing):
     solution = np.zeros(design.shape[1])
     for _ in range(4):
         rest = value - design @ solution
-        spread = 4.7 * max(1.4826 * np.median(np.abs(rest)), 1e-3)
-        weight = np.maximum(1 - (rest / spread) ** 2, 0) if solution.any() else 1.0
+        weight = bisquare_root(rest, _LEAST_STD_PX) if solution.any() else 1.0
         weighted = design.T * weight
         # A small share of the diagonal keeps what the matches do not determine at zero.
         normal = weighted @ design

@@ -7,13 +7,18 @@ from contextlib import contextmanager
 
 from sklearn.utils import Bunch
 
-from ..._utils.hdf5_safety import content_digest, refuse_outside_data
+from ..._utils.hdf5_safety import (
+    BLOCK_BYTES,
+    check_seal,
+    content_digest,
+    refuse_outside_data,
+    sealed,
+)
 from ..._utils.optional import import_optional
-from ..._utils.seal import BLOCK_BYTES, check_seal, sealed
 from ..._utils.writing import resolve_path, write_whole
 from .._fields import unit_of
 from .._shared_images import as_image_list, digest
-from .extras import as_features, as_labels, as_parameters
+from .table import as_features, as_labels, as_parameters
 
 _FORMAT = "sklearn_ferroic.AtomSites"
 # Version of the layout; files with another major version are rejected.
@@ -241,13 +246,13 @@ def _match_images(path, given, stored, marks):
         return stored
     if given is None:
         raise ValueError(
-            f"{str(path)!r} was written without images. Give them: images=[...], of "
+            f"{str(path)!r} was written without images. Pass them: images=[...], of "
             f"shape {', '.join(str(tuple(map(int, shape))) for shape, _ in marks)}."
         )
     given = as_image_list(given)
     if len(given) != len(marks):
         raise ValueError(
-            f"The sites of {str(path)!r} stand in {len(marks)} image(s), got "
+            f"The sites of {str(path)!r} are in {len(marks)} image(s), got "
             f"{len(given)}."
         )
     for number, (image, (shape, known)) in enumerate(zip(given, marks, strict=True)):

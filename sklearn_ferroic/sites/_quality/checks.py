@@ -6,9 +6,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..._lattice.neighbors import Nearest, sublattice_members
+from ..._utils.robust import STD_PER_MEDIAN
 from .._flags import SiteFlag
 from .empty_places import (
-    EMPTY,
+    EMPTY_SPACINGS,
     EmptyPlaces,
     Lattice,
     find_empty_places,
@@ -16,35 +17,36 @@ from .empty_places import (
 )
 from .residual import column_amplitudes
 
+# Neighbours that a site is compared with: the first two shells of a square lattice.
 _N_NEIGHBORS = 8
 # Nearer than this share of the local spacing, two sites are a short pair ...
-_SHORT = 0.55
+_SHORT_PAIR_SPACINGS = 0.55
 # ... unless this many neighbours of the same sublattice have such a partner at the same
 # offset, to within this share of its length: then the pair belongs to the motif.
-_N_REGULAR, _SAME_OFFSET = 3, 0.3
+_N_REGULAR, _SAME_OFFSET_SHARE = 3, 0.3
 # Two columns as one: wider by this factor or longer by that one, with more intensity
 # by the third, than the neighbours of the same sublattice ...
-_WIDER, _LONGER, _MORE = 1.2, 1.35, 1.25
+_WIDER_RATIO, _LONGER_RATIO, _MORE_RATIO = 1.2, 1.35, 1.25
 # ... and each by this many robust standard deviations of all columns.
 _OUTLYING_STD = 5.0
 # A site between two empty places: both are within this many spacings of it, in
 # directions at least this far apart.
-_BETWEEN, _OPPOSITE_DEG = 0.8, 120
+_BETWEEN_SPACINGS, _OPPOSITE_DEG = 0.8, 120
 # Vacancies are ordered if most of this many vacancies nearest to one of them, up to
 # this many spacings away, lie opposite to another one, and if there are at least this
 # many vacancies for each site.
-_N_ORDERED, _ORDERED_REACH, _MIN_ORDERED = 6, 3.0, 0.08
+_N_ORDERED, _ORDERED_REACH_SPACINGS, _MIN_ORDERED_SHARE = 6, 3.0, 0.08
 # Sites this many spacings from an empty place, or less, are its neighbours.
 _ADJACENT_SPACINGS = 1.38
 # Amplitudes of fewer standard errors are of low significance.
 _MIN_SIGNIFICANCE = 3.0
 # An empty place shows a column above this share of the neighbours' amplitude; below it
 # is a vacancy, if the share is known to within its standard error.
-_SHOWS, _MAX_SHARE_STD = 0.3, 0.2
+_SHOWS_SHARE, _MAX_SHARE_STD = 0.3, 0.2
 # At the border, where the crystal may end, it must also have this many standard errors.
 _SHOWS_SIGNIFICANCE = 2.0
 # Confirmed columns have this share, this many standard errors, and a maximum there.
-_SURE, _SURE_SIGNIFICANCE, _SURE_OFFSET_SIGMA = 0.5, 4.0, 0.6
+_SURE_SHARE, _SURE_SIGNIFICANCE, _SURE_OFFSET_SIGMA = 0.5, 4.0, 0.6
 
 
 class ImageCheck(NamedTuple):
@@ -155,8 +157,10 @@ def check_image(
         share, std, offset = measure(places)
         with np.errstate(invalid="ignore"):
             at_maximum = np.abs(offset).max(axis=1) < _SURE_OFFSET_SIGMA * places.sigma
-            sure = (share > _SURE) & (share > _SURE_SIGNIFICANCE * std) & at_maximum
-        sure &= places.distance > EMPTY * places.spacing
+            sure = (
+                (share > _SURE_SHARE) & (share > _SURE_SIGNIFICANCE * std) & at_maximum
+            )
+        sure &= places.distance > EMPTY_SPACINGS * places.spacing
         return sure, places.positions + offset
 
     lattice = Lattice(
@@ -166,14 +170,16 @@ def check_image(
     merged, of_merged = _between_places(positions, places)
     flags[merged] |= np.uint16(SiteFlag.MERGED)
     # A nearby site that strain has displaced does occupy the place.
-    places = places.take(~of_merged & (places.distance > EMPTY * places.spacing))
+    places = places.take(
+        ~of_merged & (places.distance > EMPTY_SPACINGS * places.spacing)
+    )
     share, std, _ = measure(places)
     central, _, _ = measure(places, search=False)
     with np.errstate(invalid="ignore"):
-        is_vacancy = (share < _SHOWS) & (std < _MAX_SHARE_STD)
+        is_vacancy = (share < _SHOWS_SHARE) & (std < _MAX_SHARE_STD)
     real = ~(is_vacancy & _ordered(places, is_vacancy, n))
     with np.errstate(invalid="ignore"):
-        shows = (share >= _SHOWS) & (share > _SHOWS_SIGNIFICANCE * std)
+        shows = (share >= _SHOWS_SHARE) & (share > _SHOWS_SIGNIFICANCE * std)
     real &= shows | ~places.at_border
     places, share, std = places.take(real), share[real], std[real]
     central, is_vacancy = central[real], is_vacancy[real]
@@ -218,12 +224,15 @@ def _same_sublattice(n, members):
 def _short_pairs(positions, distance, index, spacing, alike):
     """Return pairs of sites that are too close for the lattice, each once."""
     near, partner = distance[:, 1], index[:, 1]
-    first = np.flatnonzero(near < _SHORT * spacing)
+    first = np.flatnonzero(near < _SHORT_PAIR_SPACINGS * spacing)
     if not len(first):
         return np.empty((0, 2), dtype=np.intp)
     offset = positions[partner] - positions
     others = offset[alike[first]] - offset[first, None]
-    same = np.hypot(others[..., 0], others[..., 1]) < _SAME_OFFSET * near[first, None]
+    same = (
+        np.hypot(others[..., 0], others[..., 1])
+        < _SAME_OFFSET_SHARE * near[first, None]
+    )
     same &= alike[first] != first[:, None]
     first = first[same.sum(axis=1) < _N_REGULAR]
     return np.unique(np.sort(np.stack([first, partner[first]], axis=1)), axis=0)
@@ -236,9 +245,9 @@ def _wide_columns(columns, sublattice, alike):
         volume = np.log(columns.amplitude) + 2 * log_sigma
         length = np.log(columns.ellipticity)
     volume[~np.isfinite(volume)] = np.nan
-    is_wide = _exceeds(log_sigma, alike, sublattice, np.log(_WIDER))
-    is_wide |= _exceeds(length, alike, sublattice, np.log(_LONGER))
-    return is_wide & _exceeds(volume, alike, sublattice, np.log(_MORE))
+    is_wide = _exceeds(log_sigma, alike, sublattice, np.log(_WIDER_RATIO))
+    is_wide |= _exceeds(length, alike, sublattice, np.log(_LONGER_RATIO))
+    return is_wide & _exceeds(volume, alike, sublattice, np.log(_MORE_RATIO))
 
 
 def _exceeds(values, alike, sublattice, least):
@@ -253,7 +262,7 @@ def _exceeds(values, alike, sublattice, least):
     for label in np.unique(sublattice):
         own = sublattice == label
         if np.isfinite(excess[own]).any():
-            scatter = 1.4826 * np.nanmedian(np.abs(excess[own]))
+            scatter = STD_PER_MEDIAN * np.nanmedian(np.abs(excess[own]))
             limit[own] = max(least, _OUTLYING_STD * scatter)
     with np.errstate(invalid="ignore"):
         return excess > limit
@@ -265,7 +274,7 @@ def _between_places(positions, places):
     merged = []
     if len(used) < 2:
         return merged, used
-    reach = _BETWEEN * places.spacing
+    reach = _BETWEEN_SPACINGS * places.spacing
     near = cKDTree(positions).query_ball_point(places.positions, reach)
     place = np.repeat(np.arange(len(near)), [len(sites) for sites in near])
     site = np.concatenate([np.asarray(sites, dtype=np.intp) for sites in near])
@@ -290,21 +299,21 @@ def _ordered(places, is_vacancy, n_sites):
     """
     ordered = np.zeros(len(is_vacancy), dtype=bool)
     rows = np.flatnonzero(is_vacancy)
-    if len(rows) < max(_MIN_ORDERED * n_sites, _N_ORDERED + 1):
+    if len(rows) < max(_MIN_ORDERED_SHARE * n_sites, _N_ORDERED + 1):
         return ordered
     positions, spacing = places.positions[rows], places.spacing[rows]
     tree = cKDTree(positions)
     distance, near = tree.query(positions, k=_N_ORDERED + 1)
     mirrored = 2 * positions[:, None] - positions[near[:, 1:]]
     to_vacancy, _ = tree.query(mirrored)
-    repeats = to_vacancy < _SAME_OFFSET * spacing[:, None]
-    repeats &= distance[:, 1:] < _ORDERED_REACH * spacing[:, None]
+    repeats = to_vacancy < _SAME_OFFSET_SHARE * spacing[:, None]
+    repeats &= distance[:, 1:] < _ORDERED_REACH_SPACINGS * spacing[:, None]
     ordered[rows] = repeats.sum(axis=1) > _N_ORDERED / 2
     if not ordered.any():
         return ordered
     # Those at the rim of the crystal have ordered ones next to them on one side only.
     distance, _ = cKDTree(places.positions[ordered]).query(positions)
-    ordered[rows] = distance < _ORDERED_REACH * spacing
+    ordered[rows] = distance < _ORDERED_REACH_SPACINGS * spacing
     return ordered
 
 

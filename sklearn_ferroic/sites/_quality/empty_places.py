@@ -24,17 +24,17 @@ _N_NEIGHBORS = 8
 _HELD_FRACTION = 0.2
 # A place is empty if no site is nearer than this; between the two distances a site may
 # be two columns fitted as one, or one that strain has moved.
-_HELD = 0.4
-EMPTY = 0.6
+_HELD_SPACINGS = 0.4
+EMPTY_SPACINGS = 0.6
 # Expectations of the same place agree to within this distance.
-_AGREEMENT = 0.3
+_AGREEMENT_SPACINGS = 0.3
 # Sites that must expect the column, fewer if the image confirms it ...
 _MIN_VOTES, _MIN_VOTES_CONFIRMED = 3, 2
 # ... and leave no wider angle between them around the place: a place beyond a
 # straight edge or in an inner corner of the crystal leaves 180° or more.
 _WIDEST_GAP_DEG = 165
 # A place this near the border cannot be distinguished from one beyond it.
-_BORDER = 0.35
+_BORDER_SPACINGS = 0.35
 # Rounds in which places that the image confirms extend the lattice into a hole.
 _MAX_ROUNDS = 40
 
@@ -195,7 +195,7 @@ def _is_new(chosen, found):
     if not len(before) or not len(found.positions):
         return np.ones(len(found.positions), dtype=bool)
     distance, _ = cKDTree(before).query(found.positions)
-    return distance > _HELD * found.spacing
+    return distance > _HELD_SPACINGS * found.spacing
 
 
 def _borrow_vectors(lattice):
@@ -233,7 +233,7 @@ def _one_round(lattice, active, shape, mask):
     distance = np.empty(0)
     if len(place):
         distance, _ = plain_tree(lattice.positions).query(place)
-        empty = distance > _HELD * lattice.spacing[voter]
+        empty = distance > _HELD_SPACINGS * lattice.spacing[voter]
         place, voter = place[empty], voter[empty]
     part, n_parts = _agreeing(place, lattice.sublattice[voter], lattice.spacing[voter])
     unseen = partial(_is_unseen, shape=shape, mask=mask)
@@ -242,14 +242,14 @@ def _one_round(lattice, active, shape, mask):
     if len(places.positions):
         distance, _ = plain_tree(lattice.positions).query(places.positions)
         places = places._replace(distance=distance)
-        places = places.take(distance > _HELD * places.spacing)
+        places = places.take(distance > _HELD_SPACINGS * places.spacing)
     return places.take(_first_of_each(places))
 
 
 def _is_unseen(place, spacing, *, shape, mask):
     """Return which places are off the image, at its border or masked."""
     last = np.array(shape) - 1
-    margin = _BORDER * spacing[:, None]
+    margin = _BORDER_SPACINGS * spacing[:, None]
     unseen = ((place < margin) | (place > last - margin)).any(axis=1)
     if mask is not None:
         pixel = np.clip(np.rint(place).astype(np.intp), 0, last)
@@ -297,7 +297,7 @@ def _agreeing(place, sublattice, spacing):
         return np.empty(0, dtype=np.intp), 0
     # Labels far apart in a third dimension: pairs are of one sublattice.
     apart = np.column_stack([place, sublattice * 10.0 * spacing.max()])
-    tolerance = _AGREEMENT * spacing
+    tolerance = _AGREEMENT_SPACINGS * spacing
     pairs = cKDTree(apart).query_pairs(tolerance.max(), output_type="ndarray")
     distance = np.hypot(*(place[pairs[:, 0]] - place[pairs[:, 1]]).T)
     pairs = pairs[distance <= tolerance[pairs].min(axis=1)]

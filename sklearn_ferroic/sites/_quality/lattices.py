@@ -18,17 +18,17 @@ from ..._utils.optional import import_optional
 # Those of other sites count if they agree within the first tolerance, a share of the
 # vectors: a rotation by 0.25 radians, or a strain of 25 %.
 _N_NEIGHBORS = 8
-_SIMILAR = 0.25
+_SIMILAR_SHARE = 0.25
 # A site is inside a crystal if the medians of this share of its nearest sites agree
 # with its own within the second tolerance: a rotation by 1.7 degrees, or a strain of
 # 3 %. At an interface of crystals that differ by twice that, no sites are.
-_MIN_AGREEING = 0.75
-_SAME_AROUND = 0.03
+_MIN_AGREEING_SHARE = 0.75
+_SAME_AROUND_SHARE = 0.03
 # Crystals whose mean vectors agree within this tolerance have the same lattice; the
 # vectors of sites next to an interface agree with those of the crystal within twice it.
-_SAME = 0.06
+_SAME_SHARE = 0.06
 # Neighbours are within this multiple of the shorter lattice vector.
-_REACH = 1.6
+_REACH_VECTORS = 1.6
 # Crystals with fewer sites inside, or with a smaller share of the sites, are not
 # listed, unless their lattice is that of a larger one.
 _MIN_SITES = 12
@@ -209,13 +209,16 @@ def _lattices_of_image(positions, cells, least):
     distance, index = cKDTree(positions).query(positions, k + 1)
     own_cells, cells = cells, _averaged(cells, index)
     agrees = np.stack(
-        [_mismatch(cells, cells[near])[0] < _SAME_AROUND for near in index[:, 1:].T],
+        [
+            _mismatch(cells, cells[near])[0] < _SAME_AROUND_SHARE
+            for near in index[:, 1:].T
+        ],
         axis=1,
     )
-    inside = agrees.mean(axis=1) >= _MIN_AGREEING
+    inside = agrees.mean(axis=1) >= _MIN_AGREEING_SHARE
     if not inside.any():
         return np.full(n, -1), []
-    reach = _REACH * np.hypot(*np.moveaxis(cells, -1, 0)).min(axis=1)
+    reach = _REACH_VECTORS * np.hypot(*np.moveaxis(cells, -1, 0)).min(axis=1)
     joined = agrees & (distance[:, 1:] < reach[:, None])
     joined &= inside[:, None] & inside[index[:, 1:]]
     first, place = np.nonzero(joined)
@@ -226,7 +229,7 @@ def _lattices_of_image(positions, cells, least):
     cores = np.flatnonzero(inside)
     others = np.flatnonzero(~inside)
     nearest = cores[cKDTree(positions[cores]).query(positions[others])[1]]
-    close = _mismatch(cells[nearest], own_cells[others])[0] < 2 * _SAME
+    close = _mismatch(cells[nearest], own_cells[others])[0] < 2 * _SAME_SHARE
     crystal[others] = np.where(close, crystal[nearest], -1)
     return _list_lattices(cells, crystal, inside, least)
 
@@ -241,7 +244,9 @@ def _list_lattices(cells, crystal, inside, least):
         own = np.flatnonzero(crystal == number)
         mean = _mean_cell(cells[own[inside[own]]])
         mismatch = [_mismatch(other[None], mean[None]) for other in means]
-        same = [place for place, part in enumerate(mismatch) if part[0][0] < _SAME]
+        same = [
+            place for place, part in enumerate(mismatch) if part[0][0] < _SAME_SHARE
+        ]
         if same:
             place = same[0]
             aligned = np.linalg.inv(mismatch[place][1][0]) @ mean
@@ -279,7 +284,7 @@ def _averaged(cells, index):
     own = np.repeat(cells, k, axis=0)
     others = cells[index.ravel()]
     mismatch, whole = _mismatch(own, others)
-    similar = mismatch < _SIMILAR
+    similar = mismatch < _SIMILAR_SHARE
     aligned = np.full_like(others, np.nan)
     aligned[similar] = np.linalg.inv(whole[similar]) @ others[similar]
     return np.nanmedian(aligned.reshape(n, k, 2, 2), axis=1)
@@ -290,5 +295,5 @@ def _mean_cell(cells):
     middle = np.median(cells, axis=0)
     start = cells[np.abs(cells - middle).sum(axis=(1, 2)).argmin()]
     mismatch, whole = _mismatch(np.broadcast_to(start, cells.shape), cells)
-    similar = mismatch < _SIMILAR
+    similar = mismatch < _SIMILAR_SHARE
     return (np.linalg.inv(whole[similar]) @ cells[similar]).mean(axis=0)

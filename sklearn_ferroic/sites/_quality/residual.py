@@ -6,10 +6,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from ..._utils.robust import STD_PER_MEDIAN
+
 # Columns are rendered up to this many sigmas from their centres.
 _REACH_SIGMA = 4.5
 # Columns rendered at a time, which bounds the memory.
-_CHUNK = 4000
+_CHUNK_COLUMNS = 4000
 # Amplitudes are fitted in a disc of this many sigmas, at offsets up to that many.
 _DISC_SIGMA = 2.2
 _SEARCH_SIGMA = 0.7
@@ -20,7 +22,7 @@ _BACKGROUND_SPACINGS = 1.5
 _MIN_SIGMA_PX = 1.0
 # The band of the columns: what a Gaussian filter of their sigma passes less what one
 # of this many times their sigma passes.
-_BAND = 1.6
+_BAND_RATIO = 1.6
 # Gain of the filter [1, -2, 1] x [1, -2, 1], which passes noise and little structure.
 _LAPLACIAN_GAIN = 6.0
 
@@ -92,9 +94,9 @@ def render_columns(shape, columns):
         * np.sqrt(np.nan_to_num(columns.ellipticity, nan=1))
     ).astype(np.intp)
     order = np.argsort(reach, kind="stable")
-    for first in range(0, len(order), _CHUNK):
-        part = columns.take(order[first : first + _CHUNK])
-        radius = reach[order[first : first + _CHUNK]].max()
+    for first in range(0, len(order), _CHUNK_COLUMNS):
+        part = columns.take(order[first : first + _CHUNK_COLUMNS])
+        radius = reach[order[first : first + _CHUNK_COLUMNS]].max()
         center = np.rint(part.positions).astype(np.intp)
         step = np.arange(-radius, radius + 1)
         row, col = center[:, 0, None] + step, center[:, 1, None] + step
@@ -166,14 +168,14 @@ def band_noise_ratio(image, residual, sigma):
     noise = np.sqrt(np.mean(second**2)) / _LAPLACIAN_GAIN
     if noise <= 1e-6 * np.std(image):
         return np.nan
-    impulse = np.zeros((int(12 * sigma * _BAND) | 1,) * 2, dtype=np.float32)
+    impulse = np.zeros((int(12 * sigma * _BAND_RATIO) | 1,) * 2, dtype=np.float32)
     impulse[len(impulse) // 2, len(impulse) // 2] = 1
     gain = np.sqrt(np.sum(_band_pass(impulse, sigma) ** 2))
     return float(np.sqrt(np.mean(band**2)) / (gain * noise))
 
 
 def _band_pass(image, sigma):
-    return gaussian_filter(image, sigma) - gaussian_filter(image, _BAND * sigma)
+    return gaussian_filter(image, sigma) - gaussian_filter(image, _BAND_RATIO * sigma)
 
 
 def column_amplitudes(image, columns, positions, sigma, search=False):
@@ -208,8 +210,8 @@ def column_amplitudes(image, columns, positions, sigma, search=False):
         return amplitude, std, offset
     tree = cKDTree(columns.positions)
     steps = _SEARCH_SIGMA * np.array([-1, -0.5, 0, 0.5, 1]) if search else [0.0]
-    for first in range(0, len(usable), _CHUNK):
-        rows = usable[first : first + _CHUNK]
+    for first in range(0, len(usable), _CHUNK_COLUMNS):
+        rows = usable[first : first + _CHUNK_COLUMNS]
         place, own_sigma = positions[rows], sigma[rows, None, None]
         d_row, d_col, values, weight = _windows(image, columns, tree, place, own_sigma)
         best = np.full(len(rows), -np.inf)
@@ -329,5 +331,5 @@ def common_ellipticity(image, columns, n_most=2000):
     angle = 2 * np.nan_to_num(part.ellipse_rotation)
     stretch += np.log(ratio)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     median = np.median(stretch, axis=0)
-    scatter = 1.4826 * np.median(np.abs(stretch - median), axis=0).mean()
+    scatter = STD_PER_MEDIAN * np.median(np.abs(stretch - median), axis=0).mean()
     return median, float(1.25 * scatter / np.sqrt(len(rows)))

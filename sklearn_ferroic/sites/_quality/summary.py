@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 
 from ..._lattice.ordered_sublattices import describe_undivided, undivided_levels
 from ..._utils.optional import import_optional
+from ..._utils.robust import STD_PER_MEDIAN
 from .._flags import SiteFlag
 from .checks import check_image
 from .lattices import find_lattices
@@ -24,7 +25,7 @@ _OF_MOTIF = SiteFlag.UNASSIGNED | SiteFlag.SHELL_MISSING | SiteFlag.SHELL_DISTOR
 # Lattices of an image that the summary lists; `lattices.to_frame()` lists all.
 _MAX_LATTICE_LINES = 6
 # Means of fewer standard errors are called not significant.
-_SIGNIFICANT = 3.0
+_SIGNIFICANT_ERRORS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +225,7 @@ class SiteQuality:
         """Whether each image's net displacement exceeds three standard errors."""
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = self.net_displacement / self.net_displacement_std
-        return np.hypot(*ratio.T) > _SIGNIFICANT
+        return np.hypot(*ratio.T) > _SIGNIFICANT_ERRORS
 
     def residual_map(self, frame=0):
         """Compute the image less its columns and a smooth background.
@@ -426,7 +427,7 @@ class SiteQuality:
             distance, _ = cKDTree(columns.positions).query(columns.positions, k=2)
             nearest = distance[:, 1]
             self.spacing[frame] = median = np.median(nearest)
-            scatter = 1.4826 * np.median(np.abs(nearest - median))
+            scatter = STD_PER_MEDIAN * np.median(np.abs(nearest - median))
             self.spacing_scatter[frame] = scatter / median if median > 0 else np.nan
         shift = sites.polarization[rows[sites.sublattice[rows] == 1]]
         shift = shift[np.isfinite(shift).all(axis=1)]

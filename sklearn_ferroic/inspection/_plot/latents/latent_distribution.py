@@ -6,17 +6,16 @@ from ...._pose_columns import ANGLE
 from ...._utils.angles import warn_if_degrees
 from ...._utils.optional import import_optional
 from ..._data.features import choose_columns, transform_with_names
-from ..._data.histograms import find_bins
 from ..._data.selection import check_per_site
 from ..._drawing.axes import get_axes
 from ..._drawing.colors import angle_colors, bin_colors, class_colors
 from ..._drawing.keys import add_class_legend, add_color_wheel
 
 # Area of all markers together and of one at most, points squared.
-_INK = 12_000
-_LARGEST = 30
+_INK_PT2 = 12_000
+_LARGEST_PT2 = 30
 # Markers larger than this, points squared, have a rim.
-_RIMMED = 6
+_RIMMED_PT2 = 6
 # Colour of markers that nothing colours.
 _PLAIN = "#0072B2"
 
@@ -214,8 +213,8 @@ class LatentDistributionDisplay:
         Raises
         ------
         ValueError
-            If `latents` has not two columns or no finite row, if there is not one
-            angle or label a sample or both are given, or if `kind` is unknown.
+            If `latents` does not have two columns or has no finite row, if there is not
+            one angle or label per sample or both are given, or if `kind` is unknown.
         """
         latents = np.asarray(latents, dtype=np.float64)
         if latents.ndim != 2 or latents.shape[1] != 2:
@@ -304,14 +303,14 @@ class LatentDistributionDisplay:
             color = {"c": angle_colors(self.angle[self.order_])}
         else:
             color = {"color": _PLAIN}
-        size = np.clip(_INK / len(known), 3, _LARGEST)
+        size = np.clip(_INK_PT2 / len(known), 3, _LARGEST_PT2)
         # A picture of many points is smaller and faster than their outlines.
         self.scatter_ = ax.scatter(
             *self.latents[self.order_].T,
             s=size,
             edgecolors="black",
             # Rims make pale points visible, but darken a crowd of small ones.
-            linewidths=0.25 if size > _RIMMED else 0,
+            linewidths=0.25 if size > _RIMMED_PT2 else 0,
             rasterized=True,
             **color,
         )
@@ -324,7 +323,7 @@ class LatentDistributionDisplay:
         self.counts_ = counts.T.astype(np.intp)
         cells = np.ma.masked_equal(self.counts_, 0)
         if classes is not None or self.angle is not None:
-            bin_of = np.stack([find_bins(y, y_edges), find_bins(x, x_edges)])
+            bin_of = np.stack([_find_bins(y, y_edges), _find_bins(x, x_edges)])
             values = self.angle if classes is None else self.labels
             cells = bin_colors(self.counts_, bin_of, values[known], classes)
         norm = import_optional("matplotlib.colors", "plot").PowerNorm
@@ -349,3 +348,8 @@ class LatentDistributionDisplay:
                 label="number of sites",
                 ticks=ticker.MaxNLocator(integer=True),
             )
+
+
+def _find_bins(values, edges):
+    """Find the bin of each value as np.histogram does, the last one closed."""
+    return np.minimum(np.searchsorted(edges, values, "right"), len(edges) - 1) - 1

@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ....decomposition._latent_grid import make_latent_grid
 from ..._drawing.axes import get_axes
 from ..._drawing.layout import with_minus
 
@@ -93,6 +92,9 @@ class LatentManifoldDisplay:
             If the estimator is not fitted, `features` are not one or two of its
             latents, or `n` is not positive.
         """
+        # Its module loads torch, which takes seconds.
+        from ....decomposition._generation import make_latent_grid
+
         _check_decodes(estimator)
         check_is_fitted(estimator)
         n_latents = estimator.latent_dim
@@ -156,14 +158,14 @@ class LatentManifoldDisplay:
 def _check_decodes(estimator):
     if hasattr(estimator, "decode") and hasattr(estimator, "latent_dim"):
         return
-    hint = "Give a RotationalVAE"
+    hint = "Pass a RotationalVAE"
     if hasattr(estimator, "steps"):
         hint += ", here perhaps a step of the pipeline, pipeline[-1]"
     elif hasattr(estimator, "components_") or hasattr(estimator, "n_components"):
         hint += "; components of PCA or NMF are drawn by LoadingMapDisplay"
     raise TypeError(
         "LatentManifoldDisplay needs an estimator with latent_dim and "
-        f"decode(latents), which {type(estimator).__name__} has not. {hint}."
+        f"decode(latents), which {type(estimator).__name__} does not have. {hint}."
     )
 
 

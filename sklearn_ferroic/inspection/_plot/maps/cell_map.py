@@ -6,14 +6,13 @@ from ...._utils.optional import import_optional
 from ..._data.selection import check_per_site, select_frame
 from ..._drawing.colors import class_colors, color_limits, get_colormap
 from ..._drawing.keys import add_class_legend, add_side_colorbar
-from ..._drawing.site_map import CellMap
-from ..._drawing.wall_lines import check_walls
+from ..._drawing.site_map import CellMap, check_walls
 
 
 class CellMapDisplay(CellMap):
     """Cells around the sites, filled with the colour of a value or a class.
 
-    For anything that has one number a cell: a latent, the length of the displacement,
+    For anything that has one number per cell: a latent, the length of the displacement,
     strain, c/a, the area of the cell, or the labels of clusters. It is recommended to
     use :meth:`from_sites` to make a display. All parameters are stored as attributes.
 
@@ -24,8 +23,8 @@ class CellMapDisplay(CellMap):
     positions : ndarray of shape (n_sites, 2)
         Sites ``(row, col)``, px.
     values : ndarray of shape (n_sites,)
-        One value a site: a scale if floats (NaN is neutral grey), classes if integers,
-        booleans or strings (-1 is neutral grey, as scikit-learn's "no cluster").
+        One value per site: a scale if floats (NaN is neutral grey), classes if
+        integers, booleans or strings (-1 is neutral grey: scikit-learn's "no cluster").
     values_name : str, default=""
         Label of the colour bar, with the unit, or title of the legend.
     center : float, default=None
@@ -135,7 +134,7 @@ class CellMapDisplay(CellMap):
         sites : AtomSites
             Sites of one sublattice, such as ``sites[sites.sublattice == 1]``.
         values : array-like of shape (n_sites,)
-            One value a site: a scale if floats (NaN is neutral grey), classes if
+            One value per site: a scale if floats (NaN is neutral grey), classes if
             integers, booleans or strings (-1 is neutral grey).
         values_name : str, default=""
             Label of the colour bar, with the unit, such as ``"|P| (µC/cm²)"``, or title
@@ -173,7 +172,7 @@ class CellMapDisplay(CellMap):
         TypeError
             If `sites` are not AtomSites or `walls` are not a table of walls.
         ValueError
-            If there is not one value a site, the frame is not clear, limits are out
+            If there is not one value per site, the frame is not clear, limits are out
             of order, or `ticks` is unknown or wants a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)

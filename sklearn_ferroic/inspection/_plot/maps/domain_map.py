@@ -12,8 +12,7 @@ from ..._drawing.colors import (
 )
 from ..._drawing.keys import add_color_wheel, wheel_side
 from ..._drawing.layout import with_minus
-from ..._drawing.site_map import CellMap
-from ..._drawing.wall_lines import check_walls
+from ..._drawing.site_map import CellMap, check_walls
 
 # Larger angles are degrees by mistake: two turns.
 _LARGEST_ANGLE_RAD = 4 * np.pi
@@ -212,8 +211,8 @@ class DomainMapDisplay(CellMap):
         TypeError
             If `sites` are not AtomSites or `walls` are not a table of walls.
         ValueError
-            If there is not one value a site, the frame is not clear, limits are out of
-            order, or `ticks` is unknown or needs a pixel size that is not known.
+            If there is not one value per site, the frame is not clear, limits are out
+            of order, or `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         n_sites = len(sites)

@@ -12,8 +12,8 @@ from ..._drawing.colors import check_percentiles, color_limits, get_colormap
 from ..._drawing.keys import add_side_colorbar
 
 # Number of components if none are selected, and of pairs of panels per row.
-_AT_MOST = 6
-_PAIRS = 2
+_MAX_COMPONENTS = 6
+_N_PAIRS = 2
 
 
 class LoadingMapDisplay:
@@ -158,7 +158,9 @@ class LoadingMapDisplay:
         step = steps[linear[0]]
         loadings = np.asarray(transform_through(steps[: linear[0] + 1], sites))
         n_components = len(step.components_)
-        features = range(n_components)[:_AT_MOST] if features is None else features
+        features = (
+            range(n_components)[:_MAX_COMPONENTS] if features is None else features
+        )
         features = list(features)
         if not features or not set(features) <= set(range(n_components)):
             raise ValueError(
@@ -300,7 +302,7 @@ class LoadingMapDisplay:
             The display itself.
         """
         n_components = len(self.components)
-        n_cols = min(n_components, _PAIRS)
+        n_cols = min(n_components, _N_PAIRS)
         n_rows = -(-n_components // n_cols)
         ax = get_axes(ax, figsize=(6.4 * n_cols, 2.9 * n_rows))
         self.axes_ = subdivide(ax, n_components, n_rows, n_cols)

@@ -3,14 +3,14 @@
 import numpy as np
 
 from ..._data.selection import check_per_site, select_frame
-from ..._drawing.arrows import HEAD, SHAFT_WIDTH
+from ..._drawing.arrows import HEAD, SHAFT_WIDTH_CELLS
 from ..._drawing.cells import site_spacing
 from ..._drawing.colors import angle_colors
 from ..._drawing.keys import add_arrow_key, add_color_wheel, wheel_side
 from ..._drawing.site_map import SiteMap
 
 # Automatic arrows: this percentile of the lengths becomes one spacing long.
-_LONG = 95
+_LONG_PERCENTILE = 95
 _UNIT_TEXTS = {"uC/cm2": "µC/cm²"}
 
 
@@ -137,7 +137,7 @@ class PolarizationMapDisplay(SiteMap):
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If there is not one vector a site, no vector at all, the frame is not
+            If there is not one vector per site, no vector at all, the frame is not
             clear, or `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
@@ -202,7 +202,7 @@ class PolarizationMapDisplay(SiteMap):
         known = np.isfinite(self.vectors).all(axis=1)
         (row, col), (d_row, d_col) = self.positions[known].T, self.vectors[known].T
         spacing = site_spacing(self.positions[known])
-        long = np.percentile(np.hypot(d_row, d_col), _LONG)
+        long = np.percentile(np.hypot(d_row, d_col), _LONG_PERCENTILE)
         if magnification is not None and not 0 < magnification < np.inf:
             raise ValueError(
                 f"magnification must be a positive number, got {magnification!r}."
@@ -220,7 +220,7 @@ class PolarizationMapDisplay(SiteMap):
             scale_units="xy",
             scale=1 / self.magnification_,
             units="xy",
-            width=SHAFT_WIDTH * spacing,
+            width=SHAFT_WIDTH_CELLS * spacing,
             **HEAD,
             pivot="mid",
             # Thin enough to leave the colour of small arrows, and pale ones a rim.
@@ -235,7 +235,7 @@ class PolarizationMapDisplay(SiteMap):
                 2 * long,
                 self.magnification_,
                 pixel_size=self.pixel_size,
-                width=SHAFT_WIDTH * spacing,
+                width=SHAFT_WIDTH_CELLS * spacing,
                 head=HEAD,
                 unit=_UNIT_TEXTS.get(self.unit, self.unit),
             )

@@ -6,7 +6,7 @@ from ..._drawing.axes import get_axes
 from ..._drawing.colors import class_colors
 
 # Bands reach this many standard errors to either side.
-_BAND = 2.0
+_BAND_ERRORS = 2.0
 _COMPONENTS = ("row", "column")
 
 
@@ -139,7 +139,7 @@ class ScanDistortionDisplay:
             )
             self.lines_.append(line)
             if self.stds is not None:
-                reach = _BAND * np.asarray(self.stds)[:, axis]
+                reach = _BAND_ERRORS * np.asarray(self.stds)[:, axis]
                 reach = np.where(np.isfinite(reach), reach, np.nan)
                 low, high = shifts[:, axis] - reach, shifts[:, axis] + reach
                 band = ax.fill_between(

@@ -18,9 +18,9 @@ class SwitchingDisplay(SiteMap):
     """Frames in which cells switch, and their angles and amplitudes over the frames.
 
     Left: the cells, coloured by the frame of their largest change; cells that do not
-    change are grey. Right: one line a cell, one column a frame; the hue shows the angle
-    of the displacement between change points and the saturation its length. Cells are
-    in the order of their change. It is recommended to use :meth:`from_switching` to
+    change are grey. Right: one line per cell, one column per frame; the hue shows the
+    angle of the displacement between change points and the saturation its length. Cells
+    are in the order of their change. It is recommended to use :meth:`from_switching` to
     make a display. All parameters are stored as attributes.
 
     Parameters

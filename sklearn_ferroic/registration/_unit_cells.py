@@ -1,4 +1,4 @@
-"""Unit cells of frames: which displacement by a lattice vector is the right one.
+"""Choice among the displacements of a frame that differ by lattice vectors.
 
 Images of a crystal match nearly as well if they are displaced by a lattice vector. What
 distinguishes the cells, brightness and positions of the columns, is measured by the
@@ -13,17 +13,15 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 
 from ._alignment import blur_template, compare, whole_step
+from ._frame_quality import MIN_OVERLAP_SHARE
 from ._resample import Displacement, to_frame
-from ._rigid import Correlator
+from ._rigid_shift import PEAK_SPACINGS, Correlator
 
 # Candidates: the largest maxima of the correlation within this number of spacings.
 _REACH_SPACINGS = 4.5
 _N_CANDIDATES = 6
-_PEAK_SPACINGS = 0.3
 # The correlation decides if it exceeds that in another cell by this share.
-_CLEAR_MARGIN = 0.5
-# Candidates must leave this share of the frame in view.
-_MIN_OVERLAP = 0.25
+_CLEAR_MARGIN_SHARE = 0.5
 _TINY = np.finfo(float).tiny
 
 
@@ -55,13 +53,13 @@ def choose_cell(frame, good, template, origin, shift, spacing):
     """
     smooth = blur_template(template, spacing)
     starts, margin = _candidates(frame, smooth, origin, shift, spacing)
-    if margin > _CLEAR_MARGIN:
+    if margin > _CLEAR_MARGIN_SHARE:
         return np.asarray(shift, dtype=float), 0.0, 1.0
     fits = []
     for start in starts:
         model = _model(smooth, start, frame.shape, origin)
         misfit = compare(frame, good, model, spacing)
-        if misfit.overlap < _MIN_OVERLAP:
+        if misfit.overlap < MIN_OVERLAP_SHARE:
             continue
         place = start + whole_step(misfit, spacing)[0]
         fits.append((place, _squares(frame, good, smooth, place, origin)))
@@ -87,7 +85,7 @@ def _squares(frame, good, smooth, shift, origin):
 def _advantage(squares, other):
     """Return the logarithm of the likelihood of one candidate over another."""
     common = np.isfinite(squares) & np.isfinite(other)
-    if common.mean() < _MIN_OVERLAP / 2:
+    if common.mean() < MIN_OVERLAP_SHARE / 2:
         return -np.inf
     one, two = (max(part[common].mean(), _TINY) for part in (squares, other))
     return 0.5 * np.count_nonzero(common) * np.log(two / one)
@@ -109,7 +107,7 @@ def _candidates(frame, smooth, origin, shift, spacing):
     correlator = Correlator([model, frame], spacing)
     pair = correlator.prepare(model), correlator.prepare(frame)
     correlation = np.fft.ifft2(pair[0] * np.conj(pair[1])).real
-    size = 2 * int(_PEAK_SPACINGS * spacing) + 1
+    size = 2 * int(PEAK_SPACINGS * spacing) + 1
     peak = correlation == maximum_filter(correlation, size=size, mode="wrap")
     height, place = correlation[peak], np.argwhere(peak)
     sides = np.array(correlation.shape)

@@ -64,7 +64,7 @@ def load_in_child(path, options, time_limit):
 # sys.path first: the package may lie where only this process looks for it.
 _START = (
     "import json; order = json.loads(sys.argv[1]); sys.path[:] = order[2]; "
-    "from sklearn_ferroic.datasets._child import answer; answer(*order)"
+    "from sklearn_ferroic.datasets._child_process import answer; answer(*order)"
 )
 
 

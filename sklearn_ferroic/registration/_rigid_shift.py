@@ -17,15 +17,15 @@ from skimage.registration import phase_cross_correlation
 # Share of each side over which the frame fades to its mean, so that its borders, which
 # are different parts of the specimen in each frame, do not dominate the spectrum.
 _FADED_SHARE = 0.25
-# Standard deviation of the low-pass filter in units of the spacing of the columns: that
-# of a typical column. Finer details of a frame are noise.
-_SMOOTH_SPACINGS = 0.15
+# Frames are smoothed by this share of the spacing, the sigma of a typical column,
+# before they are correlated or their gains are compared: finer details are noise.
+SMOOTHING_SPACINGS = 0.15
 # Structure coarser than this number of spacings, such as the thickness, is removed.
 _COARSE_SPACINGS = 3.0
 # Share of the mean power at which the division by the spectrum saturates.
-_SATURATION = 0.05
+_SATURATION_SHARE = 0.05
 # Maxima of the correlation are at least this share of the spacing apart.
-_PEAK_SPACINGS = 0.3
+PEAK_SPACINGS = 0.3
 _TINY = np.finfo(float).tiny
 
 
@@ -53,10 +53,10 @@ class Correlator:
                 self._window = np.outer(*(_fade(n) for n in image.shape))
             power = power + np.square(np.abs(self._spectrum(image)))
         self.shape = power.shape
-        amplitude = np.sqrt(power / power.mean(dtype=float) + _SATURATION)
+        amplitude = np.sqrt(power / power.mean(dtype=float) + _SATURATION_SHARE)
         row, col = fftfreq(self.shape[0]), fftfreq(self.shape[1])
         square = (2 * np.pi) ** 2 * (row[:, None] ** 2 + col[None, :] ** 2)
-        low = np.exp(-square * (_SMOOTH_SPACINGS * spacing) ** 2 / 2)
+        low = np.exp(-square * (SMOOTHING_SPACINGS * spacing) ** 2 / 2)
         high = 1 - np.exp(-square * (_COARSE_SPACINGS * spacing) ** 2 / 2)
         self._filter = (low * high / amplitude).astype(np.float32)
 
@@ -104,7 +104,7 @@ class Correlator:
             Highest maximum minus the second highest, as a share of the highest.
         """
         correlation = ifft2(reference * np.conj(moving)).real
-        size = 2 * int(_PEAK_SPACINGS * self.spacing) + 1
+        size = 2 * int(PEAK_SPACINGS * self.spacing) + 1
         largest = maximum_filter(correlation, size=size, mode="wrap")
         peaks = np.sort(correlation[correlation == largest])
         if len(peaks) < 2 or peaks[-1] <= 0:
@@ -149,11 +149,11 @@ def survey_frame(frame, spacing):
         The numbers.
     """
     noise = np.diff(np.diff(frame, axis=0), axis=1).var(dtype=float) / 4
-    band = gaussian_filter(frame, _SMOOTH_SPACINGS * spacing)
+    band = gaussian_filter(frame, SMOOTHING_SPACINGS * spacing)
     band = band - gaussian_filter(frame, _COARSE_SPACINGS * spacing / 3)
     power = band.var(dtype=float)
     # Noise of the first filter alone: the second one adds little.
-    remaining = noise / (4 * np.pi * (_SMOOTH_SPACINGS * spacing) ** 2)
+    remaining = noise / (4 * np.pi * (SMOOTHING_SPACINGS * spacing) ** 2)
     signal = max(0.0, power - remaining)
     third = np.mean((band - band.mean(dtype=float)).astype(float) ** 3)
     return FrameSurvey(

@@ -1,13 +1,13 @@
-"""Mixin of the estimators that return images."""
+"""Mixins of transformers whose output is no table."""
 
 from sklearn.base import TransformerMixin
 
 
-class ImageTransformerMixin(TransformerMixin, auto_wrap_output_keys=None):
-    """Mixin of estimators that make images of images."""
+class PlainOutputMixin(TransformerMixin, auto_wrap_output_keys=None):
+    """Mixin of transformers whose output is not converted to a table."""
 
     def set_output(self, *, transform=None):
-        """Do nothing: images are not converted.
+        """Do nothing: the output is no table.
 
         It exists so that ``Pipeline.set_output`` can reach the later steps.
 
@@ -22,6 +22,10 @@ class ImageTransformerMixin(TransformerMixin, auto_wrap_output_keys=None):
             The estimator.
         """
         return self
+
+
+class ImageInputMixin(PlainOutputMixin, auto_wrap_output_keys=None):
+    """Mixin of transformers of images whose output is no table."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
