@@ -13,6 +13,7 @@ from ._detection.calibration import calibrate
 from ._detection.locate import (
     fit_without_tails,
     locate_columns,
+    locate_peaks,
     select_located,
     sum_for_tails,
 )
@@ -357,13 +358,12 @@ def locate_tile(
         )
         calibration = calibration._replace(preliminary=part)
     context = calibration.context(image, mask, spacing, sigma)
-    found = locate_columns(
-        context,
-        calibration,
-        threshold=threshold,
-        refine=refine,
-        profile=PROFILES[shape],
-    )
+    if refine == "gaussian":
+        found = locate_columns(
+            context, calibration, threshold=threshold, profile=PROFILES[shape]
+        )
+    else:
+        found = locate_peaks(context, calibration, threshold=threshold, refine=refine)
     return found, sum_for_tails(context, found, tile.inner())
 
 

@@ -14,7 +14,7 @@ from ..._lattice.neighbors import Crowding
 from .._fitting.column_fit import (
     NOISE_TOLERANCE,
     SIGMA_SCATTER,
-    fit_columns,
+    fit_columns_and_statistics,
     typical_sigma,
 )
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
@@ -33,23 +33,22 @@ from .._image.filters import (
 )
 from .._image.noise import value_span
 from .._image.pixels import (
-    at_pixels,
     bin_image,
     binned_scale,
     choose_binning,
     unbin_sigma,
 )
 from .._image.tiles import Blocks
-from .detect import (
+from .lattice_continuation import append_outer_columns
+from .locate import (
     CANDIDATE_SHARE,
     FIRST_THRESHOLD,
-    DetectionThreshold,
     PreliminaryFit,
     detect_columns,
 )
-from .lattice_continuation import append_outer_columns
 from .selection import (
     CLEAR_SIGNIFICANCE,
+    DetectionThreshold,
     measure_crowding,
     significance_of,
 )
@@ -189,10 +188,8 @@ def _sample(context, unit):
             image, mask, side, lambda part: blob_response(part / unit, blob_sigma)
         )
         image = image / unit
-    peaks = find_peaks(response, spacing, FIRST_THRESHOLD)
+    peaks = find_peaks(response, spacing, FIRST_THRESHOLD, mask=mask)
     start = ColumnTable.at_peaks(image, *peaks, sigma)
-    if mask is not None:
-        start = start.take(at_pixels(mask, start.positions))
     context = ImageContext(image, mask, spacing, sigma, unit=unit)
     return _Sample(context, blob_sigma, is_whole, side), start
 
@@ -201,7 +198,7 @@ def _fit_with_stretch(context, table, profile):
     """Fit columns until their common stretch has converged."""
     stretch, change = np.zeros(2), np.zeros(2)
     for _ in range(_SETTINGS.max_stretch_rounds):
-        fit = fit_columns(
+        fit = fit_columns_and_statistics(
             context, table, profile=profile, preliminary=True, stretch=tuple(stretch)
         )
         before, change = change, fit.statistics.stretch - stretch
@@ -244,7 +241,7 @@ def _fit_again(context, start, profile, stretch):
     """Fit columns until the fit has converged, and estimate the statistics."""
     n_columns = len(start)
     start, outer = append_outer_columns(context, start)
-    fit = fit_columns(
+    fit = fit_columns_and_statistics(
         context,
         start,
         profile=profile,

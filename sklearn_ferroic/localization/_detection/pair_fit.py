@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
 from .._batch import naming_the_image, run, window_step
-from .._fitting.column_fit import fit_columns
+from .._fitting.column_fit import fit_columns_and_statistics
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
@@ -23,7 +23,7 @@ from .._image.spacing import estimate_spacing
 from .._image.tiles import Blocks, cut_tiles
 from .calibration import Calibration
 from .close_pairs import blob_sigma, find_close_pairs, find_middles, senses
-from .locate import fit_found
+from .lattice_continuation import fit_with_outer_columns
 from .selection import has_center_inside, is_noise
 from .settings import DETECTION
 
@@ -217,7 +217,8 @@ def _learn_statistics(image, mask, unit, scale):
     if not len(start):
         return None
     context = ImageContext(square, good, scale.spacing, scale.sigma, unit=unit)
-    return fit_columns(context, start, preliminary=True).statistics
+    fit = fit_columns_and_statistics(context, start, preliminary=True)
+    return fit.statistics
 
 
 def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
@@ -232,13 +233,13 @@ def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
     middles = middles.take(middles.response > _SETTINGS.min_significance * noise)
     profile = PROFILES[shape]
     start, pair = _split(image, middles, scale)
-    fit = fit_found(context, start, profile).columns()
+    fit = fit_with_outer_columns(context, start, profile).take(slice(len(start)))
     is_good = _are_pairs(fit, pair, scale, context)
     failed = np.unique(pair[:, 0][~is_good])
     merged = np.zeros(len(fit), dtype=bool)
     if len(failed):
         start, pair, merged = _merge(fit, pair, is_good, scale)
-        fit = fit_found(context, start, profile).columns()
+        fit = fit_with_outer_columns(context, start, profile).take(slice(len(start)))
         excess = fit.table.sigma**2 - scale.sigma**2
         merged &= excess > _SETTINGS.min_excess_variance * scale.separation**2 / 8
     keep = ~is_noise(fit, context) & has_center_inside(fit, context)

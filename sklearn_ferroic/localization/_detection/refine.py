@@ -16,9 +16,10 @@ from .._image.filters import blob_response, filter_sigma
 from .._image.pixels import at_pixels, on_image
 from .._image.tiles import Tile, cut_tiles
 from .calibration import calibrate
+from .lattice_continuation import fit_with_outer_columns
 from .locate import (
+    FoundColumns,
     find_unusable,
-    fit_found,
     fit_positions,
     fit_without_tails,
     sum_for_tails,
@@ -138,7 +139,8 @@ def _fit_parts(parts, context_of, profile):
     def fit(part):
         context = context_of(part)
         start = fit_positions(context, part.positions, profile)
-        return with_sums(part, context, fit_found(context, start, profile))
+        found = FoundColumns(start, fit_with_outer_columns(context, start, profile))
+        return with_sums(part, context, found)
 
     def fit_again(found, tails):
         again = []

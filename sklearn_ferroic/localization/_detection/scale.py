@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from .._fitting.column_fit import fit_columns, typical_sigma
+from .._fitting.column_fit import fit_columns_and_statistics, typical_sigma
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnTable
 from .._fitting.windows import render_columns
@@ -67,7 +67,7 @@ def estimate_sigma(image, mask, spacing):
     table = ColumnTable.at_peaks(square, positions, side**2 * height, sigma)
     for _ in range(_SETTINGS.max_rounds):
         context = ImageContext(square, square_mask, spacing, sigma)
-        fit = fit_columns(context, table, preliminary=True)
+        fit = fit_columns_and_statistics(context, table, preliminary=True)
         before, sigma = sigma, typical_sigma(fit, sigma)
         # The windows of the fit depend on sigma. Where columns overlap, sigma
         # increases at the cost of the background.
@@ -92,10 +92,7 @@ def _find_blobs(image, mask, spacing):
         bin_image(image, side),
         [sigma, _SETTINGS.narrow_ratio * sigma, _SETTINGS.wide_ratio * sigma],
     )
-    positions, height = find_peaks(response, spacing, 0.15)
-    if mask is not None:
-        seen = at_pixels(mask, positions)
-        positions, height = positions[seen], height[seen]
+    positions, height = find_peaks(response, spacing, 0.15, mask=mask)
     if len(positions):
         sigma = _sigma_of_blobs(narrow, wide, positions, height, sigma)
     sigma = unbin_sigma(sigma, side)

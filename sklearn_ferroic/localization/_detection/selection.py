@@ -3,6 +3,8 @@
 Candidates are selected by the significance of their heights and by their neighbours.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -17,9 +19,11 @@ from ..._lattice.neighbors import (
     neighbor_pairs,
     order_by_height,
 )
+from .._fitting.columns import ColumnFit
 from .._fitting.error_calibration import error_scale
 from .._fitting.windows import matched_significance
-from .._image.filters import NEIGHBOR_REACH_SPACINGS
+from .._image.filters import NEIGHBOR_REACH_SPACINGS, filter_sigma, noise_response
+from .._image.noise import NoiseModel
 from .._image.pixels import at_pixels, clear_of_border, on_image
 from .settings import DETECTION
 
@@ -59,6 +63,71 @@ def min_candidate_significance(calibration):
     )
 
 
+class DetectionThreshold(NamedTuple):
+    """Height of peaks of the blob response in terms of the noise around them.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    n_std : float
+        Threshold in standard deviations of the pixels.
+    sigma : float
+        Typical sigma, px: the mean is taken over pixels up to there.
+    noise : NoiseModel
+        Pixel variance.
+    """
+
+    image: np.ndarray
+    n_std: float
+    sigma: float
+    noise: NoiseModel
+
+    @classmethod
+    def of(cls, context, inflation, significance=1.0, blob_sigma=None):
+        """Return the threshold for a significance of the blob response.
+
+        Parameters
+        ----------
+        context : ImageContext
+            The image and its noise.
+        inflation : float
+            Noise in the band of the columns over white noise.
+        significance : float, default=1.0
+            Signal to noise ratio of the response.
+        blob_sigma : float, default=None
+            Sigma of the blob filter, px; the usual one if None.
+        """
+        if blob_sigma is None:
+            blob_sigma = filter_sigma(context.spacing, context.sigma)
+        n_std = noise_response(blob_sigma) * inflation * significance
+        return cls(context.image, n_std, context.sigma, context.noise)
+
+    def __call__(self, row, col):
+        """Return the threshold at pixels."""
+        reach = max(1, round(self.sigma))
+        steps = range(-reach, reach + 1)
+        rows, cols = (
+            [np.clip(place + step, 0, length - 1) for step in steps]
+            for place, length in zip((row, col), self.image.shape, strict=True)
+        )
+        mean = np.zeros(len(row))
+        for near_row in rows:
+            for near_col in cols:
+                mean += self.image[near_row, near_col]
+        return self.n_std * np.sqrt(self.noise.variance(mean / len(steps) ** 2))
+
+    def minimum(self):
+        """Return a lower bound of the threshold anywhere in the image."""
+        darkest = np.array([self.image.min()], dtype=np.float64)
+        return 0.999 * self.n_std * float(np.sqrt(self.noise.variance(darkest)[0]))
+
+    def significance(self, table):
+        """Return the heights of candidate columns in units of the threshold."""
+        row, col = np.rint(table.positions).astype(np.intp).T
+        return table.amplitude / self(row, col)
+
+
 def select_columns(context, calibration, candidates, known=None):
     """Select the candidates that are columns after a preliminary fit.
 
@@ -83,6 +152,27 @@ def select_columns(context, calibration, candidates, known=None):
     return candidates.take(
         select_rows(candidates, significance, calibration, context.spacing)
     )
+
+
+def select_peaks(context, calibration, peaks):
+    """Select the peaks that are columns, without a fit.
+
+    Parameters
+    ----------
+    context, calibration
+        As in `select_columns`.
+    peaks : ColumnTable
+        Peaks of the blob response.
+
+    Returns
+    -------
+    columns : ColumnFit
+        The columns, in order, known by position and amplitude only.
+    """
+    fit = ColumnFit.unfitted(peaks)
+    threshold = DetectionThreshold.of(context, calibration.inflation)
+    significance = threshold.significance(peaks)
+    return fit.take(select_rows(fit, significance, calibration, context.spacing))
 
 
 def select_rows(fit, significance, calibration, spacing):

@@ -19,7 +19,7 @@ from .background import BackgroundRegression, bin_sides
 from .column_state import ColumnState
 from .error_calibration import project_residual
 from .fisher_scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
-from .joint_fit import JointFit, overlap_strongly
+from .joint_fit import JointFit
 from .profiles import ROUND_GAUSSIAN
 from .settings import FITTING
 from .windows import ColumnWindows
@@ -44,15 +44,14 @@ def fit_columns(
     preliminary=False,
     sigma_scatter=np.inf,
     outer=None,
-    stretch=(0.0, 0.0),
+    learns=False,
 ):
     """Fit all columns of an image together.
 
     Parameters
     ----------
     context : ImageContext
-        The image. Its statistics are those of the image that it is a part of; they are
-        estimated if they are None.
+        The image, with the statistics of the image that it is a part of.
     table : ColumnTable
         Columns to start from. Their shape is used if they have the profile.
     profile : ColumnProfile, default=ROUND_GAUSSIAN
@@ -64,30 +63,15 @@ def fit_columns(
         cuts; their prior.
     outer : ndarray of bool of shape (n,), default=None
         Columns with predicted centres off the image; none if None.
-    stretch : tuple of float, default=(0.0, 0.0)
-        Common stretch of all columns, if the statistics are None; a new estimate of it
-        is returned.
+    learns : bool, default=False
+        Whether the statistics are estimated again during the fit.
 
     Returns
     -------
     fit : ColumnFit
         The fitted columns, in order.
     """
-    learns = context.statistics is None
-    if not learns:
-        stretch = context.statistics.stretch
-    start = _with_profile(table, profile, stretch)
-    if learns:
-        # A first guess.
-        image, mask = context.image, context.mask
-        statistics = ImageStatistics(
-            noise=guess_noise(image, mask),
-            level=float(np.median(table.background)) if len(table) else 0.0,
-            misfit=np.inf,
-            span=value_span(image if mask is None else image[mask]),
-            stretch=stretch,
-        )
-        context = context.replace(statistics=statistics)
+    start = _with_profile(table, profile, context.statistics.stretch)
     windows = ColumnWindows(context.image, start, context.sigma, context.mask)
     state = ColumnState(
         start,
@@ -100,20 +84,49 @@ def fit_columns(
         learns=learns,
     )
     if len(start):
-        if overlap_strongly(start, context, state.fits_shape):
+        if state.overlaps_strongly:
             _fit_jointly(windows, state)
         else:
             _fit_in_rounds(windows, state)
     return state.finish()
 
 
+def fit_columns_and_statistics(context, table, *, stretch=(0.0, 0.0), **options):
+    """Fit all columns of an image, and estimate the statistics of the image.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image, without statistics.
+    table : ColumnTable
+        Columns to start from.
+    stretch : tuple of float, default=(0.0, 0.0)
+        First guess of the common stretch of all columns.
+    **options
+        As `fit_columns` takes them.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The fitted columns, in order, and the statistics.
+    """
+    image, mask = context.image, context.mask
+    guess = ImageStatistics(
+        noise=guess_noise(image, mask),
+        level=float(np.median(table.background)) if len(table) else 0.0,
+        misfit=np.inf,
+        span=value_span(image if mask is None else image[mask]),
+        stretch=stretch,
+    )
+    context = context.replace(statistics=guess)
+    return fit_columns(context, table, learns=True, **options)
+
+
 def _with_profile(table, profile, stretch):
     """Return the columns that a fit with a profile starts from."""
     if not profile.n_shape and any(stretch) and profile.stretched is not None:
-        stretched = profile.stretched
-        # The stretch is that of the ellipse which the sites report.
-        shape = stretched.stretch(stretched.ellipse(np.array([stretch])))
-        return table.with_profile(stretched, np.repeat(shape, len(table), axis=0))
+        shape = np.tile(np.array(stretch), (len(table), 1))
+        return table.with_profile(profile.stretched, shape)
     return table if table.profile == profile else table.with_profile(profile)
 
 
@@ -253,6 +266,8 @@ def sigma_for_fit(table, sigma):
     sigma : float
         Not less than that, px. It grows in steps, so that the tiles of an image agree.
     """
+    if not len(table):
+        return sigma
     bright = table.amplitude > 0.5 * np.quantile(table.amplitude, 0.9)
     ratio = np.median(table.sigma[bright]) / sigma
     n_steps = np.floor(np.log(ratio) / np.log(_SETTINGS.sigma_step))

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..._lattice.neighbors import count_neighbors, neighbor_pairs
 from .background import strength_of_overlap
 from .columns import ColumnFit
 from .fisher_scoring import MIN_OUTLIERS
@@ -17,22 +18,6 @@ _MIN_SIGMA = (0.45, 0.6)
 
 
 _SETTINGS = FITTING.column_state
-
-
-def is_coarsely_sampled(spacing, sigma):
-    """Check whether columns are so narrow that single pixels decide their fits.
-
-    Parameters
-    ----------
-    spacing, sigma : float
-        Nearest-neighbour spacing and typical sigma of the columns, px.
-
-    Returns
-    -------
-    is_coarse : bool
-        Whether columns are to be fitted jointly, by short steps.
-    """
-    return spacing < _SETTINGS.coarse_spacing_px and sigma < _SETTINGS.coarse_sigma_px
 
 
 class ColumnState:
@@ -77,8 +62,9 @@ class ColumnState:
         self.preliminary, self.learns = preliminary, learns
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing, self.sigma = spacing, sigma
-        is_coarse = is_coarsely_sampled(spacing, sigma)
-        self.step_factor = _SETTINGS.coarse_step_factor if is_coarse else 1.0
+        self.step_factor = (
+            _SETTINGS.coarse_step_factor if self.is_coarsely_sampled else 1.0
+        )
         self.is_isolated = (
             spacing >= _SETTINGS.coupling_reach_sigma * sigma and self.is_round
         )
@@ -122,6 +108,44 @@ class ColumnState:
     def is_round(self):
         """Whether all columns are round Gaussians."""
         return self.start.profile.is_separable
+
+    @property
+    def is_coarsely_sampled(self):
+        """Whether columns are so narrow that single pixels decide their fits."""
+        is_close = self.spacing < _SETTINGS.coarse_spacing_px
+        return is_close and self.sigma < _SETTINGS.coarse_sigma_px
+
+    @property
+    def overlaps_strongly(self):
+        """Whether steps of single columns would converge slowly or not at all.
+
+        Such columns, overlapping or narrow ones, are fitted jointly.
+        """
+        start, spacing, sigma = self.start, self.spacing, self.sigma
+        max_dense = _SETTINGS.max_sigma_spacings_dense * spacing
+        if self.fits_shape and sigma > max_dense:
+            return True
+        ellipse = start.profile.ellipse(start.shape)
+        if ellipse is not None:
+            sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
+        if sigma > _SETTINGS.max_sigma_spacings * spacing or self.is_coarsely_sampled:
+            return True
+        # Columns overlap so much that steps one by one may diverge.
+        reach = _SETTINGS.coupling_reach_sigma * float(np.median(start.sigma))
+        pairs, _ = neighbor_pairs(start.positions, reach)
+        first, second = (start.take(pairs[:, side]) for side in (0, 1))
+        square = ((first.positions - second.positions) ** 2).sum(axis=1)
+        overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
+        overlap = np.repeat(overlap, 2)
+        crowding = np.bincount(pairs.ravel(), overlap, minlength=len(start))
+        if np.quantile(crowding, _SETTINGS.crowded_quantile) > _SETTINGS.max_crowding:
+            return True
+        if sigma <= max_dense:
+            return False
+        # Most columns have more neighbours than on a square lattice.
+        radius = _SETTINGS.neighbor_reach_spacings * spacing
+        n_neighbors = count_neighbors(start.positions, radius)
+        return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
 
     def _set_prior(self, whole, sigma_scatter, outer):
         """Set the prior of columns that are not completely on the image."""

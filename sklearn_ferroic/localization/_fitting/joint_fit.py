@@ -9,60 +9,12 @@ diverges.
 
 import numpy as np
 
-from ..._lattice.neighbors import count_neighbors, neighbor_pairs
-from .column_state import is_coarsely_sampled
 from .error_calibration import error_scale, project_residual
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
 from .settings import FITTING
 
 _SETTINGS = FITTING.joint_fit
-
-
-def overlap_strongly(start, context, fits_shape):
-    """Check whether columns are to be fitted jointly: overlapping or narrow ones.
-
-    Parameters
-    ----------
-    start : ColumnTable
-        The columns.
-    context : ImageContext
-        The image.
-    fits_shape : bool
-        Whether the shape parameters of each column are fitted.
-
-    Returns
-    -------
-    overlap : bool
-        Whether steps of single columns would converge slowly or not at all.
-    """
-    spacing, sigma = context.spacing, context.sigma
-    if fits_shape and sigma > _SETTINGS.max_sigma_spacings_dense * spacing:
-        return True
-    ellipse = start.profile.ellipse(start.shape)
-    if ellipse is not None:
-        sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
-    if sigma > _SETTINGS.max_sigma_spacings * spacing or _is_crowded(start):
-        return True
-    if is_coarsely_sampled(spacing, context.sigma):
-        return True
-    if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
-        return False
-    # Most columns have more neighbours than on a square lattice.
-    radius = _SETTINGS.neighbor_reach_spacings * spacing
-    n_neighbors = count_neighbors(start.positions, radius)
-    return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
-
-
-def _is_crowded(table):
-    """Check whether columns overlap so much that steps one by one may diverge."""
-    reach = FITTING.column_state.coupling_reach_sigma * float(np.median(table.sigma))
-    pairs, _ = neighbor_pairs(table.positions, reach)
-    first, second = (table.take(pairs[:, side]) for side in (0, 1))
-    square = ((first.positions - second.positions) ** 2).sum(axis=1)
-    overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
-    crowding = np.bincount(pairs.ravel(), np.repeat(overlap, 2), minlength=len(table))
-    return np.quantile(crowding, _SETTINGS.crowded_quantile) > _SETTINGS.max_crowding
 
 
 class JointFit:

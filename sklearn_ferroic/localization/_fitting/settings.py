@@ -106,6 +106,19 @@ class ColumnStateSettings:
     coarse_spacing_px: float = 4.5
     coarse_sigma_px: float = 1.0
     coarse_step_factor: float = 0.5
+    # Wider columns, in spacings, are fitted jointly, for steps of single columns
+    # converge slowly or not at all: on square lattices, and where most columns have
+    # at least this number of neighbours within this distance, as on hexagonal ones,
+    # or where each column has an ellipse of its own.
+    max_sigma_spacings: float = 0.225
+    max_sigma_spacings_dense: float = 0.19
+    min_neighbors_dense: int = 5
+    neighbor_reach_spacings: float = 1.25
+    # Columns are crowded if the normalized overlaps with all others add up to more
+    # than this for the most crowded tenth of them. Of a square lattice with a sigma
+    # of 0.235 spacings they add up to 0.06.
+    max_crowding: float = 0.06
+    crowded_quantile: float = 0.9
     # Farthest that a column may move from its start, and largest standard error of a
     # position of a converged column, spacings.
     max_shift_spacings: float = 0.35
@@ -247,19 +260,6 @@ class JointEquationsSettings:
 class JointFitSettings:
     """Settings of the joint fit, with their reasons."""
 
-    # Wider columns, in spacings, are fitted jointly, for steps of single columns
-    # converge slowly or not at all: on square lattices, and where most columns have
-    # at least this number of neighbours within this distance, as on hexagonal ones,
-    # or where each column has an ellipse of its own.
-    max_sigma_spacings: float = 0.225
-    max_sigma_spacings_dense: float = 0.19
-    min_neighbors_dense: int = 5
-    neighbor_reach_spacings: float = 1.25
-    # Columns are crowded if the normalized overlaps with all others add up to more
-    # than this for the most crowded tenth of them. Of a square lattice with a sigma
-    # of 0.235 spacings they add up to 0.06.
-    max_crowding: float = 0.06
-    crowded_quantile: float = 0.9
     # Most rounds of a first fit and of the final one. A fit has converged when its
     # objective, or this value a pixel if the image has hardly any noise, has decreased
     # by less than this share in each of three rounds.

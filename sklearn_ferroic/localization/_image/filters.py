@@ -171,7 +171,7 @@ def filter_sigma(spacing, sigma):
     return min(sigma, _MAX_FILTER_SIGMA_SPACINGS * spacing)
 
 
-def find_peaks(response, spacing, threshold, limit=None, least=0.0):
+def find_peaks(response, spacing, threshold, limit=None, least=0.0, mask=None):
     """Find the maxima of a blob response that are bright among their neighbours.
 
     Parameters
@@ -187,11 +187,13 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0):
         Returns the least height of peaks at pixels ``(row, col)``.
     least : float, default=0.0
         Lower bound of `limit` anywhere, to skip lower maxima.
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None. Peaks on others are compared with, but not returned.
 
     Returns
     -------
     positions : ndarray of shape (n_peaks, 2)
-        Sub-pixel maxima.
+        Sub-pixel maxima, in the pixels of the maxima.
     height : ndarray of shape (n_peaks,)
         Response at the maxima.
     """
@@ -208,6 +210,8 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0):
     brightest = height.copy()
     np.maximum.at(brightest, dim, height[bright])
     keep &= height > threshold * brightest
+    if mask is not None:
+        keep &= mask[row, col]
     return positions[keep], height[keep]
 
 
