@@ -281,15 +281,10 @@ def test_doubtful_fits_keep_their_centre_of_mass(columns):
     row, col = np.rint(truth.positions[middle]).astype(int)
     image[row - 1 : row + 2, col - 9 : col + 10] = image.max() * 3
     scale = truth.spacing, truth.sigma
-    calibration = calibrate(ImageContext(image, None, *scale))
-    context = calibration.context(image, None, *scale)
-    found = locate_columns(
-        context,
-        calibration,
-        threshold=0.1,
-        refine="gaussian",
-        profile=ROUND_GAUSSIAN,
-    )
+    context = ImageContext(image, None, *scale)
+    calibration = calibrate(context)
+    context = calibration.apply(context)
+    found = locate_columns(context, calibration, threshold=0.1, profile=ROUND_GAUSSIAN)
     fit = select_located(context, found)
     distance = np.hypot(*(fit.positions - truth.positions[middle]).T)
     near = distance < 0.5 * truth.spacing

@@ -102,25 +102,21 @@ class Calibration(NamedTuple):
         """Noise model of the pixels."""
         return self.statistics.noise
 
-    def context(self, image, mask, spacing, sigma):
-        """Return the context of an image, or of a part of it, in the unit.
+    def apply(self, context):
+        """Return the context of the image, or of a part of it, as it is calibrated.
 
         Parameters
         ----------
-        image : ndarray of shape (n_rows, n_cols)
-            The image, in its own unit.
-        mask : ndarray of bool of shape (n_rows, n_cols) or None
-            Good pixels; all if None.
-        spacing, sigma : float
-            Nearest-neighbour spacing and typical sigma before the calibration, px.
+        context : ImageContext
+            The image, in its own unit and with the sigma before the calibration.
         """
-        if mask is not None and mask.all():
-            mask = None
-        sigma = sigma * self.widening
-        if self.unit != 1:
-            image = image / self.unit
-        return ImageContext(
-            image, mask, spacing, sigma, self.statistics, self.unit, self.binning
+        image = context.image / self.unit if self.unit != 1 else context.image
+        return context.replace(
+            image=image,
+            sigma=context.sigma * self.widening,
+            statistics=self.statistics,
+            unit=self.unit,
+            binning=self.binning,
         )
 
 
