@@ -10,7 +10,8 @@ ellipse does, and their distance and width follow from it.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, minimum_filter
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, minimum_filter
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
@@ -25,6 +26,8 @@ from .settings import DETECTION
 
 _SETTINGS = DETECTION.close_pairs
 
+# Pixels of the windows that are evaluated at a time: they fit in the cache.
+_CHUNK_ELEMENTS = 1 << 18
 # Separation in sigmas from which the two columns are fitted as two. Below it their
 # positions are determined by the assumed profile more than by the image.
 MIN_RESOLVED_SIGMA = 2.25
@@ -225,11 +228,9 @@ def _ellipses_at(image, positions, level, spacing):
     # Moments of the window, weighted by a Gaussian, are derivatives of the image that
     # is smoothed by it.
     width = _SETTINGS.filter_spacings * spacing
-    mean, *second = (
-        at_pixels(gaussian_filter(image, width, order=order), positions)
-        for order in ((0, 0), (2, 0), (1, 1), (0, 2))
-    )
-    moments = np.stack([mean - level, *second], axis=1)
+    orders = (0, 0), (2, 0), (1, 1), (0, 2)
+    moments = _gaussian_derivatives_at(image, positions, width, orders)
+    moments[:, 0] -= level
     averaged = _averaged(moments, positions, _SETTINGS.average_spacings * spacing)
     rows, both, cols = (averaged[:, 1:] / averaged[:, :1]).T * width**4
     size = np.hypot(cols - rows, 2 * both) / 2
@@ -242,6 +243,33 @@ def _ellipses_at(image, positions, level, spacing):
     )
     direction = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     return direction, np.sqrt(np.maximum(long / short, 1))
+
+
+def _gaussian_derivatives_at(image, positions, sigma, orders):
+    """Return derivatives of an image smoothed by a Gaussian, at positions only.
+
+    The same as pixels of `scipy.ndimage.gaussian_filter`, in a fraction of the time.
+    """
+    reach = int(4 * sigma + 0.5)
+    side = 2 * reach + 1
+    impulse = np.zeros(side)
+    impulse[reach] = 1
+    lines = [
+        gaussian_filter1d(impulse, sigma, order=order, mode="constant")[::-1]
+        for order in range(3)
+    ]
+    kernels = [np.outer(lines[down], lines[along]).ravel() for down, along in orders]
+    kernels = np.stack(kernels, axis=1).astype(image.dtype)
+    padded = np.pad(image, reach, mode="symmetric")
+    windows = sliding_window_view(padded, (side, side))
+    nearest = np.clip(np.rint(positions).astype(int), 0, np.array(image.shape) - 1)
+    derivatives = np.empty((len(positions), len(orders)))
+    step = max(1, _CHUNK_ELEMENTS // side**2)
+    for first in range(0, len(positions), step):
+        row, col = nearest[first : first + step].T
+        part = windows[row, col].reshape(len(row), -1)
+        derivatives[first : first + step] = part @ kernels
+    return derivatives
 
 
 def blob_sigma(spacing):

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import find_objects, label, uniform_filter
 
 from .noise import value_span
+from .pixels import sum_blocks
 from .settings import IMAGE
 
 _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
@@ -189,6 +190,11 @@ def _bad_blocks(image, low, high):
         candidates.append((image > high) | (image < low))
     for candidate in candidates:
         if np.count_nonzero(candidate) < _LINE_SETTINGS.min_block_px**2:
+            continue
+        # A block, filled nearly completely, fills most of a square of half its side.
+        square = _LINE_SETTINGS.min_block_px // 2
+        n_filled = sum_blocks(candidate.astype(np.uint8), square)
+        if n_filled.max() < 0.75 * square**2:
             continue
         parts, _ = label(candidate)
         size = np.bincount(parts.ravel())

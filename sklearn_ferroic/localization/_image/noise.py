@@ -159,40 +159,47 @@ def estimate_noise(mean, square):
         The estimate, robust against a few outliers.
     """
     n_bins = int(np.clip(len(mean) / _SETTINGS.min_bin_pixels, 2, _SETTINGS.n_bins))
-    parts = [part for part in _split_by_mean(mean, n_bins) if part.size]
-    level = np.array([mean[part].mean(dtype=np.float64) for part in parts])
-    parts = [np.sort(square[part]).astype(np.float64) for part in parts]
-    noise = _fit_line(level, [_trimmed_mean(part) for part in parts])
+    order, first = _bins_of_mean(mean, min(n_bins, len(mean)))
+    n_pixels = np.diff(first, append=len(order))
+    level = np.add.reduceat(mean[order], first, dtype=np.float64) / n_pixels
+    square = square[order].astype(np.float64)
+    power = [
+        _trimmed_mean(part, _SETTINGS.trimmed_share)
+        for part in np.split(square, first[1:])
+    ]
+    noise = _fit_line(level, power)
     for _ in range(_SETTINGS.n_clipping_rounds):
         # A single count where hardly any is expected is no outlier.
         limit = _SETTINGS.clip_squared_std * (noise.variance(level) + noise.slope**2)
-        noise = _fit_line(
-            level,
-            [
-                np.minimum(part, most).mean()
-                for part, most in zip(parts, limit, strict=True)
-            ],
-        )
+        clipped = np.minimum(square, np.repeat(limit, n_pixels))
+        noise = _fit_line(level, np.add.reduceat(clipped, first) / n_pixels)
     return noise
 
 
-def _split_by_mean(mean, n_bins):
-    """Split pixels into bins of equal size by their mean; ties keep their order."""
+def _bins_of_mean(mean, n_bins):
+    """Sort pixels into bins of equal size by their mean; ties keep their order.
+
+    Return their order, and the place in it of the first pixel of each bin.
+    """
     # Much faster than a stable sort of all pixels.
     order = np.argsort(mean)
     ordered = mean[order]
-    parts = np.array_split(order, n_bins)
-    for end in np.cumsum([len(part) for part in parts[:-1]]):
+    size, n_larger = divmod(len(mean), n_bins)
+    first = np.arange(n_bins) * size + np.minimum(np.arange(n_bins), n_larger)
+    for end in first[1:]:
         value = ordered[end - 1]
-        first = np.searchsorted(ordered, value, side="left")
-        last = np.searchsorted(ordered, value, side="right")
-        order[first:last].sort()
-    return parts
+        tied = slice(
+            np.searchsorted(ordered, value, side="left"),
+            np.searchsorted(ordered, value, side="right"),
+        )
+        order[tied].sort()
+    return order, first
 
 
-def _trimmed_mean(values):
-    """Return the mean of sorted values without the largest ones."""
-    return values[: max(1, int((1 - _SETTINGS.trimmed_share) * len(values)))].mean()
+def _trimmed_mean(values, share):
+    """Return the mean of values without a share of them, the largest ones."""
+    n_kept = max(1, int((1 - share) * len(values)))
+    return np.partition(values, n_kept - 1)[:n_kept].mean()
 
 
 def _fit_line(level, power):
