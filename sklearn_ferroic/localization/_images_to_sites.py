@@ -24,7 +24,7 @@ from ._image.input import check_images, displacement_errors, image_metadata
 _MAX_SHIFT_SPACINGS = 0.5
 # Centres of mass are taken again around the centre of mass, to reach the peak from
 # half a column's width away.
-_CENTERING_ROUNDS = 8
+_N_CENTERING_ROUNDS = 8
 
 
 class ImagesToSitesMixin(TransformerMixin, auto_wrap_output_keys=None):
@@ -191,7 +191,7 @@ def _centered(context, positions, converged):
         context.image,
         np.clip(moved[rough], 0, last),
         MASS_RADIUS_SIGMA * context.sigma,
-        _CENTERING_ROUNDS,
+        _N_CENTERING_ROUNDS,
         context.mask,
     )
     lost = np.hypot(*(moved - positions).T) > _MAX_SHIFT_SPACINGS * context.spacing

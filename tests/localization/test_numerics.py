@@ -122,7 +122,7 @@ def test_fit_does_not_depend_on_chunks(columns, fit_twice, monkeypatch):
     table = start_table(truth, np.random.default_rng(0))
     options = {"spacing": truth.spacing, "sigma": truth.sigma}
     whole = fit_twice(truth.image, table, **options)
-    monkeypatch.setattr(windows, "_CHUNK_ELEMENTS", 20_000)
+    monkeypatch.setattr(windows, "N_CHUNK_PIXELS", 20_000)
     chunked = fit_twice(truth.image, table, **options)
     assert np.abs(whole.positions - chunked.positions).max() < 1e-3
 

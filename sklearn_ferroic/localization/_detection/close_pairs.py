@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from ..._lattice.neighbor_graph import accumulate, spanning_forest
 from ..._lattice.neighbors import neighbor_pairs
+from .._fitting.windows import N_CHUNK_PIXELS
 from .._image.context import image_unit
 from .._image.filters import blob_response, find_peaks
 from .._image.pixels import at_pixels, bin_image
@@ -26,8 +27,6 @@ from .settings import DETECTION
 
 _SETTINGS = DETECTION.close_pairs
 
-# Pixels of the windows that are evaluated at a time: they fit in the cache.
-_CHUNK_ELEMENTS = 1 << 18
 # Separation in sigmas from which the two columns are fitted as two. Below it their
 # positions are determined by the assumed profile more than by the image.
 MIN_RESOLVED_SIGMA = 2.25
@@ -90,7 +89,7 @@ class Middles(NamedTuple):
     @property
     def is_long(self):
         """Whether a column is elongated as pairs are."""
-        return self.elongation > _SETTINGS.min_elongation
+        return self.elongation > _SETTINGS.min_axis_ratio
 
 
 def find_close_pairs(image, mask, spacing):
@@ -121,7 +120,9 @@ def find_close_pairs(image, mask, spacing):
             of_pairs = estimate_spacing(smoothed)
         if not 0.8 * spacing < of_pairs < min(image.shape) / 5:
             continue
-        if any(abs(of_pairs / other - 1) < _SETTINGS.same_spacing for other in tried):
+        if any(
+            abs(of_pairs / other - 1) < _SETTINGS.same_spacing_share for other in tried
+        ):
             continue
         tried.append(of_pairs)
         if smoothing:
@@ -129,9 +130,9 @@ def find_close_pairs(image, mask, spacing):
         scale, misfit = _measure(image, mask, blocks)
         if scale is None:
             continue
-        most = _SETTINGS.max_relative_misfit
+        most = _SETTINGS.max_misfit_share
         if not scale.is_resolved:
-            most = _SETTINGS.max_relative_misfit_unresolved
+            most = _SETTINGS.max_misfit_share_unresolved
         if misfit < min(least, most):
             best, least = scale, misfit
     return best
@@ -142,13 +143,13 @@ def _have_partners(image, mask, blocks):
     spacing = blocks.spacing
     square, good = blocks.busiest(image, mask, _SETTINGS.partner_side_spacings)
     response = blob_response(square / image_unit(square), blob_sigma(spacing))
-    positions, _ = find_peaks(response, spacing, _SETTINGS.min_peak)
+    positions, _ = find_peaks(response, spacing, _SETTINGS.min_peak_share)
     if good is not None:
         positions = positions[at_pixels(good, positions)]
-    if len(positions) < _SETTINGS.min_middles:
+    if len(positions) < _SETTINGS.min_n_middles:
         return True
     distance, _ = cKDTree(positions).query(positions, 3)
-    return np.median(distance[:, 2] / distance[:, 1]) > _SETTINGS.min_partner_gap
+    return np.median(distance[:, 2] / distance[:, 1]) > _SETTINGS.min_partner_ratio
 
 
 def find_middles(image, spacing, mask=None):
@@ -180,7 +181,7 @@ def find_middles(image, spacing, mask=None):
 def _find_maxima(image, spacing, mask):
     """Find the maxima of the blob response on good pixels, and their heights."""
     response = blob_response(image, blob_sigma(spacing))
-    positions, peak = find_peaks(response, spacing, _SETTINGS.min_peak)
+    positions, peak = find_peaks(response, spacing, _SETTINGS.min_peak_share)
     if mask is not None:
         good = at_pixels(mask, positions)
         positions, peak = positions[good], peak[good]
@@ -212,7 +213,7 @@ def _are_long(image, positions, spacing):
     """Check which columns of a float32 image are elongated."""
     _, level = _smoothed_and_level(image, positions, spacing)
     _, elongation = _ellipses_at(image, positions, level, spacing)
-    return elongation > _SETTINGS.min_elongation
+    return elongation > _SETTINGS.min_axis_ratio
 
 
 def _smoothed_and_level(image, positions, spacing):
@@ -264,7 +265,7 @@ def _gaussian_derivatives_at(image, positions, sigma, orders):
     windows = sliding_window_view(padded, (side, side))
     nearest = np.clip(np.rint(positions).astype(int), 0, np.array(image.shape) - 1)
     derivatives = np.empty((len(positions), len(orders)))
-    step = max(1, _CHUNK_ELEMENTS // side**2)
+    step = max(1, N_CHUNK_PIXELS // side**2)
     for first in range(0, len(positions), step):
         row, col = nearest[first : first + step].T
         part = windows[row, col].reshape(len(row), -1)
@@ -326,13 +327,13 @@ def _measure(image, mask, blocks):
     square = square / image_unit(square)
     if (
         good is None
-        and _share_long_binned(square, spacing) < _SETTINGS.min_share_binned
+        and _share_long_binned(square, spacing) < _SETTINGS.min_long_share_binned
     ):
         return nothing
     middles = find_middles(square, spacing, good)
-    if len(middles.positions) < _SETTINGS.min_middles:
+    if len(middles.positions) < _SETTINGS.min_n_middles:
         return nothing
-    if np.mean(middles.is_long) < _SETTINGS.min_share:
+    if np.mean(middles.is_long) < _SETTINGS.min_long_share:
         return nothing
     distance, _ = cKDTree(middles.positions).query(middles.positions, 2)
     spacing = float(np.median(distance[:, 1]))
@@ -347,9 +348,9 @@ def _measure(image, mask, blocks):
     low, high = _SETTINGS.separation_range_sigma
     heights = sorted([first, second])
     is_pair = low * scale.sigma < scale.separation < high * scale.sigma
-    is_pair &= gain > _SETTINGS.min_gain * mean.noise / np.sqrt(len(mean.value))
+    is_pair &= gain > _SETTINGS.min_gain_std * mean.noise / np.sqrt(len(mean.value))
     is_pair &= heights[0] > _SETTINGS.min_height_ratio * heights[1]
-    is_pair &= _gap(middles, scale) > _SETTINGS.min_gap * scale.separation
+    is_pair &= _gap(middles, scale) > _SETTINGS.min_gap_ratio * scale.separation
     return (scale, misfit) if is_pair else nothing
 
 
@@ -396,9 +397,9 @@ def _mean_window(image, middles, spacing):
     anchor = np.rint(positions).astype(int)
     whole = (anchor >= half) & (anchor < np.array(image.shape) - half)
     rows = np.flatnonzero(whole.all(axis=1) & middles.is_long)
-    if len(rows) < _SETTINGS.min_middles:
+    if len(rows) < _SETTINGS.min_n_middles:
         return None
-    rows = rows[:: -(-len(rows) // _SETTINGS.max_windows)]
+    rows = rows[:: -(-len(rows) // _SETTINGS.max_n_windows)]
     step = np.arange(-half, half + 1)
     pixels = np.stack(np.meshgrid(step, step, indexing="ij"), -1).reshape(-1, 2)
     pixels = anchor[rows, None] + pixels

@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
 from ..._lattice.local_lattice import cell_centers, continue_lattice
-from .._fitting.column_fit import SIGMA_SCATTER, fit_columns, sigma_for_fit
+from .._fitting.column_fit import SIGMA_SCATTER_SHARE, fit_columns, sigma_for_fit
 from .._fitting.columns import ColumnTable
 from .._image.pixels import at_pixels
 from .selection import select_columns
@@ -110,7 +110,7 @@ def fit_with_outer_columns(context, start, profile):
         context.replace(sigma=sigma_for_fit(start, context.sigma)),
         start,
         profile=profile,
-        sigma_scatter=SIGMA_SCATTER,
+        sigma_scatter=SIGMA_SCATTER_SHARE,
         outer=outer,
     )
 
@@ -137,7 +137,7 @@ def fill_lattice(context, calibration, columns, response, profile):
         All columns.
     """
     # Columns that have been added support others.
-    for _ in range(_SETTINGS.max_fill_rounds):
+    for _ in range(_SETTINGS.max_n_fill_rounds):
         filled = _add_predicted(context, columns, response, profile)
         if filled is None:
             break

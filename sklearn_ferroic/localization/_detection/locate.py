@@ -38,9 +38,9 @@ from .settings import DETECTION
 # them better than the filter.
 CANDIDATE_SHARE = 0.6
 # Columns of this relative brightness are fitted first.
-FIRST_THRESHOLD = 0.1
+FIRST_THRESHOLD_SHARE = 0.1
 
-_SETTINGS = DETECTION.detect
+_SETTINGS = DETECTION.locate
 
 
 class PreliminaryFit(NamedTuple):
@@ -202,8 +202,10 @@ def detect_peaks(context, calibration, threshold):
 def _fit_preliminarily(context, calibration, threshold, profile):
     """Return a preliminary fit of the brightest columns and its residual."""
     is_separated = context.sigma < _SETTINGS.separated_sigma_spacings * context.spacing
-    first_threshold = max(threshold, FIRST_THRESHOLD) if is_separated else threshold
-    if calibration.preliminary is not None and first_threshold == FIRST_THRESHOLD:
+    first_threshold = (
+        max(threshold, FIRST_THRESHOLD_SHARE) if is_separated else threshold
+    )
+    if calibration.preliminary is not None and first_threshold == FIRST_THRESHOLD_SHARE:
         return calibration.preliminary
     peaks = detect_peaks(context, calibration, first_threshold)
     fit = fit_columns(context, peaks, profile=profile, preliminary=True)
@@ -220,7 +222,7 @@ def _detect_in_residual(context, calibration, preliminary, threshold):
     positions, height = find_peaks(
         preliminary.response,
         spacing,
-        _SETTINGS.residual_threshold,
+        _SETTINGS.residual_threshold_share,
         limit,
         limit.minimum(),
         context.mask,

@@ -203,7 +203,7 @@ def locate_pairs(number, image, mask, scale, *, shape, tile_size, n_jobs=None):
         fit = fit.scaled_std(*scale)
     pairs = pairs._replace(fit=fit.scaled_values(unit))
     row, col = np.rint(fit.positions).T
-    calibration = Calibration(statistics, 1.0, _SETTINGS.min_significance, unit)
+    calibration = Calibration(statistics, 1.0, _SETTINGS.min_significance_std, unit)
     return pairs.take(np.lexsort((col, row))), calibration
 
 
@@ -230,7 +230,7 @@ def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
     middles = find_middles(image, scale.spacing, mask)
     noise = np.sqrt(context.noise.variance(middles.level + middles.height))
     noise = noise * noise_response(blob_sigma(scale.spacing))
-    middles = middles.take(middles.response > _SETTINGS.min_significance * noise)
+    middles = middles.take(middles.response > _SETTINGS.min_significance_std * noise)
     profile = PROFILES[shape]
     start, pair = _split(image, middles, scale)
     fit = fit_with_outer_columns(context, start, profile).take(slice(len(start)))
@@ -241,7 +241,7 @@ def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
         start, pair, merged = _merge(fit, pair, is_good, scale)
         fit = fit_with_outer_columns(context, start, profile).take(slice(len(start)))
         excess = fit.table.sigma**2 - scale.sigma**2
-        merged &= excess > _SETTINGS.min_excess_variance * scale.separation**2 / 8
+        merged &= excess > _SETTINGS.min_excess_share * scale.separation**2 / 8
     keep = ~is_noise(fit, context) & has_center_inside(fit, context)
     partner = np.full(len(fit), -1)
     partner[pair[:, 0]], partner[pair[:, 1]] = pair[:, 1], pair[:, 0]
@@ -258,7 +258,7 @@ def _split(image, middles, scale):
     """Return the columns that a fit starts from, and the indices of pairs of them."""
     half, sigma = scale.separation / 2, scale.sigma
     positions, direction = middles.positions, middles.direction
-    is_pair = middles.elongation > _SETTINGS.min_elongation
+    is_pair = middles.elongation > _SETTINGS.min_axis_ratio
     margin = _SETTINGS.border_spacings * scale.spacing
     is_pair |= ~on_image(positions, image.shape, margin)
     # The maximum of unequal columns is nearer to the brighter one: the sum of the
@@ -304,7 +304,7 @@ def _are_pairs(fit, pair, scale, context):
     """
     first, second = pair.T
     separation = np.hypot(*(fit.positions[first] - fit.positions[second]).T)
-    low, high = (share * scale.separation for share in _SETTINGS.separation_range)
+    low, high = (share * scale.separation for share in _SETTINGS.separation_ratio_range)
     good = (separation > low) & (separation < high)
     heights = np.sort(fit.amplitude[pair], axis=1)
     good &= heights[:, 0] > _SETTINGS.min_height_ratio * heights[:, 1]
@@ -384,8 +384,8 @@ def label_pairs(pairs, spacing, n_sublattices="auto"):
     end[np.where(sense > 0, second, first)] = 1
     if n_sublattices == 2:
         return end, end
-    clear = np.abs(mean) > _SETTINGS.min_contrast
-    clear &= np.abs(mean) > _SETTINGS.min_contrast_errors * error
+    clear = np.abs(mean) > _SETTINGS.min_log_contrast
+    clear &= np.abs(mean) > _SETTINGS.min_contrast_std * error
     share = n[clear & is_large].sum() / max(n[is_large].sum(), 1)
     if n_sublattices == 1 or share < 0.5:
         return np.zeros_like(end), end

@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from ..._lattice.neighbors import count_neighbors, neighbor_pairs
 from .background import strength_of_overlap
 from .columns import ColumnFit
-from .fisher_scoring import MIN_OUTLIERS
+from .fisher_scoring import MIN_N_OUTLIERS
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
 from .settings import FITTING
 
@@ -14,7 +14,7 @@ from .settings import FITTING
 OVERLAP_SIGMA_SPACINGS = 0.22
 # Narrowest column in typical sigmas, and in preliminary fits of columns that overlap:
 # the background may replace narrow ones.
-_MIN_SIGMA = (0.45, 0.6)
+_MIN_SIGMA_RATIOS = (0.45, 0.6)
 
 
 _SETTINGS = FITTING.column_state
@@ -63,7 +63,7 @@ class ColumnState:
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing, self.sigma = spacing, sigma
         self.step_factor = (
-            _SETTINGS.coarse_step_factor if self.is_coarsely_sampled else 1.0
+            _SETTINGS.coarse_step_ratio if self.is_coarsely_sampled else 1.0
         )
         self.is_isolated = (
             spacing >= _SETTINGS.coupling_reach_sigma * sigma and self.is_round
@@ -138,14 +138,17 @@ class ColumnState:
         overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
         overlap = np.repeat(overlap, 2)
         crowding = np.bincount(pairs.ravel(), overlap, minlength=len(start))
-        if np.quantile(crowding, _SETTINGS.crowded_quantile) > _SETTINGS.max_crowding:
+        if (
+            np.quantile(crowding, _SETTINGS.crowded_quantile)
+            > _SETTINGS.max_overlap_share
+        ):
             return True
         if sigma <= max_dense:
             return False
         # Most columns have more neighbours than on a square lattice.
         radius = _SETTINGS.neighbor_reach_spacings * spacing
         n_neighbors = count_neighbors(start.positions, radius)
-        return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
+        return np.median(n_neighbors) >= _SETTINGS.min_n_neighbors_dense
 
     def _set_prior(self, whole, sigma_scatter, outer):
         """Set the prior of columns that are not completely on the image."""
@@ -159,7 +162,7 @@ class ColumnState:
             mean[:, :SIGMA] = self.start.parameters[:, :SIGMA]
             height = np.maximum(self.start.amplitude[outer], 1e-30)
             precision[outer, AMPLITUDE] = (
-                _SETTINGS.outer_height_scatter * height
+                _SETTINGS.outer_height_scatter_share * height
             ) ** -2.0
             precision[outer, POSITION] = (
                 _SETTINGS.outer_position_std_spacings * self.spacing
@@ -227,7 +230,7 @@ class ColumnState:
         change = self.table.parameters[rows] - before[rows]
         change = np.abs(change)[:, : self.n_parameters] / std
         change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
-            _SETTINGS.width_step_weight
+            _SETTINGS.width_step_ratio
         )
         change = np.where(np.isfinite(change), change, np.inf)
         self.step_size[rows] = change.max(axis=1)
@@ -266,7 +269,7 @@ class ColumnState:
         std = self.std * np.reshape(scale, (-1, 1))
         change /= np.where(std > 0, std, np.nan)
         change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
-            _SETTINGS.width_step_weight
+            _SETTINGS.width_step_ratio
         )
         self.step_size = np.nan_to_num(change).max(axis=1)
 
@@ -290,9 +293,11 @@ class ColumnState:
 
     def _is_misfit(self):
         square, deviation = self.misfit.T
-        is_misfit = square > _SETTINGS.max_misfit * max(self.statistics.misfit, 0.5)
-        is_misfit &= deviation > _SETTINGS.max_deviation
-        return is_misfit & (self.n_outliers >= MIN_OUTLIERS)
+        is_misfit = square > _SETTINGS.max_misfit_ratio * max(
+            self.statistics.misfit, 0.5
+        )
+        is_misfit &= deviation > _SETTINGS.max_deviation_share
+        return is_misfit & (self.n_outliers >= MIN_N_OUTLIERS)
 
     def _is_plausible(self):
         sigma, high = self.table.sigma, self.high[:, SIGMA]
@@ -339,7 +344,10 @@ def _bounds(start, context, preliminary):
     """Return the lowest and highest amplitude, row, col and sigma of each column."""
     low = start.parameters[:, :N_COMMON]
     high = low.copy()
-    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _SETTINGS.max_growth * start.amplitude
+    low[:, AMPLITUDE], high[:, AMPLITUDE] = (
+        0,
+        _SETTINGS.max_growth_ratio * start.amplitude,
+    )
     spacing, sigma = context.spacing, context.sigma
     for axis, length in enumerate(context.shape):
         # A column off the image may show as a maximum at the border.
@@ -348,6 +356,6 @@ def _bounds(start, context, preliminary):
         low[:, 1 + axis] -= np.where(at_start, 1, 0.4) * spacing
         high[:, 1 + axis] += np.where(at_end, 1, 0.4) * spacing
     is_wide = preliminary and sigma > OVERLAP_SIGMA_SPACINGS * spacing
-    narrowest = _MIN_SIGMA[int(is_wide)] * sigma
+    narrowest = _MIN_SIGMA_RATIOS[int(is_wide)] * sigma
     low[:, SIGMA], high[:, SIGMA] = max(narrowest, 0.3), 2 * sigma
     return low, high

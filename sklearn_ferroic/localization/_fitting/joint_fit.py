@@ -37,7 +37,7 @@ class JointFit:
         self.make_regression = make_regression
         self.rows = np.arange(len(state.table))
         self.equations = JointEquations(windows, state.spacing, state.overlap)
-        self.damping = _SETTINGS.first_damping
+        self.damping = _SETTINGS.first_damping_ratio
         # Steps of single columns, as long as they decrease the objective.
         self._first = self._one_by_one
         # Near the minimum, only Gauss-Newton steps are taken: the cheap ones have
@@ -60,8 +60,8 @@ class JointFit:
         preliminary = state.preliminary
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
-        least = _SETTINGS.min_objective * np.prod(self.windows.image_shape)
-        for number in range(_SETTINGS.max_rounds[not preliminary]):
+        least = _SETTINGS.min_objective_variances * np.prod(self.windows.image_shape)
+        for number in range(_SETTINGS.max_n_rounds[not preliminary]):
             expected = self._expected()
             objective = 0.0
             if number:
@@ -70,13 +70,14 @@ class JointFit:
                 state.table, state.field = accepted
                 if kind == self._newton:
                     self.damping = min(
-                        self.damping * _SETTINGS.more_damping, _SETTINGS.max_damping
+                        self.damping * _SETTINGS.more_damping_ratio,
+                        _SETTINGS.max_damping_ratio,
                     )
                 if kind == self._one_by_one:
                     self._first = self._newton
                 kind = self._newton
             else:
-                is_small = lowest - objective < _SETTINGS.min_decrease * max(
+                is_small = lowest - objective < _SETTINGS.min_decrease_share * max(
                     lowest, least
                 )
                 n_stalled = n_stalled + 1 if is_small else 0
@@ -91,7 +92,7 @@ class JointFit:
                     learn_noise(expected)
                 self._linearize(learn_noise is not None)
                 # Far from the minimum, columns may look like misfits that are none.
-                if is_new or (preliminary and number == _SETTINGS.patience_rounds):
+                if is_new or (preliminary and number == _SETTINGS.n_patience_rounds):
                     state.reject_misfits(reach, self.windows.whole)
                     accepted = state.table, state.field
                     tables[-1] = state.table
@@ -100,9 +101,9 @@ class JointFit:
                     kind = self._next(kind)
             is_done = (
                 n_stalled >= _SETTINGS.n_stalled_rounds
-                or self.damping == _SETTINGS.max_damping
+                or self.damping == _SETTINGS.max_damping_ratio
             )
-            if is_done and number > _SETTINGS.patience_rounds:
+            if is_done and number > _SETTINGS.n_patience_rounds:
                 break
             kind(pixels.expected)
         state.table, state.field = accepted
@@ -140,7 +141,7 @@ class JointFit:
             return kind
         if kind == self._newton:
             self.damping = max(
-                self.damping / _SETTINGS.less_damping, _SETTINGS.min_damping
+                self.damping / _SETTINGS.less_damping_ratio, _SETTINGS.min_damping_ratio
             )
             return self._newton if self.is_near else self._common
         return self._extrapolate if kind == self._common else self._first
@@ -203,7 +204,7 @@ class JointFit:
         change = expected - before
         curvature = float(np.vdot(self.pixels.weight * change, change))
         share = float(np.vdot(self.pixels.weighted, change)) / max(curvature, 1e-30)
-        share = float(np.clip(share, 0, _SETTINGS.max_extrapolation))
+        share = float(np.clip(share, 0, _SETTINGS.max_n_extrapolated_steps))
         state = self.state
         parameters = state.table.parameters
         state.set_parameters(parameters + share * (parameters - table.parameters))

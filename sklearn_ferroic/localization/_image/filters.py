@@ -7,7 +7,7 @@ from ..._lattice.neighbors import neighbor_pairs, order_by_height
 from .pixels import at_pixels, bin_image
 
 # Distance beyond which a Gaussian of unit sigma is negligible.
-_REACH_SIGMA = 4.5
+GAUSSIAN_REACH_SIGMA = 4.5
 # Wider filters merge a faint column with the bright ones around it.
 _MAX_FILTER_SIGMA_SPACINGS = 0.17
 # Two columns closer than this share of the spacing are one, found twice.
@@ -53,7 +53,7 @@ def blob_responses(image, sigmas):
         Results of :func:`blob_response` for each sigma.
     """
     return _filter(
-        image, sigmas, _laplacian, int(np.ceil(_REACH_SIGMA * max(sigmas))) + 1
+        image, sigmas, _laplacian, int(np.ceil(GAUSSIAN_REACH_SIGMA * max(sigmas))) + 1
     )
 
 
@@ -75,7 +75,7 @@ def smooth(image, sigma, *, wrap=False):
     smoothed : ndarray of shape (n_rows, n_cols)
         The smoothed image, float32.
     """
-    pad = 0 if wrap else int(np.ceil(_REACH_SIGMA * sigma)) + 1
+    pad = 0 if wrap else int(np.ceil(GAUSSIAN_REACH_SIGMA * sigma)) + 1
     return _filter(image, [sigma], _gaussian, pad)[0]
 
 

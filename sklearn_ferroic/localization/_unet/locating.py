@@ -27,7 +27,7 @@ from .._image.pixels import at_pixels
 from .._image.tiles import cut_tiles
 from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
-from .network_image import NET_SPACING, from_net, resample
+from .network_image import NET_SPACING_PX, from_net, resample
 from .settings import UNET
 
 # Fits that end this far (spacings) from the network's position are rejected, unless the
@@ -189,7 +189,7 @@ def find_in_image(image, network, spacing, threshold, tile_size, n_views):
     evidence : ndarray of shape (n, 2)
         Share of each column's disc that is A, and that is B.
     """
-    seen = see(image, spacing / NET_SPACING, tile_size)
+    seen = see(image, spacing / NET_SPACING_PX, tile_size)
     positions, evidence = [np.empty((0, 2))], [np.empty((0, 2))]
     for core in tiles(seen.shape, seen.factor, tile_size):
         wider = grow(core, REACH_PX, seen.shape)
@@ -220,7 +220,7 @@ def class_map(image, network, spacing, tile_size, n_views):
     probability : ndarray of shape (n_rows, n_cols, 3), float32
         Of background, A and B.
     """
-    seen = see(image, spacing / NET_SPACING, tile_size)
+    seen = see(image, spacing / NET_SPACING_PX, tile_size)
     coarse = np.empty((3, *seen.shape), dtype=np.float32)
     for core in tiles(seen.shape, seen.factor, tile_size):
         coarse[:, core[0], core[1]] = probabilities(network, seen, core, n_views)
@@ -256,7 +256,7 @@ def find_absent(context, positions, label, profile, tile_size):
         True for sites without a column.
     """
     absent = np.zeros(len(positions), dtype=bool)
-    if min(np.bincount(label, minlength=2)) < _ABSENT.min_sites:
+    if min(np.bincount(label, minlength=2)) < _ABSENT.min_n_sites:
         return absent
     context = context.replace(image=context.image.astype(np.float32, copy=False))
     blob_sigma = filter_sigma(context.spacing, context.sigma)
@@ -279,7 +279,7 @@ def find_absent(context, positions, label, profile, tile_size):
             rest *= part.mask
         residual[own] = at_pixels(blob_response(rest, blob_sigma), place[own])
     judged = np.flatnonzero(np.isfinite(residual))
-    if len(judged) < _ABSENT.min_sites:
+    if len(judged) < _ABSENT.min_n_sites:
         return absent
     n_averaged = min(_ABSENT.n_averaged, len(judged))
     _, near = cKDTree(positions[judged]).query(positions[judged], n_averaged)
@@ -289,7 +289,7 @@ def find_absent(context, positions, label, profile, tile_size):
     mean, error = around.mean(axis=1), around.std(axis=1) / np.sqrt(n_averaged)
     usual = np.median(np.concatenate(amplitude))
     is_absent = mean < np.minimum(
-        _ABSENT.min_share * usual, _ABSENT.min_significance * error
+        _ABSENT.min_share * usual, _ABSENT.min_significance_std * error
     )
     # Few columns among many sites without one.
     is_absent &= own < np.maximum(middle, 0) + _ABSENT.max_own_std * scatter
