@@ -21,7 +21,8 @@ SOURCES = {
 STAGES = {"IMAGE": IMAGE, "FITTING": FITTING, "DETECTION": DETECTION, "UNET": UNET}
 UNITS = set(
     "px spacings sigma std share ratio ratios log variances periods samples ranges "
-    "distances reaches bins cells weights coefficients probability quantile sine cosine concentration skewness".split()
+    "distances reaches bins cells weights coefficients probability quantile sine "
+    "cosine concentration skewness".split()
 )
 
 
