@@ -2,10 +2,10 @@
 
 Two-colouring finds the two sublattices of a crystal: nearest neighbours have different
 colours. Pairs of columns are merged to small clusters and these to larger ones, each
-time with the relative sign that most bonds between the two clusters support. A wrong bond next to a dislocation, a missing or an invented
-column is outvoted by the bonds around it, so that colours extend over the whole
-crystal. Clusters with contradictory bonds are different crystals, as are clusters whose
-brightness contradicts the merger.
+time with the relative sign that most bonds between the two clusters support. A wrong
+bond next to a dislocation, a missing or an invented column is outvoted by the bonds
+around it, so that colours extend over the whole crystal. Clusters with contradictory
+bonds are different crystals, as are clusters whose brightness contradicts the merger.
 """
 
 from typing import NamedTuple
