@@ -19,7 +19,7 @@ from ..._lattice.neighbor_graph import accumulate, spanning_forest
 from ..._lattice.neighbors import neighbor_pairs
 from .._fitting.windows import N_CHUNK_PIXELS
 from .._image.context import image_unit
-from .._image.filters import blob_response, find_peaks
+from .._image.filters import blob_response, find_peaks, local_mean
 from .._image.pixels import at_pixels, bin_image
 from .._image.spacing import estimate_spacing
 from .._image.tiles import Blocks
@@ -171,7 +171,8 @@ def find_middles(image, spacing, mask=None):
     """
     image = np.asarray(image, dtype=np.float32)
     positions, peak = _find_maxima(image, spacing, mask)
-    smoothed, level = _smoothed_and_level(image, positions, spacing)
+    smoothed = _smoothed(image, spacing)
+    level = _level_at(smoothed, positions, spacing)
     height = np.maximum(at_pixels(smoothed, positions) - level, 1e-30)
     direction, elongation = _ellipses_at(image, positions, level, spacing)
     direction = direction * senses(direction, positions, spacing)[0][:, None]
@@ -206,22 +207,25 @@ def are_pairs_at(image, positions, spacing):
         True for columns that are elongated.
     """
     image = np.asarray(image / image_unit(image), dtype=np.float32)
-    return _are_long(image, positions, spacing)
-
-
-def _are_long(image, positions, spacing):
-    """Check which columns of a float32 image are elongated."""
-    _, level = _smoothed_and_level(image, positions, spacing)
+    level = _level_at(_smoothed(image, spacing), positions, spacing)
     _, elongation = _ellipses_at(image, positions, level, spacing)
     return elongation > _SETTINGS.min_axis_ratio
 
 
-def _smoothed_and_level(image, positions, spacing):
-    """Return the smoothed image and the background at positions."""
-    smoothed = gaussian_filter(image, _SETTINGS.filter_spacings * spacing / 2)
-    level = minimum_filter(smoothed, 2 * int(0.7 * spacing) + 1)
-    level = at_pixels(gaussian_filter(level, spacing), positions)
-    return smoothed, level
+def _smoothed(image, spacing):
+    """Return the image, smoothed by less than the width of a column."""
+    return gaussian_filter(image, _SETTINGS.filter_spacings * spacing / 2)
+
+
+def _lowest_around(smoothed, spacing):
+    """Return the darkest pixels around each pixel."""
+    return minimum_filter(smoothed, 2 * int(0.7 * spacing) + 1)
+
+
+def _level_at(smoothed, positions, spacing):
+    """Return the background at positions."""
+    level = gaussian_filter(_lowest_around(smoothed, spacing), spacing)
+    return at_pixels(level, positions)
 
 
 def _ellipses_at(image, positions, level, spacing):
@@ -357,13 +361,16 @@ def _measure(image, mask, blocks):
 def _share_long_binned(image, spacing):
     """Return the share of elongated columns of an image after binning."""
     side = max(1, int(spacing / _SETTINGS.binned_spacing_px))
-    if side == 1:
-        return np.inf
     image = np.asarray(bin_image(image, side), dtype=np.float32)
-    positions, _ = _find_maxima(image, spacing / side, None)
+    spacing = spacing / side
+    positions, _ = _find_maxima(image, spacing, None)
     if not len(positions):
         return 0.0
-    return np.mean(_are_long(image, positions, spacing / side))
+    # The background by bins is accurate enough for a share.
+    lowest = _lowest_around(_smoothed(image, spacing), spacing)
+    level = local_mean(lowest, positions, spacing)
+    _, elongation = _ellipses_at(image, positions, level, spacing)
+    return np.mean(elongation > _SETTINGS.min_axis_ratio)
 
 
 def _gap(middles, scale):
