@@ -125,10 +125,8 @@ def fit_columns_and_statistics(context, table, *, stretch=(0.0, 0.0), **options)
 def _with_profile(table, profile, stretch):
     """Return the columns that a fit with a profile starts from."""
     if not profile.n_shape and any(stretch) and profile.stretched is not None:
-        stretched = profile.stretched
-        # The stretch is that of the ellipse which the sites report.
-        shape = stretched.stretch(stretched.ellipse(np.array([stretch])))
-        return table.with_profile(stretched, np.repeat(shape, len(table), axis=0))
+        shape = np.tile(np.array(stretch), (len(table), 1))
+        return table.with_profile(profile.stretched, shape)
     return table if table.profile == profile else table.with_profile(profile)
 
 

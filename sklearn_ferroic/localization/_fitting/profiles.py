@@ -391,12 +391,6 @@ class EllipticalGaussian(GaussianProfile):
         angle = np.where(angle >= np.pi / 2, -np.pi / 2, angle)
         return np.stack([np.exp(np.hypot(along_col, diagonal)), angle], axis=1)
 
-    def stretch(self, ellipse):
-        """Return the stretch of columns for axis ratios and angles."""
-        ratio, angle = ellipse.T
-        direction = np.stack([np.cos(2 * angle), np.sin(2 * angle)], axis=1)
-        return np.log(ratio)[:, None] * direction
-
     def exponents(self, table, anchor, unit):
         _, u, v = self._coordinates(table, anchor, unit)
         return -0.5 * (_product(u, u) + _product(v, v))
