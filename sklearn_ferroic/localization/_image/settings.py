@@ -2,8 +2,8 @@
 
 Names end in what a number counts or divides: `px`, `spacings`, `sigma` (multiples of
 the typical sigma of a column), `std` (standard deviations or errors), `share` (of
-something, at most 1), `ratio`; `n` begins the number of things, `log` stands for a
-natural logarithm.
+something, at most 1), `ratio`; `n` begins the number of things, `log` is a natural
+logarithm.
 """
 
 from dataclasses import dataclass
