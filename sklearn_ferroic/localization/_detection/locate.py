@@ -294,7 +294,7 @@ def fit_without_tails(context, found, tails, profile):
     found : FoundColumns
         The same columns.
     """
-    if not found.is_fitted:
+    if not (found.is_fitted and len(found.start)):
         return found
     table = found.fit.table.take(found.fit.usable)
     tail_image = tails.image(context.shape, table, context.sigma)
