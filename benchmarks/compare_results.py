@@ -4,9 +4,10 @@
     python benchmarks/compare_results.py compare before.npz    # after the change
 
 Saves all numerical fields of the sites of fixed images: generated ones (with tiles, a
-mask, elliptical columns, centres of mass), the multislice image, and parts of
-experimental images if they are at hand in ``shared/data/real`` beside the repository.
-Prints the largest differences of fields that differ, and the processor time.
+mask, elliptical columns, centres of mass, isolated columns, a fit from given sites, and
+the network), the multislice image, and parts of experimental images if they are at hand
+in ``shared/data/real`` beside the repository. Prints the processor time, the largest
+differences of fields that differ, and the differences of positions in standard errors.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_ferroic import AtomLocator
+from sklearn_ferroic import AtomLocator, UNetAtomLocator
 from sklearn_ferroic.datasets import load_image, load_multislice, make_ferroic_image
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "real"
@@ -38,6 +39,7 @@ def cases():
     yield "tiles", long, {"tile_size": 256}
     layers = make_ferroic_image("superlattice", shape=(320, 320), random_state=0)
     yield "superlattice", layers.image, {}
+    yield "isolated columns", isolated_columns(), {}
     yield "multislice", load_multislice().image, {}
     for name in REAL_NAMES:
         if (REAL / name).exists():
@@ -45,15 +47,42 @@ def cases():
             yield name, image[40:360, 40:360], {}
 
 
-def locate_all():
-    """Return the fields of the sites of all cases by name."""
-    fields = {}
+def isolated_columns():
+    """Return an image of narrow columns of one kind on a square lattice, counted."""
+    random_state = np.random.default_rng(0)
+    rows, cols = np.mgrid[:320, :320]
+    squares = (np.mod(rows - 3.3, 17.4) - 8.7) ** 2 + (np.mod(cols, 17.4) - 8.7) ** 2
+    return random_state.poisson(100 * np.exp(-squares / 18) + 10).astype(np.float32)
+
+
+def locate_each():
+    """Generate the name, the locator, the sites and the processor time of each case."""
+    film = None
     for name, image, parameters in cases():
+        film = image if film is None else film
         start = time.process_time()
         locator = AtomLocator(**parameters)
         sites = locator.fit_transform(image)
-        print(f"{name}: {len(sites)} sites, {time.process_time() - start:.2f} s")
-        fields[f"{name}/scale"] = np.array([locator.spacing_, locator.width_])
+        yield name, locator, sites, time.process_time() - start
+        if name in ("film", "isolated columns"):
+            start = time.process_time()
+            shifted = sites[:]
+            shifted.positions = np.clip(sites.positions + 0.3, 0, 319)
+            sites = locator.refit(shifted)
+            yield f"{name}, refit", locator, sites, time.process_time() - start
+    start = time.process_time()
+    locator = UNetAtomLocator(weights="pretrained")
+    sites = locator.fit_transform(film)
+    yield "network", locator, sites, time.process_time() - start
+
+
+def locate_all():
+    """Return the fields of the sites of all cases by name."""
+    fields = {}
+    for name, locator, sites, seconds in locate_each():
+        print(f"{name}: {len(sites)} sites, {seconds:.2f} s", flush=True)
+        if isinstance(locator, AtomLocator):
+            fields[f"{name}/scale"] = np.array([locator.spacing_, locator.width_])
         for field in sites.fields:
             values = np.asarray(getattr(sites, field.name))
             if values.dtype.kind in "fiub":
@@ -71,6 +100,10 @@ def compare(before, after):
         elif not np.array_equal(old, new, equal_nan=old.dtype.kind == "f"):
             difference = np.abs(new.astype(float) - old.astype(float))
             print(f"{name}: differs by up to {np.nanmax(difference):.2g}")
+            if name.endswith("/positions"):
+                std = before.get(f"{name[:-1]}_std", np.nan)
+                errors = np.nanmax(np.abs(difference / std))
+                print(f"    {errors:.2g} standard errors")
         else:
             continue
         n_different += 1

@@ -14,8 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from .._utils.robust import STD_PER_MEDIAN
-from .neighbor_graph import accumulate, spanning_forest
-from .two_coloring import is_decisive
+from .neighbor_graph import accumulate, is_decisive, spanning_forest
 
 # Bonds determine the relation of two crystals if this share of them agree. Crystals are
 # joined from this many bonds; bonds override brightness from a number that is the root

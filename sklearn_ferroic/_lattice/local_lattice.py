@@ -38,6 +38,8 @@ _EQUAL_LENGTH_RATIO = 1.1
 # Vectors are continued up to this length, in spacings: the second nearest neighbours of
 # a honeycomb.
 _MAX_VECTOR_SPACINGS = 1.8
+# Distances from masked pixels are interpolated between the pixels.
+_DEPTH_ERROR_PX = 2
 # A vector from one column to another is a vector of the lattice if it leads from at
 # least this share of the nearest columns to another one, within this distance
 # (spacings); that number of columns is tested, and the vector must end inside for at
@@ -286,13 +288,16 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
     nothing = np.empty((0, 2)), np.empty(0)
     if len(positions) <= _N_TESTED_COLUMNS:
         return nothing
-    is_inside = depth_of(positions) > 0
     tree = cKDTree(positions)
     first, second = _vectors(tree, spacing)
-    # One step, from columns on the image.
+    # One step, from columns on the image that are near enough.
+    depth = depth_of(positions)
+    is_near = depth > 0
+    is_near &= depth < depths[1] + _MAX_VECTOR_SPACINGS * spacing + _DEPTH_ERROR_PX
+    first, second = (column[is_near[second]] for column in (first, second))
     places = 2 * positions[second] - positions[first]
     depth = depth_of(places)
-    is_asked = is_inside[second] & (depth > depths[0]) & (depth < depths[1])
+    is_asked = (depth > depths[0]) & (depth < depths[1])
     if depths[0] >= 0:
         # Places on the image that hold a column need no prediction.
         distance, _ = tree.query(

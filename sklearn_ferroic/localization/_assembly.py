@@ -26,7 +26,7 @@ from ._quality_warning import (
 # Columns at least this many sigmas from the border are completely on the image.
 _BORDER_SIGMA = 2
 # Distances of fewer columns say little about the image.
-_FEWEST_COLUMNS = 12
+_MIN_N_COLUMNS = 12
 # Labels less probable than this are doubtful: one in five of them is wrong.
 _MIN_PROBABILITY = 0.8
 
@@ -150,7 +150,7 @@ def _flag_sites(sites, labeled, masks, scales):
 
 def _typical_distance(nearest):
     """Return the median distance of nearest columns, px; NaN for fewer than a dozen."""
-    if nearest is None or len(nearest.positions) < _FEWEST_COLUMNS:
+    if nearest is None or len(nearest.positions) < _MIN_N_COLUMNS:
         return np.nan
     return nearest.typical_distance()
 

@@ -25,7 +25,7 @@ from ._detection.scale import find_closer_spacing
 from ._image.input import check_images
 from ._images_to_sites import LocatorMixin
 
-_MAX_SUBLATTICES = 4
+_MAX_N_SUBLATTICES = 4
 
 
 class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -239,7 +239,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
         **LocatorMixin._parameter_constraints,
         "threshold": [Interval(Real, 0, 1, closed="left")],
         "n_sublattices": [
-            Interval(Integral, 1, _MAX_SUBLATTICES, closed="both"),
+            Interval(Integral, 1, _MAX_N_SUBLATTICES, closed="both"),
             StrOptions({"auto"}),
         ],
     }

@@ -13,6 +13,7 @@ from ._detection.calibration import calibrate
 from ._detection.locate import (
     fit_without_tails,
     locate_columns,
+    locate_peaks,
     select_located,
     sum_for_tails,
 )
@@ -112,49 +113,46 @@ def locate_images(
     calibrations : list of Calibration
         The noise of each image.
     """
-    scale = {"spacing": spacing, "sigma": sigma, "shape": shape}
-    calls = (
-        delayed(calibrate_image)(number, image, mask, **scale)
-        for number, (image, mask) in enumerate(zip(images, masks, strict=True))
-    )
-    calibrations = run(calls, n_jobs)
-    step = window_step(spacing, sigma)
-    places = [
-        (number, tile)
-        for number, image in enumerate(images)
-        for tile in cut_tiles(image.shape, tile_size, spacing, step)
+    profile = PROFILES[shape]
+    contexts = [
+        ImageContext(image, mask, spacing, sigma)
+        for image, mask in zip(images, masks, strict=True)
     ]
-    jobs = [
+    calibrations = run(
         (
-            number,
-            images[number][tile.window],
-            None if masks[number] is None else masks[number][tile.window],
-            tile,
-            calibrations[number],
+            delayed(calibrate_image)(number, context, profile)
+            for number, context in enumerate(contexts)
+        ),
+        n_jobs,
+    )
+    step = window_step(spacing, sigma)
+    jobs = [
+        (number, tile, context.crop(tile.window), calibration)
+        for number, (context, calibration) in enumerate(
+            zip(contexts, calibrations, strict=True)
         )
-        for number, tile in places
+        for tile in cut_tiles(context.shape, tile_size, spacing, step)
     ]
     found = run(
-        (delayed(locate_tile)(*job, **scale, **options) for job in jobs), n_jobs
+        (delayed(locate_tile)(*job, profile=profile, **options) for job in jobs),
+        n_jobs,
     )
 
     def fit_all_again(found, tails):
         calls = (
-            delayed(fit_tile_again)(*jobs[index], columns, tails[index], **scale)
+            delayed(fit_tile_again)(*jobs[index], columns, tails[index], profile)
             for index, columns in found.items()
         )
         return run(calls, n_jobs)
 
     tiles_of = [
-        [index for index, (owner, _) in enumerate(places) if owner == number]
+        [index for index, (owner, *_) in enumerate(jobs) if owner == number]
         for number in range(len(images))
     ]
     found = subtract_tails(found, tiles_of, fit_all_again)
     by_image = [[] for _ in images]
-    for (number, *job), columns in zip(jobs, found, strict=True):
-        by_image[number].append(
-            finish_tile(number, *job, columns, spacing=spacing, sigma=sigma)
-        )
+    for job, columns in zip(jobs, found, strict=True):
+        by_image[job[0]].append(finish_tile(*job, columns))
     fits = [
         merge_tiles(number, fits, images[number].shape, calibration, spacing)
         for number, (fits, calibration) in enumerate(
@@ -211,15 +209,9 @@ def score_images(
     """
     calls = (
         delayed(score_image)(
-            number,
-            image,
-            mask,
-            fit,
-            cut_tiles(image.shape, tile_size, spacing),
-            calibration,
-            sigma,
+            number, ImageContext(image, mask, spacing, sigma), *found, tile_size
         )
-        for number, (image, mask, fit, calibration) in enumerate(
+        for number, (image, mask, *found) in enumerate(
             zip(images, masks, fits, calibrations, strict=True)
         )
     )
@@ -276,67 +268,46 @@ def estimate_scale(number, image, mask, spacing):
 
 
 @naming_the_image
-def calibrate_image(number, image, mask, *, spacing, sigma, shape):
+def calibrate_image(number, context, profile):
     """Estimate the noise of an image; raise an error if it shows no columns.
 
     Parameters
     ----------
     number : int
         Index of the image, for messages.
-    image : ndarray of shape (n_rows, n_cols)
+    context : ImageContext
         The image.
-    mask : ndarray of bool of shape (n_rows, n_cols) or None
-        Good pixels; None if all are good.
-    spacing, sigma : float
-        Nearest-neighbour spacing and typical sigma, px.
-    shape : {"circular", "elliptical"}
-        Shape of the columns.
+    profile : ColumnProfile
+        Profile of the columns.
 
     Returns
     -------
     calibration : Calibration
         The noise.
     """
-    _check_size(number, image, spacing)
-    context = ImageContext(image, mask, spacing, sigma)
-    calibration = calibrate(context, PROFILES[shape])
+    _check_size(number, context.image, context.spacing)
+    calibration = calibrate(context, profile)
     if calibration is None:
-        raise ValueError(_nothing_found(number, spacing))
+        raise ValueError(_nothing_found(number, context.spacing))
     return calibration
 
 
 @naming_the_image
-def locate_tile(
-    number,
-    image,
-    mask,
-    tile,
-    calibration,
-    *,
-    spacing,
-    sigma,
-    shape,
-    threshold,
-    refine,
-):
+def locate_tile(number, tile, context, calibration, *, profile, threshold, refine):
     """Locate the columns of a tile.
 
     Parameters
     ----------
     number : int
         Index of the image, for messages.
-    image : ndarray of shape (n_rows, n_cols)
-        The tile's window of the image.
-    mask : ndarray of bool of shape (n_rows, n_cols) or None
-        Good pixels of the window; None if all are good.
     tile : Tile
         Window and core of the tile.
+    context : ImageContext
+        The window, before the calibration.
     calibration : Calibration
         Noise and detection limit of the image.
-    spacing, sigma : float
-        Nearest-neighbour spacing and typical sigma, px.
-    shape : {"circular", "elliptical"}
-        Shape of the columns.
+    profile : ColumnProfile
+        Profile of the columns.
     threshold : float
         Faintest column kept, as a share of the brightest nearby.
     refine : {"gaussian", "center_of_mass", None}
@@ -351,36 +322,35 @@ def locate_tile(
     """
     if calibration.preliminary is not None:
         side = calibration.binning
-        _, binned_sigma = binned_scale(spacing, sigma, side)
+        _, binned_sigma = binned_scale(context.spacing, context.sigma, side)
         part = calibration.preliminary.crop(
             tile.window, side, _SETTINGS.tail_sigma * binned_sigma
         )
         calibration = calibration._replace(preliminary=part)
-    context = calibration.context(image, mask, spacing, sigma)
-    found = locate_columns(
-        context,
-        calibration,
-        threshold=threshold,
-        refine=refine,
-        profile=PROFILES[shape],
-    )
+    context = calibration.apply(context)
+    if refine == "gaussian":
+        found = locate_columns(
+            context, calibration, threshold=threshold, profile=profile
+        )
+    else:
+        found = locate_peaks(context, calibration, threshold=threshold, refine=refine)
     return found, sum_for_tails(context, found, tile.inner())
 
 
 @naming_the_image
-def fit_tile_again(
-    number, image, mask, tile, calibration, found, tails, *, spacing, sigma, shape
-):
+def fit_tile_again(number, tile, context, calibration, found, tails, profile):
     """Fit the columns of a tile again, without their tails.
 
     Parameters
     ----------
-    number, image, mask, tile, calibration, spacing, sigma, shape
+    number, tile, context, calibration
         As in `locate_tile`.
     found : FoundColumns
         The columns of the window.
     tails : ColumnTails
         Their tails.
+    profile : ColumnProfile
+        Profile of the columns.
 
     Returns
     -------
@@ -389,18 +359,18 @@ def fit_tile_again(
     sums : TailSums or None
         Sums over the tile's own pixels for a better estimate of the tails.
     """
-    context = calibration.context(image, mask, spacing, sigma)
-    found = fit_without_tails(context, found, tails, PROFILES[shape])
+    context = calibration.apply(context)
+    found = fit_without_tails(context, found, tails, profile)
     return found, sum_for_tails(context, found, tile.inner())
 
 
 @naming_the_image
-def finish_tile(number, image, mask, tile, calibration, found, *, spacing, sigma):
+def finish_tile(number, tile, context, calibration, found):
     """Return a tile's own columns after the last fit.
 
     Parameters
     ----------
-    number, image, mask, tile, calibration, spacing, sigma
+    number, tile, context, calibration
         As in `locate_tile`.
     found : FoundColumns
         The columns of the window.
@@ -410,8 +380,7 @@ def finish_tile(number, image, mask, tile, calibration, found, *, spacing, sigma
     fit : ColumnFit
         The tile's own columns, at their positions in the image.
     """
-    context = calibration.context(image, mask, spacing, sigma)
-    fit = select_located(context, found)
+    fit = select_located(calibration.apply(context), found)
     fit = fit.at(fit.positions + tile.origin)
     return fit.take(tile.owns(fit.positions))
 
@@ -457,23 +426,21 @@ def merge_tiles(number, fits, shape, calibration, spacing):
 
 
 @naming_the_image
-def score_image(number, image, mask, fit, tiles, calibration, sigma):
+def score_image(number, context, fit, calibration, tile_size):
     """Rate the columns of an image.
 
     Parameters
     ----------
     number : int
         Index of the image, for messages.
-    image, mask : ndarray
-        The image and which of its pixels count; None for all.
+    context : ImageContext
+        The image, before the calibration.
     fit : ColumnFit
         Its columns.
-    tiles : list of Tile
-        Its tiles.
     calibration : Calibration
-        Holds the unit of the image.
-    sigma : float
-        Typical sigma, px.
+        Noise and unit of the image.
+    tile_size : int or None
+        Side of the tiles, px.
 
     Returns
     -------
@@ -482,16 +449,14 @@ def score_image(number, image, mask, fit, tiles, calibration, sigma):
         columns that can be trusted.
     """
     fit = fit.scaled_values(1 / calibration.unit)
-    sums = 0
-    for tile in tiles:
-        part = image[tile.window] / calibration.unit
-        tile_mask = None if mask is None else mask[tile.window]
+    reach, sums = _SETTINGS.tail_sigma * context.sigma, 0
+    for tile in cut_tiles(context.shape, tile_size, context.spacing):
+        part = context.crop(tile.window)
+        part = part.replace(image=part.image / calibration.unit)
         place = fit.positions - tile.origin
-        near = (place > -_SETTINGS.tail_sigma * sigma) & (
-            place < np.add(part.shape, _SETTINGS.tail_sigma * sigma)
-        )
+        near = (place > -reach) & (place < np.add(part.shape, reach))
         own = fit.at(place).take(near.all(axis=1))
-        sums = sums + power_sums(part, tile_mask, own, tile.inner(), calibration, sigma)
+        sums = sums + power_sums(part, own, tile.inner(), calibration)
     return explained_variance(sums) * float(np.mean(fit.converged))
 
 
@@ -520,23 +485,19 @@ def _nothing_found(number, spacing):
     )
 
 
-def power_sums(image, mask, fit, inner, calibration, sigma):
+def power_sums(context, fit, inner, calibration):
     """Sum the squares of a tile's blob response, and of that of its residual.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
+    context : ImageContext
         The tile.
-    mask : ndarray of bool of shape (n_rows, n_cols) or None
-        Good pixels; None if all are good.
     fit : ColumnFit
         Its columns.
     inner : tuple of slice
         The tile's own pixels.
     calibration : Calibration
         Noise of the image.
-    sigma : float
-        Typical sigma, px.
 
     Returns
     -------
@@ -545,6 +506,7 @@ def power_sums(image, mask, fit, inner, calibration, sigma):
         of the noise that was learned; squares of the second where it is below zero;
         numbers of pixels of all and of those.
     """
+    image, mask, sigma = context.image, context.mask, context.sigma
     table = fit.table
     table = table.replace(sigma=np.where(np.isnan(table.sigma), sigma, table.sigma))
     rest = image - render_columns(image.shape, table, sigma)

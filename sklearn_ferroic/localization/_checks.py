@@ -14,10 +14,9 @@ from ._image.spacing import estimate_spacing
 class _ChecksSettings:
     """Settings of the checks of scales, with their reasons."""
 
-    # Images whose spacings differ by more are not of one magnification.
-    max_scale_ratio: float = 1.25
-    # A given spacing is at most this multiple of that which the image shows.
-    max_given_ratio: float = 1.25
+    # Images whose spacings differ by more are not of one magnification; a given
+    # spacing is at most this multiple of that which the image shows.
+    max_spacing_ratio: float = 1.25
     # Skewness of the blob filter's response: bright columns have 0.5 to 4.
     max_dark_skewness: float = -0.4
 
@@ -53,7 +52,7 @@ def warn_of_wide_spacing(image, spacing):
         Nearest-neighbour spacing that was given, px.
     """
     shown = estimate_spacing(image)
-    if spacing > _SETTINGS.max_given_ratio * shown:
+    if spacing > _SETTINGS.max_spacing_ratio * shown:
         warnings.warn(
             f"spacing={spacing:.4g} px was given, but the image shows columns "
             f"{shown:.1f} px apart: those in between are missed. Pass the distance "
@@ -74,7 +73,7 @@ def warn_of_outliers(spacings, spacing):
         Their median.
     """
     ratio = np.maximum(spacings / spacing, spacing / spacings)
-    if ratio.max() > _SETTINGS.max_scale_ratio:
+    if ratio.max() > _SETTINGS.max_spacing_ratio:
         warnings.warn(
             f"Image {ratio.argmax()} has a column spacing of "
             f"{spacings[ratio.argmax()]:.1f} px, the median image {spacing:.1f} px. "

@@ -15,6 +15,7 @@ from ._checks import check_sublattice
 from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import MASS_RADIUS_SIGMA, center_of_mass
+from ._image.context import ImageContext
 from ._image.input import check_images, displacement_errors, image_metadata
 
 # Fits that end farther from the given position, in spacings, are those of another
@@ -22,7 +23,7 @@ from ._image.input import check_images, displacement_errors, image_metadata
 _MAX_SHIFT_SPACINGS = 0.5
 # Centres of mass are taken again around the centre of mass, to reach the peak from
 # half a column's width away.
-_CENTERING_ROUNDS = 8
+_N_CENTERING_ROUNDS = 8
 
 
 class ImagesToSitesMixin(ImageInputMixin, auto_wrap_output_keys=None):
@@ -87,15 +88,10 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
             positions = sites.positions[own]
             spacing = self.spacing or typical_spacing(positions)
             ((spacing, sigma, _),) = estimate_scales([image], [mask], spacing, None)
-            start = _centered(
-                image, mask, positions, sites.converged[own], spacing, sigma
-            )
+            context = ImageContext(image, mask, spacing, sigma)
             fit, _ = refine_columns(
-                image,
-                mask,
-                start,
-                spacing=spacing,
-                sigma=sigma,
+                context,
+                _centered(context, positions, sites.converged[own]),
                 refine=self.refine,
                 shape=self.shape,
                 tile_size=self.tile_size,
@@ -157,7 +153,7 @@ def _add_displacement_errors(sites, errors):
     sites.position_std = std
 
 
-def _centered(image, mask, positions, converged, spacing, sigma):
+def _centered(context, positions, converged):
     """Return positions of which those that were not fitted are moved to the peak.
 
     They may have been set by hand: the fit starts from the centre of mass around them.
@@ -166,11 +162,14 @@ def _centered(image, mask, positions, converged, spacing, sigma):
     rough = np.flatnonzero(~converged)
     if not len(rough):
         return moved
-    last = np.array(image.shape) - 1
-    radius = MASS_RADIUS_SIGMA * sigma
+    last = np.array(context.shape) - 1
     moved[rough] = center_of_mass(
-        image, np.clip(moved[rough], 0, last), radius, _CENTERING_ROUNDS, mask
+        context.image,
+        np.clip(moved[rough], 0, last),
+        MASS_RADIUS_SIGMA * context.sigma,
+        _N_CENTERING_ROUNDS,
+        context.mask,
     )
-    lost = np.hypot(*(moved - positions).T) > _MAX_SHIFT_SPACINGS * spacing
+    lost = np.hypot(*(moved - positions).T) > _MAX_SHIFT_SPACINGS * context.spacing
     moved[lost] = positions[lost]
     return moved

@@ -20,37 +20,39 @@ class _QualityWarningSettings:
     """Settings of the warnings about sites, with their reasons."""
 
     # Shares that no good image has: columns missed, sites too close, fits rejected.
-    max_missed: float = 0.01
-    max_short: float = 0.05
-    max_unconverged: float = 0.3
+    max_missed_share: float = 0.01
+    max_short_share: float = 0.05
+    max_unconverged_share: float = 0.3
     # Fewer columns than this may be a matter of one flaw in a small image.
-    min_missed: int = 3
+    min_n_missed: int = 3
     # Shares of fewer sites mean little, unless this share of the fits is rejected.
-    min_sites: int = 20
-    max_unconverged_few: float = 0.5
+    min_n_sites: int = 20
+    max_unconverged_share_of_few: float = 0.5
     # Astigmatism, drift and mistilt stretched the columns of the experimental images
     # at hand by up to 1.3; unresolved dumbbells are 1.5 to 2.6 times as long as wide.
-    max_ellipticity: float = 1.45
+    max_axis_ratio: float = 1.45
     # The columns missed must exceed the noise of their sum.
-    min_significance: float = 3.0
+    min_significance_std: float = 3.0
     # Fewer sites show nothing about an image.
-    min_plausible_sites: int = 12
+    min_n_plausible_sites: int = 12
     # Sites with no other within this many spacings are isolated; neighbours closer
     # than that share of it are short pairs.
     isolated_spacings: float = 1.6
     short_spacings: float = 0.6
     # Largest shares in an image that may be right. Edges and amorphous matter have
     # some.
-    max_plausible_unconverged: float = 0.25
-    max_plausible_short: float = 0.1
-    max_plausible_isolated: float = 0.2
+    max_plausible_unconverged_share: float = 0.25
+    max_plausible_short_share: float = 0.1
+    max_plausible_isolated_share: float = 0.2
     # Typical distance of neighbours over the spacing. Where one sublattice of a
     # perovskite is missed, it is 1.41.
     distance_range_spacings: tuple = (0.6, 1.3)
     # Sites per area in the places where there are sites, of those of a square
     # lattice. Dumbbells fill 0.18 and more, scattered sites less than 0.1.
-    min_density: float = 0.12
+    min_density_share: float = 0.12
     density_radius_spacings: float = 3.0
+    # Its median over about this number of sites is accurate to a few per cent.
+    n_sampled_sites: int = 300
 
 
 _SETTINGS = _QualityWarningSettings()
@@ -90,8 +92,10 @@ def warn_of_doubtful_sites(checks, implausible, alternative):
 def _describe_misses(check, alternative):
     """Describe columns that were missed, and what to do; "" if there are hardly any."""
     n_sites, n_missed = len(check.flags), number_missed(check)
-    most = max(_SETTINGS.max_missed * (n_sites + n_missed), _SETTINGS.min_missed)
-    if n_sites < _SETTINGS.min_sites or n_missed <= most:
+    most = max(
+        _SETTINGS.max_missed_share * (n_sites + n_missed), _SETTINGS.min_n_missed
+    )
+    if n_sites < _SETTINGS.min_n_sites or n_missed <= most:
         return ""
     return (
         f"about {n_missed:.0f} places inside the crystal where a column "
@@ -105,13 +109,13 @@ def _describe_doubts(check):
     """Describe sites that are hardly columns, and what to do; "" if there are few."""
     n_sites = len(check.flags)
     n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
-    most = _SETTINGS.max_unconverged
-    if n_sites < _SETTINGS.min_sites:
-        most = _SETTINGS.max_unconverged_few
-    if n_sites < _SETTINGS.min_sites and n_unconverged <= most * n_sites:
+    most = _SETTINGS.max_unconverged_share
+    if n_sites < _SETTINGS.min_n_sites:
+        most = _SETTINGS.max_unconverged_share_of_few
+    if n_sites < _SETTINGS.min_n_sites and n_unconverged <= most * n_sites:
         return ""
     n_short = np.count_nonzero(check.flags & SiteFlag.SHORT_PAIR)
-    if n_short > _SETTINGS.max_short * n_sites:
+    if n_short > _SETTINGS.max_short_share * n_sites:
         return (
             f"{n_short} of {n_sites} sites are closer to another one than "
             "the columns around: duplicates or noise. Give spacing= in px or a "
@@ -135,7 +139,7 @@ def warn_of_long_columns(ratios):
         Of each image, the ratio of the axes that its columns have in common.
     """
     number = int(np.argmax(ratios))
-    if ratios[number] > _SETTINGS.max_ellipticity:
+    if ratios[number] > _SETTINGS.max_axis_ratio:
         warnings.warn(
             f"All columns of image {number} are longer along one direction than "
             f"across, by a factor of about {ratios[number]:.1f}. If they are "
@@ -167,7 +171,7 @@ def number_missed(check):
     known = np.isfinite(share) & np.isfinite(std)
     total = np.clip(share[known], -1, 1).sum()
     error = np.sqrt(np.sum(std[known] ** 2))
-    return float(total) if total > _SETTINGS.min_significance * error else 0.0
+    return float(total) if total > _SETTINGS.min_significance_std * error else 0.0
 
 
 def check_sites(positions, converged, spacing, *, in_pairs=False):
@@ -190,7 +194,7 @@ def check_sites(positions, converged, spacing, *, in_pairs=False):
         What is wrong, as clauses of a sentence; empty if nothing is.
     """
     n = len(positions)
-    if n < _SETTINGS.min_plausible_sites:
+    if n < _SETTINGS.min_n_plausible_sites:
         return []
     tree = cKDTree(positions)
     nearest = tree.query(positions, 2)[0][:, 1]
@@ -201,14 +205,15 @@ def check_sites(positions, converged, spacing, *, in_pairs=False):
     short = np.mean(nearest < _SETTINGS.short_spacings * expected)
     isolated = np.mean(nearest > _SETTINGS.isolated_spacings * spacing)
     radius = _SETTINGS.density_radius_spacings * spacing
-    around = tree.query_ball_point(positions, radius, return_length=True)
+    sampled = positions[:: max(1, n // _SETTINGS.n_sampled_sites)]
+    around = tree.query_ball_point(sampled, radius, return_length=True)
     density = np.median(around) / (np.pi * _SETTINGS.density_radius_spacings**2)
     findings = []
-    if unconverged > _SETTINGS.max_plausible_unconverged:
+    if unconverged > _SETTINGS.max_plausible_unconverged_share:
         findings.append(f"{unconverged:.0%} of the fits did not converge")
-    if isolated > _SETTINGS.max_plausible_isolated:
+    if isolated > _SETTINGS.max_plausible_isolated_share:
         findings.append(f"{isolated:.0%} of the sites have no neighbour")
-    if short > _SETTINGS.max_plausible_short:
+    if short > _SETTINGS.max_plausible_short_share:
         findings.append(f"{short:.0%} of the sites are too close to another")
     if (
         not _SETTINGS.distance_range_spacings[0]
@@ -218,7 +223,7 @@ def check_sites(positions, converged, spacing, *, in_pairs=False):
         findings.append(
             f"neighbours are typically {typical:.1f} px apart, not {spacing:.1f} px"
         )
-    elif density < _SETTINGS.min_density and not in_pairs:
+    elif density < _SETTINGS.min_density_share and not in_pairs:
         findings.append(f"there are {density:.0%} of the sites a lattice has")
     if findings and spacing < FINE_SPACING_PX:
         findings.append(f"the spacing is below {FINE_SPACING_PX:.0f} px")

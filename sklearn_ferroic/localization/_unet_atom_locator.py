@@ -13,7 +13,7 @@ from ._checks import warn_of_dark_columns
 from ._image.input import check_images
 from ._images_to_sites import LocatorMixin
 from ._unet.evaluation import mean_f1, mean_merit
-from ._unet.evidence import UNCALIBRATED
+from ._unet.evidence import UNCALIBRATED_COEFFICIENTS
 from ._unet.inference import MAX_VIEWS
 from ._unet.labels import check_labels
 from ._unet.locating import class_map, locate_all
@@ -288,7 +288,7 @@ class UNetAtomLocator(
             return self._keep(start)
         trained = fit_network(self, images, y, start)
         n_filters = self.n_filters if start is None else start.n_filters
-        fitted = Weights(trained.weights, n_filters, UNCALIBRATED, {})
+        fitted = Weights(trained.weights, n_filters, UNCALIBRATED_COEFFICIENTS, {})
         return self._keep(fitted, trained.losses, trained.validation_losses)
 
     def transform(self, X):

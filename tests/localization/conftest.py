@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from sklearn_ferroic.localization._fitting.column_fit import fit_columns
+from sklearn_ferroic.localization._fitting.column_fit import (
+    fit_columns,
+    fit_columns_and_statistics,
+)
 from sklearn_ferroic.localization._fitting.profiles import ROUND_GAUSSIAN
 from sklearn_ferroic.localization._image.context import ImageContext
 
@@ -34,7 +37,7 @@ def fit_twice():
         image, table, *, spacing, sigma, mask=None, profile=ROUND_GAUSSIAN, **options
     ):
         context = ImageContext(image, mask, spacing, sigma)
-        first = fit_columns(
+        first = fit_columns_and_statistics(
             context, table, profile=profile, preliminary=True, **options
         )
         context = context.replace(statistics=first.statistics)

@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._fitting.column_fit import fit_columns
+from sklearn_ferroic.localization._fitting.column_fit import fit_columns_and_statistics
 from sklearn_ferroic.localization._fitting.column_tails import (
     ColumnTails,
     TailSums,
@@ -324,16 +324,18 @@ def test_tails_are_estimated_only_where_there_are_some(columns, seed):
     truth = columns((300, 310), ratio=0.6, peak=300, seed=seed)
     context = ImageContext(truth.image, None, truth.spacing, truth.sigma)
     table = ColumnTable.make(truth.amplitude, truth.positions, truth.sigma)
-    sums = TailSums.over(context, fit_columns(context, table))
+    sums = TailSums.over(context, fit_columns_and_statistics(context, table))
     assert estimate_tails([sums]) is None
     true = ColumnTails(0.06, 2.0).image(truth.image.shape, table, truth.sigma)
     image = np.random.default_rng(seed).poisson(truth.expected + true)
     context = context.replace(image=image.astype(np.float32))
-    first = estimate_tails([TailSums.over(context, fit_columns(context, table))])
+    first = estimate_tails(
+        [TailSums.over(context, fit_columns_and_statistics(context, table))]
+    )
     # Each fit makes up for a part of the tails.
     assert 0.01 < first.share < 0.05
     tails = first.image(truth.image.shape, table, truth.sigma)
-    fit = fit_columns(context.without(tails, first.mean), table)
+    fit = fit_columns_and_statistics(context.without(tails, first.mean), table)
     second = estimate_tails([TailSums.over(context, fit)], first)
     assert first.share < second.share < 0.07
 

@@ -122,7 +122,7 @@ def test_fit_does_not_depend_on_chunks(columns, fit_twice, monkeypatch):
     table = start_table(truth, np.random.default_rng(0))
     options = {"spacing": truth.spacing, "sigma": truth.sigma}
     whole = fit_twice(truth.image, table, **options)
-    monkeypatch.setattr(windows, "_CHUNK_ELEMENTS", 20_000)
+    monkeypatch.setattr(windows, "N_CHUNK_PIXELS", 20_000)
     chunked = fit_twice(truth.image, table, **options)
     assert np.abs(whole.positions - chunked.positions).max() < 1e-3
 
@@ -281,15 +281,10 @@ def test_doubtful_fits_keep_their_centre_of_mass(columns):
     row, col = np.rint(truth.positions[middle]).astype(int)
     image[row - 1 : row + 2, col - 9 : col + 10] = image.max() * 3
     scale = truth.spacing, truth.sigma
-    calibration = calibrate(ImageContext(image, None, *scale))
-    context = calibration.context(image, None, *scale)
-    found = locate_columns(
-        context,
-        calibration,
-        threshold=0.1,
-        refine="gaussian",
-        profile=ROUND_GAUSSIAN,
-    )
+    context = ImageContext(image, None, *scale)
+    calibration = calibrate(context)
+    context = calibration.apply(context)
+    found = locate_columns(context, calibration, threshold=0.1, profile=ROUND_GAUSSIAN)
     fit = select_located(context, found)
     distance = np.hypot(*(fit.positions - truth.positions[middle]).T)
     near = distance < 0.5 * truth.spacing

@@ -12,15 +12,15 @@ from scipy.spatial import cKDTree
 
 from ..._lattice.neighbors import Crowding
 from .._fitting.column_fit import (
-    NOISE_TOLERANCE,
-    SIGMA_SCATTER,
-    fit_columns,
+    NOISE_LOG_TOLERANCE,
+    SIGMA_SCATTER_SHARE,
+    fit_columns_and_statistics,
     typical_sigma,
 )
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnTable
-from .._fitting.error_calibration import MAX_RELATIVE_SQUARE
 from .._fitting.profiles import ROUND_GAUSSIAN
+from .._fitting.settings import FITTING
 from .._fitting.windows import render_columns
 from .._image.context import ImageContext, ImageStatistics, image_unit
 from .._image.filters import (
@@ -33,30 +33,29 @@ from .._image.filters import (
 )
 from .._image.noise import value_span
 from .._image.pixels import (
-    at_pixels,
     bin_image,
     binned_scale,
     choose_binning,
     unbin_sigma,
 )
 from .._image.tiles import Blocks
-from .detect import (
+from .lattice_continuation import append_outer_columns
+from .locate import (
     CANDIDATE_SHARE,
-    FIRST_THRESHOLD,
-    DetectionThreshold,
+    FIRST_THRESHOLD_SHARE,
     PreliminaryFit,
     detect_columns,
 )
-from .lattice_continuation import append_outer_columns
 from .selection import (
-    CLEAR_SIGNIFICANCE,
+    CLEAR_STD,
+    DetectionThreshold,
     measure_crowding,
     significance_of,
 )
 from .settings import DETECTION
 
 # Columns have at least this share of the height of the brightest ones of the image.
-LEAST_SHARE = 0.02
+MIN_HEIGHT_SHARE = 0.02
 
 
 _SETTINGS = DETECTION.calibration
@@ -103,25 +102,21 @@ class Calibration(NamedTuple):
         """Noise model of the pixels."""
         return self.statistics.noise
 
-    def context(self, image, mask, spacing, sigma):
-        """Return the context of an image, or of a part of it, in the unit.
+    def apply(self, context):
+        """Return the context of the image, or of a part of it, as it is calibrated.
 
         Parameters
         ----------
-        image : ndarray of shape (n_rows, n_cols)
-            The image, in its own unit.
-        mask : ndarray of bool of shape (n_rows, n_cols) or None
-            Good pixels; all if None.
-        spacing, sigma : float
-            Nearest-neighbour spacing and typical sigma before the calibration, px.
+        context : ImageContext
+            The image, in its own unit and with the sigma before the calibration.
         """
-        if mask is not None and mask.all():
-            mask = None
-        sigma = sigma * self.widening
-        if self.unit != 1:
-            image = image / self.unit
-        return ImageContext(
-            image, mask, spacing, sigma, self.statistics, self.unit, self.binning
+        image = context.image / self.unit if self.unit != 1 else context.image
+        return context.replace(
+            image=image,
+            sigma=context.sigma * self.widening,
+            statistics=self.statistics,
+            unit=self.unit,
+            binning=self.binning,
         )
 
 
@@ -189,10 +184,8 @@ def _sample(context, unit):
             image, mask, side, lambda part: blob_response(part / unit, blob_sigma)
         )
         image = image / unit
-    peaks = find_peaks(response, spacing, FIRST_THRESHOLD)
+    peaks = find_peaks(response, spacing, FIRST_THRESHOLD_SHARE, mask=mask)
     start = ColumnTable.at_peaks(image, *peaks, sigma)
-    if mask is not None:
-        start = start.take(at_pixels(mask, start.positions))
     context = ImageContext(image, mask, spacing, sigma, unit=unit)
     return _Sample(context, blob_sigma, is_whole, side), start
 
@@ -200,19 +193,19 @@ def _sample(context, unit):
 def _fit_with_stretch(context, table, profile):
     """Fit columns until their common stretch has converged."""
     stretch, change = np.zeros(2), np.zeros(2)
-    for _ in range(_SETTINGS.max_stretch_rounds):
-        fit = fit_columns(
+    for _ in range(_SETTINGS.max_n_stretch_rounds):
+        fit = fit_columns_and_statistics(
             context, table, profile=profile, preliminary=True, stretch=tuple(stretch)
         )
         before, change = change, fit.statistics.stretch - stretch
         table = fit.table.with_profile(ROUND_GAUSSIAN)
         stretch = np.array(fit.statistics.stretch)
-        if np.hypot(*change) < _SETTINGS.stretch_tolerance:
+        if np.hypot(*change) < _SETTINGS.stretch_log_tolerance:
             break
         # Each fit of overlapping columns shows a part of the stretch only.
         ratio = float(change @ before / max(before @ before, 1e-12))
         if ratio > _SETTINGS.slow_ratio:
-            ratio = min(ratio, _SETTINGS.max_ratio)
+            ratio = min(ratio, _SETTINGS.max_slow_ratio)
             stretch = stretch + ratio / (1 - ratio) * change
     return fit, tuple(stretch)
 
@@ -224,10 +217,10 @@ def _search_and_fit(sample, fit, calibration, profile, stretch):
     none could be fitted.
     """
     levels = np.quantile(sample.context.image, (0.01, 0.99))
-    for _ in range(_SETTINGS.max_search_rounds):
+    for _ in range(_SETTINGS.max_n_search_rounds):
         before = fit.statistics.noise
         context = sample.context.replace(statistics=fit.statistics)
-        start = detect_columns(context, calibration, LEAST_SHARE, profile)
+        start = detect_columns(context, calibration, MIN_HEIGHT_SHARE, profile)
         sigma = typical_sigma(start, context.sigma)
         if np.isnan(sigma):
             break
@@ -235,7 +228,7 @@ def _search_and_fit(sample, fit, calibration, profile, stretch):
         sample = sample._replace(context=context)
         fit = _fit_again(context, start.table, profile, stretch)
         calibration = _conclude(sample, fit, fit.table)
-        if fit.statistics.noise.log_ratio(before, levels) < NOISE_TOLERANCE:
+        if fit.statistics.noise.log_ratio(before, levels) < NOISE_LOG_TOLERANCE:
             break
     return fit, calibration, typical_sigma(fit, sample.context.sigma)
 
@@ -244,12 +237,12 @@ def _fit_again(context, start, profile, stretch):
     """Fit columns until the fit has converged, and estimate the statistics."""
     n_columns = len(start)
     start, outer = append_outer_columns(context, start)
-    fit = fit_columns(
+    fit = fit_columns_and_statistics(
         context,
         start,
         profile=profile,
         stretch=stretch,
-        sigma_scatter=SIGMA_SCATTER,
+        sigma_scatter=SIGMA_SCATTER_SHARE,
         outer=outer,
     )
     return fit.take(slice(n_columns))
@@ -266,11 +259,11 @@ def _conclude(sample, fit, start):
     inflation = _inflation(context, model, response, blob_sigma)
     matched = significance_of(context, fit, inflation, model=model)
     limit = _limit_of_significance(matched / inflation, fit, spacing)
-    clear = matched / inflation > 2 * CLEAR_SIGNIFICANCE
+    clear = matched / inflation > 2 * CLEAR_STD
     crowding = measure_crowding(fit.positions[clear], fit.amplitude[clear], spacing)
     min_height = 0.0
     if clear.any():
-        min_height = LEAST_SHARE * float(np.quantile(fit.amplitude[clear], 0.95))
+        min_height = MIN_HEIGHT_SHARE * float(np.quantile(fit.amplitude[clear], 0.95))
     preliminary = None
     if sample.is_whole:
         threshold = DetectionThreshold.of(context, inflation, blob_sigma=blob_sigma)
@@ -318,26 +311,26 @@ def _limit_of_significance(significance, fit, spacing):
 
     Maxima of noise around a few bright columns, or far from all, are not among these.
     """
-    clear, height = significance > CLEAR_SIGNIFICANCE, fit.amplitude
-    if np.count_nonzero(clear) < DETECTION.selection.min_columns_of_kind:
-        return CLEAR_SIGNIFICANCE
-    clear &= height > LEAST_SHARE * np.quantile(height[clear], 0.95)
-    very_clear = significance > 2 * CLEAR_SIGNIFICANCE
+    clear, height = significance > CLEAR_STD, fit.amplitude
+    if np.count_nonzero(clear) < DETECTION.selection.min_n_of_kind:
+        return CLEAR_STD
+    clear &= height > MIN_HEIGHT_SHARE * np.quantile(height[clear], 0.95)
+    very_clear = significance > 2 * CLEAR_STD
     n_typical = _SETTINGS.typical_share * np.count_nonzero(clear)
     if np.count_nonzero(very_clear) >= max(
-        DETECTION.selection.min_columns_of_kind, n_typical
+        DETECTION.selection.min_n_of_kind, n_typical
     ):
         # The third nearest: the first may be the column itself.
         distance, _ = cKDTree(fit.positions[very_clear]).query(fit.positions, 3)
         clear &= distance[:, 2] < NEIGHBOR_REACH_SPACINGS * spacing
-    if np.count_nonzero(clear) < DETECTION.selection.min_columns_of_kind:
-        return CLEAR_SIGNIFICANCE
+    if np.count_nonzero(clear) < DETECTION.selection.min_n_of_kind:
+        return CLEAR_STD
     faintest = np.quantile(significance[clear], 0.05, method="lower")
     return float(
         np.interp(
             faintest,
-            _SETTINGS.faintest_clear_significance,
-            (_SETTINGS.min_significance, CLEAR_SIGNIFICANCE),
+            _SETTINGS.faintest_clear_std,
+            (_SETTINGS.min_significance_std, CLEAR_STD),
         )
     )
 
@@ -365,7 +358,7 @@ def trough_power(response, variance=1.0):
     if not trough.any():
         return 0.0
     square = (np.square(response) / variance)[trough]
-    limit = MAX_RELATIVE_SQUARE * np.median(
+    limit = FITTING.error_calibration.max_square_ratio * np.median(
         square[:: 1 + len(square) // _SETTINGS.n_median_pixels]
     )
     return float(np.minimum(square, limit).mean())

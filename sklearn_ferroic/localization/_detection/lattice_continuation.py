@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 
 from ..._lattice.local_lattice import cell_centers, continue_lattice
-from .._fitting.column_fit import fit_columns, sigma_for_fit
+from .._fitting.column_fit import SIGMA_SCATTER_SHARE, fit_columns, sigma_for_fit
 from .._fitting.columns import ColumnTable
 from .._image.pixels import at_pixels
 from .selection import select_columns
@@ -88,6 +88,33 @@ def append_outer_columns(context, start):
     return start.replace(amplitude=amplitude, positions=places).append(extra), outer
 
 
+def fit_with_outer_columns(context, start, profile):
+    """Fit columns from positions nearby, together with columns off the image.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image.
+    start : ColumnTable
+        Approximate parameters of the columns.
+    profile : ColumnProfile
+        Profile of the columns.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The same columns in order, then those off the image.
+    """
+    start, outer = append_outer_columns(context, start)
+    return fit_columns(
+        context.replace(sigma=sigma_for_fit(start, context.sigma)),
+        start,
+        profile=profile,
+        sigma_scatter=SIGMA_SCATTER_SHARE,
+        outer=outer,
+    )
+
+
 def fill_lattice(context, calibration, columns, response, profile):
     """Add columns where the lattice continues, as long as any are found.
 
@@ -110,7 +137,7 @@ def fill_lattice(context, calibration, columns, response, profile):
         All columns.
     """
     # Columns that have been added support others.
-    for _ in range(_SETTINGS.max_fill_rounds):
+    for _ in range(_SETTINGS.max_n_fill_rounds):
         filled = _add_predicted(context, columns, response, profile)
         if filled is None:
             break

@@ -1,21 +1,79 @@
 """Location of the columns in a tile of an image: detection, fit, selection.
 
-Columns are detected in the binned image and fitted together in all pixels.
+Columns are detected in the binned image: peaks of the blob response, and fainter ones
+in the residual of a preliminary fit. Where columns overlap, others follow from the
+lattice. All of them are fitted together in all pixels.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .._fitting.column_fit import SIGMA_SCATTER, fit_columns, sigma_for_fit
+from ..._lattice.neighbors import brightest_near, is_free
+from .._fitting.column_fit import fit_columns, fit_columns_and_statistics
+from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.column_tails import TailSums
 from .._fitting.columns import ColumnFit, ColumnTable
-from .._fitting.windows import centers_of_mass
-from .._image.filters import blob_response, filter_sigma
+from .._fitting.windows import centers_of_mass, render_columns
+from .._image.filters import (
+    NEIGHBOR_REACH_SPACINGS,
+    blob_response,
+    filter_sigma,
+    find_peaks,
+    local_mean,
+)
 from .._image.pixels import at_pixels, on_image
-from .detect import DetectionThreshold, detect_columns, detect_peaks
-from .lattice_continuation import append_outer_columns
-from .selection import has_center_inside, is_noise, select_rows
+from .lattice_continuation import fill_lattice, fit_with_outer_columns
+from .selection import (
+    DetectionThreshold,
+    has_center_inside,
+    is_noise,
+    min_candidate_significance,
+    select_columns,
+    select_peaks,
+)
+from .settings import DETECTION
+
+# Peaks are candidates from this share of the significance of columns on: a fit measures
+# them better than the filter.
+CANDIDATE_SHARE = 0.6
+# Columns of this relative brightness are fitted first.
+FIRST_THRESHOLD_SHARE = 0.1
+
+_SETTINGS = DETECTION.locate
+
+
+class PreliminaryFit(NamedTuple):
+    """A first fit of the columns of an image, and the residual image.
+
+    Parameters
+    ----------
+    fit : ColumnFit
+        The columns, with amplitudes in units of `Calibration.unit`.
+    significance : ndarray of shape (n,) or None
+        Their signal to noise ratios, for white noise; infinite for clear columns; None
+        if unknown.
+    residual : ndarray of shape (n_rows, n_cols)
+        The image minus these columns.
+    response : ndarray of shape (n_rows, n_cols)
+        Response of the blob filter to the residual.
+    """
+
+    fit: ColumnFit
+    significance: np.ndarray
+    residual: np.ndarray
+    response: np.ndarray
+
+    def crop(self, window, side, reach):
+        """Return the part in a window of pixels, with columns up to a reach in bins."""
+        window = tuple(
+            slice(part.start // side, -(-part.stop // side)) for part in window
+        )
+        residual, response = self.residual[window], self.response[window]
+        positions = self.fit.positions - [part.start for part in window]
+        own = np.flatnonzero(on_image(positions, residual.shape, -reach))
+        fit = self.fit.at(positions).take(own)
+        return PreliminaryFit(fit, self.significance[own], residual, response)
 
 
 class FoundColumns(NamedTuple):
@@ -27,21 +85,24 @@ class FoundColumns(NamedTuple):
         The columns as detected.
     fit : ColumnFit
         The same columns in order, then those off the image that were fitted with them.
-    is_fitted : bool
+    is_fitted : bool, default=True
         Whether positions are those of the fit.
     """
 
     start: ColumnTable
     fit: ColumnFit
-    is_fitted: bool
+    is_fitted: bool = True
 
     def columns(self):
         """Return the fit of the columns that were detected."""
         return self.fit.take(slice(len(self.start)))
 
 
-def locate_columns(context, calibration, *, threshold, refine, profile):
+def locate_columns(context, calibration, *, threshold, profile):
     """Detect and fit all columns of an image.
+
+    Columns are detected in the binned image, by preliminary fits; the last fit is to
+    all pixels.
 
     Parameters
     ----------
@@ -51,29 +112,137 @@ def locate_columns(context, calibration, *, threshold, refine, profile):
         Noise and detection limit of the image.
     threshold : float
         Faintest column kept, as a share of the brightest nearby.
-    refine : {"gaussian", "center_of_mass", None}
-        Method for the positions.
     profile : ColumnProfile
         Profile of the columns.
 
     Returns
     -------
     found : FoundColumns
-        The columns. Columns that were not fitted have NaN for all but position and
-        amplitude.
+        The columns.
     """
-    if refine != "gaussian":
-        peaks = detect_peaks(context, calibration, threshold)
-        significance = DetectionThreshold.of(
-            context, calibration.inflation
-        ).significance(peaks)
-        fit = ColumnFit.unfitted(peaks)
-        fit = fit.take(select_rows(fit, significance, calibration, context.spacing))
-        if refine == "center_of_mass" and len(fit):
-            fit = fit.at(centers_of_mass(context, fit.positions))
-        return FoundColumns(fit.table, fit, is_fitted=False)
     columns = detect_columns(context.binned(), calibration, threshold, profile)
-    return fit_found(context, columns.unbinned(context.binning).table, profile)
+    start = columns.table.unbinned(context.binning)
+    return FoundColumns(start, fit_with_outer_columns(context, start, profile))
+
+
+def locate_peaks(context, calibration, *, threshold, refine):
+    """Detect the columns of an image without fits.
+
+    Parameters
+    ----------
+    context, calibration, threshold
+        As in `locate_columns`.
+    refine : {"center_of_mass", None}
+        Method for the positions.
+
+    Returns
+    -------
+    found : FoundColumns
+        The columns, with NaN for all but position and amplitude.
+    """
+    peaks = detect_peaks(context, calibration, threshold)
+    fit = select_peaks(context, calibration, peaks)
+    if refine == "center_of_mass" and len(fit):
+        fit = fit.at(centers_of_mass(context, fit.positions))
+    return FoundColumns(fit.table, fit, is_fitted=False)
+
+
+def detect_columns(context, calibration, threshold, profile):
+    """Detect columns: bright ones, others in the residual, then in the lattice.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image; it is not binned further.
+    calibration : Calibration
+        Noise and detection limit of the image.
+    threshold : float
+        Faintest column kept, as a share of the brightest nearby.
+    profile : ColumnProfile
+        Profile of the columns.
+
+    Returns
+    -------
+    columns : ColumnFit
+        The selected columns after a preliminary fit.
+    """
+    preliminary = _fit_preliminarily(context, calibration, threshold, profile)
+    extra = _detect_in_residual(context, calibration, preliminary, threshold)
+    candidates = preliminary.fit.append(extra)
+    columns = select_columns(context, calibration, candidates, preliminary.significance)
+    if context.sigma > OVERLAP_SIGMA_SPACINGS * context.spacing:
+        response = preliminary.response
+        columns = fill_lattice(context, calibration, columns, response, profile)
+    return columns
+
+
+def detect_peaks(context, calibration, threshold):
+    """Detect the peaks of the blob response that may be columns.
+
+    Parameters
+    ----------
+    context, calibration, threshold
+        As in `detect_columns`.
+
+    Returns
+    -------
+    peaks : ColumnTable
+        The peaks on good pixels, as columns of the typical sigma.
+    """
+    blob_sigma = filter_sigma(context.spacing, context.sigma)
+    response = blob_response(context.image, blob_sigma)
+    significance = CANDIDATE_SHARE * calibration.min_significance
+    limit = DetectionThreshold.of(context, calibration.inflation, significance)
+    peaks = find_peaks(
+        response, context.spacing, threshold, limit, limit.minimum(), context.mask
+    )
+    return ColumnTable.at_peaks(context.image, *peaks, context.sigma)
+
+
+def _fit_preliminarily(context, calibration, threshold, profile):
+    """Return a preliminary fit of the brightest columns and its residual."""
+    is_separated = context.sigma < _SETTINGS.separated_sigma_spacings * context.spacing
+    first_threshold = (
+        max(threshold, FIRST_THRESHOLD_SHARE) if is_separated else threshold
+    )
+    if calibration.preliminary is not None and first_threshold == FIRST_THRESHOLD_SHARE:
+        return calibration.preliminary
+    peaks = detect_peaks(context, calibration, first_threshold)
+    fit = fit_columns(context, peaks, profile=profile, preliminary=True)
+    residual = context.image - render_columns(context.shape, fit.table, context.sigma)
+    response = blob_response(residual, filter_sigma(context.spacing, context.sigma))
+    return PreliminaryFit(fit, None, residual, response)
+
+
+def _detect_in_residual(context, calibration, preliminary, threshold):
+    """Return the peaks of the residual of a preliminary fit that may be columns."""
+    spacing = context.spacing
+    least = min_candidate_significance(calibration)
+    limit = DetectionThreshold.of(context, calibration.inflation, least)
+    positions, height = find_peaks(
+        preliminary.response,
+        spacing,
+        _SETTINGS.residual_threshold_share,
+        limit,
+        limit.minimum(),
+        context.mask,
+    )
+    level_reach = _SETTINGS.level_reach_spacings * spacing
+    level = local_mean(preliminary.residual, positions, level_reach)
+    # The mean without the candidate's own part.
+    level -= height * (context.sigma**2 / (context.sigma**2 + level_reach**2))
+    known = preliminary.fit.table
+    reach = NEIGHBOR_REACH_SPACINGS * spacing
+    brightest = brightest_near(known.positions, known.amplitude, positions, reach)
+    is_peak = height > threshold * brightest
+    if least < calibration.min_significance:
+        height_limit = calibration.min_significance * limit(
+            *np.rint(positions.T).astype(np.intp)
+        )
+        is_clear = least * height > height_limit
+        is_peak &= is_clear | is_free(positions, height, known.positions, spacing)
+    table = ColumnTable.make(height, positions, context.sigma, level)
+    return table.take(is_peak)
 
 
 def select_located(context, found):
@@ -93,7 +262,7 @@ def select_located(context, found):
         positions are centres of mass.
     """
     fit = found.columns()
-    if found.is_fitted:
+    if found.is_fitted and len(fit):
         bad = find_unusable(context, found)
         if bad.size:
             last = np.array(context.shape) - 1
@@ -104,30 +273,6 @@ def select_located(context, found):
             fit = fit.at(positions)
         fit = fit.take(~is_noise(fit, context))
     return fit.take(has_center_inside(fit, context))
-
-
-def fit_found(context, start, profile):
-    """Fit columns from positions nearby.
-
-    Parameters
-    ----------
-    context : ImageContext
-        The image.
-    start : ColumnTable
-        Approximate parameters of the columns.
-    profile : ColumnProfile
-        Profile of the columns.
-
-    Returns
-    -------
-    found : FoundColumns
-        The same columns, fitted.
-    """
-    if len(start):
-        fit = _fit_with_outer(context, start, profile)
-    else:
-        fit = ColumnFit.unfitted(start)
-    return FoundColumns(start, fit, is_fitted=len(start) > 0)
 
 
 def fit_without_tails(context, found, tails, profile):
@@ -149,12 +294,12 @@ def fit_without_tails(context, found, tails, profile):
     found : FoundColumns
         The same columns.
     """
-    if not found.is_fitted:
+    if not (found.is_fitted and len(found.start)):
         return found
     table = found.fit.table.take(found.fit.usable)
     tail_image = tails.image(context.shape, table, context.sigma)
     less = context.without(tail_image, tails.mean)
-    fit = _fit_with_outer(less, found.columns().table, profile)
+    fit = fit_with_outer_columns(less, found.columns().table, profile)
     return found._replace(fit=fit)
 
 
@@ -189,20 +334,8 @@ def find_unusable(context, found):
     return np.flatnonzero(bad)
 
 
-def _fit_with_outer(context, start, profile):
-    """Fit columns together with those off the image, which follow in the result."""
-    start, outer = append_outer_columns(context, start)
-    return fit_columns(
-        context.replace(sigma=sigma_for_fit(start, context.sigma)),
-        start,
-        profile=profile,
-        sigma_scatter=SIGMA_SCATTER,
-        outer=outer,
-    )
-
-
 def fit_positions(context, positions, profile):
-    """Fit columns of known positions preliminarily, as a start for `fit_found`.
+    """Fit columns of known positions preliminarily, as a start for the last fit.
 
     Parameters
     ----------
@@ -226,5 +359,7 @@ def fit_positions(context, positions, profile):
     least = np.median(height) / 8 if len(height) else 0
     height = np.maximum(height, least)
     table = ColumnTable.at_peaks(context.image, positions, height, context.sigma)
-    fit = fit_columns(context, table, profile=profile, preliminary=True)
-    return fit.table.unbinned(side)
+    is_known = context.statistics is not None
+    fit = fit_columns if is_known else fit_columns_and_statistics
+    table = fit(context, table, profile=profile, preliminary=True).table
+    return table.unbinned(side)

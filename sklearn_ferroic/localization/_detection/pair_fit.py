@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
 from .._batch import naming_the_image, run, window_step
-from .._fitting.column_fit import fit_columns
+from .._fitting.column_fit import fit_columns_and_statistics
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
@@ -23,7 +23,7 @@ from .._image.spacing import estimate_spacing
 from .._image.tiles import Blocks, cut_tiles
 from .calibration import Calibration
 from .close_pairs import blob_sigma, find_close_pairs, find_middles, senses
-from .locate import fit_found
+from .lattice_continuation import fit_with_outer_columns
 from .selection import has_center_inside, is_noise
 from .settings import DETECTION
 
@@ -203,7 +203,7 @@ def locate_pairs(number, image, mask, scale, *, shape, tile_size, n_jobs=None):
         fit = fit.scaled_std(*scale)
     pairs = pairs._replace(fit=fit.scaled_values(unit))
     row, col = np.rint(fit.positions).T
-    calibration = Calibration(statistics, 1.0, _SETTINGS.min_significance, unit)
+    calibration = Calibration(statistics, 1.0, _SETTINGS.min_significance_std, unit)
     return pairs.take(np.lexsort((col, row))), calibration
 
 
@@ -217,7 +217,8 @@ def _learn_statistics(image, mask, unit, scale):
     if not len(start):
         return None
     context = ImageContext(square, good, scale.spacing, scale.sigma, unit=unit)
-    return fit_columns(context, start, preliminary=True).statistics
+    fit = fit_columns_and_statistics(context, start, preliminary=True)
+    return fit.statistics
 
 
 def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
@@ -229,18 +230,18 @@ def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
     middles = find_middles(image, scale.spacing, mask)
     noise = np.sqrt(context.noise.variance(middles.level + middles.height))
     noise = noise * noise_response(blob_sigma(scale.spacing))
-    middles = middles.take(middles.response > _SETTINGS.min_significance * noise)
+    middles = middles.take(middles.response > _SETTINGS.min_significance_std * noise)
     profile = PROFILES[shape]
     start, pair = _split(image, middles, scale)
-    fit = fit_found(context, start, profile).columns()
+    fit = fit_with_outer_columns(context, start, profile).take(slice(len(start)))
     is_good = _are_pairs(fit, pair, scale, context)
     failed = np.unique(pair[:, 0][~is_good])
     merged = np.zeros(len(fit), dtype=bool)
     if len(failed):
         start, pair, merged = _merge(fit, pair, is_good, scale)
-        fit = fit_found(context, start, profile).columns()
+        fit = fit_with_outer_columns(context, start, profile).take(slice(len(start)))
         excess = fit.table.sigma**2 - scale.sigma**2
-        merged &= excess > _SETTINGS.min_excess_variance * scale.separation**2 / 8
+        merged &= excess > _SETTINGS.min_excess_share * scale.separation**2 / 8
     keep = ~is_noise(fit, context) & has_center_inside(fit, context)
     partner = np.full(len(fit), -1)
     partner[pair[:, 0]], partner[pair[:, 1]] = pair[:, 1], pair[:, 0]
@@ -257,7 +258,7 @@ def _split(image, middles, scale):
     """Return the columns that a fit starts from, and the indices of pairs of them."""
     half, sigma = scale.separation / 2, scale.sigma
     positions, direction = middles.positions, middles.direction
-    is_pair = middles.elongation > _SETTINGS.min_elongation
+    is_pair = middles.elongation > _SETTINGS.min_axis_ratio
     margin = _SETTINGS.border_spacings * scale.spacing
     is_pair |= ~on_image(positions, image.shape, margin)
     # The maximum of unequal columns is nearer to the brighter one: the sum of the
@@ -303,7 +304,7 @@ def _are_pairs(fit, pair, scale, context):
     """
     first, second = pair.T
     separation = np.hypot(*(fit.positions[first] - fit.positions[second]).T)
-    low, high = (share * scale.separation for share in _SETTINGS.separation_range)
+    low, high = (share * scale.separation for share in _SETTINGS.separation_ratio_range)
     good = (separation > low) & (separation < high)
     heights = np.sort(fit.amplitude[pair], axis=1)
     good &= heights[:, 0] > _SETTINGS.min_height_ratio * heights[:, 1]
@@ -383,8 +384,8 @@ def label_pairs(pairs, spacing, n_sublattices="auto"):
     end[np.where(sense > 0, second, first)] = 1
     if n_sublattices == 2:
         return end, end
-    clear = np.abs(mean) > _SETTINGS.min_contrast
-    clear &= np.abs(mean) > _SETTINGS.min_contrast_errors * error
+    clear = np.abs(mean) > _SETTINGS.min_log_contrast
+    clear &= np.abs(mean) > _SETTINGS.min_contrast_std * error
     share = n[clear & is_large].sum() / max(n[is_large].sum(), 1)
     if n_sublattices == 1 or share < 0.5:
         return np.zeros_like(end), end

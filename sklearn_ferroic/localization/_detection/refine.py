@@ -11,14 +11,14 @@ from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
 from .._fitting.windows import centers_of_mass
-from .._image.context import ImageContext
 from .._image.filters import blob_response, filter_sigma
 from .._image.pixels import at_pixels, on_image
 from .._image.tiles import Tile, cut_tiles
 from .calibration import calibrate
+from .lattice_continuation import fit_with_outer_columns
 from .locate import (
+    FoundColumns,
     find_unusable,
-    fit_found,
     fit_positions,
     fit_without_tails,
     sum_for_tails,
@@ -28,21 +28,15 @@ from .locate import (
 _MIN_DISTANCE_SPACINGS = 0.35
 
 
-def refine_columns(
-    image, mask, positions, *, spacing, sigma, refine, shape, tile_size, max_shift
-):
+def refine_columns(context, positions, *, refine, shape, tile_size, max_shift):
     """Refine the positions of columns.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
+    context : ImageContext
         The image.
-    mask : ndarray of bool of shape (n_rows, n_cols) or None
-        Good pixels; None if all are good.
     positions : ndarray of shape (n, 2)
         Approximate centres of the columns, px.
-    spacing, sigma : float
-        Nearest-neighbour spacing and typical sigma, px.
     refine : {"gaussian", "center_of_mass", None}
         How.
     shape : {"circular", "elliptical"}
@@ -62,22 +56,17 @@ def refine_columns(
         Noise of the image; None if its columns do not exceed the noise.
     """
     profile = PROFILES[shape]
-    context = ImageContext(image, mask, spacing, sigma)
     calibration = calibrate(context, profile)
-    step = window_step(spacing, sigma)
+    step = window_step(context.spacing, context.sigma)
     parts = [
         part
-        for tile in cut_tiles(image.shape, tile_size, spacing, step)
+        for tile in cut_tiles(context.shape, tile_size, context.spacing, step)
         if (part := _TilePart.of(tile, positions)).own.any()
     ]
 
     def context_of(part):
-        window = part.tile.window
-        good = None if mask is None else mask[window]
-        if calibration is not None:
-            return calibration.context(image[window], good, spacing, sigma)
-        good = None if good is None or good.all() else good
-        return ImageContext(image[window], good, spacing, sigma)
+        own = context.crop(part.tile.window)
+        return own if calibration is None else calibration.apply(own)
 
     if refine == "gaussian" and calibration is not None:
         found = _fit_parts(parts, context_of, profile)
@@ -104,7 +93,7 @@ def refine_columns(
         modes = np.concatenate(modes)
         scale = error_scale(fit.amplitude, modes, calibration.inflation)
         fit = fit.scaled_std(*scale)
-    fit = _undo_collisions(fit, positions, spacing)
+    fit = _undo_collisions(fit, positions, context.spacing)
     if calibration is not None:
         fit = fit.scaled_values(calibration.unit)
     return fit, calibration
@@ -138,7 +127,8 @@ def _fit_parts(parts, context_of, profile):
     def fit(part):
         context = context_of(part)
         start = fit_positions(context, part.positions, profile)
-        return with_sums(part, context, fit_found(context, start, profile))
+        found = FoundColumns(start, fit_with_outer_columns(context, start, profile))
+        return with_sums(part, context, found)
 
     def fit_again(found, tails):
         again = []

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from .._fitting.column_fit import fit_columns, typical_sigma
+from .._fitting.column_fit import fit_columns_and_statistics, typical_sigma
 from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
 from .._fitting.columns import ColumnTable
 from .._fitting.windows import render_columns
@@ -26,8 +26,8 @@ from .settings import DETECTION
 
 # Places in the unit cell, in lattice vectors: the centre, and those with which the
 # residual at the centre is compared.
-_CENTER = (0.5, 0.5)
-_OTHER_PLACES = ((0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (2 / 3, 2 / 3))
+_CENTER_CELLS = (0.5, 0.5)
+_OTHER_PLACES_CELLS = ((0.5, 0.0), (0.0, 0.5), (1 / 3, 1 / 3), (2 / 3, 2 / 3))
 
 
 _SETTINGS = DETECTION.sigma
@@ -65,13 +65,13 @@ def estimate_sigma(image, mask, spacing):
     spacing, sigma = binned_scale(spacing, sigma, side)
     square, positions = bin_image(square, side), (positions + 0.5) / side - 0.5
     table = ColumnTable.at_peaks(square, positions, side**2 * height, sigma)
-    for _ in range(_SETTINGS.max_rounds):
+    for _ in range(_SETTINGS.max_n_rounds):
         context = ImageContext(square, square_mask, spacing, sigma)
-        fit = fit_columns(context, table, preliminary=True)
+        fit = fit_columns_and_statistics(context, table, preliminary=True)
         before, sigma = sigma, typical_sigma(fit, sigma)
         # The windows of the fit depend on sigma. Where columns overlap, sigma
         # increases at the cost of the background.
-        is_known = abs(sigma / before - 1) < _SETTINGS.max_change
+        is_known = abs(sigma / before - 1) < _SETTINGS.max_change_share
         if is_known or not sigma < OVERLAP_SIGMA_SPACINGS * spacing:
             break
         table = fit.table
@@ -92,10 +92,7 @@ def _find_blobs(image, mask, spacing):
         bin_image(image, side),
         [sigma, _SETTINGS.narrow_ratio * sigma, _SETTINGS.wide_ratio * sigma],
     )
-    positions, height = find_peaks(response, spacing, 0.15)
-    if mask is not None:
-        seen = at_pixels(mask, positions)
-        positions, height = positions[seen], height[seen]
+    positions, height = find_peaks(response, spacing, 0.15, mask=mask)
     if len(positions):
         sigma = _sigma_of_blobs(narrow, wide, positions, height, sigma)
     sigma = unbin_sigma(sigma, side)
@@ -110,7 +107,10 @@ def _sigma_of_blobs(narrow, wide, positions, height, guess):
     # The response of a filter of sigma w to a Gaussian of unit height is
     # (2 w sigma / (w² + sigma²))².
     q = np.sqrt(max(share, 1e-6)) * wide / narrow
-    low, high = _SETTINGS.sigma_range[0] * guess, _SETTINGS.sigma_range[1] * guess
+    low, high = (
+        _SETTINGS.sigma_ratio_range[0] * guess,
+        _SETTINGS.sigma_ratio_range[1] * guess,
+    )
     if q <= 1:
         return high
     return float(np.sqrt(np.clip((wide**2 - q * narrow**2) / (q - 1), low**2, high**2)))
@@ -141,7 +141,7 @@ def find_closer_spacing(image, fit, vectors, spacing, sigma):
     spacing : float or None
         Nearest-neighbour spacing, px; None if no sublattice has been missed.
     """
-    if len(fit) < _MISSED.min_cells or not fit.table.is_known.any():
+    if len(fit) < _MISSED.min_n_cells or not fit.table.is_known.any():
         return None
     is_narrow = sigma < _MISSED.min_sigma_spacings * spacing
     if vectors is None and not is_narrow:
@@ -155,19 +155,19 @@ def find_closer_spacing(image, fit, vectors, spacing, sigma):
         return None if distance is None else side * distance
     positions, vectors = fit.positions, vectors / side
     median, scatter, share, places = _at_places(
-        response, positions, vectors, _CENTER, spacing
+        response, positions, vectors, _CENTER_CELLS, spacing
     )
-    if len(places) < _MISSED.min_cells:
+    if len(places) < _MISSED.min_n_cells:
         return None
     others = [
         _at_places(response, positions, vectors, place, spacing)[0]
-        for place in _OTHER_PLACES
+        for place in _OTHER_PLACES_CELLS
     ]
     is_column = (
         median > _MISSED.min_share * np.median(fit.amplitude)
-        and median > _MISSED.min_significance * scatter / np.sqrt(len(places))
-        and median > _MISSED.min_contrast * max(others)
-        and share > _MISSED.min_positive
+        and median > _MISSED.min_significance_std * scatter / np.sqrt(len(places))
+        and median > _MISSED.min_contrast_ratio * max(others)
+        and share > _MISSED.min_positive_share
     )
     if not is_column:
         return None
@@ -184,25 +184,25 @@ def _distance_of_faint_columns(response, fit, spacing, sigma):
     median = float(np.median(response))
     std = 1.4826 * float(np.median(np.abs(response - median)))
     least = max(
-        _MISSED.min_peak_significance * std,
+        _MISSED.min_peak_std * std,
         _MISSED.min_share * float(np.median(fit.amplitude)),
     )
     peaks, _ = find_peaks(response, spacing / 3, 0.0, lambda row, col: least, least)
     margin = _MISSED.margin_spacings * spacing
     last = np.array(response.shape) - 1 - margin
     cells = positions[((positions > margin) & (positions < last)).all(axis=1)]
-    if len(cells) < _MISSED.min_cells or not len(peaks):
+    if len(cells) < _MISSED.min_n_cells or not len(peaks):
         return None
     distance, nearest = cKDTree(positions).query(peaks)
     near = distance > _MISSED.min_offset_sigma * sigma
     near &= distance < _MISSED.max_offset_spacings * spacing
-    if np.count_nonzero(near) < _MISSED.min_cells:
+    if np.count_nonzero(near) < _MISSED.min_n_cells:
         return None
     offset = peaks[near] - positions[nearest[near]]
     scatter = _MISSED.max_place_scatter_spacings * spacing
     tree, has_one = cKDTree(peaks), np.zeros(len(cells), dtype=bool)
     distances = []
-    for _ in range(_MISSED.max_places):
+    for _ in range(_MISSED.max_n_places):
         if not len(offset):
             break
         count = cKDTree(offset).query_ball_point(offset, scatter, return_length=True)

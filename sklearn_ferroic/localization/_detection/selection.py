@@ -3,6 +3,8 @@
 Candidates are selected by the significance of their heights and by their neighbours.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -17,15 +19,17 @@ from ..._lattice.neighbors import (
     neighbor_pairs,
     order_by_height,
 )
+from .._fitting.columns import ColumnFit
 from .._fitting.error_calibration import error_scale
 from .._fitting.windows import matched_significance
-from .._image.filters import NEIGHBOR_REACH_SPACINGS
+from .._image.filters import NEIGHBOR_REACH_SPACINGS, filter_sigma, noise_response
+from .._image.noise import NoiseModel
 from .._image.pixels import at_pixels, clear_of_border, on_image
 from .settings import DETECTION
 
 # Signal to noise ratio of a clear column. In images with many columns near the limit of
 # detection, a lower one is sufficient.
-CLEAR_SIGNIFICANCE = 4.0
+CLEAR_STD = 4.0
 
 
 _SETTINGS = DETECTION.selection
@@ -36,7 +40,7 @@ _THRESHOLD = DETECTION.threshold
 
 def is_noise_limited(calibration):
     """Check whether many columns are near the limit of detection."""
-    return calibration.min_significance < CLEAR_SIGNIFICANCE
+    return calibration.min_significance < CLEAR_STD
 
 
 def min_candidate_significance(calibration):
@@ -53,10 +57,75 @@ def min_candidate_significance(calibration):
         Less than that of columns anywhere: at expected places less is sufficient.
     """
     return (
-        _SETTINGS.min_weak_significance
+        _SETTINGS.min_weak_std
         if is_noise_limited(calibration)
-        else _SETTINGS.min_expected_significance
+        else _SETTINGS.min_expected_std
     )
+
+
+class DetectionThreshold(NamedTuple):
+    """Height of peaks of the blob response in terms of the noise around them.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+    n_std : float
+        Threshold in standard deviations of the pixels.
+    sigma : float
+        Typical sigma, px: the mean is taken over pixels up to there.
+    noise : NoiseModel
+        Pixel variance.
+    """
+
+    image: np.ndarray
+    n_std: float
+    sigma: float
+    noise: NoiseModel
+
+    @classmethod
+    def of(cls, context, inflation, significance=1.0, blob_sigma=None):
+        """Return the threshold for a significance of the blob response.
+
+        Parameters
+        ----------
+        context : ImageContext
+            The image and its noise.
+        inflation : float
+            Noise in the band of the columns over white noise.
+        significance : float, default=1.0
+            Signal to noise ratio of the response.
+        blob_sigma : float, default=None
+            Sigma of the blob filter, px; the usual one if None.
+        """
+        if blob_sigma is None:
+            blob_sigma = filter_sigma(context.spacing, context.sigma)
+        n_std = noise_response(blob_sigma) * inflation * significance
+        return cls(context.image, n_std, context.sigma, context.noise)
+
+    def __call__(self, row, col):
+        """Return the threshold at pixels."""
+        reach = max(1, round(self.sigma))
+        steps = range(-reach, reach + 1)
+        rows, cols = (
+            [np.clip(place + step, 0, length - 1) for step in steps]
+            for place, length in zip((row, col), self.image.shape, strict=True)
+        )
+        mean = np.zeros(len(row))
+        for near_row in rows:
+            for near_col in cols:
+                mean += self.image[near_row, near_col]
+        return self.n_std * np.sqrt(self.noise.variance(mean / len(steps) ** 2))
+
+    def minimum(self):
+        """Return a lower bound of the threshold anywhere in the image."""
+        darkest = np.array([self.image.min()], dtype=np.float64)
+        return 0.999 * self.n_std * float(np.sqrt(self.noise.variance(darkest)[0]))
+
+    def significance(self, table):
+        """Return the heights of candidate columns in units of the threshold."""
+        row, col = np.rint(table.positions).astype(np.intp).T
+        return table.amplitude / self(row, col)
 
 
 def select_columns(context, calibration, candidates, known=None):
@@ -83,6 +152,27 @@ def select_columns(context, calibration, candidates, known=None):
     return candidates.take(
         select_rows(candidates, significance, calibration, context.spacing)
     )
+
+
+def select_peaks(context, calibration, peaks):
+    """Select the peaks that are columns, without a fit.
+
+    Parameters
+    ----------
+    context, calibration
+        As in `select_columns`.
+    peaks : ColumnTable
+        Peaks of the blob response.
+
+    Returns
+    -------
+    columns : ColumnFit
+        The columns, in order, known by position and amplitude only.
+    """
+    fit = ColumnFit.unfitted(peaks)
+    threshold = DetectionThreshold.of(context, calibration.inflation)
+    significance = threshold.significance(peaks)
+    return fit.take(select_rows(fit, significance, calibration, context.spacing))
 
 
 def select_rows(fit, significance, calibration, spacing):
@@ -114,7 +204,7 @@ def select_rows(fit, significance, calibration, spacing):
     places, known = fit.positions, fit.positions[clear]
     around = are_surrounded(places, known, spacing)
     weak = np.setdiff1d(
-        np.flatnonzero(around & (significance > _SETTINGS.min_weak_significance)), clear
+        np.flatnonzero(around & (significance > _SETTINGS.min_weak_std)), clear
     )
     height = fit.amplitude
     least = max(FREE_DISTANCE_SPACINGS, crowding.faint)
@@ -123,25 +213,23 @@ def select_rows(fit, significance, calibration, spacing):
     reach = NEIGHBOR_REACH_SPACINGS * spacing
     brightest = brightest_near(places[kind], height[kind], places[kind], reach)
     is_faint = height[kind] < _SETTINGS.faint_share * brightest
-    if np.count_nonzero(is_faint) >= _SETTINGS.min_columns_of_kind:
+    if np.count_nonzero(is_faint) >= _SETTINGS.min_n_of_kind:
         kind = kind[is_faint]
     least = np.full(len(weak), np.inf)
-    if len(kind) >= _SETTINGS.min_columns_of_kind:
+    if len(kind) >= _SETTINGS.min_n_of_kind:
         # An expected place, and as bright as its kind.
         n_asked = min(_SETTINGS.n_of_kind, len(kind))
         _, near = cKDTree(places[kind]).query(places[weak], k=[*range(1, n_asked + 1)])
         least = _SETTINGS.min_kind_share * np.quantile(height[kind[near]], 0.25, axis=1)
-    chosen = (height[weak] > least) & (
-        significance[weak] > _SETTINGS.min_expected_significance
-    )
+    chosen = (height[weak] > least) & (significance[weak] > _SETTINGS.min_expected_std)
     if is_noise_limited(calibration):
         # Those that are half as significant as weak columns usually are, if there are
         # enough of these.
-        low, high = _SETTINGS.weak_significance_range
+        low, high = _SETTINGS.weak_std_range
         own = significance[[*weak, *clear[around[clear]]]]
-        least = max(_SETTINGS.min_columns_of_kind, _SETTINGS.min_weak_share * len(own))
+        least = max(_SETTINGS.min_n_of_kind, _SETTINGS.min_weak_share * len(own))
         own = own[(own > low) & (own < high)]
-        if len(own) >= least and np.median(own) > _SETTINGS.min_median_significance:
+        if len(own) >= least and np.median(own) > _SETTINGS.min_median_std:
             chosen |= significance[weak] > 0.5 * np.median(own)
     return np.sort([*clear, *weak[chosen]])
 
@@ -164,12 +252,12 @@ def is_noise(fit, context):
     """
     fit = _with_correlated_noise(fit)
     height, std = fit.amplitude, fit.std.amplitude
-    least = np.full(len(height), _SETTINGS.min_fitted_significance)
+    least = np.full(len(height), _SETTINGS.min_fitted_std)
     # At the border, columns off the image leave more than noise.
     is_whole = clear_of_border(
         fit.positions, context.shape, context.mask, context.sigma
     )
-    least[~is_whole] = _SETTINGS.min_cut_significance
+    least[~is_whole] = _SETTINGS.min_cut_std
     noise = height < least * std
     # Where columns overlap, the error of the position alone includes that of others.
     noise |= fit.table.sigma < least * fit.std.positions.max(axis=1)
@@ -183,7 +271,7 @@ def is_noise(fit, context):
     usual = np.quantile(height[near], 0.25, axis=1)
     height, std = height[doubtful], std[doubtful]
     noise[doubtful] = (height < _SETTINGS.min_fitted_share * usual) & (
-        usual - height > _SETTINGS.min_fitted_deficit * std
+        usual - height > _SETTINGS.min_fitted_deficit_std * std
     )
     return noise
 
@@ -213,16 +301,16 @@ def _select_clear(fit, significance, calibration, spacing, crowding):
     distance += calibration.inflation * np.hypot(*error[pairs].T)
     keep = drop_crowded(positions, height, pairs, distance, spacing, crowding)
     # Maxima of noise are isolated; faint columns have clear neighbours.
-    clear = significance > CLEAR_SIGNIFICANCE
+    clear = significance > CLEAR_STD
     together = pairs[keep[pairs].all(axis=1)]
     n_near, n_clear_near = (
         np.bincount(together.ravel(), of.ravel(), minlength=len(height))
         for of in (np.ones(together.shape), clear[together[:, ::-1]])
     )
     keep &= (
-        (clear & (n_near >= _SETTINGS.min_neighbors))
-        | (np.maximum(n_near - 1, n_clear_near) >= _SETTINGS.min_neighbors)
-        | (significance > 2 * CLEAR_SIGNIFICANCE)
+        (clear & (n_near >= _SETTINGS.min_n_neighbors))
+        | (np.maximum(n_near - 1, n_clear_near) >= _SETTINGS.min_n_neighbors)
+        | (significance > 2 * CLEAR_STD)
     )
     return seen[keep]
 
@@ -295,11 +383,13 @@ def measure_crowding(positions, height, spacing):
         nearest = np.full(len(height), np.inf)
         np.minimum.at(nearest, dim[kind], distance[kind] / spacing)
         known = nearest[np.isfinite(nearest)]
-        if len(known) >= _SETTINGS.min_known_columns:
+        if len(known) >= _SETTINGS.min_n_known_columns:
             usual = np.quantile(known, _SETTINGS.usual_quantile)
         # Where there is no faint kind, such columns are no closer than others.
         if usual is not None:
-            limits[number] = float(np.clip(_SETTINGS.share_of_usual * usual, *reach))
+            limits[number] = float(
+                np.clip(_SETTINGS.usual_distance_share * usual, *reach)
+            )
     return Crowding(*limits)
 
 
@@ -326,9 +416,7 @@ def significance_of(context, fit, inflation, known=None, model=None):
         others subtracted; infinite for clear columns.
     """
     table, sigma = fit.table, context.sigma
-    least = (
-        _THRESHOLD.sure_multiple * CLEAR_SIGNIFICANCE * inflation * fit.std.amplitude
-    )
+    least = _THRESHOLD.sure_ratio * CLEAR_STD * inflation * fit.std.amplitude
     is_sure = table.amplitude > least
     is_sure &= table.background >= context.noise.darkest
     # Maxima of noise between columns may be fitted as wide columns on deep backgrounds.

@@ -1,4 +1,7 @@
-"""Settings of the detection, grouped by module, each with its reason."""
+"""Settings of the detection, grouped by module, each with its reason.
+
+Names end in units, as those of the settings of `_image` do.
+"""
 
 from dataclasses import dataclass
 
@@ -9,19 +12,19 @@ class CalibrationSettings:
 
     # Columns need less significance than clear ones, down to this, in images with
     # faint clear columns: between these significances of the lowest twentieth of them.
-    min_significance: float = 3.0
-    faintest_clear_significance: tuple = (5.0, 7.0)
+    min_significance_std: float = 3.0
+    faintest_clear_std: tuple = (5.0, 7.0)
     # Very clear columns are typical of the image if they are at least this share of
     # the clear ones.
     typical_share: float = 0.3
     # Fits until the common stretch of the columns is known, and what change counts as
     # none.
-    max_stretch_rounds: int = 6
-    stretch_tolerance: float = 0.02
+    max_n_stretch_rounds: int = 6
+    stretch_log_tolerance: float = 0.02
     # A stretch that grows by such a ratio is extrapolated, as if by this ratio at
     # most.
     slow_ratio: float = 0.4
-    max_ratio: float = 0.75
+    max_slow_ratio: float = 0.75
     # Images of up to this number of square spacings without a mask are calibrated as
     # a whole. Their fit serves for the detection, if no more than this share of its
     # columns is below the detection threshold.
@@ -29,7 +32,7 @@ class CalibrationSettings:
     max_hidden_share: float = 0.02
     # Most rounds of a search for faint columns between bright ones where columns
     # overlap; the noise is estimated again in each of them.
-    max_search_rounds: int = 2
+    max_n_search_rounds: int = 2
     # Noise is measured this many spacings from a border: where this share of the
     # pixels up to there is good.
     margin_spacings: float = 1.5
@@ -46,21 +49,21 @@ class ClosePairsSettings:
     # these multiples of it, where the pairs are resolved. Others within this share of
     # an earlier one are the same.
     smoothing_spacings: tuple = (0.0, 0.3, 0.45, 0.6)
-    same_spacing: float = 0.08
+    same_spacing_share: float = 0.08
     # The image is not smoothed if the distances of the second and the nearest
     # neighbour of the median column have at most this ratio, in a square of this side
-    # (spacings): of resolved pairs it is `min_gap` or more, of simple lattices 1.
-    min_partner_gap: float = 1.2
+    # (spacings): of resolved pairs it is `min_gap_ratio` or more, of simple lattices 1.
+    min_partner_ratio: float = 1.2
     partner_side_spacings: int = 14
     # Side of the square that is analysed, for pairs and for noise, in their spacings.
     side_spacings: int = 24
-    min_middles: int = 12
-    max_windows: int = 400
+    min_n_middles: int = 12
+    max_n_windows: int = 400
     # Blob filter for the middles, and filter of the derivatives, in spacings of the
     # pairs: the columns of a pair, up to half a spacing apart, are one maximum.
     blob_spacings: float = 0.28
     filter_spacings: float = 0.22
-    min_peak: float = 0.15
+    min_peak_share: float = 0.15
     # Directions are averaged over the nearest middles, up to this distance.
     n_averaged: int = 9
     average_spacings: float = 1.8
@@ -69,28 +72,28 @@ class ClosePairsSettings:
     min_cosine: float = 0.9
     # Ratio of the axes, behind the filter, from which a column may be a pair: of two
     # equal columns 1.5 sigma apart it is 1.25, 2.25 sigma apart 1.5.
-    min_elongation: float = 1.3
-    min_share: float = 0.7
+    min_axis_ratio: float = 1.3
+    min_long_share: float = 0.7
     # The share is measured first after binning to this spacing, which is fast; below
     # the second number it is not measured again.
     binned_spacing_px: float = 10.0
-    min_share_binned: float = 0.4
+    min_long_share_binned: float = 0.4
     # The windows end at this distance from the middle (spacings) and where another
     # middle is nearer.
     reach_spacings: float = 0.47
     # Two columns leave at most this share of the sum of squares above the noise that an
     # ellipse leaves: for elongated columns of one kind 0.9 and more, for pairs up to
     # 0.4. They gain that number of standard deviations of the noise at least.
-    max_relative_misfit: float = 0.5
+    max_misfit_share: float = 0.5
     # Unresolved pairs, which are located as one site each, differ less from ellipses;
     # ellipses have a ratio of 3 and more, and columns of experimental images of 0.9.
-    max_relative_misfit_unresolved: float = 0.8
-    min_gain: float = 8.0
+    max_misfit_share_unresolved: float = 0.8
+    min_gain_std: float = 8.0
     # Range of the distance within a pair, in sigmas: nearer ones do not differ from
     # ellipses, farther ones need no such search. Other columns are at least this many
     # distances away, so that there are no pairs in a chain or a honeycomb.
     separation_range_sigma: tuple = (1.5, 6.0)
-    min_gap: float = 1.3
+    min_gap_ratio: float = 1.3
     # Least ratio of the heights: fainter columns are a sublattice between others.
     min_height_ratio: float = 0.25
 
@@ -113,13 +116,13 @@ class LatticeContinuationSettings:
     # heights of their kind at least. They end with this share of them at least, and
     # no farther from there than this (spacings).
     min_start_share: float = 0.1
-    max_fill_rounds: int = 4
+    max_n_fill_rounds: int = 4
     min_filled_share: float = 0.5
     max_filled_shift_spacings: float = 0.25
 
 
 @dataclass(frozen=True)
-class DetectSettings:
+class LocateSettings:
     """Settings of the detection of columns, with their reasons."""
 
     # Narrower columns (spacings) are well separated: faint ones show in the residual.
@@ -129,7 +132,7 @@ class DetectSettings:
     # background and with it the noise.
     level_reach_spacings: float = 0.5
     # Least height of peaks in the residual, relative to the brightest peak nearby.
-    residual_threshold: float = 0.3
+    residual_threshold_share: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class PairFitSettings:
 
     # Blob response of the middle of a pair in standard deviations of the noise. Maxima
     # of noise reach 4.
-    min_significance: float = 5.0
+    min_significance_std: float = 5.0
     # Profiles along the pairs, on which their middles are determined, are medians over
     # this number of pairs that no border cuts, and are sampled at this number of
     # places within a separation.
@@ -147,20 +150,20 @@ class PairFitSettings:
     # Elongation from which a column may be a pair, where most columns are pairs. It is
     # underestimated next to a border; all columns up to there may be pairs (spacings
     # of the pairs).
-    min_elongation: float = 1.15
+    min_axis_ratio: float = 1.15
     border_spacings: float = 1.5
     # Fitted pairs have these multiples of the typical separation, and that ratio of
     # the heights at least.
-    separation_range: tuple = (0.6, 1.6)
+    separation_ratio_range: tuple = (0.6, 1.6)
     min_height_ratio: float = 0.1
     # Two columns fitted as one are wider than one: equal ones at the distance d have
     # the variance sigma² + d² / 8. A single column, whose partner is missing or off the
     # image, is narrower than at this share of the additional variance.
-    min_excess_variance: float = 0.25
+    min_excess_share: float = 0.25
     # Two kinds of columns differ in mean log height by this and by this number of
     # standard errors.
-    min_contrast: float = 0.012
-    min_contrast_errors: float = 5.0
+    min_log_contrast: float = 0.012
+    min_contrast_std: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -176,11 +179,11 @@ class SigmaSettings:
     # whichever is larger; and range of sigma relative to the first guess.
     side_spacings: int = 9
     min_side_px: int = 96
-    sigma_range: tuple = (0.5, 1.6)
+    sigma_ratio_range: tuple = (0.5, 1.6)
     # Fits are repeated until the sigma of the windows equals the fitted sigma, to
     # within this share.
-    max_rounds: int = 4
-    max_change: float = 0.04
+    max_n_rounds: int = 4
+    max_change_share: float = 0.04
 
 
 @dataclass(frozen=True)
@@ -193,10 +196,10 @@ class MissedSublatticeSettings:
     # Missed sublattices have at least 0.035, 20, 2.9 and 0.9 in generated images;
     # columns of one kind have at most 0.01 and negative values in experimental ones.
     min_share: float = 0.02
-    min_significance: float = 10.0
-    min_contrast: float = 2.0
-    min_positive: float = 0.85
-    min_cells: int = 9
+    min_significance_std: float = 10.0
+    min_contrast_ratio: float = 2.0
+    min_positive_share: float = 0.85
+    min_n_cells: int = 9
     # Narrower columns than this (spacings) do not hide others between them.
     min_sigma_spacings: float = 0.11
     # Cells at least this far from the border are evaluated, in spacings.
@@ -205,12 +208,12 @@ class MissedSublatticeSettings:
     # zinc blende, are peaks of the residual at one place relative to most columns, or
     # at two places, as in wurtzite, up to this share of the spacing from it. Misfits of
     # the profile end at this multiple of sigma.
-    max_places: int = 2
+    max_n_places: int = 2
     max_offset_spacings: float = 0.6
     min_offset_sigma: float = 3.5
     # Heights in standard deviations of the residual, shares of the columns that have
     # such a peak, and scatter of its place in spacings.
-    min_peak_significance: float = 6.0
+    min_peak_std: float = 6.0
     min_peak_share: float = 0.7
     max_place_scatter_spacings: float = 0.06
 
@@ -221,17 +224,17 @@ class SelectionSettings:
 
     # A faint column has at least this number of neighbours within a spacing and a
     # half.
-    min_neighbors: int = 2
+    min_n_neighbors: int = 2
     # Least significance of weak columns.
-    min_weak_significance: float = 1.0
+    min_weak_std: float = 1.0
     # Fewer columns do not show what is usual of their kind: clear, weak or faint.
-    min_columns_of_kind: int = 20
+    min_n_of_kind: int = 20
     # Surrounded columns between these significances count as weak columns if there
     # are enough, at least this share of all, and if their median significance is this
     # high; otherwise they are noise in vacancies.
-    weak_significance_range: tuple = (1.5, 6.0)
+    weak_std_range: tuple = (1.5, 6.0)
     min_weak_share: float = 0.25
-    min_median_significance: float = 2.5
+    min_median_std: float = 2.5
     # A column is faint below this share of the brightest one near it. A candidate at
     # an expected place is a column if it is this significant and has this share of
     # the height of the lower quarter of the nearest few, of faint ones if there are
@@ -239,23 +242,23 @@ class SelectionSettings:
     faint_share: float = 0.5
     n_of_kind: int = 8
     min_kind_share: float = 0.5
-    min_expected_significance: float = 2.0
+    min_expected_std: float = 2.0
     # A fitted column is noise if its amplitude is below this multiple of its standard
     # error, below this share of the lower quarter of the nearest few columns, and
     # lower than that quarter by this number of standard errors.
-    min_fitted_significance: float = 5.0
+    min_fitted_std: float = 5.0
     # The same for columns within one sigma of the border.
-    min_cut_significance: float = 10.0
+    min_cut_std: float = 10.0
     min_fitted_share: float = 0.25
-    min_fitted_deficit: float = 3.0
+    min_fitted_deficit_std: float = 3.0
     # Within one sigma of the border, a centre is known to this share of sigma.
     max_border_std_sigma: float = 0.25
     # Columns of an image show how close they are, if they are this many: the least
     # distance is this share of that which all but a tenth of them keep, within these
     # ranges.
-    min_known_columns: int = 30
+    min_n_known_columns: int = 30
     usual_quantile: float = 0.1
-    share_of_usual: float = 0.86
+    usual_distance_share: float = 0.86
     alike_range_spacings: tuple = (0.45, 0.7)
     # Faint columns nearer to a bright one do not contribute to these distances.
     lenient_distance_spacings: float = 0.6
@@ -266,10 +269,10 @@ class SelectionSettings:
 class ThresholdSettings:
     """Settings of the detection threshold and significance, with their reasons."""
 
-    # Amplitudes above this multiple of CLEAR_SIGNIFICANCE standard errors need no
+    # Amplitudes above this multiple of CLEAR_STD standard errors need no
     # second test, for columns whose sigma differs from the typical one by no more
     # than the tolerance below (natural logarithm).
-    sure_multiple: float = 2.5
+    sure_ratio: float = 2.5
     max_log_sigma_ratio: float = 0.3
     # Sigmas of the filters that faint columns are matched with, in units of that of
     # the bright ones: columns of light atoms are narrower.
@@ -285,7 +288,7 @@ class DetectionSettings:
     calibration: CalibrationSettings = CalibrationSettings()
     close_pairs: ClosePairsSettings = ClosePairsSettings()
     lattice_continuation: LatticeContinuationSettings = LatticeContinuationSettings()
-    detect: DetectSettings = DetectSettings()
+    locate: LocateSettings = LocateSettings()
     pair_fit: PairFitSettings = PairFitSettings()
     sigma: SigmaSettings = SigmaSettings()
     missed_sublattice: MissedSublatticeSettings = MissedSublatticeSettings()

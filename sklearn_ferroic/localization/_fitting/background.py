@@ -120,8 +120,8 @@ def bin_sides(spacing, sigma):
     coarse : int
         Side of the coarse pixels, in fine bins.
     """
-    fine = max(1, int(sigma / _SETTINGS.bins_per_sigma))
-    return fine, max(1, round(spacing / _SETTINGS.bins_per_spacing / fine))
+    fine = max(1, int(sigma / _SETTINGS.n_bins_per_sigma))
+    return fine, max(1, round(spacing / _SETTINGS.n_bins_per_spacing / fine))
 
 
 def strength_of_overlap(spacing, sigma):
@@ -197,7 +197,7 @@ class BackgroundRegression:
         )
         self.matrix = self._smooth(self.moments)
         for place in (3, 5):
-            self.matrix[place] *= 1 + _SETTINGS.ridge
+            self.matrix[place] *= 1 + _SETTINGS.ridge_share
             self.matrix[place] += 1e-6 * self.matrix[place].max() + 1e-30
         self.matrix[0] += 1e-30
         self.factors = _eliminate(self.matrix)
@@ -244,9 +244,11 @@ class BackgroundRegression:
         """
         right = self._sums(*(part * residual for part in self.weighted))
         level, growth, widening = _substitute(self.factors, self._smooth(right))
-        growth = np.clip(growth, -_SETTINGS.max_correction, _SETTINGS.max_correction)
+        growth = np.clip(
+            growth, -_SETTINGS.max_log_correction, _SETTINGS.max_log_correction
+        )
         widening = np.clip(
-            widening, -_SETTINGS.max_correction, _SETTINGS.max_correction
+            widening, -_SETTINGS.max_log_correction, _SETTINGS.max_log_correction
         )
         # Repeated on the residual: one average flattens slopes, most at the border.
         left = right[0] - self.moments[1] * growth - self.moments[2] * widening

@@ -19,16 +19,16 @@ from .background import BackgroundRegression, bin_sides
 from .column_state import ColumnState
 from .error_calibration import project_residual
 from .fisher_scoring import Pixels, common_stretch_step, scoring_steps, weighted_median
-from .joint_fit import JointFit, overlap_strongly
+from .joint_fit import JointFit
 from .profiles import ROUND_GAUSSIAN
 from .settings import FITTING
 from .windows import ColumnWindows
 
 # The centre of a column that the border cuts is determined only if its width is known:
 # its prior is the typical sigma with this relative standard deviation.
-SIGMA_SCATTER = 0.1
+SIGMA_SCATTER_SHARE = 0.1
 # Change of the logarithm of the variance below which the weights are kept.
-NOISE_TOLERANCE = 0.1
+NOISE_LOG_TOLERANCE = 0.1
 # Columns within this distance of rejected ones step again: the pixels of rejected
 # columns no longer count as background.
 AROUND_REJECTED_SPACINGS = 3
@@ -44,15 +44,14 @@ def fit_columns(
     preliminary=False,
     sigma_scatter=np.inf,
     outer=None,
-    stretch=(0.0, 0.0),
+    learns=False,
 ):
     """Fit all columns of an image together.
 
     Parameters
     ----------
     context : ImageContext
-        The image. Its statistics are those of the image that it is a part of; they are
-        estimated if they are None.
+        The image, with the statistics of the image that it is a part of.
     table : ColumnTable
         Columns to start from. Their shape is used if they have the profile.
     profile : ColumnProfile, default=ROUND_GAUSSIAN
@@ -64,30 +63,15 @@ def fit_columns(
         cuts; their prior.
     outer : ndarray of bool of shape (n,), default=None
         Columns with predicted centres off the image; none if None.
-    stretch : tuple of float, default=(0.0, 0.0)
-        Common stretch of all columns, if the statistics are None; a new estimate of it
-        is returned.
+    learns : bool, default=False
+        Whether the statistics are estimated again during the fit.
 
     Returns
     -------
     fit : ColumnFit
         The fitted columns, in order.
     """
-    learns = context.statistics is None
-    if not learns:
-        stretch = context.statistics.stretch
-    start = _with_profile(table, profile, stretch)
-    if learns:
-        # A first guess.
-        image, mask = context.image, context.mask
-        statistics = ImageStatistics(
-            noise=guess_noise(image, mask),
-            level=float(np.median(table.background)) if len(table) else 0.0,
-            misfit=np.inf,
-            span=value_span(image if mask is None else image[mask]),
-            stretch=stretch,
-        )
-        context = context.replace(statistics=statistics)
+    start = _with_profile(table, profile, context.statistics.stretch)
     windows = ColumnWindows(context.image, start, context.sigma, context.mask)
     state = ColumnState(
         start,
@@ -100,20 +84,49 @@ def fit_columns(
         learns=learns,
     )
     if len(start):
-        if overlap_strongly(start, context, state.fits_shape):
+        if state.overlaps_strongly:
             _fit_jointly(windows, state)
         else:
             _fit_in_rounds(windows, state)
     return state.finish()
 
 
+def fit_columns_and_statistics(context, table, *, stretch=(0.0, 0.0), **options):
+    """Fit all columns of an image, and estimate the statistics of the image.
+
+    Parameters
+    ----------
+    context : ImageContext
+        The image, without statistics.
+    table : ColumnTable
+        Columns to start from.
+    stretch : tuple of float, default=(0.0, 0.0)
+        First guess of the common stretch of all columns.
+    **options
+        As `fit_columns` takes them.
+
+    Returns
+    -------
+    fit : ColumnFit
+        The fitted columns, in order, and the statistics.
+    """
+    image, mask = context.image, context.mask
+    guess = ImageStatistics(
+        noise=guess_noise(image, mask),
+        level=float(np.median(table.background)) if len(table) else 0.0,
+        misfit=np.inf,
+        span=value_span(image if mask is None else image[mask]),
+        stretch=stretch,
+    )
+    context = context.replace(statistics=guess)
+    return fit_columns(context, table, learns=True, **options)
+
+
 def _with_profile(table, profile, stretch):
     """Return the columns that a fit with a profile starts from."""
     if not profile.n_shape and any(stretch) and profile.stretched is not None:
-        stretched = profile.stretched
-        # The stretch is that of the ellipse which the sites report.
-        shape = stretched.stretch(stretched.ellipse(np.array([stretch])))
-        return table.with_profile(stretched, np.repeat(shape, len(table), axis=0))
+        shape = np.tile(np.array(stretch), (len(table), 1))
+        return table.with_profile(profile.stretched, shape)
     return table if table.profile == profile else table.with_profile(profile)
 
 
@@ -126,7 +139,7 @@ def _fit_in_rounds(windows, state):
     patience = max(1, n_rounds - 2)
     # The columns that the expected image shows.
     drawn = state.table
-    for number in range(n_rounds + _SETTINGS.max_extra_rounds):
+    for number in range(n_rounds + _SETTINGS.max_n_extra_rounds):
         for_all = number < n_rounds
         active = state.active(for_all)
         if (number > patience and not active.size) or (preliminary and not for_all):
@@ -253,11 +266,13 @@ def sigma_for_fit(table, sigma):
     sigma : float
         Not less than that, px. It grows in steps, so that the tiles of an image agree.
     """
+    if not len(table):
+        return sigma
     bright = table.amplitude > 0.5 * np.quantile(table.amplitude, 0.9)
     ratio = np.median(table.sigma[bright]) / sigma
-    n_steps = np.floor(np.log(ratio) / np.log(_SETTINGS.sigma_step))
-    return sigma * _SETTINGS.sigma_step ** float(
-        np.clip(n_steps, 0, _SETTINGS.max_sigma_steps)
+    n_steps = np.floor(np.log(ratio) / np.log(_SETTINGS.sigma_step_ratio))
+    return sigma * _SETTINGS.sigma_step_ratio ** float(
+        np.clip(n_steps, 0, _SETTINGS.max_n_sigma_steps)
     )
 
 
@@ -268,18 +283,18 @@ def _updated_stretch(windows, state, pixels):
         table = table.with_profile(table.profile.stretched)
     step, std = common_stretch_step(windows, table, pixels)
     stretch = np.add(state.statistics.stretch, step)
-    least = max(_SETTINGS.min_stretch, _SETTINGS.min_stretch_std * std)
+    least = max(_SETTINGS.min_log_stretch, _SETTINGS.min_stretch_std * std)
     return tuple(stretch.tolist()) if np.hypot(*stretch) > least else (0.0, 0.0)
 
 
 def _count_rounds(state):
     """Return the number of rounds for all columns."""
     if state.fits_shape:
-        return _SETTINGS.rounds_shape
+        return _SETTINGS.n_rounds_shape
     number = 0 if state.preliminary else 1
     if state.is_isolated:
-        return _SETTINGS.rounds_isolated[number]
-    few, many = _SETTINGS.rounds_overlapping
+        return _SETTINGS.n_rounds_isolated[number]
+    few, many = _SETTINGS.n_rounds_overlapping
     return round(np.interp(state.overlap, (0, 1), (few[number], many[number])))
 
 
@@ -289,7 +304,7 @@ def _exclude_rejected(windows, state):
     one = np.ones(len(rejected))
     rejected = rejected.replace(amplitude=one, sigma=windows.unit * one)
     image = windows.render(rejected)[windows.crop]
-    state.regression.exclude(image > _SETTINGS.rejected_height)
+    state.regression.exclude(image > _SETTINGS.rejected_height_share)
 
 
 def _regression(windows, state):
@@ -337,7 +352,7 @@ def _update_background(windows, state, pixels):
     (level,) = field.at(state.positions, "level")
     change = field.image(windows.image_shape, windows.pad)
     change -= state.background
-    gain = float(np.interp(state.overlap, (0, 1), _SETTINGS.background_gain))
+    gain = float(np.interp(state.overlap, (0, 1), _SETTINGS.background_gain_ratios))
     change *= np.float32(gain)
     pixels.shift(change)
     state.background += change
@@ -351,16 +366,16 @@ def _learn_noise(windows, state, pixels, expected):
     state.statistics = state.statistics._replace(noise=noise)
     level = np.float32([noise.offset, np.quantile(expected[windows.crop], 0.99)])
     ratio = noise.variance(level) / before.variance(level)
-    if np.abs(np.log(ratio / ratio.mean())).max() > NOISE_TOLERANCE:
+    if np.abs(np.log(ratio / ratio.mean())).max() > NOISE_LOG_TOLERANCE:
         state.step_size[:] = np.inf
-    if np.abs(np.log(ratio)).max() > NOISE_TOLERANCE:
+    if np.abs(np.log(ratio)).max() > NOISE_LOG_TOLERANCE:
         pixels.update(expected, state.statistics)
 
 
 def _residual_noise(windows, state, expected):
     """Estimate the noise from the residual in the windows of whole columns."""
     misfit = state.misfit[:, 0]
-    is_good = misfit < _SETTINGS.max_relative_misfit * np.median(
+    is_good = misfit < _SETTINGS.max_misfit_ratio * np.median(
         misfit[np.isfinite(misfit)]
     )
     rows = np.flatnonzero(windows.whole & is_good)
@@ -373,10 +388,10 @@ def _residual_noise(windows, state, expected):
         for image in (windows.on_image, windows.image, expected)
     )
     freedom = 1 - _leverage(windows, state, rows, mean, disc)
-    square = (values - mean) ** 2 / np.maximum(freedom, _SETTINGS.min_freedom)
+    square = (values - mean) ** 2 / np.maximum(freedom, _SETTINGS.min_freedom_share)
     noise = estimate_noise(mean[on_image], square[on_image])
     amplitude = float(np.median(state.table.amplitude[rows]))
-    least = (_SETTINGS.min_noise_amplitudes * amplitude) ** 2
+    least = (_SETTINGS.min_noise_share * amplitude) ** 2
     brightest = np.array([np.quantile(mean, 0.99)])
     scale = max(1.0, least / float(noise.variance(brightest)[0]))
     return noise._replace(constant=scale * noise.constant, slope=scale * noise.slope)

@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..._lattice.neighbors import count_neighbors, neighbor_pairs
 from .background import strength_of_overlap
 from .columns import ColumnFit
-from .fisher_scoring import MIN_OUTLIERS
+from .fisher_scoring import MIN_N_OUTLIERS
 from .profiles import AMPLITUDE, N_COMMON, POSITION, SHAPE, SIGMA
 from .settings import FITTING
 
@@ -13,26 +14,10 @@ from .settings import FITTING
 OVERLAP_SIGMA_SPACINGS = 0.22
 # Narrowest column in typical sigmas, and in preliminary fits of columns that overlap:
 # the background may replace narrow ones.
-_MIN_SIGMA = (0.45, 0.6)
+_MIN_SIGMA_RATIOS = (0.45, 0.6)
 
 
 _SETTINGS = FITTING.column_state
-
-
-def is_coarsely_sampled(spacing, sigma):
-    """Check whether columns are so narrow that single pixels decide their fits.
-
-    Parameters
-    ----------
-    spacing, sigma : float
-        Nearest-neighbour spacing and typical sigma of the columns, px.
-
-    Returns
-    -------
-    is_coarse : bool
-        Whether columns are to be fitted jointly, by short steps.
-    """
-    return spacing < _SETTINGS.coarse_spacing_px and sigma < _SETTINGS.coarse_sigma_px
 
 
 class ColumnState:
@@ -77,8 +62,9 @@ class ColumnState:
         self.preliminary, self.learns = preliminary, learns
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing, self.sigma = spacing, sigma
-        is_coarse = is_coarsely_sampled(spacing, sigma)
-        self.step_factor = _SETTINGS.coarse_step_factor if is_coarse else 1.0
+        self.step_factor = (
+            _SETTINGS.coarse_step_ratio if self.is_coarsely_sampled else 1.0
+        )
         self.is_isolated = (
             spacing >= _SETTINGS.coupling_reach_sigma * sigma and self.is_round
         )
@@ -123,6 +109,47 @@ class ColumnState:
         """Whether all columns are round Gaussians."""
         return self.start.profile.is_separable
 
+    @property
+    def is_coarsely_sampled(self):
+        """Whether columns are so narrow that single pixels decide their fits."""
+        is_close = self.spacing < _SETTINGS.coarse_spacing_px
+        return is_close and self.sigma < _SETTINGS.coarse_sigma_px
+
+    @property
+    def overlaps_strongly(self):
+        """Whether steps of single columns would converge slowly or not at all.
+
+        Such columns, overlapping or narrow ones, are fitted jointly.
+        """
+        start, spacing, sigma = self.start, self.spacing, self.sigma
+        max_dense = _SETTINGS.max_sigma_spacings_dense * spacing
+        if self.fits_shape and sigma > max_dense:
+            return True
+        ellipse = start.profile.ellipse(start.shape)
+        if ellipse is not None:
+            sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
+        if sigma > _SETTINGS.max_sigma_spacings * spacing or self.is_coarsely_sampled:
+            return True
+        # Columns overlap so much that steps one by one may diverge.
+        reach = _SETTINGS.coupling_reach_sigma * float(np.median(start.sigma))
+        pairs, _ = neighbor_pairs(start.positions, reach)
+        first, second = (start.take(pairs[:, side]) for side in (0, 1))
+        square = ((first.positions - second.positions) ** 2).sum(axis=1)
+        overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
+        overlap = np.repeat(overlap, 2)
+        crowding = np.bincount(pairs.ravel(), overlap, minlength=len(start))
+        if (
+            np.quantile(crowding, _SETTINGS.crowded_quantile)
+            > _SETTINGS.max_overlap_share
+        ):
+            return True
+        if sigma <= max_dense:
+            return False
+        # Most columns have more neighbours than on a square lattice.
+        radius = _SETTINGS.neighbor_reach_spacings * spacing
+        n_neighbors = count_neighbors(start.positions, radius)
+        return np.median(n_neighbors) >= _SETTINGS.min_n_neighbors_dense
+
     def _set_prior(self, whole, sigma_scatter, outer):
         """Set the prior of columns that are not completely on the image."""
         mean, precision = self.prior_mean, self.prior_precision
@@ -135,7 +162,7 @@ class ColumnState:
             mean[:, :SIGMA] = self.start.parameters[:, :SIGMA]
             height = np.maximum(self.start.amplitude[outer], 1e-30)
             precision[outer, AMPLITUDE] = (
-                _SETTINGS.outer_height_scatter * height
+                _SETTINGS.outer_height_scatter_share * height
             ) ** -2.0
             precision[outer, POSITION] = (
                 _SETTINGS.outer_position_std_spacings * self.spacing
@@ -203,7 +230,7 @@ class ColumnState:
         change = self.table.parameters[rows] - before[rows]
         change = np.abs(change)[:, : self.n_parameters] / std
         change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
-            _SETTINGS.width_step_weight
+            _SETTINGS.width_step_ratio
         )
         change = np.where(np.isfinite(change), change, np.inf)
         self.step_size[rows] = change.max(axis=1)
@@ -242,7 +269,7 @@ class ColumnState:
         std = self.std * np.reshape(scale, (-1, 1))
         change /= np.where(std > 0, std, np.nan)
         change[:, [AMPLITUDE, *range(SIGMA, change.shape[1])]] *= (
-            _SETTINGS.width_step_weight
+            _SETTINGS.width_step_ratio
         )
         self.step_size = np.nan_to_num(change).max(axis=1)
 
@@ -266,9 +293,11 @@ class ColumnState:
 
     def _is_misfit(self):
         square, deviation = self.misfit.T
-        is_misfit = square > _SETTINGS.max_misfit * max(self.statistics.misfit, 0.5)
-        is_misfit &= deviation > _SETTINGS.max_deviation
-        return is_misfit & (self.n_outliers >= MIN_OUTLIERS)
+        is_misfit = square > _SETTINGS.max_misfit_ratio * max(
+            self.statistics.misfit, 0.5
+        )
+        is_misfit &= deviation > _SETTINGS.max_deviation_share
+        return is_misfit & (self.n_outliers >= MIN_N_OUTLIERS)
 
     def _is_plausible(self):
         sigma, high = self.table.sigma, self.high[:, SIGMA]
@@ -315,7 +344,10 @@ def _bounds(start, context, preliminary):
     """Return the lowest and highest amplitude, row, col and sigma of each column."""
     low = start.parameters[:, :N_COMMON]
     high = low.copy()
-    low[:, AMPLITUDE], high[:, AMPLITUDE] = 0, _SETTINGS.max_growth * start.amplitude
+    low[:, AMPLITUDE], high[:, AMPLITUDE] = (
+        0,
+        _SETTINGS.max_growth_ratio * start.amplitude,
+    )
     spacing, sigma = context.spacing, context.sigma
     for axis, length in enumerate(context.shape):
         # A column off the image may show as a maximum at the border.
@@ -324,6 +356,6 @@ def _bounds(start, context, preliminary):
         low[:, 1 + axis] -= np.where(at_start, 1, 0.4) * spacing
         high[:, 1 + axis] += np.where(at_end, 1, 0.4) * spacing
     is_wide = preliminary and sigma > OVERLAP_SIGMA_SPACINGS * spacing
-    narrowest = _MIN_SIGMA[int(is_wide)] * sigma
+    narrowest = _MIN_SIGMA_RATIOS[int(is_wide)] * sigma
     low[:, SIGMA], high[:, SIGMA] = max(narrowest, 0.3), 2 * sigma
     return low, high

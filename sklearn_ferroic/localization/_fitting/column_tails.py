@@ -18,6 +18,7 @@ from .settings import FITTING
 from .windows import render_columns
 
 _SETTINGS = FITTING.column_tails
+_SIMILAR = FITTING.similar_columns
 
 
 class ColumnTails(NamedTuple):
@@ -154,7 +155,7 @@ class TailSums(NamedTuple):
             return ColumnTails(1.0, factor).image(image.shape, columns, sigma)
 
         # Amplitudes and widths of the fit make up for a part of the tails.
-        step = _SETTINGS.sigma_step
+        step = _SETTINGS.sigma_step_share
         typical = table.replace(amplitude=_typical_amplitude(table))
         images = [
             local(render(table, 1.0)),
@@ -199,7 +200,7 @@ def estimate_tails(sums, before=None):
     tails : ColumnTails or None
         None if no tails are significant.
     """
-    if sum(part.n_columns for part in sums) < _SETTINGS.min_columns:
+    if sum(part.n_columns for part in sums) < _SETTINGS.min_n_columns:
         return None
     n_pixels = sum(part.n_pixels for part in sums)
     products = sum(part.products for part in sums)
@@ -209,7 +210,7 @@ def estimate_tails(sums, before=None):
     mean_square = residual @ products @ residual / n_pixels
     std = np.sqrt(np.linalg.inv(normal)[2, 2] * mean_square)
     tails = ColumnTails(float(share / amplitude), _SETTINGS.sigma_ratio)
-    if tails.share < max(_SETTINGS.min_share, _SETTINGS.min_significance * std):
+    if tails.share < max(_SETTINGS.min_share, _SETTINGS.min_significance_std * std):
         return None
     of_means = sum(part.products_of_means for part in sums)
     variance, variance_of_means = (
@@ -218,10 +219,12 @@ def estimate_tails(sums, before=None):
         for sums_ in (products, of_means)
     )
     white = variance / sums[0].square_side ** 2
-    if variance_of_means > _SETTINGS.max_correlation * white:
+    if variance_of_means > _SETTINGS.max_variance_ratio * white:
         return None
     if before is not None:
-        missing = np.clip(tails.share / before.share - 1, 0, _SETTINGS.max_missing)
+        missing = np.clip(
+            tails.share / before.share - 1, 0, _SETTINGS.max_missing_share
+        )
         share = max(tails.share, before.share / (1 - missing))
         tails = tails._replace(share=share)
     share = min(tails.share, _SETTINGS.max_share)
@@ -274,11 +277,11 @@ def _products(images, counts):
 
 def _typical_amplitude(table):
     """Return the median amplitude of similar columns nearby, for each column."""
-    n_nearest = min(_SETTINGS.n_nearest + 1, len(table))
+    n_nearest = min(_SIMILAR.n_nearest + 1, len(table))
     _, near = cKDTree(table.positions).query(table.positions, n_nearest)
     around = np.maximum(table.amplitude, 1e-6 * table.amplitude.max())
     around = np.log(around)[near]
-    is_similar = np.abs(around - around[:, :1]) < _SETTINGS.max_log_ratio
+    is_similar = np.abs(around - around[:, :1]) < _SIMILAR.max_log_ratio
     # The median of the similar ones: others are sorted behind them.
     around = np.sort(np.where(is_similar, around, np.inf), axis=1)
     n_similar, row = is_similar.sum(axis=1), np.arange(len(around))

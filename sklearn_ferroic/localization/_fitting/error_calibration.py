@@ -34,13 +34,11 @@ from skimage.filters import threshold_otsu
 from .settings import FITTING
 
 _SETTINGS = FITTING.error_calibration
-MAX_RELATIVE_SQUARE = _SETTINGS.max_relative_square
-MIN_SIGNIFICANCE = _SETTINGS.min_significance
-N_PROJECTED = _SETTINGS.n_projected
+_SIMILAR = FITTING.similar_columns
 _N_ORDERS = 3
 # A gradient displaces a Gaussian column 16/7 times as far as it changes the position
 # when pixels are weighted by the column once more.
-_GRADIENT_FACTOR = 16 / 7
+_GRADIENT_RATIO = 16 / 7
 
 
 def deformation_orders(fits_shape):
@@ -133,7 +131,7 @@ def _change_at_center(u, v, values, weighted, weight):
 
 def _sample(rows, positions, spacing):
     """Return the columns in some squares of the image, if there are many."""
-    step = -(-len(rows) // _SETTINGS.n_projected)
+    step = -(-len(rows) // _SETTINGS.n_projected_columns)
     if step < 2:
         return rows
     place = positions[rows] // (_SETTINGS.square_spacings * spacing)
@@ -143,12 +141,12 @@ def _sample(rows, positions, spacing):
 
 def _means_around(own, positions, amplitude):
     """Return the means over the nearest columns of similar amplitude; NaN if none."""
-    n_nearest = min(_SETTINGS.n_nearest + 1, len(own))
+    n_nearest = min(_SIMILAR.n_nearest + 1, len(own))
     if n_nearest < 2:
         return np.full((len(own), own.shape[1] + 2), np.nan)
     _, near = cKDTree(positions).query(positions, n_nearest)
     height = np.log(np.maximum(amplitude, 1e-30))[near]
-    similar = np.abs(height[:, 1:] - height[:, :1]) < _SETTINGS.max_log_ratio
+    similar = np.abs(height[:, 1:] - height[:, :1]) < _SIMILAR.max_log_ratio
     similar &= np.cumsum(similar, axis=1) <= _SETTINGS.n_around
     down, along = np.abs(positions[near[:, 1:]] - positions[:, None]).T
     is_along = (along >= down).T
@@ -170,7 +168,7 @@ def _clipped(values):
     """Return values without the excess of outliers."""
     if not len(values):
         return values
-    limit = np.sqrt(MAX_RELATIVE_SQUARE * np.median(values**2, axis=0))
+    limit = np.sqrt(_SETTINGS.max_square_ratio * np.median(values**2, axis=0))
     return np.clip(values, -limit, limit)
 
 
@@ -193,7 +191,7 @@ def error_scale(amplitude, modes, inflation):
     position_scale : ndarray of shape (n,)
         Positive factors for the errors of positions, which include gradients.
     """
-    if len(modes) < _SETTINGS.min_columns:
+    if len(modes) < _SETTINGS.min_n_columns:
         scale = np.full(len(amplitude), inflation)
         return scale, scale
     limit = _height_limit(modes[:, 0])
@@ -201,7 +199,7 @@ def error_scale(amplitude, modes, inflation):
     kinds = [_deviations(kind) for kind in kinds if len(kind)]
     is_bright = (amplitude > limit).astype(int)
     log_ratio = _by_kind(_log_variance_ratio, kinds)[is_bright]
-    ratio = np.clip(np.exp(log_ratio), *_SETTINGS.ratio_range)
+    ratio = np.clip(np.exp(log_ratio), *_SETTINGS.variance_ratio_range)
     gradient = _by_kind(_gradient_variance, kinds)[is_bright]
     return np.sqrt(ratio), np.sqrt(ratio + gradient)
 
@@ -214,7 +212,7 @@ def split_by_height(amplitude):
 def _height_limit(amplitude):
     """Return the height between two kinds of columns, -inf if there is one kind."""
     height = np.log(amplitude[amplitude > 0])
-    min_step = np.log(_SETTINGS.min_contrast)
+    min_step = np.log(_SETTINGS.min_height_ratio)
     if len(height) < 2 or np.ptp(height) < min_step:
         return -np.inf
     limit = threshold_otsu(height)
@@ -231,9 +229,9 @@ def _deviations(modes):
 
 def _by_kind(estimate, kinds):
     """Return estimates for faint and bright columns, the same unless they differ."""
-    if len(kinds) == 2 and min(map(len, kinds)) >= _SETTINGS.min_columns:
+    if len(kinds) == 2 and min(map(len, kinds)) >= _SETTINGS.min_n_columns:
         values, std = zip(*map(estimate, kinds), strict=True)
-        if abs(np.subtract(*values)) > _SETTINGS.min_significance * np.hypot(*std):
+        if abs(np.subtract(*values)) > _SETTINGS.min_significance_std * np.hypot(*std):
             return np.array(values)
     return np.full(2, estimate(np.concatenate(kinds))[0])
 
@@ -251,14 +249,14 @@ def _log_variance_ratio(deviations):
     # The mean over the two orientations, or the smaller one if they differ.
     count = np.full(_N_ORDERS, 2.0 * len(own))
     differs = np.abs(np.log(square[:, 0] / square[:, 1]))
-    differs = differs > _SETTINGS.min_significance * 2 / np.sqrt(len(own))
+    differs = differs > _SETTINGS.min_significance_std * 2 / np.sqrt(len(own))
     count[differs] /= 2
     square = np.where(differs, square.min(axis=1), square.mean(axis=1))
-    excess = np.geomspace(*_SETTINGS.excess_range, _SETTINGS.n_excesses)
+    excess = np.geomspace(*_SETTINGS.excess_ratio_range, _SETTINGS.n_excesses)
     prior = np.full(len(excess), (1 - _SETTINGS.white_probability) / len(excess))
     excess = np.append(0.0, excess)
     prior = np.append(_SETTINGS.white_probability, prior)
-    q = np.linspace(*_SETTINGS.q_range, _SETTINGS.n_q)[:, None, None]
+    q = np.linspace(*_SETTINGS.q_ratio_range, _SETTINGS.n_q)[:, None, None]
     total, order = _SETTINGS.q_concentration, np.arange(_N_ORDERS)
     moments = np.cumprod((q * total + order) / (total + order), axis=-1)
     relative = 1 + excess[:, None] * moments
@@ -283,12 +281,12 @@ def _gradient_variance(deviations):
     first = 2 * _N_ORDERS
     own, around = deviations[:, first : first + 2], deviations[:, -4:]
     products = (np.tile(own, 2) * around)[np.isfinite(around).all(axis=1)]
-    if len(products) < _SETTINGS.min_columns:
+    if len(products) < _SETTINGS.min_n_columns:
         return 0.0, 0.0
     along, across = products[:, :2].mean(axis=1), products[:, 2:].mean(axis=1)
     products = min(along, across, key=np.mean)
     # Each pair of columns counts in both of them.
     std = np.sqrt(2) * products.std() / np.sqrt(len(products))
     mean = products.mean()
-    mean = float(mean) if mean > _SETTINGS.min_significance * std else 0.0
-    return _GRADIENT_FACTOR**2 * mean, _GRADIENT_FACTOR**2 * float(std)
+    mean = float(mean) if mean > _SETTINGS.min_significance_std * std else 0.0
+    return _GRADIENT_RATIO**2 * mean, _GRADIENT_RATIO**2 * float(std)

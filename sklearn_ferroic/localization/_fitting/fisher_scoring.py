@@ -7,7 +7,7 @@ from .settings import FITTING
 
 # With this number of outliers in its core, a column does not fit its profile: that is
 # more than chance.
-MIN_OUTLIERS = 3
+MIN_N_OUTLIERS = 3
 
 
 _SETTINGS = FITTING.fisher_scoring
@@ -138,8 +138,8 @@ class Pixels:
         windows = self.windows
         image, expected = windows.image[windows.crop], expected[windows.crop]
         total = 0.0
-        for first in range(0, len(image), _SETTINGS.block_rows):
-            rows = slice(first, first + _SETTINGS.block_rows)
+        for first in range(0, len(image), _SETTINGS.n_block_rows):
+            rows = slice(first, first + _SETTINGS.n_block_rows)
             deviance = self.noise.deviance(
                 image[rows].astype(np.float64), expected[rows].astype(np.float64)
             )
@@ -202,8 +202,8 @@ def scoring_steps(windows, state, active, pixels, *, measure=False):
         gradient, information = zip(*moments, strict=True)
         gradient = np.concatenate(gradient)
         information = None if is_recent else np.concatenate(information)
-        for first in range(0, len(places), _SETTINGS.block_columns):
-            block = slice(first, first + _SETTINGS.block_columns)
+        for first in range(0, len(places), _SETTINGS.n_block_columns):
+            block = slice(first, first + _SETTINGS.n_block_columns)
             rows = active[places[block]]
             right, normal = profile.normal_equations(
                 state.table.take(rows),
@@ -316,13 +316,13 @@ def _downweight_outliers(state, rows, square, values, weighted, limit):
     """Clip the weighted residual of outliers in place, and count those in the cores."""
     found = np.flatnonzero(square.max(axis=1) > limit)
     if found.size:
-        is_core = values[found] > _SETTINGS.core_height
+        is_core = values[found] > _SETTINGS.core_height_share
         n_outliers = ((square[found] > limit) & is_core).sum(axis=1)
         state.n_outliers[rows[found]] = n_outliers
         share = limit / np.maximum(square[found], limit)
         # Few outliers are downweighted by the square of their excess. With many, too
         # few pixels would determine the column.
-        many = n_outliers >= MIN_OUTLIERS
+        many = n_outliers >= MIN_N_OUTLIERS
         share[many] = np.sqrt(share[many])
         weighted[found] *= share
 

@@ -13,9 +13,6 @@ from scipy.sparse.linalg import LinearOperator, cg
 from .._image.pixels import sum_blocks
 from .background import bin_sides
 from .error_calibration import (
-    MAX_RELATIVE_SQUARE,
-    MIN_SIGNIFICANCE,
-    N_PROJECTED,
     deformation_orders,
     split_by_height,
 )
@@ -23,6 +20,7 @@ from .profiles import AMPLITUDE, N_COMMON, POSITION, SIGMA
 from .settings import FITTING
 
 _SETTINGS = FITTING.joint_equations
+_ERRORS = FITTING.error_calibration
 
 
 class JointEquations:
@@ -116,7 +114,7 @@ class JointEquations:
             noise.
         """
         table = state.table
-        system = _System(self, pixels, state, _SETTINGS.probe_damping)
+        system = _System(self, pixels, state, _SETTINGS.probe_damping_ratio)
         # Unit variance, were the noise white and as estimated.
         unit = np.sqrt(np.maximum(system.weight, 1e-30))
         rng = np.random.default_rng(0)
@@ -135,7 +133,7 @@ class JointEquations:
                 continue
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
             inflation[kind] = scatter.mean()
-            rows = rows[:: max(1, len(rows) // N_PROJECTED)]
+            rows = rows[:: max(1, len(rows) // _ERRORS.n_projected_columns)]
             remaining[kind] = [
                 _remaining_share(modes, system.weight, left)
                 for modes in self.images.modes(table, rows, orders)
@@ -163,7 +161,7 @@ class JointEquations:
             Variance of the positions over that of each column by itself.
         """
         table = state.table
-        system = _System(self, pixels, state, _SETTINGS.probe_damping)
+        system = _System(self, pixels, state, _SETTINGS.probe_damping_ratio)
         weighted = pixels.weighted.copy()
         pixels.clip_weighted(weighted)
         weighted = sum_blocks(weighted[self.windows.crop], self.side).ravel()
@@ -192,7 +190,7 @@ class JointEquations:
             if not rows.size:
                 continue
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
-            rows = rows[:: max(1, len(rows) // N_PROJECTED)]
+            rows = rows[:: max(1, len(rows) // _ERRORS.n_projected_columns)]
             (modes,) = self.images.modes(table, rows, orders)
             inflation[kind] = scatter.mean() * _projected_ratio(modes, weighted, left)
         return inflation
@@ -228,10 +226,14 @@ def _projected_ratio(modes, observed, simulated):
     if not seen.any():  # one column alone
         return 1.0
     expected = np.concatenate([mode @ rest for rest in simulated for mode in modes])
-    limit = MAX_RELATIVE_SQUARE * max(float(np.median(seen**2)), 1e-30)
+    limit = _ERRORS.max_square_ratio * max(float(np.median(seen**2)), 1e-30)
     ratio = np.minimum(seen**2, limit).mean() / max((expected**2).mean(), 1e-30)
     std = np.sqrt(2 / len(seen) + 2 / len(expected))
-    return ratio if abs(np.log(max(ratio, 1e-30))) > MIN_SIGNIFICANCE * std else 1.0
+    return (
+        ratio
+        if abs(np.log(max(ratio, 1e-30))) > _ERRORS.min_significance_std * std
+        else 1.0
+    )
 
 
 class _RadialSpectrum:
@@ -241,7 +243,7 @@ class _RadialSpectrum:
         self.shape = tuple(shape)
         rows = np.fft.fftfreq(self.shape[0])[:, None]
         frequency = np.hypot(rows, np.fft.rfftfreq(self.shape[1]))
-        n_rings = int(np.clip(min(self.shape) // 8, 3, _SETTINGS.max_rings))
+        n_rings = int(np.clip(min(self.shape) // 8, 3, _SETTINGS.max_n_rings))
         self.ring = np.minimum((2 * n_rings * frequency).astype(np.intp), n_rings)
         self.size = np.maximum(np.bincount(self.ring.ravel()), 1)
         self.window = np.outer(*(np.hanning(n + 2)[1:-1] for n in self.shape))
@@ -301,7 +303,7 @@ class _System:
         self.damping = damping
         power = equations.transposed @ diags_array(self.weight) @ equations.bins
         scale = power.diagonal()
-        extra = _SETTINGS.smoothness * scale.mean() * equations.differences
+        extra = _SETTINGS.smoothness_ratio * scale.mean() * equations.differences
         self.extra = (extra + diags_array(damping * scale + 1e-30)).tocsr()
         self.node_inverse = 1 / (scale + self.extra.diagonal())
 
@@ -330,8 +332,8 @@ class _System:
         solution, _ = cg(
             LinearOperator(shape, multiply, dtype=right.dtype),
             right,
-            rtol=_SETTINGS.relative_tolerance,
-            maxiter=_SETTINGS.max_iterations,
+            rtol=_SETTINGS.tolerance_share,
+            maxiter=_SETTINGS.max_n_iterations,
             M=LinearOperator(shape, precondition, dtype=right.dtype),
         )
         solution = np.where(np.isfinite(solution), solution, 0)

@@ -9,60 +9,12 @@ diverges.
 
 import numpy as np
 
-from ..._lattice.neighbors import count_neighbors, neighbor_pairs
-from .column_state import is_coarsely_sampled
 from .error_calibration import error_scale, project_residual
 from .fisher_scoring import scoring_steps
 from .joint_equations import JointEquations
 from .settings import FITTING
 
 _SETTINGS = FITTING.joint_fit
-
-
-def overlap_strongly(start, context, fits_shape):
-    """Check whether columns are to be fitted jointly: overlapping or narrow ones.
-
-    Parameters
-    ----------
-    start : ColumnTable
-        The columns.
-    context : ImageContext
-        The image.
-    fits_shape : bool
-        Whether the shape parameters of each column are fitted.
-
-    Returns
-    -------
-    overlap : bool
-        Whether steps of single columns would converge slowly or not at all.
-    """
-    spacing, sigma = context.spacing, context.sigma
-    if fits_shape and sigma > _SETTINGS.max_sigma_spacings_dense * spacing:
-        return True
-    ellipse = start.profile.ellipse(start.shape)
-    if ellipse is not None:
-        sigma = sigma * np.sqrt(np.median(ellipse[:, 0]))
-    if sigma > _SETTINGS.max_sigma_spacings * spacing or _is_crowded(start):
-        return True
-    if is_coarsely_sampled(spacing, context.sigma):
-        return True
-    if sigma <= _SETTINGS.max_sigma_spacings_dense * spacing:
-        return False
-    # Most columns have more neighbours than on a square lattice.
-    radius = _SETTINGS.neighbor_reach_spacings * spacing
-    n_neighbors = count_neighbors(start.positions, radius)
-    return np.median(n_neighbors) >= _SETTINGS.min_neighbors_dense
-
-
-def _is_crowded(table):
-    """Check whether columns overlap so much that steps one by one may diverge."""
-    reach = FITTING.column_state.coupling_reach_sigma * float(np.median(table.sigma))
-    pairs, _ = neighbor_pairs(table.positions, reach)
-    first, second = (table.take(pairs[:, side]) for side in (0, 1))
-    square = ((first.positions - second.positions) ** 2).sum(axis=1)
-    overlap = np.exp(-0.5 * square / (first.sigma**2 + second.sigma**2))
-    crowding = np.bincount(pairs.ravel(), np.repeat(overlap, 2), minlength=len(table))
-    return np.quantile(crowding, _SETTINGS.crowded_quantile) > _SETTINGS.max_crowding
 
 
 class JointFit:
@@ -85,7 +37,7 @@ class JointFit:
         self.make_regression = make_regression
         self.rows = np.arange(len(state.table))
         self.equations = JointEquations(windows, state.spacing, state.overlap)
-        self.damping = _SETTINGS.first_damping
+        self.damping = _SETTINGS.first_damping_ratio
         # Steps of single columns, as long as they decrease the objective.
         self._first = self._one_by_one
         # Near the minimum, only Gauss-Newton steps are taken: the cheap ones have
@@ -108,8 +60,8 @@ class JointFit:
         preliminary = state.preliminary
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
-        least = _SETTINGS.min_objective * np.prod(self.windows.image_shape)
-        for number in range(_SETTINGS.max_rounds[not preliminary]):
+        least = _SETTINGS.min_objective_variances * np.prod(self.windows.image_shape)
+        for number in range(_SETTINGS.max_n_rounds[not preliminary]):
             expected = self._expected()
             objective = 0.0
             if number:
@@ -118,13 +70,14 @@ class JointFit:
                 state.table, state.field = accepted
                 if kind == self._newton:
                     self.damping = min(
-                        self.damping * _SETTINGS.more_damping, _SETTINGS.max_damping
+                        self.damping * _SETTINGS.more_damping_ratio,
+                        _SETTINGS.max_damping_ratio,
                     )
                 if kind == self._one_by_one:
                     self._first = self._newton
                 kind = self._newton
             else:
-                is_small = lowest - objective < _SETTINGS.min_decrease * max(
+                is_small = lowest - objective < _SETTINGS.min_decrease_share * max(
                     lowest, least
                 )
                 n_stalled = n_stalled + 1 if is_small else 0
@@ -139,7 +92,7 @@ class JointFit:
                     learn_noise(expected)
                 self._linearize(learn_noise is not None)
                 # Far from the minimum, columns may look like misfits that are none.
-                if is_new or (preliminary and number == _SETTINGS.patience_rounds):
+                if is_new or (preliminary and number == _SETTINGS.n_patience_rounds):
                     state.reject_misfits(reach, self.windows.whole)
                     accepted = state.table, state.field
                     tables[-1] = state.table
@@ -148,9 +101,9 @@ class JointFit:
                     kind = self._next(kind)
             is_done = (
                 n_stalled >= _SETTINGS.n_stalled_rounds
-                or self.damping == _SETTINGS.max_damping
+                or self.damping == _SETTINGS.max_damping_ratio
             )
-            if is_done and number > _SETTINGS.patience_rounds:
+            if is_done and number > _SETTINGS.n_patience_rounds:
                 break
             kind(pixels.expected)
         state.table, state.field = accepted
@@ -188,7 +141,7 @@ class JointFit:
             return kind
         if kind == self._newton:
             self.damping = max(
-                self.damping / _SETTINGS.less_damping, _SETTINGS.min_damping
+                self.damping / _SETTINGS.less_damping_ratio, _SETTINGS.min_damping_ratio
             )
             return self._newton if self.is_near else self._common
         return self._extrapolate if kind == self._common else self._first
@@ -251,7 +204,7 @@ class JointFit:
         change = expected - before
         curvature = float(np.vdot(self.pixels.weight * change, change))
         share = float(np.vdot(self.pixels.weighted, change)) / max(curvature, 1e-30)
-        share = float(np.clip(share, 0, _SETTINGS.max_extrapolation))
+        share = float(np.clip(share, 0, _SETTINGS.max_n_extrapolated_steps))
         state = self.state
         parameters = state.table.parameters
         state.set_parameters(parameters + share * (parameters - table.parameters))

@@ -22,7 +22,7 @@ _INDEX = {tuple(powers): index for index, powers in enumerate(QUARTIC.tolist())}
 # Index of the product of two quadratic monomials among the quartic ones.
 _PRODUCT = np.array([[_INDEX[tuple(a + b)] for b in QUADRATIC] for a in QUADRATIC])
 # Smaller exponentials are negligible, and subnormal numbers are slow.
-_MIN_EXPONENT = -20
+_MIN_LOG_VALUE = -20
 # Longest ellipse that is fitted, as the ratio of its axes: unresolved pairs are longer.
 MAX_AXIS_RATIO = 2.5
 
@@ -284,7 +284,7 @@ class GaussianProfile(ColumnProfile):
     def on_windows(self, table, windows, rows):
         exponent = self.exponents(table, windows.anchor[rows], windows.unit)
         value = exponent.astype(np.float32) @ windows.quadratic
-        np.maximum(value, np.float32(_MIN_EXPONENT), out=value)
+        np.maximum(value, np.float32(_MIN_LOG_VALUE), out=value)
         return np.exp(value, out=value)
 
     def gradient_moments(self, table, windows, rows, values, weighted_residual):
@@ -390,12 +390,6 @@ class EllipticalGaussian(GaussianProfile):
         angle = 0.5 * np.arctan2(diagonal, along_col)
         angle = np.where(angle >= np.pi / 2, -np.pi / 2, angle)
         return np.stack([np.exp(np.hypot(along_col, diagonal)), angle], axis=1)
-
-    def stretch(self, ellipse):
-        """Return the stretch of columns for axis ratios and angles."""
-        ratio, angle = ellipse.T
-        direction = np.stack([np.cos(2 * angle), np.sin(2 * angle)], axis=1)
-        return np.log(ratio)[:, None] * direction
 
     def exponents(self, table, anchor, unit):
         _, u, v = self._coordinates(table, anchor, unit)

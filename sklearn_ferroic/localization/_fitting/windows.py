@@ -6,13 +6,12 @@ matrix product. Many tiles are computed at once.
 
 import numpy as np
 
+from .._image.filters import GAUSSIAN_REACH_SIGMA
 from .profiles import QUADRATIC, QUARTIC, ROUND_GAUSSIAN
 from .settings import FITTING
 
-# Tails of columns are cut at this distance in sums, in typical sigmas.
-_TAIL_SIGMA = 4.5
 # Pixels of the windows that are computed at a time: they fit in the cache.
-_CHUNK_ELEMENTS = 1 << 16
+N_CHUNK_PIXELS = 1 << 16
 # Radius of the disc for the centre of mass, in typical sigmas: most of the column.
 MASS_RADIUS_SIGMA = 1.5
 
@@ -70,7 +69,7 @@ class Windows:
 
     def chunks(self, rows):
         """Split column indices so that a chunk's windows fit in the cache."""
-        step = max(1, _CHUNK_ELEMENTS // self.side**2)
+        step = max(1, N_CHUNK_PIXELS // self.side**2)
         return [rows[first : first + step] for first in range(0, len(rows), step)]
 
     def cut(self, padded, rows):
@@ -124,7 +123,7 @@ class ColumnWindows(Windows):
         radius = max(table.profile.reach_sigma * sigma, 1.5)
         super().__init__(image, table.positions, radius, mask)
         self.unit = sigma
-        self.renderer = Renderer(self.shape, _TAIL_SIGMA * sigma)
+        self.renderer = Renderer(self.shape, GAUSSIAN_REACH_SIGMA * sigma)
         quadratic, quartic = _monomials(self.row_step / sigma, self.col_step / sigma)
         self.quadratic = np.ascontiguousarray(quadratic.T)
         # Sums are over the disc: corners are closer to other columns.
@@ -165,7 +164,7 @@ class ColumnWindows(Windows):
             both = self.renderer.render(padded, spread=True)
             return [image[self.crop] for image in both]
         shape = [-(-length // side) for length in self.image_shape]
-        renderer = Renderer(shape, _TAIL_SIGMA * self.unit / side)
+        renderer = Renderer(shape, GAUSSIAN_REACH_SIGMA * self.unit / side)
         return renderer.render(table.binned(side), spread=True)
 
 
@@ -307,7 +306,7 @@ def _paint(row, col, sigma, amplitude, side, tiles):
     square *= np.sqrt(np.float32(0.5)) / sigma
     square *= square
     # Subnormal numbers are slow.
-    np.minimum(square, np.float32(_SETTINGS.max_exponent), out=square)
+    np.minimum(square, np.float32(_SETTINGS.max_log_fall), out=square)
     down, along = 2 * square if len(tiles) > 1 else square
     np.negative(square, out=square)
     rise, run = np.exp(square, out=square)
@@ -336,7 +335,7 @@ def render_columns(shape, table, sigma):
         The sum, without backgrounds, float32.
     """
     if table.profile.is_separable:
-        return Renderer(shape, _TAIL_SIGMA * sigma).render(table)
+        return Renderer(shape, GAUSSIAN_REACH_SIGMA * sigma).render(table)
     windows = ColumnWindows(np.zeros(shape, dtype=np.float32), table, sigma)
     return windows.render(table)[windows.crop]
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import find_objects, label, uniform_filter
 
 from .noise import value_span
+from .pixels import sum_blocks
 from .settings import IMAGE
 
 _AROUND = [(r, c) for r in (0, 1, 2) for c in (0, 1, 2) if (r, c) != (1, 1)]
@@ -112,10 +113,10 @@ def find_bad_lines(image):
 def _bad_rows(image, span):
     """Return which rows of an image are bad."""
     n_rows = len(image)
-    if n_rows < _LINE_SETTINGS.min_lines:
+    if n_rows < _LINE_SETTINGS.min_n_lines:
         return np.zeros(n_rows, dtype=bool)
     # An odd step, or it might go with the period of the lattice.
-    image = image[:, :: image.shape[1] // _LINE_SETTINGS.n_sampled | 1]
+    image = image[:, :: image.shape[1] // _LINE_SETTINGS.n_sampled_pixels | 1]
     padded = np.pad(
         image,
         [(_LINE_SETTINGS.reach_px, _LINE_SETTINGS.reach_px), (0, 0)],
@@ -141,7 +142,7 @@ def _bad_rows(image, span):
     above, below = np.quantile(deviation, (spared, 1 - spared), axis=1)
     difference = np.stack([above, -below]).astype(np.float64)
     usual = np.quantile(difference, _LINE_SETTINGS.usual_share, axis=1, keepdims=True)
-    least = np.maximum(least, _LINE_SETTINGS.min_factor * usual)
+    least = np.maximum(least, _LINE_SETTINGS.min_usual_ratio * usual)
     return (difference > least).any(axis=0) | _dead_rows(image)
 
 
@@ -189,6 +190,11 @@ def _bad_blocks(image, low, high):
         candidates.append((image > high) | (image < low))
     for candidate in candidates:
         if np.count_nonzero(candidate) < _LINE_SETTINGS.min_block_px**2:
+            continue
+        # A block, filled nearly completely, fills most of a square of half its side.
+        square = _LINE_SETTINGS.min_block_px // 2
+        n_filled = sum_blocks(candidate.astype(np.uint8), square)
+        if n_filled.max() < 0.75 * square**2:
             continue
         parts, _ = label(candidate)
         size = np.bincount(parts.ravel())

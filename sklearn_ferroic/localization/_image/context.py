@@ -105,6 +105,13 @@ class ImageContext:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
 
+    def crop(self, window):
+        """Return the context of a window of the pixels, a tuple of slices."""
+        mask = None if self.mask is None else self.mask[window]
+        if mask is not None and mask.all():
+            mask = None
+        return self.replace(image=self.image[window], mask=mask)
+
     def without(self, tails, mean):
         """Return the context of the image less the tails of its columns.
 

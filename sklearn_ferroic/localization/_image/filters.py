@@ -7,7 +7,7 @@ from ..._lattice.neighbors import neighbor_pairs, order_by_height
 from .pixels import at_pixels, bin_image
 
 # Distance beyond which a Gaussian of unit sigma is negligible.
-_REACH_SIGMA = 4.5
+GAUSSIAN_REACH_SIGMA = 4.5
 # Wider filters merge a faint column with the bright ones around it.
 _MAX_FILTER_SIGMA_SPACINGS = 0.17
 # Two columns closer than this share of the spacing are one, found twice.
@@ -53,7 +53,7 @@ def blob_responses(image, sigmas):
         Results of :func:`blob_response` for each sigma.
     """
     return _filter(
-        image, sigmas, _laplacian, int(np.ceil(_REACH_SIGMA * max(sigmas))) + 1
+        image, sigmas, _laplacian, int(np.ceil(GAUSSIAN_REACH_SIGMA * max(sigmas))) + 1
     )
 
 
@@ -75,7 +75,7 @@ def smooth(image, sigma, *, wrap=False):
     smoothed : ndarray of shape (n_rows, n_cols)
         The smoothed image, float32.
     """
-    pad = 0 if wrap else int(np.ceil(_REACH_SIGMA * sigma)) + 1
+    pad = 0 if wrap else int(np.ceil(GAUSSIAN_REACH_SIGMA * sigma)) + 1
     return _filter(image, [sigma], _gaussian, pad)[0]
 
 
@@ -171,7 +171,7 @@ def filter_sigma(spacing, sigma):
     return min(sigma, _MAX_FILTER_SIGMA_SPACINGS * spacing)
 
 
-def find_peaks(response, spacing, threshold, limit=None, least=0.0):
+def find_peaks(response, spacing, threshold, limit=None, least=0.0, mask=None):
     """Find the maxima of a blob response that are bright among their neighbours.
 
     Parameters
@@ -187,11 +187,13 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0):
         Returns the least height of peaks at pixels ``(row, col)``.
     least : float, default=0.0
         Lower bound of `limit` anywhere, to skip lower maxima.
+    mask : ndarray of bool of shape (n_rows, n_cols), default=None
+        Good pixels; all if None. Peaks on others are compared with, but not returned.
 
     Returns
     -------
     positions : ndarray of shape (n_peaks, 2)
-        Sub-pixel maxima.
+        Sub-pixel maxima, in the pixels of the maxima.
     height : ndarray of shape (n_peaks,)
         Response at the maxima.
     """
@@ -208,6 +210,8 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0):
     brightest = height.copy()
     np.maximum.at(brightest, dim, height[bright])
     keep &= height > threshold * brightest
+    if mask is not None:
+        keep &= mask[row, col]
     return positions[keep], height[keep]
 
 

@@ -23,10 +23,10 @@ from .settings import IMAGE
 
 # A profile is a sum of Gaussians of these sigmas and of discs of these radii, in
 # distances of bright columns. None of them adds up to a maximum between the columns.
-_SIGMAS = np.geomspace(0.08, 0.45, 7)
-_RADII = np.linspace(0.06, 0.34, 6)
+_SIGMA_DISTANCES = np.geomspace(0.08, 0.45, 7)
+_RADIUS_DISTANCES = np.linspace(0.06, 0.34, 6)
 # Centred on maxima, the window has noise's as well: a peak of the centre alone.
-_OWN_SIGMAS = np.array([0.07, 0.12, 0.2])
+_OWN_SIGMA_DISTANCES = np.array([0.07, 0.12, 0.2])
 # Places of high symmetry, in lattice vectors. Others explain that much more.
 _SYMMETRIC = (
     np.array([[1, 1], [1, -1], [1, 0], [0, 1], [2 / 3, 2 / 3], [2 / 3, -2 / 3]]) / 2
@@ -77,7 +77,7 @@ def resolve_hidden_columns(tiles, spacing):
             continue
         distances.append(_nearest_distance(window) / _SETTINGS.spacing_px)
         closer = _agreeing(distances)
-        if _SETTINGS.n_enough in (len(closer), len(distances) - len(closer)):
+        if _SETTINGS.n_agreeing_blocks in (len(closer), len(distances) - len(closer)):
             break
     if not distances:
         return spacing
@@ -93,7 +93,7 @@ def _agreeing(distances):
     closer = np.array([d for d in distances if d < _SETTINGS.max_spacing_ratio])
     if not len(closer):
         return closer
-    return closer[np.abs(closer / np.median(closer) - 1) < _SETTINGS.agreement]
+    return closer[np.abs(closer / np.median(closer) - 1) < _SETTINGS.agreement_share]
 
 
 def _blocks(tiles, spacing):
@@ -112,7 +112,7 @@ def _blocks(tiles, spacing):
         return
     contrast = np.array([np.std(block) for block in blocks])
     good = np.flatnonzero(
-        contrast > _SETTINGS.min_contrast * np.quantile(contrast, 0.9)
+        contrast > _SETTINGS.min_contrast_share * np.quantile(contrast, 0.9)
     )
     # From all over the image.
     chosen = np.unique(
@@ -144,14 +144,14 @@ def _mean_window(block):
     peak[: _SETTINGS.reach_px] = peak[-_SETTINGS.reach_px :] = False
     peak[:, : _SETTINGS.reach_px] = peak[:, -_SETTINGS.reach_px :] = False
     row, col = np.nonzero(peak)
-    if len(row) < _SETTINGS.min_columns:
+    if len(row) < _SETTINGS.min_n_columns:
         return None
     height = (block - uniform_filter(block, 3 * _SETTINGS.spacing_px))[row, col]
     brightest = np.sort(height)[-max(3, len(height) // 5) :].mean()
-    bright = np.flatnonzero(height > _SETTINGS.min_bright * brightest)
-    if len(bright) < _SETTINGS.min_columns:
+    bright = np.flatnonzero(height > _SETTINGS.min_bright_share * brightest)
+    if len(bright) < _SETTINGS.min_n_columns:
         return None
-    bright = bright[: _SETTINGS.max_columns]
+    bright = bright[: _SETTINGS.max_n_columns]
     offset = np.arange(-_SETTINGS.reach_px, _SETTINGS.reach_px + 1)
     rows = row[bright, None, None] + offset[:, None]
     windows = block[rows, col[bright, None, None] + offset]
@@ -186,7 +186,7 @@ def _nearest_distance(window):
         return np.inf
     length = np.hypot(*vectors.T)
     shell = length[length < _SETTINGS.shell_ratio * length[0]]
-    if length[0] < _SETTINGS.max_pair_px or len(shell) >= _SETTINGS.min_around:
+    if length[0] < _SETTINGS.max_pair_px or len(shell) >= _SETTINGS.min_n_around:
         if length[0] < _SETTINGS.max_spacing_ratio * _SETTINGS.spacing_px:
             return shell.mean()
     far = length >= _SETTINGS.max_spacing_ratio * _SETTINGS.spacing_px
@@ -195,11 +195,11 @@ def _nearest_distance(window):
     vectors, length = vectors[far], length[far]
     nearest = length < _SETTINGS.shell_ratio * length[0]
     height = map_coordinates(window.brighter, vectors.T + _SETTINGS.reach_px, order=1)
-    if np.median(height[nearest]) < _SETTINGS.other_kind * height[~nearest].max(
+    if np.median(height[nearest]) < _SETTINGS.other_kind_share * height[~nearest].max(
         initial=0
     ):
         return length[nearest].mean()
-    basis = _lattice_basis(vectors[height > _SETTINGS.same_kind])
+    basis = _lattice_basis(vectors[height > _SETTINGS.same_kind_share])
     return np.inf if basis is None else _unresolved_distance(window, basis)
 
 
@@ -207,7 +207,9 @@ def _resolved_neighbors(window):
     """Return vectors to the maxima of a window, the shortest first."""
     mean = window.mean
     peak = mean == maximum_filter(mean, 5)
-    peak &= (mean > _SETTINGS.min_height) & (_distance() > _SETTINGS.min_distance_px)
+    peak &= (mean > _SETTINGS.min_height_share) & (
+        _distance() > _SETTINGS.min_distance_px
+    )
     peak[[0, -1]] = peak[:, [0, -1]] = False
     row, col = np.nonzero(peak)
     vectors = vertex(mean, row, col) - _SETTINGS.reach_px
@@ -218,8 +220,10 @@ def _resolved_neighbors(window):
     )
     end = np.minimum(mean[row, col], 1)
     dip = end - lowest.min(axis=0)
-    distinct = dip > np.maximum(_SETTINGS.min_dip * end, _SETTINGS.min_depth)
-    distinct &= dip > _SETTINGS.min_significance * window.noise
+    distinct = dip > np.maximum(
+        _SETTINGS.min_dip_share * end, _SETTINGS.min_depth_share
+    )
+    distinct &= dip > _SETTINGS.min_significance_std * window.noise
     vectors = vectors[distinct]
     # The central column is within half a pixel of the centre.
     vectors = vectors - _center(mean)
@@ -312,15 +316,19 @@ def _is_candidate(hidden, window):
     """Check that a column is high and significant, and explains some of the window."""
     error = hidden.sensitivity * window.noise
     return (
-        hidden.share > max(_SETTINGS.min_share, _SETTINGS.min_significance * error)
-        and hidden.explained > _SETTINGS.min_explained_at_first
+        hidden.share > max(_SETTINGS.min_share, _SETTINGS.min_significance_std * error)
+        and hidden.explained > _SETTINGS.min_first_explained_share
     )
 
 
 def _is_column(hidden, window):
     """Check that a column is high and significant, and explains the window."""
-    is_small = hidden.misfit < _SETTINGS.small_misfit
-    required = _SETTINGS.most_explained if is_small else _SETTINGS.min_explained
+    is_small = hidden.misfit < _SETTINGS.small_misfit_share
+    required = (
+        _SETTINGS.min_small_explained_share
+        if is_small
+        else _SETTINGS.min_explained_share
+    )
     return _is_candidate(hidden, window) and hidden.explained > required
 
 
@@ -343,13 +351,17 @@ class _OneKind:
     def design(self, ellipse):
         """Return what each part of a profile adds to the pixels."""
         square = self.radius(ellipse) ** 2
-        parts = [np.exp(square * (-0.5 / s**2)).sum(axis=1) for s in _SIGMAS]
-        radius, half = np.sqrt(square), (_RADII[1] - _RADII[0]) / 2
+        parts = [np.exp(square * (-0.5 / s**2)).sum(axis=1) for s in _SIGMA_DISTANCES]
+        radius, half = (
+            np.sqrt(square),
+            (_RADIUS_DISTANCES[1] - _RADIUS_DISTANCES[0]) / 2,
+        )
         parts += [
-            np.clip((r + half - radius) / (2 * half), 0, 1).sum(axis=1) for r in _RADII
+            np.clip((r + half - radius) / (2 * half), 0, 1).sum(axis=1)
+            for r in _RADIUS_DISTANCES
         ]
         own = square[:, self.own]
-        parts += [np.exp(own * (-0.5 / s**2)) for s in _OWN_SIGMAS]
+        parts += [np.exp(own * (-0.5 / s**2)) for s in _OWN_SIGMA_DISTANCES]
         one = np.ones(len(square))
         return np.stack([*parts, one, -one], axis=1)
 
@@ -377,7 +389,7 @@ class _OneKind:
         core = self._core_sigma(ellipse)
         for k, place in enumerate(places):
             hidden = self.with_column(ellipse, place, design, norm, core)
-            bonus = _SETTINGS.min_improvement if k >= n_symmetric else 0
+            bonus = _SETTINGS.min_improvement_share if k >= n_symmetric else 0
             if best is None or hidden.explained > best.explained + bonus:
                 best = hidden
         return best
@@ -413,7 +425,9 @@ class _OneKind:
         square = (self.radius(ellipse, position) / core) ** 2
         blob = np.exp(-0.5 * square).sum(axis=1)
         weights, left = nnls(np.hstack([design, blob[:, None]]), self.values)
-        height = max(weights[: len(_SIGMAS) + len(_RADII)].sum(), 1e-9)
+        height = max(
+            weights[: len(_SIGMA_DISTANCES) + len(_RADIUS_DISTANCES)].sum(), 1e-9
+        )
         # Noise is correlated over the smoothing.
         correlated = np.sqrt(4 * np.pi) * np.hypot(_SETTINGS.smoothing_px, 0.5)
         error = correlated / np.sqrt(((blob - blob.mean()) ** 2).sum())
@@ -458,7 +472,7 @@ def _core_ellipse(mean, shortest):
 def _limited(ellipse):
     """Clip the ratio of an ellipse's axes to what columns may have."""
     size = np.hypot(*ellipse)
-    return ellipse * min(1, 0.5 * np.log(_SETTINGS.max_ratio) / max(size, 1e-9))
+    return ellipse * min(1, 0.5 * np.log(_SETTINGS.max_axis_ratio) / max(size, 1e-9))
 
 
 def _metric_root(ellipse):

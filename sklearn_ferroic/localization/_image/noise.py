@@ -36,7 +36,7 @@ class NoiseModel(NamedTuple):
     @property
     def least(self):
         """Least variance of a pixel of any mean."""
-        return _SETTINGS.min_pixel_variance * self.constant
+        return _SETTINGS.min_variance_share * self.constant
 
     @property
     def darkest(self):
@@ -132,7 +132,7 @@ def guess_noise(image, mask=None):
     for _ in range(2):
         difference = difference[:-2] - 2 * difference[1:-1] + difference[2:]
         difference = difference.T
-    square = (difference / _SETTINGS.second_difference_norm) ** 2
+    square = (difference / _SETTINGS.second_difference_ratio) ** 2
     if mask is not None:
         good = minimum_filter(mask[first : first + n_rows], _SETTINGS.mean_side_px)[
             1:-1, 1:-1
@@ -158,48 +158,55 @@ def estimate_noise(mean, square):
     noise : NoiseModel
         The estimate, robust against a few outliers.
     """
-    n_bins = int(np.clip(len(mean) / _SETTINGS.min_bin_pixels, 2, _SETTINGS.n_bins))
-    parts = [part for part in _split_by_mean(mean, n_bins) if part.size]
-    level = np.array([mean[part].mean(dtype=np.float64) for part in parts])
-    parts = [np.sort(square[part]).astype(np.float64) for part in parts]
-    noise = _fit_line(level, [_trimmed_mean(part) for part in parts])
+    n_bins = int(np.clip(len(mean) / _SETTINGS.min_n_bin_pixels, 2, _SETTINGS.n_bins))
+    order, first = _bins_of_mean(mean, min(n_bins, len(mean)))
+    n_pixels = np.diff(first, append=len(order))
+    level = np.add.reduceat(mean[order], first, dtype=np.float64) / n_pixels
+    square = square[order].astype(np.float64)
+    power = [
+        _trimmed_mean(part, _SETTINGS.trimmed_share)
+        for part in np.split(square, first[1:])
+    ]
+    noise = _fit_line(level, power)
     for _ in range(_SETTINGS.n_clipping_rounds):
         # A single count where hardly any is expected is no outlier.
-        limit = _SETTINGS.clip_squared_std * (noise.variance(level) + noise.slope**2)
-        noise = _fit_line(
-            level,
-            [
-                np.minimum(part, most).mean()
-                for part, most in zip(parts, limit, strict=True)
-            ],
-        )
+        limit = _SETTINGS.clip_variances * (noise.variance(level) + noise.slope**2)
+        clipped = np.minimum(square, np.repeat(limit, n_pixels))
+        noise = _fit_line(level, np.add.reduceat(clipped, first) / n_pixels)
     return noise
 
 
-def _split_by_mean(mean, n_bins):
-    """Split pixels into bins of equal size by their mean; ties keep their order."""
+def _bins_of_mean(mean, n_bins):
+    """Sort pixels into bins of equal size by their mean; ties keep their order.
+
+    Return their order, and the place in it of the first pixel of each bin.
+    """
     # Much faster than a stable sort of all pixels.
     order = np.argsort(mean)
     ordered = mean[order]
-    parts = np.array_split(order, n_bins)
-    for end in np.cumsum([len(part) for part in parts[:-1]]):
+    size, n_larger = divmod(len(mean), n_bins)
+    first = np.arange(n_bins) * size + np.minimum(np.arange(n_bins), n_larger)
+    for end in first[1:]:
         value = ordered[end - 1]
-        first = np.searchsorted(ordered, value, side="left")
-        last = np.searchsorted(ordered, value, side="right")
-        order[first:last].sort()
-    return parts
+        tied = slice(
+            np.searchsorted(ordered, value, side="left"),
+            np.searchsorted(ordered, value, side="right"),
+        )
+        order[tied].sort()
+    return order, first
 
 
-def _trimmed_mean(values):
-    """Return the mean of sorted values without the largest ones."""
-    return values[: max(1, int((1 - _SETTINGS.trimmed_share) * len(values)))].mean()
+def _trimmed_mean(values, share):
+    """Return the mean of values without a share of them, the largest ones."""
+    n_kept = max(1, int((1 - share) * len(values)))
+    return np.partition(values, n_kept - 1)[:n_kept].mean()
 
 
 def _fit_line(level, power):
     """Fit variances at some levels by a line that does not fall."""
     power = np.asarray(power)
-    rounding = _SETTINGS.rounding * float(np.abs(level).max())
-    least = max(_SETTINGS.min_relative_variance * power.mean(), rounding**2)
+    rounding = _SETTINGS.rounding_share * float(np.abs(level).max())
+    least = max(_SETTINGS.min_bin_variance_share * power.mean(), rounding**2)
     least = max(least, float(np.finfo(np.float32).tiny))
     power = np.maximum(power, least)
     offset = float(level[0])
@@ -208,7 +215,7 @@ def _fit_line(level, power):
     for _ in range(_SETTINGS.n_reweightings):
         (constant, slope), _ = nnls(design * weight[:, None], weight)
         error = np.abs(design @ [constant, slope] - 1)
-        weight = 1 / np.sqrt(np.maximum(error, _SETTINGS.min_relative_error))
+        weight = 1 / np.sqrt(np.maximum(error, _SETTINGS.min_error_share))
     return NoiseModel(float(max(constant, least)), float(slope), offset)
 
 

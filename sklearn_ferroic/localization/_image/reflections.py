@@ -68,7 +68,7 @@ def find_reflections(tiles):
     foreign = _without_sums(strongest, merit / length**2, sine)
     foreign &= ~_on_rings(length, merit)
     first = np.flatnonzero(~foreign)[0]
-    foreign &= merit > _SETTINGS.min_strength * merit[first]
+    foreign &= merit > _SETTINGS.min_strength_share * merit[first]
     return Reflections(float(1 / length[first]), vectors[foreign])
 
 
@@ -80,9 +80,9 @@ def _sines(vectors):
 
 def _on_rings(length, merit):
     """Mark reflections among many that are as long and strong, of many grains."""
-    similar = np.abs(np.log(length / length[:, None])) < _SETTINGS.ring_width
-    similar &= merit > _SETTINGS.min_strength * merit[:, None]
-    return similar.sum(axis=1) > _SETTINGS.min_on_ring
+    similar = np.abs(np.log(length / length[:, None])) < _SETTINGS.ring_width_share
+    similar &= merit > _SETTINGS.min_strength_share * merit[:, None]
+    return similar.sum(axis=1) > _SETTINGS.min_n_on_ring
 
 
 def _spectrum(tiles):
@@ -103,7 +103,7 @@ def _spectrum(tiles):
     for axis in (0, 1):
         line = uniform_filter1d(logs, _SETTINGS.line_samples, axis=axis, mode="wrap")
         np.maximum(limit, line, out=limit)
-    limit += np.float32(np.log(_SETTINGS.min_excess) - _MEAN_LOG)
+    limit += np.float32(np.log(_SETTINGS.min_excess_ratio) - _MEAN_LOG)
     return logs, limit, frequency
 
 
@@ -152,13 +152,13 @@ def _without_sums(strongest, power, sine):
     sum_power = both_powers[np.where(found, index.reshape(found.shape), 0)]
     three = np.broadcast_arrays(power[:, None], both_powers, sum_power)
     weakest, second = np.sort(three, axis=0)[:2]
-    weighted = (found * np.minimum(1, weakest / (_SETTINGS.min_sum * second))).sum(
-        axis=1
-    )
+    weighted = (
+        found * np.minimum(1, weakest / (_SETTINGS.min_sum_share * second))
+    ).sum(axis=1)
     best = weighted.argmax()
-    if np.count_nonzero(found[best]) < _SETTINGS.min_sums:
+    if np.count_nonzero(found[best]) < _SETTINGS.min_n_sums:
         return np.zeros(len(strongest), dtype=bool)
-    return weighted < _SETTINGS.min_support * weighted[best]
+    return weighted < _SETTINGS.min_support_share * weighted[best]
 
 
 def remove_interference(tile, frequencies):

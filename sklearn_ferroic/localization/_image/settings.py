@@ -1,4 +1,10 @@
-"""Settings of the analysis of pixels, grouped by module, each with its reason."""
+"""Settings of the analysis of pixels, grouped by module, each with its reason.
+
+Names end in what a number counts or divides: `px`, `spacings`, `sigma` (multiples of
+the typical sigma of a column), `std` (standard deviations or errors), `share` (of
+something, at most 1), `ratio`; `n` begins the number of things, `log` is a natural
+logarithm.
+"""
 
 from dataclasses import dataclass
 
@@ -31,15 +37,15 @@ class BadLinesSettings:
     min_difference_ranges: float = 0.5
     # ... and by this factor more than nearly all lines differ, among them those through
     # rows of columns, which are more than one in twenty.
-    min_factor: int = 3
+    min_usual_ratio: int = 3
     usual_share: float = 0.95
     # Shares of pixels of one value in a dead line, and in the lines around it.
     dead_share: float = 0.99
     alive_share: float = 0.5
     # Number of pixels of a line that are sampled.
-    n_sampled: int = 256
+    n_sampled_pixels: int = 256
     # Fewer lines do not show what is usual.
-    min_lines: int = 24
+    min_n_lines: int = 24
     # Sides of a bad block, the share of its rectangle that it fills, and the largest
     # share of the image: what is larger may be vacuum, or the frame of a registration.
     min_block_px: int = 8
@@ -63,39 +69,39 @@ class HiddenColumnsSettings:
     # This many blocks are evaluated, none of less contrast than this share of the
     # best: they may show vacuum or amorphous matter.
     n_blocks: int = 4
-    min_contrast: float = 0.6
+    min_contrast_share: float = 0.6
     # That many that agree are enough.
-    n_enough: int = 2
+    n_agreeing_blocks: int = 2
     # Columns closer than this, in pixels of the image, are not resolved.
     min_spacing_px: float = 3.0
     # Half the side of the windows, and least and largest number of columns of a
     # block.
     reach_px: int = 21
-    min_columns: int = 8
-    max_columns: int = 400
+    min_n_columns: int = 8
+    max_n_columns: int = 400
     # Bright columns have this share of the height of the brightest fifth at least,
     # and no brighter one within this distance: of close pairs, one column is taken.
-    min_bright: float = 0.6
+    min_bright_share: float = 0.6
     isolated_px: int = 6
     # Maxima of the window this far from its centre and of this share of its height
     # are other columns; those of that share are of the same kind.
     min_distance_px: float = 3.8
-    min_height: float = 0.1
-    same_kind: float = 0.6
+    min_height_share: float = 0.1
+    same_kind_share: float = 0.6
     # Between resolved columns the window falls by this share of the lower one's
     # height and by this share of the central one's.
-    min_dip: float = 0.05
-    min_depth: float = 0.03
+    min_dip_share: float = 0.05
+    min_depth_share: float = 0.03
     # They count if they make up a close pair of columns, or surround one: in the rows
     # of unresolved pairs, the ends of two may be nearer to each other than their
     # middles.
     max_pair_px: float = 7.7
-    min_around: int = 3
+    min_n_around: int = 3
     # Neighbours of less than this share of farther ones' height are of another kind.
-    other_kind: float = 0.9
-    min_improvement: float = 0.04
+    other_kind_share: float = 0.9
+    min_improvement_share: float = 0.04
     # Bright columns may be ellipses of up to this ratio of the axes, ...
-    max_ratio: float = 2.5
+    max_axis_ratio: float = 2.5
     # ... estimated within this distance from their centres, in distances of them.
     core_distances: float = 0.25
     # Columns in between are at least this far from the bright ones, in distances of
@@ -107,20 +113,20 @@ class HiddenColumnsSettings:
     # standard errors.
     min_share: float = 0.06
     max_share: float = 0.5
-    min_explained_at_first: float = 0.4
-    min_explained: float = 0.6
-    min_significance: int = 6
+    min_first_explained_share: float = 0.4
+    min_explained_share: float = 0.6
+    min_significance_std: int = 6
     # Of a root mean square below the first number, a share of the height, they
     # explain the second share at least: it may be a profile that is no sum of
     # Gaussians and discs.
-    small_misfit: float = 0.012
-    most_explained: float = 0.8
+    small_misfit_share: float = 0.012
+    min_small_explained_share: float = 0.8
     # They matter if they make the spacing smaller than this share of what it was.
     max_spacing_ratio: float = 0.87
     # Distances up to this ratio are of one shell of neighbours, ...
     shell_ratio: float = 1.15
     # ... and those found in several blocks agree to that share.
-    agreement: float = 0.08
+    agreement_share: float = 0.08
 
 
 @dataclass(frozen=True)
@@ -130,27 +136,27 @@ class NoiseSettings:
     # Bins of the mean in which the variance is measured, and least number of pixels
     # in one.
     n_bins: int = 16
-    min_bin_pixels: int = 100
+    min_n_bin_pixels: int = 100
     # Squared residuals are clipped at this multiple of the variance, five standard
     # deviations: pixels beyond are hot, or belong to a column that the model lacks.
     # At first, this share of the largest ones is left out.
-    clip_squared_std: int = 25
+    clip_variances: int = 25
     trimmed_share: float = 0.01
     n_clipping_rounds: int = 3
     # Rounds in which bins far off the line, with pixels of a particle, are
     # downweighted, and the relative error that bins have anyway.
     n_reweightings: int = 4
-    min_relative_error: float = 0.05
+    min_error_share: float = 0.05
     # The variance of a bin is at least this share of the mean: weights remain finite.
-    min_relative_variance: float = 1e-2
+    min_bin_variance_share: float = 1e-2
     # The same for a pixel, as a share of the variance of the darkest regions: where
     # columns are fitted below those, the variance is hardly known.
-    min_pixel_variance: float = 0.1
+    min_variance_share: float = 0.1
     # Relative error of pixels in float32: noise below is none.
-    rounding: float = 1e-6
+    rounding_share: float = 1e-6
     # Second difference along both axes, normalized to unit noise: it removes
     # structure that is smooth over three pixels.
-    second_difference_norm: float = 6.0
+    second_difference_ratio: float = 6.0
     # Side of the square over which the mean of a pixel is taken for the first
     # estimate, px.
     mean_side_px: int = 3
@@ -168,7 +174,7 @@ class ReflectionsSettings:
 
     # A reflection exceeds the mean power of noise at its frequency by this factor,
     # which one sample of noise in 10^9 does.
-    min_excess: int = 21
+    min_excess_ratio: int = 21
     # The mean of noise is taken over rings, over squares of this side and over lines
     # of this length, in samples of the spectrum: the detector's blur depends on the
     # direction, interference of random phase fills a line.
@@ -186,17 +192,17 @@ class ReflectionsSettings:
     # A reflection does not belong to the lattice if the number of its sums with
     # others is below this share of the largest such number, provided that the largest
     # reaches the minimum below.
-    min_support: float = 0.25
-    min_sums: int = 2
+    min_support_share: float = 0.25
+    min_n_sums: int = 2
     # Of three reflections that make up a sum, the weakest has this share of the next
     # one's power, or counts the less.
-    min_sum: float = 0.1
+    min_sum_share: float = 0.1
     # ... unless that many others are as long to within that share, as those of many
     # grains are: a single crystal has three at the most.
-    min_on_ring: int = 4
-    ring_width: float = 0.04
+    min_n_on_ring: int = 4
+    ring_width_share: float = 0.04
     # Of those, the ones that matter are no weaker than this share of the lattice's.
-    min_strength: float = 0.1
+    min_strength_share: float = 0.1
     # Interference is followed over this many of its periods, at least over these px.
     n_periods: int = 6
     min_followed_px: int = 24
@@ -209,7 +215,7 @@ class SpacingSettings:
     # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
     # follow where the smaller ones hold too few periods or show none.
     tile_sides_px: tuple = (512, 1024, 2048)
-    min_periods: int = 10
+    min_n_periods: int = 10
     # Neighbours are detected within this number of periods. The strongest reflection
     # of columns narrow for their spacing is of a high order: if no lag within those
     # maps this share of the columns onto others, lattices reach farther, or noise is
@@ -222,10 +228,10 @@ class SpacingSettings:
     # Between narrow columns, the minima that the high-pass filter causes around them
     # enclose weak maxima.
     around_periods: float = 0.25
-    min_height: float = 0.1
+    min_height_share: float = 0.1
     # ... and noise makes ripples of this height over the root of the number of
     # pixels.
-    max_ripple: int = 6
+    max_ripple_std: int = 6
     # of the autocorrelation, in periods
     smoothing_periods: float = 0.07
     # Images are binned for it to periods no shorter than that, px.
@@ -235,7 +241,7 @@ class SpacingSettings:
     # them agree on the spacing to that relative tolerance.
     max_mixed_share: float = 0.5
     grain_periods: int = 8
-    agreement: float = 0.05
+    agreement_share: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -253,7 +259,7 @@ class TilesSettings:
     gap_spacings: int = 4
     block_spacings: int = 3
     # Squares with less than this share of the strongest contrast show no columns.
-    min_contrast: float = 0.02
+    min_contrast_share: float = 0.02
 
 
 @dataclass(frozen=True)

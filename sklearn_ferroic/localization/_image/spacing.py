@@ -63,7 +63,7 @@ def estimate_spacing(image):
             spacing *= side_of_bin
             if np.isfinite(spacing):
                 spacing = resolve_hidden_columns(tiles, spacing)
-        if spacing < side / _SETTINGS.min_periods or side >= max(image.shape):
+        if spacing < side / _SETTINGS.min_n_periods or side >= max(image.shape):
             break
     return spacing
 
@@ -164,8 +164,8 @@ def _nearest(correlation, row, col, period, n_pixels):
         correlation, 2 * round(_SETTINGS.around_periods * period) + 1
     )
     height = (correlation - around)[row, col]
-    ripple = min(_SETTINGS.max_ripple / np.sqrt(n_pixels), 0.5 * height.max())
-    tall = height > max(_SETTINGS.min_height * height.max(), ripple)
+    ripple = min(_SETTINGS.max_ripple_std / np.sqrt(n_pixels), 0.5 * height.max())
+    tall = height > max(_SETTINGS.min_height_share * height.max(), ripple)
     row, col = row[tall], col[tall]
     middle = len(correlation) // 2
     distance = np.hypot(*(vertex(correlation, row, col) - middle).T)
@@ -194,9 +194,11 @@ def _spacing_in_grains(tiles, period, reach, spacing):
     found = np.array(found)
     typical = np.median(found[np.isfinite(found)]) if len(found) > 3 else np.nan
     agree = (
-        np.mean(np.abs(found / typical - 1) < _SETTINGS.agreement) if len(found) else 0
+        np.mean(np.abs(found / typical - 1) < _SETTINGS.agreement_share)
+        if len(found)
+        else 0
     )
-    smaller = typical < (1 - 2 * _SETTINGS.agreement) * spacing
+    smaller = typical < (1 - 2 * _SETTINGS.agreement_share) * spacing
     return typical if smaller and agree >= 0.5 else spacing
 
 

@@ -198,7 +198,7 @@ class Blocks:
         grid = np.zeros(level.shape, dtype=bool)
         grid[:: side[0], :: side[1]] = True
         shows = np.flatnonzero(
-            grid & (contrast >= _SETTINGS.min_contrast * contrast[grid].max())
+            grid & (contrast >= _SETTINGS.min_contrast_share * contrast[grid].max())
         )
         shows = shows[np.argsort(level.flat[shows], kind="stable")]
         rank = np.linspace(0, len(shows) - 1, min(_SETTINGS.n_squares, len(shows)))

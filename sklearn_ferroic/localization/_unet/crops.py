@@ -6,7 +6,13 @@ import numpy as np
 import torch
 
 from ..._torch.training import IndexBatches
-from .network_image import NET_SPACING, local_deviation, net_length, normalize, resample
+from .network_image import (
+    NET_SPACING_PX,
+    local_deviation,
+    net_length,
+    normalize,
+    resample,
+)
 from .settings import UNET
 
 _SETTINGS = UNET.crops
@@ -53,17 +59,17 @@ def cut_crops(images, labels, spacings, *, side, n_scales, random_state):
     parts = []
     for image, label, spacing in zip(images, labels, spacings, strict=True):
         for scale in _draw_scales(n_scales, random_state):
-            factor = spacing / (NET_SPACING * scale)
+            factor = spacing / (NET_SPACING_PX * scale)
             parts += _cut(image, label, factor, side)
     contrast, classes = zip(*parts, strict=True)
     return Crops(np.stack(contrast), np.stack(classes))
 
 
 def _draw_scales(n_scales, random_state):
-    near = random_state.uniform(size=n_scales) < _SETTINGS.share_near
-    wide = random_state.uniform(*np.log(_SETTINGS.wide), n_scales)
+    near = random_state.uniform(size=n_scales) < _SETTINGS.near_probability
+    wide = random_state.uniform(*np.log(_SETTINGS.wide_ratio_range), n_scales)
     return np.exp(
-        np.where(near, _SETTINGS.near * random_state.normal(size=n_scales), wide)
+        np.where(near, _SETTINGS.near_share * random_state.normal(size=n_scales), wide)
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._batch import score_image
-from .._image.tiles import cut_tiles
+from .._image.context import ImageContext
 from .evidence import TOLERANCE_SPACINGS, calibrate, pair
 from .locating import find_in_image
 
@@ -60,12 +60,11 @@ def mean_merit(images, masks, located, scales, tile_size):
     for number, (image, mask, found) in enumerate(
         zip(images, masks, located, strict=True)
     ):
-        spacing, sigma = scales[number]
-        tiles = cut_tiles(image.shape, tile_size, spacing)
-        known = found.fit, tiles, found.calibration, sigma
+        context = ImageContext(image, mask, *scales[number])
+        known = found.fit, found.calibration, tile_size
         # Without a calibration, no column exceeds the noise: the score is 0.
         seen = found.calibration is not None
-        scores.append(score_image(number, image, mask, *known) if seen else 0.0)
+        scores.append(score_image(number, context, *known) if seen else 0.0)
     return float(np.mean(scores))
 
 

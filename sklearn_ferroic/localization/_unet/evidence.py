@@ -10,13 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from .._image.filters import vertex
 from .._image.pixels import on_image
 from .labels import RADIUS_PX
-from .network_image import NET_SPACING
+from .network_image import NET_SPACING_PX
 from .settings import UNET
 
 # A site is right if a true column of its class is as near, in spacings.
 TOLERANCE_SPACINGS = 0.25
 # Coefficients before calibration: the network's own probabilities.
-UNCALIBRATED = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
+UNCALIBRATED_COEFFICIENTS = (0.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 
 
 _SETTINGS = UNET.evidence
@@ -45,11 +45,11 @@ def has_neighbors(positions, evidence, shape):
     """
     if not len(positions):
         return np.zeros(0, dtype=bool)
-    reach = _SETTINGS.neighbor_reach_spacings * NET_SPACING
+    reach = _SETTINGS.neighbor_reach_spacings * NET_SPACING_PX
     others = cKDTree(positions).query_ball_point(positions, reach, return_length=True)
     others = others - 1
-    together = others >= _SETTINGS.min_neighbors
-    doubtful = evidence.sum(axis=1) < _SETTINGS.doubtful_evidence
+    together = others >= _SETTINGS.min_n_neighbors
+    doubtful = evidence.sum(axis=1) < _SETTINGS.doubtful_probability
     doubtful &= on_image(positions, shape, reach)
     return together & ~(
         doubtful & (others <= _SETTINGS.min_doubtful_share * np.median(others))

@@ -13,7 +13,7 @@ from .network_image import from_net, net_length, to_net
 # A column of the classes A and B is a disc of this radius, px of the network.
 RADIUS_PX = 2.1
 # Neighbours up to this multiple of the nearest one's distance are of its shell.
-_SHELL = 1.35
+_SHELL_RATIO = 1.35
 _EXPECTED = (
     "Pass, for each image, AtomSites, an object with `positions` and `sublattice`, a "
     "tuple (positions, sublattice), or a mask of the image's shape with 0 for the "
@@ -46,7 +46,7 @@ class Labels(NamedTuple):
         distance = cKDTree(self.positions).query(self.positions, n_near)[0][:, 1:]
         # Displaced columns have near and far neighbours: all of the first shell count.
         nearest = np.median(distance[:, 0])
-        return float(np.median(distance[distance < _SHELL * nearest]))
+        return float(np.median(distance[distance < _SHELL_RATIO * nearest]))
 
     def classes(self, shape, factor):
         """Render the classes at the scale of the network.

@@ -27,7 +27,7 @@ from .._image.pixels import at_pixels
 from .._image.tiles import cut_tiles
 from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
-from .network_image import NET_SPACING, from_net, resample
+from .network_image import NET_SPACING_PX, from_net, resample
 from .settings import UNET
 
 # Fits that end this far (spacings) from the network's position are rejected, unless the
@@ -145,33 +145,22 @@ def locate_image(
     located : Located
         The columns.
     """
-    spacing, sigma = scale
+    spacing, _ = scale
+    context = ImageContext(image, mask, *scale)
     positions, evidence = find_in_image(
         image, network, spacing, threshold, tile_size, n_views
     )
-    absent = find_absent(
-        image,
-        mask,
-        positions,
-        evidence.argmax(axis=1),
-        spacing=spacing,
-        sigma=sigma,
-        profile=PROFILES[shape],
-        tile_size=tile_size,
-    )
+    label = evidence.argmax(axis=1)
+    absent = find_absent(context, positions, label, PROFILES[shape], tile_size)
     positions, evidence = positions[~absent], evidence[~absent]
     fit, calibration = refine_columns(
-        image,
-        mask,
+        context,
         positions,
-        spacing=spacing,
-        sigma=sigma,
         refine=refine,
         shape=shape,
         tile_size=tile_size,
         max_shift=_MAX_SHIFT_SPACINGS,
     )
-    context = ImageContext(image, mask, spacing, sigma)
     inside = np.flatnonzero(has_center_inside(fit, context))
     if not inside.size:
         raise ValueError(
@@ -200,7 +189,7 @@ def find_in_image(image, network, spacing, threshold, tile_size, n_views):
     evidence : ndarray of shape (n, 2)
         Share of each column's disc that is A, and that is B.
     """
-    seen = see(image, spacing / NET_SPACING, tile_size)
+    seen = see(image, spacing / NET_SPACING_PX, tile_size)
     positions, evidence = [np.empty((0, 2))], [np.empty((0, 2))]
     for core in tiles(seen.shape, seen.factor, tile_size):
         wider = grow(core, REACH_PX, seen.shape)
@@ -231,7 +220,7 @@ def class_map(image, network, spacing, tile_size, n_views):
     probability : ndarray of shape (n_rows, n_cols, 3), float32
         Of background, A and B.
     """
-    seen = see(image, spacing / NET_SPACING, tile_size)
+    seen = see(image, spacing / NET_SPACING_PX, tile_size)
     coarse = np.empty((3, *seen.shape), dtype=np.float32)
     for core in tiles(seen.shape, seen.factor, tile_size):
         coarse[:, core[0], core[1]] = probabilities(network, seen, core, n_views)
@@ -245,21 +234,17 @@ def on_device(network, device):
     return network.to(device, memory_format=torch.channels_last).eval()
 
 
-def find_absent(image, mask, positions, label, *, spacing, sigma, profile, tile_size):
+def find_absent(context, positions, label, profile, tile_size):
     """Find sites of the fainter class where the image shows no columns.
 
     Parameters
     ----------
-    image : ndarray of shape (n_rows, n_cols)
+    context : ImageContext
         The image.
-    mask : ndarray of bool of shape (n_rows, n_cols) or None
-        Good pixels; all if None.
     positions : ndarray of shape (n, 2)
         Sites found by the network, px.
     label : ndarray of int of shape (n,)
         Their classes, 0 for A and 1 for B.
-    spacing, sigma : float
-        Nearest-neighbour spacing and typical sigma, px.
     profile : ColumnProfile
         Profile of the columns.
     tile_size : int or None
@@ -271,15 +256,15 @@ def find_absent(image, mask, positions, label, *, spacing, sigma, profile, tile_
         True for sites without a column.
     """
     absent = np.zeros(len(positions), dtype=bool)
-    if min(np.bincount(label, minlength=2)) < _ABSENT.min_sites:
+    if min(np.bincount(label, minlength=2)) < _ABSENT.min_n_sites:
         return absent
-    image = image.astype(np.float32, copy=False)
-    blob_sigma = filter_sigma(spacing, sigma)
-    height = at_pixels(blob_response(image, blob_sigma), positions)
+    context = context.replace(image=context.image.astype(np.float32, copy=False))
+    blob_sigma = filter_sigma(context.spacing, context.sigma)
+    height = at_pixels(blob_response(context.image, blob_sigma), positions)
     bright = int(np.median(height[label == 1]) > np.median(height[label == 0]))
     residual, amplitude = np.full(len(positions), np.nan), []
-    for tile in cut_tiles(image.shape, tile_size, spacing):
-        part = image[tile.window]
+    for tile in cut_tiles(context.shape, tile_size, context.spacing):
+        part = context.crop(tile.window)
         place = positions - tile.origin
         seen = np.all((place >= -0.5) & (place <= np.array(part.shape) - 0.5), axis=1)
         others = seen & (label == bright)
@@ -287,17 +272,14 @@ def find_absent(image, mask, positions, label, *, spacing, sigma, profile, tile_
         own = (label != bright) & np.all((positions >= first) & (positions < last), 1)
         if not others.any() or not own.any():
             continue
-        context = ImageContext(
-            part, None if mask is None else mask[tile.window], spacing, sigma
-        )
-        table = fit_positions(context, place[others], profile)
+        table = fit_positions(part, place[others], profile)
         amplitude.append(table.amplitude)
-        rest = part - render_columns(part.shape, table, sigma)
-        if mask is not None:
-            rest *= mask[tile.window]
+        rest = part.image - render_columns(part.shape, table, part.sigma)
+        if part.mask is not None:
+            rest *= part.mask
         residual[own] = at_pixels(blob_response(rest, blob_sigma), place[own])
     judged = np.flatnonzero(np.isfinite(residual))
-    if len(judged) < _ABSENT.min_sites:
+    if len(judged) < _ABSENT.min_n_sites:
         return absent
     n_averaged = min(_ABSENT.n_averaged, len(judged))
     _, near = cKDTree(positions[judged]).query(positions[judged], n_averaged)
@@ -307,7 +289,7 @@ def find_absent(image, mask, positions, label, *, spacing, sigma, profile, tile_
     mean, error = around.mean(axis=1), around.std(axis=1) / np.sqrt(n_averaged)
     usual = np.median(np.concatenate(amplitude))
     is_absent = mean < np.minimum(
-        _ABSENT.min_share * usual, _ABSENT.min_significance * error
+        _ABSENT.min_share * usual, _ABSENT.min_significance_std * error
     )
     # Few columns among many sites without one.
     is_absent &= own < np.maximum(middle, 0) + _ABSENT.max_own_std * scatter

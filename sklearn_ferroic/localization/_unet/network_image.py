@@ -9,13 +9,13 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 
 # Distance of nearest columns at the scale of the network, px.
-NET_SPACING = 8.0
-_CONTRAST_SIGMA_PX = 1.5 * NET_SPACING
-_TRUNCATE = 3.0
+NET_SPACING_PX = 8.0
+_CONTRAST_SIGMA_PX = 1.5 * NET_SPACING_PX
+_TRUNCATE_SIGMA = 3.0
 # Pixels farther than this do not affect a pixel's contrast.
-CONTRAST_REACH = int(_TRUNCATE * _CONTRAST_SIGMA_PX + 0.5)
+CONTRAST_REACH = int(_TRUNCATE_SIGMA * _CONTRAST_SIGMA_PX + 0.5)
 # Least local deviation, as a share of the usual one: noise is not amplified further.
-_MIN_RELATIVE_CONTRAST = 0.25
+_MIN_CONTRAST_SHARE = 0.25
 
 
 def net_length(length, factor):
@@ -127,10 +127,10 @@ def normalize(image, usual):
         The image less its local mean, over its local standard deviation.
     """
     mean, deviation = local_deviation(image)
-    scale = np.sqrt(deviation**2 + np.float32(_MIN_RELATIVE_CONTRAST * usual) ** 2)
+    scale = np.sqrt(deviation**2 + np.float32(_MIN_CONTRAST_SHARE * usual) ** 2)
     contrast = (image - mean) / np.maximum(scale, np.finfo(np.float32).tiny)
     return np.clip(contrast, -6, 12).astype(np.float32)
 
 
 def _smooth(image):
-    return gaussian_filter(image, _CONTRAST_SIGMA_PX, truncate=_TRUNCATE)
+    return gaussian_filter(image, _CONTRAST_SIGMA_PX, truncate=_TRUNCATE_SIGMA)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..._utils.writing import resolve_path, write_whole
-from .evidence import UNCALIBRATED
+from .evidence import UNCALIBRATED_COEFFICIENTS
 from .network import state_shapes
 
 _FORMAT = "sklearn_ferroic.UNetAtomLocator"
@@ -174,10 +174,10 @@ def _check_arrays(path, weights):
             f"{path!r} does not fit a network with n_filters={weights.n_filters}: "
             f"see {odd[0]!r}. Copy or train the weights again."
         )
-    if len(weights.confidence) != len(UNCALIBRATED):
+    if len(weights.confidence) != len(UNCALIBRATED_COEFFICIENTS):
         raise ValueError(
             f"{path!r} is damaged: {len(weights.confidence)} coefficients of the "
-            f"confidence, expected {len(UNCALIBRATED)}."
+            f"confidence, expected {len(UNCALIBRATED_COEFFICIENTS)}."
         )
     if not all(np.isfinite(value).all() for value in weights.arrays.values()):
         raise ValueError(f"{path!r} is damaged: some weights are not finite.")
