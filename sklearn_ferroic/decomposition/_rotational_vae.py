@@ -201,6 +201,14 @@ class RotationalVAE(
     class_shares_ : ndarray of shape (n_classes,)
         Fraction of the training patches in each class. Only with `n_classes`.
 
+    n_classes_range_ : tuple of (int, int)
+        Smallest and largest number of classes up to `n_classes` that the evidence does
+        not distinguish; they are equal if the number is certain. Only with `n_classes`.
+
+    uncertain_class_share_ : float
+        Fraction of the training patches without a class of probability 0.9 or more.
+        Only with `n_classes`.
+
     loss_curve_ : list of float
         Mean negative evidence bound per standardised pixel at each epoch, up to a
         constant.

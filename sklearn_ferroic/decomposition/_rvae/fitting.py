@@ -36,6 +36,7 @@ from .factors.checks import (
     check_factors,
     check_labels,
     pixel_columns,
+    warn_of_uncertain_classes,
 )
 from .training import (
     Known,
@@ -65,6 +66,7 @@ def fit(estimator, X, y=None, angle=None):
         fitted = _start_training(estimator, X, y, options, random_state, angle)
         # through the wrapper of scikit-learn around the method
         warn_of_few_patches(estimator, X, stacklevel=4)
+        warn_of_uncertain_classes([estimator], stacklevel=4)
         return fitted
     if estimator.checkpoint is not None:
         raise ValueError(
@@ -201,6 +203,9 @@ def _set_fitted(estimator, architecture, trained, labelled=None):
     estimator._random_state = trained.random_state
     if architecture.get("n_classes", 0):
         _set_classes(estimator, weights["classes.shares"], labelled)
+        number_range = weights["classes.number_range"]
+        estimator.n_classes_range_ = tuple(int(number) for number in number_range)
+        estimator.uncertain_class_share_ = float(weights["classes.uncertain_share"])
     return estimator
 
 

@@ -27,6 +27,15 @@ DEGREES_OF_FREEDOM = 5.0
 # and multislice images it was at least 1.07 for a material or an antipolar layer, and
 # at most 0.65 for other variation, such as rows at an interface and thickness.
 _LEAST_GAIN_NATS = 0.85
+# Two numbers of classes whose evidence differs by less, per patch, are not
+# distinguished. The next best number was at least 0.2 worse for all superlattices and
+# multislice images without distortion of the scan.
+_UNCERTAIN_NATS = 0.15
+# Numbers of classes that are always tried, and the number of larger ones in succession
+# without an increase of the evidence after which no more are tried. At most two
+# preceded an increase on the images measured.
+_N_TRIED = 8
+_PATIENCE = 4
 # Expectation–maximisation ends if the log-likelihood of a patch increases by less.
 _TOL_NATS = 1e-4
 _N_ITERATIONS = 200
@@ -54,6 +63,9 @@ class ClassMixture(NamedTuple):
         Logarithm of the determinant of the covariance within classes.
     log_likelihood : float
         Sum over the training patches, nats.
+    number_range : tuple of (int, int)
+        Smallest and largest number of classes that the evidence does not distinguish
+        from that of the mixture.
     """
 
     means: np.ndarray
@@ -61,6 +73,7 @@ class ClassMixture(NamedTuple):
     whitening: np.ndarray
     log_determinant: float
     log_likelihood: float
+    number_range: tuple = (1, 1)
 
 
 def fit_classes(components, log_shares, first, n_classes, random_state, labels=None):
@@ -90,22 +103,31 @@ def fit_classes(components, log_shares, first, n_classes, random_state, labels=N
     """
     labels = np.full(len(components), -1) if labels is None else labels
     n_labelled = labels.max() + 1
-    best, best_value = None, -np.inf
+    best, best_number, evidence = None, 0, {}
     scale = np.eye(components.shape[2])
-    for number in range(max(1, n_labelled), n_classes + 1):
+    for number in range(max(1, n_labelled), min(n_classes, len(components)) + 1):
         mixture = _best_start(
             components, log_shares, first, number, random_state, labels, scale
         )
         scale = mixture.whitening
-        cost = _LEAST_GAIN_NATS * len(components) * number
-        if mixture.log_likelihood - cost > best_value:
-            best, best_value = mixture, mixture.log_likelihood - cost
+        evidence[number] = mixture.log_likelihood / len(components)
+        evidence[number] -= _LEAST_GAIN_NATS * number
+        if best is None or evidence[number] > evidence[best_number]:
+            best, best_number = mixture, number
+        elif number >= _N_TRIED and number - best_number >= _PATIENCE:
+            break
+    similar = [
+        number
+        for number, value in evidence.items()
+        if evidence[best_number] - value < _UNCERTAIN_NATS
+    ]
     order = np.arange(len(best.shares))
     order[n_labelled:] = n_labelled + np.argsort(-best.shares[n_labelled:])
     n_empty = n_classes - len(order)
     return best._replace(
         means=np.pad(best.means[order], [(0, n_empty), (0, 0)]),
         shares=np.pad(best.shares[order], (0, n_empty)),
+        number_range=(min(similar), max(similar)),
     )
 
 
