@@ -24,9 +24,11 @@ from ._patch_rows import check_patches
 from ._rotational_vae import RotationalVAE
 from ._rvae.factors.checks import (
     UNCERTAIN,
+    ZERO_ANGLES,
     check_angle,
     check_labels,
     warn_of_uncertain_classes,
+    warn_of_zero_angles,
 )
 
 # Resultant length of the posterior of an angle that is uniform but for rounding errors:
@@ -172,6 +174,7 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             rows.append(drawn)
         labels, _ = check_labels(y, len(patches), base.n_classes)
         angle = check_angle(angle, len(patches), base)
+        warn_of_zero_angles(angle, stacklevel=3)
         if self.bootstrap:
             # every member is fitted on all patches with a known class or angle
             is_known = np.zeros(len(patches), dtype=bool)
@@ -381,7 +384,8 @@ def _fit_member(member, X, patches, labels, angle, rows):
     known = {} if angle is None else {"angle": angle[rows]}
     with warnings.catch_warnings():
         # the ensemble warns once for all members
-        warnings.filterwarnings("ignore", UNCERTAIN, UserWarning)
+        for message in (UNCERTAIN, ZERO_ANGLES):
+            warnings.filterwarnings("ignore", message, UserWarning)
         return member.fit(drawn, y, **known)
 
 

@@ -37,6 +37,7 @@ from .factors.checks import (
     check_labels,
     pixel_columns,
     warn_of_uncertain_classes,
+    warn_of_zero_angles,
 )
 from .training import (
     Known,
@@ -143,6 +144,7 @@ def _start_training(estimator, X, y, options, random_state, angle=None):
     architecture = _architecture(estimator, patch_shape)
     labels, classes = check_labels(y, len(patches), estimator.n_classes)
     angle = check_angle(angle, len(patches), estimator)
+    warn_of_zero_angles(angle, stacklevel=5)
     offset = find_patch_offset(pixels)
     features, patches = patches, without_offset(patches, offset)
     checkpoint = None

@@ -11,8 +11,12 @@ MAX_CLASSES = 8
 # Share of patches without a probable class above which `fit` warns. It was at most 0.01
 # where the classes are right.
 _LARGEST_UNCERTAIN_SHARE = 0.03
-# Start of the warning of uncertain classes.
+# Share of patches whose known direction is exactly 0 above which `fit` warns: known are
+# those of a few patches.
+_LARGEST_ZERO_SHARE = 0.5
+# Starts of warnings.
 UNCERTAIN = "The classes are uncertain"
+ZERO_ANGLES = "angle is exactly 0"
 
 
 def check_factors(estimator):
@@ -115,6 +119,28 @@ def check_angle(angle, n_samples, estimator):
             f"values up to {np.nanmax(np.abs(angle)):.4g}."
         )
     return angle if np.isfinite(angle).any() else None
+
+
+def warn_of_zero_angles(angle, stacklevel):
+    """Warn if unknown angles may have been given as 0.
+
+    Parameters
+    ----------
+    angle : ndarray of shape (n,) or None
+        Known directions, NaN where unknown.
+    stacklevel : int
+        As in `warnings.warn`, from the caller on.
+    """
+    if angle is None:
+        return
+    share = (angle == 0).mean()
+    if share > _LARGEST_ZERO_SHARE:
+        warnings.warn(
+            f"{ZERO_ANGLES} for {share:.0%} of the patches, which are used as known "
+            "directions. Unknown ones must be NaN.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def warn_of_uncertain_classes(estimators, stacklevel):
