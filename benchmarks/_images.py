@@ -40,6 +40,10 @@ class Case:
         Columns that are not judged, such as those at the edge of a crystal.
     note : str
         What was done to the image.
+    shifts : ndarray of shape (n, 2, 2) or None
+        Two vectors (row, col) of each column, px, of which a part displaces its
+        image: by the tilt, from the surface to the mean position of its atoms, and
+        the displacement of the nearest B columns, which displaces oxygen, too.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Case:
     sublattice: np.ndarray | None = None
     excluded: np.ndarray | None = None
     note: str = field(default="")
+    shifts: np.ndarray | None = None
 
     @property
     def spacing(self):
@@ -103,8 +108,8 @@ def multislice_cases(folder):
     Parameters
     ----------
     folder : path-like
-        With files of the keys `image`, `site`, `x_surf_px`, `y_surf_px` and
-        possibly `edge`.
+        With files of the keys `image`, `pixel_size_angstrom`, `site`, `x_px`, `y_px`,
+        `x_surf_px`, `y_surf_px`, `dx_pm`, `dy_pm` and possibly `edge`.
     """
     for path in sorted(Path(folder).glob("*.npz")):
         with np.load(path, allow_pickle=False) as file:
@@ -113,8 +118,24 @@ def multislice_cases(folder):
             labels = (file["site"] == "B").astype(int)
             edge = file["edge"] if "edge" in file else np.zeros(len(labels), bool)
             image = file["image"]
+            tilt = np.column_stack([file["y_px"], file["x_px"]]) - positions
+            displacement = np.column_stack([file["dy_pm"], file["dx_pm"]])
+            displacement = displacement / (100 * float(file["pixel_size_angstrom"]))
+        polar = np.flatnonzero(np.isfinite(displacement).all(axis=1))
+        # the column itself if it is a B column
+        n_nearest = np.where(labels == 1, 1, 4)[:, None]
+        _, near = cKDTree(positions[polar]).query(positions, k=4)
+        used = np.arange(4) < n_nearest
+        displacement = (displacement[polar][near] * used[..., None]).sum(axis=1)
+        displacement /= n_nearest
         yield Case(
-            path.stem, "multislice", image, positions.astype(float), labels, edge
+            path.stem,
+            "multislice",
+            image,
+            positions.astype(float),
+            labels,
+            edge,
+            shifts=np.stack([tilt, displacement], axis=1),
         )
 
 

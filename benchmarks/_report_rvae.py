@@ -6,6 +6,8 @@ import numpy as np
 from _data_rvae import LEVELS, WINDOW
 
 OURS = "RotationalVAE"
+# Fits of which the table of whole fits has the median.
+N_FITS = 3
 HEAD = """# RotationalVAE and its peers
 
 Written by `python benchmarks/bench_rvae.py {options}` on {machine}, with {versions}.
@@ -20,8 +22,9 @@ on a CPU, wall time on a GPU; judging is not counted.
 - *at equal time*: share of the judged cells within 45° of the truth after one global
   rotation, in the time of the whole default fit of RotationalVAE. Judged are polar
   cells outside walls. *chance* is that share for the best constant angle.
-- *to 95 %*: seconds until the share reaches 95 %. For ours these are whole fits of 1,
-  2, 5 and 20 epochs; the peers are judged after each epoch.
+- *to 95 %*: seconds until the share reaches 95 %. For ours these are whole fits of at
+  most 1, 2, 5 and 20 epochs; the peers are judged after each epoch.
+- *epochs*: median number of epochs after which the last fit ended.
 - *at the end*: median over the seeds, in parentheses the worst; *error* is the median
   angle error in degrees at the end.
 - A cluster of `PCA + GaussianMixture` has no angle; it is given the true one of most
@@ -31,8 +34,18 @@ on a CPU, wall time on a GPU; judging is not counted.
 """
 
 
-def document(results, machine, options, interpolation):
-    """Write the whole document."""
+FITS = """## Whole default fits
+
+Windows of 48 px of generated films, `benchmarks/bench_scale.py`: median of {repeats}
+fits with different seeds.
+
+| windows | threads | wall s | CPU s |
+| ---: | ---: | ---: | ---: |
+"""
+
+
+def document(results, machine, options, interpolation, fits):
+    """Write the whole document; `fits` are rows of the table of whole fits."""
     parts = [
         HEAD.format(
             options=options,
@@ -44,6 +57,9 @@ def document(results, machine, options, interpolation):
     ]
     for level, runs in results.items():
         parts.append(f"## {level}: {LEVELS[level].title}\n\n" + _table(runs))
+    if fits:
+        rows = ["| " + " | ".join(row) + " |\n" for row in fits]
+        parts.append(FITS.format(repeats=N_FITS) + "".join(rows))
     return "\n".join(parts)
 
 
@@ -72,7 +88,7 @@ def _table(runs):
     ours = _middle(map(_per_epoch, good.get(OURS, [])))
     on_gpu = any("busy" in found for of_tool in good.values() for found in of_tool)
     head = ["tool", "seeds", "s per epoch", "× ours", f"at {equal_time:.1f} s"]
-    head += ["to 95 %", "at the end", "error", "chance", "memory"]
+    head += ["to 95 %", "epochs", "at the end", "error", "chance", "memory"]
     head += ["patches/s", "busy"] if on_gpu else []
     rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for name, of_tool in good.items():
@@ -93,6 +109,7 @@ def _cells(of_tool, equal_time, ours, on_gpu):
         f"{per_epoch / ours:.3g}",
         _at(of_tool, equal_time),
         _to_95(of_tool),
+        f"{_middle(record['epochs'] for record in last):.0f}",
         f"{100 * np.median(shares):.1f} ({100 * min(shares):.1f}) %",
         f"{_middle(record['median'] for record in last):.1f}",
         f"{100 * _middle(record['chance'] for record in last):.0f} %",

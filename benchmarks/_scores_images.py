@@ -34,6 +34,12 @@ class Accuracy:
     local_rms_px, local_rms_ratio, local_robust_ratio : float
         The same after subtracting from each error the median error of the 8 nearest
         found columns of the sublattice; corrected for the noise of this median.
+    shares : tuple of float
+        Factors of the known shifts of the columns of an image that minimise the
+        errors.
+    image_rms_px, image_rms_ratio, image_robust_ratio : float
+        The same as above after subtracting these shifts: errors against the columns
+        as they are in the image. NaN without known shifts.
     """
 
     n_true: int
@@ -45,6 +51,10 @@ class Accuracy:
     local_rms_px: float
     local_rms_ratio: float
     local_robust_ratio: float
+    shares: tuple = ()
+    image_rms_px: float = np.nan
+    image_rms_ratio: float = np.nan
+    image_robust_ratio: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,20 @@ def _accuracy(case, sites, partner, judged, label):
     error = sites.positions[row] - case.positions[hit]
     std = sites.position_std[row]
     local = _local_error(case.positions[hit], error)
+    in_image = {}
+    if case.shifts is not None:
+        shares, rest = _without_shifts(error, std, case.shifts[hit])
+        in_image = {
+            "shares": tuple(map(float, shares)),
+            "image_rms_px": _rms(rest),
+            **dict(
+                zip(
+                    ("image_rms_ratio", "image_robust_ratio"),
+                    _ratios(rest, std),
+                    strict=True,
+                )
+            ),
+        }
     return Accuracy(
         n_true,
         n_missed,
@@ -125,6 +149,7 @@ def _accuracy(case, sites, partner, judged, label):
         *_ratios(error, std),
         _rms(local),
         *_ratios(local, std),
+        **in_image,
     )
 
 
@@ -133,6 +158,16 @@ def _local_error(positions, error):
     _, near = cKDTree(positions).query(positions, k=N_NEIGHBORS + 1)
     rest = error - np.median(error[near[:, 1:]], axis=1)
     return rest / np.sqrt(1 + MEDIAN_OF_8_VARIANCE)
+
+
+def _without_shifts(error, std, shifts):
+    """Return the least-squares factors of known shifts, and the errors without them."""
+    known = np.isfinite(std).all(axis=1) & (std > 0).all(axis=1)
+    weight = 1 / std[known].reshape(-1)
+    design = np.moveaxis(shifts[known], 1, 2).reshape(-1, shifts.shape[1])
+    measured = error[known].reshape(-1) * weight
+    shares, *_ = np.linalg.lstsq(design * weight[:, None], measured, rcond=None)
+    return shares, error - np.einsum("nkd,k->nd", shifts, shares)
 
 
 def _ratios(error, std):

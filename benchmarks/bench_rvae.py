@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from _data_rvae import LEVELS, make_patches
-from _report_rvae import document
+from _report_rvae import N_FITS, document
 from _tools_rvae import TOOLS
 
 HERE = Path(__file__).parent
@@ -80,6 +81,23 @@ def patience(runs):
     return PATIENCE * min(times, default=3.0)
 
 
+def time_fits(n_patches, n_threads):
+    """Return a row with the median times of whole default fits."""
+    threads = dict.fromkeys(ONE_THREAD, str(n_threads))
+    command = [sys.executable, "-W", "ignore", HERE / "bench_scale.py"]
+    command += ["--patches", str(n_patches), "--repeats", str(N_FITS)]
+    lines = subprocess.run(
+        command,
+        env=os.environ | threads | {"OMP_WAIT_POLICY": "passive"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    times = re.findall(r"([\d.]+) s, ([\d.]+) CPU s", lines)
+    wall, processor = np.median(np.array(times, dtype=float), axis=0)
+    return [f"{n_patches:,}", str(n_threads), f"{wall:.1f}", f"{processor:.1f}"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--levels", nargs="+", choices=LEVELS, default=list(LEVELS))
@@ -89,16 +107,21 @@ def main():
     parser.add_argument("--limit", type=float, help="seconds for each tool and seed")
     parser.add_argument("--interpolation", default="cubic")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--fits", nargs="*", type=int, default=[1_600, 23_340], help="whole fits timed"
+    )
     parser.add_argument("--print", action="store_true", help="write no document")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         results = {
             level: run_level(level, arguments, folder) for level in arguments.levels
         }
+    # small fits on one thread, large ones on two cores
+    fits = [time_fits(n, 1 if n < 5_000 else 2) for n in arguments.fits]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python "
     machine += f"{platform.python_version()}, {arguments.device}"
     options = " ".join(sys.argv[1:])
-    text = document(results, machine, options, arguments.interpolation)
+    text = document(results, machine, options, arguments.interpolation, fits)
     if arguments.print:
         print(text)
     else:

@@ -218,6 +218,11 @@ def choose_cells(sites, options, for_model=True):
         )
     n_clusters = 0 if options.n_clusters == "auto" else options.n_clusters
     needed = max(FEWEST_CELLS, 2 * n_clusters)
+    if for_model and FEWEST_CELLS <= len(rows) < needed:
+        raise ValueError(
+            f"n_clusters={n_clusters} is too large for the {len(rows)} cells found: "
+            f"choose at most {len(rows) // 2}, or 'auto'."
+        )
     if for_model and len(rows) < needed:
         raise ValueError(
             f"{len(sites)} columns were found, of which {len(rows)} at the centre of a "

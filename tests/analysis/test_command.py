@@ -58,14 +58,13 @@ def test_several_images(image, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert error.startswith("error: 'damaged.npy'")
-    assert main(["locate", image, f"./{image}", "-o", "all"]) == 1
+    assert main(["locate", image, f"./{image}", "-o", "all"]) == 2
     assert "Two images are named 'film'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "No image is given"),
         (["missing.tif"], "no file 'missing.tif'"),
         (["."], "is a folder"),
         (["spectrum.npy"], "shape (100,); an image"),
@@ -79,8 +78,7 @@ def test_several_images(image, capsys):
         (["film.npy", "--sublattice", "4"], "Choose one with --sublattice."),
         (["film.npy", "--reference", "0,2,0,2"], "reference region contains 0 cells"),
         (["film.npy", "--output", "noise.npy"], "Cannot write into the folder"),
-        (["film.npy", "--example", "film"], "without an image file"),
-        (["--example", "film", "--frame", "0"], "--frame applies to a file"),
+        (["film.npy", "--clusters", "5000"], "--clusters 5000 is too large for the"),
     ],
 )
 def test_every_error_is_a_sentence(image, capsys, arguments, message):
@@ -96,6 +94,21 @@ def test_every_error_is_a_sentence(image, capsys, arguments, message):
     assert message in error
     assert error.count("\n") == 1
     assert set(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "No image is given"),
+        (["film.npy", "--example", "film"], "without an image file"),
+        (["--example", "film", "--frame", "0"], "--frame applies to a file"),
+    ],
+)
+def test_arguments_that_contradict_end_with_2(capsys, arguments, message):
+    assert main(["analyze", *arguments, "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
 
 
 @pytest.mark.parametrize(

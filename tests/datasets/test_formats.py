@@ -407,7 +407,7 @@ def test_a_single_channel_is_no_axis_of_a_stack(tmp_path):
         ("pixel_size_angstrom", 0.2, 0.02),
         ("pixel_size_pm", 20, 0.02),
         ("pixel_size", np.nan, None),
-        ("pixel_size", [0.02, 0.03], None),
+        ("pixel_size", [0.02, 0.02], 0.02),
         ("scale", 0.02, None),
     ],
 )

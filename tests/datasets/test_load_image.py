@@ -275,6 +275,25 @@ def test_named_colours_become_grey(tmp_path):
     np.testing.assert_array_equal(load_image(tmp_path / "image.npy").image, grey)
 
 
+@pytest.mark.parametrize("value", [np.nan, -0.01, 0, np.inf, np.zeros(3), "10 pm"])
+def test_npz_with_an_invalid_pixel_size_says_so(tmp_path, value):
+    path = tmp_path / "image.npz"
+    np.savez(path, image=np.ones((20, 30)), pixel_size=value)
+    data = load_image(path)
+    assert data.pixel_size is None
+    assert "no pixel size: the file gives" in data.description
+    assert load_image(path, pixel_size=0.05).pixel_size == 0.05
+
+
+def test_npz_with_two_pixel_sizes(tmp_path):
+    path = tmp_path / "image.npz"
+    np.savez(path, image=np.ones((20, 30)), pixel_size=[0.01, 0.01])
+    assert load_image(path).pixel_size == 0.01
+    np.savez(path, image=np.ones((20, 30)), pixel_size=[0.01, 0.02])
+    with pytest.raises(ValueError, match="not square"):
+        load_image(path)
+
+
 def test_npz(tmp_path):
     path = tmp_path / "images.npz"
     np.savez(path, haadf=IMAGE, adf=IMAGE + 1, energy=300.0)

@@ -19,7 +19,7 @@ from .._saving import draw_files, load_located, new_folder, write_files
 
 LOG_FILE = "analysis.log"
 # Exit codes: all done, an error in a sentence, a request to terminate.
-_DONE, _FAILED, _TERMINATED = 0, 1, 143
+_DONE, _FAILED, _WRONG_ARGUMENTS, _TERMINATED = 0, 1, 2, 143
 # Options that apply to files only.
 _FILE_OPTIONS = ("dataset", "signal", "frame")
 
@@ -76,7 +76,8 @@ def _run_images(options, log):
     """Analyse images, each into a folder of its own; return the exit code."""
     images = _images(options)
     if isinstance(images, str):
-        return _fail(images)
+        _fail(images)
+        return _WRONG_ARGUMENTS
     several = len(images) > 1
     n_failed = 0
     for image in images:

@@ -50,14 +50,20 @@ _PIXEL_SIZES = {
 
 
 def _read_axes(archive, heads):
-    """Return the axes of an image whose pixel size is a number in the archive."""
+    """Return the axes of an image with the pixel size in the archive.
+
+    It is one number, or two for the rows and the columns.
+    """
     for name, unit in _PIXEL_SIZES.items():
         head = heads.get(name)
-        if head is None or head.shape not in ((), (1,)) or head.dtype.kind not in "iuf":
+        if head is None:
             continue
-        size = float(archive[name].reshape(-1)[0])
-        if 0 < size < math.inf:
-            return ((size, unit),) * 2
+        sizes = np.full(2, np.nan)
+        if head.shape in ((), (1,), (2,)) and head.dtype.kind in "iuf":
+            sizes[:] = archive[name]
+        # what is no length is reported as a pixel size of NaN
+        sizes[~(sizes > 0)] = np.nan
+        return tuple((float(size), unit) for size in sizes)
     return None
 
 
