@@ -420,7 +420,7 @@ def main():
     parser.add_argument(
         "--images", nargs="+", default=[], help="experimental images, for certainty"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=range(10))
+    parser.add_argument("--seeds", type=int, nargs="*", default=range(10))
     arguments = parser.parse_args()
     for part in arguments.parts:
         PARTS[part](arguments)
