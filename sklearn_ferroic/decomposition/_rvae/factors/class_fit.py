@@ -13,7 +13,7 @@ continuous variation alone is no reason for another class.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 from sklearn.cluster import KMeans
 
 # Principal components of a patch; the classes measured differ in at most six.
@@ -150,9 +150,8 @@ def log_density(components, mixture):
     """
     whitened = components @ mixture.whitening
     centers = mixture.means @ mixture.whitening
-    squared = (whitened**2).sum(axis=2)[:, None] - 2 * np.einsum(
-        "nrq,kq->nkr", whitened, centers
-    )
+    products = (whitened @ centers.T).swapaxes(1, 2)
+    squared = (whitened**2).sum(axis=2)[:, None] - 2 * products
     squared = (squared + (centers**2).sum(axis=1)[:, None]).clip(min=0)
     n_components, freedom = components.shape[2], DEGREES_OF_FREEDOM
     half = 0.5 * (freedom + n_components)
@@ -186,8 +185,11 @@ def _maximize(components, log_shares, responsibilities, possible):
         prior = np.log(np.maximum(mixture.shares, np.finfo(float).tiny))
         joint = density + prior[:, None] + log_shares[:, None]
         joint = np.where(possible[:, :, None], joint, -np.inf)
-        total = logsumexp(joint, axis=(1, 2))
-        responsibilities = np.exp(joint - total[:, None, None])
+        largest = joint.max(axis=(1, 2), keepdims=True)
+        responsibilities = np.exp(joint - largest)
+        sums = responsibilities.sum(axis=(1, 2), keepdims=True)
+        responsibilities /= sums
+        total = (largest + np.log(sums))[:, 0, 0]
         if total.mean() - before < _TOL_NATS:
             break
         before = total.mean()
@@ -200,8 +202,9 @@ def _mixture(components, responsibilities, weights):
     shares = responsibilities.sum(axis=(0, 2)) / n_patches
     weighted = responsibilities * weights
     totals = np.maximum(weighted.sum(axis=(0, 2)), np.finfo(float).tiny)
-    means = np.einsum("nkr,nrq->kq", weighted, components) / totals[:, None]
     flat = components.reshape(-1, n_components)
+    by_class = weighted.swapaxes(0, 1).reshape(len(totals), -1)
+    means = by_class @ flat / totals[:, None]
     second = (flat * weighted.sum(axis=1).reshape(-1, 1)).T @ flat / n_patches
     between = (means * (totals / n_patches)[:, None]).T @ means
     variances, directions = np.linalg.eigh(second - between)
