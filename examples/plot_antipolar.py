@@ -54,12 +54,13 @@ figure, axes = plt.subplots(
 )
 extent = [-0.5, 0.5, 0.5, 0]
 shown = axes[0].imshow(order.spectrum, extent=extent, aspect="auto", cmap="magma")
-axes[0].plot(order.wave_vector[1], order.wave_vector[0], "o", mfc="none", mec="w")
+axes[0].plot(*order.wave_vector[::-1], "o", mfc="none", mec="c", ms=11)
 axes[0].set(xlabel="periods per b", ylabel="periods per a", title="a  spectrum")
+axes[0].set_xticks([-0.5, 0, 0.5])
 axes[0].set_box_aspect(1)
 figure.colorbar(shown, ax=axes[0], shrink=0.6)
 CellMapDisplay.from_sites(
-    sites, order.antipolar, values_name="modulation (px)", vmin=0, ax=axes[1]
+    sites, 20 * order.antipolar, values_name="modulation (pm)", vmin=0, ax=axes[1]
 )
 axes[1].set_title("b  amplitude")
 DomainMapDisplay.from_vectors(sites, scale_bar=False, ax=axes[2])

@@ -9,6 +9,7 @@ import pytest
 from sklearn.model_selection import KFold, train_test_split
 
 from sklearn_ferroic import AtomSites
+from sklearn_ferroic.datasets import make_ferroic_image
 
 
 @pytest.fixture
@@ -178,6 +179,24 @@ def test_concatenate_renumbers_frames_and_keeps_an_image_once(sites):
     np.testing.assert_array_equal(joined.ellipticity, [1.0, 1.2, np.nan, 1.1])
     with pytest.raises(ValueError, match="at least one"):
         AtomSites.concatenate([])
+
+
+def test_images_may_be_what_a_loader_returns():
+    data = make_ferroic_image("film", shape=(120, 120), random_state=0)
+    sites = AtomSites(data, data.positions)
+    assert sites == AtomSites(data.image, data.positions)
+
+
+def test_pixel_size_can_be_assigned():
+    sites = AtomSites([np.eye(8), np.eye(8)], [[1, 1], [2, 2]], frame=[0, 1])
+    sites.pixel_size = 0.02
+    assert sites.pixel_size == [0.02, 0.02]
+    sites[:1].pixel_size = 0.5
+    np.testing.assert_array_equal(sites.pixel_size_per_site(), [0.02, 0.02])
+    with pytest.raises(ValueError, match="3 pixel sizes for 2 image"):
+        sites.pixel_size = [0.02, 0.02, 0.02]
+    with pytest.raises(ValueError, match="positive length in nm"):
+        sites.pixel_size = "0.02"
 
 
 def test_pixel_size_may_be_an_array_without_axes():

@@ -292,6 +292,25 @@ def pad_cells(codes, vectors, std, n_vacant):
     )
 
 
+def select_frame(sites, frame):
+    """Return the image and the indices of the sites on it."""
+    if len(sites) == 0:
+        raise ValueError("There are no sites (0 samples).")
+    occupied = np.unique(sites.frame)
+    if frame is None:
+        if len(occupied) != 1:
+            raise ValueError(
+                f"The sites lie on {len(occupied)} images; choose one by frame=, one "
+                f"of {occupied.tolist()}."
+            )
+        frame = occupied[0]
+    if frame not in occupied:
+        raise ValueError(
+            f"frame={frame!r} has no sites, only {occupied.tolist()} have."
+        )
+    return int(frame), np.flatnonzero(sites.frame == frame)
+
+
 def check_one_sublattice(sites):
     """Check that the sites are AtomSites of one sublattice."""
     if not isinstance(sites, AtomSites):

@@ -20,7 +20,7 @@ from ..feature_extraction._pooled_polarization import (
 )
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
-from ._shared.segmentation import segment_domains, split_members
+from ._shared.segmentation import region_depth, segment_domains, split_members
 from ._shared.table_attributes import Polylines, SiteNumbers
 from ._walls.lines import trace_lines
 from ._walls.profile import fit_wall_profile
@@ -35,6 +35,8 @@ _MIN_SIDE = 6
 # slope of the wall, and least share of the height that is corrected.
 _MAX_HEIGHT_ERROR = 0.2
 _MIN_SHARE_OF_HEIGHT = 0.5
+# Layers of cells from a border in which the slope of a wall is seen.
+_SLOPE_CELLS = 2
 # Cells whose profile is fitted.
 _PROFILE_CELLS = 6.0
 # A line whose mean normal is shorter bends: there the vectors may rotate with the line,
@@ -53,6 +55,7 @@ _ON_WALL_CELLS = 0.75
         "min_angle": [Interval(Real, 0, 180, closed="both")],
         "significance": [Interval(Real, 0, 1, closed="both"), None],
         "wall_types": ["array-like"],
+        "axial": ["boolean"],
     },
     prefer_skip_nested_validation=True,
 )
@@ -66,6 +69,7 @@ def find_walls(
     min_angle=20.0,
     significance=1e-3,
     wall_types=(90, 180),
+    axial=False,
 ):
     """Find the walls between domains and measure them.
 
@@ -98,6 +102,10 @@ def find_walls(
         Angles that walls can have, degrees. Along a cube axis the walls of
         tetragonal, orthorhombic and rhombohedral crystals show 90° and 180°; along a
         face diagonal 71°, 109° and 180° are seen.
+    axial : bool, default=False
+        Whether opposite vectors count as equal, for domains with antipolar order,
+        whose vectors add up to zero. Then angles are those between the axes of the
+        vectors, in [0, 90], and charges are undetermined.
 
     Returns
     -------
@@ -221,6 +229,9 @@ def find_walls(
     std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
     classes, codes, vectors = check_cells(sites, labels, vectors)
     vectors = np.where(sites.converged[:, None], vectors, np.nan)
+    if axial:
+        vectors = _doubled(vectors)
+        std = np.full((len(sites), 2), np.nan)
     n_found = len(sites)
     sites = with_vacancies(sites)
     codes, vectors, std = pad_cells(codes, vectors, std, len(sites) - n_found)
@@ -234,7 +245,8 @@ def find_walls(
         significance=significance,
     )
     rank = _rank_by_size(domain, n_found)
-    context = _Context(sites, vectors, std, domain)
+    inner = region_depth(graph, domain) > _SLOPE_CELLS
+    context = _Context(sites, vectors, std, domain, inner, axial)
     lines = _all_lines(graph, sites, domain, min_length)
     nearest = _nearest_line(sites, lines)
     found = [
@@ -294,13 +306,16 @@ class _Line(NamedTuple):
 class _Context:
     """Data that all walls are measured with."""
 
-    def __init__(self, sites, vectors, std, domain):
+    def __init__(self, sites, vectors, std, domain, inner, axial):
         self.sites, self.vectors, self.std, self.domain = sites, vectors, std, domain
+        self.axial = axial
         self.usable = np.isfinite(vectors).all(axis=1)
         self.place = Place(sites.positions, sites.frame, cell_size(sites))
-        self.factor = neighbor_factor(
-            vectors, domain, self.usable & (domain >= 0), self.place
-        )
+        # On the slope of a wall neighbours are alike without a correlation of errors.
+        judged = self.usable & (domain >= 0)
+        if (judged & inner).any():
+            judged &= inner
+        self.factor = neighbor_factor(vectors, domain, judged, self.place)
         self._means = {}
         self.scale = sites.pixel_size_per_site()
         if not np.isfinite(self.scale).any():
@@ -334,6 +349,13 @@ class _Context:
             self.place.take(cells),
             factor=self.factor,
         )
+
+
+def _doubled(vectors):
+    """Return vectors of the same length and twice the angle."""
+    angle = 2 * np.arctan2(vectors[:, 0], vectors[:, 1])
+    length = np.hypot(*vectors.T)
+    return length[:, None] * np.column_stack([np.sin(angle), np.cos(angle)])
 
 
 def _columns(unit):
@@ -432,7 +454,7 @@ def _measure(context, graph, traced, cells, wall_types):
     whole = [context.domain_mean(number) for number in traced.pair]
     sides = _sides(context, traced, line, cells)
     along_line = False
-    if np.hypot(*line.mean_normal()) < _CURVED_NORMAL:
+    if np.hypot(*line.mean_normal()) < _CURVED_NORMAL and not context.axial:
         rotated = context.along_line(line, cells)
         rotated_sides = _sides(rotated, traced, line, cells)
         along_line = _step(rotated_sides) > _MIN_GAIN_OF_ROTATION * _step(sides)
@@ -456,7 +478,14 @@ def _measure(context, graph, traced, cells, wall_types):
         width_std = 2 * np.sqrt(profile.covariance[2, 2])
     row = {
         "frame": traced.frame,
-        **describe_sides(line, sides, whole, wall_types, along_line=along_line),
+        **describe_sides(
+            line,
+            sides,
+            whole,
+            wall_types,
+            along_line=along_line,
+            axial=context.axial,
+        ),
         f"length_{unit}": line.length * scale,
         "n_cells": round(graph.length_in_cells(_outline(line), traced.frame)),
         **_describe_course(line, scale, unit),

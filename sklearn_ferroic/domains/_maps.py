@@ -6,7 +6,7 @@ from sklearn.utils._param_validation import validate_params
 from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
 from ..feature_extraction import LatticeStrain
-from ._cell_graph import check_one_sublattice, check_vectors
+from ._cell_graph import check_one_sublattice, check_vectors, select_frame
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
 from ._profiles import _as_table
 
@@ -241,15 +241,7 @@ def _maps(sites, values, frame):
     """Return the image, the values and the positions on the lattice."""
     check_one_sublattice(sites)
     table = _as_table(values, len(sites))
-    occupied = np.unique(sites.frame)
-    if frame is None:
-        if len(occupied) > 1:
-            raise ValueError(
-                f"The sites lie on {len(occupied)} images; choose one by frame=, one "
-                f"of {occupied.tolist()}."
-            )
-        frame = occupied[0]
-    rows = np.flatnonzero(sites.frame == frame)
+    frame, rows = select_frame(sites, frame)
     part = sites[rows]
     cells = cell_vectors(part)
     check_lattice(part, cells)
@@ -262,4 +254,4 @@ def _maps(sites, values, frame):
         return grid
 
     place = [on_lattice(column) for column in sites.positions.T]
-    return int(frame), {name: on_lattice(c) for name, c in table.items()}, place
+    return frame, {name: on_lattice(c) for name, c in table.items()}, place

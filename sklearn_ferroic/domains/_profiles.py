@@ -11,6 +11,7 @@ from .._utils.optional import import_optional
 from .._utils.validation import Interval
 from ..feature_extraction._check_sites import check_same_sublattice
 from ..sites import AtomSites
+from ._cell_graph import select_frame
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
 from ._walls.lines import WallLine
 
@@ -86,7 +87,7 @@ def layer_profile(sites, values, *, axis="b", frame=None):
     1      1          0.4       50    1.0
     2      2          0.8       50    1.0
     """
-    frame, rows = _select(sites, frame)
+    frame, rows = select_frame(sites, frame)
     part = sites[rows]
     table = _values_of_one_sublattice(sites, values)
     cells = cell_vectors(part)
@@ -183,7 +184,7 @@ def profile_across(sites, values, line, *, reach_cells=8.0, bin_cells=1.0, frame
     2          0.2       12    1.0        0.0
     3          0.6       12    1.0        0.0
     """
-    frame, rows = _select(sites, frame)
+    frame, rows = select_frame(sites, frame)
     table = _values_of_one_sublattice(sites, values)
     spacing = typical_spacing(sites.positions[rows]) or 1.0
     line = _resample(line, spacing)
@@ -257,7 +258,7 @@ def profile_along(
     2         25.0        6   45.0
     3         35.0        6   55.0
     """
-    frame, rows = _select(sites, frame)
+    frame, rows = select_frame(sites, frame)
     table = _values_of_one_sublattice(sites, values)
     spacing = typical_spacing(sites.positions[rows]) or 1.0
     line = _resample(line, spacing)
@@ -323,25 +324,6 @@ def _values_of_one_sublattice(sites, values):
     if table:
         check_same_sublattice(sites, np.column_stack(list(table.values())))
     return table
-
-
-def _select(sites, frame):
-    """Return the image and the indices of the sites on it."""
-    if len(sites) == 0:
-        raise ValueError("There are no sites (0 samples).")
-    occupied = np.unique(sites.frame)
-    if frame is None:
-        if len(occupied) != 1:
-            raise ValueError(
-                f"The sites lie on {len(occupied)} images; choose one by frame=, one "
-                f"of {occupied.tolist()}."
-            )
-        frame = occupied[0]
-    if frame not in occupied:
-        raise ValueError(
-            f"frame={frame!r} has no sites, only {occupied.tolist()} have."
-        )
-    return int(frame), np.flatnonzero(sites.frame == frame)
 
 
 def _resample(line, spacing):

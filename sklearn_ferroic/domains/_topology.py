@@ -13,7 +13,7 @@ from .._lattice.neighbors import typical_spacing
 from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
 from .._utils.validation import Interval
-from ._cell_graph import check_one_sublattice, check_vectors
+from ._cell_graph import check_one_sublattice, check_vectors, select_frame
 from ._lattice_steps import cell_vectors, lattice_neighbors, with_vacancies
 
 # Cells around a core, within this distance, to which the vectors are fitted.
@@ -452,11 +452,11 @@ _MAX_MISFIT_CELLS = 0.4
     {
         "center": ["array-like"],
         "radius_cells": [Interval(Real, 1, None, closed="left")],
-        "frame": [Interval(Real, 0, None, closed="left")],
+        "frame": [Interval(Integral, 0, None, closed="left"), None],
     },
     prefer_skip_nested_validation=True,
 )
-def burgers_vector(sites, center, *, radius_cells=4.0, frame=0):
+def burgers_vector(sites, center, *, radius_cells=4.0, frame=None):
     """Compute the Burgers vector by a circuit through the cells around a point.
 
     Parameters
@@ -468,8 +468,8 @@ def burgers_vector(sites, center, *, radius_cells=4.0, frame=0):
     radius_cells : float, default=4.0
         Radius of the circuit, in distances of nearest neighbours. The circuit must not
         pass through the core.
-    frame : int, default=0
-        Image.
+    frame : int, default=None
+        Image; needed if the sites lie on several.
 
     Returns
     -------
@@ -488,7 +488,8 @@ def burgers_vector(sites, center, *, radius_cells=4.0, frame=0):
     TypeError
         If `sites` are not AtomSites.
     ValueError
-        If the circuit leaves the crystal, or a step of it is not one of the lattice.
+        If the circuit leaves the crystal, a step of it is not one of the lattice, or
+        the frame is not clear.
 
     See Also
     --------
@@ -524,7 +525,7 @@ def burgers_vector(sites, center, *, radius_cells=4.0, frame=0):
     center = np.asarray(center, dtype=np.float64)
     if center.shape != (2,) or not np.isfinite(center).all():
         raise ValueError(f"center must be a finite (row, col), got {center!r}.")
-    rows = np.flatnonzero(sites.frame == frame)
+    frame, rows = select_frame(sites, frame)
     if len(rows) < 4:
         raise ValueError(f"The image {frame} has {len(rows)} sites; 4 are needed.")
     positions = sites.positions[rows]

@@ -228,7 +228,7 @@ def displacement_to_polarization(
         default.
     column_factor : float, default=1.0
         Displacement that a fit of the image measures, over that of the cation B. O in
-        the same column displaces its maximum, too: simulated images have about 1.3 in
+        the same column displaces its maximum, too: simulated images have 1.1 to 1.3 in
         PbTiO3, 0.6 in BaTiO3 and 0.9 in BiFeO3, depending on thickness.
 
     Returns

@@ -1,6 +1,10 @@
 """Displacement common to many cells, as mistilt causes it: mean, plane or by layer."""
 
+from typing import NamedTuple
+
 import numpy as np
+
+from ._pooled_polarization import Place, cell_size, neighbor_factor, pool_vectors
 
 # Parameters of a plane, and fewest vectors for one.
 _MIN_PLANE = 6
@@ -8,6 +12,17 @@ _MIN_PLANE = 6
 # to this many distances apart follow one another.
 _LAYER_REACH = 0.6
 _ADJACENT_LAYERS = 1.5
+
+
+class FitCovariance(NamedTuple):
+    """Covariance of a fitted reference: that of its parameters times that of a vector.
+
+    `parameters` has shape (k, k) for k parameters a component, in units of the
+    covariance of a single `vector`, of shape (2, 2), px².
+    """
+
+    parameters: np.ndarray
+    vector: np.ndarray
 
 
 def fit_reference(sites, vectors, kind, labels=None):
@@ -30,11 +45,13 @@ def fit_reference(sites, vectors, kind, labels=None):
         By image: the mean, shape (1, 2); constant and slopes along row and col of a
         plane, shape (3, 2); or for each layer its coordinate and its mean, shape
         (n_layers, 3), after a first row with the normal and the distance of the layers.
+    error : dict of int to FitCovariance
+        By image; for layers with one parameter each.
     """
     known = np.isfinite(vectors).all(axis=1) & sites.converged
     if labels is not None:
         labels = _check_labels(labels, len(sites), kind)
-    reference = {}
+    reference, error = {}, {}
     for frame in np.unique(sites.frame):
         rows = np.flatnonzero(known & (sites.frame == frame))
         if len(rows) < (_MIN_PLANE if kind == "plane" else 1):
@@ -43,17 +60,67 @@ def fit_reference(sites, vectors, kind, labels=None):
                 f"{_MIN_PLANE if kind == 'plane' else 1} sites or more on each image, "
                 f"and there are {len(rows)} on image {frame}."
             )
-        place, own = sites.positions[rows], vectors[rows]
-        if labels is not None:
-            reference[int(frame)] = _fit_with_variants(place, own, labels[rows], kind)
-        elif kind == "mean":
-            reference[int(frame)] = own.mean(axis=0, keepdims=True)
-        elif kind == "plane":
-            design = np.column_stack([np.ones(len(rows)), place])
-            reference[int(frame)] = np.linalg.lstsq(design, own, rcond=None)[0]
+        own = vectors[rows]
+        if kind == "layer":
+            fitted, parameters, residual, n_fitted = _fit_layers(sites, rows, own)
         else:
-            reference[int(frame)] = _fit_layers(sites, rows, own)
-    return reference
+            variants = np.zeros(len(rows), int) if labels is None else labels[rows]
+            fitted, parameters, residual, n_fitted = _fit_with_variants(
+                sites.positions[rows], own, variants, kind
+            )
+        reference[int(frame)] = fitted
+        error[int(frame)] = _fit_covariance(sites, rows, residual, parameters, n_fitted)
+    return reference, error
+
+
+def reference_covariance(sites, reference, error, kind):
+    """Return the covariance of the reference in the mean over sites, px².
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        The sites that are averaged.
+    reference, error : dict
+        Results of `fit_reference`.
+    kind : {"mean", "plane", "layer"}
+        What was fitted.
+
+    Returns
+    -------
+    covariance : ndarray of shape (2, 2)
+        NaN if the reference has too few sites for an error.
+    """
+    weights = {}
+    for frame in np.unique(sites.frame):
+        key = next(iter(reference)) if len(reference) == 1 else int(frame)
+        place = sites.positions[sites.frame == frame]
+        if kind == "mean":
+            total = np.array([float(len(place))])
+        elif kind == "plane":
+            total = np.concatenate([[len(place)], place.sum(axis=0)])
+        else:
+            total = _layer_weights(place, reference[key])
+        weights[key] = weights.get(key, 0) + total / len(sites)
+    covariance = np.zeros((2, 2))
+    for key, weight in weights.items():
+        parameters, vector = error[key]
+        covariance += weight @ parameters @ weight * vector
+    return covariance
+
+
+def _fit_covariance(sites, rows, residual, parameters, n_fitted):
+    """Return the covariance of a fit, with the correlation of neighbours and blocks."""
+    n = len(rows)
+    if n <= n_fitted:
+        return FitCovariance(parameters, np.full((2, 2), np.nan))
+    own = sites[rows]
+    place = Place(own.positions, own.frame, cell_size(own))
+    group, kept = np.zeros(n, dtype=int), np.ones(n, dtype=bool)
+    factor = neighbor_factor(residual, group, kept, place)
+    pooled = pool_vectors(residual, own.position_std, place, factor=factor)
+    # `pool_vectors` counts one fitted parameter.
+    vector = n * (n - 1) / (n - n_fitted) * pooled.covariance
+    return FitCovariance(parameters, vector)
 
 
 def subtract_reference(sites, vectors, reference, kind):
@@ -94,33 +161,49 @@ def subtract_reference(sites, vectors, reference, kind):
             row, col = place.T[:, :, None]
             common[rows] = fitted[0] + row * fitted[1] + col * fitted[2]
         else:
-            coordinate = place[:, 0] * fitted[0, 0] + place[:, 1] * fitted[0, 1]
-            common[rows] = _at_layers(coordinate, fitted)
+            common[rows] = _at_layers(_layer_coordinate(place, fitted), fitted)
     return vectors - common
+
+
+def _layer_coordinate(place, fitted):
+    """Return the coordinate of positions along the normal of the layers, px."""
+    return place[:, 0] * fitted[0, 0] + place[:, 1] * fitted[0, 1]
+
+
+def _bracket(coordinate, fitted):
+    """Return the layers before and after coordinates, the share of the latter.
+
+    The share is linear between neighbouring layers, and 0 or 1, for the nearest, next
+    to a layer without sites; NaN away from all layers.
+    """
+    layers, thickness = fitted[1:, 0], fitted[0, 2]
+    after = np.searchsorted(layers, coordinate)
+    before = np.maximum(after - 1, 0)
+    after = np.minimum(after, len(layers) - 1)
+    below = np.abs(coordinate - layers[before])
+    above = np.abs(layers[after] - coordinate)
+    adjacent = layers[after] - layers[before] < _ADJACENT_LAYERS * thickness
+    gap = np.where(after > before, layers[after] - layers[before], 1.0)
+    share = np.where(adjacent, np.clip(below / gap, 0, 1), below > above)
+    share[np.minimum(below, above) > _LAYER_REACH * thickness] = np.nan
+    return before, after, share
 
 
 def _at_layers(coordinate, fitted):
     """Return the means of layers at coordinates, NaN away from all layers."""
-    layers, thickness = fitted[1:], fitted[0, 2]
-    after = np.searchsorted(layers[:, 0], coordinate)
-    before = np.maximum(after - 1, 0)
-    after = np.minimum(after, len(layers) - 1)
-    distance = np.minimum(
-        np.abs(coordinate - layers[before, 0]), np.abs(layers[after, 0] - coordinate)
-    )
-    # Between neighbouring layers linearly, next to a layer without sites the nearest.
-    adjacent = layers[after, 0] - layers[before, 0] < _ADJACENT_LAYERS * thickness
-    nearest = np.where(
-        np.abs(coordinate - layers[before, 0]) <= np.abs(layers[after, 0] - coordinate),
-        before,
-        after,
-    )
-    linear = np.column_stack(
-        [np.interp(coordinate, layers[:, 0], layers[:, k]) for k in (1, 2)]
-    )
-    values = np.where(adjacent[:, None], linear, layers[nearest, 1:])
-    values[distance > _LAYER_REACH * thickness] = np.nan
-    return values
+    before, after, share = _bracket(coordinate, fitted)
+    means, share = fitted[1:, 1:], share[:, None]
+    return (1 - share) * means[before] + share * means[after]
+
+
+def _layer_weights(place, fitted):
+    """Return the sum over positions of the weights of the layers."""
+    before, after, share = _bracket(_layer_coordinate(place, fitted), fitted)
+    known = np.isfinite(share)
+    n_layers = len(fitted) - 1
+    return np.bincount(
+        before[known], 1 - share[known], minlength=n_layers
+    ) + np.bincount(after[known], share[known], minlength=n_layers)
 
 
 def _check_labels(labels, n_sites, kind):
@@ -145,7 +228,8 @@ def _fit_with_variants(place, vectors, labels, kind):
     """Fit means of the variants together with what all sites have in common.
 
     Sites of no variant have only the common part; without them it is the mean of the
-    means of the variants.
+    means of the variants. Returns the reference, the covariance of its parameters, the
+    residuals and the number of fitted parameters.
     """
     variants = np.unique(labels)
     member = (labels[:, None] == variants).astype(float)
@@ -153,17 +237,33 @@ def _fit_with_variants(place, vectors, labels, kind):
     slopes = place - center if kind == "plane" else np.empty((len(place), 0))
     design = np.column_stack([member, slopes])
     if np.linalg.matrix_rank(design) < design.shape[1]:
-        raise ValueError("The sites do not determine a reference besides the variants.")
+        raise ValueError(
+            f'The sites do not determine reference="{kind}": they lie on a line, or '
+            "each variant does. Give sites of a wider region."
+        )
     fitted = np.linalg.lstsq(design, vectors, rcond=None)[0]
-    means, gradient = fitted[: len(variants)], fitted[len(variants) :]
-    common = means[0] if variants[0] == -1 else means.mean(axis=0)
+    n_variants = len(variants)
+    if variants[0] == -1:
+        common = np.eye(n_variants)[0]
+    else:
+        common = np.full(n_variants, 1 / n_variants)
+    # From the fitted parameters to those of the reference.
     if kind == "mean":
-        return common[None]
-    return np.concatenate([[common - center @ gradient], gradient])
+        transform = common[None]
+    else:
+        transform = np.zeros((3, n_variants + 2))
+        transform[0] = *common, *-center
+        transform[1:, n_variants:] = np.eye(2)
+    parameters = transform @ np.linalg.inv(design.T @ design) @ transform.T
+    residual = vectors - design @ fitted
+    return transform @ fitted, parameters, residual, design.shape[1]
 
 
 def _fit_layers(sites, rows, vectors):
-    """Return the mean of each layer along the lattice vector a."""
+    """Return the mean of each layer along the lattice vector a, as the fit of variants.
+
+    The layers are in the order of their coordinate.
+    """
     cells = sites.lattice_vectors[rows]
     cells = cells[np.isfinite(cells).all(axis=(1, 2))]
     if not len(cells):
@@ -186,4 +286,7 @@ def _fit_layers(sites, rows, vectors):
         for column in (coordinate * thickness, *vectors.T)
     ]
     table = np.column_stack(means)
-    return np.concatenate([[[*normal, thickness]], table[np.argsort(table[:, 0])]])
+    order = np.argsort(table[:, 0])
+    fitted = np.concatenate([[[*normal, thickness]], table[order]])
+    parameters = np.diag(1 / count[order])
+    return fitted, parameters, vectors - table[place, 1:], len(table)

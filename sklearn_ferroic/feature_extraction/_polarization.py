@@ -25,7 +25,11 @@ from ._coordination import (
     shells_of_motif,
     shells_of_sublattices,
 )
-from ._displacement_reference import fit_reference, subtract_reference
+from ._displacement_reference import (
+    fit_reference,
+    reference_covariance,
+    subtract_reference,
+)
 from ._motif import Motif
 
 # A warning is issued if fewer sites have a displacement: even of a small image, where
@@ -244,7 +248,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
                     stacklevel=2,
                 )
         if self.reference is not None:
-            self.reference_ = fit_reference(
+            self.reference_, self._reference_error = fit_reference(
                 X, self._displacement(X), self.reference, variants
             )
         return self
@@ -292,7 +296,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             As returned by `transform`.
         std : ndarray of shape (n_sites, 2)
             Standard errors of both columns that follow from `position_std`, NaN where
-            that is unknown. The error of the reference is not in it.
+            that is unknown. The error of the reference, which all sites share, is not
+            in it; see `reference_covariance`.
 
         Raises
         ------
@@ -313,6 +318,38 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             along = np.hypot(*(vector * std).T) / length
             across = np.hypot(*(vector[:, ::-1] * std).T) / length**2
         return np.column_stack([length, angle]), np.column_stack([along, across])
+
+    def reference_covariance(self, X):
+        """Compute the covariance of the reference in the mean over sites.
+
+        Parameters
+        ----------
+        X : AtomSites of length n_sites
+            The sites that are averaged.
+
+        Returns
+        -------
+        covariance : ndarray of shape (2, 2)
+            Covariance of the mean of what is subtracted from the sites, (row, col),
+            in the square of `unit`; zero without a reference, NaN if that was fitted
+            to fewer than three sites. It follows from the scatter of the sites of
+            `fit` with the correlation of neighbours.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transform`.
+        """
+        self._validate_params()
+        if self.reference is not None:
+            check_is_fitted(self, "reference_")
+        self._check_sites(X)
+        if self.reference is None or not len(X):
+            return np.zeros((2, 2))
+        covariance = reference_covariance(
+            X, self.reference_, self._reference_error, self.reference
+        )
+        return covariance * self._unit_per_px(X) ** 2
 
     def nan_reasons(self, X):
         """Return why displacements are not defined.
@@ -409,6 +446,12 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             matches = match_sites(sites, [motif])
             shells, table = shells_of_motif(sites, motif, matches, self.shell_weights)
         return *shells, table
+
+    def _unit_per_px(self, sites):
+        """Return the mean length of one px in the unit, 1 without sites."""
+        scale = np.abs(self._scale(sites))
+        known = np.isfinite(scale)
+        return float(scale[known].mean()) if known.any() else 1.0
 
     def _scale(self, sites):
         """Return the factor from px to the unit, one a site."""

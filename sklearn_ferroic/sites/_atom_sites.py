@@ -118,7 +118,7 @@ class AtomSites:
                 f"{known}."
             )
         self.images = as_image_list(images)
-        self.pixel_size = as_pixel_sizes(pixel_size, len(self.images))
+        self.pixel_size = pixel_size
         self.metadata = as_metadata(metadata, len(self.images))
         self.positions = as_positions(positions)
         for field in self.fields:
@@ -128,6 +128,12 @@ class AtomSites:
                 setattr(self, field.name, values)
         check_frame(self.frame, len(self.images))
         refuse_swapped(self.positions, self.frame, self.images)
+
+    def __setattr__(self, name, value):
+        # Users assign the pixel size of images whose files have none.
+        if name == "pixel_size":
+            value = as_pixel_sizes(value, len(self.images))
+        object.__setattr__(self, name, value)
 
     @property
     def shape(self):

@@ -2,6 +2,7 @@
 
 import hashlib
 import weakref
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,15 +18,18 @@ def as_image_list(images):
 
     Parameters
     ----------
-    images : ndarray of shape (n_rows, n_cols) or list of such arrays
-        Images. Writeable arrays are copied, and an offset that float32 cannot
-        represent with the contrast is subtracted.
+    images : ndarray of shape (n_rows, n_cols), list of such arrays, or Bunch
+        Images, or the result of `load_image` or of a generator. Writeable arrays are
+        copied, and an offset that float32 cannot represent with the contrast is
+        subtracted.
 
     Returns
     -------
     images : list of ndarray of shape (n_rows, n_cols)
         The images.
     """
+    if isinstance(images, Mapping) and "image" in images:
+        images = images["image"]
     if isinstance(images, np.ndarray) and images.ndim == 2:
         images = [images]
     elif isinstance(images, np.ndarray):

@@ -1,5 +1,7 @@
 """Walls: position, type, charge, width, and none that noise makes."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -305,3 +307,52 @@ def test_parameters_are_checked(name, value):
     sites, labels = tanh_wall(0)
     with pytest.raises(ValueError, match=name):
         find_walls(sites, labels, **{name: value})
+
+
+@pytest.mark.parametrize("noise", [0.2, 0.5])
+def test_standard_error_of_the_width_is_its_scatter(noise):
+    width, std = [], []
+    for seed in range(80):
+        walls = find_walls(*tanh_wall(seed, width=2.0, noise=noise))
+        width.append(walls.width_px[0])
+        std.append(walls.width_std_px[0])
+    assert np.std(width) == pytest.approx(np.median(std), rel=0.15)
+    assert np.mean(width) == pytest.approx(40, rel=0.1)
+
+
+def test_memory_is_linear_in_the_number_of_cells():
+    peaks = []
+    for side in (40, 80):
+        sites, labels = tanh_wall(0, shape=(side, side))
+        tracemalloc.start()
+        try:
+            find_walls(sites, labels)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < 4.4 * peaks[0]
+
+
+@pytest.mark.parametrize("noise", [0.2, 0.7])
+def test_walls_between_axes_of_antipolar_domains(noise):
+    index = np.indices((40, 40)).reshape(2, -1).T
+    rng = np.random.default_rng(0)
+    lower = index[:, 0] >= 18
+    phase = np.where(lower, index[:, 0] - index[:, 1], index.sum(axis=1))
+    sign = np.array([1, 1, -1, -1])[phase % 4]
+    direction = np.where(lower[:, None], [0.7, 0.7], [0.7, -0.7])
+    vectors = sign[:, None] * direction + rng.normal(0, noise, (1600, 2))
+    sites = AtomSites(
+        np.zeros((800, 800), np.float32), 20.0 * index + 10, pixel_size=0.02
+    )
+    # Opposite vectors cancel: both sides have no mean vector.
+    assert len(find_walls(sites, lower, vectors)) == 0
+    walls = find_walls(sites, lower, vectors, axial=True)
+    assert walls.n_cells.tolist() == [39]
+    assert walls.wall_type.tolist() == ["90"]
+    assert abs(walls.angle_deg[0] - 90) < 2 * walls.angle_std_deg[0] + 1
+    assert walls.charge.tolist() == ["undetermined"]
+    assert walls[["net_normal", "normal_step"]].isna().all(axis=None)
+    line = walls.attrs["polylines"][0]
+    # Anywhere between the rows of cells, as the wall has no width.
+    assert np.median(np.abs(line[:, 0] / 20 - 18)) < 0.5

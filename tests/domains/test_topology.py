@@ -168,6 +168,17 @@ def test_burgers_vector_of_a_located_dislocation():
         ]
 
 
+def test_circuit_is_in_one_image():
+    sites = AtomSites.concatenate([grid((12, 12)), grid((14, 14))])
+    with pytest.raises(ValueError, match="choose one by frame="):
+        burgers_vector(sites, [120, 120])
+    for frame in (0, 1):
+        found = burgers_vector(sites, [120, 120], frame=frame)
+        assert found.indices.tolist() == [0, 0]
+        assert (sites.frame[found.circuit] == frame).all()
+    assert len(burgers_vector(sites[sites.frame == 1], [120, 120]).circuit)
+
+
 def test_circuit_must_stay_in_the_crystal():
     with pytest.raises(ValueError, match="leaves the crystal"):
         burgers_vector(grid((10, 10)), [5, 5])

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
-from sklearn_ferroic import AtomSites, PolarizationVector
+from sklearn_ferroic import AtomLocator, AtomSites, PolarizationVector
+from sklearn_ferroic.datasets import load_multislice
+from sklearn_ferroic.domains import find_walls
 from sklearn_ferroic.feature_extraction import (
     born_charges,
     displacement_to_polarization,
@@ -242,3 +245,31 @@ def test_layers_without_reference_are_nan():
         within = np.isin(row, row[chosen])
         np.testing.assert_allclose(corrected[within], 0, atol=1e-3)
         assert np.isnan(corrected[~within]).all()
+
+
+def test_total_errors_cover_the_truth_of_a_multislice_image():
+    data = load_multislice()
+    sites = AtomLocator().fit_transform(data)
+    cells = sites[sites.sublattice == 1]
+    b = data.sublattice == 1
+    distance, match = cKDTree(data.positions[b]).query(cells.positions)
+    assert distance.max() < 4
+    truth = 1.13 * data.polarization[b][match]
+    variant = data.variant[b][match]
+    lines = find_walls(cells, variant).attrs["polylines"].values()
+    near = cKDTree(np.concatenate(list(lines))).query(cells.positions)[0]
+    known = np.isfinite(truth).all(axis=1) & (near > 39)
+    substrate = known & (variant == -1) & (cells.positions[:, 0] > 470)
+    model = PolarizationVector(reference="mean").fit(cells[substrate])
+    film = known & (variant >= 0) & (cells.positions[:, 0] < 420)
+    pooled = pool_polarization(
+        cells[film], variant[film], reference=model, relative_std=0.03
+    )
+    assert (pooled.n_sites > 20).tolist() == [True, True, True]
+    for k, label in enumerate(pooled.labels):
+        true = truth[film & (variant == label)].mean(axis=0)
+        error = pooled.mean[k] - true
+        # 1 pm in 17, by astigmatism, is no statistical error.
+        assert (np.abs(error) < 2 * pooled.total_std[k]).all()
+        assert np.hypot(*pooled.mean[k]) == pytest.approx(np.hypot(*true), rel=0.07)
+        assert (pooled.total_std[k] < 0.1 * np.hypot(*true)).all()

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from sklearn_ferroic import AtomSites
+from sklearn_ferroic import AtomSites, PolarizationVector
 from sklearn_ferroic.domains import layer_profile, profile_across
 from sklearn_ferroic.feature_extraction import pool_polarization
 
@@ -168,3 +168,99 @@ def test_sublattices_are_not_averaged():
         pool_polarization(sites[:2], significance=5)
     with pytest.raises(ValueError, match="systematic_std"):
         pool_polarization(sites[:2], systematic_std=-1)
+
+
+@pytest.mark.parametrize("kind", ["mean", "plane", "layer"])
+def test_error_of_the_reference_is_that_of_repetitions(kind):
+    rng = np.random.default_rng(5)
+    pulls, without = [], []
+    for _ in range(200):
+        sites = make_sites(rng, displacement=[0.5, -0.2])
+        row, col = (sites.positions // CELL).T
+        # A plane and layers are known where the reference has cells.
+        low = {"mean": row < 4, "plane": row % 4 == 0, "layer": col < 4}[kind]
+        model = PolarizationVector(reference=kind).fit(sites[low])
+        pooled = pool_polarization(sites[~low], reference=model)
+        pulls.append(pooled.mean[0] / pooled.std[0])
+        plain = pool_polarization(
+            sites[~low], vectors=model.transform(sites)[~low], systematic_std=0
+        )
+        np.testing.assert_allclose(plain.mean, pooled.mean)
+        without.append(plain.mean[0] / plain.std[0])
+    # The scatter of the sites shows the errors of single layers already.
+    assert (0.8 if kind == "layer" else 0.85) < np.std(pulls) < 1.1
+    assert np.std(without) > 1.1
+
+
+def test_error_of_the_reference_with_variants():
+    rng = np.random.default_rng(6)
+    variants = np.repeat([0, 1, 2, 3], 64)
+    polar = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]]) * 0.4
+    for nonpolar, expected in ((-1, 1 / 8), (0, 1 / 16)):
+        std, means = [], []
+        for _ in range(150):
+            sites = make_sites(rng, displacement=[0.1, 0.3])
+            sites.polarization = (
+                sites.polarization
+                + polar[variants] * (variants + nonpolar >= 0)[:, None]
+            )
+            model = PolarizationVector(reference="mean")
+            model.fit(sites, variants=variants + nonpolar)
+            std.append(np.sqrt(np.diagonal(model.reference_covariance(sites))))
+            means.append(model.reference_[0][0])
+        assert np.mean(std) == pytest.approx(np.std(means, axis=0).mean(), rel=0.15)
+        # Of columns with an error of 0.3 px, shared with neighbours.
+        assert np.mean(std) == pytest.approx(0.3 * np.sqrt(2) * expected, rel=0.25)
+
+
+def test_one_cell_is_no_reference_with_a_known_error():
+    sites = make_sites(np.random.default_rng(0), displacement=[0.5, 0])
+    model = PolarizationVector(reference="mean").fit(sites[:1])
+    pooled = pool_polarization(sites[1:], reference=model)
+    assert pooled.verdict.tolist() == ["undetermined"]
+    assert np.isfinite(pooled.mean).all() and np.isnan(pooled.std).all()
+
+
+def test_standard_errors_scale_with_the_unit_of_the_vectors():
+    rng = np.random.default_rng(7)
+    sites = make_sites(rng, error=0.05)
+    # The errors of the fits say more than the scatter of these vectors.
+    sites.position_std = np.full((len(sites), 2), 0.5)
+    sites.pixel_size = 0.015
+    px = pool_polarization(sites)
+    for scale in (1e-3, 15.0):
+        given = pool_polarization(sites, vectors=scale * sites.polarization)
+        np.testing.assert_allclose(given.std, scale * px.std)
+        np.testing.assert_allclose(given.total_std, scale * px.total_std)
+        assert given.p_value[0] == pytest.approx(px.p_value[0])
+    model = PolarizationVector(unit="pm").fit(sites)
+    pm = pool_polarization(sites, reference=model)
+    np.testing.assert_allclose(pm.total_std, 15 * px.total_std)
+
+
+def test_total_errors_include_what_all_cells_share():
+    sites = make_sites(np.random.default_rng(8), displacement=[3.0, 4.0])
+    pooled = pool_polarization(sites, systematic_std=0.3, relative_std=0.1)
+    length = np.hypot(*pooled.mean[0])
+    expected = pooled.covariance[0] + np.eye(2) * (0.3**2 + (0.1 * length) ** 2)
+    np.testing.assert_allclose(pooled.total_covariance[0], expected)
+    np.testing.assert_allclose(pooled.total_std[0], np.sqrt(np.diagonal(expected)))
+
+
+def test_models_that_cannot_be_references_are_refused():
+    sites = make_sites(np.random.default_rng(0))
+    polar = PolarizationVector(output="polar").fit(sites)
+    with pytest.raises(ValueError, match='output="vector"'):
+        pool_polarization(sites, reference=polar)
+    model = PolarizationVector().fit(sites)
+    with pytest.raises(ValueError, match="vectors must be None"):
+        pool_polarization(sites, vectors=sites.polarization, reference=model)
+
+
+def test_labels_of_several_types_are_refused():
+    sites = make_sites(np.random.default_rng(0))
+    labels = np.array(["up"] * 255 + [None], dtype=object)
+    with pytest.raises(ValueError, match="all numbers or all strings"):
+        pool_polarization(sites, labels)
+    labels[-1] = ""
+    assert pool_polarization(sites, labels).labels.tolist() == ["", "up"]

@@ -110,6 +110,19 @@ class TestClasses:
 
 
 class TestWalls:
+    @pytest.mark.parametrize("ticks", [None, "px", "nm"])
+    def test_legend_is_below_the_label_of_the_axis(self, scene, ticks):
+        sites, labels = scene
+        sites.pixel_size = 0.02
+        walls = find_walls(sites, labels)
+        display = CellMapDisplay.from_sites(sites, labels, walls=walls, ticks=ticks)
+        display.figure_.canvas.draw()
+        legend = display.legend_.get_window_extent()
+        label = display.ax_.xaxis.label.get_window_extent()
+        limit = label.y0 if ticks else display.ax_.get_window_extent().y0
+        assert 0 < legend.y1 <= limit
+        assert legend.y0 >= 0
+
     def test_colour_is_charge_and_dashes_are_type(self, scene):
         sites, labels = scene
         walls = find_walls(sites, labels)

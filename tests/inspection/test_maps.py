@@ -390,6 +390,8 @@ def test_lengths_begin_at_zero():
 def test_degrees_are_refused():
     positions = 20.0 * np.indices((4, 4)).reshape(2, -1).T + 10
     sites = AtomSites(np.zeros((80, 80)), positions)
+    with pytest.raises(ValueError, match=r"CellMapDisplay\.from_sites"):
+        DomainMapDisplay.from_sites(sites, ["up"] * len(sites))
     with pytest.raises(ValueError, match="must be in radians"):
         DomainMapDisplay.from_sites(sites, np.linspace(-180, 180, 16))
 

@@ -94,7 +94,7 @@ def _divide_walls(graph, codes, n_classes, vectors):
     n_regions = region.max() + 1
     if n_regions < 3:
         return codes
-    depth = _depth(graph, region)
+    depth = region_depth(graph, region)
     deepest = np.zeros(n_regions, dtype=int)
     np.maximum.at(deepest, region[known], depth[known])
     narrow = deepest <= _MAX_WALL_LAYERS
@@ -153,7 +153,7 @@ def _divide_walls(graph, codes, n_classes, vectors):
         settled |= voted
 
 
-def _depth(graph, region):
+def region_depth(graph, region):
     """Return the layer of each cell, counted from 1 at other regions, up to four."""
     first, second = graph.pairs.T
     known = region >= 0

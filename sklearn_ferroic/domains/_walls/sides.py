@@ -29,7 +29,7 @@ def check_wall_types(wall_types):
     return types.astype(np.float64)
 
 
-def describe_sides(line, sides, whole, wall_types, *, along_line=False):
+def describe_sides(line, sides, whole, wall_types, *, along_line=False, axial=False):
     """Describe type and charge of a wall between two mean vectors.
 
     Parameters
@@ -45,6 +45,9 @@ def describe_sides(line, sides, whole, wall_types, *, along_line=False):
     along_line : bool, default=False
         Whether the vectors are the components along the normals of the line and along
         the line, instead of those along row and col.
+    axial : bool, default=False
+        Whether the vectors have twice the angle of axes: the wall is that between the
+        axes, and has no charge.
 
     Returns
     -------
@@ -72,6 +75,23 @@ def describe_sides(line, sides, whole, wall_types, *, along_line=False):
     size = np.hypot(*step)
     if not size > 0 or not np.isfinite(covariance).all():
         return unknown
+    p_value = min(difference_p_value(a, b), difference_p_value(*whole))
+    polar = all(
+        np.hypot(*side.mean) > _MIN_SIGMA * np.sqrt(np.trace(side.covariance))
+        for side in sides
+    )
+    angle, angle_std = _angle_between(a, b) if polar else (np.nan, np.nan)
+    if axial:
+        angle, angle_std = angle / 2, angle_std / 2
+    wall_type = _wall_type(angle, wall_types) if polar else "undetermined"
+    kind = {
+        "angle_deg": angle,
+        "angle_std_deg": angle_std,
+        "wall_type": wall_type,
+        "p_value": p_value,
+    }
+    if axial:
+        return unknown | kind
     # Integrated along the line: a curved wall has a smaller net step than its steepest
     # part, and a closed wall between two uniform domains has none.
     normal = np.array([1.0, 0.0]) if along_line else line.mean_normal()
@@ -87,16 +107,7 @@ def describe_sides(line, sides, whole, wall_types, *, along_line=False):
         head, tail = float(share > NEUTRAL_SHARE), float(share < -NEUTRAL_SHARE)
     else:
         head, tail = _charged_fractions(line, step / size)
-    p_value = min(difference_p_value(a, b), difference_p_value(*whole))
-    polar = all(
-        np.hypot(*side.mean) > _MIN_SIGMA * np.sqrt(np.trace(side.covariance))
-        for side in sides
-    )
-    angle, angle_std = _angle_between(a, b) if polar else (np.nan, np.nan)
-    return {
-        "angle_deg": angle,
-        "angle_std_deg": angle_std,
-        "wall_type": _wall_type(angle, wall_types) if polar else "undetermined",
+    return kind | {
         "charge": _charge(share, share_std, p_value, head, tail),
         "net_normal": share,
         "net_normal_std": share_std,
@@ -104,7 +115,6 @@ def describe_sides(line, sides, whole, wall_types, *, along_line=False):
         "normal_step_std": normal_std,
         "head_to_head_fraction": head,
         "tail_to_tail_fraction": tail,
-        "p_value": p_value,
     }
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..._utils.optional import import_optional
 from .layout import make_room, text_scale
 
 # Okabe and Ito; black and white show on any colour, too.
@@ -76,6 +77,7 @@ def add_walls(ax, walls, frame, *, legend=True):
         labels=[_name(kind, charge) for kind, charge in sorted(kinds)],
         loc="upper center",
         bbox_to_anchor=(0.5, -0.02),
+        bbox_transform=_below_ticks(ax),
         ncols=2,
         fontsize="small",
         frameon=False,
@@ -85,6 +87,17 @@ def add_walls(ax, walls, frame, *, legend=True):
     )
     make_room(ax, drawn)
     return lines, drawn
+
+
+def _below_ticks(ax):
+    """Return the transform of axes moved down by the height of ticks and label."""
+    transforms = import_optional("matplotlib.transforms", "plot")
+    figure = ax.get_figure(root=True)
+    ax.apply_aspect()
+    box = ax.xaxis.get_tightbbox()
+    below = 0.0 if box is None else max(0.0, ax.get_window_extent().y0 - box.y0)
+    shift = transforms.ScaledTranslation(0, -below / figure.dpi, figure.dpi_scale_trans)
+    return ax.transAxes + shift
 
 
 def check_walls(walls):

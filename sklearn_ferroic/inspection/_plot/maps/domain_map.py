@@ -219,7 +219,13 @@ class DomainMapDisplay(CellMap):
         n_sites = len(sites)
         if walls is not None:
             check_walls(walls)
-        angle = check_per_site("angle", angle, n_sites).astype(np.float64)
+        angle = check_per_site("angle", angle, n_sites)
+        if angle.dtype.kind not in "fiu":
+            raise ValueError(
+                f"angle must be numbers in radians, got values of type {angle.dtype}. "
+                "For a map of labels use CellMapDisplay.from_sites."
+            )
+        angle = angle.astype(np.float64)
         largest = np.nanmax(np.abs(angle), initial=0.0)
         if np.isfinite(largest) and largest > _LARGEST_ANGLE_RAD:
             raise ValueError(
