@@ -290,7 +290,9 @@ def summarize(results):
                 for result in results
                 if result["preset"] == preset
             ]
-            ranks = [row["rank"] for row in rows]
+            # a score that is the same for all settings has no rank correlation
+            ranks = [row["rank"] for row in rows if np.isfinite(row["rank"])]
+            ranks = ranks or [np.nan]
             lost = [row["lost"][1] for row in rows]
             span = f" ({min(ranks):+.2f} to {max(ranks):+.2f})" if len(rows) > 1 else ""
             cells.append(f"{np.mean(ranks):+.2f}{span} | {max(lost):.1%} |")

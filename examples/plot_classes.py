@@ -47,7 +47,7 @@ print("empty:", np.count_nonzero(vae.class_shares_ == 0))
 # The two classes of BiFeO3 differ in the displacements of the columns of the same kind
 # around the central one: in antipolar cells half of them are displaced in the opposite
 # direction. This is not a rotation of the window. The classes agree with the layers
-# except for single cells, most of them at the border of the image.
+# except for single cells at the interfaces.
 
 plt.rcParams.update(
     {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}

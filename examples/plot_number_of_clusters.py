@@ -79,7 +79,7 @@ for name in ("aic", "bic", "icl"):
 
 by_seed, by_block = [], []
 for count in counts:
-    model = GaussianMixture(int(count), reg_covar=0.3)
+    model = clone(mixture).set_params(n_components=int(count), random_state=None)
     by_seed.append(label_stability(model, features, random_state=0).score)
     by_block.append(label_stability(model, features, cv=folds, random_state=0).score)
 

@@ -211,6 +211,7 @@ def test_table_is_complete():
 
 # The random targets of scikit-learn determine no rotation, and its random angles are of
 # the size of degrees.
+@pytest.mark.filterwarnings("ignore:The classes are uncertain")
 @pytest.mark.filterwarnings("ignore:The angle's offset is undetermined")
 @pytest.mark.filterwarnings("ignore:The angle in X has values up to")
 @parametrize_with_checks(TABULAR)
@@ -221,6 +222,7 @@ def test_scikit_learn(estimator, check):
 # Some of these checks fit on a table and transform an array, or the other way round.
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.filterwarnings("ignore:X has feature names, but")
+@pytest.mark.filterwarnings("ignore:The classes are uncertain")
 @pytest.mark.filterwarnings("ignore:The angle's offset is undetermined")
 @pytest.mark.parametrize("estimator", TABULAR, ids=repr)
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Ensemble of rotational variational autoencoders and its uncertainty."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -21,7 +22,14 @@ from .._utils.angles import wrap_angle
 from .._utils.validation import Interval
 from ._patch_rows import check_patches
 from ._rotational_vae import RotationalVAE
-from ._rvae.factors.checks import check_angle, check_labels
+from ._rvae.factors.checks import (
+    UNCERTAIN,
+    ZERO_ANGLES,
+    check_angle,
+    check_labels,
+    warn_of_uncertain_classes,
+    warn_of_zero_angles,
+)
 
 # Resultant length of the posterior of an angle that is uniform but for rounding errors:
 # a standard deviation of 4.3 rad.
@@ -166,6 +174,7 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             rows.append(drawn)
         labels, _ = check_labels(y, len(patches), base.n_classes)
         angle = check_angle(angle, len(patches), base)
+        warn_of_zero_angles(angle, stacklevel=3)
         if self.bootstrap:
             # every member is fitted on all patches with a known class or angle
             is_known = np.zeros(len(patches), dtype=bool)
@@ -179,6 +188,7 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             delayed(_fit_member)(member, X, patches, labels, angle, drawn)
             for member, drawn in zip(members, rows, strict=True)
         )
+        warn_of_uncertain_classes(self.estimators_, stacklevel=3)
         self._align(X)
         self.angle_spread_ = 0.0
         if angle is not None:
@@ -280,7 +290,7 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             See `RotationalVAE.get_feature_names_out`.
         """
         check_is_fitted(self)
-        return self.estimators_[0].get_feature_names_out(input_features)
+        return self._largest_member.get_feature_names_out(input_features)
 
     @property
     def n_features_in_(self):
@@ -290,7 +300,12 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
 
     @property
     def _n_features_out(self):
-        return self.estimators_[0]._n_features_out
+        return self._largest_member._n_features_out
+
+    @property
+    def _largest_member(self):
+        """The member with most classes, whose number may differ with "auto"."""
+        return max(self.estimators_, key=lambda member: member._n_features_out)
 
     def _align(self, X):
         """Compute the maps of angles and latents onto those of the first member."""
@@ -298,7 +313,7 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         self._latents = [i for i, name in enumerate(names) if name.startswith("latent")]
         self._classes = [i for i, name in enumerate(names) if name.startswith(CLASS)]
         found = [
-            member.transform_with_std(X)[0].astype(np.float64)
+            _pad_classes(member.transform_with_std(X)[0], len(names))
             for member in self.estimators_
         ]
         first = found[0]
@@ -323,6 +338,7 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         """Return aligned means and variances of members, (n_members, n, columns)."""
         check_is_fitted(self)
         means, variances = [], []
+        n_columns = self._n_features_out
         for member, offset, latent_map, order in zip(
             self.estimators_,
             self.angle_offsets_,
@@ -331,7 +347,7 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             strict=True,
         ):
             mean, std = (
-                part.astype(np.float64) for part in member.transform_with_std(X)
+                _pad_classes(part, n_columns) for part in member.transform_with_std(X)
             )
             variance = std**2
             mean[:, 0] += offset
@@ -365,9 +381,12 @@ def _fit_member(member, X, patches, labels, angle, rows):
     """Fit a member on some rows; all rows of a frame keep the names of its columns."""
     drawn = X.iloc[rows] if hasattr(X, "iloc") else patches[rows]
     y = None if labels is None else labels[rows]
-    if angle is None:
-        return member.fit(drawn, y)
-    return member.fit(drawn, y, angle=angle[rows])
+    known = {} if angle is None else {"angle": angle[rows]}
+    with warnings.catch_warnings():
+        # the ensemble warns once for all members
+        for message in (UNCERTAIN, ZERO_ANGLES):
+            warnings.filterwarnings("ignore", message, UserWarning)
+        return member.fit(drawn, y, **known)
 
 
 def _take(X, rows):
@@ -406,6 +425,12 @@ def _excess_std(error, std):
     level = min(1.0, _WITHIN_ONE_STD * (n_errors + 1) / n_errors)
     excess = np.quantile(error**2 - std**2, level, method="higher")
     return float(np.sqrt(max(excess, 0.0)))
+
+
+def _pad_classes(columns, n_columns):
+    """Return columns in float64, with zeros for the classes that a member lacks."""
+    n_missing = n_columns - columns.shape[1]
+    return np.pad(columns.astype(np.float64), [(0, 0), (0, n_missing)])
 
 
 def _match_classes(shares, reference):

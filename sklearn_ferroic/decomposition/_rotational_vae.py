@@ -13,6 +13,7 @@ from .._utils.validation import Interval
 from ._generation import GenerationMixin
 from ._posed_columns import PosedColumnsMixin, check_fitted_patches
 from ._rvae import fitting
+from ._rvae.factors.checks import warn_of_uncertain_classes
 from ._rvae.inference import (
     infer_evidence,
     infer_lattice_angle,
@@ -200,6 +201,14 @@ class RotationalVAE(
 
     class_shares_ : ndarray of shape (n_classes,)
         Fraction of the training patches in each class. Only with `n_classes`.
+
+    n_classes_range_ : tuple of (int, int)
+        Smallest and largest number of classes up to `n_classes` that the evidence does
+        not distinguish; they are equal if the number is certain. Only with `n_classes`.
+
+    uncertain_class_share_ : float
+        Fraction of the training patches without a class of probability 0.9 or more.
+        Only with `n_classes`.
 
     loss_curve_ : list of float
         Mean negative evidence bound per standardised pixel at each epoch, up to a
@@ -487,7 +496,10 @@ class RotationalVAE(
         self : object
             The fitted estimator.
         """
-        return self._set_fitted(fitting.fit(self, X, y, angle))
+        self._set_fitted(fitting.fit(self, X, y, angle))
+        # through the wrapper of scikit-learn around the method
+        warn_of_uncertain_classes([self], stacklevel=3)
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -640,6 +652,8 @@ class RotationalVAE(
         self._pixel_offset = fitted.pixel_offset
         if fitted.class_shares is not None:
             self.class_shares_ = fitted.class_shares
+            self.n_classes_range_ = fitted.n_classes_range
+            self.uncertain_class_share_ = fitted.uncertain_class_share
         if fitted.classes is not None:
             self.classes_ = fitted.classes
         return self

@@ -1,11 +1,14 @@
 """Classes, labels and conditions of RotationalVAE."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
-from sklearn_ferroic import RotationalVAE
+from sklearn_ferroic import RotationalVAE, RotationalVAEEnsemble
+from sklearn_ferroic.decomposition._rvae.factors import class_fit
 from sklearn_ferroic.metrics import latent_leakage_score
 
 SIDE = 25
@@ -75,6 +78,78 @@ def test_unneeded_classes_are_empty_and_auto_leaves_them_out(cells):
     np.testing.assert_array_equal(auto.predict(X), four.predict(X))
 
 
+def test_classes_are_certain_where_they_are_right(cells, fitted):
+    assert fitted.n_classes_range_ == (2, 2)
+    assert fitted.uncertain_class_share_ == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        RotationalVAE(n_classes="auto", max_epochs=1, random_state=0).fit(cells[0])
+
+
+@pytest.mark.parametrize(
+    ("brighter", "n_found", "number_range"),
+    [(0.02, 1, (1, 1)), (0.07, 1, (1, 2)), (0.08, 2, (1, 2)), (0.2, 2, (2, 2))],
+)
+def test_weak_evidence_for_classes_is_a_warning(brighter, n_found, number_range):
+    """Kinds whose corners differ by 2 to 20 % in brightness."""
+    rng = np.random.RandomState(0)
+    kinds = np.arange(240) % 2
+    angles = np.pi / 4 + np.pi / 2 * rng.randint(4, size=240)
+    X = draw_cells(brighter / 0.6 * kinds, angles, rng)
+    vae = RotationalVAE(n_classes=3, max_epochs=1, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        vae.fit(X)
+    assert np.count_nonzero(vae.class_shares_) == n_found
+    assert vae.n_classes_range_ == number_range
+    messages = [str(warning.message) for warning in caught]
+    if number_range[0] < number_range[1]:
+        assert len(messages) == 1
+        assert "evidence for 1 to 2 classes is similar" in messages[0]
+        assert "label a few patches" in messages[0]
+        assert caught[0].filename == __file__
+    else:
+        assert not messages
+
+
+@pytest.mark.parametrize("n_classes", [3, "auto"])
+def test_an_ensemble_warns_once_of_uncertain_classes(n_classes):
+    rng = np.random.RandomState(0)
+    kinds = np.arange(240) % 2
+    angles = np.pi / 4 + np.pi / 2 * rng.randint(4, size=240)
+    X = draw_cells(0.075 / 0.6 * kinds, angles, rng)
+    member = RotationalVAE(n_classes=n_classes, max_epochs=1)
+    ensemble = RotationalVAEEnsemble(estimator=member, n_estimators=4, random_state=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ensemble.fit(X)
+    assert len(caught) == 1
+    assert "evidence for 1 to" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    numbers = [np.count_nonzero(one.class_shares_) for one in ensemble.estimators_]
+    assert len(set(numbers)) > 1
+    columns, std = ensemble.transform_with_std(X)
+    names = ensemble.get_feature_names_out()
+    assert columns.shape == std.shape == (240, len(names))
+    shares = columns[:, [name.startswith("class") for name in names]]
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_many_classes_are_not_tried_in_vain(cells, monkeypatch):
+    tried = []
+    start = class_fit._best_start
+
+    def record(components, log_shares, first, number, *rest):
+        tried.append(number)
+        return start(components, log_shares, first, number, *rest)
+
+    monkeypatch.setattr(class_fit, "_best_start", record)
+    X, kinds, _ = cells
+    vae = RotationalVAE(n_classes=500, max_epochs=1, random_state=0).fit(X)
+    assert tried == list(range(1, 9))
+    assert adjusted_rand_score(kinds, vae.predict(X)) == 1
+
+
 def test_rotated_patches_have_the_same_class_and_latents(cells, fitted):
     X = cells[0]
     before, after = fitted.transform(X), fitted.transform(np.rot90(X, 1, (1, 2)))
@@ -126,7 +201,10 @@ def test_labels_separate_what_the_evidence_does_not():
     vae = RotationalVAE(n_classes=2, max_epochs=1, random_state=0)
     unlabelled = adjusted_rand_score(kinds, clone(vae).fit(X).predict(X))
     y = np.where(np.arange(200) < 20, kinds, -1)
-    labelled = adjusted_rand_score(kinds[20:], vae.fit(X, y).predict(X)[20:])
+    with pytest.warns(UserWarning, match="no class of probability 0.9"):
+        vae.fit(X, y)
+    assert vae.uncertain_class_share_ > 0.03
+    labelled = adjusted_rand_score(kinds[20:], vae.predict(X)[20:])
     assert unlabelled < 0.2
     assert labelled > 0.9
 

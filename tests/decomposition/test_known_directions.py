@@ -1,5 +1,7 @@
 """Known angles of a few cells improve the angles of all others."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,30 @@ def test_mirrored_angles_are_not_used(weakly_polar):
     with pytest.warns(UserWarning, match="known angles are not used"):
         found = fit(X, -angle).transform(X)
     np.testing.assert_array_equal(found, fit(X).transform(X))
+
+
+@pytest.mark.parametrize("is_ensemble", [False, True])
+def test_zeros_instead_of_nan_are_noticed(is_ensemble):
+    """Also without polarization, where no displacement contradicts them."""
+    rng = np.random.RandomState(0)
+    X = rng.rand(60, 11, 11)
+    estimator = RotationalVAE(max_epochs=1, random_state=0)
+    if is_ensemble:
+        estimator = RotationalVAEEnsemble(
+            estimator=estimator, n_estimators=2, random_state=0
+        )
+    known = np.full(60, np.nan)
+    known[:20] = np.tile([0, np.pi / 2], 10)  # some known angles are 0
+    for angle, is_noticed in ((known, False), (np.nan_to_num(known), True)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            estimator.fit(X, angle=angle)
+        about_zeros = [one for one in caught if "exactly 0" in str(one.message)]
+        assert len(about_zeros) == is_noticed
+        for one in about_zeros:
+            assert "exactly 0 for 83% of the patches" in str(one.message)
+            assert "must be NaN" in str(one.message)
+            assert one.filename == __file__
 
 
 def test_known_angles_calibrate_the_uncertainty_of_an_ensemble():

@@ -14,7 +14,8 @@ from sklearn_ferroic.feature_extraction._windows import cutting
 @pytest.fixture(scope="module")
 def sites():
     """Columns, and places anywhere on the image."""
-    data = make_ferroic_image("film", shape=(420, 500), random_state=0)
+    # its antipolar layers are continued by other translations than the rest
+    data = make_ferroic_image("superlattice", shape=(420, 500), random_state=0)
     rng = np.random.default_rng(0)
     anywhere = rng.uniform([-0.5, -0.5], [419.5, 499.5], (200, 2))
     return AtomSites(data.image, np.concatenate([data.positions, anywhere]))

@@ -115,6 +115,61 @@ def test_periodic_boundary_continues_the_crystal():
     assert np.abs(mirrored - inside).max() / image.max() > 0.5
 
 
+def _alternating_image(n_rows, n_cols, cell, order):
+    """Draw a square lattice with cell centres displaced by signs that repeat."""
+    rows, cols = np.mgrid[: n_rows * cell, : n_cols * cell]
+    image = np.zeros(rows.shape)
+    for row in range(-1, n_rows + 1):
+        for col in range(-1, n_cols + 1):
+            image += np.exp(-((rows - row * cell) ** 2 + (cols - col * cell) ** 2) / 9)
+            center_row = (row + 0.5) * cell + 2.0 * order(row, col)
+            center_col = (col + 0.5) * cell
+            square = (rows - center_row) ** 2 + (cols - center_col) ** 2
+            image += 0.6 * np.exp(-square / 9)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("order", "n_cells"),
+    [
+        (lambda row, col: (-1) ** col, 2),
+        # signs ++-- along the diagonal, as in PbZrO3
+        (lambda row, col: 1 if (row + col) % 4 < 2 else -1, 4),
+    ],
+)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_periodic_boundary_continues_antipolar_cells(order, n_cells, side):
+    """Cells at the border have the same neighbours as in the larger image."""
+    cell = 16
+    image = _alternating_image(14, 16, cell, order)
+    image += np.random.RandomState(0).normal(0, 0.05, image.shape)
+    crop = image[:, 64:] if side == "left" else image[:, :-64]
+    start, column = (64, 8) if side == "left" else (0, crop.shape[1] - 9)
+    # inside by more than half a window from the other two borders
+    rows = (np.arange(4, 10) + 0.5) * cell
+    places = np.column_stack([rows, np.full(6, float(column))])
+    steps = continuation.find_continuation(crop.astype(np.float32)).steps[1]
+    expected = n_cells * cell * (1 if side == "left" else -1)
+    np.testing.assert_allclose(
+        steps[side == "right"][5 * cell : 9 * cell, 1], expected, atol=0.2 * n_cells
+    )
+    options = {"window_size": 36, "normalize": None}
+    at_border = _windows(AtomSites(crop, places), **options)
+    inside = _windows(AtomSites(image, places + [0, start]), **options)
+    assert np.std(at_border - inside) < 2**0.5 * 0.06
+
+
+def test_a_missing_column_at_the_border_does_not_change_the_period():
+    cell = 16
+    image = _alternating_image(14, 16, cell, lambda row, col: 1)
+    rows, cols = np.mgrid[: image.shape[0], : image.shape[1]]
+    for col in (0, 1):  # in the first or the second cell of the border
+        missing = (np.hypot(rows - 8.5 * cell + 2, cols - (col + 0.5) * cell)) < 6
+        damaged = np.where(missing, image.min(), image).astype(np.float32)
+        left = continuation.find_continuation(damaged).steps[1][0]
+        np.testing.assert_allclose(left, np.tile([0, cell], (len(left), 1)), atol=0.2)
+
+
 def test_periods_of_the_presets_and_of_nothing():
     for preset in ("film", "superlattice"):
         data = make_ferroic_image(preset, random_state=0)

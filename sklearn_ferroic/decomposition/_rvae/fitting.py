@@ -37,6 +37,7 @@ from .factors.checks import (
     check_factors,
     check_labels,
     pixel_columns,
+    warn_of_zero_angles,
 )
 from .training import (
     Known,
@@ -52,7 +53,7 @@ class Fitted(NamedTuple):
     """Result of a training, which `RotationalVAE` stores in its attributes.
 
     `classes` are the labels of the classes, None if they do not change or there are no
-    classes.
+    classes; `n_classes_range` and `uncertain_class_share` are None without classes.
     """
 
     weights: dict
@@ -64,6 +65,8 @@ class Fitted(NamedTuple):
     pixel_offset: float
     class_shares: np.ndarray | None
     classes: np.ndarray | None
+    n_classes_range: tuple | None
+    uncertain_class_share: float | None
 
 
 def fit(estimator, X, y=None, angle=None):
@@ -164,6 +167,7 @@ def _start_training(estimator, X, y, options, random_state, angle=None):
     architecture = _architecture(estimator, patch_shape)
     labels, classes = check_labels(y, len(patches), estimator.n_classes)
     angle = check_angle(angle, len(patches), estimator)
+    warn_of_zero_angles(angle, stacklevel=5)
     offset = find_patch_offset(pixels)
     features, patches = patches, without_offset(patches, offset)
     checkpoint = None
@@ -211,7 +215,7 @@ def _continue_training(estimator, X, options, random_state, earlier_losses=()):
 def _fitted(estimator, architecture, trained, offset, labelled=None):
     """Return the fitted values; `labelled` are the labels of the first classes."""
     weights = to_arrays(trained.model)
-    shares = classes = None
+    shares = classes = number_range = uncertain_share = None
     if architecture.get("n_classes", 0):
         shares = weights["classes.shares"]
         if estimator.n_classes == "auto":
@@ -221,6 +225,8 @@ def _fitted(estimator, architecture, trained, offset, labelled=None):
             known = [] if labelled is None else list(labelled)
             others = (label for label in count() if label not in known)
             classes = np.array([*known, *islice(others, len(shares) - len(known))])
+        number_range = tuple(int(n) for n in weights["classes.number_range"])
+        uncertain_share = float(weights["classes.uncertain_share"])
     variance = np.maximum(weights["noise_variance"], 0)
     return Fitted(
         weights,
@@ -232,6 +238,8 @@ def _fitted(estimator, architecture, trained, offset, labelled=None):
         offset,
         shares,
         classes,
+        number_range,
+        uncertain_share,
     )
 
 

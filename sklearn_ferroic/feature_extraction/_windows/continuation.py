@@ -1,16 +1,67 @@
 """Continuation of an image beyond its border."""
 
+from typing import NamedTuple
+
 import numpy as np
-from scipy.ndimage import map_coordinates, maximum_filter
+from scipy.ndimage import (
+    gaussian_filter,
+    map_coordinates,
+    maximum_filter,
+    median_filter,
+    spline_filter,
+    uniform_filter1d,
+)
 
 from ...localization._image.filters import smooth, vertex
 from ...localization._image.spacing import autocorrelation, estimate_spacing
 
 # The period is measured in at most this many pixels per side, at the image's centre.
 _MAX_SIDE = 1024
+# Longest translation tried at a border, periods. Columns displaced alternately have a
+# period of two cells, those displaced in pairs along a diagonal of the cell, as in
+# PbZrO3, of four.
+_LONGEST_PERIODS = 4
+# Depth of the strip at the border in which translations are compared, periods.
+_DEPTH_PERIODS = 1.5
+# Length along the border of which the median is compared, periods, so that a single
+# defect or a wall that ends at the border does not change the translation.
+_MEDIAN_PERIODS = 5
+# Another translation is used if its mean squared difference is below this fraction of
+# that of the shortest one. It was 0.3 to 0.6 in antipolar layers and at least 0.8
+# elsewhere.
+_LARGEST_RATIO = 0.7
+# Relative increase of the difference per period, so that of equally good translations
+# the shortest is used.
+_COST_PER_PERIOD = 0.05
+# Standard deviation of the smoothing before the comparison, px. Without it
+# translations by fractions of a pixel, which average noise, would have an advantage.
+_SMOOTHING_PX = 1.0
 
 
-def continue_image(image, pad, boundary, periods=None):
+class Continuation(NamedTuple):
+    """Translations by which an image is continued beyond its border.
+
+    Attributes
+    ----------
+    steps : tuple of tuple of ndarray
+        For each axis and for its lower and its upper border: translations
+        ``(row, col)`` that lead into the image, px, one for each pixel along the
+        border, ``(n, 2)``.
+    """
+
+    steps: tuple
+
+    def crop(self, start, stop):
+        """Return the continuation of the part of the image from `start` to `stop`."""
+        return Continuation(
+            tuple(
+                tuple(border[start[1 - axis] : stop[1 - axis]] for border in borders)
+                for axis, borders in enumerate(self.steps)
+            )
+        )
+
+
+def continue_image(image, pad, boundary, continuation=None):
     """Extend an image on all sides.
 
     Parameters
@@ -21,8 +72,8 @@ def continue_image(image, pad, boundary, periods=None):
         Width of the extension, px.
     boundary : {"periodic", "reflect", "nearest"}
         By translations of its lattice, its mirror image or its outermost pixels.
-    periods : ndarray of shape (2, 2) or None
-        Result of `lattice_periods`; None, without a lattice, makes the periodic
+    continuation : Continuation or None
+        Result of `find_continuation`; None, without a lattice, makes the periodic
         continuation a mirror image.
 
     Returns
@@ -34,9 +85,40 @@ def continue_image(image, pad, boundary, periods=None):
     if boundary == "nearest":
         return np.pad(image, pad, mode="edge")
     extended = np.pad(image, pad, mode="symmetric")
-    if boundary == "periodic" and periods is not None:
-        _fill_by_translation(extended, image, pad, periods)
+    if boundary == "periodic" and continuation is not None:
+        _fill_by_translation(extended, image, pad, continuation)
     return extended
+
+
+def find_continuation(image):
+    """Find the translations by which an image is continued.
+
+    Beyond most of the border it is translated by one period of the lattice. Where the
+    structure has a larger period, as in antipolar layers, this would change the kind
+    of the cells at the border.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n_rows, n_cols)
+        The image.
+
+    Returns
+    -------
+    continuation : Continuation or None
+        None if the image shows no lattice.
+    """
+    periods = lattice_periods(image)
+    if periods is None:
+        return None
+    return Continuation(
+        tuple(
+            tuple(
+                _border_steps(image, periods, axis, is_last=is_last)
+                for is_last in (False, True)
+            )
+            for axis in (0, 1)
+        )
+    )
 
 
 def lattice_periods(image):
@@ -86,7 +168,54 @@ def _center(image):
     return image[tuple(slice(first, first + _MAX_SIDE) for first in start)]
 
 
-def _fill_by_translation(extended, image, pad, periods):
+def _border_steps(image, periods, axis, *, is_last):
+    """Return translations into the image, one for each pixel of a border, (n, 2)."""
+    inward = -periods[axis] if is_last else periods[axis]
+    along_px = periods[1 - axis, 1 - axis]
+    n_along, length = image.shape[1 - axis], image.shape[axis]
+    steps = np.tile(inward, (n_along, 1))
+    # with the border in the first rows
+    view = image if axis == 0 else image.T
+    view = view[::-1] if is_last else view
+    sign = np.array([-1 if is_last else 1, 1])
+    order = [axis, 1 - axis]
+    across_px = periods[axis, axis]
+    depth = int(_DEPTH_PERIODS * across_px)
+    n_periods = int((length - depth) / across_px)
+    if n_periods < 2 or n_along < _MEDIAN_PERIODS * along_px:
+        return steps
+    n_periods = min(n_periods, _LONGEST_PERIODS)
+    slab = view[: int(depth + (n_periods + 1) * across_px)].astype(np.float32)
+    slab = gaussian_filter(slab, _SMOOTHING_PX, mode="nearest")
+    coefficients = spline_filter(slab, order=3, output=np.float32, mode="mirror")
+    row, col = np.mgrid[:depth, :n_along]
+    best = None
+    for number in range(1, n_periods + 1):
+        step = number * inward
+        shift = step[order] * sign
+        moved = map_coordinates(
+            coefficients,
+            [row + shift[0], col + shift[1]],
+            order=3,
+            mode="mirror",
+            prefilter=False,
+        )
+        difference = ((slab[:depth] - moved) ** 2).mean(axis=0)
+        difference = uniform_filter1d(difference, max(1, round(along_px)))
+        difference = median_filter(
+            difference, max(1, round(_MEDIAN_PERIODS * along_px)), mode="nearest"
+        )
+        difference *= 1 + _COST_PER_PERIOD * (number - 1)
+        if best is None:
+            best = _LARGEST_RATIO * difference
+            continue
+        is_better = difference < best
+        best = np.where(is_better, difference, best)
+        steps[is_better] = step
+    return steps
+
+
+def _fill_by_translation(extended, image, pad, continuation):
     """Fill the frame around the image by lattice translations."""
     frame = np.ones(extended.shape, dtype=bool)
     frame[pad:-pad, pad:-pad] = False
@@ -94,9 +223,14 @@ def _fill_by_translation(extended, image, pad, periods):
     last = np.array(image.shape) - 1
     # A translation along one axis can have a component along the other.
     for axis in (0, 1, 0, 1):
-        place, step = points[:, axis], periods[axis, axis]
-        below = np.ceil(np.maximum(-place, 0) / step)
-        above = np.ceil(np.maximum(place - last[axis], 0) / step)
-        points += (below - above)[:, None] * periods[axis]
+        place = points[:, axis]
+        nearest = np.clip(np.round(points[:, 1 - axis]), 0, last[1 - axis])
+        nearest = nearest.astype(np.intp)
+        for is_last, steps in enumerate(continuation.steps[axis]):
+            beyond = place - last[axis] if is_last else -place
+            rows = np.flatnonzero(beyond > 0)
+            step = steps[nearest[rows]]
+            number = np.ceil(beyond[rows] / np.abs(step[:, axis]))
+            points[rows] += number[:, None] * step
     values = map_coordinates(image, points.T, order=3, mode="reflect")
     extended[frame] = values

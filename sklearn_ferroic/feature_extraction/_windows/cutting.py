@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import spline_filter
 
-from .continuation import continue_image, lattice_periods
+from .continuation import continue_image, find_continuation
 
 # Windows interpolated at a time; bounds the scratch memory to tens of MiB.
 _CHUNK = 512
@@ -35,9 +35,9 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
     out : ndarray of shape (n_windows, window_size, window_size)
         Where the windows are written.
     """
-    periods = lattice_periods(image) if boundary == "periodic" else None
+    continuation = find_continuation(image) if boundary == "periodic" else None
     if image.size <= _LARGE:
-        _cut(image, centers, window_size, interpolation, boundary, periods, out)
+        _cut(image, centers, window_size, interpolation, boundary, continuation, out)
         return
     # Each window is cut from the tile of its centre, with a margin such that the spline
     # at the window does not depend on the edge of the tile.
@@ -47,7 +47,8 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
     for place in np.unique(tile, axis=0):
         rows = np.flatnonzero((tile == place).all(axis=1))
         first = np.maximum(place * _TILE - reach, 0)
-        part = image[tuple(map(slice, first, (place + 1) * _TILE + reach))]
+        stop = (place + 1) * _TILE + reach
+        part = image[tuple(map(slice, first, stop))]
         cut = np.empty((len(rows), *out.shape[1:]), dtype=out.dtype)
         _cut(
             part,
@@ -55,20 +56,20 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
             window_size,
             interpolation,
             boundary,
-            periods,
+            None if continuation is None else continuation.crop(first, stop),
             cut,
         )
         out[rows] = cut
 
 
-def _cut(image, centers, window_size, interpolation, boundary, periods, out):
+def _cut(image, centers, window_size, interpolation, boundary, continuation, out):
     """Cut windows of an image that is held in memory as a whole."""
     # How far the image has to go on decides on the last bits of the spline, and a
     # window should not depend on what else is cut.
     beyond = np.ceil(_distance_outside(image.shape, centers))
     for distance in np.unique(beyond):
         rows = np.flatnonzero(beyond == distance)
-        options = (window_size, interpolation, boundary, periods)
+        options = (window_size, interpolation, boundary, continuation)
         if len(rows) == len(centers):
             _cut_alike(image, centers, *options, int(distance), out)
         else:
@@ -78,7 +79,7 @@ def _cut(image, centers, window_size, interpolation, boundary, periods, out):
 
 
 def _cut_alike(
-    image, centers, window_size, interpolation, boundary, periods, beyond, out
+    image, centers, window_size, interpolation, boundary, continuation, beyond, out
 ):
     """Cut windows whose centres are equally far outside of the image."""
     start = centers - (window_size - 1) / 2
@@ -92,7 +93,7 @@ def _cut_alike(
 
     # the spare pixels keep the rim out of the spline's reach
     pad = side // 2 + 12 + beyond
-    padded = continue_image(image, pad, boundary, periods)
+    padded = continue_image(image, pad, boundary, continuation)
     if n_taps == 4:
         padded = spline_filter(padded, order=3, output=np.float32, mode="reflect")
     windows = sliding_window_view(padded, (side, side))

@@ -1,11 +1,22 @@
 """Checks of the classes, labels and conditions of an estimator."""
 
+import warnings
+
 import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 # Largest number of classes if it is selected.
 MAX_CLASSES = 8
+# Share of patches without a probable class above which `fit` warns. It was at most 0.01
+# where the classes are right.
+_LARGEST_UNCERTAIN_SHARE = 0.03
+# Share of patches whose known direction is exactly 0 above which `fit` warns: known are
+# those of a few patches.
+_LARGEST_ZERO_SHARE = 0.5
+# Starts of warnings.
+UNCERTAIN = "The classes are uncertain"
+ZERO_ANGLES = "angle is exactly 0"
 
 
 def check_factors(estimator):
@@ -108,3 +119,55 @@ def check_angle(angle, n_samples, estimator):
             f"values up to {np.nanmax(np.abs(angle)):.4g}."
         )
     return angle if np.isfinite(angle).any() else None
+
+
+def warn_of_zero_angles(angle, stacklevel):
+    """Warn if unknown angles may have been given as 0.
+
+    Parameters
+    ----------
+    angle : ndarray of shape (n,) or None
+        Known directions, NaN where unknown.
+    stacklevel : int
+        As in `warnings.warn`, from the caller on.
+    """
+    if angle is None:
+        return
+    share = (angle == 0).mean()
+    if share > _LARGEST_ZERO_SHARE:
+        warnings.warn(
+            f"{ZERO_ANGLES} for {share:.0%} of the patches, which are used as known "
+            "directions. Unknown ones must be NaN.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def warn_of_uncertain_classes(estimators, stacklevel):
+    """Warn if the number of classes or the classes of many patches are uncertain.
+
+    Parameters
+    ----------
+    estimators : list of RotationalVAE
+        Fitted estimators, several for an ensemble.
+    stacklevel : int
+        As in `warnings.warn`, from the caller on.
+    """
+    if estimators[0].n_classes is None:
+        return
+    reasons = []
+    numbers = [number for one in estimators for number in one.n_classes_range_]
+    least, largest = min(numbers), max(numbers)
+    if least < largest:
+        reasons.append(f"the evidence for {least} to {largest} classes is similar")
+    share = max(one.uncertain_class_share_ for one in estimators)
+    if share > _LARGEST_UNCERTAIN_SHARE:
+        reasons.append(f"{share:.0%} of the patches have no class of probability 0.9")
+    if reasons:
+        warnings.warn(
+            f"{UNCERTAIN}: {' and '.join(reasons)}. Compare maps of the classes with "
+            "other n_classes and random_state, and label a few patches of each class, "
+            "fit(X, y); larger windows may help.",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )

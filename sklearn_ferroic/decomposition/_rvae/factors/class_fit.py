@@ -13,7 +13,7 @@ continuous variation alone is no reason for another class.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 from sklearn.cluster import KMeans
 
 # Principal components of a patch; the classes measured differ in at most six.
@@ -27,6 +27,15 @@ DEGREES_OF_FREEDOM = 5.0
 # and multislice images it was at least 1.07 for a material or an antipolar layer, and
 # at most 0.65 for other variation, such as rows at an interface and thickness.
 _LEAST_GAIN_NATS = 0.85
+# Two numbers of classes whose evidence differs by less, per patch, are not
+# distinguished. The next best number was at least 0.2 worse for all superlattices and
+# multislice images without distortion of the scan.
+_UNCERTAIN_NATS = 0.15
+# Numbers of classes that are always tried, and the number of larger ones in succession
+# without an increase of the evidence after which no more are tried. At most two
+# preceded an increase on the images measured.
+_N_TRIED = 8
+_PATIENCE = 4
 # Expectation–maximisation ends if the log-likelihood of a patch increases by less.
 _TOL_NATS = 1e-4
 _N_ITERATIONS = 200
@@ -54,6 +63,9 @@ class ClassMixture(NamedTuple):
         Logarithm of the determinant of the covariance within classes.
     log_likelihood : float
         Sum over the training patches, nats.
+    number_range : tuple of (int, int)
+        Smallest and largest number of classes that the evidence does not distinguish
+        from that of the mixture.
     """
 
     means: np.ndarray
@@ -61,6 +73,7 @@ class ClassMixture(NamedTuple):
     whitening: np.ndarray
     log_determinant: float
     log_likelihood: float
+    number_range: tuple = (1, 1)
 
 
 def fit_classes(components, log_shares, first, n_classes, random_state, labels=None):
@@ -90,22 +103,31 @@ def fit_classes(components, log_shares, first, n_classes, random_state, labels=N
     """
     labels = np.full(len(components), -1) if labels is None else labels
     n_labelled = labels.max() + 1
-    best, best_value = None, -np.inf
+    best, best_number, evidence = None, 0, {}
     scale = np.eye(components.shape[2])
-    for number in range(max(1, n_labelled), n_classes + 1):
+    for number in range(max(1, n_labelled), min(n_classes, len(components)) + 1):
         mixture = _best_start(
             components, log_shares, first, number, random_state, labels, scale
         )
         scale = mixture.whitening
-        cost = _LEAST_GAIN_NATS * len(components) * number
-        if mixture.log_likelihood - cost > best_value:
-            best, best_value = mixture, mixture.log_likelihood - cost
+        evidence[number] = mixture.log_likelihood / len(components)
+        evidence[number] -= _LEAST_GAIN_NATS * number
+        if best is None or evidence[number] > evidence[best_number]:
+            best, best_number = mixture, number
+        elif number >= _N_TRIED and number - best_number >= _PATIENCE:
+            break
+    similar = [
+        number
+        for number, value in evidence.items()
+        if evidence[best_number] - value < _UNCERTAIN_NATS
+    ]
     order = np.arange(len(best.shares))
     order[n_labelled:] = n_labelled + np.argsort(-best.shares[n_labelled:])
     n_empty = n_classes - len(order)
     return best._replace(
         means=np.pad(best.means[order], [(0, n_empty), (0, 0)]),
         shares=np.pad(best.shares[order], (0, n_empty)),
+        number_range=(min(similar), max(similar)),
     )
 
 
@@ -128,9 +150,8 @@ def log_density(components, mixture):
     """
     whitened = components @ mixture.whitening
     centers = mixture.means @ mixture.whitening
-    squared = (whitened**2).sum(axis=2)[:, None] - 2 * np.einsum(
-        "nrq,kq->nkr", whitened, centers
-    )
+    products = (whitened @ centers.T).swapaxes(1, 2)
+    squared = (whitened**2).sum(axis=2)[:, None] - 2 * products
     squared = (squared + (centers**2).sum(axis=1)[:, None]).clip(min=0)
     n_components, freedom = components.shape[2], DEGREES_OF_FREEDOM
     half = 0.5 * (freedom + n_components)
@@ -164,8 +185,11 @@ def _maximize(components, log_shares, responsibilities, possible):
         prior = np.log(np.maximum(mixture.shares, np.finfo(float).tiny))
         joint = density + prior[:, None] + log_shares[:, None]
         joint = np.where(possible[:, :, None], joint, -np.inf)
-        total = logsumexp(joint, axis=(1, 2))
-        responsibilities = np.exp(joint - total[:, None, None])
+        largest = joint.max(axis=(1, 2), keepdims=True)
+        responsibilities = np.exp(joint - largest)
+        sums = responsibilities.sum(axis=(1, 2), keepdims=True)
+        responsibilities /= sums
+        total = (largest + np.log(sums))[:, 0, 0]
         if total.mean() - before < _TOL_NATS:
             break
         before = total.mean()
@@ -178,8 +202,9 @@ def _mixture(components, responsibilities, weights):
     shares = responsibilities.sum(axis=(0, 2)) / n_patches
     weighted = responsibilities * weights
     totals = np.maximum(weighted.sum(axis=(0, 2)), np.finfo(float).tiny)
-    means = np.einsum("nkr,nrq->kq", weighted, components) / totals[:, None]
     flat = components.reshape(-1, n_components)
+    by_class = weighted.swapaxes(0, 1).reshape(len(totals), -1)
+    means = by_class @ flat / totals[:, None]
     second = (flat * weighted.sum(axis=1).reshape(-1, 1)).T @ flat / n_patches
     between = (means * (totals / n_patches)[:, None]).T @ means
     variances, directions = np.linalg.eigh(second - between)

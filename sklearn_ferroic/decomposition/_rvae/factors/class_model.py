@@ -20,6 +20,8 @@ from ..._pose.rotation_likelihood import (
 )
 from .class_fit import DEGREES_OF_FREEDOM, N_COMPONENTS, fit_classes
 
+# Largest probability of a class below which the class of a patch is uncertain.
+CERTAIN_PROBABILITY = 0.9
 # Smallest probability of a rotation, which keeps logarithms finite.
 _LEAST_SHARE = 1e-12
 
@@ -47,6 +49,8 @@ class ClassModel(nn.Module):
             "whitening": (N_COMPONENTS, N_COMPONENTS),
             "template": (2, n_rings, n_orders),
             "template_noise": (),
+            "number_range": (2,),
+            "uncertain_share": (),
         }
         for name, shape in shapes.items():
             self.register_buffer(name, torch.empty(shape))
@@ -56,6 +60,7 @@ class ClassModel(nn.Module):
         for buffer in self.buffers():
             buffer.zero_()
         self.shares[0] = 1.0
+        self.number_range.fill_(1.0)
         self.template_noise.fill_(1.0)
         self.whitening.copy_(torch.eye(N_COMPONENTS))
 
@@ -116,8 +121,11 @@ class ClassModel(nn.Module):
             random_state,
             labels,
         )
-        for name in ("means", "shares", "whitening"):
+        for name in ("means", "shares", "whitening", "number_range"):
             getattr(self, name).copy_(torch.as_tensor(getattr(mixture, name)))
+        largest = self(spectra, polarization, weights).amax(dim=1)
+        is_uncertain = largest < CERTAIN_PROBABILITY
+        self.uncertain_share.copy_(is_uncertain.double().mean())
 
     def forward(self, spectra, polarization, weights):
         """Compute the probabilities of the classes, (n, n_classes)."""
