@@ -35,7 +35,7 @@ _UNCERTAIN_NATS = 0.15
 # without an increase of the evidence after which no more are tried. At most two
 # preceded an increase on the images measured.
 _N_TRIED = 8
-_PATIENCE = 4
+_N_WITHOUT_GAIN = 4
 # Expectation–maximisation ends if the log-likelihood of a patch increases by less.
 _TOL_NATS = 1e-4
 _N_ITERATIONS = 200
@@ -114,7 +114,7 @@ def fit_classes(components, log_shares, first, n_classes, random_state, labels=N
         evidence[number] -= _LEAST_GAIN_NATS * number
         if best is None or evidence[number] > evidence[best_number]:
             best, best_number = mixture, number
-        elif number >= _N_TRIED and number - best_number >= _PATIENCE:
+        elif number >= _N_TRIED and number - best_number >= _N_WITHOUT_GAIN:
             break
     similar = [
         number
