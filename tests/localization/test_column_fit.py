@@ -340,6 +340,16 @@ def test_tails_are_estimated_only_where_there_are_some(columns, seed):
     assert first.share < second.share < 0.07
 
 
+def test_tails_of_a_single_column():
+    # Tiles of images with few columns may have one column only.
+    alone = ColumnTable.make(300.0, np.array([[60.3, 59.6]]), 2.5)
+    image = 20 + Renderer((120, 120), 5 * 2.5).render(alone)
+    image = np.random.default_rng(0).poisson(image).astype(np.float32)
+    context = ImageContext(image, None, 14.0, 2.5)
+    sums = TailSums.over(context, fit_columns_and_statistics(context, alone))
+    assert 0 < sums.mean < 10
+
+
 @pytest.mark.parametrize("grain", [8, 12])
 def test_a_rough_background_does_not_pass_for_tails(columns, grain):
     # Columns on its brighter places are higher, and what is around them is brighter.

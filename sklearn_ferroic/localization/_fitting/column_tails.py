@@ -278,7 +278,10 @@ def _products(images, counts):
 def _typical_amplitude(table):
     """Return the median amplitude of similar columns nearby, for each column."""
     n_nearest = min(_SIMILAR.n_nearest + 1, len(table))
-    _, near = cKDTree(table.positions).query(table.positions, n_nearest)
+    # a list keeps the axis of the neighbours where there is one column
+    _, near = cKDTree(table.positions).query(
+        table.positions, [*range(1, n_nearest + 1)]
+    )
     around = np.maximum(table.amplitude, 1e-6 * table.amplitude.max())
     around = np.log(around)[near]
     is_similar = np.abs(around - around[:, :1]) < _SIMILAR.max_log_ratio
