@@ -21,6 +21,11 @@ from ._rvae.inference import (
     warn_about_magnification,
 )
 
+# Attributes of fits with classes.
+_CLASS_ATTRIBUTES = (
+    *("class_shares_", "classes_", "n_classes_range_", "uncertain_class_share_"),
+)
+
 
 def _has_classes(estimator):
     return estimator.n_classes is not None
@@ -650,7 +655,10 @@ class RotationalVAE(
         self._fitted_architecture = fitted.architecture
         self._random_state = fitted.random_state
         self._pixel_offset = fitted.pixel_offset
-        if fitted.class_shares is not None:
+        if fitted.class_shares is None:
+            for name in _CLASS_ATTRIBUTES:
+                self.__dict__.pop(name, None)
+        else:
             self.class_shares_ = fitted.class_shares
             self.n_classes_range_ = fitted.n_classes_range
             self.uncertain_class_share_ = fitted.uncertain_class_share

@@ -73,8 +73,8 @@ def fit_reference(sites, vectors, kind, labels=None):
     return reference, error
 
 
-def reference_covariance(sites, reference, error, kind):
-    """Return the covariance of the reference in the mean over sites, px².
+def reference_covariance(sites, reference, error, kind, scale):
+    """Return the covariance of the reference in the mean over sites.
 
     Parameters
     ----------
@@ -84,6 +84,9 @@ def reference_covariance(sites, reference, error, kind):
         Results of `fit_reference`.
     kind : {"mean", "plane", "layer"}
         What was fitted.
+    scale : ndarray of shape (n_sites,)
+        Length of one px in the unit of the covariance, the same for all sites of an
+        image.
 
     Returns
     -------
@@ -91,16 +94,20 @@ def reference_covariance(sites, reference, error, kind):
         NaN if the reference has too few sites for an error.
     """
     weights = {}
-    for frame in np.unique(sites.frame):
+    frames = np.unique(sites.frame)
+    _check_images(frames, reference)
+    for frame in frames:
         key = next(iter(reference)) if len(reference) == 1 else int(frame)
-        place = sites.positions[sites.frame == frame]
+        rows = sites.frame == frame
+        place = sites.positions[rows]
         if kind == "mean":
             total = np.array([float(len(place))])
         elif kind == "plane":
             total = np.concatenate([[len(place)], place.sum(axis=0)])
         else:
             total = _layer_weights(place, reference[key])
-        weights[key] = weights.get(key, 0) + total / len(sites)
+        total = total * scale[rows].mean() / len(sites)
+        weights[key] = weights.get(key, 0) + total
     covariance = np.zeros((2, 2))
     for key, weight in weights.items():
         parameters, vector = error[key]
@@ -144,11 +151,7 @@ def subtract_reference(sites, vectors, reference, kind):
     """
     frames = np.unique(sites.frame)
     only = next(iter(reference.values())) if len(reference) == 1 else None
-    if only is None and not set(frames.tolist()) <= set(reference):
-        raise ValueError(
-            f"The reference was fitted to the images {sorted(reference)}, and the "
-            f"sites lie on {frames.tolist()}. Fit it to sites of all images, or of one."
-        )
+    _check_images(frames, reference)
     common = np.empty_like(vectors)
     for frame in frames:
         rows = sites.frame == frame
@@ -163,6 +166,15 @@ def subtract_reference(sites, vectors, reference, kind):
         else:
             common[rows] = _at_layers(_layer_coordinate(place, fitted), fitted)
     return vectors - common
+
+
+def _check_images(frames, reference):
+    """Check that there is a reference for each image."""
+    if len(reference) > 1 and not set(frames.tolist()) <= set(reference):
+        raise ValueError(
+            f"The reference was fitted to the images {sorted(reference)}, and the "
+            f"sites lie on {frames.tolist()}. Fit it to sites of all images, or of one."
+        )
 
 
 def _layer_coordinate(place, fitted):

@@ -344,10 +344,13 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         self._check_sites(X)
         if self.reference is None or not len(X):
             return np.zeros((2, 2))
-        covariance = reference_covariance(
-            X, self.reference_, self._reference_error, self.reference
+        return reference_covariance(
+            X,
+            self.reference_,
+            self._reference_error,
+            self.reference,
+            self._scale_of_errors(X),
         )
-        return covariance * self._unit_per_px(X) ** 2
 
     def nan_reasons(self, X):
         """Return why displacements are not defined.
@@ -447,9 +450,17 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
 
     def _unit_per_px(self, sites):
         """Return the mean length of one px in the unit, 1 without sites."""
+        scale = self._scale_of_errors(sites)
+        return float(scale.mean()) if len(scale) else 1.0
+
+    def _scale_of_errors(self, sites):
+        """Return the length of one px in the unit for each site, (n_sites,).
+
+        Sites whose vector is not defined have the mean of the others.
+        """
         scale = np.abs(self._scale(sites))
         known = np.isfinite(scale)
-        return float(scale[known].mean()) if known.any() else 1.0
+        return np.where(known, scale, scale[known].mean() if known.any() else 1.0)
 
     def _scale(self, sites):
         """Return the factor from px to the unit, one a site."""

@@ -202,7 +202,8 @@ def pool_polarization(
         raise TypeError(
             f"pool_polarization needs AtomSites, got {type(sites).__name__}."
         )
-    if hasattr(reference, "transform"):
+    # arrays of pandas have a method `transform`, too
+    if hasattr(reference, "fit"):
         if vectors is not None:
             raise ValueError(
                 "vectors must be None with a PolarizationVector as reference, which "
@@ -215,8 +216,9 @@ def pool_polarization(
     given, vectors = vectors is not None, _check_vectors(sites, vectors)
     scale = _unit_scale(sites, vectors, model) if given else 1.0
     is_known = systematic_std is not None or np.isfinite(scale)
-    if systematic_std is None:
-        systematic_std = _SYSTEMATIC_STD_PX * (scale if is_known else 1.0)
+    site_scale = np.full(len(sites), scale if is_known else 1.0)
+    if model is not None:
+        site_scale = model._scale_of_errors(sites)
     check_same_sublattice(sites, vectors)
     labels = np.zeros(len(sites), int) if labels is None else column_or_1d(labels)
     check_consistent_length(sites, labels)
@@ -232,7 +234,10 @@ def pool_polarization(
     place = Place(sites.positions, sites.frame, cell_size(sites))
     kept = usable & ~_outliers(vectors, group, usable)
     factor = neighbor_factor(vectors, group, kept, place)
-    position_std = sites.position_std * scale
+    if given and np.isnan(scale):
+        position_std = np.full_like(sites.position_std, np.nan)
+    else:
+        position_std = sites.position_std * site_scale[:, None]
 
     def pool(rows, **options):
         return pool_vectors(
@@ -247,7 +252,7 @@ def pool_polarization(
     for number in range(len(groups)):
         rows = kept & (group == number)
         one = pool(rows)
-        if model is not None:
+        if model is not None and rows.any():
             one = _with_reference(one, model.reference_covariance(sites[rows]))
         pooled.append(one)
         p_values = [
@@ -259,7 +264,12 @@ def pool_polarization(
     mean = np.array([one.mean for one in pooled]).reshape(-1, 2)
     covariance = np.array([one.covariance for one in pooled]).reshape(-1, 2, 2)
     p_value = np.array([one.p_value for one in pooled], dtype=float)
-    shared = covariance + systematic_std**2 * np.eye(2)
+    shared_std = np.full(len(groups), systematic_std, dtype=float)
+    if systematic_std is None:
+        n_cells = np.bincount(group, minlength=len(groups))
+        mean_scale = np.bincount(group, site_scale, len(groups)) / n_cells
+        shared_std = _SYSTEMATIC_STD_PX * mean_scale
+    shared = covariance + shared_std[:, None, None] ** 2 * np.eye(2)
     p_shared = [_p_value(*one, np.inf) for one in zip(mean, shared, strict=True)]
     scaled = relative_std**2 * (mean**2).sum(axis=1)
     total = shared + scaled[:, None, None] * np.eye(2)
@@ -395,7 +405,7 @@ def _check_vectors(sites, vectors):
 def _transformed(model, sites):
     """Return the vectors of a fitted PolarizationVector."""
     has_error = hasattr(model, "reference_covariance")
-    if not has_error or model.output != "vector":
+    if not has_error or isinstance(model, type) or model.output != "vector":
         raise ValueError(
             'reference must be "mean", a vector, or a PolarizationVector with '
             f'output="vector", got {model!r}.'

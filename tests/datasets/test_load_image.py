@@ -285,6 +285,12 @@ def test_npz_with_an_invalid_pixel_size_says_so(tmp_path, value):
     assert load_image(path, pixel_size=0.05).pixel_size == 0.05
 
 
+def test_npz_with_an_invalid_and_a_valid_pixel_size(tmp_path):
+    path = tmp_path / "image.npz"
+    np.savez(path, image=np.ones((20, 30)), pixel_size=np.nan, pixel_size_pm=20.0)
+    assert load_image(path).pixel_size == pytest.approx(0.02)
+
+
 def test_npz_with_two_pixel_sizes(tmp_path):
     path = tmp_path / "image.npz"
     np.savez(path, image=np.ones((20, 30)), pixel_size=[0.01, 0.01])

@@ -297,3 +297,28 @@ def test_classes_survive_a_checkpoint_and_a_warm_start(cells, tmp_path):
         clone(vae).fit(X)
     vae.set_params(checkpoint=None, warm_start=True).fit(X)
     np.testing.assert_array_equal(vae.predict(X), kinds + 5)
+
+
+def test_a_new_fit_forgets_the_classes_of_the_previous_one(cells):
+    X, kinds, _ = cells
+    vae = RotationalVAE(n_classes=2, max_epochs=1, random_state=0)
+    labels = np.full(len(X), -1)
+    labels[:20] = np.where(kinds[:20] == 1, 7, 4)
+    assert set(vae.fit(X, labels).predict(X)) == {4, 7}
+    np.testing.assert_array_equal(vae.fit(X).classes_, [0, 1])
+    vae.set_params(n_classes=3).fit(X)
+    np.testing.assert_array_equal(vae.classes_, [0, 1, 2])
+    assert set(vae.predict(X)) <= {0, 1, 2}
+    vae.set_params(n_classes=None).fit(X)
+    for name in ("classes_", "class_shares_", "n_classes_range_"):
+        assert not hasattr(vae, name)
+    assert not hasattr(vae, "uncertain_class_share_")
+
+
+def test_a_training_that_is_continued_keeps_its_labels(cells):
+    X, kinds, _ = cells
+    vae = RotationalVAE(n_classes=2, max_epochs=1, random_state=0, warm_start=True)
+    labels = np.full(len(X), -1)
+    labels[:20] = np.where(kinds[:20] == 1, 7, 4)
+    vae.fit(X, labels).fit(X)
+    np.testing.assert_array_equal(vae.classes_, [4, 7])

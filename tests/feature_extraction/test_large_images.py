@@ -39,6 +39,21 @@ def test_tiles_change_nothing(sites, boundary, interpolation, window_size, monke
     np.testing.assert_array_equal(extractor.fit_transform(sites[some]), tiled[some])
 
 
+def test_thin_tiles_are_continued_like_the_whole_image(monkeypatch):
+    # The last tile is thinner than the four cells by which PbZrO3 is continued.
+    rows, cols = np.mgrid[:266, :240]
+    image = np.exp(4 * (np.cos(np.pi * rows / 8) + np.cos(np.pi * cols / 8)))
+    image *= 1 + 0.3 * np.sin(2 * np.pi * rows / 64)
+    sites = AtomSites(
+        image, np.column_stack([np.full(8, 262.0), 60 + 16 * np.arange(8)])
+    )
+    extractor = PatchExtractor(window_size=24)
+    whole = extractor.fit_transform(sites)
+    monkeypatch.setattr(cutting, "_LARGE", 0)
+    monkeypatch.setattr(cutting, "_TILE", 260)
+    np.testing.assert_allclose(extractor.fit_transform(sites), whole, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(1, 5), (37, 41), (300, 200)])
 def test_bright_level_is_the_percentile(shape, monkeypatch):
     image = np.random.default_rng(0).gamma(2, size=shape).astype(np.float32)

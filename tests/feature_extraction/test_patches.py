@@ -170,6 +170,30 @@ def test_a_missing_column_at_the_border_does_not_change_the_period():
         np.testing.assert_allclose(left, np.tile([0, cell], (len(left), 1)), atol=0.2)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_films_are_continued_by_one_cell(seed):
+    data = make_ferroic_image("film", shape=(300, 330), random_state=seed)
+    cell = 0.396 / data.pixel_size
+    for axis, pair in enumerate(continuation.find_continuation(data.image).steps):
+        for border in pair:
+            np.testing.assert_allclose(np.abs(border[:, axis]), cell, rtol=0.03)
+
+
+@pytest.mark.parametrize("preset", ["film", "superlattice"])
+def test_mirrored_images_are_continued_alike(preset):
+    image = make_ferroic_image(preset, shape=(300, 330), random_state=1).image
+    steps = continuation.find_continuation(image).steps
+    flipped = continuation.find_continuation(np.ascontiguousarray(image[::-1])).steps
+    for one, other in ((0, 1), (1, 0)):
+        np.testing.assert_allclose(
+            flipped[0][one], steps[0][other] * [-1, 1], atol=0.05
+        )
+    for side in (0, 1):
+        np.testing.assert_allclose(
+            flipped[1][side], steps[1][side][::-1] * [-1, 1], atol=0.05
+        )
+
+
 def test_periods_of_the_presets_and_of_nothing():
     for preset in ("film", "superlattice"):
         data = make_ferroic_image(preset, random_state=0)

@@ -264,3 +264,49 @@ def test_labels_of_several_types_are_refused():
         pool_polarization(sites, labels)
     labels[-1] = ""
     assert pool_polarization(sites, labels).labels.tolist() == ["", "up"]
+
+
+def test_groups_without_vectors_are_undetermined_with_a_model():
+    sites = make_sites(np.random.default_rng(0), displacement=[0.5, 0])
+    sites.polarization[240:] = np.nan
+    model = PolarizationVector(reference="mean").fit(sites[:60])
+    labels = np.where(np.arange(256) < 240, 0, 1)
+    pooled = pool_polarization(sites, labels, reference=model)
+    assert pooled.n_sites.tolist() == [240, 0]
+    assert pooled.verdict[1] == "undetermined"
+    assert np.isnan(pooled.total_std[1]).all()
+
+
+def test_images_of_different_pixel_sizes_have_errors_of_their_own():
+    frames = [make_sites(np.random.default_rng(seed)) for seed in range(3)]
+    for frame, size in zip(frames, (0.01, 0.02, 0.04), strict=True):
+        frame.pixel_size = size
+    together = AtomSites.concatenate(frames)
+    model = PolarizationVector(unit="pm", reference="layer").fit(together)
+    pooled = pool_polarization(together, together.frame, reference=model)
+    for number, frame in enumerate(frames):
+        own = PolarizationVector(unit="pm", reference="layer").fit(frame)
+        alone = pool_polarization(frame, reference=own)
+        # correlations of neighbours are those of all images
+        np.testing.assert_allclose(
+            pooled.total_std[number], alone.total_std[0], rtol=0.15
+        )
+        covariance = model.reference_covariance(together[together.frame == number])
+        np.testing.assert_allclose(covariance, own.reference_covariance(frame))
+
+
+def test_a_pandas_series_is_a_reference_vector():
+    pd = pytest.importorskip("pandas")
+    sites = make_sites(np.random.default_rng(0), displacement=[0.5, 0])
+    pooled = pool_polarization(sites, reference=pd.Series([0.5, 0.0]))
+    np.testing.assert_allclose(pooled.mean[0], 0, atol=0.09)
+    with pytest.raises(ValueError, match="finite vector"):
+        pool_polarization(sites, reference=pd.DataFrame(np.eye(2)))
+
+
+def test_references_of_other_images_are_refused():
+    frames = [make_sites(np.random.default_rng(seed)) for seed in range(3)]
+    together = AtomSites.concatenate(frames)
+    model = PolarizationVector(reference="mean").fit(together[together.frame < 2])
+    with pytest.raises(ValueError, match="was fitted to the images"):
+        model.reference_covariance(together)

@@ -52,8 +52,10 @@ _PIXEL_SIZES = {
 def _read_axes(archive, heads):
     """Return the axes of an image with the pixel size in the archive.
 
-    It is one number, or two for the rows and the columns.
+    It is one number, or two for the rows and the columns. What is no length is
+    reported as a pixel size of NaN, unless another name has a length.
     """
+    axes = None
     for name, unit in _PIXEL_SIZES.items():
         head = heads.get(name)
         if head is None:
@@ -61,10 +63,10 @@ def _read_axes(archive, heads):
         sizes = np.full(2, np.nan)
         if head.shape in ((), (1,), (2,)) and head.dtype.kind in "iuf":
             sizes[:] = archive[name]
-        # what is no length is reported as a pixel size of NaN
-        sizes[~(sizes > 0)] = np.nan
-        return tuple((float(size), unit) for size in sizes)
-    return None
+        if (sizes > 0).all() and np.isfinite(sizes).all():
+            return tuple((float(size), unit) for size in sizes)
+        axes = ((np.nan, unit),) * 2
+    return axes
 
 
 class _Head(NamedTuple):

@@ -209,10 +209,14 @@ def _continue_training(estimator, X, options, random_state, earlier_losses=()):
         random_state=random_state,
     )
     trained = trained._replace(losses=[*earlier_losses, *trained.losses])
-    return _fitted(estimator, architecture, trained, fitted_offset(estimator))
+    return _fitted(
+        estimator, architecture, trained, fitted_offset(estimator), continues=True
+    )
 
 
-def _fitted(estimator, architecture, trained, offset, labelled=None):
+def _fitted(
+    estimator, architecture, trained, offset, labelled=None, *, continues=False
+):
     """Return the fitted values; `labelled` are the labels of the first classes."""
     weights = to_arrays(trained.model)
     shares = classes = number_range = uncertain_share = None
@@ -220,8 +224,8 @@ def _fitted(estimator, architecture, trained, offset, labelled=None):
         shares = weights["classes.shares"]
         if estimator.n_classes == "auto":
             shares = shares[: np.count_nonzero(shares)]
-        # Those of a warm start do not change.
-        if labelled is not None or not hasattr(estimator, "classes_"):
+        # Those of a training that is continued do not change.
+        if not continues:
             known = [] if labelled is None else list(labelled)
             others = (label for label in count() if label not in known)
             classes = np.array([*known, *islice(others, len(shares) - len(known))])

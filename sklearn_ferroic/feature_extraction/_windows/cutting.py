@@ -40,8 +40,11 @@ def cut_windows(image, centers, window_size, *, interpolation, boundary, out):
         _cut(image, centers, window_size, interpolation, boundary, continuation, out)
         return
     # Each window is cut from the tile of its centre, with a margin such that the spline
-    # at the window does not depend on the edge of the tile.
+    # at the window does not depend on the edge of the tile, and with all that continues
+    # the image beyond its border.
     reach = window_size + 16
+    if continuation is not None:
+        reach += continuation.longest_step
     last = (np.array(image.shape) - 1) // _TILE
     tile = np.clip(np.floor(centers / _TILE), 0, last).astype(np.intp)
     for place in np.unique(tile, axis=0):
