@@ -322,3 +322,12 @@ def test_a_training_that_is_continued_keeps_its_labels(cells):
     labels[:20] = np.where(kinds[:20] == 1, 7, 4)
     vae.fit(X, labels).fit(X)
     np.testing.assert_array_equal(vae.classes_, [4, 7])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("n_classes", [2, "auto"])
+def test_constant_patches_are_of_one_class(n_classes):
+    vae = RotationalVAE(n_classes=n_classes, max_epochs=1, random_state=0)
+    vae.fit(np.full((40, 441), 5.0))
+    assert vae.class_shares_[0] == 1
+    assert not vae.class_shares_[1:].any()

@@ -22,6 +22,8 @@ from .class_fit import DEGREES_OF_FREEDOM, N_COMPONENTS, fit_classes
 
 # Largest probability of a class below which the class of a patch is uncertain.
 CERTAIN_PROBABILITY = 0.9
+# Smallest variance of the noise, whose reciprocal is finite in single precision.
+_LEAST_NOISE_VARIANCE = 1e-30
 # Smallest probability of a rotation, which keeps logarithms finite.
 _LEAST_SHARE = 1e-12
 
@@ -96,7 +98,7 @@ class ClassModel(nn.Module):
         # by Parseval's theorem, for each point of the rings
         n_angles = 2 * (spectra.shape[2] - 1)
         noise = 2 * error.sum() / (n_angles**2 * weights.sum())
-        self.template_noise.copy_(noise.clamp(min=torch.finfo(noise.dtype).tiny))
+        self.template_noise.copy_(noise.clamp(min=_LEAST_NOISE_VARIANCE))
         rotation, log_shares = self._rotations(spectra, polarization, weights)
         root = _order_weights(weights, self.n_orders)
         part = spectra[:, :, : self.n_orders] * root.to(spectra)
