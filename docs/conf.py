@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sklearn_ferroic
 
-sys.path.insert(0, str(Path(__file__).parent))  # _gallery_order
+sys.path.insert(0, str(Path(__file__).parent))  # _gallery_order, _gallery_figures
 
 project = "sklearn-ferroic"
 author = "sklearn-ferroic developers"
@@ -58,6 +58,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
     "within_subsection_order": "_gallery_order.TutorialFirst",
+    "image_scrapers": ("_gallery_figures.scrape_figures",),
     "doc_module": ("sklearn_ferroic",),
     "backreferences_dir": "generated/backreferences",
     "parallel": int(os.environ.get("DOCS_JOBS", "2")),

@@ -67,9 +67,9 @@ for name, pixel_size, displacement in crystals:
 plt.rcParams.update(
     {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
 )
-figure, axes = plt.subplots(2, 3, figsize=(7.1, 5.4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(7.1, 2.6), layout="constrained")
 letters = iter("abcdef")
-for ax, image, (name, pixel_size, _) in zip(axes[0], images, crystals, strict=True):
+for ax, image, (name, pixel_size, _) in zip(axes, images, crystals, strict=True):
     motif = Motif.from_preset(name)
     spacing = motif.geometry().spacing / pixel_size
     located = AtomLocator(spacing=spacing).fit_transform(image)
@@ -90,9 +90,8 @@ for ax, image, (name, pixel_size, _) in zip(axes[0], images, crystals, strict=Tr
 # Six neighbours along [110], three in a honeycomb. Shells with a missing neighbour have
 # NaN; `nan_reasons` distinguishes missing neighbours from distorted shells.
 
-for ax, image, (name, pixel_size, true) in zip(
-    axes[1, :2], images, crystals, strict=False
-):
+figure, axes = plt.subplots(1, 2, figsize=(5.2, 3.2), layout="constrained")
+for ax, image, (name, pixel_size, true) in zip(axes, images, crystals, strict=False):
     motif = Motif.from_preset(name)
     spacing = motif.geometry().spacing / pixel_size
     located = AtomLocator(spacing=spacing).fit_transform(image)
@@ -116,7 +115,7 @@ for ax, image, (name, pixel_size, true) in zip(
 # With two sublattices, `shell="auto"` finds the number of neighbours from the
 # distribution of their distances.
 
-ax = axes[1, 2]
+figure, ax = plt.subplots(figsize=(3.5, 2.6), layout="constrained")
 located = AtomLocator().fit_transform(images[0])
 automatic = PolarizationVector(shell="auto").fit(located)
 b_site = located.positions[located.sublattice == 1]

@@ -95,6 +95,18 @@ columns = ["angle_deg", "wall_type", "charge", "net_normal", "length_nm"]
 columns += ["width_nm", "width_std_nm"]
 print(walls[columns].round(2).to_string(index=False))
 
+# %%
+# Strain
+# ------
+# Against the substrate: fit there, transform everywhere. The Pb and Sr columns make the
+# lattice; that of the Ti columns is displaced by the polarization, too. The a domain
+# has its long axis along the columns of the image.
+
+a_sites = all_sites[all_sites.sublattice == 0]
+strain = LatticeStrain().fit(a_sites[a_sites.positions[:, 0] > 470])
+values, errors = strain.transform_with_std(a_sites)
+print(f"median standard error of strain_yy: {100 * np.nanmedian(errors[:, 1]):.2f} %")
+
 plt.rcParams.update(
     {"font.size": 8, "axes.titlelocation": "left", "axes.titlesize": "medium"}
 )
@@ -111,17 +123,6 @@ DomainMapDisplay.from_vectors(
     ax=polarization_ax,
 )
 polarization_ax.set_title("b  polarization")
-
-# %%
-# Strain
-# ------
-# Against the substrate: fit there, transform everywhere. The Pb and Sr columns make the
-# lattice; that of the Ti columns is displaced by the polarization, too. The a domain
-# has its long axis along the columns of the image.
-
-a_sites = all_sites[all_sites.sublattice == 0]
-strain = LatticeStrain().fit(a_sites[a_sites.positions[:, 0] > 470])
-values, errors = strain.transform_with_std(a_sites)
 CellMapDisplay.from_sites(
     a_sites,
     100 * values[:, 1],
@@ -132,7 +133,6 @@ CellMapDisplay.from_sites(
     ax=strain_ax,
 )
 strain_ax.set_title("a  strain")
-print(f"median standard error of strain_yy: {100 * np.nanmedian(errors[:, 1]):.2f} %")
 
 # %%
 # Profiles
