@@ -127,20 +127,10 @@ def _accuracy(case, sites, partner, judged, label):
     error = sites.positions[row] - case.positions[hit]
     std = sites.position_std[row]
     local = _local_error(case.positions[hit], error)
-    in_image = {}
+    in_image = ()
     if case.shifts is not None:
         shares, rest = _without_shifts(error, std, case.shifts[hit])
-        in_image = {
-            "shares": tuple(map(float, shares)),
-            "image_rms_px": _rms(rest),
-            **dict(
-                zip(
-                    ("image_rms_ratio", "image_robust_ratio"),
-                    _ratios(rest, std),
-                    strict=True,
-                )
-            ),
-        }
+        in_image = (tuple(map(float, shares)), _rms(rest), *_ratios(rest, std))
     return Accuracy(
         n_true,
         n_missed,
@@ -149,7 +139,7 @@ def _accuracy(case, sites, partner, judged, label):
         *_ratios(error, std),
         _rms(local),
         *_ratios(local, std),
-        **in_image,
+        *in_image,
     )
 
 

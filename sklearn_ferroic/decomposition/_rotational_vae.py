@@ -23,7 +23,10 @@ from ._rvae.inference import (
 
 # Attributes of fits with classes.
 _CLASS_ATTRIBUTES = (
-    *("class_shares_", "classes_", "n_classes_range_", "uncertain_class_share_"),
+    "class_shares_",
+    "classes_",
+    "n_classes_range_",
+    "uncertain_class_share_",
 )
 
 

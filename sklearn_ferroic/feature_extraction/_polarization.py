@@ -448,11 +448,6 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             shells, table = shells_of_motif(sites, motif, matches, self.shell_weights)
         return *shells, table
 
-    def _unit_per_px(self, sites):
-        """Return the mean length of one px in the unit, 1 without sites."""
-        scale = self._scale_of_errors(sites)
-        return float(scale.mean()) if len(scale) else 1.0
-
     def _scale_of_errors(self, sites):
         """Return the length of one px in the unit for each site, (n_sites,).
 

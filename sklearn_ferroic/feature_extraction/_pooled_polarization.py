@@ -214,11 +214,13 @@ def pool_polarization(
     else:
         model = None
     given, vectors = vectors is not None, _check_vectors(sites, vectors)
-    scale = _unit_scale(sites, vectors, model) if given else 1.0
-    is_known = systematic_std is not None or np.isfinite(scale)
-    site_scale = np.full(len(sites), scale if is_known else 1.0)
+    # length of one px in the unit of the vectors, NaN if unknown
+    scale = np.ones(len(sites))
     if model is not None:
-        site_scale = model._scale_of_errors(sites)
+        scale = model._scale_of_errors(sites)
+    elif given:
+        scale *= _unit_scale(sites, vectors)
+    is_known = systematic_std is not None or np.isfinite(scale).all()
     check_same_sublattice(sites, vectors)
     labels = np.zeros(len(sites), int) if labels is None else column_or_1d(labels)
     check_consistent_length(sites, labels)
@@ -234,10 +236,7 @@ def pool_polarization(
     place = Place(sites.positions, sites.frame, cell_size(sites))
     kept = usable & ~_outliers(vectors, group, usable)
     factor = neighbor_factor(vectors, group, kept, place)
-    if given and np.isnan(scale):
-        position_std = np.full_like(sites.position_std, np.nan)
-    else:
-        position_std = sites.position_std * site_scale[:, None]
+    position_std = sites.position_std * scale[:, None]
 
     def pool(rows, **options):
         return pool_vectors(
@@ -264,11 +263,12 @@ def pool_polarization(
     mean = np.array([one.mean for one in pooled]).reshape(-1, 2)
     covariance = np.array([one.covariance for one in pooled]).reshape(-1, 2, 2)
     p_value = np.array([one.p_value for one in pooled], dtype=float)
-    shared_std = np.full(len(groups), systematic_std, dtype=float)
     if systematic_std is None:
-        n_cells = np.bincount(group, minlength=len(groups))
-        mean_scale = np.bincount(group, site_scale, len(groups)) / n_cells
-        shared_std = _SYSTEMATIC_STD_PX * mean_scale
+        # of vectors in an unknown unit as if it were px
+        px = np.bincount(group, np.nan_to_num(scale, nan=1.0), len(groups))
+        shared_std = _SYSTEMATIC_STD_PX * px / np.bincount(group, minlength=len(groups))
+    else:
+        shared_std = np.full(len(groups), float(systematic_std))
     shared = covariance + shared_std[:, None, None] ** 2 * np.eye(2)
     p_shared = [_p_value(*one, np.inf) for one in zip(mean, shared, strict=True)]
     scaled = relative_std**2 * (mean**2).sum(axis=1)
@@ -413,10 +413,8 @@ def _transformed(model, sites):
     return model.transform(sites)
 
 
-def _unit_scale(sites, vectors, model):
+def _unit_scale(sites, vectors):
     """Return the length of one px in the unit of the vectors, NaN if unknown."""
-    if model is not None:
-        return model._unit_per_px(sites)
     displacement = sites.polarization
     known = np.isfinite(vectors).all(axis=1) & np.isfinite(displacement).all(axis=1)
     if known.sum() < _MIN_CORRELATED_VECTORS:

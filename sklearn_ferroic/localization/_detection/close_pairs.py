@@ -10,14 +10,12 @@ ellipse does, and their distance and width follow from it.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, minimum_filter
+from scipy.ndimage import gaussian_filter, minimum_filter
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from ..._lattice.neighbor_graph import accumulate, spanning_forest
 from ..._lattice.neighbors import neighbor_pairs
-from .._fitting.windows import N_CHUNK_PIXELS
 from .._image.context import image_unit
 from .._image.filters import blob_response, find_peaks, local_mean
 from .._image.pixels import at_pixels, bin_image
@@ -27,8 +25,6 @@ from .settings import DETECTION
 
 _SETTINGS = DETECTION.close_pairs
 
-# Orders of the derivatives along rows and columns that the moments consist of.
-_MOMENT_ORDERS = ((0, 0), (2, 0), (1, 1), (0, 2))
 # Separation in sigmas from which the two columns are fitted as two. Below it their
 # positions are determined by the assumed profile more than by the image.
 MIN_RESOLVED_SIGMA = 2.25
@@ -230,20 +226,15 @@ def _level_at(smoothed, positions, spacing):
     return at_pixels(level, positions)
 
 
-def _ellipses_at(image, positions, level, spacing, derivatives=None):
-    """Return the directions and axis ratios of the columns at positions.
-
-    Derivatives of the smoothed image at the positions are computed unless given.
-    """
+def _ellipses_at(image, positions, level, spacing):
+    """Return the directions and axis ratios of the columns at positions."""
     # Moments of the window, weighted by a Gaussian, are derivatives of the image that
     # is smoothed by it.
     width = _SETTINGS.filter_spacings * spacing
-    if derivatives is None:
-        derivatives = [
-            at_pixels(gaussian_filter(image, width, order=order), positions)
-            for order in _MOMENT_ORDERS
-        ]
-    mean, *second = derivatives
+    mean, *second = (
+        at_pixels(gaussian_filter(image, width, order=order), positions)
+        for order in ((0, 0), (2, 0), (1, 1), (0, 2))
+    )
     moments = np.stack([mean - level, *second], axis=1)
     averaged = _averaged(moments, positions, _SETTINGS.average_spacings * spacing)
     rows, both, cols = (averaged[:, 1:] / averaged[:, :1]).T * width**4
@@ -257,34 +248,6 @@ def _ellipses_at(image, positions, level, spacing, derivatives=None):
     )
     direction = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     return direction, np.sqrt(np.maximum(long / short, 1))
-
-
-def _derivatives_at(image, positions, sigma):
-    """Return derivatives of an image smoothed by a Gaussian, at positions only.
-
-    The same as pixels of `scipy.ndimage.gaussian_filter` but for rounding, in a
-    fraction of the time.
-    """
-    reach = int(4 * sigma + 0.5)
-    side = 2 * reach + 1
-    impulse = np.zeros(side)
-    impulse[reach] = 1
-    lines = [
-        gaussian_filter1d(impulse, sigma, order=order, mode="constant")[::-1]
-        for order in range(3)
-    ]
-    kernels = [np.outer(lines[i], lines[j]).ravel() for i, j in _MOMENT_ORDERS]
-    kernels = np.stack(kernels, axis=1).astype(image.dtype)
-    padded = np.pad(image, reach, mode="symmetric")
-    windows = sliding_window_view(padded, (side, side))
-    nearest = np.clip(np.rint(positions).astype(int), 0, np.array(image.shape) - 1)
-    derivatives = np.empty((len(kernels.T), len(positions)))
-    step = max(1, N_CHUNK_PIXELS // side**2)
-    for first in range(0, len(positions), step):
-        row, col = nearest[first : first + step].T
-        part = windows[row, col].reshape(len(row), -1)
-        derivatives[:, first : first + step] = (part @ kernels).T
-    return derivatives
 
 
 def blob_sigma(spacing):
@@ -379,9 +342,7 @@ def _share_long_binned(image, spacing):
     # The background by bins is accurate enough for a share.
     lowest = _lowest_around(_smoothed(image, spacing), spacing)
     level = local_mean(lowest, positions, spacing)
-    width = _SETTINGS.filter_spacings * spacing
-    derivatives = _derivatives_at(image, positions, width)
-    _, elongation = _ellipses_at(image, positions, level, spacing, derivatives)
+    _, elongation = _ellipses_at(image, positions, level, spacing)
     return np.mean(elongation > _SETTINGS.min_axis_ratio)
 
 

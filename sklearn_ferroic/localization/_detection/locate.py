@@ -154,12 +154,8 @@ def detect_columns(context, calibration, threshold, profile):
     ----------
     context : ImageContext
         The image; it is not binned further.
-    calibration : Calibration
-        Noise and detection limit of the image.
-    threshold : float
-        Faintest column kept, as a share of the brightest nearby.
-    profile : ColumnProfile
-        Profile of the columns.
+    calibration, threshold, profile
+        As in `locate_columns`.
 
     Returns
     -------
