@@ -258,16 +258,17 @@ def _inverse(matrix):
     return adjoint / _determinant(matrix)[:, None, None]
 
 
-def continue_lattice(positions, heights, depth_of, depths, spacing):
+def continue_lattice(nearest, heights, depth_of, depths, spacing):
     """Predict columns at a range of depths within an area.
 
     A vector from one column to another nearby is applied to the latter, if it leads
-    from most of the columns around to others.
+    from most of the columns around to others. Within the area, columns are predicted
+    at the centres of the unit cells instead, if the spacing requires columns there.
 
     Parameters
     ----------
-    positions : ndarray of shape (n, 2)
-        Columns, px.
+    nearest : Nearest
+        Neighbours of the columns.
     heights : ndarray of shape (n,)
         Their amplitudes.
     depth_of : callable
@@ -286,9 +287,13 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
         Amplitudes of columns of the same kind.
     """
     nothing = np.empty((0, 2)), np.empty(0)
+    positions, tree = nearest.positions, nearest.tree
     if len(positions) <= _N_TESTED_COLUMNS:
         return nothing
-    tree = cKDTree(positions)
+    if depths[0] >= 0:
+        centers, center_heights = _cell_centers(nearest, heights, depth_of, spacing)
+        if len(centers):
+            return centers, center_heights
     first, second = _vectors(tree, spacing)
     # One step, from columns on the image that are near enough.
     depth = depth_of(positions)
@@ -360,30 +365,15 @@ def _group(places, radius):
     return np.array(groups)
 
 
-def cell_centers(positions, heights, depth_of, spacing):
-    """Return the centres of the unit cells if the spacing requires columns there.
-
-    Parameters
-    ----------
-    positions, heights, depth_of, spacing
-        As in `continue_lattice`.
-
-    Returns
-    -------
-    places, heights
-        As of `continue_lattice`.
-    """
-    nothing = np.empty((0, 2)), np.empty(0)
-    if len(positions) <= _N_TESTED_COLUMNS:
-        return nothing
-    nearest = Nearest(positions)
+def _cell_centers(nearest, heights, depth_of, spacing):
+    """Return the centres of unit cells if the spacing requires columns there."""
     if nearest.typical_distance() < _MIN_CELL_SPACINGS * spacing:
-        return nothing
+        return np.empty((0, 2)), np.empty(0)
     vectors = vectors_of_one_sublattice(nearest)
     diagonal = vectors.sum(axis=1)
     # Unknown vectors are NaN.
     is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS
-    places = (positions + 0.5 * diagonal)[is_cell]
+    places = (nearest.positions + 0.5 * diagonal)[is_cell]
     heights = _CENTER_HEIGHT_SHARE * heights[is_cell]
     is_inside = depth_of(places) > 0
     return places[is_inside], heights[is_inside]

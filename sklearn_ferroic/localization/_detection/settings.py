@@ -116,7 +116,6 @@ class LatticeContinuationSettings:
     # heights of their kind at least. They end with this share of them at least, and
     # no farther from there than this (spacings).
     min_start_share: float = 0.1
-    max_n_fill_rounds: int = 4
     min_filled_share: float = 0.5
     max_filled_shift_spacings: float = 0.25
 
@@ -133,6 +132,9 @@ class LocateSettings:
     level_reach_spacings: float = 0.5
     # Least height of peaks in the residual, relative to the brightest peak nearby.
     residual_threshold_share: float = 0.3
+    # Where columns overlap, those that the lattice predicts are added this often at
+    # most.
+    max_n_fill_rounds: int = 4
 
 
 @dataclass(frozen=True)
