@@ -10,12 +10,11 @@ from sklearn.utils import check_random_state, gen_batches
 
 from .._utils.angles import wrap_angle
 from .._utils.offset import add_offset, find_patch_offset, without_offset
-from .._utils.validation import Interval
+from .._utils.validation import Interval, resolve_patch_shape
 from ._patch_rows import (
     check_features,
     check_patches,
     load_rows,
-    resolve_patch_shape,
 )
 from ._pose import alignment as aligned
 from ._pose.alignment import align

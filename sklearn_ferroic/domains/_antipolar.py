@@ -8,8 +8,8 @@ from scipy.optimize import minimize
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from .._utils.validation import Interval
-from ._cell_graph import check_one_sublattice, check_vectors
+from .._utils.validation import Interval, check_vectors
+from ._cell_graph import check_one_sublattice
 from ._lattice_steps import cell_vectors, lattice_neighbors
 
 # Steps of the grid of wave vectors, per lattice vector, before the peak is refined.

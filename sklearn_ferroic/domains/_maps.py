@@ -5,8 +5,9 @@ from sklearn.utils._param_validation import validate_params
 
 from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
+from .._utils.validation import check_vectors
 from ..feature_extraction import LatticeStrain
-from ._cell_graph import check_one_sublattice, check_vectors, select_frame
+from ._cell_graph import check_one_sublattice, select_frame
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
 from ._profiles import _as_table
 

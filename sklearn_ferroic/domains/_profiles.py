@@ -8,8 +8,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from .._lattice.neighbors import typical_spacing
 from .._utils.optional import import_optional
-from .._utils.validation import Interval
-from ..feature_extraction._input import check_same_sublattice
+from .._utils.validation import Interval, check_same_sublattice
 from ..sites import AtomSites
 from ._cell_graph import select_frame
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices

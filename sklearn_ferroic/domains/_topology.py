@@ -13,8 +13,8 @@ from .._lattice.neighbors import typical_spacing
 from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
 from .._utils.robust import STD_PER_MEDIAN
-from .._utils.validation import Interval
-from ._cell_graph import check_one_sublattice, check_vectors, select_frame
+from .._utils.validation import Interval, check_vectors
+from ._cell_graph import check_one_sublattice, select_frame
 from ._lattice_steps import cell_vectors, lattice_neighbors, with_vacancies
 
 # Cells around a core, within this distance, to which the vectors are fitted.

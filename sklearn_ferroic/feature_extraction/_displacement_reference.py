@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._pooled_polarization import Place, cell_size, neighbor_factor, pool_vectors
+from .._utils.mean_vectors import Place, cell_size, neighbor_factor, pool_vectors
 
 # Parameters of a plane, and fewest vectors for one.
 _MIN_PLANE_VECTORS = 6

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._image.pixels import clear_of_border
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import Nearest, cage_displacement, sublattice_members
 from .._lattice.reference_lattice import lattice_positions
@@ -14,7 +15,6 @@ from ..sites._quality.residual import Columns
 from ._checks import no_such_sublattice
 from ._detection.pair_fit import label_pairs
 from ._fitting.columns import ColumnFit
-from ._image.pixels import clear_of_border
 from ._quality_warning import (
     describe_implausible_sites,
     warn_of_coarse_sampling,

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._image.input import check_images
 from .._utils.validation import Interval
 from ._assembly import label_columns, label_pair_columns, relative_brightness
 from ._batch import estimate_scales, locate_images, score_images
@@ -22,7 +23,6 @@ from ._checks import (
 from ._detection.close_pairs import are_pairs_at, typical_pair
 from ._detection.pair_fit import find_all_close_pairs, locate_all_pairs
 from ._detection.scale import find_closer_spacing
-from ._image.input import check_images
 from ._images_to_sites import LocatorMixin
 
 _MAX_N_SUBLATTICES = 4

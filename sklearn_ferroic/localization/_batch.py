@@ -7,6 +7,11 @@ from functools import wraps
 import numpy as np
 from joblib import Parallel, delayed
 
+from .._image.context import ImageContext
+from .._image.filters import SAME_COLUMN_SPACINGS, blob_response, noise_response
+from .._image.pixels import binned_scale, choose_binning, on_image
+from .._image.spacing import estimate_spacing
+from .._image.tiles import cut_tiles, not_twice
 from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
@@ -24,11 +29,6 @@ from ._fitting.columns import ColumnFit
 from ._fitting.error_calibration import error_scale
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import render_columns
-from ._image.context import ImageContext
-from ._image.filters import SAME_COLUMN_SPACINGS, blob_response, noise_response
-from ._image.pixels import binned_scale, choose_binning, on_image
-from ._image.spacing import estimate_spacing
-from ._image.tiles import cut_tiles, not_twice
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._image.spacing import estimate_spacing
 from .._lattice.ordered_sublattices import describe_undivided
 from ._detection.close_pairs import MIN_RESOLVED_SIGMA
-from ._image.spacing import estimate_spacing
 
 
 @dataclass(frozen=True)

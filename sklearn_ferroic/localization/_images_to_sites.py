@@ -5,8 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
+from .._image.context import ImageContext
+from .._image.input import check_images, displacement_errors, image_metadata
 from .._lattice.neighbors import typical_spacing
-from .._utils.transformers import ImageInputMixin
+from .._utils.transformers import ImagesToSitesMixin
 from .._utils.validation import N_JOBS, Interval, check_on_image
 from ..sites import AtomSites, SiteFlag
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
@@ -15,8 +17,6 @@ from ._checks import check_sublattice
 from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import MASS_RADIUS_SIGMA, center_of_mass
-from ._image.context import ImageContext
-from ._image.input import check_images, displacement_errors, image_metadata
 
 # Fits that end farther from the given position, in spacings, are those of another
 # column: half the way to the nearest one.
@@ -24,10 +24,6 @@ _MAX_SHIFT_SPACINGS = 0.5
 # Centres of mass are taken again around the centre of mass, to reach the peak from
 # half a column's width away.
 _N_CENTERING_ROUNDS = 8
-
-
-class ImagesToSitesMixin(ImageInputMixin, auto_wrap_output_keys=None):
-    """Mixin of estimators that make AtomSites of images."""
 
 
 class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):

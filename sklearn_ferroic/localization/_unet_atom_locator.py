@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
+from .._image.input import check_images
 from .._utils.validation import Interval
 from ._batch import estimate_scales
 from ._checks import warn_of_dark_columns
-from ._image.input import check_images
 from ._images_to_sites import LocatorMixin
 from ._unet.evaluation import mean_f1, mean_merit
 from ._unet.evidence import UNCALIBRATED_COEFFICIENTS

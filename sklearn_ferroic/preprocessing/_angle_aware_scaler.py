@@ -13,8 +13,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._pose_columns import find_pose_columns
 from .._utils.angles import mean_direction, warn_if_degrees, wrap_angle
+from .._utils.pose_columns import find_pose_columns
 from .._utils.validation import Interval
 
 _FLOATS = [np.float64, np.float32]

@@ -15,8 +15,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._pose_columns import find_pose_columns
 from .._utils.angles import warn_if_degrees, wrap_angle
+from .._utils.pose_columns import find_pose_columns
 from ._rotation import fit_pooled_rotation, fit_rotation, read_reference
 
 _FLOATS = [np.float64, np.float32]

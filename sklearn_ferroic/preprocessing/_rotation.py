@@ -8,7 +8,7 @@ from scipy.stats import binom
 from sklearn.utils import check_array, check_consistent_length
 
 from .._utils.angles import mean_direction, robust_center, wrap_angle
-from ..feature_extraction._pooled_polarization import Place, cell_size, pool_vectors
+from .._utils.mean_vectors import Place, cell_size, pool_vectors
 from ..sites import AtomSites
 
 # A vector farther than this from its angle, 45°, belongs to another variant.

@@ -10,7 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.ndimage import gaussian_filter
 
-from ..localization._image.spacing import estimate_spacing
+from .._image.spacing import estimate_spacing
 from ._alignment import (
     blur_template,
     compare,

@@ -6,9 +6,8 @@ from zlib import crc32
 
 import numpy as np
 
+from .._image.input import check_images, image_metadata, is_carrier, unpack_image
 from .._utils.validation import refuse_images_along_last_axis
-from ..datasets._containers import unpack_foreign
-from ..localization._image.input import check_images, image_metadata
 
 _EXPECTED = (
     "Pass a 3-D stack (n_frames, n_rows, n_cols), a list of 2-D frames of one shape, "
@@ -61,13 +60,7 @@ class Frames:
 
     def _raw(self, index):
         """Return the array of an entry, unchecked."""
-        entry = self._entries[index]
-        if isinstance(entry, tuple) and len(entry) == 2:
-            entry = entry[0]
-        foreign = unpack_foreign(entry)
-        if foreign is not None:
-            entry = foreign[0]
-        entry = getattr(entry, "image", entry)
+        entry, _ = unpack_image(self._entries[index])
         return entry if np.ma.isMA(entry) else np.asarray(entry)
 
     def center(self, side):
@@ -208,14 +201,9 @@ def open_frames(X):
 
 def _unpack(X):
     """Return the frames of a container, their pixel size and dose."""
-    foreign = unpack_foreign(X)
-    if foreign is not None:
-        return *_checked(foreign), None
-    if hasattr(X, "image"):
-        stack, pixel_size = _checked((X.image, getattr(X, "pixel_size", None)))
-        return stack, pixel_size, getattr(X, "dose", None)
-    if isinstance(X, tuple) and len(X) == 2 and isinstance(X[1], Real):
-        return *_checked(X), None
+    if is_carrier(X):
+        dose = getattr(X, "dose", None) if hasattr(X, "image") else None
+        return *_checked(unpack_image(X)), dose
     if isinstance(X, list | tuple) and X and not hasattr(X[0], "shape"):
         if isinstance(X[0], list) and np.ndim(X) == 3:
             return np.asarray(X), None, None

@@ -10,13 +10,13 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._image.input import check_images, image_metadata
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import cage_displacement, typical_spacing
 from .._lattice.reference_lattice import lattice_positions
 from .._utils.transformers import ImageInputMixin
 from .._utils.validation import N_JOBS, Interval
 from ..localization import AtomLocator
-from ..localization._image.input import check_images, image_metadata
 from ..sites import AtomSites
 from ._lines.line_pixels import refine_lines
 from ._lines.reference_region import affine_rate, lines_of_reference

@@ -12,8 +12,8 @@ from inspect import Parameter, Signature, cleandoc
 
 import numpy as np
 
-from .._pose_columns import POSE_UNITS
 from .._utils.angles import wrap_angle
+from .._utils.pose_columns import POSE_UNITS
 from .._utils.validation import refuse_mask, to_numpy
 from ._flags import FLAG_ATTRIBUTES, flags_as_text
 

@@ -7,8 +7,8 @@ import pytest
 import xarray
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.input import check_images
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._image.input import check_images
 
 IMAGE = np.random.RandomState(0).poisson(40, (40, 52)).astype(np.float32)
 STACK = np.stack([IMAGE, IMAGE + 1])

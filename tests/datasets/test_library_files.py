@@ -11,8 +11,8 @@ import tifffile
 import xarray
 
 from sklearn_ferroic import AtomSites
+from sklearn_ferroic._image.input import check_images, image_metadata
 from sklearn_ferroic.datasets import load_image
-from sklearn_ferroic.localization._image.input import check_images, image_metadata
 from tests.datasets import _library_files as library
 from tests.datasets._library_files import IMAGE, PIXEL_NM, STACK
 from tests.datasets._microscope_files import write_dm, write_velox

@@ -8,8 +8,8 @@ from scipy.spatial import cKDTree
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.spacing import estimate_spacing
 from sklearn_ferroic.datasets import make_ferroic_image, make_polycrystal
-from sklearn_ferroic.localization._image.spacing import estimate_spacing
 from tests.localization._truth import match
 
 

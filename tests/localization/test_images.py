@@ -7,9 +7,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomLocator, AtomSites
+from sklearn_ferroic._image.input import check_images
 from sklearn_ferroic.localization import _batch
 from sklearn_ferroic.localization._detection.calibration import calibrate
-from sklearn_ferroic.localization._image.input import check_images
 
 
 def noise(*shape):

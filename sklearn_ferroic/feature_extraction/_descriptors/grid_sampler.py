@@ -5,9 +5,9 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 
+from ..._image.input import check_images
+from ..._utils.transformers import ImagesToSitesMixin
 from ..._utils.validation import Interval
-from ...localization._image.input import check_images
-from ...localization._images_to_sites import ImagesToSitesMixin
 from ...sites import AtomSites
 
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from ..._utils.optional import import_optional
-from ...metrics._pipeline_output import list_steps, transform_through
+from ..._utils.transformers import list_steps, transform_through
 from .._data.features import as_images
 from .._data.selection import check_per_site
 from .._drawing.axes import get_axes

@@ -10,6 +10,23 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
+from ..._image.context import ImageContext, ImageStatistics, image_unit
+from ..._image.filters import (
+    NEIGHBOR_REACH_SPACINGS,
+    blob_response,
+    filter_sigma,
+    find_peaks,
+    noise_response,
+    smooth,
+)
+from ..._image.noise import value_span
+from ..._image.pixels import (
+    bin_image,
+    binned_scale,
+    choose_binning,
+    unbin_sigma,
+)
+from ..._image.tiles import Blocks
 from ..._lattice.neighbors import Crowding
 from .._fitting.column_fit import (
     NOISE_LOG_TOLERANCE,
@@ -22,23 +39,6 @@ from .._fitting.columns import ColumnTable
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.settings import FITTING
 from .._fitting.windows import render_columns
-from .._image.context import ImageContext, ImageStatistics, image_unit
-from .._image.filters import (
-    NEIGHBOR_REACH_SPACINGS,
-    blob_response,
-    filter_sigma,
-    find_peaks,
-    noise_response,
-    smooth,
-)
-from .._image.noise import value_span
-from .._image.pixels import (
-    bin_image,
-    binned_scale,
-    choose_binning,
-    unbin_sigma,
-)
-from .._image.tiles import Blocks
 from .lattice_continuation import append_outer_columns
 from .locate import (
     CANDIDATE_SHARE,

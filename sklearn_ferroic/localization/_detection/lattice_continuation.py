@@ -8,11 +8,11 @@ the image nor in the residual.
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
+from ..._image.pixels import at_pixels
 from ..._lattice.local_lattice import continue_lattice
 from ..._lattice.neighbors import Nearest
 from .._fitting.column_fit import SIGMA_SCATTER_SHARE, fit_columns, sigma_for_fit
 from .._fitting.columns import ColumnTable
-from .._image.pixels import at_pixels
 from .settings import DETECTION
 
 _SETTINGS = DETECTION.lattice_continuation

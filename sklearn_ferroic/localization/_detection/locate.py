@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..._lattice.neighbors import brightest_near, is_free
-from .._fitting.column_fit import fit_columns, fit_columns_and_statistics
-from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
-from .._fitting.column_tails import TailSums
-from .._fitting.columns import ColumnFit, ColumnTable
-from .._fitting.windows import centers_of_mass, render_columns
-from .._image.filters import (
+from ..._image.filters import (
     NEIGHBOR_REACH_SPACINGS,
     blob_response,
     filter_sigma,
     find_peaks,
     local_mean,
 )
-from .._image.pixels import at_pixels, on_image
+from ..._image.pixels import at_pixels, on_image
+from ..._lattice.neighbors import brightest_near, is_free
+from .._fitting.column_fit import fit_columns, fit_columns_and_statistics
+from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
+from .._fitting.column_tails import TailSums
+from .._fitting.columns import ColumnFit, ColumnTable
+from .._fitting.windows import centers_of_mass, render_columns
 from .lattice_continuation import add_predicted_columns, fit_with_outer_columns
 from .selection import (
     DetectionThreshold,

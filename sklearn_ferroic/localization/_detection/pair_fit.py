@@ -11,16 +11,16 @@ from joblib import delayed
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
+from ..._image.context import ImageContext, image_unit
+from ..._image.filters import noise_response
+from ..._image.pixels import on_image
+from ..._image.spacing import estimate_spacing
+from ..._image.tiles import Blocks, cut_tiles
 from .._batch import naming_the_image, run, window_step
 from .._fitting.column_fit import fit_columns_and_statistics
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
-from .._image.context import ImageContext, image_unit
-from .._image.filters import noise_response
-from .._image.pixels import on_image
-from .._image.spacing import estimate_spacing
-from .._image.tiles import Blocks, cut_tiles
 from .calibration import Calibration
 from .close_pairs import blob_sigma, find_close_pairs, find_middles, senses
 from .lattice_continuation import fit_with_outer_columns

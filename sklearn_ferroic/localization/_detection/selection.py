@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..._image.filters import NEIGHBOR_REACH_SPACINGS, filter_sigma, noise_response
+from ..._image.noise import NoiseModel
+from ..._image.pixels import at_pixels, clear_of_border, on_image
 from ..._lattice.neighbors import (
     FAINT_PAIR_SHARE,
     FREE_DISTANCE_SPACINGS,
@@ -22,9 +25,6 @@ from ..._lattice.neighbors import (
 from .._fitting.columns import ColumnFit
 from .._fitting.error_calibration import error_scale
 from .._fitting.windows import matched_significance
-from .._image.filters import NEIGHBOR_REACH_SPACINGS, filter_sigma, noise_response
-from .._image.noise import NoiseModel
-from .._image.pixels import at_pixels, clear_of_border, on_image
 from .settings import DETECTION
 
 # Signal to noise ratio of a clear column. In images with many columns near the limit of

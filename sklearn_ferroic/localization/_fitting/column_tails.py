@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.spatial import cKDTree
 
-from .._image.pixels import bin_image, binned_scale, choose_binning
+from ..._image.pixels import bin_image, binned_scale, choose_binning
 from .settings import FITTING
 from .windows import render_columns
 

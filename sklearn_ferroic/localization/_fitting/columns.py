@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._image.context import ImageStatistics
-from .._image.pixels import at_pixels, bin_variance, unbin_sigma
+from ..._image.context import ImageStatistics
+from ..._image.pixels import at_pixels, bin_variance, unbin_sigma
 from .profiles import AMPLITUDE, POSITION, ROUND_GAUSSIAN, SHAPE, SIGMA, ColumnProfile
 
 _ARRAYS = ("amplitude", "positions", "sigma", "background", "shape")

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, kron
 from scipy.sparse.linalg import LinearOperator, cg
 
-from .._image.pixels import sum_blocks
+from ..._image.pixels import sum_blocks
 from .background import bin_sides
 from .error_calibration import (
     deformation_orders,
@@ -126,11 +126,7 @@ class JointEquations:
         single, usable = self._single_variance(system, state)
         orders = deformation_orders(state.fits_shape)
         inflation, remaining = np.ones(len(table)), np.ones((len(table), len(orders)))
-        is_bright = split_by_height(table.amplitude)
-        for kind in (is_bright, ~is_bright):
-            rows = np.flatnonzero(usable & kind)
-            if not rows.size:
-                continue
+        for kind, rows in _usable_of_kinds(table, usable):
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
             inflation[kind] = scatter.mean()
             rows = rows[:: max(1, len(rows) // _ERRORS.n_projected_columns)]
@@ -184,11 +180,7 @@ class JointEquations:
         single, usable = self._single_variance(system, state)
         inflation = np.ones(len(table))
         orders = deformation_orders(state.fits_shape)[:1]
-        is_bright = split_by_height(table.amplitude)
-        for kind in (is_bright, ~is_bright):
-            rows = np.flatnonzero(usable & kind)
-            if not rows.size:
-                continue
+        for kind, rows in _usable_of_kinds(table, usable):
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
             rows = rows[:: max(1, len(rows) // _ERRORS.n_projected_columns)]
             (modes,) = self.images.modes(table, rows, orders)
@@ -208,6 +200,15 @@ class JointEquations:
         """Return the variances of columns by themselves, and which of them count."""
         single = np.einsum("nii->ni", state.covariance)[:, POSITION]
         return single, self.windows.whole & system.known & (single > 0).all(axis=1)
+
+
+def _usable_of_kinds(table, usable):
+    """Yield masks of bright and of faint columns, with the usable ones among them."""
+    is_bright = split_by_height(table.amplitude)
+    for kind in (is_bright, ~is_bright):
+        rows = np.flatnonzero(usable & kind)
+        if rows.size:
+            yield kind, rows
 
 
 def _remaining_share(modes, weight, left):

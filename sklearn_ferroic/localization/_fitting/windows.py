@@ -6,7 +6,7 @@ matrix product. Many tiles are computed at once.
 
 import numpy as np
 
-from .._image.filters import GAUSSIAN_REACH_SIGMA
+from ..._image.filters import GAUSSIAN_REACH_SIGMA
 from .profiles import QUADRATIC, QUARTIC, ROUND_GAUSSIAN
 from .settings import FITTING
 

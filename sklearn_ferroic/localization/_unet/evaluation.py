@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..._image.context import ImageContext
 from .._batch import score_image
-from .._image.context import ImageContext
 from .evidence import TOLERANCE_SPACINGS, calibrate, pair
 from .locating import find_in_image
 

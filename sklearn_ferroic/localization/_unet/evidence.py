@@ -7,8 +7,8 @@ from scipy.special import expit, logit
 from skimage.feature import peak_local_max
 from sklearn.linear_model import LogisticRegression
 
-from .._image.filters import vertex
-from .._image.pixels import on_image
+from ..._image.filters import vertex
+from ..._image.pixels import on_image
 from .labels import RADIUS_PX
 from .network_image import NET_SPACING_PX
 from .settings import UNET

@@ -12,6 +12,10 @@ import torch
 from joblib import delayed
 from scipy.spatial import cKDTree
 
+from ..._image.context import ImageContext
+from ..._image.filters import blob_response, filter_sigma
+from ..._image.pixels import at_pixels
+from ..._image.tiles import cut_tiles
 from .._assembly import LabeledFit, nearest_columns
 from .._batch import naming_the_image, run
 from .._detection.calibration import Calibration
@@ -21,10 +25,6 @@ from .._detection.selection import has_center_inside
 from .._fitting.columns import ColumnFit
 from .._fitting.profiles import PROFILES
 from .._fitting.windows import render_columns
-from .._image.context import ImageContext
-from .._image.filters import blob_response, filter_sigma
-from .._image.pixels import at_pixels
-from .._image.tiles import cut_tiles
 from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
 from .network_image import NET_SPACING_PX, from_net, resample

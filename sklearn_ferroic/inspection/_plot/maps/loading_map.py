@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...._utils.optional import import_optional
-from ....metrics._pipeline_output import list_steps, transform_through
+from ...._utils.transformers import list_steps, transform_through
 from ..._data.features import as_images
 from ..._data.selection import check_per_site, select_frame
 from ..._drawing.axes import get_axes, show_image, subdivide

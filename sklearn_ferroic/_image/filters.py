@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import fft
 
-from ..._lattice.neighbors import neighbor_pairs, order_by_height
+from .._lattice.neighbors import neighbor_pairs, order_by_height
 from .pixels import at_pixels, bin_image
 
 # Distance beyond which a Gaussian of unit sigma is negligible.
@@ -177,7 +177,7 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0, mask=None):
     Parameters
     ----------
     response : ndarray of shape (n_rows, n_cols)
-        Output of :func:`~sklearn_ferroic.localization._image.filters.blob_response`.
+        Output of :func:`~sklearn_ferroic._image.filters.blob_response`.
     spacing : float
         Nearest-neighbour spacing of columns, px.
     threshold : float
