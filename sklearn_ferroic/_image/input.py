@@ -186,7 +186,8 @@ def unpack_image(entry):
         return entry.image, getattr(entry, "pixel_size", None)
     if _is_carrier_tuple(entry):
         carrier, pixel_size = entry
-        return unpack_image(carrier)[0], pixel_size
+        foreign = unpack_foreign(carrier, is_sized=True)
+        return carrier if foreign is None else foreign[0], pixel_size
     return entry, None
 
 

@@ -17,13 +17,15 @@ _REMEDY = (
 )
 
 
-def unpack_foreign(entry):
+def unpack_foreign(entry, *, is_sized=False):
     """Read an image of HyperSpy, xarray, sidpy or quantem.
 
     Parameters
     ----------
     entry : object
         Anything.
+    is_sized : bool, default=False
+        Whether the pixel size is known otherwise; that of the axes is not read then.
 
     Returns
     -------
@@ -45,6 +47,8 @@ def unpack_foreign(entry):
             name = f"the {type(entry).__name__}"
             array, calibration = arrange(array, axes)
             warn_of_reversed_axes(calibration, name)
+            if is_sized:
+                return array, None
             return array, square_pixel(calibration, name, _REMEDY)[0]
     return None
 

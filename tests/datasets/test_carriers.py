@@ -148,6 +148,13 @@ def test_axes_of_xarray_are_read_by_their_names():
     np.testing.assert_array_equal(check_images(renamed.transpose())[0][0], IMAGE.T)
 
 
+def test_axes_are_read_by_their_names_where_a_pixel_size_is_given():
+    array = as_xarray(IMAGE, (0.0173, 0.0346), ("nm", "nm")).transpose("x", "y")
+    (image,), _, (size,) = check_images((array, 0.02))
+    np.testing.assert_array_equal(image, IMAGE)
+    assert size == 0.02
+
+
 @pytest.mark.parametrize("carry", KINDS)
 def test_the_locator_hands_the_pixel_size_on(carry):
     data = make_ferroic_image("film", shape=(160, 170), random_state=0)
