@@ -3,6 +3,7 @@
 import operator
 from dataclasses import dataclass, field
 from math import gcd
+from numbers import Real
 
 import numpy as np
 
@@ -11,9 +12,8 @@ from .._utils.optional import import_optional
 
 # Intensity of HAADF images increases with about this power of the atomic number.
 _Z_EXPONENT = 1.7
-# Atoms of a structure that are nearer in projection are one column: displacements along
-# a column make it longer, not two.
-_SAME_COLUMN_NM = 0.02
+# Columns that are nearer to each other in a motif are one column by mistake.
+_MIN_DISTANCE_NM = 0.02
 # Placeholders of the presets, for any ion of that kind: atomic number that orders the
 # brightness, and charge.
 _PLACEHOLDERS = {"A": (56, 2.0), "B": (22, 4.0), "M": (40, 4.0), "X": (8, -2.0)}
@@ -152,7 +152,7 @@ class Motif:
     def _check_distances(self):
         """Check that no two columns coincide."""
         nearest = self.geometry().reach / 0.4
-        if nearest.min() < _SAME_COLUMN_NM:
+        if nearest.min() < _MIN_DISTANCE_NM:
             number = int(nearest.argmin())
             raise ValueError(
                 f"Column {number} of the motif {self.name!r}, {self.columns[number]}, "
@@ -340,7 +340,9 @@ class Motif:
         )
 
     @classmethod
-    def from_cif(cls, path, zone_axis, *, species=None, name=None):
+    def from_cif(
+        cls, path, zone_axis, *, species=None, merge_distance_nm=0.02, name=None
+    ):
         """Make a motif from a structure file and a zone axis.
 
         Parameters
@@ -354,6 +356,11 @@ class Motif:
         species : list of str, default=None
             Symbols of elements that the image shows; all by default. Columns without
             any of them are left out.
+        merge_distance_nm : float, default=0.02
+            Atoms nearer to each other in projection are one column, at their mean
+            position, nm. Use the resolution of the image if the structure has columns
+            that it does not separate, such as oxygen columns that tilts of the
+            octahedra split.
         name : str, default=None
             Name for messages; chemical formula and zone axis by default.
 
@@ -368,14 +375,23 @@ class Motif:
         ImportError
             If ASE is not installed.
         ValueError
-            If the zone axis is not a direction, or no columns are left.
+            If the zone axis is not a direction, `merge_distance_nm` is not a number
+            above 0, or no columns are left.
         """
         atoms = path
         if not hasattr(atoms, "get_scaled_positions"):
             atoms = import_optional("ase.io", "structure").read(path)
         axis = _check_axis(zone_axis)
+        if not isinstance(merge_distance_nm, Real) or not merge_distance_nm > 0:
+            raise ValueError(
+                "merge_distance_nm must be a distance above 0 nm, got "
+                f"{merge_distance_nm!r}."
+            )
         cell, angle, rows = _project(
-            np.asarray(atoms.cell), atoms.get_scaled_positions(), axis
+            np.asarray(atoms.cell),
+            atoms.get_scaled_positions(),
+            axis,
+            merge_distance_nm,
         )
         depth = np.linalg.norm(axis @ np.asarray(atoms.cell)) / 10
         symbols = np.array(atoms.get_chemical_symbols())
@@ -439,8 +455,8 @@ def _check_axis(axis):
     return np.array(values) // gcd(*values)
 
 
-def _project(cell, fractions, axis):
-    """Project a structure along an axis; return cell, angle and merged columns.
+def _project(cell, fractions, axis, merge_distance_nm):
+    """Project a structure along an axis, and return cell, angle and merged columns.
 
     Coordinates are relative to a reduced primitive cell of the projected lattice.
     """
@@ -468,7 +484,7 @@ def _project(cell, fractions, axis):
             continue
         offset = coordinates - coordinates[number]
         offset -= np.rint(offset)
-        near = np.linalg.norm(offset @ plane, axis=1) < 10 * _SAME_COLUMN_NM
+        near = np.linalg.norm(offset @ plane, axis=1) < 10 * merge_distance_nm
         near &= free
         free &= ~near
         middle = (coordinates[number] + offset[near].mean(axis=0)) % 1

@@ -1,9 +1,12 @@
 """AtomSites, the sample set of all stages: one row is one atomic column."""
 
+from numbers import Integral, Real
+
 import numpy as np
+from sklearn.utils._param_validation import validate_params
 
 from .._utils.angles import wrap_angle
-from .._utils.validation import check_on_image, refuse_swapped
+from .._utils.validation import Interval, check_on_image, refuse_swapped
 from ._arguments import (
     as_margin,
     as_metadata,
@@ -422,7 +425,17 @@ class AtomSites:
 
         return SiteQuality(self)
 
-    def track(self, shifts=None, *, min_frames=2):
+    @validate_params(
+        {
+            "min_frames": [Interval(Integral, 1, None, closed="left")],
+            "reach_spacings": [Interval(Real, 0, 0.5, closed="right")],
+            "vacancy_share": [Interval(Real, 0, 1, closed="both")],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def track(
+        self, shifts=None, *, min_frames=2, reach_spacings=0.4, vacancy_share=0.5
+    ):
         """Link the columns of the frames of a series by their places in the lattice.
 
         Parameters
@@ -430,9 +443,18 @@ class AtomSites:
         shifts : array-like of shape (n_frames[, n_rows], 2), default=None
             Displacement of each frame, or of each of its scan lines, px, such as
             ``FrameAverager.shifts_``; None if the frames are registered. What remains
-            of the displacements, up to 0.4 of the spacing, is measured.
+            of the displacements, up to `reach_spacings`, is measured.
         min_frames : int, default=2
             Columns that are located in fewer frames are not tracked.
+        reach_spacings : float, default=0.4
+            Largest distance of a site from the place of its track, in distances of
+            nearest columns, up to 0.5. A smaller value, such as 0.25, gives atoms that
+            move to an interstitial place next to the old one a track of their own.
+        vacancy_share : float, default=0.5
+            A place where no column was located is vacant if the image shows less than
+            this share of the usual amplitude of the column there, by two standard
+            errors. A smaller value, such as 0.2, counts as vacancies only places that
+            are empty, and not columns that have lost some of their atoms.
 
         Returns
         -------
@@ -442,11 +464,18 @@ class AtomSites:
         Raises
         ------
         ValueError
-            If there are fewer than two frames, or `shifts` do not fit them.
+            If there are fewer than two frames, `shifts` do not fit them, or another
+            parameter is out of its range.
         """
         from ._tracking import track_sites
 
-        return track_sites(self, shifts, min_frames)
+        return track_sites(
+            self,
+            shifts,
+            min_frames=min_frames,
+            reach_spacings=reach_spacings,
+            vacancy_share=vacancy_share,
+        )
 
     def pixel_size_per_site(self):
         """Return the pixel size of the image of each site.

@@ -10,16 +10,11 @@ from .._lattice.neighbors import typical_spacing
 from .._lattice.reference_lattice import lattice_indices
 from ._quality.residual import Columns, column_amplitudes
 
-# A site is at the place of a track if it is nearer than this share of the distance of
-# nearest columns: half of it is the border to the neighbour, and a polarization that
-# is reversed displaces columns by less than a fifth.
-_REACH_SPACINGS = 0.4
-# An atom hops to a place that is nearer than this number of those distances.
+# An atom hops to a place that is nearer than this number of distances of nearest
+# columns.
 _HOP_SPACINGS = 1.6
 # Columns nearer to the border of a frame are not located reliably.
 _BORDER_SPACINGS = 0.6
-# There is no column where the image shows less than this share of its usual amplitude.
-_VACANT_SHARE = 0.5
 # Frames of which a smaller share of the sites is at places of other frames are warned
 # of: they may be displaced by a unit cell. In frames that show a smaller share of the
 # tracks, empty places are no vacancies: they may be out of focus.
@@ -70,6 +65,8 @@ class SiteTracks:
         Places of the tracks in the pixels of a frame without displacement, px.
     in_view : ndarray of bool of shape (n_frames, n_tracks)
         Whether the frame shows the place.
+    vacancy_share : float, default=0.5
+        Share of the usual amplitude of a column below which its place is vacant.
 
     Attributes
     ----------
@@ -112,12 +109,13 @@ class SiteTracks:
     True
     """
 
-    def __init__(self, sites, rows, shifts, positions, in_view):
+    def __init__(self, sites, rows, shifts, positions, in_view, *, vacancy_share=0.5):
         self.sites = sites
         self.rows = rows
         self.shifts = shifts
         self.positions = positions
         self.in_view = in_view
+        self.vacancy_share = vacancy_share
         present = rows >= 0
         self.track = np.full(len(sites), ABSENT)
         self.track[rows[present]] = np.nonzero(present)[1]
@@ -214,8 +212,8 @@ class SiteTracks:
                 sigma[which],
                 search=True,
             )
-            # Two standard errors below half of it: noise does not make a vacancy.
-            empty[frame, which] = found + 2 * std < _VACANT_SHARE * usual[which]
+            # By two standard errors: noise does not make a vacancy.
+            empty[frame, which] = found + 2 * std < self.vacancy_share * usual[which]
         return empty
 
     def _find_hops(self):
@@ -239,7 +237,9 @@ class SiteTracks:
         return hops
 
 
-def track_sites(sites, shifts=None, min_frames=2):
+def track_sites(
+    sites, shifts=None, *, min_frames=2, reach_spacings=0.4, vacancy_share=0.5
+):
     """Link the columns of the frames of a series.
 
     Parameters
@@ -250,6 +250,11 @@ def track_sites(sites, shifts=None, min_frames=2):
         Displacement of each frame, or of each of its lines.
     min_frames : int
         Smallest number of frames in which a column of a track is located.
+    reach_spacings : float
+        Largest distance of a site from the place of its track, in distances of nearest
+        columns.
+    vacancy_share : float
+        See `SiteTracks`.
 
     Returns
     -------
@@ -271,7 +276,7 @@ def track_sites(sites, shifts=None, min_frames=2):
             "compared. Locate the columns of all frames."
         )
     spacing = typical_spacing(places[members[largest]])
-    reach = _REACH_SPACINGS * spacing
+    reach = reach_spacings * spacing
     # Templates grow from the frame with most columns to its neighbours in time.
     order = sorted(range(n_frames), key=lambda frame: abs(frame - largest))
     total = places[members[largest]]
@@ -310,7 +315,14 @@ def track_sites(sites, shifts=None, min_frames=2):
     )
     in_view &= seen[:, None]
     _warn_of_strangers(rows, members)
-    return SiteTracks(sites, rows, shifts, positions, in_view | (rows >= 0))
+    return SiteTracks(
+        sites,
+        rows,
+        shifts,
+        positions,
+        in_view | (rows >= 0),
+        vacancy_share=vacancy_share,
+    )
 
 
 def _in_common_pixels(sites, shifts):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from sklearn.pipeline import make_pipeline
 
@@ -363,6 +364,26 @@ def test_an_inverted_frame_is_rejected_with_the_reason(steady, frame):
     keep = np.delete(np.arange(6), frame)
     step = (changed.shifts_ - averager.shifts_)[keep]
     assert np.abs(step - step.mean(axis=0)).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("blur", "options", "rejected"),
+    [
+        (2.5, {}, []),
+        (2.5, {"rejection_share": 0.03}, [4]),
+        (2.5, {"rejection_share": 0.03, "rejection_std": 1000}, []),
+        (3.5, {}, [4]),
+        (3.5, {"rejection_share": 0.5}, []),
+        (3.5, {"rejection_std": np.inf}, []),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:1 of 6 frames are rejected")
+def test_the_limits_of_rejection_decide_on_a_defocused_frame(
+    steady, blur, options, rejected
+):
+    stack = steady[0].image.copy()
+    stack[4] = np.random.default_rng(0).poisson(gaussian_filter(stack[4], blur))
+    assert FrameAverager(**options).fit(stack).rejected_.tolist() == rejected
 
 
 def test_inverted_pair_is_explained(steady):
