@@ -85,7 +85,7 @@ def estimate_scales(images, masks, spacing, n_jobs):
 
 
 def locate_images(
-    images, masks, *, spacing, sigma, shape, tile_size, n_jobs, **options
+    images, masks, *, spacing, sigma, shape, max_iter, tile_size, n_jobs, **options
 ):
     """Locate the columns of images.
 
@@ -99,6 +99,8 @@ def locate_images(
         Nearest-neighbour spacing and typical sigma of the columns, px.
     shape : {"circular", "elliptical"}
         What columns are fitted with.
+    max_iter : int
+        Most iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int or None
@@ -115,7 +117,7 @@ def locate_images(
     """
     profile = PROFILES[shape]
     contexts = [
-        ImageContext(image, mask, spacing, sigma)
+        ImageContext(image, mask, spacing, sigma, max_iter=max_iter)
         for image, mask in zip(images, masks, strict=True)
     ]
     calibrations = run(

@@ -39,6 +39,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
         "shape": [StrOptions(set(PROFILES))],
         "border": [StrOptions({"keep", "drop"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tile_size": [Interval(Integral, 256, None, closed="left"), None],
         "n_jobs": N_JOBS,
     }
@@ -88,7 +89,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
             positions = sites.positions[own]
             spacing = self.spacing or typical_spacing(positions)
             ((spacing, sigma, _),) = estimate_scales([image], [mask], spacing, None)
-            context = ImageContext(image, mask, spacing, sigma)
+            context = ImageContext(image, mask, spacing, sigma, max_iter=self.max_iter)
             fit, _ = refine_columns(
                 context,
                 _centered(context, positions, sites.converged[own]),

@@ -64,6 +64,10 @@ class UNetAtomLocator(
     border : {"keep", "drop"}, default="keep"
         Treatment of columns that the border cuts, as in AtomLocator.
 
+    max_iter : int, default=100
+        Most iterations of the joint fit of columns that overlap, as in AtomLocator.
+        `max_epochs` limits the training.
+
     tile_size : int or None, default=2048
         Images are processed in tiles of about this side, px, at least 256, whose
         overlap excludes seams; None processes the whole image at once.
@@ -213,6 +217,7 @@ class UNetAtomLocator(
         refine="gaussian",
         shape="circular",
         border="keep",
+        max_iter=100,
         tile_size=2048,
         n_views=4,
         n_filters=16,
@@ -239,6 +244,7 @@ class UNetAtomLocator(
         self.refine = refine
         self.shape = shape
         self.border = border
+        self.max_iter = max_iter
         self.tile_size = tile_size
         self.n_views = n_views
         self.n_filters = n_filters
@@ -379,6 +385,7 @@ class UNetAtomLocator(
             threshold=self.threshold,
             refine=self.refine,
             shape=self.shape,
+            max_iter=self.max_iter,
             tile_size=self.tile_size,
             n_views=self.n_views,
             n_jobs=self.n_jobs,

@@ -433,6 +433,7 @@ def test_score_falls_if_columns_are_too_bright_dim_wide_or_narrow(columns):
     locator = AtomLocator().fit(truth.image)
     scale = {"spacing": locator.spacing_, "sigma": locator.width_, "n_jobs": None}
     options = {"threshold": 0.1, "refine": "gaussian", "shape": "circular"}
+    options["max_iter"] = 100
     data = [truth.image], [None]
     (fit,), calibrations = locate_images(*data, tile_size=None, **scale, **options)
 

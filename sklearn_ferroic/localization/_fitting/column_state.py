@@ -60,6 +60,7 @@ class ColumnState:
         self.start, self.table = start, start
         self.level, self.statistics = start.background, context.statistics
         self.preliminary, self.learns = preliminary, learns
+        self.max_iter = context.max_iter
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing, self.sigma = spacing, sigma
         self.step_factor = (

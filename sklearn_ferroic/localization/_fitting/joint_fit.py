@@ -61,7 +61,10 @@ class JointFit:
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
         least = _SETTINGS.min_objective_variances * np.prod(self.windows.image_shape)
-        for number in range(_SETTINGS.max_n_rounds[not preliminary]):
+        n_rounds = state.max_iter
+        if preliminary:
+            n_rounds = min(n_rounds, _SETTINGS.max_n_preliminary_rounds)
+        for number in range(n_rounds):
             expected = self._expected()
             objective = 0.0
             if number:

@@ -254,11 +254,11 @@ class JointEquationsSettings:
 class JointFitSettings:
     """Settings of the joint fit, with their reasons."""
 
-    # Most rounds of a first fit and of the final one. A fit has converged when its
-    # objective, or this value a pixel if the image has hardly any noise, has decreased
-    # by less than this share in each of three rounds.
+    # Most rounds of a preliminary fit. A fit has converged when its objective, or this
+    # value a pixel if the image has hardly any noise, has decreased by less than this
+    # share in each of three rounds.
+    max_n_preliminary_rounds: int = 14
     min_objective_variances: float = 0.01
-    max_n_rounds: tuple = (14, 100)
     min_decrease_share: float = 4e-4
     n_stalled_rounds: int = 3
     # Rounds before columns may be rejected, and before a fit counts as converged.

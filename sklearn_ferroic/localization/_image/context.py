@@ -81,6 +81,8 @@ class ImageContext:
         Number by which the values of the original image were divided.
     binning : int, default=1
         Side of the bins in which columns are detected, px.
+    max_iter : int, default=100
+        Most iterations of a joint fit of columns that overlap.
     """
 
     image: np.ndarray
@@ -90,6 +92,7 @@ class ImageContext:
     statistics: ImageStatistics | None = None
     unit: float = 1.0
     binning: int = 1
+    max_iter: int = 100
 
     @property
     def shape(self):
