@@ -87,7 +87,7 @@ def analyze(
 
     Parameters
     ----------
-    image : str, path-like, array-like or carrier
+    image : str, path-like, array-like or container
         A file that :func:`~sklearn_ferroic.datasets.load_image` reads, an array, an
         ``(array, pixel_size)`` tuple, an object with `image` and `pixel_size`, or an
         image of HyperSpy, xarray, sidpy or quantem.

@@ -70,7 +70,7 @@ def read_input(image, options):
 
     Parameters
     ----------
-    image : str, path-like, array-like or carrier
+    image : str, path-like, array-like or container
         A file, an array, an ``(array, pixel_size)`` tuple, an object with `image` and
         `pixel_size`, or an image of HyperSpy, xarray, sidpy or quantem.
     options : AnalysisOptions
@@ -153,7 +153,7 @@ def read_input(image, options):
 
 
 def _unpack(image):
-    """Return the array and the pixel size of a carrier."""
+    """Return the array and the pixel size of a container."""
     foreign = unpack_foreign(image)
     if foreign is not None:
         return foreign

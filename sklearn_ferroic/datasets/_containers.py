@@ -27,7 +27,7 @@ def unpack_foreign(entry):
 
     Returns
     -------
-    carrier : tuple of (array-like, float or None) or None
+    container : tuple of (array-like, float or None) or None
         The values, whose last two axes are rows and columns by the names and types of
         the axes, and the pixel size in nm if both have a unit of length; None for
         anything else.

@@ -280,7 +280,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
         y : None
             Ignored.
@@ -303,7 +303,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
 
         Returns
@@ -336,7 +336,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
         y : None
             Ignored.
@@ -358,7 +358,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
         y : None
             Ignored.

@@ -270,7 +270,7 @@ class UNetAtomLocator(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
         y : AtomSites, object with `positions` and `sublattice`, array, or list
             The columns of the images: AtomSites of all of them, or one entry per image.
@@ -302,7 +302,7 @@ class UNetAtomLocator(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
 
         Returns
@@ -330,7 +330,7 @@ class UNetAtomLocator(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
 
         Returns
@@ -350,7 +350,7 @@ class UNetAtomLocator(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
         y : AtomSites, object with `positions` and `sublattice`, array, or list
             Labels as in `fit`, or None.

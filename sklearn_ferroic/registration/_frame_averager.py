@@ -244,7 +244,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like, carrier, or list of these
+        X : array-like, container, or list of these
             The stack, see Notes.
         y : None
             Ignored.
@@ -286,7 +286,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like, carrier, or list of these
+        X : array-like, container, or list of these
             As many frames of the same shape as in `fit`: the same stack, or the
             simultaneous signal of another detector.
 
@@ -347,7 +347,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like, carrier, or list of these
+        X : array-like, container, or list of these
             The stack, see Notes.
         y : None
             Ignored.

@@ -25,7 +25,7 @@ class Frames:
     Parameters
     ----------
     entries : sequence
-        Arrays or carriers, or a 3-D array-like: in memory, memory-mapped or lazy.
+        Arrays or containers, or a 3-D array-like: in memory, memory-mapped or lazy.
     pixel_size : float or None
         Pixel size of all frames, nm; that of the entries if None.
     dose : float or None
@@ -178,7 +178,7 @@ def open_frames(X):
 
     Parameters
     ----------
-    X : array-like, carrier, or list of these
+    X : array-like, container, or list of these
         A 3-D array, also memory-mapped or lazy, or a list of 2-D frames; with a pixel
         size as ``(stack, pixel_size)`` or as an object with ``image``.
 
@@ -225,9 +225,9 @@ def _unpack(X):
     return X, None, None
 
 
-def _checked(carrier):
+def _checked(container):
     """Return a stack with its pixel size after the check of the latter."""
-    stack, pixel_size = carrier
+    stack, pixel_size = container
     if pixel_size is not None:
         positive = isinstance(pixel_size, Real) and 0 < pixel_size < np.inf
         if not positive or isinstance(pixel_size, bool):

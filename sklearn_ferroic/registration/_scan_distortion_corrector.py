@@ -195,7 +195,7 @@ class ScanDistortionCorrector(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             One image, or images of one area in the order of `rotation`.
         y : None
             Ignored.
@@ -298,7 +298,7 @@ class ScanDistortionCorrector(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             As many images of the same shapes as in `fit`: these, or other signals that
             were recorded with them.
 

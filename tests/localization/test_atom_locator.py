@@ -316,7 +316,7 @@ def test_lattice_position_is_the_undistorted_lattice(columns):
     assert np.abs(off).max() < 0.15
 
 
-def test_carriers_stacks_and_lists_are_the_same_images(columns):
+def test_containers_stacks_and_lists_are_the_same_images(columns):
     truth = columns()
     image = truth.image
     alone = AtomLocator().fit_transform(image)

@@ -268,7 +268,7 @@ def test_masked_pixels_carry_no_weight(columns, bad):
     assert cKDTree(sites.positions).query(truth.positions[open_])[0].max() < 2
 
 
-def test_masked_stacks_lists_and_carriers(columns):
+def test_masked_stacks_lists_and_containers(columns):
     truth = columns()
     mask = mask_of(truth.image.shape)
     masked = np.ma.array(truth.image, mask=mask)

@@ -154,7 +154,7 @@ def test_areas():
     )
 
 
-@pytest.mark.parametrize("kind", ["list", "tuple", "carriers", "memmap", "carrier"])
+@pytest.mark.parametrize("kind", ["list", "tuple", "containers", "memmap", "container"])
 def test_stacks_in_all_forms(kind, tmp_path):
     data = make_ferroic_series(3, shape=(96, 96), n_bad=0, n_jumps=0, random_state=0)
     stack = data.image
@@ -163,9 +163,9 @@ def test_stacks_in_all_forms(kind, tmp_path):
     forms = {
         "list": list(stack),
         "tuple": (stack, 0.02),
-        "carriers": [(frame, 0.02) for frame in stack],
+        "containers": [(frame, 0.02) for frame in stack],
         "memmap": np.load(tmp_path / "stack.npy", mmap_mode="r"),
-        "carrier": data,
+        "container": data,
     }
     average = FrameAverager().fit_transform(forms[kind])
     np.testing.assert_array_equal(average.image, expected.image)

@@ -66,7 +66,7 @@ class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, as :class:`AtomLocator` takes them.
         y : None
             Ignored.
@@ -84,7 +84,7 @@ class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, as :class:`AtomLocator` takes them.
 
         Returns

@@ -29,10 +29,10 @@ def check_images(images):
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         A 2-D array, a 3-D stack, an ``(array, pixel_size)`` tuple, an object with
         ``image`` and ``pixel_size``, an image of HyperSpy, xarray, sidpy or quantem,
-        or a list of 2-D arrays or carriers; arrays may be masked.
+        or a list of 2-D arrays or containers; arrays may be masked.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def image_metadata(images, n_images):
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         As `check_images` takes them.
     n_images : int
         Number of images, of which a single entry may be the stack.
@@ -103,7 +103,7 @@ def displacement_errors(images, n_images):
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         As `check_images` takes them; averages of frames have `displacement_std`.
     n_images : int
         Number of images, of which a single entry may be the stack.
@@ -133,18 +133,18 @@ def _metadata(entry):
     return name | plain_metadata(own)
 
 
-def _is_carrier_tuple(entry):
-    if not isinstance(entry, tuple) or len(entry) != 2 or _is_carrier(entry[1]):
+def _is_container_tuple(entry):
+    if not isinstance(entry, tuple) or len(entry) != 2 or _is_container(entry[1]):
         return False
     return entry[1] is None or np.ndim(entry[1]) == 0
 
 
-def _is_carrier(entry):
+def _is_container(entry):
     return hasattr(entry, "image") or is_foreign(entry)
 
 
 def _is_single(images):
-    if hasattr(images, "image") or _is_carrier_tuple(images):
+    if hasattr(images, "image") or _is_container_tuple(images):
         return True
     if not isinstance(images, (list, tuple)):
         return True
@@ -154,7 +154,7 @@ def _is_single(images):
 
 def _first_number(images):
     first = images[0]
-    if isinstance(first, (list, tuple)) and first and not _is_carrier_tuple(first):
+    if isinstance(first, (list, tuple)) and first and not _is_container_tuple(first):
         first = first[0]
     return first if isinstance(first, (Real, str)) else np.empty(1)
 
@@ -165,7 +165,7 @@ def _unpack(entry):
         return foreign
     if hasattr(entry, "image"):
         return entry.image, getattr(entry, "pixel_size", None)
-    if _is_carrier_tuple(entry):
+    if _is_container_tuple(entry):
         return entry
     return entry, None
 
