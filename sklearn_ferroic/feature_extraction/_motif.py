@@ -7,7 +7,7 @@ from numbers import Real
 
 import numpy as np
 
-from .._lattice.motif_geometry import MotifGeometry
+from .._lattice.motif_geometry import REACH_SHARE, MotifGeometry
 from .._utils.optional import import_optional
 
 # Intensity of HAADF images increases with about this power of the atomic number.
@@ -151,7 +151,7 @@ class Motif:
 
     def _check_distances(self):
         """Check that no two columns coincide."""
-        nearest = self.geometry().reach / 0.4
+        nearest = self.geometry().reach / REACH_SHARE
         if nearest.min() < _MIN_DISTANCE_NM:
             number = int(nearest.argmin())
             raise ValueError(

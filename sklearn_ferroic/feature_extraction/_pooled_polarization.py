@@ -32,7 +32,7 @@ _MIN_CORRELATED_VECTORS = 12
 _SYSTEMATIC_STD_PX = 0.02
 _SAME_VECTORS_CORRELATION = 0.9
 # Side of the blocks within which errors may be common (mistilt, drift).
-_BLOCK_SIDE_CELLS = 5
+BLOCK_SIDE_CELLS = 5
 # With fewer clusters than this a covariance of two components has no meaning.
 _MIN_CLUSTERS = 6
 # Probability that independent errors look as correlated by chance.
@@ -506,7 +506,7 @@ def _clusters(place, n):
     """Yield numbers of the blocks and of the scan lines that the sites lie in."""
     if not place.cell > 0:
         return
-    side = np.clip(np.sqrt(n / 12), 2, _BLOCK_SIDE_CELLS) * place.cell
+    side = np.clip(np.sqrt(n / 12), 2, BLOCK_SIDE_CELLS) * place.cell
     block = np.column_stack([place.frame, place.position // side])
     line = np.column_stack([place.frame, place.position[:, :1] // place.cell])
     for key in (block, line):

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._lattice.ordered_sublattices import MAX_SUBLATTICES
 from .._utils.validation import Interval
 from ._assembly import label_columns, label_pair_columns, relative_brightness
 from ._batch import estimate_scales, locate_images, score_images
@@ -24,8 +25,6 @@ from ._detection.pair_fit import find_all_close_pairs, locate_all_pairs
 from ._detection.scale import find_closer_spacing
 from ._image.input import check_images
 from ._images_to_sites import LocatorMixin
-
-_MAX_N_SUBLATTICES = 4
 
 
 class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -245,7 +244,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
         **LocatorMixin._parameter_constraints,
         "threshold": [Interval(Real, 0, 1, closed="left")],
         "n_sublattices": [
-            Interval(Integral, 1, _MAX_N_SUBLATTICES, closed="both"),
+            Interval(Integral, 1, MAX_SUBLATTICES, closed="both"),
             StrOptions({"auto"}),
         ],
     }

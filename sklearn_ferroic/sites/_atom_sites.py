@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.angles import wrap_angle
-from .._utils.validation import Interval, check_on_image, refuse_swapped
+from .._utils.validation import Interval, refuse_swapped
 from ._arguments import (
     as_margin,
     as_metadata,
@@ -15,7 +15,7 @@ from ._arguments import (
     as_rows,
     check_frame,
 )
-from ._editing import guess_sublattice, inside_polygon, rows_to_keep
+from ._editing import append_sites, inside_polygon, rows_to_keep
 from ._fields import SITE_FIELDS, describe_columns, describe_fields, signature_of
 from ._flags import as_flag
 from ._formats.exchange import from_atomap, read_csv
@@ -332,33 +332,7 @@ class AtomSites:
         >>> sites.add([6, 2]).positions[-1]
         array([6., 2.])
         """
-        if np.ndim(positions) == 1 and np.size(positions):
-            positions = np.reshape(positions, (1, -1))
-        positions = as_positions(positions)
-        check_frame(np.array([frame]), len(self.images))
-        check_on_image(positions, self.images[frame])
-        if sublattice is None:
-            own = self.frame == frame
-            sublattice = guess_sublattice(
-                positions,
-                self.positions[own],
-                self.sublattice[own],
-                self.lattice_vectors[own],
-            )
-        n_added = len(positions)
-        added = type(self)(
-            self.images,
-            positions,
-            pixel_size=self.pixel_size,
-            frame=np.full(n_added, frame),
-            sublattice=np.broadcast_to(sublattice, n_added),
-            converged=np.zeros(n_added, dtype=bool),
-        )
-        both = self[:]
-        for field in self.fields:
-            values = getattr(self, field.name), getattr(added, field.name)
-            setattr(both, field.name, np.concatenate(values))
-        return both
+        return append_sites(self, positions, sublattice, frame)
 
     def has_flag(self, flag):
         """Return which sites have a quality flag, or any of several.
@@ -448,8 +422,8 @@ class AtomSites:
             Columns that are located in fewer frames are not tracked.
         reach_spacings : float, default=0.4
             Largest distance of a site from the place of its track, in distances of
-            nearest columns, up to 0.5. A smaller value, such as 0.25, gives atoms that
-            move to an interstitial place next to the old one a track of their own.
+            nearest columns, up to 0.5. With a smaller value, such as 0.25, an atom that
+            moves to an interstitial place nearby begins a track of its own.
         vacancy_share : float, default=0.5
             A place where no column was located is vacant if the image shows less than
             this share of the usual amplitude of the column there, by two standard
@@ -464,18 +438,11 @@ class AtomSites:
         Raises
         ------
         ValueError
-            If there are fewer than two frames, `shifts` do not fit them, or another
-            parameter is out of its range.
+            If there are fewer than two frames, or a parameter is not as described.
         """
         from ._tracking import track_sites
 
-        return track_sites(
-            self,
-            shifts,
-            min_frames=min_frames,
-            reach_spacings=reach_spacings,
-            vacancy_share=vacancy_share,
-        )
+        return track_sites(self, shifts, min_frames, reach_spacings, vacancy_share)
 
     def pixel_size_per_site(self):
         """Return the pixel size of the image of each site.

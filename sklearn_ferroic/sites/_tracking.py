@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .._lattice.neighbors import typical_spacing
-from .._lattice.reference_lattice import lattice_indices
+from .._lattice.reference_lattice import MIN_COLUMNS, lattice_indices
 from ._quality.residual import Columns, column_amplitudes
 
 # An atom hops to a place that is nearer than this number of distances of nearest
@@ -19,10 +19,8 @@ _BORDER_SPACINGS = 0.6
 # of: they may be displaced by a unit cell. In frames that show a smaller share of the
 # tracks, empty places are no vacancies: they may be out of focus.
 _MIN_LINKED_SHARE = 0.7
-# Rounds in which a frame is shifted to the tracks, and fewest columns that determine
-# the shift.
+# Rounds in which a frame is shifted to the tracks.
 _N_SHIFT_ROUNDS = 3
-_MIN_COLUMNS = 6
 
 # Index of a site in a frame in which the track has none.
 ABSENT = -1
@@ -121,7 +119,7 @@ class SiteTracks:
         self.track[rows[present]] = np.nonzero(present)[1]
         self.sublattice = _most_frequent(sites.sublattice, rows)
         self.lattice_index = np.full((rows.shape[1], 2), np.nan)
-        if rows.shape[1] >= _MIN_COLUMNS:
+        if rows.shape[1] >= MIN_COLUMNS:
             self.lattice_index = lattice_indices(positions, self.sublattice)
         self.state = np.where(present, PRESENT, OUT_OF_VIEW)
         self.state[in_view & ~present] = MISSED
@@ -237,9 +235,7 @@ class SiteTracks:
         return hops
 
 
-def track_sites(
-    sites, shifts=None, *, min_frames=2, reach_spacings=0.4, vacancy_share=0.5
-):
+def track_sites(sites, shifts, min_frames, reach_spacings, vacancy_share):
     """Link the columns of the frames of a series.
 
     Parameters
@@ -270,9 +266,9 @@ def track_sites(
     places, shifts = _in_common_pixels(sites, shifts)
     members = [np.flatnonzero(sites.frame == frame) for frame in range(n_frames)]
     largest = max(range(n_frames), key=lambda frame: len(members[frame]))
-    if len(members[largest]) < _MIN_COLUMNS:
+    if len(members[largest]) < MIN_COLUMNS:
         raise ValueError(
-            f"No frame has {_MIN_COLUMNS} sites or more, so that frames cannot be "
+            f"No frame has {MIN_COLUMNS} sites or more, so that frames cannot be "
             "compared. Locate the columns of all frames."
         )
     spacing = typical_spacing(places[members[largest]])
@@ -359,13 +355,13 @@ def _remaining_shift(places, is_bright, template, reach):
     Columns of other sublattices may switch, all of them together.
     """
     step = np.zeros(2)
-    if is_bright.sum() < _MIN_COLUMNS or len(template) < _MIN_COLUMNS:
+    if is_bright.sum() < MIN_COLUMNS or len(template) < MIN_COLUMNS:
         return step
     own, tree = places[is_bright], cKDTree(template)
     for _ in range(_N_SHIFT_ROUNDS):
         distance, nearest = tree.query(own + step)
         near = distance < reach
-        if near.sum() < _MIN_COLUMNS:
+        if near.sum() < MIN_COLUMNS:
             return np.zeros(2)
         step = np.median(template[nearest[near]] - own[near], axis=0)
     return step

@@ -5,6 +5,8 @@ Names end in units, as those of the settings of `_image` do.
 
 from dataclasses import dataclass
 
+from .._image.pixels import MIN_SIGMA_BINS, MIN_SPACING_BINS
+
 
 @dataclass(frozen=True)
 class BackgroundSettings:
@@ -106,8 +108,8 @@ class ColumnStateSettings:
     # width separately. In cells of 5.0 px, the second sublattice has only such columns.
     # Steps of single columns diverge there, and joint ones unless they are shorter, by
     # this factor. Bins are finer than this.
-    coarse_spacing_px: float = 4.5
-    coarse_sigma_px: float = 1.0
+    coarse_spacing_px: float = MIN_SPACING_BINS
+    coarse_sigma_px: float = MIN_SIGMA_BINS
     coarse_step_ratio: float = 0.5
     # Wider columns, in spacings, are fitted jointly, for steps of single columns
     # converge slowly or not at all: on square lattices, and where most columns have

@@ -14,7 +14,13 @@ import numpy as np
 from ..._lattice.reference_lattice import lattice_indices
 from ..._utils.robust import bisquare_root
 from .even_rows import MIN_LINES, LatticeLines
-from .line_model import LinePrior, fit_lines, row_medians, structure_field
+from .line_model import (
+    LEAST_STD_PX,
+    LinePrior,
+    fit_lines,
+    row_medians,
+    structure_field,
+)
 
 # Rounds of lattice and lines, each given the other.
 _N_ROUNDS = 4
@@ -23,8 +29,6 @@ _MIN_REFERENCE_COLUMNS = 12
 _TREND_ROWS = 2
 _SETTLED_PX = 1e-4
 _N_STRUCTURE_ROUNDS = 3
-# Smallest scatter of the columns about the lattice that their weights assume.
-_LEAST_STD_PX = 1e-3
 # A lattice line is followed as long as it departs from the others by less than this
 # share of the spacing, and while there are this number of lines.
 _MAX_KINK_SPACINGS = 0.06
@@ -243,7 +247,7 @@ def _fit_reference(positions, index, sublattice, reference):
             design * weight[:, None], positions[reference] * weight[:, None], rcond=None
         )
         miss = np.hypot(*(positions[reference] - design @ fitted).T)
-        weight = np.sqrt(bisquare_root(miss, _LEAST_STD_PX)) ** 2
+        weight = np.sqrt(bisquare_root(miss, LEAST_STD_PX)) ** 2
     return fitted[:n_origins], fitted[n_origins:]
 
 
