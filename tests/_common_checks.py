@@ -62,7 +62,7 @@ def target_of(estimator, X):
 
 
 def returns_sites(estimator, X):
-    """Return whether the output is no table: sites, or an image as a Bunch."""
+    """Return whether the output is not a table: sites, or an image as a Bunch."""
     output = clone(estimator).fit_transform(X, *target_of(estimator, X))
     return isinstance(output, AtomSites | Bunch)
 

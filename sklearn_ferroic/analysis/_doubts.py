@@ -227,9 +227,9 @@ def doubts_of_result(pose, groups, cells, cell, has_reference):
     Returns
     -------
     doubts : list of Doubt
-        In the order of their weight.
+        The most important first.
     findings : list of str
-        Sentences about the displacements that are no doubts.
+        Sentences about the displacements that raise no doubt.
     caveat : str
         Remark for the title of a map, "" if there is none.
     """

@@ -196,11 +196,11 @@ def _choose_frame(array, frame, remarks):
 
 
 def _check_stack(array):
-    """Raise an error for an array that is no stack of images."""
+    """Raise an error for an array that is not a stack of images."""
     if array.ndim != 3:
         raise ValueError(
-            f"An array of shape {array.shape} is no image: two dimensions are needed, "
-            "or three for a stack of images."
+            f"An array of shape {array.shape} is not an image: two dimensions are "
+            "needed, or three for a stack of images."
         )
     refuse_images_along_last_axis(array.shape)
 

@@ -30,7 +30,7 @@ def load_in_child(path, options, time_limit):
     -------
     data : dict
         What `load_image` returns; values of the metadata are plain, arrays are lists
-        and what JSON does not know is text.
+        and types that JSON lacks are text.
     """
     with tempfile.TemporaryDirectory() as folder:
         order = json.dumps([str(path), str(folder), sys.path, options])

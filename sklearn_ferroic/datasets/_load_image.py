@@ -264,7 +264,7 @@ def _check_path(path):
     if path.is_dir() and path.suffix.lower() not in _FOLDERS:
         raise ValueError(f"{str(path)!r} is a folder. Pass the file of one image.")
     if not (path.is_file() or path.is_dir()):
-        raise ValueError(f"{str(path)!r} is no file that could be read, but a device.")
+        raise ValueError(f"{str(path)!r} is a device, not a file that can be read.")
 
 
 def _calibrate(image, axes, path, resample):
@@ -299,7 +299,7 @@ def _reader_of(path, dataset, hdf5):
     if hdf5:
         return read_hdf5
     raise ValueError(
-        f"{str(path)!r} has a suffix that no reader knows. Known are "
+        f"{str(path)!r} has a suffix that no reader supports. Supported are "
         f"{', '.join(sorted(known | set(_READERS)))}, and HDF5 under any name."
     )
 

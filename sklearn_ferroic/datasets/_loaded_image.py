@@ -10,7 +10,7 @@ class LoadedImage(Bunch):
     """An image or a stack with its pixel size and metadata, as `load_image` returns it.
 
     It is a :class:`~sklearn.utils.Bunch`: the entries that `load_image` describes are
-    attributes and items. An index that is no text crops the image and keeps everything
+    attributes and items. An index other than text crops the image and keeps everything
     else.
 
     Notes

@@ -136,7 +136,7 @@ def antipolar_order(
     qa, qb = nyquist, np.concatenate([-nyquist[:0:-1], nyquist])
     values = spectrum.on_grid(qa, qb)
     long = np.maximum(np.abs(qa)[:, None], np.abs(qb)) < 1 / max_period - 1e-9
-    # The shoulder of a peak of a longer period is no peak.
+    # The shoulder of a peak of a longer period is not a peak.
     is_peak = (values >= maximum_filter(values, 3, mode="nearest")) & ~long
     candidates = np.where(is_peak, values, -np.inf if is_peak.any() else values)
     place = np.unravel_index(np.argmax(candidates), values.shape)

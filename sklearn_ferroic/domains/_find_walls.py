@@ -317,7 +317,7 @@ class _Line(NamedTuple):
 
 
 class _Context:
-    """Data that all walls are measured with."""
+    """Data for the measurement of all walls."""
 
     def __init__(
         self, sites, vectors, std, domain, inner, axial, side_cells, profile_cells

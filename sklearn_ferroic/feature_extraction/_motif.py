@@ -1,4 +1,4 @@
-"""Motifs: the columns of a crystal's cell, projected along the view."""
+"""Motifs: the columns of a crystal's cell, projected along the viewing direction."""
 
 import operator
 from dataclasses import dataclass, field
@@ -425,8 +425,8 @@ def _intensity(species):
         number = _PLACEHOLDERS.get(symbol, (_NUMBERS.get(symbol),))[0]
         if number is None:
             raise ValueError(
-                f"{symbol!r} is no chemical symbol and none of {list(_PLACEHOLDERS)}. "
-                "Pass the intensity of the column: (species, u, v, intensity)."
+                f"{symbol!r} is neither a chemical symbol nor one of "
+                f"{list(_PLACEHOLDERS)}. Pass the intensity of the column: (species, u, v, intensity)."
             )
         total += number**_Z_EXPONENT
     return total

@@ -458,7 +458,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         return np.where(known, scale, scale[known].mean() if known.any() else 1.0)
 
     def _scale(self, sites):
-        """Return the factor from px to the unit, one a site."""
+        """Return the factor from px to the unit for each site."""
         if self.unit == "px":
             return np.ones(len(sites))
         pm = 1000 * sites.pixel_size_per_site()
@@ -532,7 +532,7 @@ def _check_sublattices(sites):
 def _is_located(sites):
     """Return whether sites are from a locator, which marks undefined displacements.
 
-    Amplitudes are no sign of it: they come with many a table of bare positions.
+    Amplitudes do not show it: many tables of unfitted positions have them.
     """
     results = (sites.polarization, sites.lattice_position, sites.position_std)
     return any(np.isfinite(result).any() for result in results)

@@ -384,7 +384,7 @@ def cell_size(sites):
 
 
 def _check_vectors(sites, vectors):
-    """Return the vectors as float64, one a site."""
+    """Return the vectors as float64, one per site."""
     if vectors is None:
         return np.array(sites.polarization, dtype=np.float64)
     vectors = check_array(

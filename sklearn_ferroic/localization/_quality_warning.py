@@ -291,7 +291,7 @@ def warn_of_coarse_sampling(spacings, sigmas):
         text = (
             f"The columns of image {coarse[0]} are {spacings[coarse[0]]:.1f} px "
             f"apart{more}. Below {COARSEST_SPACING_PX:.0f} px, some are missed, "
-            f"and positions have larger errors than position_std says. {remedy}"
+            f"and positions have larger errors than position_std states. {remedy}"
         )
     elif narrow:
         more = f", as those of {len(narrow) - 1} more image(s)" * (len(narrow) > 1)

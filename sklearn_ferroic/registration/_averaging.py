@@ -496,7 +496,7 @@ def _cell_of_side(sums, total, origin, spacing):
 
 
 def _cell_of_frame(frames, state, average, index):
-    """Return the step of one frame to its likeliest cell, and likelihoods."""
+    """Return the shift of one frame to its likeliest cell, and likelihoods."""
     frame, good = frames.read(index)
     if frame is None or not state.used[index]:
         return np.zeros(2), 0.0, 1.0

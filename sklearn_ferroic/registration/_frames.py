@@ -193,7 +193,7 @@ def open_frames(X):
     if is_stack:
         refuse_images_along_last_axis(entries.shape)
     if not is_stack and not isinstance(entries, list | tuple):
-        check_images(entries)  # raises for what is no image at all
+        check_images(entries)  # raises an error unless they are images
         raise ValueError(
             f"Got one image of shape {np.shape(entries)}, but registration needs at "
             f"least two frames. {_EXPECTED}."

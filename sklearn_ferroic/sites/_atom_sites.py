@@ -544,7 +544,7 @@ class AtomSites:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is no table, or lacks columns.
+            If it is not a table, or lacks columns.
         ImportError
             If pandas is not installed.
 

@@ -17,7 +17,7 @@ _HOP_SPACINGS = 1.6
 _BORDER_SPACINGS = 0.6
 # Frames of which a smaller share of the sites is at places of other frames are warned
 # of: they may be displaced by a unit cell. In frames that show a smaller share of the
-# tracks, empty places are no vacancies: they may be out of focus.
+# tracks, empty places do not count as vacancies: they may be out of focus.
 _MIN_LINKED_SHARE = 0.7
 # Rounds in which a frame is shifted to the tracks.
 _N_SHIFT_ROUNDS = 3

@@ -382,7 +382,7 @@ def test_refusals_after_fit(vae):
         vae.transform(np.zeros((3, 64)))
     with pytest.raises(ValueError, match="Expected 5 columns, as transform returns"):
         vae.inverse_transform(np.zeros((3, 4)))
-    with pytest.raises(ValueError, match="Expected 2 columns, as latent_dim says"):
+    with pytest.raises(ValueError, match="Expected 2 columns, as latent_dim requires"):
         vae.decode(np.zeros((3, 5)))
     with pytest.raises(ValueError, match="NaN"):
         vae.decode(np.full((1, 2), np.nan))

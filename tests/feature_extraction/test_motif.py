@@ -100,7 +100,7 @@ def test_refusals_name_what_came():
         Motif.from_table([], lengths=(0.4, 0.4))
     with pytest.raises(ValueError, match="pm from another one"):
         Motif.from_table([("Sr", 0, 0), ("Ti", 1, 0)], lengths=(0.4, 0.4))
-    with pytest.raises(ValueError, match="'Q' is no chemical symbol"):
+    with pytest.raises(ValueError, match="'Q' is neither a chemical symbol"):
         Motif.from_table([("Q", 0, 0)], lengths=(0.4, 0.4))
     with pytest.raises(ValueError, match=r"\(species, u, v\)"):
         Motif.from_table(["Ti"], lengths=(0.4, 0.4))

@@ -235,7 +235,7 @@ def test_refit_for_an_absent_sublattice_leaves_all_as_it_was(columns, missing):
     other = columns(cell=26.0, ratio=0.0)
     for method in ("fit", "fit_transform"):
         locator.set_params(sublattice=missing)
-        with pytest.raises(ValueError, match=r"was asked for, but 1 sublattice\(s\)"):
+        with pytest.raises(ValueError, match=r"was given, but 1 sublattice\(s\)"):
             getattr(locator, method)(other.image)
         locator.set_params(sublattice=None)
         assert vars(locator) == before

@@ -39,7 +39,7 @@ class _Found(NamedTuple):
 
     path: str
     title: str
-    axes: Any  # list of Axis, or None where the file says nothing of them
+    axes: Any  # list of Axis, or None where the file does not describe them
     shape: tuple
 
 
@@ -125,7 +125,7 @@ def _datasets(h5py, file):
 
 
 def _describe(h5py, item):
-    """Return the title and the axes of a dataset, None if it is no image or stack."""
+    """Return title and axes of a dataset, None unless it is an image or stack."""
     if not is_image(item):
         return None
     axes, title = None, item.name.rsplit("/", 1)[-1]

@@ -43,7 +43,7 @@ def read_microscope(path, dataset, signal, max_bytes):
     )
     raise ValueError(
         f"{str(path)!r} could not be read. Tried with RosettaSciIO: {tried}. Is it "
-        "damaged, or of another kind than its name says?"
+        "damaged, or of another kind than its name suggests?"
     ) from failures[-1][1]
 
 
@@ -60,7 +60,7 @@ def _read(spec, path):
     reader = import_module(spec["api"]).file_reader
     if spec["name"] == "ZSPY":
         _refuse_pickles(path)
-    # Velox files: spectrum images take long to unpack and are no images.
+    # Velox files: spectrum images take long to unpack and are not images.
     options = {"select_type": "images"} if spec["name"] == "EMD" else {}
     contents = reader(str(path), **options)
     if not contents:

@@ -52,7 +52,7 @@ _PIXEL_SIZES = {
 def _read_axes(archive, heads):
     """Return the axes of an image with the pixel size in the archive.
 
-    It is one number, or two for the rows and the columns. What is no length is
+    It is one number, or two for the rows and the columns. What is not a length is
     reported as a pixel size of NaN, unless another name has a length.
     """
     axes = None

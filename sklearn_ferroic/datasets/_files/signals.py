@@ -28,7 +28,7 @@ def reading(path, kind):
     except Exception as error:
         raise ValueError(
             f"{str(path)!r} could not be read as {kind} ({type(error).__name__}: "
-            f"{error}). Is it damaged, or of another kind than its name says?"
+            f"{error}). Is it damaged, or of another kind than its name suggests?"
         ) from error
 
 

@@ -225,7 +225,7 @@ def _displacement_basis(spectra, angle, fold):
 
 
 def _cage_derivative(template, fold, ring_radii, root_area):
-    """Return the derivative of windows by a shift of the columns around the centre.
+    """Return the derivative of windows with respect to a shift of the outer columns.
 
     Parameters
     ----------

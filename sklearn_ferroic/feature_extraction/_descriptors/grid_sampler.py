@@ -36,7 +36,7 @@ class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     Notes
     -----
-    Sites of the grid are no columns: they have no sublattice brightness, lattice
+    Sites of the grid are not columns: they have no sublattice brightness, lattice
     vectors or displacement. Places on masked pixels are left out.
 
     Examples

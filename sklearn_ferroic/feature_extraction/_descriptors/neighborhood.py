@@ -227,9 +227,9 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
         return (vectors.reshape(len(sites), -1),)
 
     def _places(self, sites, label):
-        """Yield, image by image, the sites of a sublattice and what may surround them.
+        """Yield the sites of a sublattice and their possible neighbours per image.
 
-        The rows, their positions, and the positions of the neighbours.
+        These are the rows of the sites, their positions and those of the neighbours.
         """
         own = sites.sublattice == label
         if self.neighbors == "all":

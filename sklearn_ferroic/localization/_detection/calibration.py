@@ -295,7 +295,7 @@ def _inflation(context, model, response, blob_sigma):
     else:
         share = mask.astype(np.float32)
         inner = smooth(share, blob_sigma) > 0.999
-        # Single bad pixels are no border.
+        # Single bad pixels do not count as a border.
         inner &= (
             uniform_filter(share, 2 * margin + 1, mode="constant")
             > _SETTINGS.min_good_share

@@ -173,7 +173,7 @@ class ColumnState:
         return self.prior_mean - self.table.parameters[:, : self.n_parameters]
 
     def prior_gradient(self):
-        """Return the derivatives of the logarithm of the prior by the parameters."""
+        """Return the gradient of the log-prior with respect to the parameters."""
         return self.prior_precision * self._deviation()
 
     def prior_penalty(self):

@@ -42,7 +42,7 @@ class ColumnTable:
 
     @classmethod
     def make(cls, amplitude, positions, sigma, background=0.0, profile=ROUND_GAUSSIAN):
-        """Return a table of columns of the first shape; scalars hold for all."""
+        """Return a table of columns of default shape; scalars apply to all columns."""
         n = len(positions)
         amplitude, sigma, background = (
             np.full(n, values, dtype=np.float64)

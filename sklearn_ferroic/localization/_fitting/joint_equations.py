@@ -350,7 +350,7 @@ class _BinnedImages:
         self.reach = int(np.ceil(_SETTINGS.derivative_reach_sigma * binned_sigma))
 
     def derivatives(self, table, n_parameters, known):
-        """Return the derivative of the image by every parameter."""
+        """Return the derivatives of the image with respect to all parameters."""
         value, down, along, sigma, index = self._profiles(table)
         value *= known[:, None, None]
         height = table.amplitude[:, None, None] / (self.side * sigma)

@@ -124,7 +124,7 @@ class JointFit:
         """Set the standard errors; return the factor by which they are still too small.
 
         Elliptical columns absorb the deformations of the lowest order, and the higher
-        ones say too little of correlated noise: its spectrum is propagated instead.
+        ones contain too little of correlated noise: its spectrum is propagated instead.
         """
         state = self.state
         if state.fits_shape:

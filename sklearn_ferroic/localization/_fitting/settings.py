@@ -18,7 +18,7 @@ class BackgroundSettings:
     # Columns overlap little up to the first share of sigma in the spacing, and
     # strongly from the second on.
     overlap_sigma_spacings: tuple = (0.235, 0.28)
-    # Pixels are binned to this many bins a spacing.
+    # Pixels are binned to this number of bins per spacing.
     n_bins_per_spacing: int = 2
     # A bin of the first, fine binning is at most sigma over this.
     n_bins_per_sigma: float = 1.2
@@ -65,7 +65,7 @@ class ColumnFitSettings:
     # the axes, and that in standard errors.
     min_log_stretch: float = 0.03
     min_stretch_std: int = 4
-    # Pixels above this share of the height of rejected columns are no background.
+    # Pixels above this share of the height of rejected columns are not background.
     rejected_height_share: float = 0.01
     # Factor by which the sigma of a fit grows per step, and maximum number of steps.
     sigma_step_ratio: float = 1.1
@@ -214,7 +214,7 @@ class FisherScoringSettings:
     # Rows whose deviance is computed at a time, in double precision.
     n_block_rows: int = 64
     # Residuals are clipped at this multiple of the pixel's standard deviation: beyond
-    # are hot pixels and features that are no columns.
+    # are hot pixels and features other than columns.
     max_residual_std: int = 6
     # The core of a column is above this share of its height. Outliers there speak
     # against its profile.
@@ -257,7 +257,7 @@ class JointFitSettings:
     """Settings of the joint fit, with their reasons."""
 
     # Most rounds of a preliminary fit. A fit has converged when its objective, or this
-    # value a pixel if the image has hardly any noise, has decreased by less than this
+    # value per pixel if the image has hardly any noise, has decreased by less than this
     # share in each of three rounds.
     max_n_preliminary_rounds: int = 14
     min_objective_variances: float = 0.01

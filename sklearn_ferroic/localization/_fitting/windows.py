@@ -257,7 +257,7 @@ class Renderer:
         return tiles
 
     def _sum_on_tiles(self, columns, down, along, tiles):
-        """Sum columns, and derivatives if asked for, on tiles of given indices."""
+        """Sum columns, and derivatives if required, on tiles of given indices."""
         owner = self.owner[down, along]
         row, col, sigma, amplitude = (values[owner, None] for values in columns)
         row = row - self.side * down[..., None, None]

@@ -117,8 +117,8 @@ class HiddenColumnsSettings:
     min_explained_share: float = 0.6
     min_significance_std: int = 6
     # Of a root mean square below the first number, a share of the height, they
-    # explain the second share at least: it may be a profile that is no sum of
-    # Gaussians and discs.
+    # explain the second share at least: it may be a profile other than a
+    # sum of Gaussians and discs.
     small_misfit_share: float = 0.012
     min_small_explained_share: float = 0.8
     # They matter if they make the spacing smaller than this share of what it was.
@@ -201,7 +201,7 @@ class ReflectionsSettings:
     # grains are: a single crystal has three at the most.
     min_n_on_ring: int = 4
     ring_width_share: float = 0.04
-    # Of those, the ones that matter are no weaker than this share of the lattice's.
+    # Of those, those are used that have at least this share of the lattice's.
     min_strength_share: float = 0.1
     # Interference is followed over this many of its periods, at least over these px.
     n_periods: int = 6

@@ -162,7 +162,7 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
 def _size_of_assumed(drift, rows, reference, spacing):
     """Return the size of the row component that follows from even rows alone, px.
 
-    Its straight part is left out: an affine map of the film is no relaxation.
+    Its straight part is left out: an affine map of the film is not a relaxation.
     """
     if drift is None:
         return 0.0

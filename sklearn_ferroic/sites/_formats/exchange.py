@@ -57,7 +57,7 @@ def read_csv(path, *, images, columns, pixel_size):
         head = _read_head(path)
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{str(path)!r} is no text in UTF-8 and so no table ({error})."
+            f"{str(path)!r} is not text in UTF-8 and therefore not a table ({error})."
         ) from error
     try:
         table = pandas.read_csv(path, comment="#", **_exact_floats(pandas))
@@ -183,7 +183,9 @@ def _read_head(path):
         try:
             head |= json.loads(sidecar.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{str(sidecar)!r} is no JSON file: {error}.") from error
+            raise ValueError(
+                f"{str(sidecar)!r} is not a JSON file: {error}."
+            ) from error
     return head
 
 

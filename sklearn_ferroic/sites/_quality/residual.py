@@ -312,7 +312,7 @@ def common_ellipticity(image, columns, n_most=2000):
     sigma = part.sigma[:, None, None]
     tree = cKDTree(columns.positions)
     d_row, d_col, values, weight = _windows(image, columns, tree, part.positions, sigma)
-    # Derivatives of the column by the two components, of first order.
+    # First derivatives of the column with respect to the two components.
     shape = np.exp(-0.5 * (d_row**2 + d_col**2) / sigma**2)
     shape = weight * shape * part.amplitude[:, None, None] / (2 * sigma**2)
     stretch = np.empty((len(rows), 2))

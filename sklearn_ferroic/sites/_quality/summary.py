@@ -62,7 +62,7 @@ class LatticePlaces:
         return f"<LatticePlaces: {len(self)} places without a site>"
 
     def to_frame(self):
-        """Return the places as a pandas table, one row a place.
+        """Return the places as a pandas table, one row per place.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class SiteQuality:
 
     @cached_property
     def undivided(self):
-        """Sublattices of each image that may be several."""
+        """Sublattices of each image that may consist of several."""
         return [self._undivided(rows) for rows in self._rows]
 
     @property
