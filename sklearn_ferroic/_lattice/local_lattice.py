@@ -301,7 +301,7 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
     depth = depth_of(places)
     is_asked = (depth > depths[0]) & (depth < depths[1])
     if depths[0] >= 0:
-        # Places on the image that hold a column need no prediction.
+        # Places on the image with a column need no prediction.
         distance, _ = tree.query(
             places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
         )

@@ -341,7 +341,7 @@ def is_free(places, height, positions, spacing, least=FREE_DISTANCE_SPACINGS):
 def cage_displacement(positions, sublattice, spacing, members=None):
     """Compute each column's displacement from the centroid of its coordination shell.
 
-    The shell holds the nearest columns of the other sublattice: for the brightest
+    The shell contains the nearest columns of the other sublattice: for the brightest
     sublattice those of the second brightest, for any other those of the brightest.
     Its size is four, or three or six if these are complete for more columns of the
     sublattice and four is complete for less than half of them.

@@ -473,7 +473,7 @@ def _are_lattices(nearest, faint):
 def _are_short_range_ordered(faint, neighbors):
     """Check that neighbours along a lattice vector differ more often than at random.
 
-    Layers and domains of another composition hold neighbours of the same level.
+    Layers and domains of another composition contain neighbours of the same level.
     """
     at_random = 2 * faint.mean() * (1 - faint.mean())
     for ends in (neighbors[:, 2, 1], neighbors[:, 1, 2]):

@@ -86,8 +86,9 @@ class Checkpoint:
             state = content["state"]
         if changed:
             raise ValueError(
-                f"{os.fspath(self.path)} holds a fit with {'; '.join(changed)}. Go on "
-                "with what it was begun with, delete it, or choose another path."
+                f"{os.fspath(self.path)} contains a fit with {'; '.join(changed)}. "
+                "Continue with what it was started with, delete it, or choose another "
+                "path."
             )
         return state
 

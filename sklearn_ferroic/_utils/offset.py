@@ -33,7 +33,7 @@ def find_image_offset(image, valid=None):
     -------
     offset : float
         The darkest value, apart from outliers, if it is much larger than the contrast
-        and the type of the image holds more than float32 does; 0 otherwise.
+        and the type of the image is more precise than float32; 0 otherwise.
     """
     if np.can_cast(image.dtype, np.float32):
         return 0.0

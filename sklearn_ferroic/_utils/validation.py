@@ -108,7 +108,7 @@ def refuse_images_along_last_axis(shape):
     share = _THIN_SHARE_OF_SQUARE if n_rows == n_cols else _THIN_SHARE
     if n_last < share * min(n_rows, n_cols):
         raise ValueError(
-            f"An array of shape {shape} seems to hold its {n_last} images along the "
+            f"An array of shape {shape} seems to contain its {n_last} images along the "
             "last axis; they are expected along the first. Pass "
             "numpy.moveaxis(images, -1, 0). If the images are really so narrow, pass "
             "them as a list, list(images)."

@@ -179,7 +179,7 @@ def analyze(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, holds no single image, shows no lattice or too few
+        If the file is damaged, contains no single image, shows no lattice or too few
         cells, or an option does not fit the image.
     ImportError
         If a package is missing, such as pandas (``pip install

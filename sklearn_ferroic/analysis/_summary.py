@@ -20,7 +20,7 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "matplotlib")
 
 
 def summarize(analysis):
-    """Return the results of an analysis as values that JSON can hold.
+    """Return the results of an analysis as JSON-serializable values.
 
     Parameters
     ----------

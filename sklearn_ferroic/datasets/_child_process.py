@@ -90,7 +90,7 @@ def answer(path, folder, _, options):
 
 
 def _plain(value):
-    """Return what JSON can hold of a value."""
+    """Return the JSON-serializable part of a value."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist() if value.dtype.kind in "biufU" else str(value)
     if isinstance(value, bytes):

@@ -65,7 +65,7 @@ def foreign_metadata(entry):
     Returns
     -------
     metadata : dict
-        Values that JSON can hold; empty for anything but an image of these packages.
+        JSON-serializable values; empty for anything but an image of these packages.
     """
     for is_kind, _, read in _KINDS:
         if is_kind(entry):

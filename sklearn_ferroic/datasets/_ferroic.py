@@ -291,7 +291,7 @@ def make_ferroic_image(
     ------
     ValueError
         If an option is out of its range, a cell is less than 4 px, the image
-        holds fewer than three cells along a side, or options contradict each
+        contains fewer than three cells along a side, or options contradict each
         other.
 
     See Also

@@ -111,7 +111,7 @@ def make_polycrystal(
     ------
     ValueError
         If an option is out of its range, a cell is less than 4 px, or the image
-        holds fewer than three cells along a side.
+        contains fewer than three cells along a side.
 
     See Also
     --------

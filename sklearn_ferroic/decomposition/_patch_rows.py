@@ -50,7 +50,7 @@ def check_patches(estimator, X, *, min_samples=1):
     )
     if len(patches) < min_samples:
         raise ValueError(
-            f"X holds {len(patches)} sample(s), that is windows, and "
+            f"X contains {len(patches)} sample(s), that is windows, and "
             f"{type(estimator).__name__} needs at least {min_samples}. Does the image "
             "show the sublattice that windows are centred on? Look at "
             "sites.sublattice."
@@ -197,7 +197,7 @@ def resolve_patch_shape(patches, patch_shape):
         return shape
     if math.prod(given) != n_pixels:
         raise ValueError(
-            f"patch_shape={given} does not hold the {n_pixels} features of X. "
+            f"patch_shape={given} does not match the {n_pixels} features of X. "
             "Pass (height, width) with height * width equal to that."
         )
     return tuple(int(side) for side in given)

@@ -426,7 +426,8 @@ def _intensity(species):
         if number is None:
             raise ValueError(
                 f"{symbol!r} is neither a chemical symbol nor one of "
-                f"{list(_PLACEHOLDERS)}. Pass the intensity of the column: (species, u, v, intensity)."
+                f"{list(_PLACEHOLDERS)}. Pass the intensity of the column: (species, u, "
+                "v, intensity)."
             )
         total += number**_Z_EXPONENT
     return total
@@ -544,7 +545,7 @@ PRESETS = {
         (("X", 0.5, 0), ("X", 0, 0.5)),
         partners=_AB,
     ),
-    # a is half of [1-10], b is [001]; the A columns hold oxygen, too.
+    # a is half of [1-10], b is [001]; the A columns contain oxygen, too.
     "perovskite_110": _Preset(
         (0.39 / _ROOT_2, 0.39),
         (("A", 0, 0), ("B", 0, 0.5)),
@@ -570,7 +571,7 @@ PRESETS = {
         (("X", 0.5, 0.5),),
         partners=(("M", "X"), ("X", "M")),
     ),
-    # Each column holds both ions.
+    # Each column contains both ions.
     "rock_salt_001": _Preset((0.2106, 0.2106), (("M+X", 0, 0),)),
     "rock_salt_110": _Preset(
         (0.2979, 0.4212),

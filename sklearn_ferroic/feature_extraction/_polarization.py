@@ -509,7 +509,7 @@ def _check_two_sublattices(sites):
     """Check that shells of the other sublattice can exist."""
     if len(np.unique(sites.sublattice)) < 2:
         raise ValueError(
-            "The sites hold one sublattice: the neighbours of the other sublattice are "
+            "The sites have one sublattice: the neighbours of the other sublattice are "
             "missing. Give the sites of both and select rows afterwards, or give a "
             "Motif as shell, whose columns may be the neighbours of each other."
         )
@@ -518,7 +518,7 @@ def _check_two_sublattices(sites):
 def _check_sublattices(sites):
     if not _is_located(sites) and len(np.unique(sites.sublattice)) < 2:
         raise ValueError(
-            "The sites hold one sublattice and no displacements: the neighbours of "
+            "The sites have one sublattice and no displacements: the neighbours of "
             "the other sublattice are missing. Use AtomLocator(n_sublattices=2), "
             "or give AtomSites(..., sublattice=...)."
         )

@@ -469,7 +469,7 @@ def _outliers(vectors, group, usable):
 def neighbor_factor(vectors, group, kept, place):
     """Return how much correlation of neighbours increases the variance of a mean.
 
-    It is the median over the groups, because single groups may hold several domains.
+    It is the median over the groups, because single groups may contain several domains.
     """
     if not place.cell > 0:
         return 1.0

@@ -73,7 +73,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
         own; if all columns of an image are significantly longer along a common
         direction, by 3 % or more, as with astigmatism, drift or mistilt, they are
         fitted with this common ellipse, and `ellipticity` and `ellipse_rotation` of
-        the sites hold it. Otherwise these are NaN. "elliptical": every column has an
+        the sites have it. Otherwise these are NaN. "elliptical": every column has an
         ellipse of its own. Only used with ``refine="gaussian"``.
 
     border : {"keep", "drop"}, default="keep"
@@ -135,7 +135,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
     the sites.
 
     *Masked* pixels of :class:`numpy.ma.MaskedArray` carry no weight, and no column
-    has its centre on one. The sites' images hold the mean of the pixels around.
+    has its centre on one. The sites' images contain the mean of the pixels around.
 
     *Hot pixels*, groups of one to three that exceed their surroundings by more than
     twice the range of the image, are replaced by the median around them, in the
@@ -180,7 +180,7 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
     subtracted before the last fit.
 
     *Doubtful fits* have ``converged=False`` and are kept. Their position is the centre
-    of mass if the fit is implausible (width, distance from the peak) or the image holds
+    of mass if the fit is implausible (width, distance from the peak) or the image has
     no information on the column, and that of the last step if the fit still moves.
 
     *Sublattices.* Nearest neighbours have different labels, and brightness decides

@@ -35,7 +35,7 @@ from ._image.tiles import cut_tiles, not_twice
 class _BatchSettings:
     """Settings of the work on images and tiles, with their reasons."""
 
-    # The image must hold this many spacings along each side.
+    # The image must contain this many spacings along each side.
     min_spacings: int = 3
     # Columns contribute to tiles within this distance of their centres, in sigmas.
     tail_sigma: int = 6

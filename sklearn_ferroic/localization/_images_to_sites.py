@@ -50,7 +50,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         Use it after sites were added or removed by hand: all columns of each image are
         fitted together, and displacements, lattice vectors and flags are measured
         again. No column is added, removed or labelled; pairs with the flag MERGED keep
-        it. Sites do not hold the mask of
+        it. Sites do not have the mask of
         their images: columns next to masked pixels are fitted to the values that were
         filled in, and may be displaced.
 

@@ -73,7 +73,7 @@ def warn_of_doubtful_sites(checks, implausible, alternative):
     messages = []
     for number, (check, finding) in enumerate(zip(checks, implausible, strict=True)):
         where = f"Image {number}: " if len(checks) > 1 else ""
-        # Places that hold no column although the image shows one are the cause where
+        # Places without a column although the image shows one are the cause where
         # the distances of the sites look wrong, too.
         missed = _describe_misses(check, alternative)
         message_of_check = finding or where + _describe_doubts(check)
@@ -99,7 +99,7 @@ def _describe_misses(check, alternative):
         return ""
     return (
         f"about {n_missed:.0f} places inside the crystal where a column "
-        f"is expected and the image shows one hold no site ({n_sites} sites). "
+        f"is expected and the image shows one have no site ({n_sites} sites). "
         f"Try {alternative}, or spacing= if the distance of nearest columns is "
         "not as estimated, and look at sites.quality()."
     )

@@ -179,7 +179,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
     *What is left.* Distortions that all frames have in common are not seen, except the
     flyback of a series that drifts along the lines. Jitter of the lines remains with
     ``method="rigid"`` and is averaged: it is reduced by the square root of the number
-    of frames. With few counts a line holds little information, and ``method="lines"``
+    of frames. With few counts a line has little information, and ``method="lines"``
     gains little; see `line_shifts_std_`.
 
     References

@@ -215,7 +215,7 @@ class ScanDistortionCorrector(
         ------
         TypeError, ValueError
             If images, sites or reference are invalid, images do not match, or the
-            reference region holds too few columns.
+            reference region contains too few columns.
         """
         images, _, _ = check_images(X)
         rotation = self._check_rotation(len(images))

@@ -52,7 +52,7 @@ class AtomSites:
 
     metadata : dict, list of (dict or None) or None, default=None
         Metadata, such as those of the files, one for all images or one per image. They
-        are stored as JSON can hold them: long arrays are replaced by a note. Sets of
+        are stored as JSON: long arrays are replaced by a note. Sets of
         sites that differ only in metadata are equal.
 
     {fields}
@@ -372,7 +372,7 @@ class AtomSites:
         Returns
         -------
         quality : SiteQuality
-            Share of the lattice places that hold a site, suspected misses, vacancies,
+            Share of the lattice places with a site, suspected misses, vacancies,
             short pairs, merged sites, unconverged fits, residual image, and indications
             of mistilt and astigmatism. The sites must include all sublattices of the
             images: missing ones count as residual structure.
@@ -534,7 +534,7 @@ class AtomSites:
         Returns
         -------
         sites : AtomSites
-            The sites. Displacements and lattice vectors that the table does not hold
+            The sites. Displacements and lattice vectors that the table does not contain
             are NaN; ``feature_extraction.measure_lattice`` computes them.
         table : pandas.DataFrame
             The table; only with `return_table`.

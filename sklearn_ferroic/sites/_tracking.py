@@ -47,7 +47,7 @@ class Hop(NamedTuple):
 class SiteTracks:
     """Columns linked over the frames of a series, returned by `AtomSites.track`.
 
-    A track is a place of the lattice that holds a column in some of the frames; its
+    A track is a place of the lattice with a column in some of the frames; its
     number is the identity of the column in all of them.
 
     Parameters
@@ -180,7 +180,7 @@ class SiteTracks:
         ]
 
     def _shows_no_column(self):
-        """Return where a track holds no column in view and its image shows none."""
+        """Return where a track has no column in view and its image shows none."""
         empty = np.zeros(self.rows.shape, dtype=bool)
         amplitudes, sigmas = (
             self.values(getattr(self.sites, name)) for name in ("amplitude", "sigma")

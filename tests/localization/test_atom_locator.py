@@ -272,7 +272,7 @@ def test_every_image_has_its_own_number_of_sublattices(columns):
 
 
 @pytest.mark.filterwarnings("ignore:The sites of image:UserWarning")
-@pytest.mark.filterwarnings("ignore:about .* hold no site:UserWarning")
+@pytest.mark.filterwarnings("ignore:about .* have no site:UserWarning")
 def test_transform_uses_the_learned_threshold(columns):
     image = columns().image
     locator = AtomLocator(threshold=0.6).fit(image)

@@ -118,7 +118,7 @@ def find_layout(axes):
     if spectral:
         name = f" {spectral[0].name!r}" if spectral[0].name else ""
         raise ValueError(
-            f"The axis{name} holds a spectrum at each pixel. An "
+            f"The axis{name} contains a spectrum at each pixel. An "
             "image or a stack of images is needed: sum or select channels."
         )
     calibration = tuple((axes[i].scale, axes[i].unit) for i in (row, col))

@@ -58,7 +58,7 @@ def is_hyperspy(path):
 
 
 def has_emd_arrays(path):
-    """Return whether an HDF5 file holds images or stacks in groups of the EMD format.
+    """Return whether an HDF5 file contains images or stacks in groups of EMD.
 
     Parameters
     ----------

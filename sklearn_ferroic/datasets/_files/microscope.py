@@ -71,7 +71,7 @@ def _read(spec, path):
 def _refuse_pickles(path):
     """Raise an error for a zarr store with an array that would be unpickled."""
     if any("pickle" in _codecs(json.loads(text)) for text in _zarr_metadata(path)):
-        raise ValueError("the file holds pickled objects, which are never loaded")
+        raise ValueError("the file contains pickled objects, which are never loaded")
 
 
 def _zarr_metadata(path):
@@ -101,7 +101,7 @@ def _pick(contents, name, path, signal):
     if not images:
         shapes = [str(np.shape(content["data"])) for content in contents]
         raise ValueError(
-            f"{str(path)!r} holds no image; the shapes of its data are "
+            f"{str(path)!r} contains no image; the shapes of its data are "
             f"{', '.join(shapes)}."
         )
     titles = [_title(content, i) for i, content in enumerate(images)]

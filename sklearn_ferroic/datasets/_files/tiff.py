@@ -19,7 +19,7 @@ _ROLES = {"Y": ROW, "X": COLUMN}
 _SMALLEST_TVIPS_PIXEL_NM = 1e-6
 # Zeiss stores the pixel, m, of an image of this width.
 _ZEISS_WIDTH_PX = 1024
-# Its text holds the pixel, too, rounded to a few digits: at most this share off.
+# Its text contains the pixel, too, rounded to a few digits: at most this share off.
 _ZEISS_ROUNDING_SHARE = 0.05
 
 

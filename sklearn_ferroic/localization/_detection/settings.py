@@ -190,7 +190,7 @@ class SigmaSettings:
 class MissedSublatticeSettings:
     """Settings of the search for a missed sublattice, with their reasons."""
 
-    # The centres hold columns if the median response of the residual there is this
+    # Columns lie at the centres if the median response of the residual there is this
     # share of the columns' amplitude, this number of standard errors above zero, at
     # least twice that at any other place, and positive in this share of the cells.
     # Missed sublattices have at least 0.035, 20, 2.9 and 0.9 in generated images;

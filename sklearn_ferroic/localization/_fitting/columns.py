@@ -185,7 +185,7 @@ class ColumnTable:
         )
 
     def unknown(self):
-        """Return a table of the same size that holds NaN."""
+        """Return a table of the same size that contains NaN."""
         n = len(self)
         empty = np.full(n, np.nan)
         positions, shape = np.full((n, 2), np.nan), np.full_like(self.shape, np.nan)

@@ -176,7 +176,7 @@ class ErrorCalibrationSettings:
 
     # Columns whose residual is projected, about: 700 of a kind determine its errors to
     # 3 % in white noise, and to 8 % where noise is correlated.
-    # They lie in squares of this side (spacings), which hold neighbours.
+    # They lie in squares of this side (spacings), which contain neighbours.
     n_projected_columns: int = 1500
     square_spacings: float = 8.0
     # With fewer columns, the noise in the band of the columns is a better estimate.

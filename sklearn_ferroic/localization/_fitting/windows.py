@@ -41,7 +41,7 @@ class Windows:
         row, col = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
         self.row_step, self.col_step = row, col
         self.disc = (row**2 + col**2 <= radius**2).astype(np.float32)
-        # Windows far off the image hold padding only, which has no weight.
+        # Windows far off the image contain padding only, which has no weight.
         limit = np.array(image.shape)
         self.anchor = np.clip(np.rint(positions).astype(np.intp), -1, limit)
         self.pad = reach + 1

@@ -8,8 +8,8 @@ import numpy as np
 from .noise import NoiseModel
 from .pixels import bin_image, binned_scale
 
-# Standard deviations of images that float32 holds without loss: others are divided by a
-# power of two.
+# Standard deviations of images that float32 represents without loss: others are divided
+# by a power of two.
 _MIN_STD, _MAX_STD = 1e-2, 1e5
 
 

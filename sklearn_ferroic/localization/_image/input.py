@@ -91,7 +91,7 @@ def image_metadata(images, n_images):
     Returns
     -------
     metadata : list of dict
-        One per image, of values that JSON can hold; empty where there are none.
+        One per image, of JSON-serializable values; empty where there are none.
     """
     entries = [images] if _is_single(images) else list(images)
     metadata = [_metadata(entry) for entry in entries]

@@ -213,7 +213,7 @@ class SpacingSettings:
     """Settings of the estimate of the spacing, with their reasons."""
 
     # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
-    # follow where the smaller ones hold too few periods or show none.
+    # follow where the smaller ones contain too few periods or show none.
     tile_sides_px: tuple = (512, 1024, 2048)
     min_n_periods: int = 10
     # Neighbours are detected within this number of periods. The strongest reflection

@@ -68,8 +68,8 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
     n_reference = np.count_nonzero(reference)
     if n_reference < _MIN_REFERENCE_COLUMNS:
         raise ValueError(
-            f"The reference region holds {n_reference} columns on one lattice, but at "
-            f"least {_MIN_REFERENCE_COLUMNS} are needed. Choose a larger region of a "
+            f"The reference region contains {n_reference} columns on one lattice, but "
+            f"at least {_MIN_REFERENCE_COLUMNS} are needed. Choose a larger region of a "
             "perfect crystal."
         )
     variance = np.nan_to_num(sites.position_std, nan=np.nanmedian(sites.position_std))
@@ -217,7 +217,7 @@ def _are_coherent(along, index, vectors, reference, others, spacing):
             fits = np.abs(along[own] - level) < limit
             coherent[own[fits]] = True
             followed = np.setdiff1d(followed, line[own[~fits]])
-    # Rows between reference columns hold others, too.
+    # Rows between reference columns contain others, too.
     between = others & (row >= seen.min()) & (row <= seen.max())
     return coherent | (
         between & (np.abs(along - np.median(along[reference])) < 4 * limit)

@@ -259,7 +259,7 @@ def _flags(column):
 
 
 def _blank_images(arguments, shapes):
-    """Return images of zeros that hold all sites."""
+    """Return images of zeros that contain all sites."""
     positions = arguments["positions"]
     frame = arguments.get("frame", np.zeros(len(positions), int))
     n_images = 1 + int(max(frame, default=0))

@@ -21,7 +21,7 @@ _STEPS = np.array(
 # Neighbours that a site is compared with: the first two shells of a square lattice.
 N_NEIGHBORS = 8
 # Lengths below are in units of the usual distance of nearest neighbours (the local
-# spacing). A neighbour holds a place if it is this near in fractions of the cell.
+# spacing). A neighbour occupies a place if it is this near in fractions of the cell.
 _HELD_FRACTION = 0.2
 # A place is empty if no site is nearer than this; between the two distances a site may
 # be two columns fitted as one, or one that strain has moved.

@@ -106,15 +106,15 @@ class SiteQuality:
         Number of sites of each sublattice.
 
     coverage : float
-        Share of the lattice places that hold a site of their own. Vacancies count as
-        places that hold none.
+        Share of the lattice places with a site of their own. Vacancies count as
+        places without one.
 
     suspected_misses : LatticePlaces
-        Places that hold no site although the image shows a column there, or is too
+        Places without a site although the image shows a column there, or is too
         noisy to show that there is none.
 
     vacancies : LatticePlaces
-        Places that hold no site where the image shows no column either.
+        Places without a site where the image shows no column either.
 
     short_pairs : ndarray of int of shape (n_pairs, 2)
         Indices of sites closer than 0.55 of the usual distance there.
@@ -209,12 +209,12 @@ class SiteQuality:
 
     @property
     def coverage(self):
-        """Share of the lattice places that hold a site of their own."""
+        """Share of the lattice places with a site of their own."""
         n_sites = len(self.sites)
         n_empty = sum(
             len(check.is_vacancy) + check.n_merged_places for check in self._checks
         )
-        # A merged site accounts for two places and holds neither.
+        # A merged site accounts for two places and lies on neither.
         n_between = sum(check.n_merged_places // 2 for check in self._checks)
         n_extra = len(np.unique(self.short_pairs[:, 1:]))
         n_held = max(n_sites - n_between - n_extra, 0)
