@@ -276,7 +276,7 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
         Returns the distances of places from the border of the area in which columns
         could be found, negative outside, px.
     depths : tuple of float
-        Least and largest depth of the predicted columns, px.
+        Smallest and largest depth of the predicted columns, px.
     spacing : float
         Nearest-neighbour spacing, px.
 

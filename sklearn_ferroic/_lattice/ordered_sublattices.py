@@ -25,7 +25,7 @@ from .neighbors import Nearest
 # Brightness and displacement may differ between regions of this many spacings.
 REGION_SPACINGS = 8
 MAX_SUBLATTICES = 4
-# Columns of a sublattice that may be two, and least share of each of these.
+# Columns of a sublattice that may be two, and minimum share of each of these.
 _MIN_SUBLATTICE_COLUMNS = 60
 _MIN_SUBLATTICE_SHARE = 0.2
 # Brightness is compared with the mean over this number of nearest columns of the same

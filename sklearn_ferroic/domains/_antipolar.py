@@ -46,10 +46,10 @@ def antipolar_order(
         Largest distance at which vectors are correlated, lattice vectors along a and
         b; `max_period`, rounded up, by default.
     min_significance : float, default=15.0
-        Least significance of a modulation. Errors of the scan, which neighbouring cells
-        share, reach 11 on images of cubic SrTiO3. Use 5 to 8 for a weak or a small
-        region of antipolar order if there are no such errors, as in simulated images
-        or averages of registered frames.
+        Minimum significance of a modulation. Errors of the scan, which neighbouring
+        cells share, reach 11 on images of cubic SrTiO3. Use 5 to 8 for a weak or a
+        small region of antipolar order if there are no such errors, as in simulated
+        images or averages of registered frames.
 
     Returns
     -------

@@ -31,7 +31,7 @@ from ._walls.sides import check_wall_types, describe_sides
 _MIN_SIDE_COUNT = 6
 _NEAR_SIDE_CELLS = 0.75
 # Relative error of the height of a profile up to which vectors are corrected for the
-# slope of the wall, and least share of the height that is corrected.
+# slope of the wall, and minimum share of the height that is corrected.
 _MAX_HEIGHT_ERROR_SHARE = 0.2
 _MIN_SHARE_OF_HEIGHT = 0.5
 # Layers of cells from a border in which the slope of a wall is seen.

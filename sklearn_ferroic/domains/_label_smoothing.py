@@ -45,7 +45,7 @@ def label_smoothing(
     error_rate : float, default=0.2
         Probability of a wrong label, without `probabilities`.
     max_iter : int, default=100
-        Most rounds of changes.
+        Maximum number of rounds of changes.
 
     Returns
     -------

@@ -131,7 +131,7 @@ def _fit_covariance(sites, rows, residual, parameters, n_fitted):
 
 
 def subtract_reference(sites, vectors, reference, kind):
-    """Return the displacements less the common one.
+    """Return the displacements minus the common one.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
     With the vectors of :class:`AtomLocator`, a is the nearest to +col and b to +row, so
     `tetragonality` is c/a where c is vertical, and a/c where it is horizontal. Of the
     vectors ±a and ±b of a site those are compared that are nearest to the reference, so
-    that the crystal may be rotated by up to 45° against it.
+    that the crystal may be rotated by up to 45° relative to it.
 
     **Use the A columns** (sublattice 0) for the strain of a ferroelectric perovskite:
     the lattice of the B columns is displaced by the polarization, too, and its strain

@@ -426,8 +426,8 @@ def _intensity(species):
         if number is None:
             raise ValueError(
                 f"{symbol!r} is neither a chemical symbol nor one of "
-                f"{list(_PLACEHOLDERS)}. Pass the intensity of the column: (species, u, "
-                "v, intensity)."
+                f"{list(_PLACEHOLDERS)}. Pass the intensity of the column: "
+                "(species, u, v, intensity)."
             )
         total += number**_Z_EXPONENT
     return total

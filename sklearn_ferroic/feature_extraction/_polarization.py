@@ -61,11 +61,11 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
 
     reference : {None, "mean", "plane", "layer"}, default=None
         Displacement that is learned from the sites of `fit` and subtracted, because
-        mistilt and coma displace all A columns against B: their mean, a plane through
-        them, or the mean of each layer of cells along the lattice vector a. Fit on a
-        part that is not polar, such as a substrate, or give `variants` to `fit`; a
-        mean over polar cells removes their net polarization, too. A layer without
-        sites of the reference has NaN.
+        mistilt and coma displace all A columns relative to B: their mean, a plane
+        through them, or the mean of each layer of cells along the lattice vector a. Fit
+        on a part that is not polar, such as a substrate, or give `variants` to `fit`; a
+        mean over polar cells removes their net polarization, too. A layer without sites
+        of the reference has NaN.
 
     material : str or dict, default=None
         With ``unit="uC/cm2"``, the material: "BaTiO3", "PbTiO3", "KNbO3", "BiFeO3",
@@ -262,7 +262,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         Returns
         -------
         displacement : ndarray of shape (n_sites, 2)
-            Site minus centroid, less the reference; NaN where it is not defined.
+            Site minus centroid, minus the reference; NaN where it is not defined.
 
         Raises
         ------
@@ -407,7 +407,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         return np.asarray(names, dtype=object)
 
     def _vectors(self, sites):
-        """Compute the vectors in the unit chosen, less the reference."""
+        """Compute the vectors in the unit chosen, minus the reference."""
         self._validate_params()
         if self.reference is not None:
             check_is_fitted(self, "reference_")

@@ -83,10 +83,10 @@ class AtomLocator(LocatorMixin, BaseEstimator, auto_wrap_output_keys=None):
         them as neighbours.
 
     max_iter : int, default=100
-        Most iterations of the joint fit of columns that overlap. Use 300 where
-        `width_` exceeds 0.27 `spacing_` at high dose: a fit that ends early has larger
-        errors of positions than `position_std` states. Narrower columns need fewer
-        iterations than the default.
+        Maximum number of iterations of the joint fit of overlapping columns. Use 300
+        where `width_` exceeds 0.27 `spacing_` at high dose: a fit that ends early has
+        larger errors of positions than `position_std` states. Narrower columns need
+        fewer iterations than the default.
 
     tile_size : int or None, default=2048
         Images are processed in tiles of about this side, px, at least 256, that

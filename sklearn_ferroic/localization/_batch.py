@@ -100,7 +100,7 @@ def locate_images(
     shape : {"circular", "elliptical"}
         What columns are fitted with.
     max_iter : int
-        Most iterations of a joint fit of columns.
+        Maximum number of iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int or None
@@ -504,7 +504,7 @@ def power_sums(context, fit, inner, calibration):
     Returns
     -------
     sums : ndarray of shape (6,)
-        Squares of the blob response of the image, of the image less its columns, and
+        Squares of the blob response of the image, of the image minus its columns, and
         of the noise that was learned; squares of the second where it is below zero;
         numbers of pixels of all and of those.
     """

@@ -51,7 +51,7 @@ class UNetAtomLocator(
         None estimates it, for each image by itself; in training, from the labels.
 
     threshold : float, default=0.5
-        Least evidence for a column, of 1 for one that the network is sure of in all
+        Minimum evidence for a column, of 1 for one that the network is sure of in all
         its pixels.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
@@ -65,8 +65,8 @@ class UNetAtomLocator(
         Treatment of columns that the border cuts, as in AtomLocator.
 
     max_iter : int, default=100
-        Most iterations of the joint fit of columns that overlap, as in AtomLocator.
-        `max_epochs` limits the training.
+        Maximum number of iterations of the joint fit of overlapping columns, as in
+        AtomLocator. `max_epochs` limits the training.
 
     tile_size : int or None, default=2048
         Images are processed in tiles of about this side, px, at least 256, whose
@@ -109,7 +109,7 @@ class UNetAtomLocator(
         `early_stopping`.
 
     tol : float, default=0.0
-        Least decrease of the loss of the held-out squares that is an improvement.
+        Minimum decrease of the loss of the held-out squares that is an improvement.
 
     callbacks : list, default=None
         Callbacks of skorch, or tuples of a name and a callback, as in RotationalVAE.

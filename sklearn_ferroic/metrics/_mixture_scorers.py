@@ -18,7 +18,7 @@ def completed_likelihood_scorer(estimator, X, y=None):
     """Score how much better than one Gaussian clusters describe held-out cells.
 
     The completed log-likelihood of the mixture that ends the pipeline, which is its
-    log-likelihood less the entropy of the assignments and the criterion behind ICL
+    log-likelihood minus the entropy of the assignments and the criterion behind ICL
     [1]_, minus the log-likelihood of a single Gaussian with the mean and the covariance
     of the held-out features.
 

@@ -56,9 +56,9 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
         the others, for a specimen that changes during the series.
 
     rejection_share : float, default=0.15
-        Least decrease of the correlation of a rejected frame, as a share of the median.
-        A smaller value, such as 0.03, also rejects slightly defocused frames where the
-        correlation of the others varies little.
+        Minimum decrease of the correlation of a rejected frame, as a share of the
+        median. A smaller value, such as 0.03, also rejects slightly defocused frames
+        where the correlation of the others varies little.
 
     spacing : float, default=None
         Distance of nearest neighbours, px; estimated from single frames if None.

@@ -1,9 +1,9 @@
 """Drift, jitter and flyback of a series, and what is left of them in its average.
 
-Lines of a frame are displaced against the average of the other frames. How much they
-differ between frames determines how far the mean of a finite number of frames departs
-from the specimen, which registration cannot measure. The flyback displaces the first
-pixels of all lines of all frames; it is seen where the specimen drifts during the
+Lines of a frame are displaced relative to the average of the other frames. How much
+they differ between frames determines how far the mean of a finite number of frames
+departs from the specimen, which registration cannot measure. The flyback displaces the
+first pixels of all lines of all frames; it is seen where the specimen drifts during the
 series, because the same columns then lie at different distances from the start.
 """
 
@@ -276,7 +276,7 @@ def fit_flyback(sums, shifts, weights, known=None):
 
 
 def _relative_pattern(decay, shifts, weights, n_cols):
-    """Return what a unit flyback displaces pixels by against the other frames.
+    """Return what a unit flyback displaces pixels by relative to the other frames.
 
     Shape (n_frames, n_cols).
     """

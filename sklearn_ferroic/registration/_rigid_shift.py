@@ -73,7 +73,7 @@ class Correlator:
         return (self._spectrum(image) * self._filter).astype(np.complex64)
 
     def shift(self, reference, moving):
-        """Return the displacement of an image against another.
+        """Return the displacement of an image relative to another.
 
         Parameters
         ----------

@@ -122,12 +122,12 @@ class ScanDistortionCorrector(
     or a known `lattice`, a straight line. Its components are Gaussian processes whose
     sizes are estimated by maximum likelihood, see `line_shift_std_` for their errors.
 
-    *One image without reference.* Jitter displaces a row of columns against the rows
-    above and below it. Drift cannot be distinguished from strain and is left, except
-    that a `lattice` determines the steady drift.
+    *One image without reference.* Jitter displaces a row of columns relative to the
+    rows above and below it. Drift cannot be distinguished from strain and is left,
+    except that a `lattice` determines the steady drift.
 
     *One image with a reference region.* In rows with reference columns both components
-    of the displacement are measured against their lattice. In other rows the column
+    of the displacement are measured relative to their lattice. In other rows the column
     component is measured by the lattice lines that continue from the reference region.
     Of the row component jitter is measured, and drift by the even spacing of the rows
     within each domain: the spacing may differ from that of the reference region, but

@@ -424,7 +424,7 @@ def _quality(analysis):
     if np.isfinite(shift).all():
         rows.append(
             [
-                "mean displacement of B against A",
+                "mean displacement of B relative to A",
                 f"{_length(shift[1], size)} to the right, "
                 f"{_length(shift[0], size)} downwards",
             ]

@@ -168,7 +168,7 @@ class _Windows:
 
 
 def _normalized(covariance, pattern):
-    """Return the weights of least variance that estimate the pattern's amplitude."""
+    """Return the weights of minimum variance that estimate the pattern's amplitude."""
     weights = np.linalg.solve(covariance, pattern)
     return weights / (weights @ pattern)
 

@@ -25,8 +25,8 @@ class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         Distance of the places along rows and along columns, px.
 
     margin : float, default=0
-        Least distance of a place from the outermost pixel centres, px. Half the side of
-        the windows keeps these on the image.
+        Minimum distance of a place from the outermost pixel centres, px. Half the side
+        of the windows keeps these on the image.
 
     See Also
     --------

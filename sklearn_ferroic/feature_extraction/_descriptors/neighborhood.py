@@ -275,7 +275,7 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
         return best[np.argsort(np.arctan2(best[:, 0], best[:, 1]), kind="stable")]
 
     def _agreement(self, judged, vectors):
-        """Return how well reference vectors fit sites: matches, less their misfit."""
+        """Return how well reference vectors fit sites: matches, minus their misfit."""
         radius = self._radius(vectors)
         total = 0.0
         for centers, places in judged:

@@ -148,7 +148,7 @@ def locate_pairs(
     shape : {"circular", "elliptical"}
         Shape of the columns.
     max_iter : int
-        Most iterations of a joint fit of columns.
+        Maximum number of iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int, default=None

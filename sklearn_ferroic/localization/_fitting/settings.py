@@ -42,7 +42,7 @@ class ColumnFitSettings:
     n_rounds_isolated: tuple = (2, 1)
     n_rounds_overlapping: tuple = ((3, 3), (3, 8))
     n_rounds_shape: int = 5
-    # Most rounds after these, for the columns that have not converged.
+    # Maximum number of rounds after these, for the columns that have not converged.
     max_n_extra_rounds: int = 12
     # If the windows of the columns that have stepped add up to less than this share of
     # the image, only the parts that they reach into are computed again.
@@ -53,13 +53,13 @@ class ColumnFitSettings:
     background_gain_ratios: tuple = (1.4, 1.0)
     # Pixels from which the noise is estimated.
     n_noise_pixels: int = 50_000
-    # Least noise of the brightest pixels, in median amplitudes of the columns: no
+    # Minimum noise of the brightest pixels, in median amplitudes of the columns: no
     # column is known better than this, and smaller steps gain nothing.
     min_noise_share: float = 1e-2
     # Columns whose mean squared weighted residual exceeds this multiple of the median
     # are left out of the noise estimate: bright particles show no noise.
     max_misfit_ratio: int = 4
-    # Least degrees of freedom of a pixel: the estimate stays finite.
+    # Minimum degrees of freedom of a pixel: the estimate stays finite.
     min_freedom_share: float = 0.3
     # Common stretch below which columns count as round: the logarithm of the ratio of
     # the axes, and that in standard errors.
@@ -242,7 +242,7 @@ class JointEquationsSettings:
     spectrum_ratio_range: tuple = (0.1, 10.0)
     max_n_rings: int = 16
     n_simulations: int = 2
-    # Least share of the noise that a fit leaves.
+    # Minimum share of the noise that a fit leaves.
     min_remaining_share: float = 0.05
     # Distance of the nodes between which the background is linear, in spacings: the
     # more the columns overlap, the less background shows between them.
@@ -256,9 +256,9 @@ class JointEquationsSettings:
 class JointFitSettings:
     """Settings of the joint fit, with their reasons."""
 
-    # Most rounds of a preliminary fit. A fit has converged when its objective, or this
-    # value per pixel if the image has hardly any noise, has decreased by less than this
-    # share in each of three rounds.
+    # Maximum number of rounds of a preliminary fit. A fit has converged when its
+    # objective, or this value per pixel if the image has hardly any noise, has
+    # decreased by less than this share in each of three rounds.
     max_n_preliminary_rounds: int = 14
     min_objective_variances: float = 0.01
     min_decrease_share: float = 4e-4
@@ -289,7 +289,7 @@ class RenderSettings:
     max_log_fall: int = 30
     # Columns that have moved less than this keep their tiles, in the same units.
     slack_reaches: float = 0.2
-    # Least number of tiles at a time.
+    # Minimum number of tiles at a time.
     n_tiles: int = 128
 
 

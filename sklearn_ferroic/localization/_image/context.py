@@ -82,7 +82,7 @@ class ImageContext:
     binning : int, default=1
         Side of the bins in which columns are detected, px.
     max_iter : int, default=100
-        Most iterations of a joint fit of columns that overlap.
+        Maximum number of iterations of a joint fit of columns that overlap.
     """
 
     image: np.ndarray
@@ -116,7 +116,7 @@ class ImageContext:
         return self.replace(image=self.image[window], mask=mask)
 
     def without(self, tails, mean):
-        """Return the context of the image less the tails of its columns.
+        """Return the context of the image minus the tails of its columns.
 
         Parameters
         ----------

@@ -35,12 +35,12 @@ class NoiseModel(NamedTuple):
 
     @property
     def least(self):
-        """Least variance of a pixel of any mean."""
+        """Minimum variance of a pixel of any mean."""
         return _SETTINGS.min_variance_share * self.constant
 
     @property
     def darkest(self):
-        """Least mean of a pixel: that of no electrons, if all noise is shot noise."""
+        """Minimum mean of a pixel: that of no electrons, if all noise is shot noise."""
         if self.slope == 0:
             return -np.inf
         return self.offset - (self.constant - self.least) / self.slope

@@ -74,7 +74,7 @@ class HiddenColumnsSettings:
     n_agreeing_blocks: int = 2
     # Columns closer than this, in pixels of the image, are not resolved.
     min_spacing_px: float = 3.0
-    # Half the side of the windows, and least and largest number of columns of a
+    # Half the side of the windows, and smallest and largest number of columns of a
     # block.
     reach_px: int = 21
     min_n_columns: int = 8
@@ -133,7 +133,7 @@ class HiddenColumnsSettings:
 class NoiseSettings:
     """Settings of the estimate of the noise, with their reasons."""
 
-    # Bins of the mean in which the variance is measured, and least number of pixels
+    # Bins of the mean in which the variance is measured, and minimum number of pixels
     # in one.
     n_bins: int = 16
     min_n_bin_pixels: int = 100

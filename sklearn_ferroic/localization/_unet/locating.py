@@ -131,13 +131,13 @@ def locate_image(
     network : UNet
         The network, in evaluation mode.
     threshold : float
-        Least evidence for a column.
+        Minimum evidence for a column.
     refine : {"gaussian", "center_of_mass", None}
         How positions are refined.
     shape : {"circular", "elliptical"}
         What columns are fitted with.
     max_iter : int
-        Most iterations of a joint fit of columns.
+        Maximum number of iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_views : int

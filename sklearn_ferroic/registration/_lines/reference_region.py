@@ -69,8 +69,8 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
     if n_reference < _MIN_REFERENCE_COLUMNS:
         raise ValueError(
             f"The reference region contains {n_reference} columns on one lattice, but "
-            f"at least {_MIN_REFERENCE_COLUMNS} are needed. Choose a larger region of a "
-            "perfect crystal."
+            f"at least {_MIN_REFERENCE_COLUMNS} are needed. Choose a larger region of "
+            "a perfect crystal."
         )
     variance = np.nan_to_num(sites.position_std, nan=np.nanmedian(sites.position_std))
     variance = np.square(np.nan_to_num(variance, nan=0.05))

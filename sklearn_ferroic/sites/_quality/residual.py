@@ -16,11 +16,11 @@ _CHUNK_COLUMNS = 4000
 _DISC_SIGMA = 2.2
 _SEARCH_SIGMA = 0.7
 _N_NEAR = 24
-# Local background: the image less its columns, smoothed over this many spacings.
+# Local background: the image minus its columns, smoothed over this many spacings.
 _BACKGROUND_SPACINGS = 1.5
 # Narrower columns are a pixel or two.
 _MIN_SIGMA_PX = 1.0
-# The band of the columns: what a Gaussian filter of their sigma passes less what one
+# The band of the columns: what a Gaussian filter of their sigma passes minus what one
 # of this many times their sigma passes.
 _BAND_RATIO = 1.6
 # Gain of the filter [1, -2, 1] x [1, -2, 1], which passes noise and little structure.
@@ -229,7 +229,7 @@ def column_amplitudes(image, columns, positions, sigma, search=False):
 
 
 def _windows(image, columns, tree, place, sigma):
-    """Cut discs of the image around places, less the known columns."""
+    """Cut discs of the image around places, minus the known columns."""
     radius = int(np.ceil(_DISC_SIGMA * sigma.max()))
     step = np.arange(-radius, radius + 1)
     pixel = np.rint(place).astype(np.intp)

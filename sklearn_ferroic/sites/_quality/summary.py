@@ -43,7 +43,7 @@ class LatticePlaces:
     n_votes : ndarray of int of shape (n,)
         Number of sites around that expect it.
     relative_amplitude, relative_amplitude_std : ndarray of shape (n,)
-        Height of the image there, less the columns around, relative to the columns
+        Height of the image there, minus the columns around, relative to the columns
         of the same sublattice around, and its standard error: about 0 in a vacancy, 1
         where a column was missed. NaN where it cannot be measured.
     """
@@ -129,11 +129,11 @@ class SiteQuality:
         Median distance of nearest neighbours, px, and its robust relative scatter.
 
     net_displacement, net_displacement_std : ndarray of shape (n_images, 2)
-        Mean displacement ``(row, col)`` of sublattice 1 against sublattice 0 over the
-        whole image, px, and its standard error. Both mistilt and a net polarization
-        displace the sublattices against each other by a constant: the image alone does
-        not determine which of the two. Compare with a reference region that cannot be
-        polar.
+        Mean displacement ``(row, col)`` of sublattice 1 relative to sublattice 0 over
+        the whole image, px, and its standard error. Both mistilt and a net polarization
+        displace the sublattices relative to each other by a constant: the image alone
+        does not determine which of the two. Compare with a reference region that cannot
+        be polar.
 
     ellipticity, ellipticity_std : ndarray of shape (n_images,)
         Long over short axis that is common to all columns, and its standard error.
@@ -228,7 +228,7 @@ class SiteQuality:
         return np.hypot(*ratio.T) > _SIGNIFICANT_ERRORS
 
     def residual_map(self, frame=0):
-        """Compute the image less its columns and a smooth background.
+        """Compute the image minus its columns and a smooth background.
 
         Columns are rendered as Gaussians of the sites' amplitude, sigma and ellipse.
 
