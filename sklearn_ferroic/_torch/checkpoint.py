@@ -93,7 +93,7 @@ class Checkpoint:
         return state
 
     def _compare_origin(self, found):
-        """Return what the fit of a file was begun with and this one was not."""
+        """Return the differences of the settings of the stored fit and of this one."""
         wanted = _unpack(_pack(self.origin, []), [])
         changed = [
             f"{name}={found['parameters'].get(name)!r}, not {value!r}"

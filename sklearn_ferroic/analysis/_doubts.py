@@ -296,7 +296,7 @@ def doubts_of_result(pose, groups, cells, cell, has_reference):
 
 
 def _common_displacement(groups, cells, whole):
-    """Return what a displacement that all cells share may mean, and a caveat."""
+    """Return the possible causes of a displacement of all cells, and a caveat."""
     length = _length(float(np.hypot(*whole.mean[0])), cells)
     direction = _degrees(np.degrees(np.arctan2(*whole.mean[0])))
     start = f"the mean displacement of all cells is {length} along {direction}. "

@@ -200,7 +200,7 @@ class Analysis:
 
     @cached_property
     def _relative(self):
-        """Cells relative to the reference region, and what was subtracted."""
+        """Cells relative to the reference region, and the vector subtracted."""
         cells = self.sites[self.rows]
         if self._region is None:
             return cells, None

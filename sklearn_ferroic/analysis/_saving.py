@@ -303,7 +303,7 @@ def read_files(folder):
 
 
 def load_located(folder):
-    """Read the columns of an analysis, and what is known of their image.
+    """Read the columns of an analysis and the properties of their image.
 
     Parameters
     ----------

@@ -249,7 +249,7 @@ def collect_versions():
 
 
 def flatten_metadata(metadata, prefix=""):
-    """Return nested metadata as texts by dotted names, shortened.
+    """Return nested metadata as shortened texts with dotted names.
 
     Parameters
     ----------

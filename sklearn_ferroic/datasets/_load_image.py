@@ -249,7 +249,7 @@ def load_mask(path):
 
 
 def _read(path, dataset, signal, max_bytes):
-    """Return what a file contains, as a Signal."""
+    """Return the contents of a file as a Signal."""
     is_hdf5 = _is_hdf5(path)
     if is_hdf5:
         check_hdf5(path, max_bytes)

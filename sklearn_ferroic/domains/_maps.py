@@ -18,7 +18,7 @@ from ._profiles import _as_table
 def cell_table(
     sites, *, vectors=None, vector_unit=None, strain=None, domains=None, walls=None
 ):
-    """Collect what is known of each cell, as features for a table or a file.
+    """Collect the properties of each cell as features for a table or a file.
 
     Parameters
     ----------

@@ -436,7 +436,7 @@ def _with_reference(pooled, covariance):
 
 
 def _reference_vector(reference, vectors):
-    """Return what is subtracted from all vectors."""
+    """Return the vector that is subtracted from all others."""
     if reference is None or (isinstance(reference, str) and not len(vectors)):
         return np.zeros(2)
     if isinstance(reference, str):

@@ -472,7 +472,7 @@ def _check_size(number, image, spacing):
 
 
 def _nothing_found(number, spacing):
-    """Return why an image may show no columns, and what helps."""
+    """Return why an image may show no columns, and a remedy."""
     coarse = ""
     if spacing < FINE_SPACING_PX:
         coarse = (

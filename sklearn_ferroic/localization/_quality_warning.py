@@ -90,7 +90,7 @@ def warn_of_doubtful_sites(checks, implausible, alternative):
 
 
 def _describe_misses(check, alternative):
-    """Describe columns that were missed, and what to do; "" if there are hardly any."""
+    """Describe missed columns and a remedy; "" if there are hardly any."""
     n_sites, n_missed = len(check.flags), number_missed(check)
     most = max(
         _SETTINGS.max_missed_share * (n_sites + n_missed), _SETTINGS.min_n_missed
@@ -106,7 +106,7 @@ def _describe_misses(check, alternative):
 
 
 def _describe_doubts(check):
-    """Describe sites that are hardly columns, and what to do; "" if there are few."""
+    """Describe sites that are hardly columns and a remedy; "" if there are few."""
     n_sites = len(check.flags)
     n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
     most = _SETTINGS.max_unconverged_share
@@ -233,7 +233,7 @@ def check_sites(positions, converged, spacing, *, in_pairs=False):
 def describe_implausible_sites(
     number, positions, converged, spacing, *, in_pairs=False
 ):
-    """Describe what is wrong with the sites of an image, and what to do.
+    """Describe the faults of the sites of an image and a remedy.
 
     Parameters
     ----------

@@ -51,8 +51,8 @@ class UNetAtomLocator(
         None estimates it, for each image by itself; in training, from the labels.
 
     threshold : float, default=0.5
-        Minimum evidence for a column, of 1 for one that the network is sure of in all
-        its pixels.
+        Minimum evidence for a column; it is 1 where the network is certain of all
+        pixels of the column.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
         Method for the positions: AtomLocator's fit; the centre of mass; or none beyond

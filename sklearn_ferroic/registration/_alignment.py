@@ -186,7 +186,7 @@ def _dot(first, second):
 
 
 def _noise_line(model, square):
-    """Fit the mean square of the residual by a line in the model's values."""
+    """Fit a line to the mean square of the residual as a function of the model."""
     edges = np.quantile(model, np.linspace(0, 1, _N_LEVELS + 1))
     level = np.searchsorted(edges[1:-1], model)
     count = np.bincount(level, minlength=_N_LEVELS)

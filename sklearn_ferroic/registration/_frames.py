@@ -81,7 +81,7 @@ class Frames:
         Returns
         -------
         frames : Frames
-            A series of the same frames, which shares what is known of them.
+            A series of the same frames, which shares their properties.
         """
         if max(self.shape) <= side:
             return self
@@ -226,7 +226,7 @@ def _unpack(X):
 
 
 def _checked(container):
-    """Return a stack with its pixel size after the check of the latter."""
+    """Check the pixel size of a stack, and return both."""
     stack, pixel_size = container
     if pixel_size is not None:
         positive = isinstance(pixel_size, Real) and 0 < pixel_size < np.inf

@@ -1,4 +1,4 @@
-"""Drift, jitter and flyback of a series, and what is left of them in its average.
+"""Drift, jitter and flyback of a series, and their remainder in its average.
 
 Lines of a frame are displaced relative to the average of the other frames. How much
 they differ between frames determines how far the mean of a finite number of frames
@@ -69,7 +69,7 @@ class Flyback:
 
     @property
     def is_significant(self):
-        """Whether it exceeds its error and matters."""
+        """Whether the flyback exceeds its error and is not negligible."""
         return (
             abs(self.amplitude) > _MIN_DEVIATIONS * self.amplitude_std
             and abs(self.amplitude) > _MIN_FLYBACK_PX
@@ -77,7 +77,7 @@ class Flyback:
 
     @property
     def reach(self):
-        """Number of pixels at the start of the lines that it displaces noticeably."""
+        """Number of pixels at the start of the lines that are displaced noticeably."""
         return self._n_above(_NEGLIGIBLE_PX)
 
     @property
@@ -276,7 +276,7 @@ def fit_flyback(sums, shifts, weights, known=None):
 
 
 def _relative_pattern(decay, shifts, weights, n_cols):
-    """Return what a unit flyback displaces pixels by relative to the other frames.
+    """Return the displacement of pixels by a unit flyback relative to other frames.
 
     Shape (n_frames, n_cols).
     """

@@ -408,7 +408,7 @@ class ScanDistortionCorrector(
         return to_specimen(image, displacement, image.shape, np.zeros(2))
 
     def _fill(self, resampled, image):
-        """Fill what the image does not show by its median."""
+        """Fill unknown pixels with the median of the image."""
         return np.where(np.isfinite(resampled), resampled, np.median(image))
 
     def _resample(self, image, number):

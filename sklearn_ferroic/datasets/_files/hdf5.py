@@ -244,7 +244,7 @@ def _scaled_dataset(h5py, item):
 
 
 def _text(value):
-    """Return an attribute as text, None if it is none."""
+    """Return an attribute as text, None if it is not text."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     return value if isinstance(value, str) else None

@@ -173,7 +173,7 @@ def _gatan_axes(codes):
 
 
 def _vendor_metadata(file):
-    """Return what tifffile parses of the tags of FEI, Zeiss, Olympus and TVIPS."""
+    """Return the tags of FEI, Zeiss, Olympus and TVIPS that tifffile parses."""
     contents = {key: getattr(file, key) for key in _VENDORS}
     return {key: content for key, content in contents.items() if content}
 

@@ -279,7 +279,7 @@ class ColumnFit:
         )
 
     def append(self, table):
-        """Return the fit with columns after it that have not been fitted."""
+        """Return the fit followed by columns that have not been fitted."""
         unfitted = np.zeros(len(table), dtype=bool)
         return self.replace(
             table=self.table.append(table),

@@ -117,7 +117,7 @@ def _dot(first, second):
 
 
 def _change_at_center(u, v, values, weighted, weight):
-    """Return the change of positions, in standard errors, if the centre counts more."""
+    """Return the change of positions, in standard errors, at more central weights."""
     change = []
     for step in (u, v):
         square = weight * (step * step)

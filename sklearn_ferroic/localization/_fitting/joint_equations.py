@@ -196,7 +196,7 @@ class JointEquations:
         return inflation
 
     def _fit_noise(self, system, noise):
-        """Return the squared displacements by noise, and what the fit leaves of it."""
+        """Return the squared displacements by noise, and the noise after the fit."""
         own, below = system.solve(
             (system.slope @ noise).reshape(len(system.known), -1),
             self.transposed @ noise,

@@ -180,7 +180,7 @@ class JointFit:
         state.field = state.field._replace(level=level)
 
     def _common(self, expected):
-        """Change the background, and heights and widths of all columns nearby alike."""
+        """Change the background, and nearby heights and widths by common factors."""
         state, windows = self.state, self.windows
         state.regression = self.make_regression()
         residual = self.pixels.residual.copy()

@@ -435,7 +435,7 @@ def center_of_mass(image, positions, radius, n_rounds=2, mask=None):
 
 
 def centers_of_mass(context, positions):
-    """Refine positions by the centres of mass of most of each column.
+    """Refine positions by the centre of mass of the central disc of each column.
 
     Parameters
     ----------

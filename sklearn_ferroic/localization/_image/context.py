@@ -1,4 +1,4 @@
-"""An image with what is known of it: good pixels, spacing, sigma, noise, unit, bins."""
+"""An image with its good pixels, spacing, sigma, noise, unit and binning."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -65,7 +65,7 @@ class ImageStatistics(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImageContext:
-    """An image, a tile or a sample of it, and what is known of it.
+    """An image, a tile or a sample of it, with its properties.
 
     Parameters
     ----------

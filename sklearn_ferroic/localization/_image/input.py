@@ -99,7 +99,7 @@ def image_metadata(images, n_images):
 
 
 def displacement_errors(images, n_images):
-    """Return what the displacement of the rows of images adds to errors of positions.
+    """Return the errors of positions due to displacements of the rows of images.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Images at the scale that the network knows, whole or in part.
+"""Images at the scale of the network, whole or in part.
 
 Every resampled pixel is a weighted mean of pixels around its place, rows and columns
 apart: a part of an image gives the same numbers as the whole.

@@ -157,7 +157,7 @@ class LatticeLines:
         return parts
 
     def _without_kinks(self, positions):
-        """Divide the lines at the rows of atoms where the spacing of most changes."""
+        """Divide the lines at rows of atoms where the spacing of most lines changes."""
         middles = np.concatenate([line[1:-1] for line in self.lines])
         second = [np.diff(positions[line], 2, axis=0) for line in self.lines]
         second = np.concatenate([part for part in second if len(part)] or [[]])

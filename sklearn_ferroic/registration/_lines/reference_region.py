@@ -312,7 +312,7 @@ def _steep_axis(positions, index):
 
 
 def _trend(positions, index, sublattice):
-    """Return the position of each column that its neighbours above and below expect."""
+    """Return the position of each column interpolated from those above and below."""
     known = np.flatnonzero(np.isfinite(index).all(axis=1))
     place = index[known].astype(int)
     axis = _steep_axis(positions, index)

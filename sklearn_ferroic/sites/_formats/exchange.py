@@ -102,7 +102,7 @@ def _metadata(head, images):
 
 
 def from_atomap(lattice):
-    """Return what AtomSites are made with, see :meth:`AtomSites.from_atomap`.
+    """Return the arguments of AtomSites, see :meth:`AtomSites.from_atomap`.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def _fitted(atom, name):
 
 
 def _read_head(path):
-    """Return what the comments and the JSON file of a table say."""
+    """Return the metadata in the comments and the JSON file of a table."""
     head = {}
     with open(path, encoding="utf-8") as file:
         for line in file:
