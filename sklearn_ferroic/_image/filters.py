@@ -184,7 +184,7 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0, mask=None):
         Faintest peak kept, as a share of the brightest within one spacing and a
         half.
     limit : callable, default=None
-        Returns the least height of peaks at pixels ``(row, col)``.
+        Returns the minimum height of peaks at pixels ``(row, col)``.
     least : float, default=0.0
         Lower bound of `limit` anywhere, to skip lower maxima.
     mask : ndarray of bool of shape (n_rows, n_cols), default=None

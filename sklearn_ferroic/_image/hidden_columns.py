@@ -349,7 +349,7 @@ class _OneKind:
         return np.hypot(across[..., 0], across[..., 1]) / self.shortest
 
     def design(self, ellipse):
-        """Return what each part of a profile adds to the pixels."""
+        """Return the contribution of each part of a profile to the pixels."""
         square = self.radius(ellipse) ** 2
         parts = [np.exp(square * (-0.5 / s**2)).sum(axis=1) for s in _SIGMA_SPACINGS]
         radius, half = (

@@ -29,10 +29,10 @@ def check_images(images):
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         A 2-D array, a 3-D stack, an ``(array, pixel_size)`` tuple, an object with
         ``image`` and ``pixel_size``, an image of HyperSpy, xarray, sidpy or quantem,
-        or a list of 2-D arrays or carriers; arrays may be masked.
+        or a list of 2-D arrays or containers; arrays may be masked.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def image_metadata(images, n_images):
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         As `check_images` takes them.
     n_images : int
         Number of images, of which a single entry may be the stack.
@@ -91,19 +91,19 @@ def image_metadata(images, n_images):
     Returns
     -------
     metadata : list of dict
-        One per image, of values that JSON can hold; empty where there are none.
+        One per image, of JSON-serializable values; empty where there are none.
     """
     entries = [images] if _is_single(images) else list(images)
-    metadata = [carrier_metadata(entry) for entry in entries]
+    metadata = [container_metadata(entry) for entry in entries]
     return metadata * n_images if len(entries) == 1 else metadata
 
 
 def displacement_errors(images, n_images):
-    """Return what the displacement of the rows of images adds to errors of positions.
+    """Return the errors of positions due to displacements of the rows of images.
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         As `check_images` takes them; averages of frames have `displacement_std`.
     n_images : int
         Number of images, of which a single entry may be the stack.
@@ -121,7 +121,7 @@ def displacement_errors(images, n_images):
     return errors * n_images if len(entries) == 1 else errors
 
 
-def carrier_metadata(entry):
+def container_metadata(entry):
     """Return the metadata of one file or container, with the name of its file."""
     if is_foreign(entry):
         return foreign_metadata(entry)
@@ -133,7 +133,7 @@ def carrier_metadata(entry):
     return name | plain_metadata(own)
 
 
-def _is_carrier_tuple(entry):
+def _is_container_tuple(entry):
     if not isinstance(entry, tuple) or len(entry) != 2 or _is_container(entry[1]):
         return False
     return entry[1] is None or np.ndim(entry[1]) == 0
@@ -143,13 +143,13 @@ def _is_container(entry):
     return hasattr(entry, "image") or is_foreign(entry)
 
 
-def is_carrier(entry):
+def is_container(entry):
     """Check whether an object is an image or a stack with its pixel size."""
-    return _is_container(entry) or _is_carrier_tuple(entry)
+    return _is_container(entry) or _is_container_tuple(entry)
 
 
 def _is_single(images):
-    if hasattr(images, "image") or _is_carrier_tuple(images):
+    if hasattr(images, "image") or _is_container_tuple(images):
         return True
     if not isinstance(images, (list, tuple)):
         return True
@@ -159,17 +159,17 @@ def _is_single(images):
 
 def _first_number(images):
     first = images[0]
-    if isinstance(first, (list, tuple)) and first and not _is_carrier_tuple(first):
+    if isinstance(first, (list, tuple)) and first and not _is_container_tuple(first):
         first = first[0]
     return first if isinstance(first, (Real, str)) else np.empty(1)
 
 
 def unpack_image(entry):
-    """Return the array and the pixel size of an image or a carrier of one.
+    """Return the array and the pixel size of an image or a container of one.
 
     Parameters
     ----------
-    entry : array-like or carrier
+    entry : array-like or container
         As `check_images` takes them; nothing is checked.
 
     Returns
@@ -184,10 +184,10 @@ def unpack_image(entry):
         return foreign
     if hasattr(entry, "image"):
         return entry.image, getattr(entry, "pixel_size", None)
-    if _is_carrier_tuple(entry):
-        carrier, pixel_size = entry
-        foreign = unpack_foreign(carrier, is_sized=True)
-        return carrier if foreign is None else foreign[0], pixel_size
+    if _is_container_tuple(entry):
+        container, pixel_size = entry
+        foreign = unpack_foreign(container, is_sized=True)
+        return container if foreign is None else foreign[0], pixel_size
     return entry, None
 
 

@@ -14,13 +14,15 @@ from .neighbor_graph import accumulate, spanning_forest
 from .neighbors import Nearest, sublattice_members
 
 # Two steps span a cell if the sine of their angle exceeds this.
-_MIN_SINE = 0.5
+MIN_SINE = 0.5
 # A neighbour is on the lattice if it deviates by less than this share of the shorter
 # vector; the fit is valid if the mean deviation is less than the second share.
-_STEP_TOLERANCE_SHARE = 0.25
+STEP_TOLERANCE_SHARE = 0.25
 _MAX_MISFIT_SHARE = 0.15
 # An origin and two vectors need three columns; a fourth tests the fit.
 _MIN_COLUMNS = 4
+# A site this near to a lattice point is the site of that point, in lattice vectors.
+MATCH_CELLS = 0.35
 # Number of neighbours in the crystal, and their maximum distance.
 _N_BONDS = 6
 _BOND_REACH_SPACINGS = 2
@@ -133,7 +135,7 @@ def _shortest_cells(row, col, own):
     nearest = squared.argmin(axis=0)
     a_row, a_col = row[nearest, here], col[nearest, here]
     cross = a_col * row - a_row * col
-    oblique = cross**2 > _MIN_SINE**2 * (row**2 + col**2) * (a_row**2 + a_col**2)
+    oblique = cross**2 > MIN_SINE**2 * (row**2 + col**2) * (a_row**2 + a_col**2)
     squared[~oblique] = np.inf
     nearest = squared.argmin(axis=0)
     # Without such a step the area is zero and the result NaN.
@@ -152,7 +154,7 @@ def _refine_cells(row, col, a_row, a_col, b_row, b_col):
         squared = (off_i * a_row + off_j * b_row) ** 2
         squared += (off_i * a_col + off_j * b_col) ** 2
         used = (np.abs(i) < 1.5) & (np.abs(j) < 1.5)
-        used &= squared < _STEP_TOLERANCE_SHARE**2 * shorter
+        used &= squared < STEP_TOLERANCE_SHARE**2 * shorter
         count = used.sum(axis=0)
         i, j = np.where(used, np.rint(i), 0), np.where(used, np.rint(j), 0)
         # Centred on their means, so that the origin drops out of the equations.
@@ -275,7 +277,7 @@ def continue_lattice(nearest, heights, depth_of, depths, spacing):
         Returns the distances of places from the border of the area in which columns
         could be found, negative outside, px.
     depths : tuple of float
-        Least and largest depth of the predicted columns, px.
+        Smallest and largest depth of the predicted columns, px.
     spacing : float
         Nearest-neighbour spacing, px.
 
@@ -304,7 +306,7 @@ def continue_lattice(nearest, heights, depth_of, depths, spacing):
     depth = depth_of(places)
     is_asked = (depth > depths[0]) & (depth < depths[1])
     if depths[0] >= 0:
-        # Places on the image that hold a column need no prediction.
+        # Places on the image with a column need no prediction.
         distance, _ = tree.query(
             places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
         )

@@ -17,7 +17,7 @@ _NEIGHBOR_REACH_CELLS = 1.55
 # With fewer vectors the correlation of neighbours is not estimated.
 MIN_CORRELATED_VECTORS = 12
 # Side of the blocks within which errors may be common (mistilt, drift).
-_BLOCK_SIDE_CELLS = 5
+BLOCK_SIDE_CELLS = 5
 # With fewer clusters than this a covariance of two components has no meaning.
 _MIN_CLUSTERS = 6
 # Probability that independent errors look as correlated by chance.
@@ -111,7 +111,7 @@ def cell_size(sites):
 def neighbor_factor(vectors, group, kept, place):
     """Return how much correlation of neighbours increases the variance of a mean.
 
-    It is the median over the groups, because single groups may hold several domains.
+    It is the median over the groups, because single groups may contain several domains.
     """
     if not place.cell > 0:
         return 1.0
@@ -148,7 +148,7 @@ def _clusters(place, n):
     """Yield numbers of the blocks and of the scan lines that the sites lie in."""
     if not place.cell > 0:
         return
-    side = np.clip(np.sqrt(n / 12), 2, _BLOCK_SIDE_CELLS) * place.cell
+    side = np.clip(np.sqrt(n / 12), 2, BLOCK_SIDE_CELLS) * place.cell
     block = np.column_stack([place.frame, place.position // side])
     line = np.column_stack([place.frame, place.position[:, :1] // place.cell])
     for key in (block, line):

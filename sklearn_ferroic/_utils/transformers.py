@@ -1,4 +1,4 @@
-"""Mixins of transformers whose output is no table, and the steps of pipelines."""
+"""Mixins of transformers whose output is not a table, and the steps of pipelines."""
 
 from sklearn.base import TransformerMixin
 from sklearn.pipeline import Pipeline
@@ -8,7 +8,7 @@ class PlainOutputMixin(TransformerMixin, auto_wrap_output_keys=None):
     """Mixin of transformers whose output is not converted to a table."""
 
     def set_output(self, *, transform=None):
-        """Do nothing: the output is no table.
+        """Do nothing: the output is not a table.
 
         It exists so that ``Pipeline.set_output`` can reach the later steps.
 
@@ -26,7 +26,7 @@ class PlainOutputMixin(TransformerMixin, auto_wrap_output_keys=None):
 
 
 class ImageInputMixin(PlainOutputMixin, auto_wrap_output_keys=None):
-    """Mixin of transformers of images whose output is no table."""
+    """Mixin of transformers of images whose output is not a table."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -112,7 +112,7 @@ def refuse_images_along_last_axis(shape):
     share = _THIN_SHARE_OF_SQUARE if n_rows == n_cols else _THIN_SHARE
     if n_last < share * min(n_rows, n_cols):
         raise ValueError(
-            f"An array of shape {shape} seems to hold its {n_last} images along the "
+            f"An array of shape {shape} seems to contain its {n_last} images along the "
             "last axis; they are expected along the first. Pass "
             "numpy.moveaxis(images, -1, 0). If the images are really so narrow, pass "
             "them as a list, list(images)."
@@ -268,7 +268,7 @@ def resolve_patch_shape(patches, patch_shape):
         return shape
     if math.prod(given) != n_pixels:
         raise ValueError(
-            f"patch_shape={given} does not hold the {n_pixels} features of X. "
+            f"patch_shape={given} does not match the {n_pixels} features of X. "
             "Pass (height, width) with height * width equal to that."
         )
     return tuple(int(side) for side in given)

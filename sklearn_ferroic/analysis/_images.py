@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._image.input import carrier_metadata, unpack_image
+from .._image.input import container_metadata, unpack_image
 from .._utils.metadata import rounded
 from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
@@ -70,7 +70,7 @@ def read_input(image, options):
 
     Parameters
     ----------
-    image : str, path-like, array-like or carrier
+    image : str, path-like, array-like or container
         A file, an array, an ``(array, pixel_size)`` tuple, an object with `image` and
         `pixel_size`, or an image of HyperSpy, xarray, sidpy or quantem.
     options : AnalysisOptions
@@ -98,7 +98,7 @@ def read_input(image, options):
         array, pixel_size = unpack_image(image)
         pixel_size = options.pixel_size or pixel_size
         name = Path(getattr(image, "path", "array")).name
-        metadata = carrier_metadata(image)
+        metadata = container_metadata(image)
         truth = image if getattr(image, "variant", None) is not None else None
         size = " x ".join(map(str, np.shape(array)))
         unit = (
@@ -182,11 +182,11 @@ def _choose_frame(array, frame, remarks):
 
 
 def _check_stack(array):
-    """Raise an error for an array that is no stack of images."""
+    """Raise an error for an array that is not a stack of images."""
     if array.ndim != 3:
         raise ValueError(
-            f"An array of shape {array.shape} is no image: two dimensions are needed, "
-            "or three for a stack of images."
+            f"An array of shape {array.shape} is not an image: two dimensions are "
+            "needed, or three for a stack of images."
         )
     refuse_images_along_last_axis(array.shape)
 

@@ -29,7 +29,7 @@ def unpack_foreign(entry, *, is_sized=False):
 
     Returns
     -------
-    carrier : tuple of (array-like, float or None) or None
+    image : tuple of (array-like, float or None) or None
         The values, whose last two axes are rows and columns by the names and types of
         the axes, and the pixel size in nm if both have a unit of length; None for
         anything else.
@@ -69,7 +69,7 @@ def foreign_metadata(entry):
     Returns
     -------
     metadata : dict
-        Values that JSON can hold; empty for what is no image of these packages.
+        JSON-serializable values; empty for anything but an image of these packages.
     """
     for is_kind, _, read in _KINDS:
         if is_kind(entry):

@@ -37,7 +37,7 @@ class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         column must be.
 
     patch_shape : tuple of (int, int), default=None
-        Height and width of the patches if `X` holds them as rows. None selects the
+        Height and width of the patches if `X` has them as rows. None selects the
         most nearly square shape.
 
     moment : tuple of (int, int), default=None

@@ -46,7 +46,7 @@ def check_patches(estimator, X, *, min_samples=1):
     )
     if len(patches) < min_samples:
         raise ValueError(
-            f"X holds {len(patches)} sample(s), that is windows, and "
+            f"X contains {len(patches)} sample(s), that is windows, and "
             f"{type(estimator).__name__} needs at least {min_samples}. Does the image "
             "show the sublattice that windows are centred on? Look at "
             "sites.sublattice."

@@ -243,7 +243,7 @@ def check_cells(sites, labels, vectors=None):
     sites : AtomSites of length n_sites
         The cells.
     labels : array-like of shape (n_sites,)
-        Class of each cell; -1, NaN, None and "" are no class.
+        Class of each cell; -1, NaN, None and "" mean none.
     vectors : array-like of shape (n_sites, 2), default=None
         Vectors; the sites' polarization by default.
 

@@ -19,7 +19,7 @@ from ._profiles import _as_table
 def cell_table(
     sites, *, vectors=None, vector_unit=None, strain=None, domains=None, walls=None
 ):
-    """Collect what is known of each cell, as features for a table or a file.
+    """Collect the properties of each cell as features for a table or a file.
 
     Parameters
     ----------
@@ -193,8 +193,8 @@ def to_hyperspy(sites, values, *, frame=None):
     Returns
     -------
     signals : dict of str to hyperspy.signals.Signal2D
-        A signal for each value, a pixel a cell, NaN where there is none. Its axes are
-        ``b`` (rows) and ``a`` (columns), scaled by the mean lengths of the lattice
+        A signal for each value with one pixel per cell, NaN without a cell. Its axes
+        are ``b`` (rows) and ``a`` (columns), scaled by the mean lengths of the lattice
         vectors in nm, or px where no pixel size is known.
 
     Raises

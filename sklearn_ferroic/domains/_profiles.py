@@ -143,7 +143,7 @@ def profile_across(sites, values, line, *, reach_cells=8.0, bin_cells=1.0, frame
     Returns
     -------
     profile : pandas.DataFrame
-        One row a bin that holds a site, with the columns
+        One row per bin with a site, with the columns
 
         distance_nm : float
             Mean distance of its sites from the line, nm (``distance_px`` where no pixel

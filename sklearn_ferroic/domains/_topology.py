@@ -443,7 +443,7 @@ def _in_nm(sites, frame, row, col):
 
 # Points of the circle per cell of its radius, dense enough to pass each cell.
 _POINTS_PER_CELL = 40
-# A step of the circuit that misses a lattice vector by more is no step of the lattice.
+# A step of the circuit that misses a lattice vector by more is not a lattice vector.
 _MAX_MISFIT_CELLS = 0.4
 
 
@@ -552,7 +552,7 @@ def burgers_vector(sites, center, *, radius_cells=4.0, frame=None):
     whole = np.rint(indices)
     if np.abs(indices - whole).max() > _MAX_MISFIT_CELLS:
         raise ValueError(
-            "A step of the circuit is no lattice vector: it passes too near to the "
+            "A step of the circuit is not a lattice vector: it passes too near to the "
             "core or through a fault. Choose a larger radius."
         )
     total = -whole.sum(axis=0).astype(int)

@@ -38,7 +38,7 @@ def check_sites(estimator, sites):
 
 
 class FittedSites:
-    """Values of the sites of fitted images, found again by image and position.
+    """Values of the sites of fitted images, retrieved by image and position.
 
     A slice of fitted sites lacks the neighbours of its sites. Its values are those
     that were computed from all sites of the image.

@@ -155,7 +155,7 @@ def pool_polarization(
     `p_value_far` stays uniform then; it is small where the clusters are domains wider
     than a few cells or repeat with the lattice. Require both.
 
-    **Mistilt** displaces A against B columns equally in all cells and is not an error
+    **Mistilt** displaces A relative to B columns by one vector and is not an error
     in the sense of this test. Use ``reference="mean"``, or compare with a part that is
     not polar.
 
@@ -324,7 +324,7 @@ def _with_reference(pooled, covariance):
 
 
 def _reference_vector(reference, vectors):
-    """Return what is subtracted from all vectors."""
+    """Return the vector that is subtracted from all others."""
     if reference is None or (isinstance(reference, str) and not len(vectors)):
         return np.zeros(2)
     if isinstance(reference, str):

@@ -25,7 +25,7 @@ from ._quality_warning import (
 
 # Columns at least this many sigmas from the border are completely on the image.
 _BORDER_SIGMA = 2
-# Distances of fewer columns say little about the image.
+# Distances of fewer columns are not representative of the image.
 _MIN_N_COLUMNS = 12
 # Labels less probable than this are doubtful: one in five of them is wrong.
 _MIN_PROBABILITY = 0.8
@@ -194,7 +194,7 @@ class LabeledFit(NamedTuple):
         Whether sublattices 0 and 1 are equally bright within the errors.
     end : ndarray of int of shape (n,) or None
         Ends of close pairs, 0 or 1, which the lattice does not map onto each other;
-        None if the columns are no pairs.
+        None if the columns are not pairs.
     merged : ndarray of bool of shape (n,) or None
         Columns that are pairs which were not resolved; None if there are no pairs.
     undivided : tuple of UndividedLevels

@@ -35,6 +35,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
         "shape": [StrOptions(set(PROFILES))],
         "border": [StrOptions({"keep", "drop"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tile_size": [Interval(Integral, 256, None, closed="left"), None],
         "n_jobs": N_JOBS,
     }
@@ -45,7 +46,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         Use it after sites were added or removed by hand: all columns of each image are
         fitted together, and displacements, lattice vectors and flags are measured
         again. No column is added, removed or labelled; pairs with the flag MERGED keep
-        it. Sites do not hold the mask of
+        it. Sites do not have the mask of
         their images: columns next to masked pixels are fitted to the values that were
         filled in, and may be displaced.
 
@@ -84,7 +85,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
             positions = sites.positions[own]
             spacing = self.spacing or typical_spacing(positions)
             ((spacing, sigma, _),) = estimate_scales([image], [mask], spacing, None)
-            context = ImageContext(image, mask, spacing, sigma)
+            context = ImageContext(image, mask, spacing, sigma, max_iter=self.max_iter)
             fit, _ = refine_columns(
                 context,
                 _centered(context, positions, sites.converged[own]),

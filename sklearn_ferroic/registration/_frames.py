@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
-from .._image.input import check_images, image_metadata, is_carrier, unpack_image
+from .._image.input import check_images, image_metadata, is_container, unpack_image
 from .._utils.validation import refuse_images_along_last_axis
 
 _EXPECTED = (
@@ -24,7 +24,7 @@ class Frames:
     Parameters
     ----------
     entries : sequence
-        Arrays or carriers, or a 3-D array-like: in memory, memory-mapped or lazy.
+        Arrays or containers, or a 3-D array-like: in memory, memory-mapped or lazy.
     pixel_size : float or None
         Pixel size of all frames, nm; that of the entries if None.
     dose : float or None
@@ -74,7 +74,7 @@ class Frames:
         Returns
         -------
         frames : Frames
-            A series of the same frames, which shares what is known of them.
+            A series of the same frames, which shares their properties.
         """
         if max(self.shape) <= side:
             return self
@@ -171,7 +171,7 @@ def open_frames(X):
 
     Parameters
     ----------
-    X : array-like, carrier, or list of these
+    X : array-like, container, or list of these
         A 3-D array, also memory-mapped or lazy, or a list of 2-D frames; with a pixel
         size as ``(stack, pixel_size)`` or as an object with ``image``.
 
@@ -186,7 +186,7 @@ def open_frames(X):
     if is_stack:
         refuse_images_along_last_axis(entries.shape)
     if not is_stack and not isinstance(entries, list | tuple):
-        check_images(entries)  # raises for what is no image at all
+        check_images(entries)  # raises an error unless they are images
         raise ValueError(
             f"Got one image of shape {np.shape(entries)}, but registration needs at "
             f"least two frames. {_EXPECTED}."
@@ -201,7 +201,7 @@ def open_frames(X):
 
 def _unpack(X):
     """Return the frames of a container, their pixel size and dose."""
-    if is_carrier(X):
+    if is_container(X):
         dose = getattr(X, "dose", None) if hasattr(X, "image") else None
         return *_checked(unpack_image(X)), dose
     if isinstance(X, list | tuple) and X and not hasattr(X[0], "shape"):
@@ -213,9 +213,9 @@ def _unpack(X):
     return X, None, None
 
 
-def _checked(carrier):
-    """Return a stack with its pixel size after the check of the latter."""
-    stack, pixel_size = carrier
+def _checked(container):
+    """Check the pixel size of a stack, and return both."""
+    stack, pixel_size = container
     if pixel_size is not None:
         positive = isinstance(pixel_size, Real) and 0 < pixel_size < np.inf
         if not positive or isinstance(pixel_size, bool):

@@ -247,7 +247,7 @@ def _fitted(
 
 
 def _convergence_tol(estimator):
-    """Return the tolerance, or None where the training loss is no stopping criterion.
+    """Return the tolerance, None where the training loss is not a stopping criterion.
 
     The loss of networks that infer the angle may decrease again after a plateau; early
     stopping uses the validation loss; a capacity rises until the last epoch; the loss

@@ -157,7 +157,7 @@ class ClusterMeansDisplay:
         ------
         ValueError
             If there is not one label per window, there are no windows or all are NaN,
-            `patch_shape` does not hold the pixels of a window, or `n_cols` is not
+            `patch_shape` does not match the pixels of a window, or `n_cols` is not
             positive.
         """
         patches = as_images(patches, patch_shape)

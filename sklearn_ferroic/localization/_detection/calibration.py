@@ -80,9 +80,9 @@ class Calibration(NamedTuple):
     preliminary : PreliminaryFit or None
         Preliminary fit of the columns of the binned image in that unit, if any.
     crowding : Crowding, default=Crowding()
-        Least distances between columns.
+        Minimum distances between columns.
     min_height : float, default=0.0
-        Least height of a column anywhere in the binned image.
+        Minimum height of a column anywhere in the binned image.
     widening : float, default=1.0
         Typical sigma after a search for columns that others hide, over that before.
     """
@@ -295,7 +295,7 @@ def _inflation(context, model, response, blob_sigma):
     else:
         share = mask.astype(np.float32)
         inner = smooth(share, blob_sigma) > 0.999
-        # Single bad pixels are no border.
+        # Single bad pixels do not count as a border.
         inner &= (
             uniform_filter(share, 2 * margin + 1, mode="constant")
             > _SETTINGS.min_good_share

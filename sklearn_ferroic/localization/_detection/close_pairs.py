@@ -105,7 +105,7 @@ def find_close_pairs(image, mask, spacing):
     Returns
     -------
     scale : PairScale or None
-        None if most of the columns are no close pairs.
+        None unless most of the columns are close pairs.
     """
     best, least = None, np.inf
     tried, blocks = [], Blocks(image, spacing)

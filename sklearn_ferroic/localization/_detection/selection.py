@@ -44,7 +44,7 @@ def is_noise_limited(calibration):
 
 
 def min_candidate_significance(calibration):
-    """Return the least signal to noise ratio of candidates.
+    """Return the minimum signal to noise ratio of candidates.
 
     Parameters
     ----------
@@ -364,7 +364,7 @@ def measure_crowding(positions, height, spacing):
     Returns
     -------
     crowding : Crowding
-        Least distances of columns of this image.
+        Minimum distances of columns of this image.
     """
     pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
     lenient = Crowding(faint=_SETTINGS.lenient_distance_spacings)

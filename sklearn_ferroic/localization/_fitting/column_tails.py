@@ -144,7 +144,7 @@ class TailSums(NamedTuple):
         share_good = np.maximum(uniform_filter(good.astype(np.float32), length), 1e-6)
 
         def local(values):
-            """Return the pixels less the mean of the good ones around them."""
+            """Return the pixels minus the mean of the good ones around them."""
             for _ in range(2):
                 values = good * (
                     values - uniform_filter(good * values, length) / share_good

@@ -188,7 +188,7 @@ class JointEquations:
         return inflation
 
     def _fit_noise(self, system, noise):
-        """Return the squared displacements by noise, and what the fit leaves of it."""
+        """Return the squared displacements by noise, and the noise after the fit."""
         own, below = system.solve(
             (system.slope @ noise).reshape(len(system.known), -1),
             self.transposed @ noise,
@@ -351,7 +351,7 @@ class _BinnedImages:
         self.reach = int(np.ceil(_SETTINGS.derivative_reach_sigma * binned_sigma))
 
     def derivatives(self, table, n_parameters, known):
-        """Return the derivative of the image by every parameter."""
+        """Return the derivatives of the image with respect to all parameters."""
         value, down, along, sigma, index = self._profiles(table)
         value *= known[:, None, None]
         height = table.amplitude[:, None, None] / (self.side * sigma)

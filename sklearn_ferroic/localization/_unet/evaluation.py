@@ -103,7 +103,7 @@ def calibrate_on(estimator, network, images, labels):
                 (found[1], _is_right(*found, true, TOLERANCE_SPACINGS * spacing))
             )
     if not parts:
-        raise ValueError("The labels hold no columns to calibrate on.")
+        raise ValueError("The labels contain no columns to calibrate on.")
     evidence, is_right = (np.concatenate(part) for part in zip(*parts, strict=True))
     return calibrate(evidence, is_right)
 

@@ -64,7 +64,7 @@ def find_columns(probability, threshold):
     probability : ndarray of shape (3, n_rows, n_cols)
         Of background, A and B.
     threshold : float
-        Least evidence for a column, of 1 for one that is sure in all its pixels.
+        Minimum evidence for a column; 1 where all its pixels are certain.
 
     Returns
     -------

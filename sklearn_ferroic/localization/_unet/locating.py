@@ -112,6 +112,7 @@ def locate_image(
     threshold,
     refine,
     shape,
+    max_iter,
     tile_size,
     n_views,
 ):
@@ -130,11 +131,13 @@ def locate_image(
     network : UNet
         The network, in evaluation mode.
     threshold : float
-        Least evidence for a column.
+        Minimum evidence for a column.
     refine : {"gaussian", "center_of_mass", None}
         How positions are refined.
     shape : {"circular", "elliptical"}
         What columns are fitted with.
+    max_iter : int
+        Maximum number of iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_views : int
@@ -146,7 +149,7 @@ def locate_image(
         The columns.
     """
     spacing, _ = scale
-    context = ImageContext(image, mask, *scale)
+    context = ImageContext(image, mask, *scale, max_iter=max_iter)
     positions, evidence = find_in_image(
         image, network, spacing, threshold, tile_size, n_views
     )

@@ -44,7 +44,7 @@ class TrainedNetworkMixin:
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images; not those of the training.
         y : AtomSites, object with `positions` and `sublattice`, array, or list
             Labels as in `fit`.

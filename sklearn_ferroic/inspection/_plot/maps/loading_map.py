@@ -240,7 +240,7 @@ class LoadingMapDisplay:
         ValueError
             If there is not one loading per site and component or one name per
             component, `frame` is None and there are several images, `patch_shape` does
-            not hold the pixels of a component, or `ax` does not belong to a grid of
+            not match the pixels of a component, or `ax` does not belong to a grid of
             subplots.
         """
         frame, rows = select_frame(sites, frame)
