@@ -55,7 +55,7 @@ def test_added_sites_have_no_fit_and_the_sublattice_of_their_lattice(sites):
     assert np.isnan(both.amplitude[-2:]).all()
     assert np.isnan(both.polarization[-2:]).all()
     np.testing.assert_array_equal(both.amplitude[:-2], np.delete(sites.amplitude, rows))
-    assert both.pixel_size == [0.02]
+    assert both.pixel_size == (0.02,)
     given = sites.add([15.0, 15.0], sublattice=2)
     assert given.sublattice[-1] == 2
     assert len(sites.add(np.empty((0, 2)))) == 61

@@ -232,6 +232,15 @@ SITE_FIELDS = (
         columns=("row_std", "col_std"),
     ),
     SiteField(
+        "distortion_std",
+        "Part of `position_std` that fits do not show, from the registration of "
+        "averaged frames and the correction of scan lines, ``(row, col)`` in px; NaN "
+        "without them.",
+        unit="px",
+        shape=(2,),
+        columns=(),
+    ),
+    SiteField(
         "amplitude",
         "Fitted peak height over the background, in units of the image.",
         unit="image",
