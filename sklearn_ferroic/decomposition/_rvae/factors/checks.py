@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
+from ...._utils.validation import refuse_mask
+
 # Largest number of classes if it is selected.
 MAX_CLASSES = 8
 # Share of patches without a probable class above which `fit` warns. It was at most 0.01
@@ -53,8 +55,8 @@ def check_labels(y, n_samples, n_classes):
     Parameters
     ----------
     y : array-like of int of shape (n_samples,) or None
-        Labels, -1 where unknown. Sites and vectors, which other steps of a pipeline
-        use, are ignored.
+        Labels, -1 or NaN where unknown. Sites and vectors, which other steps of a
+        pipeline use, are ignored.
     n_samples : int
         Number of samples.
     n_classes : int, "auto" or None
@@ -70,16 +72,24 @@ def check_labels(y, n_samples, n_classes):
     """
     if n_classes is None or y is None:
         return None, None
-    if hasattr(y, "positions") or getattr(y, "ndim", 1) == 2:
+    shape = getattr(y, "shape", ())
+    if hasattr(y, "positions") or (len(shape) == 2 and shape[1] != 1):
         return None, None
-    y = column_or_1d(y)
+    refuse_mask(y, "y")
+    if hasattr(y, "isna"):  # a missing value of pandas is an object in an array
+        y = y.astype(object).where(~y.isna(), -1).infer_objects()
+    y = column_or_1d(y, warn=True)
     check_consistent_length(np.empty(n_samples), y)
-    whole = np.asarray(y).astype(np.int64) if y.dtype.kind in "iuf" else None
-    if whole is None or (whole != y).any() or whole.min() < -1:
+    y = np.where(np.isnan(y), -1, y) if y.dtype.kind == "f" else y
+    is_label = np.zeros(len(y), dtype=bool)
+    if y.dtype.kind in "iuf":
+        is_label = (y >= -1) & (y < 2.0**63) & (np.floor(y) == y)
+    if not is_label.all():
         raise ValueError(
-            "Unknown label type: y must hold integer labels from 0 on, and -1 for "
-            f"samples without label, got values such as {y[:3]!r}."
+            "Unknown label type: y must hold integer labels from 0 on, and -1 or NaN "
+            f"for samples without label, got values such as {y[~is_label][:3]!r}."
         )
+    whole = y.astype(np.int64)
     classes = np.unique(whole[whole >= 0])
     largest = MAX_CLASSES if n_classes == "auto" else n_classes
     if len(classes) > largest:
