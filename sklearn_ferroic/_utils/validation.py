@@ -1,6 +1,6 @@
 """Checks of parameters, arrays, positions and results of searches."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import _param_validation
@@ -83,6 +83,45 @@ def refuse_mask(values, name):
             f"{name} is a masked array with {n_masked} masked value(s), which cannot "
             f"be omitted. Fill them, {name}.filled(value), or drop their rows."
         )
+
+
+def as_labels(labels, name="labels"):
+    """Return labels as an array, and which of them are missing.
+
+    Parameters
+    ----------
+    labels : array-like
+        Numbers, strings or other objects.
+    name : str, default="labels"
+        Their name in the message.
+
+    Returns
+    -------
+    labels : ndarray
+        The labels.
+    is_missing : ndarray of bool of the same shape
+        True for NaN, None and the missing values of pandas.
+
+    Raises
+    ------
+    ValueError
+        If they are a masked array with masked entries.
+    """
+    refuse_mask(labels, name)
+    labels = np.asarray(labels)
+    is_missing = np.zeros(labels.shape, dtype=bool)
+    if labels.dtype.kind == "f":
+        is_missing = np.isnan(labels)
+    elif labels.dtype.kind == "O":
+        is_missing[...] = [_is_missing(one) for one in labels.ravel().tolist()]
+    return labels, is_missing
+
+
+def _is_missing(value):
+    """Return whether an object is None, NaN or the missing value of pandas."""
+    if isinstance(value, Real):
+        return bool(value != value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def refuse_images_along_last_axis(shape):

@@ -6,6 +6,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from sklearn.utils import check_array
 
+from .._utils.validation import as_labels, refuse_mask
 from ..sites import AtomSites
 from ._lattice_steps import cell_vectors, cells_at, lattice_neighbors
 
@@ -257,7 +258,7 @@ def check_cells(sites, labels, vectors=None):
         The vectors, NaN where unknown.
     """
     check_one_sublattice(sites)
-    labels = np.asarray(labels)
+    labels, is_missing = as_labels(labels)
     if labels.shape != (len(sites),):
         raise ValueError(
             f"labels must have one entry per site, shape ({len(sites)},), got shape "
@@ -266,8 +267,8 @@ def check_cells(sites, labels, vectors=None):
     if labels.dtype.kind == "f":
         known = np.isfinite(labels) & (labels != -1)
     elif labels.dtype.kind in "OUT":
-        labels = np.array(["" if value is None else str(value) for value in labels])
-        known = (labels != "") & (labels != "-1") & (labels != "nan")
+        labels = np.array([str(value) for value in labels])
+        known = ~is_missing & (labels != "") & (labels != "-1") & (labels != "nan")
     else:
         known = labels != -1
     codes = np.full(len(sites), -1)
@@ -332,6 +333,7 @@ def check_vectors(sites, vectors):
     """Return the vectors as float64, one per site, NaN where unknown."""
     if vectors is None:
         return np.array(sites.polarization, dtype=np.float64)
+    refuse_mask(vectors, "vectors")
     vectors = check_array(
         vectors,
         dtype=np.float64,

@@ -10,7 +10,7 @@ from scipy.stats import chi2, f
 from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import validate_params
 
-from .._utils.validation import Interval
+from .._utils.validation import Interval, refuse_mask
 from ..sites import AtomSites
 from ._input import check_same_sublattice
 
@@ -222,6 +222,7 @@ def pool_polarization(
         scale *= _unit_scale(sites, vectors)
     is_known = systematic_std is not None or np.isfinite(scale).all()
     check_same_sublattice(sites, vectors)
+    refuse_mask(labels, "labels")
     labels = np.zeros(len(sites), int) if labels is None else column_or_1d(labels)
     check_consistent_length(sites, labels)
     usable = np.isfinite(vectors).all(axis=1) & sites.converged
@@ -387,6 +388,7 @@ def _check_vectors(sites, vectors):
     """Return the vectors as float64, one a site."""
     if vectors is None:
         return np.array(sites.polarization, dtype=np.float64)
+    refuse_mask(vectors, "vectors")
     vectors = check_array(
         vectors,
         dtype=np.float64,

@@ -8,6 +8,7 @@ from scipy.stats import binom
 from sklearn.utils import check_array, check_consistent_length
 
 from .._utils.angles import mean_direction, robust_center, wrap_angle
+from .._utils.validation import refuse_mask
 from ..feature_extraction._pooled_polarization import Place, cell_size, pool_vectors
 from ..sites import AtomSites
 
@@ -115,6 +116,7 @@ def read_reference(y, X):
     if isinstance(y, AtomSites):
         check_consistent_length(X, y)
         return _of_sites(y)
+    refuse_mask(y, "y")
     y = check_array(
         y,
         dtype=np.float64,

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
-from ...._utils.validation import refuse_mask
+from ...._utils.validation import as_labels, refuse_mask
 
 # Largest number of classes if it is selected.
 MAX_CLASSES = 8
@@ -75,12 +75,12 @@ def check_labels(y, n_samples, n_classes):
     shape = getattr(y, "shape", ())
     if hasattr(y, "positions") or (len(shape) == 2 and shape[1] != 1):
         return None, None
-    refuse_mask(y, "y")
-    if hasattr(y, "isna"):  # a missing value of pandas is an object in an array
-        y = y.astype(object).where(~y.isna(), -1).infer_objects()
+    y, is_missing = as_labels(y, "y")
+    y = np.where(is_missing, -1, y)
+    if y.dtype == object:  # numbers with missing values of pandas
+        y = np.array(y.tolist())
     y = column_or_1d(y, warn=True)
     check_consistent_length(np.empty(n_samples), y)
-    y = np.where(np.isnan(y), -1, y) if y.dtype.kind == "f" else y
     is_label = np.zeros(len(y), dtype=bool)
     if y.dtype.kind in "iuf":
         is_label = (y >= -1) & (y < 2.0**63) & (np.floor(y) == y)
@@ -121,6 +121,7 @@ def check_angle(angle, n_samples, estimator):
             f"Known angles require encoder='invariant', got encoder="
             f"{estimator.encoder!r}."
         )
+    refuse_mask(angle, "angle")
     angle = column_or_1d(angle, dtype=np.float64)
     check_consistent_length(np.empty(n_samples), angle)
     if np.isinf(angle).any() or np.nanmax(np.abs(angle), initial=0) > 2 * np.pi:
