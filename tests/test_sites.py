@@ -242,6 +242,41 @@ def test_assigned_values_are_checked(name, wrong, message):
     assert sites == before
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"converged": ["False"]}, "converged must hold truth values"),
+        ({"converged": [np.nan]}, "converged must hold truth values"),
+        ({"converged": [2]}, "converged must hold truth values"),
+        ({"polarization": [[1j, 1]]}, "polarization must be real numbers"),
+        ({"polarization": [["a", "b"]]}, "polarization must be real numbers"),
+        ({"positions": [[1j, 1]]}, "positions must be real numbers"),
+        ({"positions": [["a", 1]]}, "positions must be real numbers"),
+        ({"positions": [[1, 1], [2]]}, "rows of different lengths"),
+        ({"images": np.zeros((0, 9))}, "images with pixels"),
+    ],
+)
+def test_values_of_another_kind_are_refused(fields, message):
+    given = {"images": np.zeros((9, 9)), "positions": [[1, 1]]} | fields
+    with pytest.raises(ValueError, match=message):
+        AtomSites(**given)
+
+
+def test_what_can_be_converted_is_no_error():
+    sites = AtomSites(
+        np.zeros((9, 9)), [["1", "2"]], converged=[0.0], amplitude=[None], sigma=["2"]
+    )
+    np.testing.assert_array_equal(sites.positions, [[1, 2]])
+    assert not sites.converged[0]
+    assert np.isnan(sites.amplitude[0])
+    assert sites.sigma[0] == 2
+
+
+def test_only_sites_are_joined(sites):
+    with pytest.raises(TypeError, match="joins AtomSites, got int"):
+        AtomSites.concatenate([sites, 1])
+
+
 def test_assigned_values_are_converted_and_copied(sites):
     labels = [1] * len(sites)
     sites.sublattice = labels

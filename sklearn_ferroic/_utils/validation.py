@@ -85,6 +85,39 @@ def refuse_mask(values, name):
         )
 
 
+def as_real(values, name):
+    """Return an array of real numbers, or raise an error that names it.
+
+    Parameters
+    ----------
+    values : ndarray
+        The values; None is NaN.
+    name : str
+        Their name in the message.
+
+    Returns
+    -------
+    values : ndarray
+        The same, float64 if they were text or objects.
+
+    Raises
+    ------
+    ValueError
+        If they are complex or no numbers.
+    """
+    if values.dtype.kind in "buif":
+        return values
+    try:
+        if values.dtype.kind in "OU":
+            return values.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"{name} must be real numbers, got values of type {values.dtype} such as "
+        f"{values.ravel()[:3].tolist()}."
+    )
+
+
 def as_labels(labels, name="labels"):
     """Return labels as an array, and which of them are missing.
 

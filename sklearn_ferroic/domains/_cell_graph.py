@@ -327,6 +327,15 @@ def check_one_sublattice(sites):
             "The cells must be sites of one sublattice, such as "
             f"sites[sites.sublattice == 1]; got the sublattices {kinds.tolist()}."
         )
+    n_different = sum(
+        len(np.unique(sites.positions[sites.frame == frame] @ [1, 1j]))
+        for frame in np.unique(sites.frame)
+    )
+    if n_different < len(sites):
+        raise ValueError(
+            f"{len(sites) - n_different} of {len(sites)} cells lie at the position of "
+            "another one, as after joining overlapping sets. Pass each cell once."
+        )
 
 
 def check_vectors(sites, vectors):

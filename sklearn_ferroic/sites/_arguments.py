@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from .._utils.metadata import plain_metadata
-from .._utils.validation import refuse_mask, to_numpy
+from .._utils.validation import as_real, refuse_mask, to_numpy
 from ._shared_images import as_image_list
 
 
@@ -84,7 +84,14 @@ def as_positions(positions):
         The same, float64.
     """
     refuse_mask(positions, "positions")
-    positions = np.array(to_numpy(positions, "positions"), dtype=np.float64)
+    try:
+        positions = to_numpy(positions, "positions")
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(
+            "positions must be (row, col) pairs of shape (n_sites, 2), got rows of "
+            "different lengths."
+        ) from error
+    positions = np.array(as_real(positions, "positions"), dtype=np.float64)
     if positions.size == 0:
         positions = positions.reshape(0, 2)
     if positions.ndim != 2 or positions.shape[1] != 2:
@@ -107,6 +114,8 @@ def check_frame(frame, n_images):
     n_images : int
         Number of images.
     """
+    if frame.dtype.kind not in "iu":
+        raise TypeError(f"frame must be a whole number, got {frame[:1].tolist()}.")
     if len(frame) and not (0 <= frame.min() and frame.max() < n_images):
         raise ValueError(
             f"frame must index the {n_images} images, got values from {frame.min()} to "

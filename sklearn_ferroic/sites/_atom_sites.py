@@ -242,7 +242,7 @@ class AtomSites:
         Raises
         ------
         ValueError
-            If the polygon has fewer than three corners.
+            If the polygon has fewer than three corners, or there is no such image.
 
         Examples
         --------
@@ -252,6 +252,7 @@ class AtomSites:
         >>> sites.in_polygon([[0, 0], [0, 8], [4, 8], [4, 0]])
         array([ True,  True, False])
         """
+        check_frame(np.array([frame]), len(self.images))
         inside = np.zeros(len(self), dtype=bool)
         own = np.flatnonzero(self.frame == frame)
         inside[own] = inside_polygon(self.positions[own], vertices)
@@ -340,13 +341,13 @@ class AtomSites:
                 self.sublattice[own],
                 self.lattice_vectors[own],
             )
-        n_added = len(positions)
+        n_added, one_label = len(positions), np.ndim(sublattice) == 0
         added = type(self)(
             self.images,
             positions,
             pixel_size=self.pixel_size,
             frame=np.full(n_added, frame),
-            sublattice=np.broadcast_to(sublattice, n_added),
+            sublattice=np.full(n_added, sublattice) if one_label else sublattice,
             converged=np.zeros(n_added, dtype=bool),
         )
         both = self[:]

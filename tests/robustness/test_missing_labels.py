@@ -6,8 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_ferroic import AngleRegistration, AtomSites, PolarizationVector
-from sklearn_ferroic.domains import find_domains, find_walls, label_smoothing
+from sklearn_ferroic import (
+    AngleAwareScaler,
+    AngleRegistration,
+    AtomSites,
+    PolarizationVector,
+)
+from sklearn_ferroic.domains import (
+    find_domains,
+    find_walls,
+    label_smoothing,
+    layer_profile,
+    profile_across,
+    to_xarray,
+)
 from sklearn_ferroic.feature_extraction import pool_polarization
 from sklearn_ferroic.inspection import (
     CellMapDisplay,
@@ -162,11 +174,31 @@ def test_masks_are_not_dropped(sites, tmp_path):
             lambda: pool_polarization(sites, vectors=vectors),
         ],
         "y": [lambda: AngleRegistration().fit(np.c_[angle, angle], vectors)],
+        "X": [
+            lambda: AngleRegistration().fit(vectors, sites.polarization),
+            lambda: AngleAwareScaler().fit(vectors),
+            lambda: AngleAwareScaler().fit(sites.polarization).transform(vectors),
+        ],
+        "values": [
+            lambda: CellMapDisplay.from_sites(sites, vectors[:, 0]),
+            lambda: layer_profile(sites, vectors[:, 0]),
+            lambda: profile_across(sites, vectors[:, 1], [[10, 50], [90, 50]]),
+            lambda: to_xarray(sites, vectors[:, 1]),
+        ],
         "angles": [lambda: circular_mean(np.ma.array(angle, mask=labels.mask))],
     }
     for name, calls in uses.items():
         for call in calls:
             with pytest.raises(ValueError, match=f"{name} is a masked array with"):
                 call()
-    display = CellMapDisplay.from_sites(sites, np.ma.array(angle, mask=labels.mask))
-    assert np.isnan(display.values[:N_UNKNOWN]).all()
+
+
+def test_cells_that_occur_twice_are_refused(sites):
+    joined = AtomSites.concatenate([sites, sites[:30]])
+    labels = np.zeros(len(joined))
+    for use in (find_domains, find_walls, label_smoothing):
+        with pytest.raises(ValueError, match="30 of 174 cells lie at the position of"):
+            use(joined, labels)
+    # the same places of different images
+    other = AtomSites(np.ones((140, 140)), sites.positions)
+    assert len(find_domains(AtomSites.concatenate([sites, other]), np.zeros(288))) == 2

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._utils.validation import as_labels
+from ..._utils.validation import as_labels, refuse_mask
 from ...sites import AtomSites
 
 
@@ -54,7 +54,7 @@ def check_per_site(name, values, n_sites, trailing=()):
     name : str
         Name of the values for the error.
     values : array-like
-        The values; those that are masked become NaN.
+        The values.
     n_sites : int
         Number of sites.
     trailing : tuple of int, default=()
@@ -65,8 +65,7 @@ def check_per_site(name, values, n_sites, trailing=()):
     values : ndarray of shape (n_sites, *trailing)
         The values.
     """
-    if np.ma.is_masked(values):
-        values = values.astype(np.float64).filled(np.nan)
+    refuse_mask(values, name)
     values = np.asarray(values)
     shape = (n_sites, *trailing)
     if values.shape != shape:
