@@ -7,8 +7,8 @@ from pathlib import Path
 from ... import __version__
 
 EXAMPLES = ("film", "superlattice", "multislice")
-# Largest seed that NumPy accepts.
-_LARGEST_SEED = 2**32 - 1
+# Number of seeds that NumPy accepts, from 0 on.
+_N_SEEDS = 2**32
 
 
 def make_parser():
@@ -165,7 +165,7 @@ def _add_mapping(command):
     add(
         "--seed",
         dest="random_state",
-        type=_whole_number(0, _LARGEST_SEED),
+        type=_whole_number(0, _N_SEEDS - 1),
         metavar="N",
         help="seed (0)",
     )
