@@ -222,7 +222,7 @@ def test_pixel_sizes_of_old_pickles_become_a_tuple(sites):
     ("name", "wrong", "message"),
     [
         ("sublattice", [0, 1], r"sublattice must have shape \(4,\), got \(2,\)"),
-        ("sublattice", [0, 1, 0.5, 0], "sublattice must hold whole numbers"),
+        ("sublattice", [0, 1, 0.5, 0], "sublattice must contain whole numbers"),
         ("flags", [0, 0, 0, -1], "flags must lie between 0 and 65535"),
         ("frame", [0, 0, 0, 2], "frame must index the 2 images"),
         ("positions", [[1, 1]], r"positions must have shape \(4, 2\)"),
