@@ -77,6 +77,7 @@ class PolarizationModel(nn.Module):
             "lattice_std": (),
             "weights": (n_rings, n_orders),
             "noise_variance": (),
+            "unpolar_noise_variance": (),
             "radii": (N_RADII,),
             "radius_shares": (N_RADII,),
             "modes": (N_MODES, 2),
@@ -93,6 +94,7 @@ class PolarizationModel(nn.Module):
         for buffer in self.buffers():
             buffer.zero_()
         self.noise_variance.fill_(1.0)
+        self.unpolar_noise_variance.fill_(1.0)
 
     def fit(self, spectra, areas, radii):
         """Learn lattice and polarization from spectra ``(n, n_rings, n_orders)``."""
@@ -165,6 +167,7 @@ class PolarizationModel(nn.Module):
         if learned is not None:
             self.weights.copy_(length * torch.from_numpy(learned.weights))
             self.noise_variance.copy_(length**2 * learned.noise_variance)
+            self.unpolar_noise_variance.copy_(self.noise_variance)
             share_at_0 = torch.as_tensor(learned.share_at_0).to(length)
         direction = mean.angle() / fold
         mode = length * _unit(direction)
@@ -359,11 +362,12 @@ class PolarizationModel(nn.Module):
     def _components(self, displacement):
         """Return posterior probabilities of rings and modes, resultants, and modes."""
         size, variance = displacement.abs()[:, None], self.noise_variance
-        argument = 2 * size * self.radii / variance
+        variances = torch.where(self.radii > 0, variance, self.unpolar_noise_variance)
+        argument = 2 * size * self.radii / variances
         scaled = torch.special.i0e(argument)
         resultants = torch.special.i1e(argument) / scaled
-        of_rings = -((size - self.radii) ** 2) / variance + scaled.log()
-        of_rings = of_rings + self.radius_shares.log()
+        of_rings = -((size - self.radii) ** 2) / variances + scaled.log()
+        of_rings = of_rings + self.radius_shares.log() - variances.log()
         fold = int(self.fold)
         rotations = self.period * torch.arange(fold, device=displacement.device)
         modes = torch.complex(self.modes[:, 0], self.modes[:, 1])
@@ -371,6 +375,7 @@ class PolarizationModel(nn.Module):
         points = modes[:, None] * _unit(rotations)
         distance = (displacement[:, None, None] - points).abs() ** 2
         of_modes = (self.mode_shares / fold).log()[:, None] - distance / variance
+        of_modes = of_modes - variance.log()
         log_shares = torch.cat([of_rings, of_modes.flatten(1)], dim=1)
         return log_shares.softmax(dim=1), resultants, points
 
