@@ -321,6 +321,8 @@ def _fit_estimator(basis, derivative, fold, least_length):
     if state is None:
         return None
     state = _choose_modes(state)
+    if not state.is_learned and not len(state.modes):
+        state.use_common_length()
     weights = axes.T @ state.weights
     return state.distribution() | {"weights": weights.reshape(derivative.shape)}
 
@@ -566,13 +568,32 @@ class _State:
 
     def has_common_length(self):
         """Return whether the displacements vary less in length than normal noise."""
+        standard_error = 2 / np.sqrt(self.total)
+        return self._kurtosis() < 2 - _LEAST_KURTOSIS_STEP * standard_error
+
+    def _kurtosis(self):
         squared = np.abs(self.displacement) ** 2
         mean, fourth = (
             (self.window_weights * power).sum() / self.total
             for power in (squared, squared**2)
         )
-        standard_error = 2 / np.sqrt(self.total)
-        return fourth / mean**2 < 2 - _LEAST_KURTOSIS_STEP * standard_error
+        return fourth / mean**2
+
+    def use_common_length(self):
+        """Compute noise and length of the displacements from their moments.
+
+        With the squared length as a fraction f of the mean square, the kurtosis is
+        2 - f². The noise and several lengths together are not determined by estimates
+        whose distribution is nearly normal; they keep their initial ratio.
+        """
+        squared = self.length() ** 2
+        # a noise of 0 would leave no width
+        fraction = min(np.sqrt(2 - self._kurtosis()), 0.99)
+        self.noise_variance = (1 - fraction) * squared
+        self.noise_ratio = 1.0
+        self.radii = np.linspace(0, np.sqrt(fraction * squared), N_RADII)
+        self.radius_shares = np.zeros(N_RADII)
+        self.radius_shares[-1] = 1.0
 
     def log_likelihood(self):
         """Return the mean log-density of the windows."""
