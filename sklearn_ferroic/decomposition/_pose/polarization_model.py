@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .known_directions import learn_weights
+from .known_directions import FEWEST_KNOWN, learn_weights
 from .polarization_fit import N_MODES, N_RADII, fit_polarization
 
 # Rotations tried within one period of the lattice; 0.7 degrees apart in 90 degrees.
@@ -143,7 +143,8 @@ class PolarizationModel(nn.Module):
         fold = int(self.fold)
         mean = _unit(fold * relative[known]).mean()
         displacement = self._displacement(single, lattice_angle)
-        along = (displacement[known] * _unit(-relative[known])).real
+        registered = displacement[known] * _unit(-relative[known])
+        along = registered.real
         length = along.mean()
         # angles that increase upwards
         mirrored = -angle.to(lattice_angle)[known] - lattice_angle[known]
@@ -169,6 +170,12 @@ class PolarizationModel(nn.Module):
             self.noise_variance.copy_(length**2 * learned.noise_variance)
             self.unpolar_noise_variance.copy_(self.noise_variance)
             share_at_0 = torch.as_tensor(learned.share_at_0).to(length)
+        elif len(along) >= FEWEST_KNOWN:
+            # without a learned pattern the noise is an upper bound, because it includes
+            # the differences of the lengths
+            noise_variance = ((registered - length).abs() ** 2).mean()
+            noise_variance = torch.minimum(noise_variance, self.noise_variance)
+            self.noise_variance.copy_(noise_variance)
         direction = mean.angle() / fold
         mode = length * _unit(direction)
         self.modes.zero_()
