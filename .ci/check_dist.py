@@ -25,6 +25,7 @@ SDIST = {
     "LICENSE",
     "Makefile",
     "PKG-INFO",
+    "constraints-oldest.txt",
     "constraints.txt",
     "pyproject.toml",
     ".gitignore",

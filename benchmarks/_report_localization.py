@@ -26,7 +26,7 @@ axis), B columns by 1 px more along the diagonal. The columns are the same for a
 seeds. Slower tools see the first seeds only (column *images*).
 
 **Settings.** AtomLocator is given the image and nothing else. The others are given what
-they ask for, from the truth: spacing, width, background, thresholds, and SingleOrigin
+they need, from the truth: spacing, width, background, thresholds, and SingleOrigin
 the unit cell, its edges in pixels and one column. Windows, where a tool has one, are
 those of 7, 9, 11 and 13 px that did best: 11 px for curve_fit; 11 px for isolated and
 9 px for A/B columns with kemstem and photutils; diameters of 13 and 11 px with trackpy.
@@ -36,7 +36,7 @@ defaults or equal to them. Tools that look for maxima of
 the bare image are given it smoothed by half the columns' width, to find them, not to
 fit. *A, then B* fits the A columns, takes their model off the image and fits the B
 columns to the rest. SingleOrigin had to be corrected in two places to run: it needs
-IPython, which it does not ask for, and it calls scikit-image's `moments` with the
+IPython, which it does not declare, and it calls scikit-image's `moments` with the
 arguments of its own, which is commented out.
 
 **Bound.** The Cramér–Rao bound of each column for Poisson counts, with amplitude,

@@ -37,6 +37,8 @@ FILM = {
     "dose": 4e5,
 }
 WINDOW_PX = 48
+# Signs in the public code of the angle, the offset and two latents, relative to here.
+MIRRORED = (-1.0, -1.0, 1.0, 1.0, 1.0)
 TOOLS = ("RotationalVAE.paper", "atomai")
 ENCODERS = ("convolutional", "dense")
 ONE_THREAD = {
@@ -140,9 +142,9 @@ def run_atomai(windows, encoder, seed, n_epochs, report):
 def compare_steps(windows, encoder, n_steps, seed=0):
     """Train both codes from the same weights with the same batches and draws.
 
-    Without translation, because the public code shifts after the rotation and this one
-    before it. The angle has the opposite sense there, as the columns of its grid run
-    from right to left, and its unit of length is half a pixel shorter.
+    The columns of the public grid run from right to left, so that the angle has the
+    opposite sense there, and the offset, which is added to the coordinates, the
+    opposite sign along the rows. Its unit of length is half a pixel shorter.
 
     Returns
     -------
@@ -163,7 +165,7 @@ def compare_steps(windows, encoder, n_steps, seed=0):
     ours = new_model(
         np.random.RandomState(seed),
         patch_shape=(WINDOW_PX, WINDOW_PX),
-        offset_scale=0.0,
+        offset_scale=0.1 * (WINDOW_PX - 1) / 2,
         **{name: getattr(estimator, name) for name in names},
     )
     X = torch.from_numpy(windows.X)
@@ -171,10 +173,10 @@ def compare_steps(windows, encoder, n_steps, seed=0):
     public = rVAE(
         (WINDOW_PX, WINDOW_PX),
         latent_dim=2,
-        translation=False,
         conv_encoder=encoder == "convolutional",
     )
     public.loss, public.kdict_["phi_prior"] = "mse", estimator.rotation_prior
+    public.dx_prior = 0.1
     _copy_weights(ours, public)
     networks = [public.encoder_net, public.decoder_net]
     weights = [part for network in networks for part in network.parameters()]
@@ -187,8 +189,8 @@ def compare_steps(windows, encoder, n_steps, seed=0):
     for step in range(n_steps):
         batch = X[torch.randperm(len(X), generator=generator)[:32]]
         noise = torch.randn(len(batch), 5, generator=generator)
-        chosen = noise[:, [0, 3, 4]] * torch.tensor([-1.0, 1.0, 1.0])
-        public.reparameterize = lambda mean, std, drawn=chosen: mean + std * drawn
+        mirrored = noise * torch.tensor(MIRRORED)
+        public.reparameterize = lambda mean, std, drawn=mirrored: mean + std * drawn
         posterior = ours.posterior(ours.standardize(batch.flatten(1)))
         columns = ours._split(posterior.mean + noise * posterior.std)
         error = ours.decoder.mean_squared_error(batch, *columns)
@@ -203,12 +205,11 @@ def compare_steps(windows, encoder, n_steps, seed=0):
 
 
 def _copy_weights(ours, public):
-    """Copy the weights of one of our models without translation to the public one."""
+    """Copy the weights of one of our models to the public one."""
     import torch
 
     layers = [layer for layer in ours.encoder.layers if hasattr(layer, "weight")]
     *hidden, read_out = layers
-    latents = ours.decoder.latent.in_features
     inner = next(iter(public.encoder_net.children()))
     theirs = [layer for layer in inner.modules() if hasattr(layer, "weight")]
     pairs = list(zip(hidden, theirs, strict=True))
@@ -224,15 +225,14 @@ def _copy_weights(ours, public):
         decoder.coord_latent.fc_latent.weight.copy_(ours.decoder.latent.weight)
         unit = torch.tensor([1.0, -1.0]) * (WINDOW_PX - 1) / WINDOW_PX
         decoder.coord_latent.fc_coord.weight.mul_(unit)
-        rows = torch.tensor([0, *range(3, 3 + latents)])
-        for start, target in (
-            (0, public.encoder_net.fc11),
-            (3 + latents, public.encoder_net.fc12),
-        ):
-            target.weight.copy_(read_out.weight[start + rows])
-            target.bias.copy_(read_out.bias[start + rows])
-        public.encoder_net.fc11.weight[0].neg_()
-        public.encoder_net.fc11.bias[0].neg_()
+        heads = [public.encoder_net.fc11, public.encoder_net.fc12]
+        for name in ("weight", "bias"):
+            halves = getattr(read_out, name).chunk(2)
+            for source, target in zip(halves, heads, strict=True):
+                getattr(target, name).copy_(source)
+        for row, sign in enumerate(MIRRORED):
+            heads[0].weight[row].mul_(sign)
+            heads[0].bias[row].mul_(sign)
 
 
 def count_decoder_steps(window_px, n_steps, learning_rate=1e-4):

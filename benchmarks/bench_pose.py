@@ -35,7 +35,7 @@ length of the errors; *error*: the median. First the median over the seeds, in
 parentheses the worst. Chance is the share of the best constant angle. Windows cut at
 the nearest pixel (`nearest`; the three displacements only) are fitted with
 `offset_scale=0.5`. For grains, the
-adjusted Rand index says how well twelve clusters of the latents, found by k-means,
+adjusted Rand index measures how well twelve clusters of the latents, found by k-means,
 agree with the grains: 0 is by chance, 1 is the same. AngularMoments reads the first
 angular order, which unpolar cells do not have.
 

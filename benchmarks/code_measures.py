@@ -65,9 +65,10 @@ def is_number(node):
 
 
 def print_constants():
-    """Print the numerical constants of localization."""
+    """Print the numerical constants of localization, with those of pixels."""
     n_module = n_settings = n_groups = n_stages = 0
-    for path in (PACKAGE / "localization").rglob("*.py"):
+    folders = [PACKAGE / "_image", PACKAGE / "localization"]
+    for path in [path for folder in folders for path in folder.rglob("*.py")]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and is_number(node.value):
                 for target in node.targets:

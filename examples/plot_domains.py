@@ -73,8 +73,8 @@ print(domains[columns].round(2).to_string(index=False))
 # %%
 # The Ti columns hold O, too, which is displaced further the same way; the fits of this
 # image show 1.13 times the displacement of Ti. Born effective charges make it a
-# polarization. It is **opposite** to the displacement of Ti against Pb, because the O
-# ions move farther.
+# polarization. It is **opposite** to the displacement of Ti relative to Pb, because the
+# O ions move farther.
 
 polarization = PolarizationVector(
     unit="uC/cm2", reference="mean", material="PbTiO3", column_factor=1.13

@@ -62,7 +62,7 @@ def target_of(estimator, X):
 
 
 def returns_sites(estimator, X):
-    """Return whether the output is no table: sites, or an image as a Bunch."""
+    """Return whether the output is not a table: sites, or an image as a Bunch."""
     output = clone(estimator).fit_transform(X, *target_of(estimator, X))
     return isinstance(output, AtomSites | Bunch)
 
@@ -408,7 +408,7 @@ def check_only_images_accepted(name, estimator, X):
             made.transform(other)
 
 
-def check_image_carriers(name, estimator, X):
+def check_image_containers(name, estimator, X):
     """One image is the same alone, in a stack, in a list and with its pixel size."""
     target = target_of(estimator, X)
     alone = clone(estimator).fit_transform(X, *target)
@@ -433,6 +433,6 @@ def check_frames_are_independent(name, estimator, X):
 
 IMAGE_CHECKS = [
     check_only_images_accepted,
-    check_image_carriers,
+    check_image_containers,
     check_frames_are_independent,
 ]

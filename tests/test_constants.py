@@ -27,6 +27,7 @@ OTHERS = {
     "_TERMINATED",
     "_DOTTED",
     "_ROOT_2",
+    "TINY",
     "_TINY",
     "ABSENT",
 }

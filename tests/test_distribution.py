@@ -1,5 +1,6 @@
 """The check of wheels and sdists finds what is missing and what should not be there."""
 
+import tomllib
 import zipfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -31,6 +32,16 @@ def test_a_whole_wheel_has_no_problems(check_dist, tmp_path):
     assert list(check_dist.wheel_problems(wheel)) == []
     assert list(check_dist.version_problems(wheel, "1.0")) == []
     assert len(list(check_dist.version_problems(wheel, "1.1"))) == 1
+
+
+def test_the_files_included_in_an_sdist_are_allowed(check_dist):
+    """A file of pyproject.toml that the check refuses would stop the release."""
+    project = tomllib.loads((PATH.parents[1] / "pyproject.toml").read_text("utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    top = {name for name in included if not name.endswith(".md")}
+    assert len(top) > 5
+    assert top <= check_dist.SDIST
+    assert all((PATH.parents[1] / name).exists() for name in top)
 
 
 def test_missing_weights_and_foreign_files_are_found(check_dist, tmp_path):

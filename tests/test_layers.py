@@ -12,11 +12,11 @@ PACKAGE = Path(sklearn_ferroic.__file__).parent
 # From the bottom to the top: each may import what is before it.
 LAYERS = [
     "_utils",
-    "_pose_columns",
     "_lattice",
     "sites",
     "_torch",
     "datasets",
+    "_image",
     "localization",
     "registration",
     "feature_extraction",
@@ -30,37 +30,27 @@ LAYERS = [
 ]
 # Upward imports that are still to be removed: (importing module, imported layer).
 UPWARD = set()
-# Private modules of a lower layer that a module imports: a stage should use the public
-# objects of another, or a shared layer such as _lattice.
+# Private modules of a lower layer that a module imports, with the reason. A stage
+# should use the public objects of another, or a shared layer such as _lattice.
 PRIVATE_IMPORTS = {
-    ("analysis._doubts", "registration._lines.row_bands"),
-    ("analysis._figures", "inspection._drawing.colors"),
-    ("analysis._images", "datasets._containers"),
+    # Containers of other packages name their axes as files do.
+    ("_image.input", "datasets._containers"),
+    # Only the command reads a mask from a file.
     ("analysis._images", "datasets._load_image"),
+    # The report warns of what registration corrects.
+    ("analysis._doubts", "registration._lines.row_bands"),
+    # The figures and the viewer of the report have the colours of the displays.
+    ("analysis._figures", "inspection._drawing.colors"),
     ("analysis._report.viewer_data", "inspection._drawing.colors"),
+    # Flags have the same text in tables and in the viewer.
     ("analysis._report.viewer_data", "sites._flags"),
-    ("domains._find_domains", "feature_extraction._pooled_polarization"),
-    ("domains._find_walls", "feature_extraction._pooled_polarization"),
-    ("domains._profiles", "feature_extraction._input"),
-    ("feature_extraction._windows.continuation", "localization._image.filters"),
-    ("feature_extraction._windows.continuation", "localization._image.spacing"),
+    # Fitted sites are recognized by their images, as in files and caches of sites.
     ("feature_extraction._input", "sites._shared_images"),
-    ("feature_extraction._descriptors.grid_sampler", "localization._image.input"),
-    ("feature_extraction._descriptors.grid_sampler", "localization._images_to_sites"),
-    ("inspection._data.features", "decomposition._patch_rows"),
-    ("inspection._data.features", "metrics._pipeline_output"),
-    ("inspection._plot.cluster_means", "metrics._pipeline_output"),
+    # The display also draws estimators that decode latents without `latent_grid`.
     ("inspection._plot.latents.latent_manifold", "decomposition._generation"),
-    ("inspection._plot.maps.loading_map", "metrics._pipeline_output"),
+    # Sites are checked against their image once, when they are located.
     ("localization._assembly", "sites._quality.checks"),
     ("localization._assembly", "sites._quality.residual"),
-    ("localization._image.input", "datasets._containers"),
-    ("metrics._pipeline_output", "localization._images_to_sites"),
-    ("registration._averaging", "localization._image.spacing"),
-    ("registration._frames", "datasets._containers"),
-    ("registration._frames", "localization._image.input"),
-    ("registration._scan_distortion_corrector", "localization._image.input"),
-    ("preprocessing._rotation", "feature_extraction._pooled_polarization"),
 }
 MAX_LAYERS = 16
 MAX_CHILDREN = 12
@@ -118,12 +108,8 @@ def imports_of(name):
 IMPORTS = {name: imports_of(name) for name in MODULES if name}
 
 
-# The same within a layer: pixels, then columns, then their detection.
-INNER_LAYERS = [
-    "localization._image",
-    "localization._fitting",
-    "localization._detection",
-]
+# The same within a layer: columns, then their detection.
+INNER_LAYERS = ["localization._fitting", "localization._detection"]
 
 
 def layer_of(name):

@@ -203,7 +203,7 @@ def test_too_few_windows():
     for n in (0, 1):
         for estimator in (RotationalVAE(), AngularMoments()):
             (text,) = messages_of(lambda e=estimator, n=n: e.fit(patches[:n]))
-            assert f"X holds {n} sample(s), that is windows" in text
+            assert f"X contains {n} sample(s), that is windows" in text
             assert "sites.sublattice" in text
     vae = RotationalVAE(latent_dim=1, n_hidden=8, max_epochs=1, random_state=0)
     (text,) = messages_of(lambda: vae.fit(patches))

@@ -28,7 +28,9 @@ WORDS = re.compile(
     r"\b(so many|company|anew|hangs? on|hung on|stands?|stood|beside|voices?|voiced|"
     r"pulls?(?! request)|first look|tells?|told|lest|a hair|dealt|dealing|"
     r"turned|quarter turns?|whole turns?|mend(ed|s)?|say so|goes? on|"
-    r"one \w+\s+an? (site|sample|window|frame|group|image|patch))\b",
+    r"one \w+\s+an? (site|sample|window|frame|group|image|patch|place|row|bin)|"
+    r"(?<!there )(is|are) no (class|column|image|lattice|outlier|stack|table)s?|"
+    r"(?<!charge )(?<!free )carriers?)\b",
     re.IGNORECASE,
 )
 NAME = re.compile(r"`[^`]*`|\"[^\"\n]*\"")

@@ -83,7 +83,7 @@ def test_bad_tables_are_refused(tmp_path):
         AtomSites.from_csv(path)
     path.write_text("row,col\n1,2\n")
     (tmp_path / "sites.csv.json").write_text("{")
-    with pytest.raises(ValueError, match="is no JSON file"):
+    with pytest.raises(ValueError, match="is not a JSON file"):
         AtomSites.from_csv(path)
 
 

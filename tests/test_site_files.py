@@ -146,7 +146,7 @@ def test_hdf5_without_images(sites, tmp_path):
     with pytest.raises(ValueError, match="Image 1 of shape"):
         AtomSites.from_hdf5(path, images=[sites.images[0], other])
     sites.to_hdf5(path)
-    with pytest.raises(ValueError, match="holds its images; leave images= out"):
+    with pytest.raises(ValueError, match="contains its images; leave images= out"):
         AtomSites.from_hdf5(path, images=sites.images)
 
 
@@ -314,7 +314,7 @@ def test_csv_without_anything_beside(sites, tmp_path):
             r"a table of shape .* got shape \(6,\)",
         ),
         ({"features": np.zeros((5, 2))}, ValueError, r"'feature0' .* got shape \(5,\)"),
-        ({"features": {"a": [None] * 6}}, ValueError, "feature 'a' must hold numbers"),
+        ({"features": {"a": [None] * 6}}, ValueError, "'a' must contain numbers"),
         (
             {"features": pd.DataFrame(np.zeros((6, 2)), columns=["a", "a"])},
             ValueError,

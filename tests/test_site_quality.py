@@ -323,7 +323,7 @@ def test_dislocation():
 
 def test_structures_without_columns_in_every_place():
     # Kagome lattice of one sublattice: every fourth place of the triangular lattice
-    # holds no column.
+    # contains no column.
     index = np.stack(np.mgrid[-30:30, -30:30], axis=-1).reshape(-1, 2)
     index = index[(index % 2 != 0).any(axis=1)]
     positions = index @ np.array([[16.0, 0], [8.0, 8 * np.sqrt(3)]]) + 160
@@ -374,7 +374,7 @@ def test_good_real_images(name):
 def test_missed_columns_are_warned_of_once():
     data = make_ferroic_image("film", shape=(256, 256), random_state=0)
     locator = AtomLocator(threshold=0.9, spacing=14.1)
-    with pytest.warns(UserWarning, match=r"about \d+ places .* hold no site") as caught:
+    with pytest.warns(UserWarning, match=r"about \d+ places .* have no site") as caught:
         locator.fit_transform([data.image, data.image])
     (warning,) = caught
     message = str(warning.message)
@@ -611,7 +611,7 @@ def test_files_of_older_versions_have_no_flags(flagged, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([0.5], "flags must hold whole numbers"),
+        ([0.5], "flags must contain whole numbers"),
         ([-1], "flags must lie between 0 and 65535"),
         ([70000], "flags must lie between 0 and 65535"),
         ([0, 1], r"flags must have shape \(1,\)"),

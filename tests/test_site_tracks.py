@@ -21,9 +21,10 @@ def draw(positions, rng, amplitude=60.0, sigma=2.5):
     """Count electrons of Gaussian columns on a background."""
     row, col = np.indices(SHAPE)
     image = np.full(SHAPE, 5.0)
-    for place in positions:
+    heights = np.broadcast_to(amplitude, len(positions))
+    for place, height in zip(positions, heights, strict=True):
         square = (row - place[0]) ** 2 + (col - place[1]) ** 2
-        image += amplitude * np.exp(-square / (2 * sigma**2))
+        image += height * np.exp(-square / (2 * sigma**2))
     return rng.poisson(image).astype(np.float32)
 
 
@@ -129,6 +130,37 @@ def test_a_column_that_was_not_located_is_no_vacancy():
     assert not tracks.vacancies()
 
 
+def test_vacancy_share_decides_on_a_column_that_has_lost_atoms():
+    rng = np.random.default_rng(2)
+    lattice = square_lattice()
+    partial = 14
+    frames = []
+    for frame in range(4):
+        amplitude = np.full(len(lattice), 60.0)
+        amplitude[partial] = 60.0 if frame < 2 else 20.0
+        frames.append(draw(lattice, rng, amplitude))
+    # The remaining third of the column is fainter than the threshold.
+    sites = AtomLocator(n_sublattices=1, threshold=0.5).fit_transform(frames)
+    tracks = sites.track()
+    place = cKDTree(tracks.positions).query(lattice[partial])[1]
+    assert tracks.vacancies() == [(place, [2, 3])]
+    tracks = sites.track(vacancy_share=0.2)
+    assert not tracks.vacancies()
+    assert tracks.state[:, place].tolist() == [0, 0, 1, 1]
+
+
+def test_reach_decides_whether_a_column_moves_or_is_another():
+    lattice = square_lattice()
+    moved = lattice.copy()
+    moved[14, 1] += 0.32 * SPACING
+    positions = np.concatenate([lattice, lattice, moved, moved])
+    sites = AtomSites(
+        [np.zeros(SHAPE)] * 4, positions, frame=np.repeat(np.arange(4), len(lattice))
+    )
+    assert len(sites.track()) == len(lattice)
+    assert len(sites.track(reach_spacings=0.25)) == len(lattice) + 1
+
+
 def test_frames_without_sites_are_left_out(series, sites):
     tracks = sites[sites.frame != 3].track(series.shifts)
     assert (tracks.state[3] == 3).all()
@@ -151,3 +183,7 @@ def test_wrong_calls_are_explained(series, sites):
         AtomSites([np.zeros((9, 9))] * 2, [[4, 4]]).track()
     with pytest.raises(ValueError, match="one value for each"):
         sites.track(series.shifts).values(np.ones(3))
+    with pytest.raises(ValueError, match="'reach_spacings' parameter"):
+        sites.track(series.shifts, reach_spacings=0.6)
+    with pytest.raises(ValueError, match="'vacancy_share' parameter"):
+        sites.track(series.shifts, vacancy_share=50)

@@ -60,7 +60,7 @@ def test_what_is_done_to_the_table_afterwards_moves_no_site():
 
 
 def test_names_of_sublattices_are_refused():
-    with pytest.raises(ValueError, match="sublattice must hold whole numbers"):
+    with pytest.raises(ValueError, match="sublattice must contain whole numbers"):
         AtomSites(np.zeros((20, 20)), [[5, 6], [7, 8]], sublattice=["A", "B"])
 
 
@@ -356,7 +356,7 @@ def test_workers_share_the_image_as_a_memory_map():
         ({"images": [np.zeros(3)]}, "real 2-D images"),
         ({"images": []}, "at least one image"),
         ({"images": np.full((4, 4), np.nan)}, "finite images"),
-        ({"frame": [0.5]}, "frame must hold whole numbers"),
+        ({"frame": [0.5]}, "frame must contain whole numbers"),
         ({"pixel_size": "0.02"}, "positive length in nm"),
     ],
 )

@@ -217,7 +217,7 @@ def _predict(classes, place, fitted):
 
 
 def _best_division(value, used):
-    """Divide each row of values in two with the least variance within; 1 for upper."""
+    """Divide each row of values into two classes of minimum variance; 1 for upper."""
     ordered = np.sort(np.where(used, value, np.inf), axis=1)
     count = used.sum(axis=1)[:, None]
     finite = np.where(np.isfinite(ordered), ordered, 0)

@@ -330,8 +330,8 @@ def continuity(nearest, pairs, spacing, reach):
 def _misfits(nearest, spacing, reach):
     """Return the difference of each column's bonds from those two columns before, px.
 
-    Both bonds join the same two sublattices, so that displacements of one against the
-    other, tilt and strain cause no difference.
+    Both bonds join the same two sublattices, so that displacements of one relative to
+    the other, tilt and strain cause no difference.
     """
     positions, index = nearest.positions, nearest.index
     own = np.arange(len(positions))[:, None]

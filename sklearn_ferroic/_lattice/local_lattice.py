@@ -14,13 +14,15 @@ from .neighbor_graph import accumulate, spanning_forest
 from .neighbors import Nearest, sublattice_members
 
 # Two steps span a cell if the sine of their angle exceeds this.
-_MIN_SINE = 0.5
+MIN_SINE = 0.5
 # A neighbour is on the lattice if it deviates by less than this share of the shorter
 # vector; the fit is valid if the mean deviation is less than the second share.
-_STEP_TOLERANCE_SHARE = 0.25
+STEP_TOLERANCE_SHARE = 0.25
 _MAX_MISFIT_SHARE = 0.15
 # An origin and two vectors need three columns; a fourth tests the fit.
 _MIN_COLUMNS = 4
+# A site this near to a lattice point is the site of that point, in lattice vectors.
+MATCH_CELLS = 0.35
 # Number of neighbours in the crystal, and their maximum distance.
 _N_BONDS = 6
 _BOND_REACH_SPACINGS = 2
@@ -133,7 +135,7 @@ def _shortest_cells(row, col, own):
     nearest = squared.argmin(axis=0)
     a_row, a_col = row[nearest, here], col[nearest, here]
     cross = a_col * row - a_row * col
-    oblique = cross**2 > _MIN_SINE**2 * (row**2 + col**2) * (a_row**2 + a_col**2)
+    oblique = cross**2 > MIN_SINE**2 * (row**2 + col**2) * (a_row**2 + a_col**2)
     squared[~oblique] = np.inf
     nearest = squared.argmin(axis=0)
     # Without such a step the area is zero and the result NaN.
@@ -152,7 +154,7 @@ def _refine_cells(row, col, a_row, a_col, b_row, b_col):
         squared = (off_i * a_row + off_j * b_row) ** 2
         squared += (off_i * a_col + off_j * b_col) ** 2
         used = (np.abs(i) < 1.5) & (np.abs(j) < 1.5)
-        used &= squared < _STEP_TOLERANCE_SHARE**2 * shorter
+        used &= squared < STEP_TOLERANCE_SHARE**2 * shorter
         count = used.sum(axis=0)
         i, j = np.where(used, np.rint(i), 0), np.where(used, np.rint(j), 0)
         # Centred on their means, so that the origin drops out of the equations.
@@ -258,23 +260,24 @@ def _inverse(matrix):
     return adjoint / _determinant(matrix)[:, None, None]
 
 
-def continue_lattice(positions, heights, depth_of, depths, spacing):
+def continue_lattice(nearest, heights, depth_of, depths, spacing):
     """Predict columns at a range of depths within an area.
 
     A vector from one column to another nearby is applied to the latter, if it leads
-    from most of the columns around to others.
+    from most of the columns around to others. Within the area, columns are predicted
+    at the centres of the unit cells instead, if the spacing requires columns there.
 
     Parameters
     ----------
-    positions : ndarray of shape (n, 2)
-        Columns, px.
+    nearest : Nearest
+        Neighbours of the columns.
     heights : ndarray of shape (n,)
         Their amplitudes.
     depth_of : callable
         Returns the distances of places from the border of the area in which columns
         could be found, negative outside, px.
     depths : tuple of float
-        Least and largest depth of the predicted columns, px.
+        Smallest and largest depth of the predicted columns, px.
     spacing : float
         Nearest-neighbour spacing, px.
 
@@ -286,9 +289,13 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
         Amplitudes of columns of the same kind.
     """
     nothing = np.empty((0, 2)), np.empty(0)
+    positions, tree = nearest.positions, nearest.tree
     if len(positions) <= _N_TESTED_COLUMNS:
         return nothing
-    tree = cKDTree(positions)
+    if depths[0] >= 0:
+        centers, center_heights = _cell_centers(nearest, heights, depth_of, spacing)
+        if len(centers):
+            return centers, center_heights
     first, second = _vectors(tree, spacing)
     # One step, from columns on the image that are near enough.
     depth = depth_of(positions)
@@ -299,7 +306,7 @@ def continue_lattice(positions, heights, depth_of, depths, spacing):
     depth = depth_of(places)
     is_asked = (depth > depths[0]) & (depth < depths[1])
     if depths[0] >= 0:
-        # Places on the image that hold a column need no prediction.
+        # Places on the image with a column need no prediction.
         distance, _ = tree.query(
             places[is_asked], distance_upper_bound=_MATCH_SPACINGS * spacing
         )
@@ -360,30 +367,15 @@ def _group(places, radius):
     return np.array(groups)
 
 
-def cell_centers(positions, heights, depth_of, spacing):
-    """Return the centres of the unit cells if the spacing requires columns there.
-
-    Parameters
-    ----------
-    positions, heights, depth_of, spacing
-        As in `continue_lattice`.
-
-    Returns
-    -------
-    places, heights
-        As of `continue_lattice`.
-    """
-    nothing = np.empty((0, 2)), np.empty(0)
-    if len(positions) <= _N_TESTED_COLUMNS:
-        return nothing
-    nearest = Nearest(positions)
+def _cell_centers(nearest, heights, depth_of, spacing):
+    """Return the centres of unit cells if the spacing requires columns there."""
     if nearest.typical_distance() < _MIN_CELL_SPACINGS * spacing:
-        return nothing
+        return np.empty((0, 2)), np.empty(0)
     vectors = vectors_of_one_sublattice(nearest)
     diagonal = vectors.sum(axis=1)
     # Unknown vectors are NaN.
     is_cell = np.abs(np.hypot(*diagonal.T) / (2 * spacing) - 1) < _MATCH_SPACINGS
-    places = (positions + 0.5 * diagonal)[is_cell]
+    places = (nearest.positions + 0.5 * diagonal)[is_cell]
     heights = _CENTER_HEIGHT_SHARE * heights[is_cell]
     is_inside = depth_of(places) > 0
     return places[is_inside], heights[is_inside]

@@ -2,19 +2,18 @@
 
 import numpy as np
 
+from .local_lattice import MIN_SINE
 from .neighbors import shell_size
 
 # Neighbours that predict the positions of further columns, and those in the region
 # around a column that is compared with the image.
 _N_NEIGHBORS = 12
 _N_REGION_COLUMNS = 22
-# Vectors that span the plane: the sine of their angle exceeds this.
-_MIN_SINE = 0.5
 # Neighbours from which pairs of vectors are formed.
 _N_FIRST_NEIGHBORS = 3
 # A predicted column is matched within this share of the distance to the nearest other
 # column of the motif. Half of it would be ambiguous.
-_REACH_SHARE = 0.4
+REACH_SHARE = 0.4
 # Images of columns under a symmetric operation coincide to within this length.
 _COINCIDENCE_NM = 0.02
 
@@ -57,7 +56,7 @@ class MotifGeometry:
         target, shift, vector, distance = self._all_neighbors()
         nearest = distance[:, 0]
         self.spacing = float(np.median(nearest))
-        self.reach = _REACH_SHARE * nearest
+        self.reach = REACH_SHARE * nearest
         self.target = target[:, :_N_NEIGHBORS]
         self.shift = shift[:, :_N_NEIGHBORS]
         self.vector = vector[:, :_N_NEIGHBORS]
@@ -148,7 +147,7 @@ class MotifGeometry:
         pairs = []
         for first in vectors[:_N_FIRST_NEIGHBORS]:
             cross = np.abs(first[0] * vectors[:, 1] - first[1] * vectors[:, 0])
-            oblique = cross > _MIN_SINE * np.hypot(*first) * np.hypot(*vectors.T)
+            oblique = cross > MIN_SINE * np.hypot(*first) * np.hypot(*vectors.T)
             if oblique.any():
                 pairs.append([first, vectors[np.argmax(oblique)]])
         return np.array(pairs)

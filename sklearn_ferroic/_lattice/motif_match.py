@@ -169,7 +169,7 @@ class _Sites:
 
 
 def _local_contrast(positions, brightness):
-    """Compute log brightness less its mean over the neighbours; NaN if unknown."""
+    """Compute log brightness minus its mean over the neighbours; NaN if unknown."""
     n = len(positions)
     if brightness is None or n < 3:
         return np.full(n, np.nan)

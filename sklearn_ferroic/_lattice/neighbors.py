@@ -1,4 +1,4 @@
-"""Nearest neighbours, least distances and coordination shells of columns."""
+"""Nearest neighbours, minimum distances and coordination shells of columns."""
 
 from typing import NamedTuple
 
@@ -44,11 +44,11 @@ _MAX_COMPARED_NEIGHBORS = 20
 _MIN_AROUND_NEIGHBORS = 3
 _AROUND_REACH_SPACINGS = 1.3
 _MAX_RESULTANT = 0.5
-# Least distance of a weak column from all others.
+# Minimum distance of a weak column from all others.
 FREE_DISTANCE_SPACINGS = 0.7
-# Least distance of two columns where the image does not show how close columns are: of
-# similar ones, and of a faint one from a bright one, with less than this share of its
-# height.
+# Minimum distance of two columns where the image does not show how close columns are:
+# of similar ones, and of a faint one from a bright one, with less than this share of
+# its height.
 _ALIKE_DISTANCE_SPACINGS = 0.55
 _FAINT_DISTANCE_SPACINGS = 0.75
 FAINT_PAIR_SHARE = 0.35
@@ -257,7 +257,7 @@ def are_surrounded(places, positions, spacing):
 
 
 class Crowding(NamedTuple):
-    """Least distances between columns, in nearest-neighbour spacings.
+    """Minimum distances between columns, in nearest-neighbour spacings.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
     spacing : float
         Nearest-neighbour spacing of columns, px.
     crowding : Crowding, default=None
-        Least distances; the usual ones if None.
+        Minimum distances; the usual ones if None.
 
     Returns
     -------
@@ -324,7 +324,7 @@ def is_free(places, height, positions, spacing, least=FREE_DISTANCE_SPACINGS):
     spacing : float
         Nearest-neighbour spacing, px.
     least : float, default=FREE_DISTANCE_SPACINGS
-        Least distance from these columns, in spacings.
+        Minimum distance from these columns, in spacings.
 
     Returns
     -------
@@ -341,7 +341,7 @@ def is_free(places, height, positions, spacing, least=FREE_DISTANCE_SPACINGS):
 def cage_displacement(positions, sublattice, spacing, members=None):
     """Compute each column's displacement from the centroid of its coordination shell.
 
-    The shell holds the nearest columns of the other sublattice: for the brightest
+    The shell contains the nearest columns of the other sublattice: for the brightest
     sublattice those of the second brightest, for any other those of the brightest.
     Its size is four, or three or six if these are complete for more columns of the
     sublattice and four is complete for less than half of them.

@@ -25,7 +25,7 @@ from .neighbors import Nearest
 # Brightness and displacement may differ between regions of this many spacings.
 REGION_SPACINGS = 8
 MAX_SUBLATTICES = 4
-# Columns of a sublattice that may be two, and least share of each of these.
+# Columns of a sublattice that may be two, and minimum share of each of these.
 _MIN_SUBLATTICE_COLUMNS = 60
 _MIN_SUBLATTICE_SHARE = 0.2
 # Brightness is compared with the mean over this number of nearest columns of the same
@@ -473,7 +473,7 @@ def _are_lattices(nearest, faint):
 def _are_short_range_ordered(faint, neighbors):
     """Check that neighbours along a lattice vector differ more often than at random.
 
-    Layers and domains of another composition hold neighbours of the same level.
+    Layers and domains of another composition contain neighbours of the same level.
     """
     at_random = 2 * faint.mean() * (1 - faint.mean())
     for ends in (neighbors[:, 2, 1], neighbors[:, 1, 2]):

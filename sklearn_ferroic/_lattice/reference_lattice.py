@@ -4,11 +4,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .._utils.robust import bisquare_root
+from .local_lattice import STEP_TOLERANCE_SHARE
 from .neighbor_graph import accumulate, spanning_forest
 from .neighbors import sublattice_members
 
-# A step to a neighbour is a lattice vector if it deviates by less than this share.
-_STEP_TOLERANCE_SHARE = 0.25
 # Vectors with a smaller sine of their angle span no lattice.
 _MIN_SINE = 0.3
 # Number of steps among which the most frequent are found, and of candidates.
@@ -21,7 +20,7 @@ _SETTLED_CELLS = 1e-7
 # equations, over the product of the diagonal, is not larger than this.
 _MIN_DETERMINANT_RATIO = 1e-10
 # Three columns determine an origin and two vectors; as many more test them.
-_MIN_COLUMNS = 6
+MIN_COLUMNS = 6
 
 
 def lattice_positions(positions, sublattice, members=None):
@@ -43,7 +42,7 @@ def lattice_positions(positions, sublattice, members=None):
     """
     ideal = np.full((len(positions), 2), np.nan)
     for own, nearest in (members or sublattice_members(positions, sublattice)).values():
-        if len(own) >= _MIN_COLUMNS:
+        if len(own) >= MIN_COLUMNS:
             ideal[own] = _fit_lattice(nearest)
     return ideal
 
@@ -69,7 +68,7 @@ def lattice_indices(positions, sublattice):
     index = np.full((len(positions), 2), np.nan)
     common = None
     for own, nearest in sublattice_members(positions, sublattice).values():
-        if len(own) < _MIN_COLUMNS:
+        if len(own) < MIN_COLUMNS:
             continue
         basis, steps, pairs = _basis_and_steps(nearest)
         if basis is None:
@@ -90,7 +89,7 @@ def _fit_lattice(nearest):
     if basis is None:
         return ideal
     index, indexed = _walk(len(positions), pairs, steps)
-    if indexed.sum() < _MIN_COLUMNS:
+    if indexed.sum() < MIN_COLUMNS:
         return ideal
     fitted = _robust_fit(index[indexed], positions[indexed], np.linalg.norm(basis[0]))
     if fitted is None:
@@ -101,7 +100,7 @@ def _fit_lattice(nearest):
     if rest.any():
         places = (positions[rest] - fitted[0]) @ np.linalg.inv(fitted[1:])
         whole = np.rint(places)
-        near = (np.abs(places - whole) < _STEP_TOLERANCE_SHARE).all(axis=1)
+        near = (np.abs(places - whole) < STEP_TOLERANCE_SHARE).all(axis=1)
         ideal[np.flatnonzero(rest)[near]] = fitted[0] + whole[near] @ fitted[1:]
     return ideal
 
@@ -110,7 +109,7 @@ def _basis_and_steps(nearest):
     """Return two shortest lattice vectors, and integer steps between neighbours."""
     positions = nearest.positions
     pairs, _ = nearest.pairs(1.8 * nearest.typical_distance())
-    if len(pairs) < _MIN_COLUMNS:
+    if len(pairs) < MIN_COLUMNS:
         return None, None, None
     step = positions[pairs[:, 1]] - positions[pairs[:, 0]]
     pairs, step = pairs[step.any(axis=1)], step[step.any(axis=1)]
@@ -123,7 +122,7 @@ def _basis_and_steps(nearest):
             return None, None, None
         index = step @ np.linalg.inv(basis)
         whole = np.rint(index)
-        fits = (np.abs(index - whole) < _STEP_TOLERANCE_SHARE).all(axis=1)
+        fits = (np.abs(index - whole) < STEP_TOLERANCE_SHARE).all(axis=1)
         fits &= np.abs(whole).sum(axis=1) == 1
         along_first = fits & (whole[:, 0] != 0)
         along_second = fits & (whole[:, 1] != 0)

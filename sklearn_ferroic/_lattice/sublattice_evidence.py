@@ -1,7 +1,7 @@
 """Evidence that a crystal consists of two sublattices, and not of one.
 
 Its columns alternate in brightness by more than errors and chance or, if they are
-equally bright, the columns of one label are displaced against those of the other.
+equally bright, the columns of one label are displaced relative to those of the other.
 """
 
 from typing import NamedTuple
@@ -29,17 +29,17 @@ _N_LARGE_CRYSTAL = 100
 # (standard deviations), because some of many crystals alternate by chance.
 MIN_LONE_SEPARATION_STD = 1.2
 # A part of a crystal of this many columns is one sublattice if its contrast is below
-# the least of two. A part is connected columns whose contrast, smoothed over about
+# the minimum for two. A part is connected columns whose contrast, smoothed over about
 # three spacings, and its size are below these shares of the best tenth of the image;
-# only where that is this many times the least contrast are parts distinguished.
+# only where that is this many times the minimum contrast are parts distinguished.
 _MIN_N_FLAT_COLUMNS = 150
 _FLAT_SHARE = 0.3
 _FLAT_SIZE_SHARE = 0.5
 _MIN_FLAT_RATIO = 4.0
 _N_SMOOTHINGS = 6
-# Sublattices of equal brightness are displaced against each other by this share of the
-# spacing at least (5 pm in most perovskites), in complete shells of four around this
-# share of the columns. Without a displacement they are one.
+# Sublattices of equal brightness are displaced relative to each other by this share of
+# the spacing at least (5 pm in most perovskites), in complete shells of four around
+# this share of the columns. Without a displacement they are one.
 _N_BONDS = 4
 _MIN_DISPLACEMENT_SPACINGS = 0.02
 _MIN_KNOWN_SHARE = 0.5
@@ -232,7 +232,7 @@ def _is_two(difference, scatter, chance):
 
 
 def are_displaced(sign, crystal, place, nearest, graph, n_bonds, spacing):
-    """Find crystals where one sublattice is displaced against the other.
+    """Find crystals where one sublattice is displaced relative to the other.
 
     Displaced columns have asymmetric surroundings, those of the two sublattices
     in opposite directions. On a lattice of one kind of column with a square cell,

@@ -253,7 +253,7 @@ def split_in_two(positions, log_brightness, spacing, nearest=None):
         distinct |= evidence.bipartite & differ_in_bonds(
             sign, coloring.crystal, pairs, nearest, n_bonds
         )
-        # All columns, if two sublattices are asked for that do not differ.
+        # All columns if two sublattices are required that do not differ.
         used = (distinct | ~distinct.any()) & ~alone
         equivalent = used.any() and not differ_in_brightness((contrast * sign)[used])
         if equivalent:

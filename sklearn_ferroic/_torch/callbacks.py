@@ -161,7 +161,7 @@ def _copy_callback(item):
     is_class = isinstance(callback, type) and issubclass(callback, Callback)
     if not (is_class or isinstance(callback, Callback)):
         raise TypeError(
-            "callbacks must hold callbacks of skorch, or tuples (name, callback), "
+            "callbacks must contain callbacks of skorch, or tuples (name, callback), "
             f"got {item!r}."
         )
     copied = copy.copy(callback)

@@ -86,13 +86,14 @@ class Checkpoint:
             state = content["state"]
         if changed:
             raise ValueError(
-                f"{os.fspath(self.path)} holds a fit with {'; '.join(changed)}. Go on "
-                "with what it was begun with, delete it, or choose another path."
+                f"{os.fspath(self.path)} contains a fit with {'; '.join(changed)}. "
+                "Continue with what it was started with, delete it, or choose another "
+                "path."
             )
         return state
 
     def _compare_origin(self, found):
-        """Return what the fit of a file was begun with and this one was not."""
+        """Return the differences of the settings of the stored fit and of this one."""
         wanted = _unpack(_pack(self.origin, []), [])
         changed = [
             f"{name}={found['parameters'].get(name)!r}, not {value!r}"

@@ -73,7 +73,7 @@ def _check_dataset(item, where, max_bytes):
 
 
 def content_digest(h5py, file):
-    """Compute a digest of all that a file holds, except for the attributes of its root.
+    """Compute a digest of the contents of a file, without the attributes of its root.
 
     Parameters
     ----------

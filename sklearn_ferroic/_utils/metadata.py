@@ -1,4 +1,4 @@
-"""Metadata as JSON can hold it, without large arrays."""
+"""JSON-serializable metadata without large arrays."""
 
 import math
 
@@ -29,7 +29,7 @@ def plain_metadata(metadata):
 
 
 def _plain(value, depth):
-    """Return one value as JSON can hold it."""
+    """Return one value in a JSON-serializable form."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, bytes):

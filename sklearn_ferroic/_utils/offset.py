@@ -33,7 +33,7 @@ def find_image_offset(image, valid=None):
     -------
     offset : float
         The darkest value, apart from outliers, if it is much larger than the contrast
-        and the type of the image holds more than float32 does; 0 otherwise.
+        and the type of the image is more precise than float32; 0 otherwise.
     """
     if np.can_cast(image.dtype, np.float32):
         return 0.0
@@ -76,7 +76,7 @@ def _offset(sample):
 
 
 def subtract_offset(values, offset):
-    """Return values less an offset as float32.
+    """Return values minus an offset as float32.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def subtract_offset(values, offset):
 
 
 class PatchesWithoutOffset:
-    """Patches less a constant offset, which is subtracted from the parts that are read.
+    """Patches minus a constant offset, which is subtracted as parts are read.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class PatchesWithoutOffset:
 
 
 def without_offset(patches, offset):
-    """Return patches less an offset; the patches themselves if it is 0."""
+    """Return patches minus an offset; the patches themselves if it is 0."""
     return PatchesWithoutOffset(patches, offset) if offset else patches
 
 

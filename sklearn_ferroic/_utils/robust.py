@@ -5,6 +5,8 @@ import numpy as np
 # Ratio of the standard deviation to the median of absolute values of a normal
 # distribution with mean zero.
 STD_PER_MEDIAN = 1.4826
+# Smallest divisor, which keeps quotients finite.
+TINY = np.finfo(float).tiny
 # Residuals beyond this number of standard deviations have no weight: Tukey's bisquare
 # has an efficiency of 95 % for normal errors with this value.
 _TUKEY_STD = 4.7

@@ -1,9 +1,11 @@
 """Checks of parameters, arrays, positions and results of searches."""
 
+import math
+import warnings
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import _param_validation
+from sklearn.utils import _param_validation, check_array
 
 
 class Interval(_param_validation.Interval):
@@ -22,6 +24,8 @@ _THIN_SHARE = 0.2
 _THIN_SHARE_OF_SQUARE = 0.5
 # Positions of columns that the border cuts may lie off the image by this, px.
 _BORDER_PX = 2.0
+# Rows of fewer values are tables rather than windows.
+_FEWEST_WINDOW_PIXELS = 64
 
 N_JOBS = [
     Interval(Integral, 1, None, closed="left"),
@@ -108,7 +112,7 @@ def refuse_images_along_last_axis(shape):
     share = _THIN_SHARE_OF_SQUARE if n_rows == n_cols else _THIN_SHARE
     if n_last < share * min(n_rows, n_cols):
         raise ValueError(
-            f"An array of shape {shape} seems to hold its {n_last} images along the "
+            f"An array of shape {shape} seems to contain its {n_last} images along the "
             "last axis; they are expected along the first. Pass "
             "numpy.moveaxis(images, -1, 0). If the images are really so narrow, pass "
             "them as a list, list(images)."
@@ -164,6 +168,133 @@ def _is_on(positions, shape, margin_px=0.0):
     """Return which positions are on the pixels of an image, or near them."""
     first, last = -0.5 - margin_px, np.array(shape) - 0.5 + margin_px
     return ((positions >= first) & (positions <= last)).all(axis=1)
+
+
+def check_same_sublattice(sites, values):
+    """Check that the sites with values are of one sublattice.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        The sites.
+    values : ndarray of shape (n_sites,) or (n_sites, n_columns)
+        What is averaged over them; sites with NaN do not count.
+
+    Raises
+    ------
+    ValueError
+        If sites of several sublattices have values.
+    """
+    values = np.asarray(values)
+    known = np.isfinite(values if values.ndim == 2 else values[:, None]).any(axis=1)
+    kinds = np.unique(sites.sublattice[known])
+    if len(kinds) > 1:
+        raise ValueError(
+            f"The sites are of sublattices {kinds.tolist()}, which move against one "
+            "another and must not be averaged. Use those of one, such as "
+            "sites[sites.sublattice == 1]."
+        )
+
+
+def check_vectors(sites, vectors):
+    """Return vectors of sites as float64.
+
+    Parameters
+    ----------
+    sites : AtomSites of length n_sites
+        The sites.
+    vectors : array-like of shape (n_sites, 2) or None
+        Vectors (row, col), NaN where unknown; None for the polarization of the sites.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_sites, 2)
+        The vectors.
+    """
+    if vectors is None:
+        return np.array(sites.polarization, dtype=np.float64)
+    vectors = check_array(
+        vectors,
+        dtype=np.float64,
+        ensure_all_finite="allow-nan",
+        ensure_min_samples=0,
+        input_name="vectors",
+    )
+    if vectors.shape != (len(sites), 2):
+        raise ValueError(
+            f"vectors must have shape ({len(sites)}, 2), one vector (row, col) a site; "
+            f"got {vectors.shape}."
+        )
+    return vectors
+
+
+def resolve_patch_shape(patches, patch_shape):
+    """Find the height and width of patches.
+
+    Parameters
+    ----------
+    patches : ndarray of shape (n, h * w) or (n, h, w)
+        The patches.
+    patch_shape : tuple of (int, int) or None
+        Value of the parameter.
+
+    Returns
+    -------
+    patch_shape : tuple of (int, int)
+        Height and width.
+    """
+    given = None if patch_shape is None else tuple(patch_shape)
+    if given is not None:
+        _check_patch_shape(given)
+    if is_stack(patches):
+        shape = patches.shape[1:]
+        if given not in (None, shape):
+            raise ValueError(
+                f"patch_shape={given}, but X has patches of shape {shape}."
+            )
+        return shape
+    n_pixels = count_pixels(patches)
+    if given is None:
+        shape = _most_nearly_square(n_pixels)
+        if shape[0] != shape[1] and n_pixels >= _FEWEST_WINDOW_PIXELS:
+            warnings.warn(
+                f"X has rows of {n_pixels} values, which are not square windows; each "
+                f"is read as {shape[0]} x {shape[1]} pixels. If this is correct, pass "
+                "patch_shape=(height, width). Cut images into windows first, see "
+                "PatchExtractor.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return shape
+    if math.prod(given) != n_pixels:
+        raise ValueError(
+            f"patch_shape={given} does not match the {n_pixels} features of X. "
+            "Pass (height, width) with height * width equal to that."
+        )
+    return tuple(int(side) for side in given)
+
+
+def count_pixels(patches):
+    """Count the pixels of one patch."""
+    return math.prod(patches.shape[1:])
+
+
+def is_stack(X):
+    """Return whether windows are a stack instead of rows."""
+    return len(getattr(X, "shape", ())) == 3
+
+
+def _check_patch_shape(given):
+    sides_are_counts = all(isinstance(side, Integral) and side > 0 for side in given)
+    if len(given) != 2 or not sides_are_counts:
+        raise ValueError(
+            f"patch_shape={given} is not (height, width), two positive integers."
+        )
+
+
+def _most_nearly_square(n_pixels):
+    height = next(h for h in range(int(n_pixels**0.5), 0, -1) if n_pixels % h == 0)
+    return height, n_pixels // height
 
 
 def check_score_name(cv_results, scoring):

@@ -11,7 +11,7 @@ from pathlib import Path
 # Bytes of the file's own name in the name of its partial file, which with the rest
 # stays below the 255 bytes that file systems allow.
 _NAME_BYTES = 60
-# Where no process can be asked whether it is alive, partial files of this age are
+# Where it cannot be found out whether a process is alive, partial files of this age are
 # taken for abandoned.
 _ABANDONED_S = 24 * 3600
 

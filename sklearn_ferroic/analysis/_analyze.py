@@ -87,7 +87,7 @@ def analyze(
 
     Parameters
     ----------
-    image : str, path-like, array-like or carrier
+    image : str, path-like, array-like or container
         A file that :func:`~sklearn_ferroic.datasets.load_image` reads, an array, an
         ``(array, pixel_size)`` tuple, an object with `image` and `pixel_size`, or an
         image of HyperSpy, xarray, sidpy or quantem.
@@ -179,7 +179,7 @@ def analyze(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, holds no single image, shows no lattice or too few
+        If the file is damaged, contains no single image, shows no lattice or too few
         cells, or an option does not fit the image.
     ImportError
         If a package is missing, such as pandas (``pip install

@@ -227,9 +227,9 @@ def doubts_of_result(pose, groups, cells, cell, has_reference):
     Returns
     -------
     doubts : list of Doubt
-        In the order of their weight.
+        The most important first.
     findings : list of str
-        Sentences about the displacements that are no doubts.
+        Sentences about the displacements that raise no doubt.
     caveat : str
         Remark for the title of a map, "" if there is none.
     """
@@ -296,7 +296,7 @@ def doubts_of_result(pose, groups, cells, cell, has_reference):
 
 
 def _common_displacement(groups, cells, whole):
-    """Return what a displacement that all cells share may mean, and a caveat."""
+    """Return the possible causes of a displacement of all cells, and a caveat."""
     length = _length(float(np.hypot(*whole.mean[0])), cells)
     direction = _degrees(np.degrees(np.arctan2(*whole.mean[0])))
     start = f"the mean displacement of all cells is {length} along {direction}. "

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .._image.input import container_metadata, unpack_image
 from .._utils.metadata import rounded
 from .._utils.validation import refuse_images_along_last_axis
 from ..datasets import load_image
-from ..datasets._containers import foreign_metadata, unpack_foreign
 from ..datasets._load_image import load_mask
 from ..localization import AtomLocator
 from ..registration import FrameAverager, ScanDistortionCorrector
@@ -70,7 +70,7 @@ def read_input(image, options):
 
     Parameters
     ----------
-    image : str, path-like, array-like or carrier
+    image : str, path-like, array-like or container
         A file, an array, an ``(array, pixel_size)`` tuple, an object with `image` and
         `pixel_size`, or an image of HyperSpy, xarray, sidpy or quantem.
     options : AnalysisOptions
@@ -95,11 +95,10 @@ def read_input(image, options):
         for choice in ("dataset", "signal"):
             if getattr(options, choice) is not None:
                 raise ValueError(f"{choice}= applies to a file, and an array is given.")
-        array, pixel_size = _unpack(image)
+        array, pixel_size = unpack_image(image)
         pixel_size = options.pixel_size or pixel_size
         name = Path(getattr(image, "path", "array")).name
-        metadata = getattr(image, "metadata", None) if hasattr(image, "image") else None
-        metadata = metadata if isinstance(metadata, dict) else foreign_metadata(image)
+        metadata = container_metadata(image)
         truth = image if getattr(image, "variant", None) is not None else None
         size = " x ".join(map(str, np.shape(array)))
         unit = (
@@ -152,19 +151,6 @@ def read_input(image, options):
     )
 
 
-def _unpack(image):
-    """Return the array and the pixel size of a carrier."""
-    foreign = unpack_foreign(image)
-    if foreign is not None:
-        return foreign
-    if hasattr(image, "image"):
-        return image.image, getattr(image, "pixel_size", None)
-    is_pair = isinstance(image, tuple) and len(image) == 2
-    if is_pair and (image[1] is None or np.ndim(image[1]) == 0):
-        return image
-    return image, None
-
-
 def _choose_frame(array, frame, remarks):
     """Return one image of a stack, or their mean."""
     if array.ndim == 2:
@@ -196,11 +182,11 @@ def _choose_frame(array, frame, remarks):
 
 
 def _check_stack(array):
-    """Raise an error for an array that is no stack of images."""
+    """Raise an error for an array that is not a stack of images."""
     if array.ndim != 3:
         raise ValueError(
-            f"An array of shape {array.shape} is no image: two dimensions are needed, "
-            "or three for a stack of images."
+            f"An array of shape {array.shape} is not an image: two dimensions are "
+            "needed, or three for a stack of images."
         )
     refuse_images_along_last_axis(array.shape)
 

@@ -35,7 +35,7 @@ _CELLS_PER_CLUSTER = 10
 _MAX_ADDED_CLUSTERS = 5
 _MIN_SHARE_OF_DIRECTION = 0.5
 # Variance that is added to each feature of the mixture. With the smaller value, some
-# components of angle and latents hold a few cells in walls. Share of all polar cells
+# components of angle and latents contain a few cells in walls. Share of all polar cells
 # in the group of their variant with 0.01 and 0.3: films 0.88 and 0.98, 0.97 and 0.98,
 # superlattice 0.85 and 0.96, multislice 0.85 and 0.86; the groups of a PbZrO3 image are
 # equal. Displacements are not scaled, and clusters of their components are joined by

@@ -32,7 +32,7 @@ class AnalysisOptions:
     verbose: int = 0
 
     def as_dict(self):
-        """Return the options as values that JSON can hold."""
+        """Return the options as JSON-serializable values."""
         values = asdict(self)
         if isinstance(self.mask, PathLike):
             values["mask"] = fspath(self.mask)

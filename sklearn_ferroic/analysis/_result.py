@@ -93,7 +93,7 @@ class Analysis:
     antipolar : dict or None
         Period and significance of an antipolar order, None if there is none.
     summary : dict
-        All of this in values that JSON can hold.
+        All of this in JSON-serializable values.
     pipeline : Pipeline or None
         The fitted steps from sites to clusters.
 
@@ -200,7 +200,7 @@ class Analysis:
 
     @cached_property
     def _relative(self):
-        """Cells relative to the reference region, and what was subtracted."""
+        """Cells relative to the reference region, and the vector subtracted."""
         cells = self.sites[self.rows]
         if self._region is None:
             return cells, None
@@ -361,7 +361,7 @@ class Analysis:
 
     @cached_property
     def summary(self):
-        """Results in values that JSON can hold."""
+        """Results in JSON-serializable values."""
         return summarize(self)
 
     def describe(self):

@@ -100,8 +100,8 @@ def _refuse_foreign(folder):
     if taken:
         raise FileExistsError(
             errno.EEXIST,
-            f"the folder holds {', '.join(taken)}, but no earlier analysis that may be "
-            "replaced; choose another folder",
+            f"the folder contains {', '.join(taken)}, but no earlier analysis that may "
+            "be replaced; choose another folder",
             str(folder),
         )
 
@@ -303,7 +303,7 @@ def read_files(folder):
 
 
 def load_located(folder):
-    """Read the columns of an analysis, and what is known of their image.
+    """Read the columns of an analysis and the properties of their image.
 
     Parameters
     ----------
@@ -366,7 +366,7 @@ def _read_state(folder):
         raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
     if not path.is_file():
         raise FileNotFoundError(
-            f"{str(folder)!r} holds no analysis: there is no file {STATE_FILE}."
+            f"{str(folder)!r} contains no analysis: there is no file {STATE_FILE}."
         )
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

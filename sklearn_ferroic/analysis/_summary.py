@@ -20,7 +20,7 @@ _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "matplotlib")
 
 
 def summarize(analysis):
-    """Return the results of an analysis as values that JSON can hold.
+    """Return the results of an analysis as JSON-serializable values.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def collect_versions():
 
 
 def flatten_metadata(metadata, prefix=""):
-    """Return nested metadata as texts by dotted names, shortened.
+    """Return nested metadata as shortened texts with dotted names.
 
     Parameters
     ----------

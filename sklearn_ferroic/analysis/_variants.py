@@ -153,7 +153,7 @@ def least_share_of_directions(angle, angle_std, clusters, directions):
     Returns
     -------
     share : float
-        Of the cells near a direction whose angle is certain; the least of all
+        Of the cells near a direction whose angle is certain; the smallest of all
         directions, 1.0 if there are none.
     """
     of_cluster = np.full(clusters.max(initial=-1) + 2, np.nan)  # NaN also for -1

@@ -30,7 +30,7 @@ def load_in_child(path, options, time_limit):
     -------
     data : dict
         What `load_image` returns; values of the metadata are plain, arrays are lists
-        and what JSON does not know is text.
+        and types that JSON lacks are text.
     """
     with tempfile.TemporaryDirectory() as folder:
         order = json.dumps([str(path), str(folder), sys.path, options])
@@ -90,7 +90,7 @@ def answer(path, folder, _, options):
 
 
 def _plain(value):
-    """Return what JSON can hold of a value."""
+    """Return the JSON-serializable part of a value."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist() if value.dtype.kind in "biufU" else str(value)
     if isinstance(value, bytes):

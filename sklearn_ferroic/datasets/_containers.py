@@ -17,17 +17,19 @@ _REMEDY = (
 )
 
 
-def unpack_foreign(entry):
+def unpack_foreign(entry, *, is_sized=False):
     """Read an image of HyperSpy, xarray, sidpy or quantem.
 
     Parameters
     ----------
     entry : object
         Anything.
+    is_sized : bool, default=False
+        Whether the pixel size is known otherwise; that of the axes is not read then.
 
     Returns
     -------
-    carrier : tuple of (array-like, float or None) or None
+    image : tuple of (array-like, float or None) or None
         The values, whose last two axes are rows and columns by the names and types of
         the axes, and the pixel size in nm if both have a unit of length; None for
         anything else.
@@ -45,6 +47,8 @@ def unpack_foreign(entry):
             name = f"the {type(entry).__name__}"
             array, calibration = arrange(array, axes)
             warn_of_reversed_axes(calibration, name)
+            if is_sized:
+                return array, None
             return array, square_pixel(calibration, name, _REMEDY)[0]
     return None
 
@@ -65,7 +69,7 @@ def foreign_metadata(entry):
     Returns
     -------
     metadata : dict
-        Values that JSON can hold; empty for what is no image of these packages.
+        JSON-serializable values; empty for anything but an image of these packages.
     """
     for is_kind, _, read in _KINDS:
         if is_kind(entry):

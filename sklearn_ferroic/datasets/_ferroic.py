@@ -10,42 +10,43 @@ from ._generator.columns import lay_out, make_columns
 from ._generator.image import take_image
 from ._generator.options import PRESETS, resolve_options, streams_of
 
-_POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
-_NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
+# Options that a preset has a value for.
+POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
+NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
 
 
 @validate_params(
     {
         "preset": [StrOptions(set(PRESETS))],
         "shape": ["array-like", None],
-        "pixel_size": _POSITIVE,
-        "lattice_parameter_nm": _POSITIVE,
-        "displacement_pm": _NOT_NEGATIVE,
+        "pixel_size": POSITIVE,
+        "lattice_parameter_nm": POSITIVE,
+        "displacement_pm": NOT_NEGATIVE,
         "n_variants": [Interval(Integral, 1, 4, closed="both"), None],
-        "wall_width_nm": _NOT_NEGATIVE,
+        "wall_width_nm": NOT_NEGATIVE,
         "substrate": [Interval(Real, 0, 1, closed="left"), None],
         "layers": ["array-like", None],
-        "interface_width_nm": _NOT_NEGATIVE,
+        "interface_width_nm": NOT_NEGATIVE,
         "antipolar": [StrOptions({"none", "alternate", "all"}), None],
         "doping": [Interval(Real, 0, 1, closed="both"), None],
         "n_atoms": [Interval(Integral, 1, None, closed="left"), None],
-        "column_width_nm": _POSITIVE,
+        "column_width_nm": POSITIVE,
         "dose": [Interval(Real, 0, None, closed="right"), None],
         "thickness_gradient": [Interval(Real, 0, 1, closed="both"), None],
-        "mistilt_mrad": _NOT_NEGATIVE,
-        "disorder_pm": _NOT_NEGATIVE,
-        "drift": _NOT_NEGATIVE,
-        "jitter": _NOT_NEGATIVE,
+        "mistilt_mrad": NOT_NEGATIVE,
+        "disorder_pm": NOT_NEGATIVE,
+        "drift": NOT_NEGATIVE,
+        "jitter": NOT_NEGATIVE,
         "intensity_scatter": [Interval(Real, 0, 1, closed="both"), "array-like", None],
         "tails": [Interval(Real, 0, 0.5, closed="both"), None],
         "astigmatism": [Interval(Real, 1, 3, closed="both"), None],
         "interference": [Interval(Real, 0, 1, closed="both"), None],
-        "detector_gain": _POSITIVE,
-        "detector_offset": _NOT_NEGATIVE,
-        "read_noise": _NOT_NEGATIVE,
+        "detector_gain": POSITIVE,
+        "detector_offset": NOT_NEGATIVE,
+        "read_noise": NOT_NEGATIVE,
         "n_missing": [Interval(Integral, 0, None, closed="left"), None],
         "dislocation": ["boolean", "array-like", None],
-        "dissociation_nm": _NOT_NEGATIVE,
+        "dissociation_nm": NOT_NEGATIVE,
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -290,7 +291,7 @@ def make_ferroic_image(
     ------
     ValueError
         If an option is out of its range, a cell is less than 4 px, the image
-        holds fewer than three cells along a side, or options contradict each
+        contains fewer than three cells along a side, or options contradict each
         other.
 
     See Also

@@ -92,7 +92,7 @@ def load_image(
         HDF5.
 
     signal : str or int, default=None
-        Title of the image in a microscope, HDF5 or TIFF file that holds several, or its
+        Title of the image in a microscope, HDF5 or TIFF file with several, or its
         number beginning with 0. Channels of a TIFF are images of their own.
 
     pixel_size : float, default=None
@@ -105,7 +105,7 @@ def load_image(
     max_bytes : int, default=8 GiB
         Most bytes that an array of the file may have. The size that the file declares
         is compared before anything is decompressed: a small file may unpack to more
-        than the memory holds.
+        than fits into memory.
 
     time_limit : float, default=None
         Seconds after which reading is given up. The file is then read in a process of
@@ -139,7 +139,7 @@ def load_image(
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If the file is damaged or of an unknown format, holds no image or
+        If the file is damaged or of an unknown format, contains no image or
         several with none chosen, has colours, complex numbers or nothing but
         NaN, refers to other files, declares more than `max_bytes`, or if its pixels
         are not square and neither `pixel_size` nor `resample` is given.
@@ -228,7 +228,7 @@ def load_image(
 
 
 def load_mask(path):
-    """Read the mask of an image, which may hold truth values, from a file.
+    """Read the mask of an image, which may contain truth values, from a file.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def load_mask(path):
 
 
 def _read(path, dataset, signal, max_bytes):
-    """Return what a file holds, as a Signal."""
+    """Return the contents of a file as a Signal."""
     is_hdf5 = _is_hdf5(path)
     if is_hdf5:
         check_hdf5(path, max_bytes)
@@ -264,7 +264,7 @@ def _check_path(path):
     if path.is_dir() and path.suffix.lower() not in _FOLDERS:
         raise ValueError(f"{str(path)!r} is a folder. Pass the file of one image.")
     if not (path.is_file() or path.is_dir()):
-        raise ValueError(f"{str(path)!r} is no file that could be read, but a device.")
+        raise ValueError(f"{str(path)!r} is a device, not a file that can be read.")
 
 
 def _calibrate(image, axes, path, resample):
@@ -299,7 +299,7 @@ def _reader_of(path, dataset, hdf5):
     if hdf5:
         return read_hdf5
     raise ValueError(
-        f"{str(path)!r} has a suffix that no reader knows. Known are "
+        f"{str(path)!r} has a suffix that no reader supports. Supported are "
         f"{', '.join(sorted(known | set(_READERS)))}, and HDF5 under any name."
     )
 

@@ -10,7 +10,7 @@ class LoadedImage(Bunch):
     """An image or a stack with its pixel size and metadata, as `load_image` returns it.
 
     It is a :class:`~sklearn.utils.Bunch`: the entries that `load_image` describes are
-    attributes and items. An index that is no text crops the image and keeps everything
+    attributes and items. An index other than text crops the image and keeps everything
     else.
 
     Notes
@@ -18,7 +18,7 @@ class LoadedImage(Bunch):
     ``data[50:300, 50:300]`` crops rows and columns, of each frame in a stack;
     ``data[3]`` and ``data[:10]`` select frames of a stack, and ``data[:10, 50:300,
     50:300]`` does both. A step thins the pixels out, ``data[::2, ::2]``, and
-    enlarges the pixel size. The item ``crop`` of the metadata holds the rows and the
+    enlarges the pixel size. The item ``crop`` of the metadata contains the rows and the
     columns of the file, and the frames, as ``[start, stop, step]``.
     """
 
@@ -52,7 +52,7 @@ def describe(name, image, pixel_size, remark, is_colour=False):
     remark : str
         Origin of the pixel size, or the reason why there is none.
     is_colour : bool, default=False
-        Whether the file holds colour channels, which are equal.
+        Whether the file contains colour channels, which are equal.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def _crop(data, key):
         crop["frames"] = _part(crop.get("frames"), len(image), frames)
     part["metadata"] = metadata | {"crop": crop}
     if "description" in data:
-        # the name may hold anything, the part behind the size does not
+        # the name may contain anything, the part behind the size does not
         name = data.description.rpartition(f": {_size(image)} px of ")[0]
         remark = "cropped" if pixel_size is not None else "no pixel size; cropped"
         part["description"] = describe(name, cropped, pixel_size, remark)

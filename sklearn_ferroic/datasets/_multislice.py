@@ -66,8 +66,8 @@ def load_multislice():
     Notes
     -----
     The B columns have a tenth of the integrated intensity of the A columns in PbTiO3,
-    and half of it in SrTiO3. They hold O, too, which is displaced further in the same
-    direction: the displacement that a fit measures in PbTiO3 is about 1.1 times
+    and half of it in SrTiO3. They also contain O, which is displaced further in the
+    same direction: the displacement that a fit measures in PbTiO3 is about 1.1 times
     `polarization`.
 
     Examples

@@ -8,13 +8,12 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.validation import Interval
+from ._ferroic import NOT_NEGATIVE, POSITIVE
 from ._generator.columns import displace, lay_out
 from ._generator.image import take_image
 from ._generator.lattice import ideal_lattice
 from ._generator.options import resolve_options, streams_of
 
-_POSITIVE = [Interval(Real, 0, None, closed="neither"), None]
-_NOT_NEGATIVE = [Interval(Real, 0, None, closed="left"), None]
 # Columns of two grains come no nearer than this share of the distance from A to B.
 _NEAREST_SHARE = 0.75
 # So near a boundary, in unit cells, a column or one of its neighbours may be missing.
@@ -27,12 +26,12 @@ _N_CANDIDATES = 20
     {
         "n_grains": [Interval(Integral, 1, None, closed="left")],
         "shape": ["array-like", None],
-        "pixel_size": _POSITIVE,
-        "lattice_parameter_nm": _POSITIVE,
-        "displacement_pm": _NOT_NEGATIVE,
+        "pixel_size": POSITIVE,
+        "lattice_parameter_nm": POSITIVE,
+        "displacement_pm": NOT_NEGATIVE,
         "dose": [Interval(Real, 0, None, closed="right"), None],
         "thickness_gradient": [Interval(Real, 0, 1, closed="both"), None],
-        "mistilt_mrad": _NOT_NEGATIVE,
+        "mistilt_mrad": NOT_NEGATIVE,
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -112,7 +111,7 @@ def make_polycrystal(
     ------
     ValueError
         If an option is out of its range, a cell is less than 4 px, or the image
-        holds fewer than three cells along a side.
+        contains fewer than three cells along a side.
 
     See Also
     --------

@@ -9,11 +9,11 @@ from sklearn.utils._param_validation import validate_params
 from .._utils.validation import Interval
 from ._generator.columns import inside, lay_out, make_columns, select
 from ._generator.image import expected_columns
-from ._generator.options import PRESETS, resolve_options, streams_of
+from ._generator.options import BACKGROUND, PRESETS, resolve_options, streams_of
 from ._generator.render import jitter_shift, render_columns
 
 # Brightness between the columns, relative to a Bi column: that of BiFeO3.
-_BACKGROUND = 0.3
+_BACKGROUND = BACKGROUND[0]
 # A bad frame is defocused: columns are this many times wider, at constant intensity.
 _DEFOCUS_FACTOR = 2.5
 # The beam settles after the flyback within this share of a line.

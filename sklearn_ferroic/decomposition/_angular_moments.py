@@ -10,8 +10,8 @@ from sklearn.utils import gen_batches
 
 from .._utils.angles import wrap_angle
 from .._utils.offset import find_patch_offset, without_offset
-from .._utils.validation import Interval
-from ._patch_rows import check_features, check_patches, resolve_patch_shape
+from .._utils.validation import Interval, resolve_patch_shape
+from ._patch_rows import check_features, check_patches
 from ._posed_columns import PosedColumnsMixin, check_fitted_patches
 
 # Number of patches per batch; bounds the scratch memory.
@@ -37,7 +37,7 @@ class AngularMoments(PosedColumnsMixin, TransformerMixin, BaseEstimator):
         column must be.
 
     patch_shape : tuple of (int, int), default=None
-        Height and width of the patches if `X` holds them as rows. None selects the
+        Height and width of the patches if `X` has them as rows. None selects the
         most nearly square shape.
 
     moment : tuple of (int, int), default=None

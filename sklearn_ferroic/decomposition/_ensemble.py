@@ -17,8 +17,8 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._pose_columns import CLASS
 from .._utils.angles import wrap_angle
+from .._utils.pose_columns import CLASS
 from .._utils.validation import Interval
 from ._patch_rows import check_patches
 from ._rotational_vae import RotationalVAE

@@ -64,10 +64,10 @@ class GenerationMixin:
             The images at angle 0 and without offset, in units of the training data.
         """
         check_is_fitted(self)
-        latents = check_columns(self, latents, self._n_latents, "latent_dim says")
+        latents = check_columns(self, latents, self._n_latents, "latent_dim requires")
         if classes is not None:
             shares = check_columns(
-                self, classes, self._n_class_columns, "n_classes says"
+                self, classes, self._n_class_columns, "n_classes requires"
             )
             check_consistent_length(latents, shares)
             latents = np.hstack([latents, shares])

@@ -10,12 +10,11 @@ from sklearn.utils import check_random_state, gen_batches
 
 from .._utils.angles import wrap_angle
 from .._utils.offset import add_offset, find_patch_offset, without_offset
-from .._utils.validation import Interval
+from .._utils.validation import Interval, resolve_patch_shape
 from ._patch_rows import (
     check_features,
     check_patches,
     load_rows,
-    resolve_patch_shape,
 )
 from ._pose import alignment as aligned
 from ._pose.alignment import align
@@ -52,7 +51,7 @@ class MultiReferenceAlignment(PosedColumnsMixin, TransformerMixin, BaseEstimator
         Whether patches may be shifted; then `transform` returns the offsets.
 
     patch_shape : tuple of (int, int), default=None
-        Height and width of the patches if `X` holds them as rows. None selects the
+        Height and width of the patches if `X` has them as rows. None selects the
         most nearly square shape.
 
     offset_scale : float, default=0.25

@@ -1,8 +1,6 @@
 """Reading patches from rows or stacks, which may be larger than memory."""
 
-import math
 import warnings
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -11,10 +9,8 @@ from sklearn.utils.validation import validate_data
 
 from .._torch.checkpoint import digest_arrays
 from .._torch.device import limit_threads_after_fork
-from .._utils.validation import refuse_mask, to_numpy
+from .._utils.validation import count_pixels, is_stack, refuse_mask, to_numpy
 
-# Rows of fewer values are tables rather than windows.
-_FEWEST_WINDOW_PIXELS = 64
 # On generated images with displacements of 15 pm in four directions, all angles of 30
 # windows were right in each of four fits, and those of 8 only in some.
 _FEWEST_PATCHES = 10
@@ -42,7 +38,7 @@ def check_patches(estimator, X, *, min_samples=1):
     patches = check_array(
         X,
         dtype="numeric",
-        allow_nd=_is_stack(X),
+        allow_nd=is_stack(X),
         ensure_all_finite=False,
         ensure_min_samples=0,
         estimator=estimator,
@@ -50,7 +46,7 @@ def check_patches(estimator, X, *, min_samples=1):
     )
     if len(patches) < min_samples:
         raise ValueError(
-            f"X holds {len(patches)} sample(s), that is windows, and "
+            f"X contains {len(patches)} sample(s), that is windows, and "
             f"{type(estimator).__name__} needs at least {min_samples}. Does the image "
             "show the sublattice that windows are centred on? Look at "
             "sites.sublattice."
@@ -122,11 +118,6 @@ def check_features(estimator, X, patches, *, reset):
     validate_data(estimator, X, reset=reset, skip_check_array=True)
 
 
-def count_pixels(patches):
-    """Count the pixels of one patch."""
-    return math.prod(patches.shape[1:])
-
-
 def load_rows(patches, index):
     """Copy some patches into a float32 tensor of rows ``(n, h * w)``."""
     limit_threads_after_fork()
@@ -155,66 +146,3 @@ def fingerprint(patches):
     return digest_arrays(
         load_rows(patches, part).numpy() for part in gen_batches(len(patches), 1024)
     )
-
-
-def resolve_patch_shape(patches, patch_shape):
-    """Find the height and width of patches.
-
-    Parameters
-    ----------
-    patches : ndarray of shape (n, h * w) or (n, h, w)
-        The patches.
-    patch_shape : tuple of (int, int) or None
-        Value of the parameter.
-
-    Returns
-    -------
-    patch_shape : tuple of (int, int)
-        Height and width.
-    """
-    given = None if patch_shape is None else tuple(patch_shape)
-    if given is not None:
-        _check_patch_shape(given)
-    if _is_stack(patches):
-        shape = patches.shape[1:]
-        if given not in (None, shape):
-            raise ValueError(
-                f"patch_shape={given}, but X has patches of shape {shape}."
-            )
-        return shape
-    n_pixels = count_pixels(patches)
-    if given is None:
-        shape = _most_nearly_square(n_pixels)
-        if shape[0] != shape[1] and n_pixels >= _FEWEST_WINDOW_PIXELS:
-            warnings.warn(
-                f"X has rows of {n_pixels} values, which are not square windows; each "
-                f"is read as {shape[0]} x {shape[1]} pixels. If this is correct, pass "
-                "patch_shape=(height, width). Cut images into windows first, see "
-                "PatchExtractor.",
-                UserWarning,
-                stacklevel=5,
-            )
-        return shape
-    if math.prod(given) != n_pixels:
-        raise ValueError(
-            f"patch_shape={given} does not hold the {n_pixels} features of X. "
-            "Pass (height, width) with height * width equal to that."
-        )
-    return tuple(int(side) for side in given)
-
-
-def _is_stack(X):
-    return len(getattr(X, "shape", ())) == 3
-
-
-def _check_patch_shape(given):
-    sides_are_counts = all(isinstance(side, Integral) and side > 0 for side in given)
-    if len(given) != 2 or not sides_are_counts:
-        raise ValueError(
-            f"patch_shape={given} is not (height, width), two positive integers."
-        )
-
-
-def _most_nearly_square(n_pixels):
-    height = next(h for h in range(int(n_pixels**0.5), 0, -1) if n_pixels % h == 0)
-    return height, n_pixels // height

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from .._pose_columns import CLASS, pose_names
 from .._utils.offset import without_offset
+from .._utils.pose_columns import CLASS, pose_names
 from ._patch_rows import check_features, check_patches
 
 

@@ -72,7 +72,7 @@ class RotationalVAE(
         Whether patches may be shifted; then `transform` returns the offsets.
 
     patch_shape : tuple of (int, int), default=None
-        Height and width of the patches if `X` holds them as rows. None selects the
+        Height and width of the patches if `X` has them as rows. None selects the
         most nearly square shape.
 
     offset_scale : float, default=0.25

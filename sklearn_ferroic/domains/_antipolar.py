@@ -8,16 +8,14 @@ from scipy.optimize import minimize
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
-from .._utils.validation import Interval
-from ._cell_graph import check_one_sublattice, check_vectors
+from .._utils.validation import Interval, check_vectors
+from ._cell_graph import check_one_sublattice
 from ._lattice_steps import cell_vectors, lattice_neighbors
 
 # Steps of the grid of wave vectors, per lattice vector, before the peak is refined.
 _GRID_STEP_PER_CELL = 0.02
-# A modulation must exceed the noise of the spectrum by this factor (errors of
-# the scan, which neighbours share, reach 11 on real images of SrTiO3), and carry
-# this share of the strongest component: more than the third harmonic of stripes.
-_MIN_SIGNIFICANCE = 15.0
+# A modulation must carry this share of the strongest component: more than the third
+# harmonic of stripes.
 _MIN_SHARE = 0.15
 # Half a wave vector of the zone boundary, where both signs are the same wave.
 _ZONE_BOUNDARY_MARGIN_PER_CELL = 0.02
@@ -27,10 +25,13 @@ _ZONE_BOUNDARY_MARGIN_PER_CELL = 0.02
     {
         "max_period": [Interval(Real, 2, 64, closed="both")],
         "max_lag": [Interval(Integral, 2, 64, closed="both"), None],
+        "min_significance": [Interval(Real, 0, None, closed="left")],
     },
     prefer_skip_nested_validation=True,
 )
-def antipolar_order(sites, vectors=None, *, max_period=8.0, max_lag=None):
+def antipolar_order(
+    sites, vectors=None, *, max_period=8.0, max_lag=None, min_significance=15.0
+):
     """Find a periodic modulation of the vectors, as in an antiferroelectric.
 
     Parameters
@@ -44,6 +45,11 @@ def antipolar_order(sites, vectors=None, *, max_period=8.0, max_lag=None):
     max_lag : int, default=None
         Largest distance at which vectors are correlated, lattice vectors along a and
         b; `max_period`, rounded up, by default.
+    min_significance : float, default=15.0
+        Minimum significance of a modulation. Errors of the scan, which neighbouring
+        cells share, reach 11 on images of cubic SrTiO3. Use 5 to 8 for a weak or a
+        small region of antipolar order if there are no such errors, as in simulated
+        images or averages of registered frames.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def antipolar_order(sites, vectors=None, *, max_period=8.0, max_lag=None):
             Distance of equal phases, px, NaN without a modulation.
         significance : float
             Height of the peak of the spectrum over the standard deviation that
-            independent vectors would give.
+            independent vectors would give, also where it is below
+            `min_significance`.
         antipolar_share, polar_share : float
             Shares of the mean square of the vectors that the modulation and the
             uniform part of the surroundings have; the rest is noise, walls and other
@@ -129,7 +136,7 @@ def antipolar_order(sites, vectors=None, *, max_period=8.0, max_lag=None):
     qa, qb = nyquist, np.concatenate([-nyquist[:0:-1], nyquist])
     values = spectrum.on_grid(qa, qb)
     long = np.maximum(np.abs(qa)[:, None], np.abs(qb)) < 1 / max_period - 1e-9
-    # The shoulder of a peak of a longer period is no peak.
+    # The shoulder of a peak of a longer period is not a peak.
     is_peak = (values >= maximum_filter(values, 3, mode="nearest")) & ~long
     candidates = np.where(is_peak, values, -np.inf if is_peak.any() else values)
     place = np.unravel_index(np.argmax(candidates), values.shape)
@@ -141,7 +148,7 @@ def antipolar_order(sites, vectors=None, *, max_period=8.0, max_lag=None):
     strongest = max(values.max() / spectrum.gain(peak), polar_share)
     found = (
         is_peak.any()
-        and significance > _MIN_SIGNIFICANCE
+        and significance > min_significance
         and antipolar_share > _MIN_SHARE * strongest
     )
     result = Bunch(

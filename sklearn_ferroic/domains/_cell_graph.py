@@ -4,8 +4,8 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from sklearn.utils import check_array
 
+from .._utils.validation import check_vectors
 from ..sites import AtomSites
 from ._lattice_steps import cell_vectors, cells_at, lattice_neighbors
 
@@ -243,7 +243,7 @@ def check_cells(sites, labels, vectors=None):
     sites : AtomSites of length n_sites
         The cells.
     labels : array-like of shape (n_sites,)
-        Class of each cell; -1, NaN, None and "" are no class.
+        Class of each cell; -1, NaN, None and "" mean none.
     vectors : array-like of shape (n_sites, 2), default=None
         Vectors; the sites' polarization by default.
 
@@ -326,24 +326,6 @@ def check_one_sublattice(sites):
             "The cells must be sites of one sublattice, such as "
             f"sites[sites.sublattice == 1]; got the sublattices {kinds.tolist()}."
         )
-
-
-def check_vectors(sites, vectors):
-    """Return the vectors as float64, one per site, NaN where unknown."""
-    if vectors is None:
-        return np.array(sites.polarization, dtype=np.float64)
-    vectors = check_array(
-        vectors,
-        dtype=np.float64,
-        ensure_all_finite="allow-nan",
-        input_name="vectors",
-    )
-    if vectors.shape != (len(sites), 2):
-        raise ValueError(
-            f"vectors must have shape ({len(sites)}, 2), one vector (row, col) a site; "
-            f"got {vectors.shape}."
-        )
-    return vectors
 
 
 def _count(center, neighbor, codes, n_codes, voters, n_sites):

@@ -6,14 +6,14 @@ import numpy as np
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.angles import wrap_angle
-from .._utils.optional import import_optional
-from .._utils.validation import Interval
-from ..feature_extraction._pooled_polarization import (
+from .._utils.mean_vectors import (
     Place,
     cell_size,
     neighbor_factor,
     pool_vectors,
 )
+from .._utils.optional import import_optional
+from .._utils.validation import Interval
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
 from ._shared.segmentation import segment_domains, split_members

@@ -10,14 +10,14 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.angles import wrap_angle
-from .._utils.optional import import_optional
-from .._utils.validation import Interval
-from ..feature_extraction._pooled_polarization import (
+from .._utils.mean_vectors import (
     Place,
     cell_size,
     neighbor_factor,
     pool_vectors,
 )
+from .._utils.optional import import_optional
+from .._utils.validation import Interval
 from ._cell_graph import CellGraph, check_cells, check_one_sublattice, pad_cells
 from ._lattice_steps import with_vacancies
 from ._shared.segmentation import region_depth, segment_domains, split_members
@@ -26,19 +26,16 @@ from ._walls.lines import trace_lines
 from ._walls.profile import fit_wall_profile
 from ._walls.sides import check_wall_types, describe_sides
 
-# Cells that are averaged on each side, by their distance from the wall: from where a
-# wall of usual width has ended to where other walls may be.
-_SIDE_CELLS = (1.5, 7.0)
-# Fewer cells on a side are too few for a mean; then nearer ones count, too.
+# Fewer cells on a side are too few for a mean; then nearer ones count, too, from this
+# distance on.
 _MIN_SIDE_COUNT = 6
+_NEAR_SIDE_CELLS = 0.75
 # Relative error of the height of a profile up to which vectors are corrected for the
-# slope of the wall, and least share of the height that is corrected.
+# slope of the wall, and minimum share of the height that is corrected.
 _MAX_HEIGHT_ERROR_SHARE = 0.2
 _MIN_SHARE_OF_HEIGHT = 0.5
 # Layers of cells from a border in which the slope of a wall is seen.
 _SLOPE_CELLS = 2
-# Cells whose profile is fitted.
-_PROFILE_CELLS = 6.0
 # A line whose mean normal is shorter bends: there the vectors may rotate with the line,
 # as around a bubble with radial vectors, and are taken along its normals and along it
 # where that makes the step longer by this factor.
@@ -55,6 +52,8 @@ _ON_WALL_CELLS = 0.75
         "min_angle": [Interval(Real, 0, 180, closed="both")],
         "significance": [Interval(Real, 0, 1, closed="both"), None],
         "wall_types": ["array-like"],
+        "side_cells": ["array-like"],
+        "profile_cells": [Interval(Real, 2, None, closed="left")],
         "axial": ["boolean"],
     },
     prefer_skip_nested_validation=True,
@@ -69,6 +68,8 @@ def find_walls(
     min_angle=20.0,
     significance=1e-3,
     wall_types=(90, 180),
+    side_cells=(1.5, 7.0),
+    profile_cells=6.0,
     axial=False,
 ):
     """Find the walls between domains and measure them.
@@ -102,6 +103,15 @@ def find_walls(
         Angles that walls can have, degrees. Along a cube axis the walls of
         tetragonal, orthorhombic and rhombohedral crystals show 90° and 180°; along a
         face diagonal 71°, 109° and 180° are seen.
+    side_cells : tuple of float, default=(1.5, 7.0)
+        Smallest and largest distance from the wall, in unit cells, of the cells whose
+        mean is the vector of a side. Use a larger first value for wide walls, such as
+        (5, 12), and a smaller second one where the polarization rotates within the
+        domains, as in a vortex or next to an interface.
+    profile_cells : float, default=6.0
+        Distance from the wall, in unit cells, up to which the profile is fitted. Use
+        about the width of the wall if it is wider than six cells, because the profile
+        is then not level at six cells.
     axial : bool, default=False
         Whether opposite vectors count as equal, for domains with antipolar order,
         whose vectors add up to zero. Then angles are those between the axes of the
@@ -185,14 +195,14 @@ def find_walls(
     A line through the middles of neighbouring cells with different labels is smoothed
     over two cells, then moved onto the wall: with s the distance from the line,
     t the arc length and u the component of the vector along the difference of the two
-    sides, c + A tanh((s - s0(t)) / ξ) is fitted to u within six cells, the shift s0
-    being linear between knots four cells apart. So the width is that across the wall as
-    it runs, and its roughness does not add to it. A wall narrower than half a cell is
-    not resolved; its width is uncertain by at least that.
+    sides, c + A tanh((s - s0(t)) / ξ) is fitted to u within `profile_cells`, the shift
+    s0 being linear between knots four cells apart. So the width is that across the wall
+    as it runs, and its roughness does not add to it. A wall narrower than half a cell
+    is not resolved; its width is uncertain by at least that.
 
-    The vectors of the two sides are means over the cells 1.5 to 7 cells from the wall,
-    corrected for the slope of the fitted profile, which reaches into them in narrow
-    domains.
+    The vectors of the two sides are means over the cells at the distances `side_cells`
+    from the wall, or over nearer ones where these are fewer than six, corrected for the
+    slope of the fitted profile, which reaches into them in narrow domains.
 
     Where a line bends and the vectors rotate with it, as those of a bubble that point
     to its centre, both sides are averaged as components along the normals of the line
@@ -225,6 +235,7 @@ def find_walls(
     pandas = import_optional("pandas", "io")
     check_one_sublattice(sites)
     wall_types = check_wall_types(wall_types)
+    side_cells = _check_side_cells(side_cells)
     # Standard errors are px, and vectors that are given may have another unit.
     std = sites.position_std if vectors is None else np.full((len(sites), 2), np.nan)
     classes, codes, vectors = check_cells(sites, labels, vectors)
@@ -246,7 +257,9 @@ def find_walls(
     )
     rank = _rank_by_size(domain, n_found)
     inner = region_depth(graph, domain) > _SLOPE_CELLS
-    context = _Context(sites, vectors, std, domain, inner, axial)
+    context = _Context(
+        sites, vectors, std, domain, inner, axial, side_cells, profile_cells
+    )
     lines = _all_lines(graph, sites, domain, min_length)
     nearest = _nearest_line(sites, lines)
     found = [
@@ -304,11 +317,14 @@ class _Line(NamedTuple):
 
 
 class _Context:
-    """Data that all walls are measured with."""
+    """Data for the measurement of all walls."""
 
-    def __init__(self, sites, vectors, std, domain, inner, axial):
+    def __init__(
+        self, sites, vectors, std, domain, inner, axial, side_cells, profile_cells
+    ):
         self.sites, self.vectors, self.std, self.domain = sites, vectors, std, domain
         self.axial = axial
+        self.side_cells, self.profile_cells = side_cells, profile_cells
         self.usable = np.isfinite(vectors).all(axis=1)
         self.place = Place(sites.positions, sites.frame, cell_size(sites))
         # On the slope of a wall neighbours are alike without a correlation of errors.
@@ -516,16 +532,32 @@ def _sides(context, traced, line, cells):
     distance, _ = line.locate(context.sites.positions[cells], traced.spacing / 2)
     pooled = []
     for sign in (-1, 1):
-        chosen = _side_cells(cells, sign * distance / traced.spacing)
+        chosen = _side_cells(
+            cells, sign * distance / traced.spacing, context.side_cells
+        )
         if len(chosen) < 4:
             return None
         pooled.append(context.pool(chosen))
     return pooled
 
 
-def _side_cells(cells, depth):
+def _check_side_cells(side_cells):
+    """Return the range of distances that are averaged on each side of a wall, cells."""
+    limits = np.asarray(side_cells)
+    valid = limits.shape == (2,) and limits.dtype.kind in "iuf"
+    if not valid or not 0 <= limits[0] < limits[1]:
+        raise ValueError(
+            "side_cells must be two distances in unit cells, the smaller one first, "
+            f"such as (1.5, 7.0), got {side_cells!r}."
+        )
+    return tuple(limits.tolist())
+
+
+def _side_cells(cells, depth, limits):
     """Return the cells on one side of a wall that are averaged."""
-    for low, high in (_SIDE_CELLS, (0.75, _SIDE_CELLS[1]), (0.0, np.inf)):
+    nearest, farthest = limits
+    nearer = min(nearest, _NEAR_SIDE_CELLS)
+    for low, high in (limits, (nearer, farthest), (0.0, np.inf)):
         chosen = cells[(depth >= low) & (depth <= high)]
         if len(chosen) >= _MIN_SIDE_COUNT:
             break
@@ -549,7 +581,9 @@ def _without_slope(context, traced, line, cells, sides, profile, step):
     distance, _ = line.locate(context.sites.positions[cells], traced.spacing / 2)
     corrected = []
     for side, sign in zip(sides, (-1, 1), strict=True):
-        chosen = _side_cells(np.arange(len(cells)), sign * distance / traced.spacing)
+        chosen = _side_cells(
+            np.arange(len(cells)), sign * distance / traced.spacing, context.side_cells
+        )
         depth = distance[chosen]
         share = float(np.mean(np.abs(np.tanh(depth / half_width))))
         along = side.mean @ direction - center
@@ -565,7 +599,7 @@ def _fit(context, traced, line, cells, sides, previous):
     if not size > 0:
         return line, None
     distance, arc = line.locate(context.sites.positions[cells], traced.spacing / 2)
-    near = np.abs(distance) <= _PROFILE_CELLS * traced.spacing
+    near = np.abs(distance) <= context.profile_cells * traced.spacing
     profile = fit_wall_profile(
         distance[near],
         arc[near],

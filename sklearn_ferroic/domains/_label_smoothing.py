@@ -45,7 +45,7 @@ def label_smoothing(
     error_rate : float, default=0.2
         Probability of a wrong label, without `probabilities`.
     max_iter : int, default=100
-        Most rounds of changes.
+        Maximum number of rounds of changes.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def label_smoothing(
     is minimised by iterated conditional modes [1]_ from the labels given: the cells
     that gain most by another label change first, so that the energy decreases in every
     round. The result is a local minimum near the input. Smoothing makes walls straight
-    and removes narrow domains; it is no step of the other functions.
+    and removes narrow domains; no other function uses it.
 
     References
     ----------

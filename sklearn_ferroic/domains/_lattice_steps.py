@@ -3,12 +3,10 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._lattice.local_lattice import lattice_vectors
+from .._lattice.local_lattice import MATCH_CELLS, lattice_vectors
 from .._lattice.neighbor_graph import accumulate, spanning_forest
 from ..sites import AtomSites
 
-# A cell this near to a lattice point is the cell of that point, in lattice vectors.
-_MATCH_CELLS = 0.35
 # Missing cells are found from the cells on both sides of them; each round finds those
 # that the cells found before complete.
 _VACANCY_ROUNDS = 2
@@ -100,7 +98,7 @@ def cells_at(sites, steps):
         tree = cKDTree(sites.positions[rows])
         for column, step in enumerate(steps):
             distance, nearest = tree.query(sites.positions[rows] + step[rows])
-            found = distance < _MATCH_CELLS * np.hypot(*step[rows].T)
+            found = distance < MATCH_CELLS * np.hypot(*step[rows].T)
             neighbors[rows[found], column] = rows[nearest[found]]
     return neighbors
 
@@ -214,7 +212,7 @@ def _vacancies(place, vectors, rows):
     points, origin = [], []
     for axis in range(2):
         step = vectors[rows, axis]
-        reach = _MATCH_CELLS * np.hypot(*step.T)
+        reach = MATCH_CELLS * np.hypot(*step.T)
         one = tree.query(place[rows] + step)[0]
         two, end = tree.query(place[rows] + 2 * step)
         # A cell two steps ahead, and none one step ahead.

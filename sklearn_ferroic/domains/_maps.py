@@ -5,8 +5,9 @@ from sklearn.utils._param_validation import validate_params
 
 from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
+from .._utils.validation import check_vectors
 from ..feature_extraction import LatticeStrain
-from ._cell_graph import check_one_sublattice, check_vectors, select_frame
+from ._cell_graph import check_one_sublattice, select_frame
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
 from ._profiles import _as_table
 
@@ -18,7 +19,7 @@ from ._profiles import _as_table
 def cell_table(
     sites, *, vectors=None, vector_unit=None, strain=None, domains=None, walls=None
 ):
-    """Collect what is known of each cell, as features for a table or a file.
+    """Collect the properties of each cell as features for a table or a file.
 
     Parameters
     ----------
@@ -192,8 +193,8 @@ def to_hyperspy(sites, values, *, frame=None):
     Returns
     -------
     signals : dict of str to hyperspy.signals.Signal2D
-        A signal for each value, a pixel a cell, NaN where there is none. Its axes are
-        ``b`` (rows) and ``a`` (columns), scaled by the mean lengths of the lattice
+        A signal for each value with one pixel per cell, NaN without a cell. Its axes
+        are ``b`` (rows) and ``a`` (columns), scaled by the mean lengths of the lattice
         vectors in nm, or px where no pixel size is known.
 
     Raises

@@ -8,8 +8,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from .._lattice.neighbors import typical_spacing
 from .._utils.optional import import_optional
-from .._utils.validation import Interval
-from ..feature_extraction._input import check_same_sublattice
+from .._utils.validation import Interval, check_same_sublattice
 from ..sites import AtomSites
 from ._cell_graph import select_frame
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
@@ -144,7 +143,7 @@ def profile_across(sites, values, line, *, reach_cells=8.0, bin_cells=1.0, frame
     Returns
     -------
     profile : pandas.DataFrame
-        One row a bin that holds a site, with the columns
+        One row per bin with a site, with the columns
 
         distance_nm : float
             Mean distance of its sites from the line, nm (``distance_px`` where no pixel

@@ -13,8 +13,8 @@ from .._lattice.neighbors import typical_spacing
 from .._utils.angles import wrap_angle
 from .._utils.optional import import_optional
 from .._utils.robust import STD_PER_MEDIAN
-from .._utils.validation import Interval
-from ._cell_graph import check_one_sublattice, check_vectors, select_frame
+from .._utils.validation import Interval, check_vectors
+from ._cell_graph import check_one_sublattice, select_frame
 from ._lattice_steps import cell_vectors, lattice_neighbors, with_vacancies
 
 # Cells around a core, within this distance, to which the vectors are fitted.
@@ -443,7 +443,7 @@ def _in_nm(sites, frame, row, col):
 
 # Points of the circle per cell of its radius, dense enough to pass each cell.
 _POINTS_PER_CELL = 40
-# A step of the circuit that misses a lattice vector by more is no step of the lattice.
+# A step of the circuit that misses a lattice vector by more is not a lattice vector.
 _MAX_MISFIT_CELLS = 0.4
 
 
@@ -552,7 +552,7 @@ def burgers_vector(sites, center, *, radius_cells=4.0, frame=None):
     whole = np.rint(indices)
     if np.abs(indices - whole).max() > _MAX_MISFIT_CELLS:
         raise ValueError(
-            "A step of the circuit is no lattice vector: it passes too near to the "
+            "A step of the circuit is not a lattice vector: it passes too near to the "
             "core or through a fault. Choose a larger radius."
         )
     total = -whole.sum(axis=0).astype(int)

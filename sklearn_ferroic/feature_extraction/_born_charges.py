@@ -126,7 +126,7 @@ def born_charges(material):
         cell_volume_nm3 : float
             Volume of the cell of one formula unit, nm³.
         charge_per_displacement : float
-            Dipole of a cell per displacement of B against A, elementary charges:
+            Dipole of a cell per displacement of B relative to A, elementary charges:
             charge_b + charge_o1 ratio_o1 + 2 charge_o2 ratio_o2. It is negative where
             the polarization is opposite to the displacement.
         reference : str
@@ -215,7 +215,7 @@ def born_charges(material):
 def displacement_to_polarization(
     displacement_pm, material, *, cell_volume_nm3=None, column_factor=1.0
 ):
-    """Convert displacements of B against A columns to polarization.
+    """Convert displacements of B relative to A columns to polarization.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def displacement_to_polarization(
       in KNbO3 (measured: 26, 75 and 30 to 40), and 92 in BiFeO3, whose charges are
       those of the ferroelectric phase (measured: 90 to 100).
     * It is the projection of P along the beam, the mean over the column.
-    * Mistilt displaces A against B without any polarization: remove a reference.
+    * Mistilt displaces A relative to B without any polarization: remove a reference.
 
     Examples
     --------

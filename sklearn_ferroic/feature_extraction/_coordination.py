@@ -58,7 +58,7 @@ def as_motifs(motif):
     several = motif if isinstance(motif, list) else [motif]
     if not several or not all(isinstance(item, str | Motif) for item in several):
         raise TypeError(
-            f"A list of motifs must hold Motif or names of presets, got {motif!r}."
+            f"A list of motifs must contain Motif or names of presets, got {motif!r}."
         )
     return [
         item if isinstance(item, Motif) else Motif.from_preset(item) for item in several

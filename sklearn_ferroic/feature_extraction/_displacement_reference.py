@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._pooled_polarization import Place, cell_size, neighbor_factor, pool_vectors
+from .._utils.mean_vectors import Place, cell_size, neighbor_factor, pool_vectors
 
 # Parameters of a plane, and fewest vectors for one.
 _MIN_PLANE_VECTORS = 6
@@ -17,7 +17,7 @@ _ADJACENT_LAYERS_RATIO = 1.5
 class FitCovariance(NamedTuple):
     """Covariance of a fitted reference: that of its parameters times that of a vector.
 
-    `parameters` has shape (k, k) for k parameters a component, in units of the
+    `parameters` has shape (k, k) for k parameters per component, in units of the
     covariance of a single `vector`, of shape (2, 2), px².
     """
 
@@ -131,7 +131,7 @@ def _fit_covariance(sites, rows, residual, parameters, n_fitted):
 
 
 def subtract_reference(sites, vectors, reference, kind):
-    """Return the displacements less the common one.
+    """Return the displacements minus the common one.
 
     Parameters
     ----------

@@ -37,34 +37,8 @@ def check_sites(estimator, sites):
         )
 
 
-def check_same_sublattice(sites, values):
-    """Check that the sites with values are of one sublattice.
-
-    Parameters
-    ----------
-    sites : AtomSites of length n_sites
-        The sites.
-    values : ndarray of shape (n_sites,) or (n_sites, n_columns)
-        What is averaged over them; sites with NaN do not count.
-
-    Raises
-    ------
-    ValueError
-        If sites of several sublattices have values.
-    """
-    values = np.asarray(values)
-    known = np.isfinite(values if values.ndim == 2 else values[:, None]).any(axis=1)
-    kinds = np.unique(sites.sublattice[known])
-    if len(kinds) > 1:
-        raise ValueError(
-            f"The sites are of sublattices {kinds.tolist()}, which move against one "
-            "another and must not be averaged. Use those of one, such as "
-            "sites[sites.sublattice == 1]."
-        )
-
-
 class FittedSites:
-    """Values of the sites of fitted images, found again by image and position.
+    """Values of the sites of fitted images, retrieved by image and position.
 
     A slice of fitted sites lacks the neighbours of its sites. Its values are those
     that were computed from all sites of the image.

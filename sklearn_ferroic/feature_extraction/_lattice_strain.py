@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._lattice.local_lattice import MATCH_CELLS
 from .._utils.angles import wrap_angle
 from ._input import check_sites
 from ._polarization import measure_lattice
@@ -18,8 +19,6 @@ _NAMES = (
     "tetragonality",
     "cell_area",
 )
-# A neighbour this near to its lattice point takes part in the fit of the vectors.
-_MATCH_CELLS = 0.35
 # Neighbouring cells that differ by more, as a share of the cell, are not of one
 # lattice: strain varies by less from cell to cell except at the core of a dislocation
 # or a boundary of grains. Noise of many times the median difference does not count.
@@ -81,7 +80,7 @@ class LatticeStrain(TransformerMixin, BaseEstimator):
     With the vectors of :class:`AtomLocator`, a is the nearest to +col and b to +row, so
     `tetragonality` is c/a where c is vertical, and a/c where it is horizontal. Of the
     vectors ±a and ±b of a site those are compared that are nearest to the reference, so
-    that the crystal may be rotated by up to 45° against it.
+    that the crystal may be rotated by up to 45° relative to it.
 
     **Use the A columns** (sublattice 0) for the strain of a ferroelectric perovskite:
     the lattice of the B columns is displaced by the polarization, too, and its strain
@@ -350,7 +349,7 @@ def _at_defects(sites, vectors):
             target = place[:, None] + np.einsum("sk,nkx->nsx", _STENCIL, cells)
             distance, near = cKDTree(place).query(target)
             change = np.sqrt(((cells[near] - cells[:, None]) ** 2).sum(axis=(2, 3)))
-            change = np.where(distance < _MATCH_CELLS * size[:, None], change, 0)
+            change = np.where(distance < MATCH_CELLS * size[:, None], change, 0)
             step[rows] = change.max(axis=1) / size
     usual = np.median(step[step > 0]) if (step > 0).any() else 0.0
     return step > max(_MAX_CELL_STEP_SHARE, _MAX_STEP_IN_MEDIANS * usual)
@@ -380,7 +379,7 @@ def _one_lattice(sites, rows, own, cells):
     offset = np.einsum("sk,nkx->nsx", _STENCIL, cells)
     distance, nearest = tree.query(sites.positions[own][:, None] + offset)
     size = np.sqrt(np.abs(np.linalg.det(cells)))
-    used = distance < _MATCH_CELLS * size[:, None]
+    used = distance < MATCH_CELLS * size[:, None]
     centered = np.where(used[..., None], _STENCIL, 0.0)
     count = used.sum(axis=1)
     centered = centered - (centered.sum(axis=1) / count[:, None])[:, None]

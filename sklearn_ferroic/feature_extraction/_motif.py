@@ -1,19 +1,19 @@
-"""Motifs: the columns of a crystal's cell, projected along the view."""
+"""Motifs: the columns of a crystal's cell, projected along the viewing direction."""
 
 import operator
 from dataclasses import dataclass, field
 from math import gcd
+from numbers import Real
 
 import numpy as np
 
-from .._lattice.motif_geometry import MotifGeometry
+from .._lattice.motif_geometry import REACH_SHARE, MotifGeometry
 from .._utils.optional import import_optional
 
 # Intensity of HAADF images increases with about this power of the atomic number.
 _Z_EXPONENT = 1.7
-# Atoms of a structure that are nearer in projection are one column: displacements along
-# a column make it longer, not two.
-_SAME_COLUMN_NM = 0.02
+# Columns that are nearer to each other in a motif are one column by mistake.
+_MIN_DISTANCE_NM = 0.02
 # Placeholders of the presets, for any ion of that kind: atomic number that orders the
 # brightness, and charge.
 _PLACEHOLDERS = {"A": (56, 2.0), "B": (22, 4.0), "M": (40, 4.0), "X": (8, -2.0)}
@@ -151,8 +151,8 @@ class Motif:
 
     def _check_distances(self):
         """Check that no two columns coincide."""
-        nearest = self.geometry().reach / 0.4
-        if nearest.min() < _SAME_COLUMN_NM:
+        nearest = self.geometry().reach / REACH_SHARE
+        if nearest.min() < _MIN_DISTANCE_NM:
             number = int(nearest.argmin())
             raise ValueError(
                 f"Column {number} of the motif {self.name!r}, {self.columns[number]}, "
@@ -340,7 +340,9 @@ class Motif:
         )
 
     @classmethod
-    def from_cif(cls, path, zone_axis, *, species=None, name=None):
+    def from_cif(
+        cls, path, zone_axis, *, species=None, merge_distance_nm=0.02, name=None
+    ):
         """Make a motif from a structure file and a zone axis.
 
         Parameters
@@ -354,6 +356,11 @@ class Motif:
         species : list of str, default=None
             Symbols of elements that the image shows; all by default. Columns without
             any of them are left out.
+        merge_distance_nm : float, default=0.02
+            Atoms nearer to each other in projection are one column, at their mean
+            position, nm. Use the resolution of the image if the structure has columns
+            that it does not separate, such as oxygen columns that tilts of the
+            octahedra split.
         name : str, default=None
             Name for messages; chemical formula and zone axis by default.
 
@@ -368,14 +375,23 @@ class Motif:
         ImportError
             If ASE is not installed.
         ValueError
-            If the zone axis is not a direction, or no columns are left.
+            If the zone axis is not a direction, `merge_distance_nm` is not a number
+            above 0, or no columns are left.
         """
         atoms = path
         if not hasattr(atoms, "get_scaled_positions"):
             atoms = import_optional("ase.io", "structure").read(path)
         axis = _check_axis(zone_axis)
+        if not isinstance(merge_distance_nm, Real) or not merge_distance_nm > 0:
+            raise ValueError(
+                "merge_distance_nm must be a distance above 0 nm, got "
+                f"{merge_distance_nm!r}."
+            )
         cell, angle, rows = _project(
-            np.asarray(atoms.cell), atoms.get_scaled_positions(), axis
+            np.asarray(atoms.cell),
+            atoms.get_scaled_positions(),
+            axis,
+            merge_distance_nm,
         )
         depth = np.linalg.norm(axis @ np.asarray(atoms.cell)) / 10
         symbols = np.array(atoms.get_chemical_symbols())
@@ -409,8 +425,9 @@ def _intensity(species):
         number = _PLACEHOLDERS.get(symbol, (_NUMBERS.get(symbol),))[0]
         if number is None:
             raise ValueError(
-                f"{symbol!r} is no chemical symbol and none of {list(_PLACEHOLDERS)}. "
-                "Pass the intensity of the column: (species, u, v, intensity)."
+                f"{symbol!r} is neither a chemical symbol nor one of "
+                f"{list(_PLACEHOLDERS)}. Pass the intensity of the column: "
+                "(species, u, v, intensity)."
             )
         total += number**_Z_EXPONENT
     return total
@@ -439,8 +456,8 @@ def _check_axis(axis):
     return np.array(values) // gcd(*values)
 
 
-def _project(cell, fractions, axis):
-    """Project a structure along an axis; return cell, angle and merged columns.
+def _project(cell, fractions, axis, merge_distance_nm):
+    """Project a structure along an axis, and return cell, angle and merged columns.
 
     Coordinates are relative to a reduced primitive cell of the projected lattice.
     """
@@ -468,7 +485,7 @@ def _project(cell, fractions, axis):
             continue
         offset = coordinates - coordinates[number]
         offset -= np.rint(offset)
-        near = np.linalg.norm(offset @ plane, axis=1) < 10 * _SAME_COLUMN_NM
+        near = np.linalg.norm(offset @ plane, axis=1) < 10 * merge_distance_nm
         near &= free
         free &= ~near
         middle = (coordinates[number] + offset[near].mean(axis=0)) % 1
@@ -528,7 +545,7 @@ PRESETS = {
         (("X", 0.5, 0), ("X", 0, 0.5)),
         partners=_AB,
     ),
-    # a is half of [1-10], b is [001]; the A columns hold oxygen, too.
+    # a is half of [1-10], b is [001]; the A columns contain oxygen, too.
     "perovskite_110": _Preset(
         (0.39 / _ROOT_2, 0.39),
         (("A", 0, 0), ("B", 0, 0.5)),
@@ -554,7 +571,7 @@ PRESETS = {
         (("X", 0.5, 0.5),),
         partners=(("M", "X"), ("X", "M")),
     ),
-    # Each column holds both ions.
+    # Each column contains both ions.
     "rock_salt_001": _Preset((0.2106, 0.2106), (("M+X", 0, 0),)),
     "rock_salt_110": _Preset(
         (0.2979, 0.4212),

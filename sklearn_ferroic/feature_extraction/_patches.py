@@ -347,7 +347,7 @@ def _window_centers(sites, center):
     known = np.isfinite(sites.lattice_position).all(axis=1)
     if not known.any():
         raise ValueError(
-            'center="lattice" needs sites that know their place in the ideal '
+            'center="lattice" needs sites whose place is known in the ideal '
             "lattice, and none does. AtomLocator supplies it; for sites of your "
             "own give AtomSites(..., lattice_position=...)."
         )

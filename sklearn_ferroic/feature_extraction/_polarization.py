@@ -61,11 +61,11 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
 
     reference : {None, "mean", "plane", "layer"}, default=None
         Displacement that is learned from the sites of `fit` and subtracted, because
-        mistilt and coma displace all A columns against B: their mean, a plane through
-        them, or the mean of each layer of cells along the lattice vector a. Fit on a
-        part that is not polar, such as a substrate, or give `variants` to `fit`; a
-        mean over polar cells removes their net polarization, too. A layer without
-        sites of the reference has NaN.
+        mistilt and coma displace all A columns relative to B: their mean, a plane
+        through them, or the mean of each layer of cells along the lattice vector a. Fit
+        on a part that is not polar, such as a substrate, or give `variants` to `fit`; a
+        mean over polar cells removes their net polarization, too. A layer without sites
+        of the reference has NaN.
 
     material : str or dict, default=None
         With ``unit="uC/cm2"``, the material: "BaTiO3", "PbTiO3", "KNbO3", "BiFeO3",
@@ -262,7 +262,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         Returns
         -------
         displacement : ndarray of shape (n_sites, 2)
-            Site minus centroid, less the reference; NaN where it is not defined.
+            Site minus centroid, minus the reference; NaN where it is not defined.
 
         Raises
         ------
@@ -407,7 +407,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         return np.asarray(names, dtype=object)
 
     def _vectors(self, sites):
-        """Compute the vectors in the unit chosen, less the reference."""
+        """Compute the vectors in the unit chosen, minus the reference."""
         self._validate_params()
         if self.reference is not None:
             check_is_fitted(self, "reference_")
@@ -458,7 +458,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         return np.where(known, scale, scale[known].mean() if known.any() else 1.0)
 
     def _scale(self, sites):
-        """Return the factor from px to the unit, one a site."""
+        """Return the factor from px to the unit for each site."""
         if self.unit == "px":
             return np.ones(len(sites))
         pm = 1000 * sites.pixel_size_per_site()
@@ -509,7 +509,7 @@ def _check_two_sublattices(sites):
     """Check that shells of the other sublattice can exist."""
     if len(np.unique(sites.sublattice)) < 2:
         raise ValueError(
-            "The sites hold one sublattice: the neighbours of the other sublattice are "
+            "The sites have one sublattice: the neighbours of the other sublattice are "
             "missing. Give the sites of both and select rows afterwards, or give a "
             "Motif as shell, whose columns may be the neighbours of each other."
         )
@@ -518,7 +518,7 @@ def _check_two_sublattices(sites):
 def _check_sublattices(sites):
     if not _is_located(sites) and len(np.unique(sites.sublattice)) < 2:
         raise ValueError(
-            "The sites hold one sublattice and no displacements: the neighbours of "
+            "The sites have one sublattice and no displacements: the neighbours of "
             "the other sublattice are missing. Use AtomLocator(n_sublattices=2), "
             "or give AtomSites(..., sublattice=...)."
         )
@@ -532,7 +532,7 @@ def _check_sublattices(sites):
 def _is_located(sites):
     """Return whether sites are from a locator, which marks undefined displacements.
 
-    Amplitudes are no sign of it: they come with many a table of bare positions.
+    Amplitudes do not show it: many tables of unfitted positions have them.
     """
     results = (sites.polarization, sites.lattice_position, sites.position_std)
     return any(np.isfinite(result).any() for result in results)

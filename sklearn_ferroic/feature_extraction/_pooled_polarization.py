@@ -2,41 +2,30 @@
 
 import warnings
 from numbers import Real
-from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.stats import chi2, f
-from sklearn.utils import Bunch, check_array, check_consistent_length, column_or_1d
+from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import validate_params
 
-from .._utils.validation import Interval
+from .._utils.mean_vectors import (
+    MIN_CORRELATED_VECTORS,
+    Place,
+    cell_size,
+    neighbor_factor,
+    pool_vectors,
+    zero_mean_p_value,
+)
+from .._utils.validation import Interval, check_same_sublattice, check_vectors
 from ..sites import AtomSites
-from ._input import check_same_sublattice
 
 # Distance, in robust standard deviations from the median, beyond which a vector is a
 # misfit of a column: of Gaussian errors one in 10^7 lies there.
 _OUTLIER_SIGMA = 6
-# A displacement is a column minus the mean of four. In the mean over many cells every
-# one of the four is shared by four cells, so that its variance counts in full. In
-# groups of this many cells the scatter with its correlation shows it; in smaller ones
-# the four count as being as uncertain as the column.
-_SHARED_COLUMN_FACTOR = 2.0
-_MANY_CELLS = 30
-# Neighbours that share columns: those along both lattice vectors and both diagonals.
-_NEIGHBOR_REACH_CELLS = 1.55
-# With fewer vectors the correlation of neighbours is not estimated.
-_MIN_CORRELATED_VECTORS = 12
 # Error that all cells of an image share, and correlation from which vectors are the
 # displacements in another unit (of the opposite sign where the charge is negative).
 _SYSTEMATIC_STD_PX = 0.02
 _SAME_VECTORS_CORRELATION = 0.9
-# Side of the blocks within which errors may be common (mistilt, drift).
-_BLOCK_SIDE_CELLS = 5
-# With fewer clusters than this a covariance of two components has no meaning.
-_MIN_CLUSTERS = 6
-# Probability that independent errors look as correlated by chance.
-_CORRELATION_LEVEL = 0.05
 # Lags at which windows of 2.4 cells neither overlap nor share columns.
 _FAR_LAGS_CELLS = (3, 4)
 # A site within this distance of a lattice point is the column of that lattice point.
@@ -166,7 +155,7 @@ def pool_polarization(
     `p_value_far` stays uniform then; it is small where the clusters are domains wider
     than a few cells or repeat with the lattice. Require both.
 
-    **Mistilt** displaces A against B columns equally in all cells and is not an error
+    **Mistilt** displaces A relative to B columns by one vector and is not an error
     in the sense of this test. Use ``reference="mean"``, or compare with a part that is
     not polar.
 
@@ -213,7 +202,7 @@ def pool_polarization(
         vectors = _transformed(model, sites)
     else:
         model = None
-    given, vectors = vectors is not None, _check_vectors(sites, vectors)
+    given, vectors = vectors is not None, check_vectors(sites, vectors)
     # length of one px in the unit of the vectors, NaN if unknown
     scale = np.ones(len(sites))
     if model is not None:
@@ -270,7 +259,9 @@ def pool_polarization(
     else:
         shared_std = np.full(len(groups), float(systematic_std))
     shared = covariance + shared_std[:, None, None] ** 2 * np.eye(2)
-    p_shared = [_p_value(*one, np.inf) for one in zip(mean, shared, strict=True)]
+    p_shared = [
+        zero_mean_p_value(*one, np.inf) for one in zip(mean, shared, strict=True)
+    ]
     scaled = relative_std**2 * (mean**2).sum(axis=1)
     total = shared + scaled[:, None, None] * np.eye(2)
     # A comparison with NaN is False.
@@ -299,109 +290,6 @@ def pool_polarization(
     )
 
 
-class PooledVector(NamedTuple):
-    """Mean of vectors with its covariance and significance."""
-
-    n_sites: int
-    mean: np.ndarray
-    covariance: np.ndarray
-    p_value: float
-
-
-class Place(NamedTuple):
-    """Position and frame of vectors, and the side of a unit cell, px."""
-
-    position: np.ndarray
-    frame: np.ndarray
-    cell: float
-
-    def take(self, rows):
-        """Return the places of the given rows."""
-        return Place(self.position[rows], self.frame[rows], self.cell)
-
-
-def pool_vectors(vectors, std, place, *, factor=1.0, level=_CORRELATION_LEVEL):
-    """Average vectors and test the mean against zero.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, 2)
-        Finite vectors.
-    std : ndarray of shape (n, 2)
-        Standard error of the column of each vector; NaN where unknown.
-    place : Place
-        Where they were measured.
-    factor : float, default=1.0
-        Variance of the mean over that of independent vectors.
-    level : float, default=0.05
-        The scatter of blocks and of scan lines counts where one as large has less than
-        this probability if errors are independent; 1 always counts it.
-
-    Returns
-    -------
-    pooled : PooledVector
-        NaN where there are too few vectors.
-    """
-    n = len(vectors)
-    if n < 3:
-        mean = vectors.mean(axis=0) if n else np.full(2, np.nan)
-        return PooledVector(n, mean, np.full((2, 2), np.nan), np.nan)
-    mean = vectors.mean(axis=0)
-    residual = vectors - mean
-    scatter = factor * residual.T @ residual / (n - 1) / n
-    candidates = [(scatter, n / factor - 1)]
-    for cluster in _clusters(place, n):
-        n_clusters = cluster.max() + 1
-        if n_clusters < _MIN_CLUSTERS:
-            continue
-        total = np.column_stack(
-            [np.bincount(cluster, component) for component in residual.T]
-        )
-        common = n_clusters / (n_clusters - 1) * total.T @ total / n**2
-        dof = 2 * (n_clusters - 1)
-        limit = chi2.isf(level, dof) / dof
-        if np.trace(common) > limit * np.trace(scatter):
-            candidates.append((common, n_clusters - 1))
-    if np.isfinite(std).any():
-        known = np.nanmean(std**2, axis=0)
-        shared = 1.0 if n >= _MANY_CELLS else _SHARED_COLUMN_FACTOR
-        candidates.append((np.diag(shared * known / n), np.inf))
-    covariance = candidates[0][0]
-    for other, _ in candidates[1:]:
-        covariance = _larger(covariance, other)
-    p_values = [_p_value(mean, other, dof) for other, dof in candidates]
-    return PooledVector(n, mean, covariance, float(max(p_values)))
-
-
-def cell_size(sites):
-    """Return the median distance between neighbouring sites of one kind, px."""
-    distances = []
-    for frame in np.unique(sites.frame):
-        positions = sites.positions[sites.frame == frame]
-        if len(positions) > 1:
-            distances.append(cKDTree(positions).query(positions, k=2)[0][:, 1])
-    return float(np.median(np.concatenate(distances))) if distances else np.nan
-
-
-def _check_vectors(sites, vectors):
-    """Return the vectors as float64, one a site."""
-    if vectors is None:
-        return np.array(sites.polarization, dtype=np.float64)
-    vectors = check_array(
-        vectors,
-        dtype=np.float64,
-        ensure_all_finite="allow-nan",
-        ensure_min_samples=0,
-        input_name="vectors",
-    )
-    if vectors.shape != (len(sites), 2):
-        raise ValueError(
-            f"vectors must have shape ({len(sites)}, 2), one vector (row, col) a site; "
-            f"got {vectors.shape}."
-        )
-    return vectors
-
-
 def _transformed(model, sites):
     """Return the vectors of a fitted PolarizationVector."""
     has_error = hasattr(model, "reference_covariance")
@@ -417,7 +305,7 @@ def _unit_scale(sites, vectors):
     """Return the length of one px in the unit of the vectors, NaN if unknown."""
     displacement = sites.polarization
     known = np.isfinite(vectors).all(axis=1) & np.isfinite(displacement).all(axis=1)
-    if known.sum() < _MIN_CORRELATED_VECTORS:
+    if known.sum() < MIN_CORRELATED_VECTORS:
         return np.nan
     # Differences from the mean, so that a reference that was subtracted has no effect.
     v, d = (part[known] - part[known].mean(axis=0) for part in (vectors, displacement))
@@ -431,12 +319,12 @@ def _with_reference(pooled, covariance):
     """Return a pooled vector with the covariance of the reference added."""
     total = pooled.covariance + covariance
     # Not the builtin, which depends on the order where one is NaN.
-    p_value = np.maximum(pooled.p_value, _p_value(pooled.mean, total, np.inf))
+    p_value = np.maximum(pooled.p_value, zero_mean_p_value(pooled.mean, total, np.inf))
     return pooled._replace(covariance=total, p_value=float(p_value))
 
 
 def _reference_vector(reference, vectors):
-    """Return what is subtracted from all vectors."""
+    """Return the vector that is subtracted from all others."""
     if reference is None or (isinstance(reference, str) and not len(vectors)):
         return np.zeros(2)
     if isinstance(reference, str):
@@ -464,77 +352,6 @@ def _outliers(vectors, group, usable):
         limit = _OUTLIER_SIGMA * np.median(distance) / 1.18
         outlier[rows] = (distance > limit) & (limit > 0)
     return outlier
-
-
-def neighbor_factor(vectors, group, kept, place):
-    """Return how much correlation of neighbours increases the variance of a mean.
-
-    It is the median over the groups, because single groups may hold several domains.
-    """
-    if not place.cell > 0:
-        return 1.0
-    factors = [1.0]
-    for number in np.unique(group[kept]):
-        rows = np.flatnonzero(kept & (group == number))
-        n = len(rows)
-        residual = vectors[rows] - vectors[rows].mean(axis=0)
-        square = (residual**2).sum()
-        if n < _MIN_CORRELATED_VECTORS or square == 0:
-            continue
-        first, second = _pairs(place.take(rows), _NEIGHBOR_REACH_CELLS)
-        common = 2 * (residual[first] * residual[second]).sum()
-        # Residuals from a mean are anticorrelated by 1 / (n - 1) of their variance.
-        factors.append(1 + common / square + 2 * len(first) / n / (n - 1))
-    return max(1.0, float(np.median(factors[1:] or factors)))
-
-
-def _pairs(place, reach):
-    """Return the pairs of sites of one frame within a number of cells."""
-    pairs = []
-    for frame in np.unique(place.frame):
-        rows = np.flatnonzero(place.frame == frame)
-        tree = cKDTree(place.position[rows])
-        pairs.append(
-            rows[tree.query_pairs(reach * place.cell, output_type="ndarray")].reshape(
-                -1, 2
-            )
-        )
-    return np.concatenate(pairs).T
-
-
-def _clusters(place, n):
-    """Yield numbers of the blocks and of the scan lines that the sites lie in."""
-    if not place.cell > 0:
-        return
-    side = np.clip(np.sqrt(n / 12), 2, _BLOCK_SIDE_CELLS) * place.cell
-    block = np.column_stack([place.frame, place.position // side])
-    line = np.column_stack([place.frame, place.position[:, :1] // place.cell])
-    for key in (block, line):
-        yield np.unique(key, axis=0, return_inverse=True)[1].ravel()
-
-
-def _larger(first, second):
-    """Return the smallest covariance that is at least as large in every direction."""
-    scale = np.trace(first) + np.trace(second)
-    if scale == 0:
-        return first
-    root = np.linalg.cholesky(first + 1e-12 * scale * np.eye(2))
-    inverse = np.linalg.inv(root)
-    values, axes = np.linalg.eigh(inverse @ second @ inverse.T)
-    return root @ (axes * np.maximum(values, 1)) @ axes.T @ root.T
-
-
-def _p_value(mean, covariance, dof):
-    """Return the probability of such a mean if the expectation were zero."""
-    if not dof > 1:
-        return np.nan
-    scale = np.trace(covariance)
-    if scale == 0:
-        return float(not mean.any())
-    square = mean @ np.linalg.solve(covariance + 1e-12 * scale * np.eye(2), mean)
-    if np.isinf(dof):
-        return float(chi2.sf(square, 2))
-    return float(f.sf((dof - 1) / (2 * dof) * square, 2, dof - 1))
 
 
 def _far_cells(sites, member, kept, place):

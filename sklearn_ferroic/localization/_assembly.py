@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._image.pixels import clear_of_border
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import Nearest, cage_displacement, sublattice_members
 from .._lattice.reference_lattice import lattice_positions
@@ -14,7 +15,6 @@ from ..sites._quality.residual import Columns
 from ._checks import no_such_sublattice
 from ._detection.pair_fit import label_pairs
 from ._fitting.columns import ColumnFit
-from ._image.pixels import clear_of_border
 from ._quality_warning import (
     describe_implausible_sites,
     warn_of_coarse_sampling,
@@ -25,7 +25,7 @@ from ._quality_warning import (
 
 # Columns at least this many sigmas from the border are completely on the image.
 _BORDER_SIGMA = 2
-# Distances of fewer columns say little about the image.
+# Distances of fewer columns are not representative of the image.
 _MIN_N_COLUMNS = 12
 # Labels less probable than this are doubtful: one in five of them is wrong.
 _MIN_PROBABILITY = 0.8
@@ -194,7 +194,7 @@ class LabeledFit(NamedTuple):
         Whether sublattices 0 and 1 are equally bright within the errors.
     end : ndarray of int of shape (n,) or None
         Ends of close pairs, 0 or 1, which the lattice does not map onto each other;
-        None if the columns are no pairs.
+        None if the columns are not pairs.
     merged : ndarray of bool of shape (n,) or None
         Columns that are pairs which were not resolved; None if there are no pairs.
     undivided : tuple of UndividedLevels

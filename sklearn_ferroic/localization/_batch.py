@@ -7,6 +7,11 @@ from functools import wraps
 import numpy as np
 from joblib import Parallel, delayed
 
+from .._image.context import ImageContext
+from .._image.filters import SAME_COLUMN_SPACINGS, blob_response, noise_response
+from .._image.pixels import binned_scale, choose_binning, on_image
+from .._image.spacing import estimate_spacing
+from .._image.tiles import cut_tiles, not_twice
 from .._utils.scale import FINE_SPACING_PX
 from ._dask_calls import get_dask_client, run_on_dask
 from ._detection.calibration import calibrate
@@ -24,18 +29,13 @@ from ._fitting.columns import ColumnFit
 from ._fitting.error_calibration import error_scale
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import render_columns
-from ._image.context import ImageContext
-from ._image.filters import SAME_COLUMN_SPACINGS, blob_response, noise_response
-from ._image.pixels import binned_scale, choose_binning, on_image
-from ._image.spacing import estimate_spacing
-from ._image.tiles import cut_tiles, not_twice
 
 
 @dataclass(frozen=True)
 class _BatchSettings:
     """Settings of the work on images and tiles, with their reasons."""
 
-    # The image must hold this many spacings along each side.
+    # The image must contain this many spacings along each side.
     min_spacings: int = 3
     # Columns contribute to tiles within this distance of their centres, in sigmas.
     tail_sigma: int = 6
@@ -85,7 +85,7 @@ def estimate_scales(images, masks, spacing, n_jobs):
 
 
 def locate_images(
-    images, masks, *, spacing, sigma, shape, tile_size, n_jobs, **options
+    images, masks, *, spacing, sigma, shape, max_iter, tile_size, n_jobs, **options
 ):
     """Locate the columns of images.
 
@@ -99,6 +99,8 @@ def locate_images(
         Nearest-neighbour spacing and typical sigma of the columns, px.
     shape : {"circular", "elliptical"}
         What columns are fitted with.
+    max_iter : int
+        Maximum number of iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int or None
@@ -115,7 +117,7 @@ def locate_images(
     """
     profile = PROFILES[shape]
     contexts = [
-        ImageContext(image, mask, spacing, sigma)
+        ImageContext(image, mask, spacing, sigma, max_iter=max_iter)
         for image, mask in zip(images, masks, strict=True)
     ]
     calibrations = run(
@@ -470,7 +472,7 @@ def _check_size(number, image, spacing):
 
 
 def _nothing_found(number, spacing):
-    """Return why an image may show no columns, and what helps."""
+    """Return why an image may show no columns, and a remedy."""
     coarse = ""
     if spacing < FINE_SPACING_PX:
         coarse = (
@@ -502,7 +504,7 @@ def power_sums(context, fit, inner, calibration):
     Returns
     -------
     sums : ndarray of shape (6,)
-        Squares of the blob response of the image, of the image less its columns, and
+        Squares of the blob response of the image, of the image minus its columns, and
         of the noise that was learned; squares of the second where it is below zero;
         numbers of pixels of all and of those.
     """

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._image.spacing import estimate_spacing
 from .._lattice.ordered_sublattices import describe_undivided
 from ._detection.close_pairs import MIN_RESOLVED_SIGMA
-from ._image.spacing import estimate_spacing
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ _SETTINGS = _ChecksSettings()
 
 
 def warn_of_dark_columns(skewnesses):
-    """Warn of images whose columns are darker than what is between them.
+    """Warn of images whose columns are darker than their surroundings.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def no_such_sublattice(sublattice, n_found):
         To be raised.
     """
     return ValueError(
-        f"sublattice={sublattice!r} was asked for, but {n_found} sublattice(s) were "
+        f"sublattice={sublattice!r} was given, but {n_found} sublattice(s) were "
         "found, numbered from 0. Set n_sublattices if the images show more."
     )
 

@@ -5,8 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
+from .._image.context import ImageContext
+from .._image.input import check_images, displacement_errors, image_metadata
 from .._lattice.neighbors import typical_spacing
-from .._utils.transformers import ImageInputMixin
+from .._utils.transformers import ImagesToSitesMixin
 from .._utils.validation import N_JOBS, Interval, check_on_image
 from ..sites import AtomSites, SiteFlag
 from ._assembly import LabeledFit, assemble_sites, nearest_columns
@@ -15,8 +17,6 @@ from ._checks import check_sublattice
 from ._detection.refine import refine_columns
 from ._fitting.profiles import PROFILES
 from ._fitting.windows import MASS_RADIUS_SIGMA, center_of_mass
-from ._image.context import ImageContext
-from ._image.input import check_images, displacement_errors, image_metadata
 
 # Fits that end farther from the given position, in spacings, are those of another
 # column: half the way to the nearest one.
@@ -24,10 +24,6 @@ _MAX_SHIFT_SPACINGS = 0.5
 # Centres of mass are taken again around the centre of mass, to reach the peak from
 # half a column's width away.
 _N_CENTERING_ROUNDS = 8
-
-
-class ImagesToSitesMixin(ImageInputMixin, auto_wrap_output_keys=None):
-    """Mixin of estimators that make AtomSites of images."""
 
 
 class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
@@ -39,6 +35,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
         "shape": [StrOptions(set(PROFILES))],
         "border": [StrOptions({"keep", "drop"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tile_size": [Interval(Integral, 256, None, closed="left"), None],
         "n_jobs": N_JOBS,
     }
@@ -49,7 +46,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         Use it after sites were added or removed by hand: all columns of each image are
         fitted together, and displacements, lattice vectors and flags are measured
         again. No column is added, removed or labelled; pairs with the flag MERGED keep
-        it. Sites do not hold the mask of
+        it. Sites do not have the mask of
         their images: columns next to masked pixels are fitted to the values that were
         filled in, and may be displaced.
 
@@ -88,7 +85,7 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
             positions = sites.positions[own]
             spacing = self.spacing or typical_spacing(positions)
             ((spacing, sigma, _),) = estimate_scales([image], [mask], spacing, None)
-            context = ImageContext(image, mask, spacing, sigma)
+            context = ImageContext(image, mask, spacing, sigma, max_iter=self.max_iter)
             fit, _ = refine_columns(
                 context,
                 _centered(context, positions, sites.converged[own]),

@@ -73,7 +73,7 @@ def warn_of_doubtful_sites(checks, implausible, alternative):
     messages = []
     for number, (check, finding) in enumerate(zip(checks, implausible, strict=True)):
         where = f"Image {number}: " if len(checks) > 1 else ""
-        # Places that hold no column although the image shows one are the cause where
+        # Places without a column although the image shows one are the cause where
         # the distances of the sites look wrong, too.
         missed = _describe_misses(check, alternative)
         message_of_check = finding or where + _describe_doubts(check)
@@ -90,7 +90,7 @@ def warn_of_doubtful_sites(checks, implausible, alternative):
 
 
 def _describe_misses(check, alternative):
-    """Describe columns that were missed, and what to do; "" if there are hardly any."""
+    """Describe missed columns and a remedy; "" if there are hardly any."""
     n_sites, n_missed = len(check.flags), number_missed(check)
     most = max(
         _SETTINGS.max_missed_share * (n_sites + n_missed), _SETTINGS.min_n_missed
@@ -99,14 +99,14 @@ def _describe_misses(check, alternative):
         return ""
     return (
         f"about {n_missed:.0f} places inside the crystal where a column "
-        f"is expected and the image shows one hold no site ({n_sites} sites). "
+        f"is expected and the image shows one have no site ({n_sites} sites). "
         f"Try {alternative}, or spacing= if the distance of nearest columns is "
         "not as estimated, and look at sites.quality()."
     )
 
 
 def _describe_doubts(check):
-    """Describe sites that are hardly columns, and what to do; "" if there are few."""
+    """Describe sites that are hardly columns and a remedy; "" if there are few."""
     n_sites = len(check.flags)
     n_unconverged = np.count_nonzero(check.flags & SiteFlag.UNCONVERGED)
     most = _SETTINGS.max_unconverged_share
@@ -233,7 +233,7 @@ def check_sites(positions, converged, spacing, *, in_pairs=False):
 def describe_implausible_sites(
     number, positions, converged, spacing, *, in_pairs=False
 ):
-    """Describe what is wrong with the sites of an image, and what to do.
+    """Describe the faults of the sites of an image and a remedy.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def warn_of_coarse_sampling(spacings, sigmas):
         text = (
             f"The columns of image {coarse[0]} are {spacings[coarse[0]]:.1f} px "
             f"apart{more}. Below {COARSEST_SPACING_PX:.0f} px, some are missed, "
-            f"and positions have larger errors than position_std says. {remedy}"
+            f"and positions have larger errors than position_std states. {remedy}"
         )
     elif narrow:
         more = f", as those of {len(narrow) - 1} more image(s)" * (len(narrow) > 1)

@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
+from .._image.input import check_images
 from .._utils.validation import Interval
 from ._batch import estimate_scales
 from ._checks import warn_of_dark_columns
-from ._image.input import check_images
 from ._images_to_sites import LocatorMixin
 from ._unet.evaluation import mean_f1, mean_merit
 from ._unet.evidence import UNCALIBRATED_COEFFICIENTS
@@ -51,8 +51,8 @@ class UNetAtomLocator(
         None estimates it, for each image by itself; in training, from the labels.
 
     threshold : float, default=0.5
-        Least evidence for a column, of 1 for one that the network is sure of in all
-        its pixels.
+        Minimum evidence for a column; it is 1 where the network is certain of all
+        pixels of the column.
 
     refine : {"gaussian", "center_of_mass", None}, default="gaussian"
         Method for the positions: AtomLocator's fit; the centre of mass; or none beyond
@@ -63,6 +63,10 @@ class UNetAtomLocator(
 
     border : {"keep", "drop"}, default="keep"
         Treatment of columns that the border cuts, as in AtomLocator.
+
+    max_iter : int, default=100
+        Maximum number of iterations of the joint fit of overlapping columns, as in
+        AtomLocator. `max_epochs` limits the training.
 
     tile_size : int or None, default=2048
         Images are processed in tiles of about this side, px, at least 256, whose
@@ -105,7 +109,7 @@ class UNetAtomLocator(
         `early_stopping`.
 
     tol : float, default=0.0
-        Least decrease of the loss of the held-out squares that is an improvement.
+        Minimum decrease of the loss of the held-out squares that is an improvement.
 
     callbacks : list, default=None
         Callbacks of skorch, or tuples of a name and a callback, as in RotationalVAE.
@@ -213,6 +217,7 @@ class UNetAtomLocator(
         refine="gaussian",
         shape="circular",
         border="keep",
+        max_iter=100,
         tile_size=2048,
         n_views=4,
         n_filters=16,
@@ -239,6 +244,7 @@ class UNetAtomLocator(
         self.refine = refine
         self.shape = shape
         self.border = border
+        self.max_iter = max_iter
         self.tile_size = tile_size
         self.n_views = n_views
         self.n_filters = n_filters
@@ -264,7 +270,7 @@ class UNetAtomLocator(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
         y : AtomSites, object with `positions` and `sublattice`, array, or list
             The columns of the images: AtomSites of all of them, or one entry per image.
@@ -296,7 +302,7 @@ class UNetAtomLocator(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
 
         Returns
@@ -324,7 +330,7 @@ class UNetAtomLocator(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
 
         Returns
@@ -344,7 +350,7 @@ class UNetAtomLocator(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, see Notes.
         y : AtomSites, object with `positions` and `sublattice`, array, or list
             Labels as in `fit`, or None.
@@ -379,6 +385,7 @@ class UNetAtomLocator(
             threshold=self.threshold,
             refine=self.refine,
             shape=self.shape,
+            max_iter=self.max_iter,
             tile_size=self.tile_size,
             n_views=self.n_views,
             n_jobs=self.n_jobs,

@@ -407,8 +407,8 @@ def variant_accuracy_score(y_true, y_pred):
 
 # The lowest value, for a degenerate result.
 WORST_ANGLE_COHERENCE = -1.0
-# An angle whose squared scatter is less than this is constant.
-_NO_SPREAD_VARIANCE = 1e-9
+# Values, such as the components of an angle, that vary less than this are constant.
+NO_SPREAD_VARIANCE = 1e-9
 
 
 @validate_params(
@@ -519,6 +519,6 @@ def angle_coherence_score(
     cell, other = np.concatenate([pairs, pairs[:, ::-1]]).T
     error = weight[cell] @ np.abs(direction[cell] - expected[codes[other]]) ** 2
     spread = weight[cell] @ np.abs(direction[cell] - overall) ** 2
-    if spread <= _NO_SPREAD_VARIANCE * weight[cell].sum():
+    if spread <= NO_SPREAD_VARIANCE * weight[cell].sum():
         return WORST_ANGLE_COHERENCE
     return float(max(1 - error / spread, WORST_ANGLE_COHERENCE))

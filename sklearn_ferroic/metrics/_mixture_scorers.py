@@ -18,7 +18,7 @@ def completed_likelihood_scorer(estimator, X, y=None):
     """Score how much better than one Gaussian clusters describe held-out cells.
 
     The completed log-likelihood of the mixture that ends the pipeline, which is its
-    log-likelihood less the entropy of the assignments and the criterion behind ICL
+    log-likelihood minus the entropy of the assignments and the criterion behind ICL
     [1]_, minus the log-likelihood of a single Gaussian with the mean and the covariance
     of the held-out features.
 
@@ -36,7 +36,7 @@ def completed_likelihood_scorer(estimator, X, y=None):
     -------
     score : float
         Mean over the cells, nats per feature, higher is better; negative where one
-        Gaussian describes the cells better. −1e6 if the last step is no mixture, or
+        Gaussian describes the cells better. −1e6 if the last step is not a mixture, or
         fewer cells than features are left.
 
     See Also
@@ -103,7 +103,7 @@ def mixture_evidence_scorer(estimator, X, y=None):
     -------
     score : float
         Nats per cell and feature, higher is better; negative where the evidence of one
-        Gaussian is larger. −1e6 if the last step is no mixture, or fewer cells than
+        Gaussian is larger. −1e6 if the last step is not a mixture, or fewer cells than
         features are left.
 
     See Also
@@ -158,7 +158,7 @@ class _MixtureInput(NamedTuple):
 
 
 def _mixture_input(estimator, X):
-    """Return the input of the last step, None if it is no mixture or degenerate."""
+    """Return the input of the last step, None if it is not a mixture or degenerate."""
     steps, samples = begin(estimator, X)
     if not steps or not all(
         hasattr(steps[-1], name) for name in ("predict_proba", "score_samples")

@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin, clone
 from sklearn.cluster import KMeans
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import _num_samples
 
-from .._pose_columns import ANGLE, OFFSETS, pose_names
-from ..localization._images_to_sites import ImagesToSitesMixin
+from .._utils.pose_columns import ANGLE, OFFSETS, pose_names
+from .._utils.transformers import ImagesToSitesMixin, feature_names, list_steps
 from ..preprocessing import AngleAwareScaler
 from ..sites import AtomSites
 from ._label_graph import encode_labels
@@ -28,15 +27,6 @@ class Samples(NamedTuple):
     n_samples: int
     sites: AtomSites | None  # all samples, where they are sites
     std: np.ndarray | None = None  # standard deviations of the rows, if known
-
-
-def list_steps(estimator):
-    """List the fitted steps of an estimator, those of the best one of a search."""
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    if not isinstance(estimator, Pipeline):
-        return [estimator]
-    steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
-    return [part for step in steps for part in list_steps(step)]
 
 
 def begin(estimator, X):
@@ -83,38 +73,6 @@ def send(samples, step):
         return samples._replace(values=rows, std=np.asarray(std))
     make = step.transform if hasattr(step, "transform") else clone(step).fit_transform
     return samples._replace(values=make(samples.values))
-
-
-def transform_through(steps, X):
-    """Return the output of the last of several fitted steps.
-
-    Parameters
-    ----------
-    steps : list of estimator
-        Fitted transformers, as from `list_steps`.
-    X : AtomSites, images or array-like
-        Input of the first step.
-
-    Returns
-    -------
-    output : object
-        Output of the last step; `X` without steps.
-    """
-    for step in steps:
-        X = step.transform(X)
-    return X
-
-
-def feature_names(*steps):
-    """List the names of the last step's output, none if they are unknown."""
-    names = []
-    for step in steps:
-        try:
-            # Some steps derive the names of their output from those of their input.
-            names = list(map(str, step.get_feature_names_out(names or None)))
-        except (AttributeError, ValueError):
-            names = []
-    return names
 
 
 class Pose(NamedTuple):

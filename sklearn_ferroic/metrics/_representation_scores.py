@@ -15,11 +15,9 @@ from .._utils.validation import Interval
 from ..model_selection import SpatialBlockKFold
 from ..sites import AtomSites
 from ._circular import N_FOLD, check_angles
+from ._domain_scores import NO_SPREAD_VARIANCE
 from ._label_graph import encode_labels
 from ._pipeline_output import begin_at_windows, read_pose
-
-# A target that varies less than this is constant.
-_NO_SPREAD_VARIANCE = 1e-9
 
 
 @validate_params(
@@ -160,7 +158,7 @@ def explained_share(latents, code, splits, n_neighbors=10):
         model.fit(latents[train], code[train])
         error += ((model.predict(latents[test]) - code[test]) ** 2).sum()
         spread += ((code[train].mean(axis=0) - code[test]) ** 2).sum()
-    if spread <= _NO_SPREAD_VARIANCE * len(code):
+    if spread <= NO_SPREAD_VARIANCE * len(code):
         return float("nan")
     return float(np.clip(1 - error / spread, 0, 1))
 

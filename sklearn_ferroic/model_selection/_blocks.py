@@ -93,7 +93,7 @@ def _layout(extent, n_sites, n_parts, block_size, guard):
 
 
 def _divide(values, shares):
-    """Cut an axis into parts that hold given shares of the values.
+    """Cut an axis into parts that contain given shares of the values.
 
     The cut runs where there is a gap, between two rows of columns, as near to the
     share as may be; equal values stay together.
@@ -155,7 +155,7 @@ def deal(block, frame, n_folds, rng):
 
 
 def draw(block, frame, share, rng):
-    """Draw blocks until they hold a share of the sites, as near as blocks allow.
+    """Draw blocks until they contain a share of the sites, as near as blocks allow.
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._pose_columns import find_pose_columns
 from .._utils.angles import mean_direction, warn_if_degrees, wrap_angle
+from .._utils.pose_columns import find_pose_columns
 from .._utils.validation import Interval
 
 _FLOATS = [np.float64, np.float32]
@@ -57,12 +57,12 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     angle_index_ : int or None
-        Column of `X` that holds the angle.
+        Column of `X` with the angle.
     angle_mean_ : float or None
         Mean direction of the training angles in radians, in
         [−π / `n_fold`, π / `n_fold`); 0 if they have none.
     offset_indices_ : ndarray of int
-        Columns of `X` that hold offset_row and offset_col; empty where there are none.
+        Columns of `X` with offset_row and offset_col; empty where there are none.
     center_ : ndarray of shape (n_features_in_,)
         Training median of each column; 0 for the angle.
     scale_ : ndarray of shape (n_features_in_,)

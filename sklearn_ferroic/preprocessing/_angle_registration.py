@@ -15,8 +15,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._pose_columns import find_pose_columns
 from .._utils.angles import warn_if_degrees, wrap_angle
+from .._utils.pose_columns import find_pose_columns
 from ._rotation import fit_pooled_rotation, fit_rotation, read_reference
 
 _FLOATS = [np.float64, np.float32]
@@ -60,7 +60,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Whether the offset was found from all measured vectors together, because few of
         them are trusted one by one.
     angle_index_ : int or None
-        Column of `X` that holds the angle; None if `X` has names and none is
+        Column of `X` with the angle; None if `X` has names and none is
         ``"angle"``.
     n_features_in_ : int
         Number of columns seen during fit.
@@ -185,7 +185,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             _warn("X has no column named 'angle'")
         elif not self._register_pooled(X[:, index].astype(np.float64), reference, y):
             if self.n_sites_ == 0:
-                _warn("y holds no polarization that can be trusted of any site")
+                _warn("y contains no polarization that can be trusted of any site")
             else:
                 self._register(X[:, index].astype(np.float64), reference)
         return self

@@ -8,7 +8,7 @@ from scipy.stats import binom
 from sklearn.utils import check_array, check_consistent_length
 
 from .._utils.angles import mean_direction, robust_center, wrap_angle
-from ..feature_extraction._pooled_polarization import Place, cell_size, pool_vectors
+from .._utils.mean_vectors import BLOCK_SIDE_CELLS, Place, cell_size, pool_vectors
 from ..sites import AtomSites
 
 # A vector farther than this from its angle, 45°, belongs to another variant.
@@ -22,8 +22,6 @@ _MAX_ITER = 100
 _SIGNIFICANT_VECTOR_ERRORS = 3
 # The polarization has the error of the column and of the mean of four neighbours.
 _ERROR_RATIO = np.sqrt(1 + 1 / 4)
-# Sites along the side of a block whose errors, as of mistilt, may be common.
-_BLOCK_SIDE_CELLS = 5
 # Ring around a cell, in cells, whose windows share no pixel and no column with it.
 _RING_CELLS = (2.9, 5.1)
 # A mean vector this many standard errors long has a direction to compare.
@@ -151,7 +149,7 @@ def _of_sites(sites):
 
 def _blocks(sites):
     n_pixels = sum(sites.images[frame].size for frame in np.unique(sites.frame))
-    side = _BLOCK_SIDE_CELLS * np.sqrt(n_pixels / max(len(sites), 1))
+    side = BLOCK_SIDE_CELLS * np.sqrt(n_pixels / max(len(sites), 1))
     place = np.column_stack([sites.frame, sites.positions // side])
     return np.unique(place, axis=0, return_inverse=True)[1].ravel()
 

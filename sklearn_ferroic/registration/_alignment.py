@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from .._utils.robust import TINY
 from ._rigid_shift import SMOOTHING_SPACINGS
 
 # Template and gradient are smoothed by this share of the spacing: less than a column.
@@ -28,7 +29,6 @@ _N_LEVELS = 12
 _MIN_VARIANCE_SHARE = 0.1
 # Pixels by which they are measured, at most: more do not improve them.
 _MAX_SAMPLED_PX = 200_000
-_TINY = np.finfo(float).tiny
 # Steps are linear only within the flank of a column.
 MAX_STEP_SPACINGS = 0.1
 
@@ -158,13 +158,13 @@ def compare(frame, good, template, spacing):
     smooth -= np.float32(smooth.sum(where=usable, dtype=float) / n_usable)
     smooth[~usable] = 0
     norm = np.sqrt(x_power * _dot(smooth, smooth))
-    correlation = _dot(smooth, model) / max(norm, _TINY)
+    correlation = _dot(smooth, model) / max(norm, TINY)
     model *= np.float32(contrast)
     model += y_mean
     noise = _noise_line(model.ravel()[spread], np.square(residual.ravel()[spread]))
     lowest = _MIN_VARIANCE_SHARE * variance
     scale = noise[0] + noise[1] * model
-    scale = 1 / np.sqrt(np.maximum(scale, max(lowest, _TINY), dtype=np.float32))
+    scale = 1 / np.sqrt(np.maximum(scale, max(lowest, TINY), dtype=np.float32))
     residual *= scale
     scale *= np.float32(contrast)
     row, col = (np.where(usable, scale * part, 0) for part in template[1:])
@@ -186,7 +186,7 @@ def _dot(first, second):
 
 
 def _noise_line(model, square):
-    """Fit the mean square of the residual by a line in the model's values."""
+    """Fit a line to the mean square of the residual as a function of the model."""
     edges = np.quantile(model, np.linspace(0, 1, _N_LEVELS + 1))
     level = np.searchsorted(edges[1:-1], model)
     count = np.bincount(level, minlength=_N_LEVELS)
@@ -198,7 +198,7 @@ def _noise_line(model, square):
     if np.ptp(mean) == 0:
         return np.array([power.mean(), 0.0])
     slope, constant = np.polyfit(
-        mean, power, 1, w=np.sqrt(count[some]) / power.clip(_TINY)
+        mean, power, 1, w=np.sqrt(count[some]) / power.clip(TINY)
     )
     return np.array([constant, slope]) if slope > 0 else np.array([square.mean(), 0.0])
 
@@ -257,7 +257,7 @@ def line_displacements(misfit, current, spacing):
     width = _DRIFT_SPACINGS * spacing
     for axis, gradient in enumerate((misfit.row, misfit.col)):
         weight = np.square(gradient).sum(axis=1, dtype=float)
-        floor = max(weight.mean() * 1e-6, _TINY)
+        floor = max(weight.mean() * 1e-6, TINY)
         step = (gradient * misfit.residual).sum(axis=1, dtype=float)
         step = np.clip(step / np.maximum(weight, floor), -limit, limit)
         measured = current[:, axis] + step
@@ -274,7 +274,7 @@ def line_displacements(misfit, current, spacing):
 def _smooth(values, weight, width):
     """Return the weighted local mean of the values of the lines, and its variance."""
     total = gaussian_filter1d(weight, width, mode="constant")
-    floor = max(total.max() * 1e-6, _TINY)
+    floor = max(total.max() * 1e-6, TINY)
     mean = gaussian_filter1d(weight * values, width, mode="constant")
     # The kernel's effective number of lines is 2 sqrt(pi) times its width.
     effective = np.maximum(total, floor) * 2 * np.sqrt(np.pi) * width

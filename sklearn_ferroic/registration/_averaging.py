@@ -10,7 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.ndimage import gaussian_filter
 
-from ..localization._image.spacing import estimate_spacing
+from .._image.spacing import estimate_spacing
 from ._alignment import (
     blur_template,
     compare,
@@ -113,7 +113,7 @@ class Registration:
     scatter: object = None
 
 
-def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
+def register_frames(frames, *, spacing, method, criteria, n_jobs, verbose):
     """Register the frames of a series.
 
     Parameters
@@ -124,8 +124,8 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
         Distance of nearest columns, px; estimated if None.
     method : {"rigid", "lines", "field"}
         Displacements that are estimated.
-    weighting : {"quality", "uniform"}
-        Weights of the frames.
+    criteria : FrameCriteria
+        Rejection and weights of the frames.
     n_jobs, verbose : int
         Of joblib.
 
@@ -141,18 +141,18 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
     for _ in range(_MAX_RIGID_PASSES):
         # Frames move by less than a cell unless they were in a wrong one.
         check_cells = moved > _OTHER_CELL_SPACINGS * state.spacing
-        moved = _rigid_pass(middles, state, weighting, parallel, check_cells)
+        moved = _rigid_pass(middles, state, criteria, parallel, check_cells)
         if moved < _SETTLED_PX:
             break
-    _settle_cells(frames, state, weighting, parallel)
+    _settle_cells(frames, state, criteria, parallel)
     if state.scales:
         state.scales = frames.scales = match_scales(frames, state, parallel)
     if method != "rigid":
         state.line_std = np.zeros((len(frames), frames.shape[0], 2))
         for _ in range(_N_LINE_PASSES):
-            _line_pass(frames, state, weighting, parallel)
+            _line_pass(frames, state, criteria, parallel)
         for _ in range(_N_FLYBACK_PASSES):
-            _flyback_pass(frames, state, weighting, parallel)
+            _flyback_pass(frames, state, criteria, parallel)
         if state.flyback is not None:
             # What the correction leaves is larger than other errors there.
             first = min(state.flyback.n_uncertain, frames.shape[1] // 4)
@@ -161,8 +161,8 @@ def register_frames(frames, *, spacing, method, weighting, n_jobs, verbose):
             ]
     if method == "field":
         for _ in range(_N_FIELD_PASSES):
-            _field_pass(frames, state, weighting, parallel)
-    _compare_all(frames, state, weighting, parallel, method == "rigid")
+            _field_pass(frames, state, criteria, parallel)
+    _compare_all(frames, state, criteria, parallel, method == "rigid")
     # Positions are those of the reference frame.
     origin = state.displacements[state.reference].shift.copy()
     state.displacements = [
@@ -412,7 +412,7 @@ def _misfit(frames, state, average, index):
     return compare(frame, good, parts, state.spacing), parts[0]
 
 
-def _rigid_pass(frames, state, weighting, parallel, check_cells):
+def _rigid_pass(frames, state, criteria, parallel, check_cells):
     """Correct the shifts once; return the largest change, px."""
     average = _Average(frames, state, parallel)
     results = parallel(
@@ -425,7 +425,7 @@ def _rigid_pass(frames, state, weighting, parallel, check_cells):
         for one, step in zip(state.displacements, steps, strict=True)
     ]
     state.shift_std = np.array([std for _, std, _ in results])
-    judge(state, [summary for _, _, summary in results], weighting)
+    judge(state, [summary for _, _, summary in results], criteria)
     return float(np.abs(steps[state.used]).max())
 
 
@@ -451,7 +451,7 @@ def _jump(frames, state, model, index):
     return step if far else None
 
 
-def _settle_cells(frames, state, weighting, parallel):
+def _settle_cells(frames, state, criteria, parallel):
     """Move frames, alone or with all that follow, to their most likely unit cells."""
     middles = frames.center(_MAX_START_PX)
     state.cell_probability = np.ones(len(frames))
@@ -479,7 +479,7 @@ def _settle_cells(frames, state, weighting, parallel):
         if np.abs(step).max() < _OTHER_CELL_SPACINGS * state.spacing:
             break
         state.displacements = displace(state.displacements, chosen[best], step)
-    _rigid_pass(middles, state, weighting, parallel, False)
+    _rigid_pass(middles, state, criteria, parallel, False)
 
 
 def _cell_of_side(sums, total, origin, spacing):
@@ -496,7 +496,7 @@ def _cell_of_side(sums, total, origin, spacing):
 
 
 def _cell_of_frame(frames, state, average, index):
-    """Return the step of one frame to its likeliest cell, and likelihoods."""
+    """Return the shift of one frame to its likeliest cell, and likelihoods."""
     frame, good = frames.read(index)
     if frame is None or not state.used[index]:
         return np.zeros(2), 0.0, 1.0
@@ -507,7 +507,7 @@ def _cell_of_frame(frames, state, average, index):
     return shift - old.shift, *likelihood
 
 
-def _line_pass(frames, state, weighting, parallel):
+def _line_pass(frames, state, criteria, parallel):
     """Correct the displacements of the lines once."""
     average = _Average(frames, state, parallel)
 
@@ -530,10 +530,10 @@ def _line_pass(frames, state, weighting, parallel):
                 old, shift=old.shift + step, lines=lines
             )
             state.shift_std[index], state.line_std[index] = std, errors
-    judge(state, [None if one is None else one[-1] for one in results], weighting)
+    judge(state, [None if one is None else one[-1] for one in results], criteria)
 
 
-def _flyback_pass(frames, state, weighting, parallel):
+def _flyback_pass(frames, state, criteria, parallel):
     """Correct the displacement of the first pixels of all lines once."""
     average = _Average(frames, state, parallel)
 
@@ -544,7 +544,7 @@ def _flyback_pass(frames, state, weighting, parallel):
         return sum_lines(misfit), summarize(misfit)
 
     results = parallel(delayed(one)(i) for i in range(len(frames)))
-    judge(state, [None if one is None else one[1] for one in results], weighting)
+    judge(state, [None if one is None else one[1] for one in results], criteria)
     found = _fit_flyback(state, [None if one is None else one[0] for one in results])
     if not found.is_significant:
         return
@@ -562,7 +562,7 @@ def _fit_flyback(state, sums):
     )
 
 
-def _field_pass(frames, state, weighting, parallel):
+def _field_pass(frames, state, criteria, parallel):
     """Correct the smooth fields once."""
     average = _Average(frames, state, parallel)
 
@@ -578,10 +578,10 @@ def _field_pass(frames, state, weighting, parallel):
             old = state.displacements[index]
             new = result[0] if old.field is None else old.field + result[0]
             state.displacements[index] = replace(old, field=new)
-    judge(state, [None if one is None else one[-1] for one in results], weighting)
+    judge(state, [None if one is None else one[-1] for one in results], criteria)
 
 
-def _compare_all(frames, state, weighting, parallel, is_rigid):
+def _compare_all(frames, state, criteria, parallel, is_rigid):
     """Decide on rejection, weights and unit cells; correct rigid shifts a last time."""
     middles = frames.center(_MAX_START_PX)
     average = _Average(frames, state, parallel)
@@ -604,7 +604,7 @@ def _compare_all(frames, state, weighting, parallel, is_rigid):
             old = state.displacements[index]
             state.displacements[index] = replace(old, shift=old.shift + found[0])
             state.shift_std[index] = found[1]
-    judge(state, [summary for summary, _, _, _ in results], weighting)
+    judge(state, [summary for summary, _, _, _ in results], criteria)
     sums = [part for _, _, _, part in results]
     own = [i for i in np.flatnonzero(state.used) if sums[i] is not None]
     lines = [state.displacements[i].lines for i in own]

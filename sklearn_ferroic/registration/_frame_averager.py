@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.transformers import ImageInputMixin
 from .._utils.validation import N_JOBS, Interval
 from ._averaging import average_frames, extent, register_frames
+from ._frame_quality import FrameCriteria
 from ._frames import open_frames
 from ._line_statistics import error_of_average
 from ._resample import field_of
@@ -47,6 +48,17 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
     area : {"crop", "mask"}, default="crop"
         Area of the average: what all frames show; or what any frame shows, as a masked
         array.
+
+    rejection_std : float, default=6.0
+        Frames are rejected whose correlation with the average of the others is lower
+        than the median of the series by this number of robust standard deviations, and
+        by `rejection_share`. Use ``numpy.inf`` to keep every frame that overlaps with
+        the others, for a specimen that changes during the series.
+
+    rejection_share : float, default=0.15
+        Minimum decrease of the correlation of a rejected frame, as a share of the
+        median. A smaller value, such as 0.03, also rejects slightly defocused frames
+        where the correlation of the others varies little.
 
     spacing : float, default=None
         Distance of nearest neighbours, px; estimated from single frames if None.
@@ -92,10 +104,10 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
         Weights of the frames, mean 1 over the frames used; 0 if rejected.
 
     rejected_ : ndarray of int
-        Frames that are not used: those that resemble the average of the others much
-        less than the rest of the frames do, that overlap with it by less than a
-        quarter, whose columns are dark where those of the others are bright, and
-        copies of other frames.
+        Frames that are not used: those that resemble the average of the others less
+        than the rest of the frames do, by `rejection_std` and `rejection_share`, that
+        overlap with it by less than a quarter, whose columns are dark where those of
+        the others are bright, and copies of other frames.
 
     correlation_ : ndarray of shape (n_frames,)
         Correlation of each frame with the average of the others.
@@ -167,7 +179,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
     *What is left.* Distortions that all frames have in common are not seen, except the
     flyback of a series that drifts along the lines. Jitter of the lines remains with
     ``method="rigid"`` and is averaged: it is reduced by the square root of the number
-    of frames. With few counts a line holds little information, and ``method="lines"``
+    of frames. With few counts a line has little information, and ``method="lines"``
     gains little; see `line_shifts_std_`.
 
     References
@@ -198,6 +210,8 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
         "method": [StrOptions({"rigid", "lines", "field"})],
         "weights": [StrOptions({"quality", "uniform"})],
         "area": [StrOptions(set(_AREAS))],
+        "rejection_std": [Interval(Real, 0, None, closed="both")],
+        "rejection_share": [Interval(Real, 0, 1, closed="both")],
         "spacing": [Interval(Real, 1, None, closed="left"), None],
         "n_jobs": N_JOBS,
         "verbose": [Interval(Integral, 0, None, closed="left")],
@@ -209,6 +223,8 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
         method="rigid",
         weights="quality",
         area="crop",
+        rejection_std=6.0,
+        rejection_share=0.15,
         spacing=None,
         n_jobs=None,
         verbose=0,
@@ -216,6 +232,8 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.method = method
         self.weights = weights
         self.area = area
+        self.rejection_std = rejection_std
+        self.rejection_share = rejection_share
         self.spacing = spacing
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -226,7 +244,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like, carrier, or list of these
+        X : array-like, container, or list of these
             The stack, see Notes.
         y : None
             Ignored.
@@ -247,7 +265,9 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
             frames,
             spacing=self.spacing,
             method=self.method,
-            weighting=self.weights,
+            criteria=FrameCriteria(
+                self.weights, self.rejection_std, self.rejection_share
+            ),
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
@@ -266,7 +286,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like, carrier, or list of these
+        X : array-like, container, or list of these
             As many frames of the same shape as in `fit`: the same stack, or the
             simultaneous signal of another detector.
 
@@ -327,7 +347,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : array-like, carrier, or list of these
+        X : array-like, container, or list of these
             The stack, see Notes.
         y : None
             Ignored.

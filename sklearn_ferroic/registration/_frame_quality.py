@@ -6,12 +6,26 @@ import numpy as np
 
 from .._utils.robust import STD_PER_MEDIAN
 
-# Frames whose correlation is lower than the median by this number of robust standard
-# deviations, and by this share of the median, are rejected.
-_MIN_DEVIATIONS = 6.0
-_MIN_CORRELATION_SHARE = 0.15
 # A frame must share this part of its area with the others.
 MIN_OVERLAP_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class FrameCriteria:
+    """Criteria for the rejection and the weights of frames.
+
+    Parameters
+    ----------
+    weighting : {"quality", "uniform"}
+        Weights of the frames.
+    rejection_std, rejection_share : float
+        Frames are rejected whose correlation is lower than the median by this number of
+        robust standard deviations and by this share of the median.
+    """
+
+    weighting: str
+    rejection_std: float
+    rejection_share: float
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ def summarize(misfit):
     )
 
 
-def judge(state, summaries, weighting):
+def judge(state, summaries, criteria):
     """Set rejection, weights, correlations and noise of a registration.
 
     Parameters
@@ -45,8 +59,8 @@ def judge(state, summaries, weighting):
         The registration.
     summaries : list of (Summary or None)
         Of each frame; None if it shows nothing of the others.
-    weighting : {"quality", "uniform"}
-        Weights of the frames.
+    criteria : FrameCriteria
+        Rejection and weights of the frames.
     """
     nothing = Summary(0.0, np.inf, 0.0, 0.0, np.zeros(2))
     summaries = [nothing if one is None else one for one in summaries]
@@ -55,14 +69,16 @@ def judge(state, summaries, weighting):
     enough = overlap >= MIN_OVERLAP_SHARE
     typical = np.median(correlation[enough]) if enough.any() else 0.0
     scatter = STD_PER_MEDIAN * np.median(np.abs(correlation[enough] - typical))
-    drop = max(_MIN_DEVIATIONS * scatter, _MIN_CORRELATION_SHARE * typical)
+    drop = criteria.rejection_share * typical
+    if scatter > 0:
+        drop = max(criteria.rejection_std * scatter, drop)
     used = enough & (correlation > 0) & (correlation >= typical - drop)
     used &= state.copy_of < 0
     if np.count_nonzero(used) < 2:
         raise ValueError(_explain_nothing_used(state, correlation, overlap))
     state.used, state.correlation, state.overlap = used, correlation, overlap
     weights = used.astype(float)
-    if weighting == "quality":
+    if criteria.weighting == "quality":
         merit = np.array([one.contrast / one.variance for one in summaries])
         weights = np.where(used, np.maximum(merit, 0), 0)
     state.weights = weights / weights[used].mean()

@@ -6,9 +6,8 @@ from zlib import crc32
 
 import numpy as np
 
+from .._image.input import check_images, image_metadata, is_container, unpack_image
 from .._utils.validation import refuse_images_along_last_axis
-from ..datasets._containers import unpack_foreign
-from ..localization._image.input import check_images, image_metadata
 
 _EXPECTED = (
     "Pass a 3-D stack (n_frames, n_rows, n_cols), a list of 2-D frames of one shape, "
@@ -25,7 +24,7 @@ class Frames:
     Parameters
     ----------
     entries : sequence
-        Arrays or carriers, or a 3-D array-like: in memory, memory-mapped or lazy.
+        Arrays or containers, or a 3-D array-like: in memory, memory-mapped or lazy.
     pixel_size : float or None
         Pixel size of all frames, nm; that of the entries if None.
     dose : float or None
@@ -61,13 +60,7 @@ class Frames:
 
     def _raw(self, index):
         """Return the array of an entry, unchecked."""
-        entry = self._entries[index]
-        if isinstance(entry, tuple) and len(entry) == 2:
-            entry = entry[0]
-        foreign = unpack_foreign(entry)
-        if foreign is not None:
-            entry = foreign[0]
-        entry = getattr(entry, "image", entry)
+        entry, _ = unpack_image(self._entries[index])
         return entry if np.ma.isMA(entry) else np.asarray(entry)
 
     def center(self, side):
@@ -81,7 +74,7 @@ class Frames:
         Returns
         -------
         frames : Frames
-            A series of the same frames, which shares what is known of them.
+            A series of the same frames, which shares their properties.
         """
         if max(self.shape) <= side:
             return self
@@ -178,7 +171,7 @@ def open_frames(X):
 
     Parameters
     ----------
-    X : array-like, carrier, or list of these
+    X : array-like, container, or list of these
         A 3-D array, also memory-mapped or lazy, or a list of 2-D frames; with a pixel
         size as ``(stack, pixel_size)`` or as an object with ``image``.
 
@@ -193,7 +186,7 @@ def open_frames(X):
     if is_stack:
         refuse_images_along_last_axis(entries.shape)
     if not is_stack and not isinstance(entries, list | tuple):
-        check_images(entries)  # raises for what is no image at all
+        check_images(entries)  # raises an error unless they are images
         raise ValueError(
             f"Got one image of shape {np.shape(entries)}, but registration needs at "
             f"least two frames. {_EXPECTED}."
@@ -208,14 +201,9 @@ def open_frames(X):
 
 def _unpack(X):
     """Return the frames of a container, their pixel size and dose."""
-    foreign = unpack_foreign(X)
-    if foreign is not None:
-        return *_checked(foreign), None
-    if hasattr(X, "image"):
-        stack, pixel_size = _checked((X.image, getattr(X, "pixel_size", None)))
-        return stack, pixel_size, getattr(X, "dose", None)
-    if isinstance(X, tuple) and len(X) == 2 and isinstance(X[1], Real):
-        return *_checked(X), None
+    if is_container(X):
+        dose = getattr(X, "dose", None) if hasattr(X, "image") else None
+        return *_checked(unpack_image(X)), dose
     if isinstance(X, list | tuple) and X and not hasattr(X[0], "shape"):
         if isinstance(X[0], list) and np.ndim(X) == 3:
             return np.asarray(X), None, None
@@ -225,9 +213,9 @@ def _unpack(X):
     return X, None, None
 
 
-def _checked(carrier):
-    """Return a stack with its pixel size after the check of the latter."""
-    stack, pixel_size = carrier
+def _checked(container):
+    """Check the pixel size of a stack, and return both."""
+    stack, pixel_size = container
     if pixel_size is not None:
         positive = isinstance(pixel_size, Real) and 0 < pixel_size < np.inf
         if not positive or isinstance(pixel_size, bool):

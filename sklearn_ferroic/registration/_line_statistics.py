@@ -1,9 +1,9 @@
-"""Drift, jitter and flyback of a series, and what is left of them in its average.
+"""Drift, jitter and flyback of a series, and their remainder in its average.
 
-Lines of a frame are displaced against the average of the other frames. How much they
-differ between frames determines how far the mean of a finite number of frames departs
-from the specimen, which registration cannot measure. The flyback displaces the first
-pixels of all lines of all frames; it is seen where the specimen drifts during the
+Lines of a frame are displaced relative to the average of the other frames. How much
+they differ between frames determines how far the mean of a finite number of frames
+departs from the specimen, which registration cannot measure. The flyback displaces the
+first pixels of all lines of all frames; it is seen where the specimen drifts during the
 series, because the same columns then lie at different distances from the start.
 """
 
@@ -69,7 +69,7 @@ class Flyback:
 
     @property
     def is_significant(self):
-        """Whether it exceeds its error and matters."""
+        """Whether the flyback exceeds its error and is not negligible."""
         return (
             abs(self.amplitude) > _MIN_DEVIATIONS * self.amplitude_std
             and abs(self.amplitude) > _MIN_FLYBACK_PX
@@ -77,7 +77,7 @@ class Flyback:
 
     @property
     def reach(self):
-        """Number of pixels at the start of the lines that it displaces noticeably."""
+        """Number of pixels at the start of the lines that are displaced noticeably."""
         return self._n_above(_NEGLIGIBLE_PX)
 
     @property
@@ -276,7 +276,7 @@ def fit_flyback(sums, shifts, weights, known=None):
 
 
 def _relative_pattern(decay, shifts, weights, n_cols):
-    """Return what a unit flyback displaces pixels by against the other frames.
+    """Return the displacement of pixels by a unit flyback relative to other frames.
 
     Shape (n_frames, n_cols).
     """

@@ -14,6 +14,8 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.signal.windows import tukey
 from skimage.registration import phase_cross_correlation
 
+from .._utils.robust import TINY
+
 # Share of each side over which the frame fades to its mean, so that its borders, which
 # are different parts of the specimen in each frame, do not dominate the spectrum.
 _FADED_SHARE = 0.25
@@ -26,7 +28,6 @@ _COARSE_SPACINGS = 3.0
 _SATURATION_SHARE = 0.05
 # Maxima of the correlation are at least this share of the spacing apart.
 PEAK_SPACINGS = 0.3
-_TINY = np.finfo(float).tiny
 
 
 def _fade(n):
@@ -72,7 +73,7 @@ class Correlator:
         return (self._spectrum(image) * self._filter).astype(np.complex64)
 
     def shift(self, reference, moving):
-        """Return the displacement of an image against another.
+        """Return the displacement of an image relative to another.
 
         Parameters
         ----------
@@ -157,8 +158,8 @@ def survey_frame(frame, spacing):
     signal = max(0.0, power - remaining)
     third = np.mean((band - band.mean(dtype=float)).astype(float) ** 3)
     return FrameSurvey(
-        float(signal / max(noise, _TINY)),
+        float(signal / max(noise, TINY)),
         float(frame.mean(dtype=float)),
         float(np.sqrt(signal)),
-        float(third / max(power, _TINY) ** 1.5),
+        float(third / max(power, TINY) ** 1.5),
     )

@@ -10,13 +10,13 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._image.input import check_images, image_metadata
 from .._lattice.local_lattice import lattice_vectors
 from .._lattice.neighbors import cage_displacement, typical_spacing
 from .._lattice.reference_lattice import lattice_positions
 from .._utils.transformers import ImageInputMixin
 from .._utils.validation import N_JOBS, Interval
 from ..localization import AtomLocator
-from ..localization._image.input import check_images, image_metadata
 from ..sites import AtomSites
 from ._lines.line_pixels import refine_lines
 from ._lines.reference_region import affine_rate, lines_of_reference
@@ -122,12 +122,12 @@ class ScanDistortionCorrector(
     or a known `lattice`, a straight line. Its components are Gaussian processes whose
     sizes are estimated by maximum likelihood, see `line_shift_std_` for their errors.
 
-    *One image without reference.* Jitter displaces a row of columns against the rows
-    above and below it. Drift cannot be distinguished from strain and is left, except
-    that a `lattice` determines the steady drift.
+    *One image without reference.* Jitter displaces a row of columns relative to the
+    rows above and below it. Drift cannot be distinguished from strain and is left,
+    except that a `lattice` determines the steady drift.
 
     *One image with a reference region.* In rows with reference columns both components
-    of the displacement are measured against their lattice. In other rows the column
+    of the displacement are measured relative to their lattice. In other rows the column
     component is measured by the lattice lines that continue from the reference region.
     Of the row component jitter is measured, and drift by the even spacing of the rows
     within each domain: the spacing may differ from that of the reference region, but
@@ -195,7 +195,7 @@ class ScanDistortionCorrector(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             One image, or images of one area in the order of `rotation`.
         y : None
             Ignored.
@@ -215,7 +215,7 @@ class ScanDistortionCorrector(
         ------
         TypeError, ValueError
             If images, sites or reference are invalid, images do not match, or the
-            reference region holds too few columns.
+            reference region contains too few columns.
         """
         images, _, _ = check_images(X)
         rotation = self._check_rotation(len(images))
@@ -298,7 +298,7 @@ class ScanDistortionCorrector(
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             As many images of the same shapes as in `fit`: these, or other signals that
             were recorded with them.
 
@@ -408,7 +408,7 @@ class ScanDistortionCorrector(
         return to_specimen(image, displacement, image.shape, np.zeros(2))
 
     def _fill(self, resampled, image):
-        """Fill what the image does not show by its median."""
+        """Fill unknown pixels with the median of the image."""
         return np.where(np.isfinite(resampled), resampled, np.median(image))
 
     def _resample(self, image, number):

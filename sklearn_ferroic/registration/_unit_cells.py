@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import maximum_filter
 
+from .._utils.robust import TINY
 from ._alignment import blur_template, compare, whole_step
 from ._frame_quality import MIN_OVERLAP_SHARE
 from ._resample import Displacement, to_frame
@@ -22,7 +23,6 @@ _REACH_SPACINGS = 4.5
 _N_CANDIDATES = 6
 # The correlation decides if it exceeds that in another cell by this share.
 _CLEAR_MARGIN_SHARE = 0.5
-_TINY = np.finfo(float).tiny
 
 
 def choose_cell(frame, good, template, origin, shift, spacing):
@@ -87,7 +87,7 @@ def _advantage(squares, other):
     common = np.isfinite(squares) & np.isfinite(other)
     if common.mean() < MIN_OVERLAP_SHARE / 2:
         return -np.inf
-    one, two = (max(part[common].mean(), _TINY) for part in (squares, other))
+    one, two = (max(part[common].mean(), TINY) for part in (squares, other))
     return 0.5 * np.count_nonzero(common) * np.log(two / one)
 
 

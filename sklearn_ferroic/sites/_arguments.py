@@ -54,7 +54,7 @@ def as_metadata(metadata, n_images):
     Returns
     -------
     metadata : list of dict
-        One per image, of values that JSON can hold.
+        One per image, of JSON-serializable values.
     """
     if metadata is None or isinstance(metadata, Mapping):
         metadata = [metadata] * n_images

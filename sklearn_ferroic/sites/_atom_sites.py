@@ -1,9 +1,12 @@
 """AtomSites, the sample set of all stages: one row is one atomic column."""
 
+from numbers import Integral, Real
+
 import numpy as np
+from sklearn.utils._param_validation import validate_params
 
 from .._utils.angles import wrap_angle
-from .._utils.validation import check_on_image, refuse_swapped
+from .._utils.validation import Interval, refuse_swapped
 from ._arguments import (
     as_margin,
     as_metadata,
@@ -12,7 +15,7 @@ from ._arguments import (
     as_rows,
     check_frame,
 )
-from ._editing import guess_sublattice, inside_polygon, rows_to_keep
+from ._editing import append_sites, inside_polygon, rows_to_keep
 from ._fields import SITE_FIELDS, describe_columns, describe_fields, signature_of
 from ._flags import as_flag
 from ._formats.exchange import from_atomap, read_csv
@@ -49,7 +52,7 @@ class AtomSites:
 
     metadata : dict, list of (dict or None) or None, default=None
         Metadata, such as those of the files, one for all images or one per image. They
-        are stored as JSON can hold them: long arrays are replaced by a note. Sets of
+        are stored as JSON: long arrays are replaced by a note. Sets of
         sites that differ only in metadata are equal.
 
     {fields}
@@ -329,33 +332,7 @@ class AtomSites:
         >>> sites.add([6, 2]).positions[-1]
         array([6., 2.])
         """
-        if np.ndim(positions) == 1 and np.size(positions):
-            positions = np.reshape(positions, (1, -1))
-        positions = as_positions(positions)
-        check_frame(np.array([frame]), len(self.images))
-        check_on_image(positions, self.images[frame])
-        if sublattice is None:
-            own = self.frame == frame
-            sublattice = guess_sublattice(
-                positions,
-                self.positions[own],
-                self.sublattice[own],
-                self.lattice_vectors[own],
-            )
-        n_added = len(positions)
-        added = type(self)(
-            self.images,
-            positions,
-            pixel_size=self.pixel_size,
-            frame=np.full(n_added, frame),
-            sublattice=np.broadcast_to(sublattice, n_added),
-            converged=np.zeros(n_added, dtype=bool),
-        )
-        both = self[:]
-        for field in self.fields:
-            values = getattr(self, field.name), getattr(added, field.name)
-            setattr(both, field.name, np.concatenate(values))
-        return both
+        return append_sites(self, positions, sublattice, frame)
 
     def has_flag(self, flag):
         """Return which sites have a quality flag, or any of several.
@@ -395,7 +372,7 @@ class AtomSites:
         Returns
         -------
         quality : SiteQuality
-            Share of the lattice places that hold a site, suspected misses, vacancies,
+            Share of the lattice places with a site, suspected misses, vacancies,
             short pairs, merged sites, unconverged fits, residual image, and indications
             of mistilt and astigmatism. The sites must include all sublattices of the
             images: missing ones count as residual structure.
@@ -422,7 +399,17 @@ class AtomSites:
 
         return SiteQuality(self)
 
-    def track(self, shifts=None, *, min_frames=2):
+    @validate_params(
+        {
+            "min_frames": [Interval(Integral, 1, None, closed="left")],
+            "reach_spacings": [Interval(Real, 0, 0.5, closed="right")],
+            "vacancy_share": [Interval(Real, 0, 1, closed="both")],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def track(
+        self, shifts=None, *, min_frames=2, reach_spacings=0.4, vacancy_share=0.5
+    ):
         """Link the columns of the frames of a series by their places in the lattice.
 
         Parameters
@@ -430,9 +417,18 @@ class AtomSites:
         shifts : array-like of shape (n_frames[, n_rows], 2), default=None
             Displacement of each frame, or of each of its scan lines, px, such as
             ``FrameAverager.shifts_``; None if the frames are registered. What remains
-            of the displacements, up to 0.4 of the spacing, is measured.
+            of the displacements, up to `reach_spacings`, is measured.
         min_frames : int, default=2
             Columns that are located in fewer frames are not tracked.
+        reach_spacings : float, default=0.4
+            Largest distance of a site from the place of its track, in distances of
+            nearest columns, up to 0.5. With a smaller value, such as 0.25, an atom that
+            moves to an interstitial place nearby begins a track of its own.
+        vacancy_share : float, default=0.5
+            A place where no column was located is vacant if the image shows less than
+            this share of the usual amplitude of the column there, by two standard
+            errors. A smaller value, such as 0.2, counts as vacancies only places that
+            are empty, and not columns that have lost some of their atoms.
 
         Returns
         -------
@@ -442,11 +438,11 @@ class AtomSites:
         Raises
         ------
         ValueError
-            If there are fewer than two frames, or `shifts` do not fit them.
+            If there are fewer than two frames, or a parameter is not as described.
         """
         from ._tracking import track_sites
 
-        return track_sites(self, shifts, min_frames)
+        return track_sites(self, shifts, min_frames, reach_spacings, vacancy_share)
 
     def pixel_size_per_site(self):
         """Return the pixel size of the image of each site.
@@ -538,7 +534,7 @@ class AtomSites:
         Returns
         -------
         sites : AtomSites
-            The sites. Displacements and lattice vectors that the table does not hold
+            The sites. Displacements and lattice vectors that the table does not contain
             are NaN; ``feature_extraction.measure_lattice`` computes them.
         table : pandas.DataFrame
             The table; only with `return_table`.
@@ -548,7 +544,7 @@ class AtomSites:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is no table, or lacks columns.
+            If it is not a table, or lacks columns.
         ImportError
             If pandas is not installed.
 

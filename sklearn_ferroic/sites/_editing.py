@@ -4,12 +4,13 @@ import numpy as np
 from scipy.spatial import cKDTree
 from skimage.measure import points_in_poly
 
-from ._arguments import as_positions, as_rows
+from .._utils.validation import check_on_image
+from ._arguments import as_positions, as_rows, check_frame
 
 # An added site belongs to the sublattice of sites whose lattice vectors lead to within
 # this share of the shorter vector of it.
 _MATCH_CELLS = 0.3
-# Sites around an added one that are asked for their sublattice.
+# Sites around an added one from whose lattices its sublattice follows.
 _N_NEIGHBORS = 24
 
 
@@ -69,25 +70,59 @@ def inside_polygon(positions, vertices):
     return points_in_poly(positions, vertices)
 
 
-def guess_sublattice(positions, known, sublattice, vectors):
-    """Return the sublattice of columns from the lattice of the sites around them.
+def append_sites(sites, positions, sublattice, frame):
+    """Return sites with others appended that have no fit yet.
 
     Parameters
     ----------
-    positions : ndarray of shape (n, 2)
-        Positions of the columns, px.
-    known : ndarray of shape (n_sites, 2)
-        Positions of the sites of the same image.
-    sublattice : ndarray of int of shape (n_sites,)
-        Their sublattices.
-    vectors : ndarray of shape (n_sites, 2, 2)
-        Their lattice vectors, NaN where unknown.
+    sites : AtomSites
+        The sites.
+    positions : array-like of shape (n, 2) or (2,)
+        Approximate centres of the columns ``(row, col)``, px.
+    sublattice : int, array-like of int of shape (n,) or None
+        Their sublattice; from the lattice of the sites around them if None.
+    frame : int
+        Index of their image.
 
     Returns
     -------
-    guess : ndarray of int of shape (n,)
-        The sublattice most of whose sites have the column one lattice vector away; 0
-        where no lattice leads to it.
+    both : AtomSites
+        The sites and then the others.
+    """
+    if np.ndim(positions) == 1 and np.size(positions):
+        positions = np.reshape(positions, (1, -1))
+    positions = as_positions(positions)
+    check_frame(np.array([frame]), len(sites.images))
+    check_on_image(positions, sites.images[frame])
+    if sublattice is None:
+        own = sites.frame == frame
+        sublattice = _guess_sublattice(
+            positions,
+            sites.positions[own],
+            sites.sublattice[own],
+            sites.lattice_vectors[own],
+        )
+    n_added = len(positions)
+    added = type(sites)(
+        sites.images,
+        positions,
+        pixel_size=sites.pixel_size,
+        frame=np.full(n_added, frame),
+        sublattice=np.broadcast_to(sublattice, n_added),
+        converged=np.zeros(n_added, dtype=bool),
+    )
+    both = sites[:]
+    for field in sites.fields:
+        values = getattr(sites, field.name), getattr(added, field.name)
+        setattr(both, field.name, np.concatenate(values))
+    return both
+
+
+def _guess_sublattice(positions, known, sublattice, vectors):
+    """Return the sublattice of columns from the lattice of the sites around them.
+
+    It is that of most of the sites that have the column one lattice vector away, and 0
+    where no lattice leads to it.
     """
     guess = np.zeros(len(positions), dtype=int)
     usable = np.isfinite(vectors).all(axis=(1, 2))

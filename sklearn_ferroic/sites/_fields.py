@@ -1,4 +1,4 @@
-"""Schema of the values that AtomSites hold for each site.
+"""Schema of the values that AtomSites have for each site.
 
 One row of `SITE_FIELDS` describes one field. The constructor of AtomSites, its
 docstring, slicing, concatenation, equality, hashing, the pandas table and the CSV and
@@ -12,8 +12,8 @@ from inspect import Parameter, Signature, cleandoc
 
 import numpy as np
 
-from .._pose_columns import POSE_UNITS
 from .._utils.angles import wrap_angle
+from .._utils.pose_columns import POSE_UNITS
 from .._utils.validation import refuse_mask, to_numpy
 from ._flags import FLAG_ATTRIBUTES, flags_as_text
 
@@ -125,7 +125,7 @@ class SiteField:
         """Check that values are whole numbers in the range of the dtype."""
         if not _are_whole(values):
             raise ValueError(
-                f"{self.name} must hold whole numbers, got {values.dtype} values."
+                f"{self.name} must contain whole numbers, got {values.dtype} values."
             )
         limits = np.iinfo(self.dtype)
         if values.size and not (
@@ -175,7 +175,7 @@ class SiteField:
 
 
 def _are_whole(values):
-    """Return whether values are whole numbers that an intp can hold."""
+    """Return whether values are whole numbers that an intp can represent."""
     if values.dtype.kind not in "buif":
         return False
     with np.errstate(invalid="ignore"):

@@ -14,10 +14,10 @@ class SiteFlag(IntFlag):
     ----------
     MERGED : 1
         Two columns were fitted as one: the site lies between two empty lattice
-        places, or its column is wider (or longer) and holds more intensity than those
+        places, or its column is wider (or longer) and has more intensity than those
         of its own sublattice around it.
     HOLE : 2
-        The site is a neighbour of a lattice place that holds no column: a column
+        The site is a neighbour of a lattice place without a column: a column
         missed or a vacancy. Its polarization and strain lack that neighbour.
     UNCONVERGED : 4
         The fit cannot be trusted, `converged` is False.

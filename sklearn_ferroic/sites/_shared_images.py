@@ -38,12 +38,12 @@ def as_image_list(images):
     for array in arrays:
         if array.ndim != 2 or array.dtype.kind not in "buif":
             raise ValueError(
-                "AtomSites hold real 2-D images, got one of shape "
+                "AtomSites need real 2-D images, got one of shape "
                 f"{array.shape} and dtype {array.dtype}."
             )
         if not np.isfinite(array).all():
             raise ValueError(
-                "AtomSites hold finite images, got one with NaN or infinity. Replace "
+                "AtomSites need finite images, got one with NaN or infinity. Replace "
                 "such pixels, for instance by the median of the image."
             )
     if not arrays:

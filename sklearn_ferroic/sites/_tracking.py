@@ -7,27 +7,20 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .._lattice.neighbors import typical_spacing
-from .._lattice.reference_lattice import lattice_indices
+from .._lattice.reference_lattice import MIN_COLUMNS, lattice_indices
 from ._quality.residual import Columns, column_amplitudes
 
-# A site is at the place of a track if it is nearer than this share of the distance of
-# nearest columns: half of it is the border to the neighbour, and a polarization that
-# is reversed displaces columns by less than a fifth.
-_REACH_SPACINGS = 0.4
-# An atom hops to a place that is nearer than this number of those distances.
+# An atom hops to a place that is nearer than this number of distances of nearest
+# columns.
 _HOP_SPACINGS = 1.6
 # Columns nearer to the border of a frame are not located reliably.
 _BORDER_SPACINGS = 0.6
-# There is no column where the image shows less than this share of its usual amplitude.
-_VACANT_SHARE = 0.5
 # Frames of which a smaller share of the sites is at places of other frames are warned
 # of: they may be displaced by a unit cell. In frames that show a smaller share of the
-# tracks, empty places are no vacancies: they may be out of focus.
+# tracks, empty places do not count as vacancies: they may be out of focus.
 _MIN_LINKED_SHARE = 0.7
-# Rounds in which a frame is shifted to the tracks, and fewest columns that determine
-# the shift.
+# Rounds in which a frame is shifted to the tracks.
 _N_SHIFT_ROUNDS = 3
-_MIN_COLUMNS = 6
 
 # Index of a site in a frame in which the track has none.
 ABSENT = -1
@@ -54,7 +47,7 @@ class Hop(NamedTuple):
 class SiteTracks:
     """Columns linked over the frames of a series, returned by `AtomSites.track`.
 
-    A track is a place of the lattice that holds a column in some of the frames; its
+    A track is a place of the lattice with a column in some of the frames; its
     number is the identity of the column in all of them.
 
     Parameters
@@ -70,6 +63,8 @@ class SiteTracks:
         Places of the tracks in the pixels of a frame without displacement, px.
     in_view : ndarray of bool of shape (n_frames, n_tracks)
         Whether the frame shows the place.
+    vacancy_share : float, default=0.5
+        Share of the usual amplitude of a column below which its place is vacant.
 
     Attributes
     ----------
@@ -112,18 +107,19 @@ class SiteTracks:
     True
     """
 
-    def __init__(self, sites, rows, shifts, positions, in_view):
+    def __init__(self, sites, rows, shifts, positions, in_view, *, vacancy_share=0.5):
         self.sites = sites
         self.rows = rows
         self.shifts = shifts
         self.positions = positions
         self.in_view = in_view
+        self.vacancy_share = vacancy_share
         present = rows >= 0
         self.track = np.full(len(sites), ABSENT)
         self.track[rows[present]] = np.nonzero(present)[1]
         self.sublattice = _most_frequent(sites.sublattice, rows)
         self.lattice_index = np.full((rows.shape[1], 2), np.nan)
-        if rows.shape[1] >= _MIN_COLUMNS:
+        if rows.shape[1] >= MIN_COLUMNS:
             self.lattice_index = lattice_indices(positions, self.sublattice)
         self.state = np.where(present, PRESENT, OUT_OF_VIEW)
         self.state[in_view & ~present] = MISSED
@@ -184,7 +180,7 @@ class SiteTracks:
         ]
 
     def _shows_no_column(self):
-        """Return where a track holds no column in view and its image shows none."""
+        """Return where a track has no column in view and its image shows none."""
         empty = np.zeros(self.rows.shape, dtype=bool)
         amplitudes, sigmas = (
             self.values(getattr(self.sites, name)) for name in ("amplitude", "sigma")
@@ -214,8 +210,8 @@ class SiteTracks:
                 sigma[which],
                 search=True,
             )
-            # Two standard errors below half of it: noise does not make a vacancy.
-            empty[frame, which] = found + 2 * std < _VACANT_SHARE * usual[which]
+            # By two standard errors: noise does not make a vacancy.
+            empty[frame, which] = found + 2 * std < self.vacancy_share * usual[which]
         return empty
 
     def _find_hops(self):
@@ -239,7 +235,7 @@ class SiteTracks:
         return hops
 
 
-def track_sites(sites, shifts=None, min_frames=2):
+def track_sites(sites, shifts, min_frames, reach_spacings, vacancy_share):
     """Link the columns of the frames of a series.
 
     Parameters
@@ -250,6 +246,11 @@ def track_sites(sites, shifts=None, min_frames=2):
         Displacement of each frame, or of each of its lines.
     min_frames : int
         Smallest number of frames in which a column of a track is located.
+    reach_spacings : float
+        Largest distance of a site from the place of its track, in distances of nearest
+        columns.
+    vacancy_share : float
+        See `SiteTracks`.
 
     Returns
     -------
@@ -265,13 +266,13 @@ def track_sites(sites, shifts=None, min_frames=2):
     places, shifts = _in_common_pixels(sites, shifts)
     members = [np.flatnonzero(sites.frame == frame) for frame in range(n_frames)]
     largest = max(range(n_frames), key=lambda frame: len(members[frame]))
-    if len(members[largest]) < _MIN_COLUMNS:
+    if len(members[largest]) < MIN_COLUMNS:
         raise ValueError(
-            f"No frame has {_MIN_COLUMNS} sites or more, so that frames cannot be "
+            f"No frame has {MIN_COLUMNS} sites or more, so that frames cannot be "
             "compared. Locate the columns of all frames."
         )
     spacing = typical_spacing(places[members[largest]])
-    reach = _REACH_SPACINGS * spacing
+    reach = reach_spacings * spacing
     # Templates grow from the frame with most columns to its neighbours in time.
     order = sorted(range(n_frames), key=lambda frame: abs(frame - largest))
     total = places[members[largest]]
@@ -310,7 +311,14 @@ def track_sites(sites, shifts=None, min_frames=2):
     )
     in_view &= seen[:, None]
     _warn_of_strangers(rows, members)
-    return SiteTracks(sites, rows, shifts, positions, in_view | (rows >= 0))
+    return SiteTracks(
+        sites,
+        rows,
+        shifts,
+        positions,
+        in_view | (rows >= 0),
+        vacancy_share=vacancy_share,
+    )
 
 
 def _in_common_pixels(sites, shifts):
@@ -347,13 +355,13 @@ def _remaining_shift(places, is_bright, template, reach):
     Columns of other sublattices may switch, all of them together.
     """
     step = np.zeros(2)
-    if is_bright.sum() < _MIN_COLUMNS or len(template) < _MIN_COLUMNS:
+    if is_bright.sum() < MIN_COLUMNS or len(template) < MIN_COLUMNS:
         return step
     own, tree = places[is_bright], cKDTree(template)
     for _ in range(_N_SHIFT_ROUNDS):
         distance, nearest = tree.query(own + step)
         near = distance < reach
-        if near.sum() < _MIN_COLUMNS:
+        if near.sum() < MIN_COLUMNS:
             return np.zeros(2)
         step = np.median(template[nearest[near]] - own[near], axis=0)
     return step

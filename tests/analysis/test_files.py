@@ -98,7 +98,7 @@ def test_a_file_is_no_folder(analysis, tmp_path):
 def test_damaged_folders_are_refused(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         Analysis.load(tmp_path / "missing")
-    with pytest.raises(FileNotFoundError, match="holds no analysis"):
+    with pytest.raises(FileNotFoundError, match="contains no analysis"):
         Analysis.load(tmp_path)
     for name in ("analysis.npz", "sites.h5"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
@@ -117,7 +117,7 @@ def test_only_pixels_above_0_of_a_mask_are_used():
 
 def test_files_of_another_origin_are_not_replaced(analysis, tmp_path):
     (tmp_path / "sites.csv").write_text("mine", encoding="utf-8")
-    with pytest.raises(FileExistsError, match=r"the folder holds sites\.csv"):
+    with pytest.raises(FileExistsError, match=r"the folder contains sites\.csv"):
         analysis.save(tmp_path, figures=False)
     assert (tmp_path / "sites.csv").read_text(encoding="utf-8") == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["sites.csv"]

@@ -78,7 +78,7 @@ def test_arranged_array_and_calibration():
 
 def test_a_spectrum_at_each_pixel_is_no_stack():
     for axes in (named(["x", "y", "Energy"]), [Axis(role=SPECTRAL), *named("yx")]):
-        with pytest.raises(ValueError, match="holds a spectrum at each pixel"):
+        with pytest.raises(ValueError, match="contains a spectrum at each pixel"):
             find_layout(axes)
 
 

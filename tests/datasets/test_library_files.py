@@ -11,8 +11,8 @@ import tifffile
 import xarray
 
 from sklearn_ferroic import AtomSites
+from sklearn_ferroic._image.input import check_images, image_metadata
 from sklearn_ferroic.datasets import load_image
-from sklearn_ferroic.localization._image.input import check_images, image_metadata
 from tests.datasets import _library_files as library
 from tests.datasets._library_files import IMAGE, PIXEL_NM, STACK
 from tests.datasets._microscope_files import write_dm, write_velox
@@ -93,7 +93,7 @@ def test_images_of_an_hdf5_file_are_chosen_by_title(tmp_path):
     with h5py.File(path, "a") as file:
         file.copy("HAADF_root/HAADF", "HAADF_root/BF")
         file["HAADF_root/BF/data"][...] = IMAGE + 1
-    with pytest.raises(ValueError, match=r"holds 2 images.*with dataset="):
+    with pytest.raises(ValueError, match=r"contains 2 images.*with dataset="):
         load_image(path)
     np.testing.assert_array_equal(load_image(path, signal="BF").image, IMAGE + 1)
     data = load_image(path, dataset="HAADF_root/HAADF/data")
@@ -160,7 +160,7 @@ def test_zipped_zspy(tmp_path):
 
 def test_spectra_of_hyperspy_are_refused():
     signal = hyperspy_signal("nyx").as_signal1D(0)
-    with pytest.raises(ValueError, match=r"'time' holds a spectrum at each pixel"):
+    with pytest.raises(ValueError, match=r"'time' contains a spectrum at each pixel"):
         check_images(signal)
 
 

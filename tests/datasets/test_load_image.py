@@ -168,7 +168,7 @@ def test_tiff_stack_and_series(tmp_path):
     with tifffile.TiffWriter(path) as file:
         file.write(IMAGE)
         file.write(IMAGE[:20, :30] + 5)
-    with pytest.raises(ValueError, match=r"holds 2 images: 'series 0', 'series 1'"):
+    with pytest.raises(ValueError, match=r"contains 2 images: 'series 0', 'series 1'"):
         load_image(path)
     np.testing.assert_array_equal(load_image(path, signal=1).image, IMAGE[:20, :30] + 5)
 
@@ -303,7 +303,7 @@ def test_npz_with_two_pixel_sizes(tmp_path):
 def test_npz(tmp_path):
     path = tmp_path / "images.npz"
     np.savez(path, haadf=IMAGE, adf=IMAGE + 1, energy=300.0)
-    message = "holds 2 images: 'haadf', 'adf'. Choose one with dataset="
+    message = "contains 2 images: 'haadf', 'adf'. Choose one with dataset="
     with pytest.raises(ValueError, match=message):
         load_image(path)
     data = load_image(path, dataset="adf")
@@ -335,7 +335,7 @@ def test_nothing_is_unpickled(tmp_path):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (IMAGE + 1j, "holds complex numbers"),
+        (IMAGE + 1j, "contains complex numbers"),
         (IMAGE > 40, "values of type bool"),
         (IMAGE[0], r"shape \(52,\); an image"),
         (np.zeros((2, 3, 10, 12)), r"shape \(2, 3, 10, 12\); an image"),
@@ -374,7 +374,7 @@ def test_hdf5_with_several_images(tmp_path):
     with pytest.raises(ValueError, match=r"2 images: 'a/bf', 'a/haadf'. .* dataset="):
         load_image(path)
     np.testing.assert_array_equal(load_image(path, dataset="/a/bf").image, IMAGE + 1)
-    with pytest.raises(ValueError, match=r"no image called 'b'. It holds: 'a/bf'"):
+    with pytest.raises(ValueError, match=r"no image called 'b'. It contains: 'a/bf'"):
         load_image(path, dataset="b")
 
 
@@ -415,7 +415,7 @@ def test_hdf5_without_an_image(tmp_path):
     path = tmp_path / "image.h5"
     with h5py.File(path, "w") as file:
         file["spectrum"] = IMAGE[0]
-    with pytest.raises(ValueError, match="holds no image"):
+    with pytest.raises(ValueError, match="contains no image"):
         load_image(path)
 
 
@@ -513,7 +513,7 @@ def test_several_signals(tmp_path):
     np.testing.assert_array_equal(data.image, IMAGE + 1)
     assert data.pixel_size == pytest.approx(0.03)
     np.testing.assert_array_equal(load_image(path, signal=1).image, IMAGE)
-    with pytest.raises(ValueError, match=r"no image called 'BF'. It holds: 'DF4'"):
+    with pytest.raises(ValueError, match=r"no image called 'BF'. It contains: 'DF4'"):
         load_image(path, signal="BF")
     with pytest.raises(ValueError, match="signal=2 is out of range"):
         load_image(path, signal=2)
@@ -521,7 +521,7 @@ def test_several_signals(tmp_path):
 
 def test_spectra_are_no_images(tmp_path):
     path = write_signal("hspy", tmp_path / "line.hspy", IMAGE[0], [(1.0, "eV")])
-    with pytest.raises(ValueError, match=r"holds no image; the shapes .* \(52,\)"):
+    with pytest.raises(ValueError, match=r"contains no image; the shapes .* \(52,\)"):
         load_image(path)
 
 
@@ -572,14 +572,16 @@ def test_truncated_png(tmp_path):
 def test_unknown_suffix(tmp_path):
     path = tmp_path / "image.xyz"
     path.write_bytes(zlib.compress(IMAGE.tobytes()))
-    with pytest.raises(ValueError, match=r"suffix that no reader knows.*\.dm3.*\.tif"):
+    with pytest.raises(
+        ValueError, match=r"suffix that no reader supports.*\.dm3.*\.tif"
+    ):
         load_image(path)
 
 
 def test_files_that_would_run_code_are_not_read(tmp_path):
     path = tmp_path / "image.nc"
     path.write_bytes(b"CDF\x01")
-    with pytest.raises(ValueError, match="suffix that no reader knows"):
+    with pytest.raises(ValueError, match="suffix that no reader supports"):
         load_image(path)
 
 

@@ -218,7 +218,7 @@ def test_moments_that_do_not_exist_are_refused(moment):
 def test_refusals(fitted, cells):
     with pytest.raises(ValueError, match=r"1 sample\(s\)"):
         clone(fitted).fit(cells[0][:1])
-    with pytest.raises(ValueError, match="does not hold"):
+    with pytest.raises(ValueError, match="does not match"):
         clone(fitted).set_params(patch_shape=(3, 3)).fit(np.zeros((9, 64)))
     with pytest.raises(NotFittedError):
         clone(fitted).transform(cells[0])

@@ -312,6 +312,41 @@ def posterior_of(angle, std):
     return Posterior(mean, width)
 
 
+def test_offset_is_that_of_the_rotated_patch():
+    """The network predicts it before the rotation, users get it after the rotation."""
+    model = amortized(decoder="coordinate").eval()
+    generator = torch.Generator().manual_seed(1)
+    mean = 2 * torch.randn(6, 5, generator=generator)
+    std = 0.1 + torch.rand(6, 5, generator=generator)
+    model.posterior = lambda patches: Posterior(mean, std)
+    columns, widths = model.infer(None)
+    # a positive angle rotates +col towards +row
+    cos, sin = mean[:, 0].cos(), mean[:, 0].sin()
+    row = mean[:, 1] * cos + mean[:, 2] * sin
+    col = mean[:, 2] * cos - mean[:, 1] * sin
+    torch.testing.assert_close(columns[:, 1:3], torch.stack([row, col], dim=1))
+    for unchanged in (0, 3, 4):
+        torch.testing.assert_close(columns[:, unchanged], mean[:, unchanged])
+        torch.testing.assert_close(widths[:, unchanged], std[:, unchanged])
+    # widths of offsets drawn at the mean angle
+    noise = torch.randn(20_000, 6, 5, generator=generator)
+    noise[..., 0] = 0
+    drawn = torch.stack([model._split(mean + part * std)[2] for part in noise])
+    torch.testing.assert_close(drawn.std(dim=0), widths[:, 1:3], rtol=0.03, atol=0)
+    # the patch is the shifted canonical image, rotated
+    image = model.reconstruct(columns[:, 3:], columns[:, 0], columns[:, 1:3])
+    flat = columns.clone()
+    flat[:, 0] = 0
+    flat[:, 1:3] = mean[:, 1:3]
+    unrotated = CoordinateDecoder((61, 61), 2, 16, 1.5)
+    unrotated.load_state_dict(model.decoder.state_dict())
+    unrotated.unit = model.decoder.unit
+    large = unrotated.draw(flat[:, 3:], flat[:, 0], flat[:, 1:3]).reshape(6, 61, 61)
+    rotated = pose(large, mean[:, 0], torch.zeros(6, 2), (20, 20))
+    difference = (rotated - image).std() / image.std()
+    assert difference < 0.1
+
+
 def test_rotation_prior_acts_on_the_width_alone():
     std = [0.05, 0.1, 0.4]
     expected = [-np.log(s / 0.1) + s**2 / (2 * 0.1**2) - 0.5 for s in std]

@@ -190,7 +190,7 @@ def test_other_parameters_are_refused(changes, message, X, tmp_path):
     path = tmp_path / "vae.npz"
     interrupt(make_vae(path), X, 3)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=rf"vae\.npz holds a fit with {message}"):
+    with pytest.raises(ValueError, match=rf"vae\.npz contains a fit with {message}"):
         make_vae(path, **changes).fit(X)
     assert path.read_bytes() == before
 
@@ -201,7 +201,7 @@ def test_other_data_are_refused_and_other_containers_are_not(X, tmp_path):
     other = X.copy()
     other[40, 10, 10] += 1e-3
     for data in (other, X[:-1]):
-        with pytest.raises(ValueError, match="holds a fit with other data"):
+        with pytest.raises(ValueError, match="contains a fit with other data"):
             make_vae(path).fit(data)
     vae = make_vae(path, verbose=False, device="cpu")
     rows = X.reshape(len(X), -1).astype(np.float64)

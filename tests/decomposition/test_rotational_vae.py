@@ -272,7 +272,7 @@ def test_a_refused_fit_leaves_the_estimator_as_it_was(patches):
     vae = RotationalVAE(max_epochs=1, random_state=0).fit(X)
     before = vae.transform(X)
     vae.set_params(patch_shape=(3, 3))
-    with pytest.raises(ValueError, match="does not hold"):
+    with pytest.raises(ValueError, match="does not match"):
         vae.fit(X.reshape(len(X), -1)[:, :100])
     np.testing.assert_array_equal(vae.transform(X), before)
 
@@ -363,7 +363,7 @@ def test_constant_patches_do_not_break_the_fit():
         ({}, (1, 400), r"1 sample\(s\)"),
         ({"latent_dim": 0}, (9, 400), "latent_dim"),
         ({"offset_scale": 0.0}, (9, 400), "offset_scale"),
-        ({"patch_shape": (3, 3)}, (9, 400), "does not hold the 400 features"),
+        ({"patch_shape": (3, 3)}, (9, 400), "does not match the 400 features"),
         ({"patch_shape": (3, 3)}, (9, 20, 20), "X has patches of shape"),
         ({"device": "abacus"}, (9, 400), "cannot be used here"),
         ({}, (0, 20, 20), r"0 sample\(s\)"),
@@ -382,7 +382,7 @@ def test_refusals_after_fit(vae):
         vae.transform(np.zeros((3, 64)))
     with pytest.raises(ValueError, match="Expected 5 columns, as transform returns"):
         vae.inverse_transform(np.zeros((3, 4)))
-    with pytest.raises(ValueError, match="Expected 2 columns, as latent_dim says"):
+    with pytest.raises(ValueError, match="Expected 2 columns, as latent_dim requires"):
         vae.decode(np.zeros((3, 5)))
     with pytest.raises(ValueError, match="NaN"):
         vae.decode(np.full((1, 2), np.nan))

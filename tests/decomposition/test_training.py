@@ -192,7 +192,7 @@ def test_an_interrupt_in_a_callback_is_passed_on(patches):
 
 @pytest.mark.parametrize("callbacks", [[print], [("a", 3)], ["name"], [("a", "b")]])
 def test_what_is_not_a_callback_is_refused(callbacks, patches):
-    with pytest.raises(TypeError, match="callbacks must hold callbacks of skorch"):
+    with pytest.raises(TypeError, match="callbacks must contain callbacks of skorch"):
         make_vae(callbacks=callbacks).fit(patches[0])
 
 

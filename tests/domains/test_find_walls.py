@@ -301,12 +301,45 @@ def test_width_and_errors_do_not_depend_on_the_unit(scale):
         ("significance", 2),
         ("min_length", np.nan),
         ("min_angle", -1),
+        ("profile_cells", 0),
+        ("side_cells", 5.0),
     ],
 )
 def test_parameters_are_checked(name, value):
     sites, labels = tanh_wall(0)
     with pytest.raises(ValueError, match=name):
         find_walls(sites, labels, **{name: value})
+
+
+def test_profile_cells_reach_beyond_a_wide_wall():
+    sites, labels = tanh_wall(0, width=14.0, shape=(30, 40))
+    narrow, wide = (
+        find_walls(sites, labels, profile_cells=reach).iloc[0] for reach in (6, 12)
+    )
+    true_angle = 180 - 2 * np.degrees(np.arctan(0.3))
+    assert abs(narrow.angle_deg - true_angle) > 20
+    assert wide.angle_deg == pytest.approx(true_angle, abs=6)
+    assert wide.width_px / 20 == pytest.approx(14, abs=2)
+    assert wide.width_std_px < 0.4 * narrow.width_std_px
+
+
+def test_side_cells_are_those_whose_vectors_are_averaged():
+    # The polarization rotates by 10 degrees a cell on either side of a sharp wall.
+    sites = grid((30, 30))
+    x = (sites.positions[:, 1] - 300) / 20
+    angle = np.radians(45 * np.sign(x) + 10 * x)
+    vectors = np.column_stack([np.sin(angle), np.cos(angle)])
+    vectors += np.random.default_rng(0).normal(0, 0.05, vectors.shape)
+
+    def step(side_cells):
+        walls = find_walls(sites, x > 0, vectors, side_cells=side_cells)
+        return walls.iloc[0].angle_deg
+
+    assert step((1, 3)) == pytest.approx(90 + 2 * 20, abs=3)
+    assert step((3, 5)) == pytest.approx(90 + 2 * 40, abs=3)
+    for limits in ((4, 2), (-1, 3), (1, 2, 3), ("near", "far")):
+        with pytest.raises(ValueError, match="side_cells must be two distances"):
+            step(limits)
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.5])

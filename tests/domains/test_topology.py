@@ -132,6 +132,15 @@ def test_noise_and_domains_are_not_antipolar():
     assert np.isnan(antipolar_order(sites, stripes[:, None] * [1, 1]).period)
 
 
+def test_min_significance_decides_on_weak_antipolar_order():
+    sites, vectors = antiferroelectric(0, 3.5, domains=False)
+    order = antipolar_order(sites, vectors)
+    assert 5 < order.significance < 15
+    assert np.isnan(order.period)
+    order = antipolar_order(sites, vectors, min_significance=5.0)
+    assert order.period == pytest.approx(4, abs=0.1)
+
+
 def test_lamellae_of_the_generator_alternate():
     data = make_ferroic_image("superlattice", antipolar="all", random_state=0)
     b = data.sublattice == 1

@@ -100,7 +100,7 @@ def test_refusals_name_what_came():
         Motif.from_table([], lengths=(0.4, 0.4))
     with pytest.raises(ValueError, match="pm from another one"):
         Motif.from_table([("Sr", 0, 0), ("Ti", 1, 0)], lengths=(0.4, 0.4))
-    with pytest.raises(ValueError, match="'Q' is no chemical symbol"):
+    with pytest.raises(ValueError, match="'Q' is neither a chemical symbol"):
         Motif.from_table([("Q", 0, 0)], lengths=(0.4, 0.4))
     with pytest.raises(ValueError, match=r"\(species, u, v\)"):
         Motif.from_table(["Ti"], lengths=(0.4, 0.4))
@@ -189,6 +189,25 @@ def test_four_indices_of_a_hexagonal_axis(tmp_path):
     found, expected = neighbor_distances(motif), neighbor_distances(preset)
     assert found["Al"] == pytest.approx(expected["M"], abs=2e-4)
     assert found["N"] == pytest.approx(expected["X"], abs=2e-4)
+
+
+def test_merge_distance_decides_whether_split_columns_are_one(tmp_path):
+    pytest.importorskip("ase")
+    split = 0.08  # 31 pm to each side
+    atoms = [("Sr", 0, 0, 0.25), ("Sr", 0, 0, 0.75)]
+    atoms += [("Ti", 0.5, 0.5, 0), ("Ti", 0.5, 0.5, 0.5)]
+    atoms += [("O", 0.5 + split, 0, 0), ("O", 0.5 - split, 0, 0.5)]
+    path = write_cif(tmp_path / "tilted.cif", [3.9, 3.9, 7.8], 90, atoms)
+    motif = Motif.from_cif(path, (0, 0, 1))
+    assert sorted(motif.species) == ["O", "O", "Sr", "Ti"]
+    motif = Motif.from_cif(path, (0, 0, 1), merge_distance_nm=0.08)
+    assert sorted(motif.species) == ["O", "Sr", "Ti"]
+    place = dict(zip(motif.species, motif.fractions, strict=True))
+    middle = (place["O"] - place["Sr"]) % 1
+    np.testing.assert_allclose(np.sort(middle), [0, 0.5], atol=1e-6)
+    for distance in (0, -0.1, "wide"):
+        with pytest.raises(ValueError, match="merge_distance_nm must be a distance"):
+            Motif.from_cif(path, (0, 0, 1), merge_distance_nm=distance)
 
 
 def test_every_zone_axis_has_a_cell_of_the_right_area(strontium_titanate):

@@ -358,7 +358,7 @@ def test_two_structures_in_one_image(order):
 def test_lists_of_motifs_are_checked():
     _, sites, _ = film_on_substrate()
     for wrong in ([], [1.0], ["perovskite_001", None]):
-        with pytest.raises(TypeError, match="must hold Motif or names of presets"):
+        with pytest.raises(TypeError, match="must contain Motif or names of presets"):
             MotifAssigner(motif=wrong).fit(sites)
     with pytest.raises(ValueError, match="no preset 'garnet'"):
         MotifAssigner(motif=["garnet"]).fit(sites)

@@ -119,7 +119,7 @@ def test_errors(patches):
         draw(patches, LABELS[:5])
     with pytest.raises(ValueError, match=r"must have shape.*got shape"):
         draw(np.zeros(5), np.zeros(5))
-    with pytest.raises(ValueError, match="does not hold the 16 features"):
+    with pytest.raises(ValueError, match="does not match the 16 features"):
         draw(patches.reshape(100, 16), LABELS, patch_shape=(3, 5))
     with pytest.raises(ValueError, match="no windows"):
         draw(np.zeros((0, 16)), [])

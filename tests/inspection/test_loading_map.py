@@ -162,7 +162,7 @@ def test_errors(pipe, pca_sites):
         draw(SITES, np.ones((2, 9)), np.ones((4, 3)))
     with pytest.raises(ValueError, match="names must have one entry a component"):
         draw(SITES, np.ones((2, 9)), np.ones((4, 2)), names=["a"])
-    with pytest.raises(ValueError, match="does not hold the 9 features"):
+    with pytest.raises(ValueError, match="does not match the 9 features"):
         draw(SITES, np.ones((2, 9)), np.ones((4, 2)), patch_shape=(2, 4))
     with pytest.raises(ValueError, match="must belong to a grid of subplots"):
         ax = plt.figure().add_axes((0, 0, 1, 1))

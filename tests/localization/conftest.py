@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
+from sklearn_ferroic._image.context import ImageContext
 from sklearn_ferroic.localization._fitting.column_fit import (
     fit_columns,
     fit_columns_and_statistics,
 )
 from sklearn_ferroic.localization._fitting.profiles import ROUND_GAUSSIAN
-from sklearn_ferroic.localization._image.context import ImageContext
 
 BASES = {
     "square": [[1, 0], [0, 1]],

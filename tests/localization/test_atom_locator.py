@@ -235,7 +235,7 @@ def test_refit_for_an_absent_sublattice_leaves_all_as_it_was(columns, missing):
     other = columns(cell=26.0, ratio=0.0)
     for method in ("fit", "fit_transform"):
         locator.set_params(sublattice=missing)
-        with pytest.raises(ValueError, match=r"was asked for, but 1 sublattice\(s\)"):
+        with pytest.raises(ValueError, match=r"was given, but 1 sublattice\(s\)"):
             getattr(locator, method)(other.image)
         locator.set_params(sublattice=None)
         assert vars(locator) == before
@@ -272,7 +272,7 @@ def test_every_image_has_its_own_number_of_sublattices(columns):
 
 
 @pytest.mark.filterwarnings("ignore:The sites of image:UserWarning")
-@pytest.mark.filterwarnings("ignore:about .* hold no site:UserWarning")
+@pytest.mark.filterwarnings("ignore:about .* have no site:UserWarning")
 def test_transform_uses_the_learned_threshold(columns):
     image = columns().image
     locator = AtomLocator(threshold=0.6).fit(image)
@@ -316,7 +316,7 @@ def test_lattice_position_is_the_undistorted_lattice(columns):
     assert np.abs(off).max() < 0.15
 
 
-def test_carriers_stacks_and_lists_are_the_same_images(columns):
+def test_containers_stacks_and_lists_are_the_same_images(columns):
     truth = columns()
     image = truth.image
     alone = AtomLocator().fit_transform(image)
@@ -433,6 +433,7 @@ def test_score_falls_if_columns_are_too_bright_dim_wide_or_narrow(columns):
     locator = AtomLocator().fit(truth.image)
     scale = {"spacing": locator.spacing_, "sigma": locator.width_, "n_jobs": None}
     options = {"threshold": 0.1, "refine": "gaussian", "shape": "circular"}
+    options["max_iter"] = 100
     data = [truth.image], [None]
     (fit,), calibrations = locate_images(*data, tile_size=None, **scale, **options)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.pixels import bin_image, choose_binning
 from sklearn_ferroic.localization._fitting.columns import ColumnFit, ColumnTable
 from sklearn_ferroic.localization._fitting.windows import render_columns
-from sklearn_ferroic.localization._image.pixels import bin_image, choose_binning
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5])

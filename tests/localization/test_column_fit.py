@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.context import ImageContext
 from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.localization._fitting.column_fit import fit_columns_and_statistics
 from sklearn_ferroic.localization._fitting.column_tails import (
@@ -21,7 +22,6 @@ from sklearn_ferroic.localization._fitting.windows import (
     matched_significance,
     render_columns,
 )
-from sklearn_ferroic.localization._image.context import ImageContext
 
 
 def start_table(truth, rng, shift=0.3):

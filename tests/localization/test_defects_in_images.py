@@ -5,7 +5,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomLocator
-from sklearn_ferroic.localization._image.bad_pixels import fill_hot_pixels
+from sklearn_ferroic._image.bad_pixels import fill_hot_pixels
 from tests.localization._truth import match
 
 

@@ -8,8 +8,8 @@ from scipy.spatial import cKDTree
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.spacing import estimate_spacing
 from sklearn_ferroic.datasets import make_ferroic_image, make_polycrystal
-from sklearn_ferroic.localization._image.spacing import estimate_spacing
 from tests.localization._truth import match
 
 
@@ -117,7 +117,7 @@ def test_columns_narrow_for_their_spacing(columns, lattice, cell, sigma):
 @pytest.mark.parametrize("missing", [0.0, 0.05])
 # Where more than one in a hundred is missed, the warning is right, as is that of the
 # coarse sampling.
-@pytest.mark.filterwarnings("ignore:about .* hold no site:UserWarning")
+@pytest.mark.filterwarnings("ignore:about .* have no site:UserWarning")
 @pytest.mark.filterwarnings("ignore:The columns of image 0 are .* px apart:UserWarning")
 def test_weak_columns_on_few_pixels(columns, cell, least, missing):
     # B columns of 8 counts and 0.7 px on 4 counts, not all above the noise.
@@ -268,7 +268,7 @@ def test_masked_pixels_carry_no_weight(columns, bad):
     assert cKDTree(sites.positions).query(truth.positions[open_])[0].max() < 2
 
 
-def test_masked_stacks_lists_and_carriers(columns):
+def test_masked_stacks_lists_and_containers(columns):
     truth = columns()
     mask = mask_of(truth.image.shape)
     masked = np.ma.array(truth.image, mask=mask)
@@ -296,7 +296,7 @@ def test_masked_columns_do_not_count_in_the_score(columns):
 
 
 # Thresholds and spacings that are far off are warned of.
-@pytest.mark.filterwarnings("ignore:about .* hold no site")
+@pytest.mark.filterwarnings("ignore:about .* have no site")
 @pytest.mark.filterwarnings("ignore:.* sites are closer to another one")
 @pytest.mark.filterwarnings("ignore:.* fits cannot be trusted")
 @pytest.mark.parametrize("truth_of", ["film", "columns"])

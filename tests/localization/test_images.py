@@ -7,9 +7,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomLocator, AtomSites
+from sklearn_ferroic._image.input import check_images
 from sklearn_ferroic.localization import _batch
 from sklearn_ferroic.localization._detection.calibration import calibrate
-from sklearn_ferroic.localization._image.input import check_images
 
 
 def noise(*shape):
@@ -125,7 +125,7 @@ def test_not_fitted(columns):
             getattr(AtomLocator(), method)(columns().image)
 
 
-def test_carriers_are_unpacked():
+def test_containers_are_unpacked():
     first, second = noise(20, 30), noise(40, 25)
     arrays, _, sizes = check_images(
         [Bunch(image=first, pixel_size=0.1), (second, None)]

@@ -8,6 +8,14 @@ from scipy.integrate import quad
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.context import ImageContext
+from sklearn_ferroic._image.filters import blob_response, find_peaks
+from sklearn_ferroic._image.noise import (
+    NoiseModel,
+    estimate_noise,
+    guess_noise,
+)
+from sklearn_ferroic._image.spacing import estimate_spacing
 from sklearn_ferroic._lattice.neighbors import drop_crowded
 from sklearn_ferroic._lattice.reference_lattice import lattice_positions
 from sklearn_ferroic.localization._detection.calibration import calibrate
@@ -18,14 +26,6 @@ from sklearn_ferroic.localization._detection.locate import (
 from sklearn_ferroic.localization._fitting.columns import ColumnTable
 from sklearn_ferroic.localization._fitting.profiles import ROUND_GAUSSIAN
 from sklearn_ferroic.localization._fitting.windows import center_of_mass
-from sklearn_ferroic.localization._image.context import ImageContext
-from sklearn_ferroic.localization._image.filters import blob_response, find_peaks
-from sklearn_ferroic.localization._image.noise import (
-    NoiseModel,
-    estimate_noise,
-    guess_noise,
-)
-from sklearn_ferroic.localization._image.spacing import estimate_spacing
 from tests.localization._truth import match
 
 

@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
 from tests.localization._truth import match
 
 
@@ -116,3 +117,32 @@ def test_masked_area_with_columns_does_not_displace_others(columns):
     distance, _ = cKDTree(truth.positions).query(sites.positions[near])
     ratio = distance / np.hypot(*sites.position_std[near].T)
     assert np.sqrt(np.mean(ratio**2)) < 1.4
+
+
+def test_more_iterations_of_the_joint_fit_reduce_the_errors_of_wide_columns():
+    data = make_ferroic_image(
+        shape=(192, 208), column_width_nm=0.105, dose=1e6, random_state=0
+    )
+    error = {}
+    for max_iter in (20, 100, 300):
+        locator = AtomLocator(n_sublattices=2, max_iter=max_iter)
+        sites = locator.fit_transform(data).interior(15)
+        distance, _ = cKDTree(data.positions).query(sites.positions)
+        error[max_iter] = np.sqrt(np.mean(distance[distance < 4] ** 2))
+    assert locator.width_ > 0.27 * locator.spacing_
+    assert error[300] < 0.9 * error[100]
+    assert error[100] < 0.8 * error[20]
+
+
+def test_max_iter_is_used_by_refit_and_by_transform():
+    data = make_ferroic_image(
+        shape=(160, 160), column_width_nm=0.085, dose=1e6, random_state=0
+    )
+    full, early = AtomLocator().fit(data), AtomLocator(max_iter=5)
+    sites = full.transform(data)
+    assert sites.converged.mean() > 0.95
+    with pytest.warns(UserWarning, match="of the fits did not converge"):
+        early.refit(sites)
+    full.set_params(max_iter=5)
+    with pytest.warns(UserWarning, match="of the fits did not converge"):
+        full.transform(data)

@@ -12,8 +12,8 @@ from scipy.spatial import cKDTree
 from skimage.io import imread
 
 from sklearn_ferroic import AtomLocator, UNetAtomLocator
+from sklearn_ferroic._image.spacing import estimate_spacing
 from sklearn_ferroic.datasets import load_image
-from sklearn_ferroic.localization._image.spacing import estimate_spacing
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 # Places where it was once wrong whether a column is there, or which one: judged by eye.

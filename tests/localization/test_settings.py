@@ -1,4 +1,4 @@
-"""Constants of the localization: names with units, no unused or excessive ones."""
+"""Settings of pixels and localization: units in names, none unused, few constants."""
 
 import ast
 import re
@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_ferroic import localization
+from sklearn_ferroic import _image, localization
+from sklearn_ferroic._image.settings import IMAGE
 from sklearn_ferroic.localization import _batch, _checks, _quality_warning
 from sklearn_ferroic.localization._detection.settings import DETECTION
 from sklearn_ferroic.localization._fitting.settings import FITTING
-from sklearn_ferroic.localization._image.settings import IMAGE
 from sklearn_ferroic.localization._unet.settings import UNET
 
 SOURCES = {
     path: path.read_text(encoding="utf-8")
-    for path in Path(localization.__file__).parent.rglob("*.py")
+    for package in (_image, localization)
+    for path in Path(package.__file__).parent.rglob("*.py")
 }
 STAGES = {"IMAGE": IMAGE, "FITTING": FITTING, "DETECTION": DETECTION, "UNET": UNET}
 UNITS = set(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_ferroic import AtomLocator
-from sklearn_ferroic.localization._image.spacing import estimate_spacing
+from sklearn_ferroic._image.spacing import estimate_spacing
 
 
 def lattice(a, b, shape, origin=(3.0, 4.0), margin=40):

@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.tiles import cut_tiles, not_twice
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._image.tiles import cut_tiles, not_twice
 
 
 @pytest.mark.parametrize("shape", [(3000, 700), (1024, 5000), (512, 512)])

@@ -64,7 +64,7 @@ def test_finds_and_names_clear_columns(locator, preset, seed):
 
 
 # AtomLocator says itself that it misses columns here.
-@pytest.mark.filterwarnings("ignore:about .* hold no site")
+@pytest.mark.filterwarnings("ignore:about .* have no site")
 # A mistilt of 50 mrad draws all columns out to 1.7 times their width.
 @pytest.mark.filterwarnings("ignore:All columns of image 0 are longer")
 @pytest.mark.parametrize("seed", [51, 52])

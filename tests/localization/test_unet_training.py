@@ -196,9 +196,9 @@ def test_an_interrupted_training_goes_on_to_the_same_end(data, trained, tmp_path
     again = make_locator(**options).fit(data.image, data)
     assert_same_weights(again, trained)
     assert again.loss_curve_ == trained.loss_curve_
-    with pytest.raises(ValueError, match=r"holds a fit with batch_size=4, not 8"):
+    with pytest.raises(ValueError, match=r"contains a fit with batch_size=4, not 8"):
         make_locator(batch_size=8, **options).fit(data.image, data)
-    with pytest.raises(ValueError, match="holds a fit with other data"):
+    with pytest.raises(ValueError, match="contains a fit with other data"):
         make_locator(**options).fit(data.image[:-20], data)
 
 
@@ -223,11 +223,11 @@ def _labels(data):
         ),
         "nan": ((data.positions * np.nan, one), ValueError, "have NaN or infinity"),
         "far": ((far, one), ValueError, "No labelled column of image 0 lies on its"),
-        "count": ([data, data], ValueError, r"labels of 2 image\(s\), X holds 1"),
+        "count": ([data, data], ValueError, r"labels of 2 image\(s\), X contains 1"),
         "text": (["film"], TypeError, "labels of image 0 are of type str"),
         "number": (3.0, TypeError, "y is of type float"),
-        "empty": ((np.empty((0, 2)), []), ValueError, "labels hold no column"),
-        "constant": (0 * wrong, ValueError, "labels hold no column"),
+        "empty": ((np.empty((0, 2)), []), ValueError, "labels contain no column"),
+        "constant": (0 * wrong, ValueError, "labels contain no column"),
         "single": (([[9, 9]], [0]), ValueError, "which have no spacing"),
     }
 

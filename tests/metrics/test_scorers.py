@@ -24,7 +24,7 @@ from sklearn_ferroic import (
     SlidingFFT,
     metrics,
 )
-from sklearn_ferroic.localization._images_to_sites import ImagesToSitesMixin
+from sklearn_ferroic._utils.transformers import ImagesToSitesMixin
 from sklearn_ferroic.model_selection import SpatialBlockKFold
 from tests._scoring import (
     NEED_ANGLES,

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from sklearn.pipeline import make_pipeline
 
@@ -153,7 +154,7 @@ def test_areas():
     )
 
 
-@pytest.mark.parametrize("kind", ["list", "tuple", "carriers", "memmap", "carrier"])
+@pytest.mark.parametrize("kind", ["list", "tuple", "containers", "memmap", "container"])
 def test_stacks_in_all_forms(kind, tmp_path):
     data = make_ferroic_series(3, shape=(96, 96), n_bad=0, n_jumps=0, random_state=0)
     stack = data.image
@@ -162,9 +163,9 @@ def test_stacks_in_all_forms(kind, tmp_path):
     forms = {
         "list": list(stack),
         "tuple": (stack, 0.02),
-        "carriers": [(frame, 0.02) for frame in stack],
+        "containers": [(frame, 0.02) for frame in stack],
         "memmap": np.load(tmp_path / "stack.npy", mmap_mode="r"),
-        "carrier": data,
+        "container": data,
     }
     average = FrameAverager().fit_transform(forms[kind])
     np.testing.assert_array_equal(average.image, expected.image)
@@ -363,6 +364,26 @@ def test_an_inverted_frame_is_rejected_with_the_reason(steady, frame):
     keep = np.delete(np.arange(6), frame)
     step = (changed.shifts_ - averager.shifts_)[keep]
     assert np.abs(step - step.mean(axis=0)).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("blur", "options", "rejected"),
+    [
+        (2.5, {}, []),
+        (2.5, {"rejection_share": 0.03}, [4]),
+        (2.5, {"rejection_share": 0.03, "rejection_std": 1000}, []),
+        (3.5, {}, [4]),
+        (3.5, {"rejection_share": 0.5}, []),
+        (3.5, {"rejection_std": np.inf}, []),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:1 of 6 frames are rejected")
+def test_the_limits_of_rejection_decide_on_a_defocused_frame(
+    steady, blur, options, rejected
+):
+    stack = steady[0].image.copy()
+    stack[4] = np.random.default_rng(0).poisson(gaussian_filter(stack[4], blur))
+    assert FrameAverager(**options).fit(stack).rejected_.tolist() == rejected
 
 
 def test_inverted_pair_is_explained(steady):

@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.bad_pixels import find_bad_lines
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._image.bad_pixels import find_bad_lines
 from sklearn_ferroic.localization._quality_warning import warn_of_doubtful_sites
 from sklearn_ferroic.sites import SiteFlag
 
@@ -92,7 +92,7 @@ def test_frames_and_vacuum_are_no_blocks(truth):
 
 def test_given_masks_are_kept(truth):
     """A bad line in a masked image is left out besides what the mask says."""
-    from sklearn_ferroic.localization._image.input import check_images
+    from sklearn_ferroic._image.input import check_images
 
     image = truth.image.copy()
     image[97] = 2 * image.max()

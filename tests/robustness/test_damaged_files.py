@@ -236,7 +236,7 @@ def _write_objects(file):
     [
         (_write_zeros, "more than max_bytes"),
         (_promise_zeros, "200,000,000 bytes, more than max_bytes"),
-        (_write_objects, "holds Python objects"),
+        (_write_objects, "contains Python objects"),
     ],
 )
 @pytest.mark.parametrize("suffix", ["ndata", "ndata1"])

@@ -266,7 +266,7 @@ def test_the_lock_ends_with_a_killed_fit(windows, tmp_path):
     process.communicate()
     assert 2 <= RotationalVAE.from_checkpoint(path).n_iter_ < 2000
     short = RotationalVAE(**FAST, max_epochs=3, checkpoint=path)
-    with pytest.raises(ValueError, match="holds a fit with max_epochs"):
+    with pytest.raises(ValueError, match="contains a fit with max_epochs"):
         short.fit(windows)
 
 

@@ -254,7 +254,7 @@ def _fail(message):
 
 @contextmanager
 def _new_folder(folder):
-    """Make the folder of the results; errors of writing are sentences."""
+    """Make the folder of the results, with a readable message on errors."""
     context = new_folder(folder)
     with _writing(folder):
         partial = context.__enter__()

@@ -217,7 +217,7 @@ def _variants(analysis):
     ]
     note = (
         "Mean ± standard error. Directions grow clockwise from the right (0°): 90° is "
-        "down. Groups that are no variants are not displaced significantly, have no "
+        "down. Groups that are not variants are not displaced significantly, have no "
         "common direction, or share one displacement with all others. The angle of the "
         "model is that of the whole window, which follows the lattice where "
         "displacements are small."
@@ -424,7 +424,7 @@ def _quality(analysis):
     if np.isfinite(shift).all():
         rows.append(
             [
-                "mean displacement of B against A",
+                "mean displacement of B relative to A",
                 f"{_length(shift[1], size)} to the right, "
                 f"{_length(shift[0], size)} downwards",
             ]

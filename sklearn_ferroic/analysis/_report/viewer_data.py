@@ -24,7 +24,7 @@ _SHAPE_STEPS = 25
 
 
 def viewer_data(analysis):
-    """Return what the viewer draws, as values for JSON.
+    """Return the data of the viewer as JSON-serializable values.
 
     Parameters
     ----------

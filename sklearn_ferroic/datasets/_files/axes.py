@@ -106,7 +106,7 @@ def find_layout(axes):
     """
     roles = [axis.role or role_of(axis.name) for axis in axes]
     if sum(axis.is_spatial for axis in axes) >= 2:
-        # names of the others, such as those of scan positions, say nothing of the image
+        # names of the others, such as those of scan positions, are of no use
         roles = [
             role if axis.is_spatial or role == SPECTRAL else FRAME
             for axis, role in zip(axes, roles, strict=True)
@@ -118,7 +118,7 @@ def find_layout(axes):
     if spectral:
         name = f" {spectral[0].name!r}" if spectral[0].name else ""
         raise ValueError(
-            f"The axis{name} holds a spectrum at each pixel. An "
+            f"The axis{name} contains a spectrum at each pixel. An "
             "image or a stack of images is needed: sum or select channels."
         )
     calibration = tuple((axes[i].scale, axes[i].unit) for i in (row, col))

@@ -72,14 +72,14 @@ def pixel_sides(axes):
     Parameters
     ----------
     axes : sequence of (scale, unit) or None
-        For the rows and the columns; None where nothing is said.
+        For the rows and the columns; None where it is not given.
 
     Returns
     -------
     sides : tuple of float or None
         Along the rows' and the columns' axis in nm, None where one is unknown.
     remark : str
-        What is to be said of unknown ones.
+        Text for the message about unknown ones.
     """
     if axes is None:
         return None, "no pixel size in the file"
@@ -115,7 +115,7 @@ def square_pixel(axes, name, remedy):
     Parameters
     ----------
     axes : sequence of (scale, unit) or None
-        For the rows and the columns; None where nothing is said.
+        For the rows and the columns; None where it is not given.
     name : str
         What is being read, for the message.
     remedy : str
@@ -126,7 +126,7 @@ def square_pixel(axes, name, remedy):
     pixel_size : float or None
         nm, None where unknown.
     remark : str
-        What is to be said of an unknown one.
+        Text for the message about an unknown one.
     """
     sides, remark = pixel_sides(axes)
     if sides is None:
@@ -146,7 +146,7 @@ def warn_of_reversed_axes(axes, name):
     Parameters
     ----------
     axes : sequence of (scale, unit) or None
-        For the rows and the columns; None where nothing is said.
+        For the rows and the columns; None where it is not given.
     name : str
         What is being read, for the message.
     """

@@ -39,7 +39,7 @@ class _Found(NamedTuple):
 
     path: str
     title: str
-    axes: Any  # list of Axis, or None where the file says nothing of them
+    axes: Any  # list of Axis, or None where the file does not describe them
     shape: tuple
 
 
@@ -58,7 +58,7 @@ def is_hyperspy(path):
 
 
 def has_emd_arrays(path):
-    """Return whether an HDF5 file holds images or stacks in groups of the EMD format.
+    """Return whether an HDF5 file contains images or stacks in groups of EMD.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _datasets(h5py, file):
 
 
 def _describe(h5py, item):
-    """Return the title and the axes of a dataset, None if it is no image or stack."""
+    """Return title and axes of a dataset, None unless it is an image or stack."""
     if not is_image(item):
         return None
     axes, title = None, item.name.rsplit("/", 1)[-1]
@@ -244,7 +244,7 @@ def _scaled_dataset(h5py, item):
 
 
 def _text(value):
-    """Return an attribute as text, None if it is none."""
+    """Return an attribute as text, None if it is not text."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     return value if isinstance(value, str) else None

@@ -43,7 +43,7 @@ def read_microscope(path, dataset, signal, max_bytes):
     )
     raise ValueError(
         f"{str(path)!r} could not be read. Tried with RosettaSciIO: {tried}. Is it "
-        "damaged, or of another kind than its name says?"
+        "damaged, or of another kind than its name suggests?"
     ) from failures[-1][1]
 
 
@@ -60,7 +60,7 @@ def _read(spec, path):
     reader = import_module(spec["api"]).file_reader
     if spec["name"] == "ZSPY":
         _refuse_pickles(path)
-    # Velox files: spectrum images take long to unpack and are no images.
+    # Velox files: spectrum images take long to unpack and are not images.
     options = {"select_type": "images"} if spec["name"] == "EMD" else {}
     contents = reader(str(path), **options)
     if not contents:
@@ -71,7 +71,7 @@ def _read(spec, path):
 def _refuse_pickles(path):
     """Raise an error for a zarr store with an array that would be unpickled."""
     if any("pickle" in _codecs(json.loads(text)) for text in _zarr_metadata(path)):
-        raise ValueError("the file holds pickled objects, which are never loaded")
+        raise ValueError("the file contains pickled objects, which are never loaded")
 
 
 def _zarr_metadata(path):
@@ -101,7 +101,7 @@ def _pick(contents, name, path, signal):
     if not images:
         shapes = [str(np.shape(content["data"])) for content in contents]
         raise ValueError(
-            f"{str(path)!r} holds no image; the shapes of its data are "
+            f"{str(path)!r} contains no image; the shapes of its data are "
             f"{', '.join(shapes)}."
         )
     titles = [_title(content, i) for i, content in enumerate(images)]

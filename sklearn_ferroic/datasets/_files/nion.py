@@ -10,7 +10,7 @@ from .axes import COLUMN, FRAME, ROW, SPECTRAL, Axis, arrange
 from .pictures_and_arrays import read_head
 from .signals import Signal, check_size, reading
 
-# Metadata of a file is text of some kB; more is no metadata.
+# Metadata of a file is text of some kB; larger data are something else.
 _MAX_METADATA_BYTES = 2**26
 
 

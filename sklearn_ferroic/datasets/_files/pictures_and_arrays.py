@@ -52,7 +52,7 @@ _PIXEL_SIZES = {
 def _read_axes(archive, heads):
     """Return the axes of an image with the pixel size in the archive.
 
-    It is one number, or two for the rows and the columns. What is no length is
+    It is one number, or two for the rows and the columns. What is not a length is
     reported as a pixel size of NaN, unless another name has a length.
     """
     axes = None
@@ -87,7 +87,7 @@ class _Head(NamedTuple):
 
 
 def _read_heads(path):
-    """Read what an .npz archive holds, without the values."""
+    """Read what an .npz archive contains, without the values."""
     heads = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
@@ -106,5 +106,5 @@ def read_head(archive, member):
         )
         shape, _, dtype = read(file)
     if dtype.hasobject:
-        raise ValueError(f"{member!r} holds Python objects")
+        raise ValueError(f"{member!r} contains Python objects")
     return _Head(shape, dtype)

@@ -28,7 +28,7 @@ def reading(path, kind):
     except Exception as error:
         raise ValueError(
             f"{str(path)!r} could not be read as {kind} ({type(error).__name__}: "
-            f"{error}). Is it damaged, or of another kind than its name says?"
+            f"{error}). Is it damaged, or of another kind than its name suggests?"
         ) from error
 
 
@@ -60,7 +60,7 @@ def choose(names, wanted, path, option):
     """
     listing = ", ".join(repr(name) for name in names)
     if not names:
-        raise ValueError(f"{str(path)!r} holds no image.")
+        raise ValueError(f"{str(path)!r} contains no image.")
     if isinstance(wanted, str):
         matches = [i for i, name in enumerate(names) if name == wanted]
         if len(matches) == 1:
@@ -68,18 +68,19 @@ def choose(names, wanted, path, option):
         problem = f"{len(matches)} images called" if matches else "no image called"
         hint = f"; choose by number, {option}=0 for the first" if matches else ""
         raise ValueError(
-            f"{str(path)!r} holds {problem} {wanted!r}. It holds: {listing}{hint}."
+            f"{str(path)!r} contains {problem} {wanted!r}. It contains: {listing}"
+            f"{hint}."
         )
     if wanted is not None:
         if not 0 <= wanted < len(names):
             raise ValueError(
-                f"{option}={wanted} is out of range: {str(path)!r} holds "
+                f"{option}={wanted} is out of range: {str(path)!r} contains "
                 f"{len(names)} image(s): {listing}."
             )
         return int(wanted)
     if len(names) > 1:
         raise ValueError(
-            f"{str(path)!r} holds {len(names)} images: {listing}. Choose one with "
+            f"{str(path)!r} contains {len(names)} images: {listing}. Choose one with "
             f"{option}=."
         )
     return 0
@@ -96,12 +97,12 @@ def to_grey(array, path, *, is_arranged=False):
     Parameters
     ----------
     array : ndarray
-        What the file holds.
+        What the file contains.
     path : path-like
         The file, for messages.
     is_arranged : bool, default=False
         Whether the last two axes are known to be rows and columns; a short last axis
-        holds colours otherwise.
+        contains colours otherwise.
 
     Returns
     -------
@@ -113,12 +114,12 @@ def to_grey(array, path, *, is_arranged=False):
         is_arranged = False
     if array.dtype.kind == "c":
         raise ValueError(
-            f"{str(path)!r} holds complex numbers; an image of real intensities is "
+            f"{str(path)!r} contains complex numbers; an image of real intensities is "
             "needed. Take the magnitude, np.abs, or the real part and save that."
         )
     if array.dtype.kind not in "iuf":
         raise ValueError(
-            f"{str(path)!r} holds values of type {array.dtype}; an image of real "
+            f"{str(path)!r} contains values of type {array.dtype}; an image of real "
             "numbers is needed."
         )
     if not is_arranged and array.ndim in (3, 4):
@@ -128,12 +129,12 @@ def to_grey(array, path, *, is_arranged=False):
             array = _collapse(array, path)
     if array.ndim not in (2, 3) or array.size == 0:
         raise ValueError(
-            f"{str(path)!r} holds an array of shape {array.shape}; an image "
+            f"{str(path)!r} contains an array of shape {array.shape}; an image "
             "(n_rows, n_cols) or a stack (n_images, n_rows, n_cols) is needed."
         )
     if array.dtype.kind == "f" and not np.isfinite(array).any():
         raise ValueError(
-            f"{str(path)!r} holds an image of shape {array.shape} without a single "
+            f"{str(path)!r} contains an image of shape {array.shape} without a single "
             "finite value. Was it saved before it was filled?"
         )
     return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -147,7 +148,7 @@ def _collapse(array, path):
         what = "transparency" if transparent else "colours"
         raise ValueError(
             f"{str(path)!r} is an image with {what}, of shape {array.shape}: its "
-            "channels differ, so it holds no single intensity. Load the detector's "
+            "channels differ, so it contains no single intensity. Load the detector's "
             "own file, or convert it to grey first (skimage.color.rgb2gray) where "
             "that makes sense."
         )

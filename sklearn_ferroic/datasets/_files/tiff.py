@@ -7,7 +7,7 @@ from .axes import COLUMN, FRAME, ROW, Axis, arrange
 from .calibration import to_nm
 from .signals import Signal, check_size, choose, reading
 
-# Printing resolutions (72 or 300 dots per inch) are no calibration: only pixels
+# Printing resolutions (72 or 300 dots per inch) are not calibrations: only pixels
 # smaller than this, in nm, are taken from bare resolution tags.
 _LARGEST_PIXEL_NM = 1e3
 # TIFF tags that only locate the pixels in the file.
@@ -19,7 +19,7 @@ _ROLES = {"Y": ROW, "X": COLUMN}
 _SMALLEST_TVIPS_PIXEL_NM = 1e-6
 # Zeiss stores the pixel, m, of an image of this width.
 _ZEISS_WIDTH_PX = 1024
-# Its text holds the pixel, too, rounded to a few digits: at most this share off.
+# Its text contains the pixel, too, rounded to a few digits: at most this share off.
 _ZEISS_ROUNDING_SHARE = 0.05
 
 
@@ -64,7 +64,7 @@ def read_tiff(path, dataset, signal, max_bytes):
         image = np.moveaxis(image, letters.index("S"), -1)
     elif {"X", "Y"} <= set(letters):
         image, _ = arrange(image, [Axis(role=_ROLES.get(c, FRAME)) for c in letters])
-        # Frames along an axis of one frame are no stack.
+        # An axis of length 1 does not make a stack.
         image = image.reshape(
             [n for n in image.shape[:-2] if n > 1] + [*image.shape[-2:]]
         )
@@ -109,7 +109,7 @@ def _pillow_pixels(path, series, error):
             planes.append(np.asarray(picture))
     stack = np.stack(planes)
     if stack.size != series.size or stack.dtype.itemsize != series.dtype.itemsize:
-        raise error  # Pillow converts what it does not know
+        raise error  # Pillow converts other modes
     return stack.astype(series.dtype, copy=False).reshape(series.shape)
 
 
@@ -173,7 +173,7 @@ def _gatan_axes(codes):
 
 
 def _vendor_metadata(file):
-    """Return what tifffile parses of the tags of FEI, Zeiss, Olympus and TVIPS."""
+    """Return the tags of FEI, Zeiss, Olympus and TVIPS that tifffile parses."""
     contents = {key: getattr(file, key) for key in _VENDORS}
     return {key: content for key, content in contents.items() if content}
 

@@ -56,7 +56,7 @@ def read_velox(path, dataset, signal, max_bytes):
 
 
 def _is_image(group):
-    """Return whether a group holds real images; those of Fourier transforms are not."""
+    """Return whether a group contains real images, which Fourier transforms do not."""
     data = group.get("Data")
     return data is not None and data.ndim == 3 and data.dtype.kind in "iuf"
 

@@ -70,7 +70,7 @@ def take_image(columns, options, crystal, streams):
 
 
 def expected_columns(columns, options, streams):
-    """Return what a uniform thickness makes of the columns.
+    """Return amplitudes and shapes of the columns at uniform thickness.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def _check_lengths(options):
         )
     if min(options.shape) < 3 * cell:
         raise ValueError(
-            f"shape {options.shape} holds fewer than three unit cells of {cell:.3g} "
+            f"shape {options.shape} contains fewer than three unit cells of {cell:.3g} "
             "pixels along a side. Choose a larger shape or a larger pixel_size."
         )
     if options.displacement_pm > 250 * options.lattice_parameter_nm:

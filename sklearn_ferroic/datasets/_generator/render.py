@@ -4,7 +4,7 @@ import numpy as np
 
 # A stamp reaches this many sigmas from its column (3.7e-6 of the peak).
 REACH_SIGMA = 5.0
-# Pixels that one batch of stamps may hold, so that memory stays small.
+# Pixels that one batch of stamps may contain, so that memory stays small.
 BATCH_PIXELS = 4_000_000
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .polarization_fit import displacement_features, leading_components
+from .polarization_fit import TINY, displacement_features, leading_components
 
 # Groups of the cross-validation over the known directions, and the smallest number of
 # windows in a group.
@@ -36,7 +36,6 @@ _LOADING_SHARE = 0.05
 _LEAST_NOISE_RATIO = 1e-3
 # Share of windows without polarization in the first step.
 _FIRST_SHARE_AT_0 = 0.05
-_TINY = 1e-300
 
 
 class LearnedWeights(NamedTuple):
@@ -171,7 +170,7 @@ class _Windows:
 
 
 def _normalized(covariance, pattern):
-    """Return the weights of least variance that estimate the pattern's amplitude."""
+    """Return the weights of minimum variance that estimate the pattern's amplitude."""
     weights = np.linalg.solve(covariance, pattern)
     return weights / (weights @ pattern)
 
@@ -182,7 +181,7 @@ def _shares(displacement, points, noise_variance, share_at_0):
     prior = np.full(len(points), (1 - share_at_0) / (len(points) - 1))
     prior[-1] = share_at_0
     distance = np.abs(displacement[:, None] - points) ** 2 / noise_variance
-    joint = np.log(prior + _TINY) - distance
+    joint = np.log(prior + TINY) - distance
     shares = np.exp(joint - joint.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
 
@@ -196,7 +195,7 @@ def _log_probability(displacement, unit, fold):
     if length <= 0:
         return -np.inf
     relative = displacement * unit.conj() / length
-    variance = np.mean(np.abs(relative - 1) ** 2) + _TINY
+    variance = np.mean(np.abs(relative - 1) ** 2) + TINY
     points = np.exp(2j * np.pi / fold * np.arange(fold))
     joint = -(np.abs(relative[:, None] - points) ** 2) / variance
     largest = joint.max(axis=1)

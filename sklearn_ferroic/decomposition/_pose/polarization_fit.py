@@ -52,7 +52,8 @@ _WINDOWS_PER_SAMPLE = 4
 # Number of windows with the common noise that are added to those without polarization
 # in the estimate of their noise: four independent samples.
 _N_PRIOR_WINDOWS = 16
-_TINY = 1e-300
+# Smallest divisor and probability, which keep quotients and logarithms finite.
+TINY = 1e-300
 
 
 def fit_polarization(spectra, areas, ring_radii):
@@ -166,7 +167,7 @@ def _fit_lattice(spectra, fold):
         best = table.argmax(axis=1)
         rows = np.arange(len(best))
         before, at, after = (table[rows, (best + k) % n_steps] for k in (-1, 0, 1))
-        curvature = np.minimum(before - 2 * at + after, -_TINY)
+        curvature = np.minimum(before - 2 * at + after, -TINY)
         shift = np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)
         angle = (best + shift) * tried[1]
         phases = np.exp(1j * orders * angle[:, None])
@@ -199,7 +200,7 @@ def _lattice_std(spectra, template, angle, fold):
     aligned = part * np.exp(1j * orders * angle[:, None])[:, None]
     noise = np.median(np.abs(aligned[:, :, 1:] - template[:, 1:]) ** 2)
     information = (np.abs(template) ** 2 * orders**2).sum()
-    return float(np.sqrt(0.5 * noise / max(information, _TINY)))
+    return float(np.sqrt(0.5 * noise / max(information, TINY)))
 
 
 def _orders(basis, fold):
@@ -230,7 +231,7 @@ def _displacement_basis(spectra, angle, fold):
 
 
 def _cage_derivative(template, fold, ring_radii, root_area):
-    """Return the derivative of windows by a shift of the columns around the centre.
+    """Return the derivative of windows with respect to a shift of the outer columns.
 
     Parameters
     ----------
@@ -357,7 +358,7 @@ def leading_components(features):
     """
     power = (np.abs(features) ** 2).sum(axis=1)
     window_weights = np.minimum(
-        1, _OUTLIER_DISTANCE_RATIO * np.median(power) / np.maximum(power, _TINY)
+        1, _OUTLIER_DISTANCE_RATIO * np.median(power) / np.maximum(power, TINY)
     )
     gram = ((features.T * window_weights) @ features.conj()).real
     values, vectors = np.linalg.eigh(gram)
@@ -472,12 +473,12 @@ class _State:
         argument = 2 * size[:, None] * self.radii / variances
         resultant = i1e(argument) / i0e(argument)
         log_rings = -((size[:, None] - self.radii) ** 2) / variances
-        log_rings += np.log(i0e(argument)) + np.log(self.radius_shares + _TINY)
+        log_rings += np.log(i0e(argument)) + np.log(self.radius_shares + TINY)
         log_rings -= np.log(np.pi * variances)
         rotations = np.exp(2j * np.pi * np.arange(self.fold) / self.fold)
         points = (self.modes[:, None] * rotations).ravel()
         log_points = -(np.abs(self.displacement[:, None] - points) ** 2) / variance
-        log_points += np.log(np.repeat(self.mode_shares, self.fold) / self.fold + _TINY)
+        log_points += np.log(np.repeat(self.mode_shares, self.fold) / self.fold + TINY)
         log_points -= np.log(np.pi * variance)
         joint = np.concatenate([log_rings, log_points], axis=1)
         largest = joint.max(axis=1, keepdims=True)
@@ -486,7 +487,7 @@ class _State:
         shares /= evidence
         self.log_evidence = largest[:, 0] + np.log(evidence[:, 0])
         of_rings, of_points = shares[:, :N_RADII], shares[:, N_RADII:]
-        unit = self.displacement / np.maximum(size, _TINY)
+        unit = self.displacement / np.maximum(size, TINY)
         self.expected = (of_rings * self.radii * resultant).sum(axis=1) * unit
         self.expected += of_points @ points
         self.squared = of_rings @ self.radii**2 + of_points @ np.abs(points) ** 2
@@ -498,7 +499,7 @@ class _State:
             self.mode_shares = by_mode.sum(axis=(0, 2))
             rotated_back = self.displacement[:, None] * rotations.conj()
             sums = np.einsum("nmk,nk->m", by_mode, rotated_back)
-            self.modes = sums / np.maximum(self.mode_shares, _TINY)
+            self.modes = sums / np.maximum(self.mode_shares, TINY)
             self._shrink_rings()
 
     def _noise_variances(self):
@@ -513,14 +514,12 @@ class _State:
         squared = np.abs(self.displacement) ** 2
         error = self.window_weights * (squared - 2 * overlap + self.squared)
         of_unpolar = self.window_weights * unpolar_shares
-        n_unpolar = of_unpolar.sum() + _N_PRIOR_WINDOWS
+        n_unpolar = of_unpolar.sum()
         unpolar_error = of_unpolar @ squared
-        variance = (error.sum() - unpolar_error) / max(self.total - n_unpolar, 1.0)
-        prior_error = _N_PRIOR_WINDOWS * variance
-        unpolar_variance = (unpolar_error + prior_error) / (
-            n_unpolar + _N_PRIOR_WINDOWS
-        )
-        self.noise_ratio = unpolar_variance / max(variance, _TINY)
+        n_polar = max(self.total - n_unpolar, 1.0)
+        variance = max((error.sum() - unpolar_error) / n_polar, TINY)
+        unpolar_error += _N_PRIOR_WINDOWS * variance
+        self.noise_ratio = unpolar_error / (n_unpolar + _N_PRIOR_WINDOWS) / variance
 
     def _shrink_rings(self):
         """Subtract the weight of one independent window from every ring."""
@@ -535,7 +534,7 @@ class _State:
         state = object.__new__(_State)
         state.__dict__.update(self.__dict__)
         size = np.abs(self.displacement)
-        unit = self.displacement / np.maximum(size, _TINY)
+        unit = self.displacement / np.maximum(size, TINY)
         moment = (self.window_weights * size**2 * unit**self.fold).sum()
         first = np.angle(moment) / self.fold
         between = np.arange(n_modes) * 2 * np.pi / (self.fold * n_modes)

@@ -1,7 +1,10 @@
 """Model of the paper: one network predicts the posterior of pose and latents.
 
 This is the spatial-VAE (Bepler et al., NeurIPS 2019). The angle is an unbounded number,
-and its prior acts only on the width of its posterior, not on its mean.
+and its prior acts only on the width of its posterior, not on its mean. As in the public
+code, the network predicts the offset of the canonical image before its rotation: the
+gradient of the angle then contains that of a rotation about the centre of the patch,
+and the angle is learned in fewer epochs than with offsets of the rotated image.
 """
 
 import math
@@ -9,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from .._pose.geometry import rotate_points
 from .encoders import ConvolutionalEncoder, DenseEncoder
 from .patch_model import PatchModel, cubature_points, latent_divergence
 
@@ -32,8 +36,8 @@ _N_TERMS = 16
 class _Posterior(NamedTuple):
     """Independent Gaussians: mean and standard deviation of ``(n, 3 + latent_dim)``.
 
-    The columns are the unwrapped angle in radians, the offset in units of the standard
-    deviation of its prior, and the latents.
+    The columns are the unwrapped angle in radians, the offset of the canonical image in
+    units of the standard deviation of its prior, and the latents.
     """
 
     mean: torch.Tensor
@@ -123,14 +127,24 @@ class AmortizedModel(PatchModel):
     def _split(self, points):
         """Return latents, angle and offset in px, the arguments of decoders."""
         angle, offset, latents = points[:, 0], points[:, 1:3], points[:, 3:]
-        return latents, angle, offset * self.offset_scale
+        rotated = rotate_points(offset[:, None], angle)[:, 0]
+        return latents, angle, rotated * self.offset_scale
 
     def infer(self, patches):
-        """Return posterior means and widths of patches, (n, 3 + latent_dim)."""
+        """Return posterior means and widths of patches, (n, 3 + latent_dim).
+
+        Those of the offset are of the patch, at the mean of its angle.
+        """
         mean, std = self.posterior(patches)
-        unit = torch.ones_like(mean[:1])
-        unit[:, 1:3] = self.offset_scale
-        return mean * unit, std * unit
+        latents, angle, offset = self._split(mean)
+        cos2, sin2 = angle.cos()[:, None] ** 2, angle.sin()[:, None] ** 2
+        variance = std[:, 1:3] ** 2
+        along_axes = cos2 * variance + sin2 * variance.flip(1)
+        width = along_axes.sqrt() * self.offset_scale
+        return (
+            torch.cat([angle[:, None], offset, latents], dim=1),
+            torch.cat([std[:, :1], width, std[:, 3:]], dim=1),
+        )
 
     def evidence_bound(self, patches):
         """Compute the evidence lower bound of each patch ``(n, h, w)``, nats.

@@ -22,12 +22,11 @@ from ..._torch.checkpoint import (
 from ..._torch.device import choose_device, warn_if_shared
 from ..._torch.training import to_arrays
 from ..._utils.offset import find_patch_offset, without_offset
+from ..._utils.validation import count_pixels, resolve_patch_shape
 from .._patch_rows import (
     check_features,
     check_patches,
-    count_pixels,
     fingerprint,
-    resolve_patch_shape,
     warn_of_few_patches,
 )
 from .._posed_columns import check_fitted_patches, fitted_offset
@@ -248,7 +247,7 @@ def _fitted(
 
 
 def _convergence_tol(estimator):
-    """Return the tolerance, or None where the training loss is no stopping criterion.
+    """Return the tolerance, None where the training loss is not a stopping criterion.
 
     The loss of networks that infer the angle may decrease again after a plateau; early
     stopping uses the validation loss; a capacity rises until the last epoch; the loss

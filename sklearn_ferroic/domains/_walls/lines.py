@@ -126,7 +126,7 @@ def trace_lines(positions, pairs, spacing, longest=None):
     reach = _LINK_CELLS * (spacing if longest is None else max(longest, spacing))
     links = cKDTree(crossing).query_pairs(reach, output_type="ndarray")
     distance = np.hypot(*(crossing[links[:, 0]] - crossing[links[:, 1]]).T)
-    # Zero would be no link in a sparse matrix.
+    # A sparse matrix does not store links of length 0.
     graph = coo_array(
         (distance + 1e-6 * spacing, (links[:, 0], links[:, 1])), shape=(n, n)
     ).tocsr()

@@ -143,7 +143,7 @@ def fit_wall_profile(
 def _minimize(residual, jacobian, start, bounds, scale):
     """Minimise a sum of squares by the Levenberg-Marquardt method within bounds.
 
-    The normal equations are small, of one row a knot, where the residuals are many.
+    The normal equations have one row per knot, far fewer than there are residuals.
     """
     p, damping = start, 1e-3
     r = residual(p)

@@ -11,7 +11,7 @@ NEUTRAL_SHARE = 0.35
 # A wall of which more than this share of the length is head-to-head and as much is
 # tail-to-tail has no single charge.
 _MIXED_FRACTION = 0.15
-# An angle farther than this from all wall types is no such type.
+# Walls whose angle differs by more from all wall types are of another type.
 _TYPE_TOLERANCE_DEG = 25.0
 # Lengths of the mean vectors in standard errors from which an angle has a meaning.
 _MIN_SIGMA = 3.0
@@ -162,7 +162,7 @@ def _wall_type(angle, wall_types):
 
 
 def difference_p_value(a, b):
-    """Return the probability of two such means if their expectations were equal."""
+    """Return the probability of such a difference of means of equal expectation."""
     step, covariance = a.mean - b.mean, a.covariance + b.covariance
     dof = min(a.n_sites, b.n_sites) - 1
     if not np.isfinite(covariance).all():

@@ -5,9 +5,9 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 
+from ..._image.input import check_images
+from ..._utils.transformers import ImagesToSitesMixin
 from ..._utils.validation import Interval
-from ...localization._image.input import check_images
-from ...localization._images_to_sites import ImagesToSitesMixin
 from ...sites import AtomSites
 
 
@@ -25,8 +25,8 @@ class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
         Distance of the places along rows and along columns, px.
 
     margin : float, default=0
-        Least distance of a place from the outermost pixel centres, px. Half the side of
-        the windows keeps these on the image.
+        Minimum distance of a place from the outermost pixel centres, px. Half the side
+        of the windows keeps these on the image.
 
     See Also
     --------
@@ -36,7 +36,7 @@ class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
     Notes
     -----
-    Sites of the grid are no columns: they have no sublattice brightness, lattice
+    Sites of the grid are not columns: they have no sublattice brightness, lattice
     vectors or displacement. Places on masked pixels are left out.
 
     Examples
@@ -66,7 +66,7 @@ class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, as :class:`AtomLocator` takes them.
         y : None
             Ignored.
@@ -84,7 +84,7 @@ class GridSampler(ImagesToSitesMixin, BaseEstimator, auto_wrap_output_keys=None)
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images, as :class:`AtomLocator` takes them.
 
         Returns

@@ -227,9 +227,9 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
         return (vectors.reshape(len(sites), -1),)
 
     def _places(self, sites, label):
-        """Yield, image by image, the sites of a sublattice and what may surround them.
+        """Yield the sites of a sublattice and their possible neighbours per image.
 
-        The rows, their positions, and the positions of the neighbours.
+        These are the rows of the sites, their positions and those of the neighbours.
         """
         own = sites.sublattice == label
         if self.neighbors == "all":
@@ -275,7 +275,7 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
         return best[np.argsort(np.arctan2(best[:, 0], best[:, 1]), kind="stable")]
 
     def _agreement(self, judged, vectors):
-        """Return how well reference vectors fit sites: matches, less their misfit."""
+        """Return how well reference vectors fit sites: matches, minus their misfit."""
         radius = self._radius(vectors)
         total = 0.0
         for centers, places in judged:

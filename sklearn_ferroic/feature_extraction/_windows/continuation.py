@@ -12,8 +12,8 @@ from scipy.ndimage import (
     uniform_filter1d,
 )
 
-from ...localization._image.filters import smooth, vertex
-from ...localization._image.spacing import autocorrelation, estimate_spacing
+from ..._image.filters import smooth, vertex
+from ..._image.spacing import autocorrelation, estimate_spacing
 
 # The period is measured in at most this many pixels per side, at the image's centre.
 _MAX_SIDE = 1024

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ..._pose_columns import latent_columns
-from ...metrics._pipeline_output import feature_names, list_steps
+from ..._utils.pose_columns import latent_columns
+from ..._utils.transformers import feature_names, list_steps
+from ..._utils.validation import resolve_patch_shape
 
 
 def transform_with_names(estimator, X):
@@ -101,9 +102,6 @@ def as_images(rows, patch_shape=None):
     images : ndarray of shape (n, h, w)
         The images.
     """
-    # Its module loads torch, which takes seconds.
-    from ...decomposition._patch_rows import resolve_patch_shape
-
     rows = np.asarray(rows)
     if rows.ndim not in (2, 3):
         raise ValueError(

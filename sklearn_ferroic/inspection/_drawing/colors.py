@@ -32,7 +32,7 @@ _TOL_MUTED = [
 ]
 # Opacity of a bin with one sample among bins with many.
 _PALEST_OPACITY = 0.25
-# Bins that hold as many samples as this percentile of them are opaque.
+# Bins that contain as many samples as this percentile of them are opaque.
 _MANY_PERCENTILE = 90
 
 

@@ -182,7 +182,7 @@ def wheel_side(color_wheel):
     Parameters
     ----------
     color_wheel : bool or {"right", "below"}
-        What the user asked for; True is "right".
+        The parameter of the display; True means "right".
 
     Returns
     -------

@@ -104,7 +104,7 @@ class AngleHistogramDisplay:
         warn_if_degrees(angle, "angle", stacklevel=2)
         angle = wrap_angle(angle[np.isfinite(angle)])
         if angle.size == 0:
-            raise ValueError("angle holds no finite value.")
+            raise ValueError("angle contains no finite value.")
         if bins < 1:
             raise ValueError(f"bins must be positive, got {bins!r}.")
         if n_peaks is not None and n_peaks < 0:

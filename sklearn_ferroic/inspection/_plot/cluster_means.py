@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from ..._utils.optional import import_optional
-from ...metrics._pipeline_output import list_steps, transform_through
+from ..._utils.transformers import list_steps, transform_through
 from .._data.features import as_images
 from .._data.selection import check_per_site
 from .._drawing.axes import get_axes
@@ -157,7 +157,7 @@ class ClusterMeansDisplay:
         ------
         ValueError
             If there is not one label per window, there are no windows or all are NaN,
-            `patch_shape` does not hold the pixels of a window, or `n_cols` is not
+            `patch_shape` does not match the pixels of a window, or `n_cols` is not
             positive.
         """
         patches = as_images(patches, patch_shape)

@@ -10,6 +10,23 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 
+from ..._image.context import ImageContext, ImageStatistics, image_unit
+from ..._image.filters import (
+    NEIGHBOR_REACH_SPACINGS,
+    blob_response,
+    filter_sigma,
+    find_peaks,
+    noise_response,
+    smooth,
+)
+from ..._image.noise import value_span
+from ..._image.pixels import (
+    bin_image,
+    binned_scale,
+    choose_binning,
+    unbin_sigma,
+)
+from ..._image.tiles import Blocks
 from ..._lattice.neighbors import Crowding
 from .._fitting.column_fit import (
     NOISE_LOG_TOLERANCE,
@@ -22,23 +39,6 @@ from .._fitting.columns import ColumnTable
 from .._fitting.profiles import ROUND_GAUSSIAN
 from .._fitting.settings import FITTING
 from .._fitting.windows import render_columns
-from .._image.context import ImageContext, ImageStatistics, image_unit
-from .._image.filters import (
-    NEIGHBOR_REACH_SPACINGS,
-    blob_response,
-    filter_sigma,
-    find_peaks,
-    noise_response,
-    smooth,
-)
-from .._image.noise import value_span
-from .._image.pixels import (
-    bin_image,
-    binned_scale,
-    choose_binning,
-    unbin_sigma,
-)
-from .._image.tiles import Blocks
 from .lattice_continuation import append_outer_columns
 from .locate import (
     CANDIDATE_SHARE,
@@ -80,9 +80,9 @@ class Calibration(NamedTuple):
     preliminary : PreliminaryFit or None
         Preliminary fit of the columns of the binned image in that unit, if any.
     crowding : Crowding, default=Crowding()
-        Least distances between columns.
+        Minimum distances between columns.
     min_height : float, default=0.0
-        Least height of a column anywhere in the binned image.
+        Minimum height of a column anywhere in the binned image.
     widening : float, default=1.0
         Typical sigma after a search for columns that others hide, over that before.
     """
@@ -295,7 +295,7 @@ def _inflation(context, model, response, blob_sigma):
     else:
         share = mask.astype(np.float32)
         inner = smooth(share, blob_sigma) > 0.999
-        # Single bad pixels are no border.
+        # Single bad pixels do not count as a border.
         inner &= (
             uniform_filter(share, 2 * margin + 1, mode="constant")
             > _SETTINGS.min_good_share

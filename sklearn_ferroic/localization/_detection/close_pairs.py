@@ -14,13 +14,13 @@ from scipy.ndimage import gaussian_filter, minimum_filter
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
+from ..._image.context import image_unit
+from ..._image.filters import blob_response, find_peaks, local_mean
+from ..._image.pixels import at_pixels, bin_image
+from ..._image.spacing import estimate_spacing
+from ..._image.tiles import Blocks
 from ..._lattice.neighbor_graph import accumulate, spanning_forest
 from ..._lattice.neighbors import neighbor_pairs
-from .._image.context import image_unit
-from .._image.filters import blob_response, find_peaks, local_mean
-from .._image.pixels import at_pixels, bin_image
-from .._image.spacing import estimate_spacing
-from .._image.tiles import Blocks
 from .settings import DETECTION
 
 _SETTINGS = DETECTION.close_pairs
@@ -105,7 +105,7 @@ def find_close_pairs(image, mask, spacing):
     Returns
     -------
     scale : PairScale or None
-        None if most of the columns are no close pairs.
+        None unless most of the columns are close pairs.
     """
     best, least = None, np.inf
     tried, blocks = [], Blocks(image, spacing)

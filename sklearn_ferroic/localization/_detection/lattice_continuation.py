@@ -7,13 +7,12 @@ the image nor in the residual.
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
-from scipy.spatial import cKDTree
 
-from ..._lattice.local_lattice import cell_centers, continue_lattice
+from ..._image.pixels import at_pixels
+from ..._lattice.local_lattice import continue_lattice
+from ..._lattice.neighbors import Nearest
 from .._fitting.column_fit import SIGMA_SCATTER_SHARE, fit_columns, sigma_for_fit
 from .._fitting.columns import ColumnTable
-from .._image.pixels import at_pixels
-from .selection import select_columns
 from .settings import DETECTION
 
 _SETTINGS = DETECTION.lattice_continuation
@@ -63,29 +62,39 @@ def append_outer_columns(context, start):
     outer : ndarray of bool of shape (n,) or None
         Columns with predicted positions; None if there are none.
     """
-    spacing = context.spacing
-    if context.sigma <= _SETTINGS.min_sigma_spacings * spacing:
+    is_narrow = context.sigma <= _SETTINGS.min_sigma_spacings * context.spacing
+    if is_narrow or not len(start):
         return start, None
     # Predicted columns are off the good pixels, or hardly on them.
-    depths = (
-        -_SETTINGS.tail_sigma * context.sigma,
-        _SETTINGS.hardly_inside_sigma * context.sigma,
+    predicted, known = _predict(
+        context, start, -_SETTINGS.tail_sigma, _SETTINGS.hardly_inside_sigma
     )
-    area = GoodArea(context.shape, context.mask)
-    positions, heights = continue_lattice(
-        start.positions, start.amplitude, area.depth, depths, spacing
-    )
-    if not len(positions):
+    if not len(predicted):
         return start, None
-    distance, nearest = cKDTree(start.positions).query(positions)
-    is_known = distance < _SETTINGS.same_column_spacings * spacing
-    known, is_new = nearest[is_known], ~is_known
-    amplitude, places = start.amplitude.copy(), start.positions.copy()
-    amplitude[known], places[known] = heights[is_known], positions[is_known]
-    extra = ColumnTable.make(heights[is_new], positions[is_new], context.sigma)
+    is_new = known < 0
+    known, at_known = known[~is_new], predicted.take(~is_new)
+    amplitude, positions = start.amplitude.copy(), start.positions.copy()
+    amplitude[known], positions[known] = at_known.amplitude, at_known.positions
+    extra = predicted.take(is_new)
     outer = np.zeros(len(start) + len(extra), dtype=bool)
     outer[known] = outer[len(start) :] = True
-    return start.replace(amplitude=amplitude, positions=places).append(extra), outer
+    return start.replace(amplitude=amplitude, positions=positions).append(extra), outer
+
+
+def _predict(context, table, min_depth_sigma, max_depth_sigma):
+    """Predict columns at a range of depths from the border of the good pixels.
+
+    Return their table, and the indices of the columns known at these places or -1.
+    """
+    area = GoodArea(context.shape, context.mask)
+    depths = min_depth_sigma * context.sigma, max_depth_sigma * context.sigma
+    nearest = Nearest(table.positions)
+    positions, heights = continue_lattice(
+        nearest, table.amplitude, area.depth, depths, context.spacing
+    )
+    distance, known = nearest.tree.query(positions)
+    known[distance >= _SETTINGS.same_column_spacings * context.spacing] = -1
+    return ColumnTable.make(heights, positions, context.sigma), known
 
 
 def fit_with_outer_columns(context, start, profile):
@@ -115,15 +124,13 @@ def fit_with_outer_columns(context, start, profile):
     )
 
 
-def fill_lattice(context, calibration, columns, response, profile):
-    """Add columns where the lattice continues, as long as any are found.
+def add_predicted_columns(context, columns, response, profile):
+    """Fit columns again, together with those that the lattice predicts among them.
 
     Parameters
     ----------
     context : ImageContext
         The image.
-    calibration : Calibration
-        Noise and detection limit of the image.
     columns : ColumnFit
         The columns that have been detected.
     response : ndarray of shape (n_rows, n_cols)
@@ -133,44 +140,21 @@ def fill_lattice(context, calibration, columns, response, profile):
 
     Returns
     -------
-    columns : ColumnFit
-        All columns.
+    candidates : ColumnFit or None
+        The same columns, then those predicted ones that may be columns; None if the
+        lattice predicts no other columns.
     """
-    # Columns that have been added support others.
-    for _ in range(_SETTINGS.max_n_fill_rounds):
-        filled = _add_predicted(context, columns, response, profile)
-        if filled is None:
-            break
-        n_before = len(columns)
-        columns = select_columns(context, calibration, filled)
-        if len(columns) <= n_before:
-            break
-    return columns
-
-
-def _add_predicted(context, columns, response, profile):
-    """Fit columns with predicted ones; return None if none are predicted."""
-    spacing, table = context.spacing, columns.table
-    area = GoodArea(context.shape, context.mask)
-    positions, heights = cell_centers(
-        table.positions, table.amplitude, area.depth, spacing
-    )
-    if not len(positions):
-        depths = _SETTINGS.hardly_inside_sigma * context.sigma, np.inf
-        positions, heights = continue_lattice(
-            table.positions, table.amplitude, area.depth, depths, spacing
-        )
-    if len(positions):
-        distance, _ = cKDTree(table.positions).query(positions)
-        is_free = distance > _SETTINGS.same_column_spacings * spacing
-        positions, heights = positions[is_free], heights[is_free]
-    if not len(positions):
+    table = columns.table
+    predicted, known = _predict(context, table, _SETTINGS.hardly_inside_sigma, np.inf)
+    predicted = predicted.take(known < 0)
+    if not len(predicted):
         return None
+    positions, heights = predicted.positions, predicted.amplitude
     # At vacancies, the fit starts from a small height.
     seen = np.clip(
         at_pixels(response, positions), _SETTINGS.min_start_share * heights, heights
     )
-    start = table.append(ColumnTable.make(seen, positions, context.sigma))
+    start = table.append(predicted.replace(amplitude=np.float64(seen)))
     wider = context.replace(sigma=sigma_for_fit(table, context.sigma))
     both = fit_columns(wider, start, profile=profile, preliminary=True)
     # At vacancies, the tails of overlapping columns add up to their misfit only.

@@ -9,21 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..._lattice.neighbors import brightest_near, is_free
-from .._fitting.column_fit import fit_columns, fit_columns_and_statistics
-from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
-from .._fitting.column_tails import TailSums
-from .._fitting.columns import ColumnFit, ColumnTable
-from .._fitting.windows import centers_of_mass, render_columns
-from .._image.filters import (
+from ..._image.filters import (
     NEIGHBOR_REACH_SPACINGS,
     blob_response,
     filter_sigma,
     find_peaks,
     local_mean,
 )
-from .._image.pixels import at_pixels, on_image
-from .lattice_continuation import fill_lattice, fit_with_outer_columns
+from ..._image.pixels import at_pixels, on_image
+from ..._lattice.neighbors import brightest_near, is_free
+from .._fitting.column_fit import fit_columns, fit_columns_and_statistics
+from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
+from .._fitting.column_tails import TailSums
+from .._fitting.columns import ColumnFit, ColumnTable
+from .._fitting.windows import centers_of_mass, render_columns
+from .lattice_continuation import add_predicted_columns, fit_with_outer_columns
 from .selection import (
     DetectionThreshold,
     has_center_inside,
@@ -148,7 +148,10 @@ def locate_peaks(context, calibration, *, threshold, refine):
 
 
 def detect_columns(context, calibration, threshold, profile):
-    """Detect columns: bright ones, others in the residual, then in the lattice.
+    """Detect columns: bright ones, others in the residual, then by the lattice.
+
+    Where columns overlap, those that the lattice predicts are added, as long as any are
+    found.
 
     Parameters
     ----------
@@ -164,11 +167,19 @@ def detect_columns(context, calibration, threshold, profile):
     """
     preliminary = _fit_preliminarily(context, calibration, threshold, profile)
     extra = _detect_in_residual(context, calibration, preliminary, threshold)
-    candidates = preliminary.fit.append(extra)
-    columns = select_columns(context, calibration, candidates, preliminary.significance)
-    if context.sigma > OVERLAP_SIGMA_SPACINGS * context.spacing:
-        response = preliminary.response
-        columns = fill_lattice(context, calibration, columns, response, profile)
+    candidates, known = preliminary.fit.append(extra), preliminary.significance
+    is_overlapping = context.sigma > OVERLAP_SIGMA_SPACINGS * context.spacing
+    n_rounds = _SETTINGS.max_n_fill_rounds if is_overlapping else 0
+    columns = ()
+    while candidates is not None:
+        n_before = len(columns)
+        columns = select_columns(context, calibration, candidates, known)
+        candidates = known = None
+        if n_rounds > 0 and len(columns) > n_before:
+            # Columns that have been added support others.
+            response = preliminary.response
+            candidates = add_predicted_columns(context, columns, response, profile)
+            n_rounds -= 1
     return columns
 
 
@@ -183,16 +194,17 @@ def detect_peaks(context, calibration, threshold):
     Returns
     -------
     peaks : ColumnTable
-        The peaks on good pixels, as columns of the typical sigma.
+        The peaks on good pixels, as columns of the typical sigma on no background,
+        which a fit estimates.
     """
     blob_sigma = filter_sigma(context.spacing, context.sigma)
     response = blob_response(context.image, blob_sigma)
     significance = CANDIDATE_SHARE * calibration.min_significance
     limit = DetectionThreshold.of(context, calibration.inflation, significance)
-    peaks = find_peaks(
+    positions, height = find_peaks(
         response, context.spacing, threshold, limit, limit.minimum(), context.mask
     )
-    return ColumnTable.at_peaks(context.image, *peaks, context.sigma)
+    return ColumnTable.make(height, positions, context.sigma)
 
 
 def _fit_preliminarily(context, calibration, threshold, profile):
@@ -231,12 +243,10 @@ def _detect_in_residual(context, calibration, preliminary, threshold):
     reach = NEIGHBOR_REACH_SPACINGS * spacing
     brightest = brightest_near(known.positions, known.amplitude, positions, reach)
     is_peak = height > threshold * brightest
-    if least < calibration.min_significance:
-        height_limit = calibration.min_significance * limit(
-            *np.rint(positions.T).astype(np.intp)
-        )
-        is_clear = least * height > height_limit
-        is_peak &= is_clear | is_free(positions, height, known.positions, spacing)
+    # Less significant ones are noise if they are close to a column.
+    row, col = np.rint(positions.T).astype(np.intp)
+    is_clear = least * height > calibration.min_significance * limit(row, col)
+    is_peak &= is_clear | is_free(positions, height, known.positions, spacing)
     table = ColumnTable.make(height, positions, context.sigma, level)
     return table.take(is_peak)
 

@@ -11,16 +11,16 @@ from joblib import delayed
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
+from ..._image.context import ImageContext, image_unit
+from ..._image.filters import noise_response
+from ..._image.pixels import on_image
+from ..._image.spacing import estimate_spacing
+from ..._image.tiles import Blocks, cut_tiles
 from .._batch import naming_the_image, run, window_step
 from .._fitting.column_fit import fit_columns_and_statistics
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
-from .._image.context import ImageContext, image_unit
-from .._image.filters import noise_response
-from .._image.pixels import on_image
-from .._image.spacing import estimate_spacing
-from .._image.tiles import Blocks, cut_tiles
 from .calibration import Calibration
 from .close_pairs import blob_sigma, find_close_pairs, find_middles, senses
 from .lattice_continuation import fit_with_outer_columns
@@ -91,7 +91,7 @@ def _find_in_image(number, image, mask):
     return find_close_pairs(image, mask, spacing), spacing
 
 
-def locate_all_pairs(images, masks, scale, *, shape, tile_size, n_jobs):
+def locate_all_pairs(images, masks, scale, *, shape, max_iter, tile_size, n_jobs):
     """Fit the columns of images of close pairs.
 
     Parameters
@@ -100,7 +100,7 @@ def locate_all_pairs(images, masks, scale, *, shape, tile_size, n_jobs):
         The images.
     masks : list of (ndarray of bool or None)
         Good pixels of each; None if all are good.
-    scale, shape, tile_size
+    scale, shape, max_iter, tile_size
         As in `locate_pairs`.
     n_jobs : int or None
         Number of tiles at a time.
@@ -119,6 +119,7 @@ def locate_all_pairs(images, masks, scale, *, shape, tile_size, n_jobs):
             mask,
             scale,
             shape=shape,
+            max_iter=max_iter,
             tile_size=tile_size,
             n_jobs=n_jobs,
         )
@@ -129,7 +130,9 @@ def locate_all_pairs(images, masks, scale, *, shape, tile_size, n_jobs):
 
 
 @naming_the_image
-def locate_pairs(number, image, mask, scale, *, shape, tile_size, n_jobs=None):
+def locate_pairs(
+    number, image, mask, scale, *, shape, max_iter, tile_size, n_jobs=None
+):
     """Fit the columns of an image of close pairs.
 
     Parameters
@@ -144,6 +147,8 @@ def locate_pairs(number, image, mask, scale, *, shape, tile_size, n_jobs=None):
         Typical pair.
     shape : {"circular", "elliptical"}
         Shape of the columns.
+    max_iter : int
+        Maximum number of iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int, default=None
@@ -179,6 +184,7 @@ def locate_pairs(number, image, mask, scale, *, shape, tile_size, n_jobs=None):
             statistics,
             unit,
             shape,
+            max_iter,
         )
         for tile in cut_tiles(image.shape, tile_size, scale.spacing, step)
     )
@@ -221,12 +227,20 @@ def _learn_statistics(image, mask, unit, scale):
     return fit.statistics
 
 
-def _locate_tile(image, mask, tile, scale, statistics, unit, shape):
+def _locate_tile(image, mask, tile, scale, statistics, unit, shape, max_iter):
     """Fit the columns of the pairs whose middles are a tile's own."""
     if mask is not None and mask.all():
         mask = None
     image = image / unit if unit != 1 else image
-    context = ImageContext(image, mask, scale.spacing, scale.sigma, statistics, unit)
+    context = ImageContext(
+        image,
+        mask,
+        scale.spacing,
+        scale.sigma,
+        statistics,
+        unit,
+        max_iter=max_iter,
+    )
     middles = find_middles(image, scale.spacing, mask)
     noise = np.sqrt(context.noise.variance(middles.level + middles.height))
     noise = noise * noise_response(blob_sigma(scale.spacing))

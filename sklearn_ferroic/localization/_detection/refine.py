@@ -5,15 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..._image.filters import blob_response, filter_sigma
+from ..._image.pixels import at_pixels, on_image
+from ..._image.tiles import Tile, cut_tiles
 from .._batch import window_step
 from .._fitting.column_tails import subtract_tails
 from .._fitting.columns import ColumnFit, ColumnTable
 from .._fitting.error_calibration import error_scale
 from .._fitting.profiles import PROFILES
 from .._fitting.windows import centers_of_mass
-from .._image.filters import blob_response, filter_sigma
-from .._image.pixels import at_pixels, on_image
-from .._image.tiles import Tile, cut_tiles
 from .calibration import calibrate
 from .lattice_continuation import fit_with_outer_columns
 from .locate import (

@@ -8,20 +8,20 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from .._fitting.column_fit import fit_columns_and_statistics, typical_sigma
-from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
-from .._fitting.columns import ColumnTable
-from .._fitting.windows import render_columns
-from .._image.context import ImageContext, image_unit
-from .._image.filters import blob_response, blob_responses, filter_sigma, find_peaks
-from .._image.pixels import (
+from ..._image.context import ImageContext, image_unit
+from ..._image.filters import blob_response, blob_responses, filter_sigma, find_peaks
+from ..._image.pixels import (
     at_pixels,
     bin_image,
     binned_scale,
     choose_binning,
     unbin_sigma,
 )
-from .._image.tiles import Blocks
+from ..._image.tiles import Blocks
+from .._fitting.column_fit import fit_columns_and_statistics, typical_sigma
+from .._fitting.column_state import OVERLAP_SIGMA_SPACINGS
+from .._fitting.columns import ColumnTable
+from .._fitting.windows import render_columns
 from .settings import DETECTION
 
 # Places in the unit cell, in lattice vectors: the centre, and those with which the

@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..._image.filters import NEIGHBOR_REACH_SPACINGS, filter_sigma, noise_response
+from ..._image.noise import NoiseModel
+from ..._image.pixels import at_pixels, clear_of_border, on_image
 from ..._lattice.neighbors import (
     FAINT_PAIR_SHARE,
     FREE_DISTANCE_SPACINGS,
@@ -22,9 +25,6 @@ from ..._lattice.neighbors import (
 from .._fitting.columns import ColumnFit
 from .._fitting.error_calibration import error_scale
 from .._fitting.windows import matched_significance
-from .._image.filters import NEIGHBOR_REACH_SPACINGS, filter_sigma, noise_response
-from .._image.noise import NoiseModel
-from .._image.pixels import at_pixels, clear_of_border, on_image
 from .settings import DETECTION
 
 # Signal to noise ratio of a clear column. In images with many columns near the limit of
@@ -44,7 +44,7 @@ def is_noise_limited(calibration):
 
 
 def min_candidate_significance(calibration):
-    """Return the least signal to noise ratio of candidates.
+    """Return the minimum signal to noise ratio of candidates.
 
     Parameters
     ----------
@@ -364,7 +364,7 @@ def measure_crowding(positions, height, spacing):
     Returns
     -------
     crowding : Crowding
-        Least distances of columns of this image.
+        Minimum distances of columns of this image.
     """
     pairs, distance = neighbor_pairs(positions, NEIGHBOR_REACH_SPACINGS * spacing)
     lenient = Crowding(faint=_SETTINGS.lenient_distance_spacings)

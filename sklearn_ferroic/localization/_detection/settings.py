@@ -30,8 +30,8 @@ class CalibrationSettings:
     # columns is below the detection threshold.
     max_whole_square_spacings: int = 1600
     max_hidden_share: float = 0.02
-    # Most rounds of a search for faint columns between bright ones where columns
-    # overlap; the noise is estimated again in each of them.
+    # Maximum number of rounds of a search for faint columns between bright ones where
+    # columns overlap; the noise is estimated again in each of them.
     max_n_search_rounds: int = 2
     # Noise is measured this many spacings from a border: where this share of the
     # pixels up to there is good.
@@ -94,7 +94,7 @@ class ClosePairsSettings:
     # distances away, so that there are no pairs in a chain or a honeycomb.
     separation_range_sigma: tuple = (1.5, 6.0)
     min_gap_ratio: float = 1.3
-    # Least ratio of the heights: fainter columns are a sublattice between others.
+    # Minimum ratio of the heights: fainter columns are a sublattice between others.
     min_height_ratio: float = 0.25
 
 
@@ -116,7 +116,6 @@ class LatticeContinuationSettings:
     # heights of their kind at least. They end with this share of them at least, and
     # no farther from there than this (spacings).
     min_start_share: float = 0.1
-    max_n_fill_rounds: int = 4
     min_filled_share: float = 0.5
     max_filled_shift_spacings: float = 0.25
 
@@ -131,8 +130,11 @@ class LocateSettings:
     # this sigma (spacings). The candidate's own pixel alone would underestimate the
     # background and with it the noise.
     level_reach_spacings: float = 0.5
-    # Least height of peaks in the residual, relative to the brightest peak nearby.
+    # Minimum height of peaks in the residual, relative to the brightest peak nearby.
     residual_threshold_share: float = 0.3
+    # Where columns overlap, those that the lattice predicts are added this often at
+    # most.
+    max_n_fill_rounds: int = 4
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class SigmaSettings:
 class MissedSublatticeSettings:
     """Settings of the search for a missed sublattice, with their reasons."""
 
-    # The centres hold columns if the median response of the residual there is this
+    # Columns lie at the centres if the median response of the residual there is this
     # share of the columns' amplitude, this number of standard errors above zero, at
     # least twice that at any other place, and positive in this share of the cells.
     # Missed sublattices have at least 0.035, 20, 2.9 and 0.9 in generated images;
@@ -225,7 +227,7 @@ class SelectionSettings:
     # A faint column has at least this number of neighbours within a spacing and a
     # half.
     min_n_neighbors: int = 2
-    # Least significance of weak columns.
+    # Minimum significance of weak columns.
     min_weak_std: float = 1.0
     # Fewer columns do not show what is usual of their kind: clear, weak or faint.
     min_n_of_kind: int = 20

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import correlate1d, map_coordinates
 
-from .._image.pixels import sum_blocks
+from ..._image.pixels import sum_blocks
 from .settings import FITTING
 
 _SETTINGS = FITTING.background

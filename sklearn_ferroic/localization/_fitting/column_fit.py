@@ -13,8 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from .._image.context import ImageStatistics
-from .._image.noise import estimate_noise, guess_noise, value_span
+from ..._image.context import ImageStatistics
+from ..._image.noise import estimate_noise, guess_noise, value_span
 from .background import BackgroundRegression, bin_sides
 from .column_state import ColumnState
 from .error_calibration import project_residual

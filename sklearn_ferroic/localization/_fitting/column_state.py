@@ -60,6 +60,7 @@ class ColumnState:
         self.start, self.table = start, start
         self.level, self.statistics = start.background, context.statistics
         self.preliminary, self.learns = preliminary, learns
+        self.max_iter = context.max_iter
         self.low, self.high = _bounds(start, context, preliminary)
         self.spacing, self.sigma = spacing, sigma
         self.step_factor = (
@@ -172,7 +173,7 @@ class ColumnState:
         return self.prior_mean - self.table.parameters[:, : self.n_parameters]
 
     def prior_gradient(self):
-        """Return the derivatives of the logarithm of the prior by the parameters."""
+        """Return the gradient of the log-prior with respect to the parameters."""
         return self.prior_precision * self._deviation()
 
     def prior_penalty(self):

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter, uniform_filter
 from scipy.spatial import cKDTree
 
-from .._image.pixels import bin_image, binned_scale, choose_binning
+from ..._image.pixels import bin_image, binned_scale, choose_binning
 from .settings import FITTING
 from .windows import render_columns
 
@@ -144,7 +144,7 @@ class TailSums(NamedTuple):
         share_good = np.maximum(uniform_filter(good.astype(np.float32), length), 1e-6)
 
         def local(values):
-            """Return the pixels less the mean of the good ones around them."""
+            """Return the pixels minus the mean of the good ones around them."""
             for _ in range(2):
                 values = good * (
                     values - uniform_filter(good * values, length) / share_good

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._image.context import ImageStatistics
-from .._image.pixels import at_pixels, bin_variance, unbin_sigma
+from ..._image.context import ImageStatistics
+from ..._image.pixels import at_pixels, bin_variance, unbin_sigma
 from .profiles import AMPLITUDE, POSITION, ROUND_GAUSSIAN, SHAPE, SIGMA, ColumnProfile
 
 _ARRAYS = ("amplitude", "positions", "sigma", "background", "shape")
@@ -42,7 +42,7 @@ class ColumnTable:
 
     @classmethod
     def make(cls, amplitude, positions, sigma, background=0.0, profile=ROUND_GAUSSIAN):
-        """Return a table of columns of the first shape; scalars hold for all."""
+        """Return a table of columns of default shape; scalars apply to all columns."""
         n = len(positions)
         amplitude, sigma, background = (
             np.full(n, values, dtype=np.float64)
@@ -185,7 +185,7 @@ class ColumnTable:
         )
 
     def unknown(self):
-        """Return a table of the same size that holds NaN."""
+        """Return a table of the same size that contains NaN."""
         n = len(self)
         empty = np.full(n, np.nan)
         positions, shape = np.full((n, 2), np.nan), np.full_like(self.shape, np.nan)
@@ -279,7 +279,7 @@ class ColumnFit:
         )
 
     def append(self, table):
-        """Return the fit with columns after it that have not been fitted."""
+        """Return the fit followed by columns that have not been fitted."""
         unfitted = np.zeros(len(table), dtype=bool)
         return self.replace(
             table=self.table.append(table),

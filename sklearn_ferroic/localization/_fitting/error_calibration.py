@@ -17,7 +17,7 @@ q^(k + 1), q = sigma² / (sigma² + b²), and the noise has several correlation 
 R(1) is the factor of the variance of positions.
 Deformations that neighbouring columns have in common do not count, nor does what has
 one orientation only: mistilt and displaced neighbours deform columns, and scan lines
-that are displaced against each other.
+that are displaced relative to each other.
 
 *Gradients under the columns.* What the model lacks, such as columns of oxygen,
 displaces neighbouring columns alike. Positions from the centre of a column only are
@@ -117,7 +117,7 @@ def _dot(first, second):
 
 
 def _change_at_center(u, v, values, weighted, weight):
-    """Return the change of positions, in standard errors, if the centre counts more."""
+    """Return the change of positions, in standard errors, at more central weights."""
     change = []
     for step in (u, v):
         square = weight * (step * step)
@@ -221,7 +221,7 @@ def _height_limit(amplitude):
 
 
 def _deviations(modes):
-    """Return projections, and those around, less what all columns have in common."""
+    """Return projections, and those around, minus what all columns have in common."""
     own, around = np.split(modes[:, 1:], [2 * _N_ORDERS + 2], axis=1)
     center = np.median(own, axis=0)
     return np.hstack([_clipped(own - center), around - np.append(center, center[-2:])])

@@ -31,7 +31,7 @@ class Pixels:
             (3, *windows.shape), dtype=np.float32
         )
         self.limit = np.inf
-        # Outliers, and whether a column's window holds one.
+        # Outliers, and whether a column's window contains one.
         self.outliers = np.empty(0, dtype=np.intp)
         self.is_near_outlier = np.zeros(len(windows.anchor), dtype=bool)
 
@@ -132,7 +132,7 @@ class Pixels:
     def deviance(self, expected):
         """Return the quasi-deviance of the good pixels from a model.
 
-        Its derivative by the model is that of the squared residual with weights held
+        Its derivative by the model is that of the squared residual with weights kept
         fixed, so that steps with weights of the model decrease it.
         """
         windows = self.windows

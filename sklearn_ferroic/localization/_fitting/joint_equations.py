@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, kron
 from scipy.sparse.linalg import LinearOperator, cg
 
-from .._image.pixels import sum_blocks
+from ..._image.pixels import sum_blocks
 from .background import bin_sides
 from .error_calibration import (
     deformation_orders,
@@ -126,11 +126,7 @@ class JointEquations:
         single, usable = self._single_variance(system, state)
         orders = deformation_orders(state.fits_shape)
         inflation, remaining = np.ones(len(table)), np.ones((len(table), len(orders)))
-        is_bright = split_by_height(table.amplitude)
-        for kind in (is_bright, ~is_bright):
-            rows = np.flatnonzero(usable & kind)
-            if not rows.size:
-                continue
+        for kind, rows in _usable_of_kinds(table, usable):
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
             inflation[kind] = scatter.mean()
             rows = rows[:: max(1, len(rows) // _ERRORS.n_projected_columns)]
@@ -184,11 +180,7 @@ class JointEquations:
         single, usable = self._single_variance(system, state)
         inflation = np.ones(len(table))
         orders = deformation_orders(state.fits_shape)[:1]
-        is_bright = split_by_height(table.amplitude)
-        for kind in (is_bright, ~is_bright):
-            rows = np.flatnonzero(usable & kind)
-            if not rows.size:
-                continue
+        for kind, rows in _usable_of_kinds(table, usable):
             scatter = np.mean(squares, axis=0)[rows] / single[rows]
             rows = rows[:: max(1, len(rows) // _ERRORS.n_projected_columns)]
             (modes,) = self.images.modes(table, rows, orders)
@@ -196,7 +188,7 @@ class JointEquations:
         return inflation
 
     def _fit_noise(self, system, noise):
-        """Return the squared displacements by noise, and what the fit leaves of it."""
+        """Return the squared displacements by noise, and the noise after the fit."""
         own, below = system.solve(
             (system.slope @ noise).reshape(len(system.known), -1),
             self.transposed @ noise,
@@ -208,6 +200,15 @@ class JointEquations:
         """Return the variances of columns by themselves, and which of them count."""
         single = np.einsum("nii->ni", state.covariance)[:, POSITION]
         return single, self.windows.whole & system.known & (single > 0).all(axis=1)
+
+
+def _usable_of_kinds(table, usable):
+    """Yield masks of bright and of faint columns, with the usable ones among them."""
+    is_bright = split_by_height(table.amplitude)
+    for kind in (is_bright, ~is_bright):
+        rows = np.flatnonzero(usable & kind)
+        if rows.size:
+            yield kind, rows
 
 
 def _remaining_share(modes, weight, left):
@@ -350,7 +351,7 @@ class _BinnedImages:
         self.reach = int(np.ceil(_SETTINGS.derivative_reach_sigma * binned_sigma))
 
     def derivatives(self, table, n_parameters, known):
-        """Return the derivative of the image by every parameter."""
+        """Return the derivatives of the image with respect to all parameters."""
         value, down, along, sigma, index = self._profiles(table)
         value *= known[:, None, None]
         height = table.amplitude[:, None, None] / (self.side * sigma)

@@ -61,7 +61,10 @@ class JointFit:
         lowest, n_stalled, kind = np.inf, 0, self._first
         accepted, tables = (state.table, state.field), []
         least = _SETTINGS.min_objective_variances * np.prod(self.windows.image_shape)
-        for number in range(_SETTINGS.max_n_rounds[not preliminary]):
+        n_rounds = state.max_iter
+        if preliminary:
+            n_rounds = min(n_rounds, _SETTINGS.max_n_preliminary_rounds)
+        for number in range(n_rounds):
             expected = self._expected()
             objective = 0.0
             if number:
@@ -121,7 +124,7 @@ class JointFit:
         """Set the standard errors; return the factor by which they are still too small.
 
         Elliptical columns absorb the deformations of the lowest order, and the higher
-        ones say too little of correlated noise: its spectrum is propagated instead.
+        ones contain too little of correlated noise: its spectrum is propagated instead.
         """
         state = self.state
         if state.fits_shape:
@@ -177,7 +180,7 @@ class JointFit:
         state.field = state.field._replace(level=level)
 
     def _common(self, expected):
-        """Change the background, and heights and widths of all columns nearby alike."""
+        """Change the background, and nearby heights and widths by common factors."""
         state, windows = self.state, self.windows
         state.regression = self.make_regression()
         residual = self.pixels.residual.copy()

@@ -102,7 +102,7 @@ class ColumnProfile(ABC):
         Returns
         -------
         derivatives : ndarray of shape (n, 3 + n_shape, n_pixels)
-            Derivatives by the row and the col of the centre, by sigma and by the shape
+            Derivatives with respect to row and col of the centre, sigma and the shape
             parameters.
         """
 

@@ -5,6 +5,8 @@ Names end in units, as those of the settings of `_image` do.
 
 from dataclasses import dataclass
 
+from .._image.pixels import MIN_SIGMA_BINS, MIN_SPACING_BINS
+
 
 @dataclass(frozen=True)
 class BackgroundSettings:
@@ -16,7 +18,7 @@ class BackgroundSettings:
     # Columns overlap little up to the first share of sigma in the spacing, and
     # strongly from the second on.
     overlap_sigma_spacings: tuple = (0.235, 0.28)
-    # Pixels are binned to this many bins a spacing.
+    # Pixels are binned to this number of bins per spacing.
     n_bins_per_spacing: int = 2
     # A bin of the first, fine binning is at most sigma over this.
     n_bins_per_sigma: float = 1.2
@@ -40,7 +42,7 @@ class ColumnFitSettings:
     n_rounds_isolated: tuple = (2, 1)
     n_rounds_overlapping: tuple = ((3, 3), (3, 8))
     n_rounds_shape: int = 5
-    # Most rounds after these, for the columns that have not converged.
+    # Maximum number of rounds after these, for the columns that have not converged.
     max_n_extra_rounds: int = 12
     # If the windows of the columns that have stepped add up to less than this share of
     # the image, only the parts that they reach into are computed again.
@@ -51,19 +53,19 @@ class ColumnFitSettings:
     background_gain_ratios: tuple = (1.4, 1.0)
     # Pixels from which the noise is estimated.
     n_noise_pixels: int = 50_000
-    # Least noise of the brightest pixels, in median amplitudes of the columns: no
+    # Minimum noise of the brightest pixels, in median amplitudes of the columns: no
     # column is known better than this, and smaller steps gain nothing.
     min_noise_share: float = 1e-2
     # Columns whose mean squared weighted residual exceeds this multiple of the median
     # are left out of the noise estimate: bright particles show no noise.
     max_misfit_ratio: int = 4
-    # Least degrees of freedom of a pixel: the estimate stays finite.
+    # Minimum degrees of freedom of a pixel: the estimate stays finite.
     min_freedom_share: float = 0.3
     # Common stretch below which columns count as round: the logarithm of the ratio of
     # the axes, and that in standard errors.
     min_log_stretch: float = 0.03
     min_stretch_std: int = 4
-    # Pixels above this share of the height of rejected columns are no background.
+    # Pixels above this share of the height of rejected columns are not background.
     rejected_height_share: float = 0.01
     # Factor by which the sigma of a fit grows per step, and maximum number of steps.
     sigma_step_ratio: float = 1.1
@@ -106,8 +108,8 @@ class ColumnStateSettings:
     # width separately. In cells of 5.0 px, the second sublattice has only such columns.
     # Steps of single columns diverge there, and joint ones unless they are shorter, by
     # this factor. Bins are finer than this.
-    coarse_spacing_px: float = 4.5
-    coarse_sigma_px: float = 1.0
+    coarse_spacing_px: float = MIN_SPACING_BINS
+    coarse_sigma_px: float = MIN_SIGMA_BINS
     coarse_step_ratio: float = 0.5
     # Wider columns, in spacings, are fitted jointly, for steps of single columns
     # converge slowly or not at all: on square lattices, and where most columns have
@@ -174,7 +176,7 @@ class ErrorCalibrationSettings:
 
     # Columns whose residual is projected, about: 700 of a kind determine its errors to
     # 3 % in white noise, and to 8 % where noise is correlated.
-    # They lie in squares of this side (spacings), which hold neighbours.
+    # They lie in squares of this side (spacings), which contain neighbours.
     n_projected_columns: int = 1500
     square_spacings: float = 8.0
     # With fewer columns, the noise in the band of the columns is a better estimate.
@@ -212,7 +214,7 @@ class FisherScoringSettings:
     # Rows whose deviance is computed at a time, in double precision.
     n_block_rows: int = 64
     # Residuals are clipped at this multiple of the pixel's standard deviation: beyond
-    # are hot pixels and features that are no columns.
+    # are hot pixels and features other than columns.
     max_residual_std: int = 6
     # The core of a column is above this share of its height. Outliers there speak
     # against its profile.
@@ -240,7 +242,7 @@ class JointEquationsSettings:
     spectrum_ratio_range: tuple = (0.1, 10.0)
     max_n_rings: int = 16
     n_simulations: int = 2
-    # Least share of the noise that a fit leaves.
+    # Minimum share of the noise that a fit leaves.
     min_remaining_share: float = 0.05
     # Distance of the nodes between which the background is linear, in spacings: the
     # more the columns overlap, the less background shows between them.
@@ -254,11 +256,11 @@ class JointEquationsSettings:
 class JointFitSettings:
     """Settings of the joint fit, with their reasons."""
 
-    # Most rounds of a first fit and of the final one. A fit has converged when its
-    # objective, or this value a pixel if the image has hardly any noise, has decreased
-    # by less than this share in each of three rounds.
+    # Maximum number of rounds of a preliminary fit. A fit has converged when its
+    # objective, or this value per pixel if the image has hardly any noise, has
+    # decreased by less than this share in each of three rounds.
+    max_n_preliminary_rounds: int = 14
     min_objective_variances: float = 0.01
-    max_n_rounds: tuple = (14, 100)
     min_decrease_share: float = 4e-4
     n_stalled_rounds: int = 3
     # Rounds before columns may be rejected, and before a fit counts as converged.
@@ -287,7 +289,7 @@ class RenderSettings:
     max_log_fall: int = 30
     # Columns that have moved less than this keep their tiles, in the same units.
     slack_reaches: float = 0.2
-    # Least number of tiles at a time.
+    # Minimum number of tiles at a time.
     n_tiles: int = 128
 
 

@@ -6,7 +6,7 @@ matrix product. Many tiles are computed at once.
 
 import numpy as np
 
-from .._image.filters import GAUSSIAN_REACH_SIGMA
+from ..._image.filters import GAUSSIAN_REACH_SIGMA
 from .profiles import QUADRATIC, QUARTIC, ROUND_GAUSSIAN
 from .settings import FITTING
 
@@ -41,7 +41,7 @@ class Windows:
         row, col = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
         self.row_step, self.col_step = row, col
         self.disc = (row**2 + col**2 <= radius**2).astype(np.float32)
-        # Windows far off the image hold padding only, which has no weight.
+        # Windows far off the image contain padding only, which has no weight.
         limit = np.array(image.shape)
         self.anchor = np.clip(np.rint(positions).astype(np.intp), -1, limit)
         self.pad = reach + 1
@@ -257,7 +257,7 @@ class Renderer:
         return tiles
 
     def _sum_on_tiles(self, columns, down, along, tiles):
-        """Sum columns, and derivatives if asked for, on tiles of given indices."""
+        """Sum columns, and derivatives if required, on tiles of given indices."""
         owner = self.owner[down, along]
         row, col, sigma, amplitude = (values[owner, None] for values in columns)
         row = row - self.side * down[..., None, None]
@@ -435,7 +435,7 @@ def center_of_mass(image, positions, radius, n_rounds=2, mask=None):
 
 
 def centers_of_mass(context, positions):
-    """Refine positions by the centres of mass of most of each column.
+    """Refine positions by the centre of mass of the central disc of each column.
 
     Parameters
     ----------

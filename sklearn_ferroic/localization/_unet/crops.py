@@ -107,7 +107,7 @@ class CropBatches:
     Parameters
     ----------
     subset : torch.utils.data.Subset
-        Of a dataset whose `X` holds the contrast and whose `y` the classes.
+        Of a dataset whose `X` contains the contrast and whose `y` the classes.
     batch_size : int
         Largest number of crops in a batch.
     random_state : RandomState, default=None

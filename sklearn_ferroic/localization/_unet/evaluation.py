@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..._image.context import ImageContext
 from .._batch import score_image
-from .._image.context import ImageContext
 from .evidence import TOLERANCE_SPACINGS, calibrate, pair
 from .locating import find_in_image
 
@@ -103,7 +103,7 @@ def calibrate_on(estimator, network, images, labels):
                 (found[1], _is_right(*found, true, TOLERANCE_SPACINGS * spacing))
             )
     if not parts:
-        raise ValueError("The labels hold no columns to calibrate on.")
+        raise ValueError("The labels contain no columns to calibrate on.")
     evidence, is_right = (np.concatenate(part) for part in zip(*parts, strict=True))
     return calibrate(evidence, is_right)
 

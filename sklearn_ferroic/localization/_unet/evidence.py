@@ -7,8 +7,8 @@ from scipy.special import expit, logit
 from skimage.feature import peak_local_max
 from sklearn.linear_model import LogisticRegression
 
-from .._image.filters import vertex
-from .._image.pixels import on_image
+from ..._image.filters import vertex
+from ..._image.pixels import on_image
 from .labels import RADIUS_PX
 from .network_image import NET_SPACING_PX
 from .settings import UNET
@@ -64,7 +64,7 @@ def find_columns(probability, threshold):
     probability : ndarray of shape (3, n_rows, n_cols)
         Of background, A and B.
     threshold : float
-        Least evidence for a column, of 1 for one that is sure in all its pixels.
+        Minimum evidence for a column; 1 where all its pixels are certain.
 
     Returns
     -------

@@ -22,7 +22,7 @@ _VIEWS = ((0, False), (2, False), (1, False), (3, False)) + tuple(
     (quarters, True) for quarters in range(4)
 )
 MAX_VIEWS = len(_VIEWS)
-# Tiles are no larger, px of the network: their layers take 0.3 GB.
+# Largest side of a tile, px of the network: its layers take 0.3 GB.
 _MAX_SIDE_PX = 768
 
 
@@ -96,7 +96,7 @@ def tiles(shape, factor, tile_size):
     Returns
     -------
     cores : list of tuple of slice
-        Tiles side by side, that begin where the coarsest level has a pixel.
+        Tiles next to each other, which begin where the coarsest level has a pixel.
     """
     axes = []
     for length in shape:

@@ -103,7 +103,7 @@ def check_labels(y, images):
     entries = _split(y, len(images))
     if len(entries) != len(images):
         raise ValueError(
-            f"y holds labels of {len(entries)} image(s), X holds {len(images)} "
+            f"y contains labels of {len(entries)} image(s), X contains {len(images)} "
             f"image(s). {_EXPECTED}."
         )
     return [
@@ -116,7 +116,7 @@ def _split(y, n_images):
     if isinstance(y, AtomSites):
         if len(y.images) != n_images:
             raise ValueError(
-                f"y holds sites of {len(y.images)} image(s), X holds {n_images}."
+                f"y contains sites of {len(y.images)} image(s), X contains {n_images}."
             )
         return [y[y.frame == number] for number in range(n_images)]
     if _has_columns(y) or _is_pair(y):

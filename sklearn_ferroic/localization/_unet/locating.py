@@ -12,6 +12,10 @@ import torch
 from joblib import delayed
 from scipy.spatial import cKDTree
 
+from ..._image.context import ImageContext
+from ..._image.filters import blob_response, filter_sigma
+from ..._image.pixels import at_pixels
+from ..._image.tiles import cut_tiles
 from .._assembly import LabeledFit, nearest_columns
 from .._batch import naming_the_image, run
 from .._detection.calibration import Calibration
@@ -21,10 +25,6 @@ from .._detection.selection import has_center_inside
 from .._fitting.columns import ColumnFit
 from .._fitting.profiles import PROFILES
 from .._fitting.windows import render_columns
-from .._image.context import ImageContext
-from .._image.filters import blob_response, filter_sigma
-from .._image.pixels import at_pixels
-from .._image.tiles import cut_tiles
 from .evidence import REACH_PX, confidences, find_columns, has_neighbors
 from .inference import grow, probabilities, see, tiles
 from .network_image import NET_SPACING_PX, from_net, resample
@@ -112,6 +112,7 @@ def locate_image(
     threshold,
     refine,
     shape,
+    max_iter,
     tile_size,
     n_views,
 ):
@@ -130,11 +131,13 @@ def locate_image(
     network : UNet
         The network, in evaluation mode.
     threshold : float
-        Least evidence for a column.
+        Minimum evidence for a column.
     refine : {"gaussian", "center_of_mass", None}
         How positions are refined.
     shape : {"circular", "elliptical"}
         What columns are fitted with.
+    max_iter : int
+        Maximum number of iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_views : int
@@ -146,7 +149,7 @@ def locate_image(
         The columns.
     """
     spacing, _ = scale
-    context = ImageContext(image, mask, *scale)
+    context = ImageContext(image, mask, *scale, max_iter=max_iter)
     positions, evidence = find_in_image(
         image, network, spacing, threshold, tile_size, n_views
     )

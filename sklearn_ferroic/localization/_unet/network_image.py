@@ -1,4 +1,4 @@
-"""Images at the scale that the network knows, whole or in part.
+"""Images at the scale of the network, whole or in part.
 
 Every resampled pixel is a weighted mean of pixels around its place, rows and columns
 apart: a part of an image gives the same numbers as the whole.
@@ -14,7 +14,7 @@ _CONTRAST_SIGMA_PX = 1.5 * NET_SPACING_PX
 _TRUNCATE_SIGMA = 3.0
 # Pixels farther than this do not affect a pixel's contrast.
 CONTRAST_REACH = int(_TRUNCATE_SIGMA * _CONTRAST_SIGMA_PX + 0.5)
-# Least local deviation, as a share of the usual one: noise is not amplified further.
+# Minimum local deviation, as a share of the usual one: noise is not amplified further.
 _MIN_CONTRAST_SHARE = 0.25
 
 
@@ -124,7 +124,7 @@ def normalize(image, usual):
     Returns
     -------
     contrast : ndarray of shape (n_rows, n_cols), float32
-        The image less its local mean, over its local standard deviation.
+        The image minus its local mean, over its local standard deviation.
     """
     mean, deviation = local_deviation(image)
     scale = np.sqrt(deviation**2 + np.float32(_MIN_CONTRAST_SHARE * usual) ** 2)

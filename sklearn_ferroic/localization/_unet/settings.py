@@ -23,7 +23,7 @@ class EvidenceSettings:
     """Settings of the evidence and probability of columns, with their reasons."""
 
     sigma_px: float = 1.4
-    # Least distance of columns in pixels of the network, rounded down.
+    # Minimum distance of columns in pixels of the network, rounded down.
     min_distance_px: int = 3
     # Each column has this number of others within this number of spacings, also at
     # the corners.

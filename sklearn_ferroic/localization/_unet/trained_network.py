@@ -2,8 +2,8 @@
 
 from sklearn.utils.validation import check_is_fitted
 
+from ..._image.input import check_images
 from ..._torch.device import choose_device
-from .._image.input import check_images
 from .evaluation import calibrate_on
 from .labels import check_labels
 from .locating import on_device
@@ -44,7 +44,7 @@ class TrainedNetworkMixin:
 
         Parameters
         ----------
-        X : array-like or carrier, or list of these
+        X : array-like or container, or list of these
             The images; not those of the training.
         y : AtomSites, object with `positions` and `sublattice`, array, or list
             Labels as in `fit`.

@@ -110,7 +110,7 @@ def train(crops, options, *, device, random_state, start=None, checkpoint=None):
         checkpoint.save(captured | {"first": first})
 
     last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
-    # Of no use here, but a part of the state that checkpoints hold.
+    # Of no use here, but a part of the state that checkpoints contain.
     network.generator = torch.Generator("cpu").manual_seed(seed)
     network = network.to(memory_format=torch.channels_last)
     net = make_net(
@@ -160,7 +160,7 @@ def fit_network(estimator, images, y, start=None):
     labels = check_labels(y, images)
     if not any(len(label.positions) for label in labels):
         raise ValueError(
-            "The labels hold no column: the network would learn that there are none."
+            "The labels contain no column: the network would learn that there are none."
         )
     spacings = _spacings(labels, estimator.spacing)
     device = choose_device(estimator.device)

@@ -91,7 +91,7 @@ def read_weights(path):
     FileNotFoundError
         If there is no file.
     ValueError
-        If it is damaged, or holds other weights.
+        If it is damaged, or contains other weights.
     """
     path = os.fspath(resolve_path(path))
     if not os.path.exists(path):
@@ -107,7 +107,7 @@ def read_weights(path):
         ) from error
     if head.get("format") != _FORMAT:
         raise ValueError(
-            f"{path!r} holds the weights of something else than UNetAtomLocator: "
+            f"{path!r} contains the weights of something else than UNetAtomLocator: "
             f"format {head.get('format')!r}, expected {_FORMAT!r}. "
             "UNetAtomLocator.save_weights writes such files."
         )

@@ -15,6 +15,7 @@ from scipy.interpolate import BSpline
 from scipy.sparse import csr_matrix
 
 from ..._utils.robust import STD_PER_MEDIAN
+from .line_model import LEAST_STD_PX
 
 # Part of a lattice line that is used: at least this number of columns.
 _MIN_COLUMNS = 6
@@ -43,7 +44,6 @@ _MAX_SURPRISE_DEVIATIONS = 4.0
 _SPLINE_ORDER = 3
 # Share of the variance of the drift that is added to the diagonal of its covariance.
 _RIDGE_SHARE = 1e-8
-_MIN_STD_PX = 1e-3
 
 
 class Drift(NamedTuple):
@@ -124,7 +124,7 @@ class LatticeLines:
         typical = STD_PER_MEDIAN * np.median(
             np.abs(second - np.median(second, axis=0)), axis=0
         )
-        return np.maximum(typical / np.sqrt(6), _MIN_STD_PX)
+        return np.maximum(typical / np.sqrt(6), LEAST_STD_PX)
 
     def parts(self, positions, tolerance):
         """Return the parts of the lines along which columns are evenly spaced.
@@ -157,7 +157,7 @@ class LatticeLines:
         return parts
 
     def _without_kinks(self, positions):
-        """Divide the lines at the rows of atoms where the spacing of most changes."""
+        """Divide the lines at rows of atoms where the spacing of most lines changes."""
         middles = np.concatenate([line[1:-1] for line in self.lines])
         second = [np.diff(positions[line], 2, axis=0) for line in self.lines]
         second = np.concatenate([part for part in second if len(part)] or [[]])

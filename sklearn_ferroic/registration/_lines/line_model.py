@@ -38,6 +38,8 @@ _OUTLIER_DEVIATIONS = 4.0
 _N_ROUNDS = 3
 # Rounds end when no more than this share of the columns changes.
 _SETTLED_SHARE = 0.002
+# Smallest standard deviation of the columns that weights assume.
+LEAST_STD_PX = 1e-3
 # Lines at which the posterior is computed, at most; others are interpolated.
 _MAX_LINES = 1500
 _TINY_PX2 = 1e-8

@@ -10,6 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.ndimage import map_coordinates, spline_filter
 
+from ..._utils.robust import TINY
 from .._alignment import MAX_STEP_SPACINGS, compare, smooth_template
 from .._resample import invert_lines
 
@@ -19,7 +20,6 @@ _BLOCK_SPACINGS = 3.0
 _MIN_LINES = 20
 # Lines of a smaller share of the mean weight show no column.
 _MIN_WEIGHT_SHARE = 1e-3
-_TINY = np.finfo(float).tiny
 
 
 def refine_lines(scans, spacing, n_jobs=None):
@@ -113,7 +113,7 @@ def _jitter(gradient, residual, spacing):
     in_first = np.arange(n_cols) // block % 2 == 0
     parts = [_step(gradient[:, own], residual[:, own]) for own in (in_first, ~in_first)]
     weight = parts[0][1] + parts[1][1]
-    lowest = max(weight.mean() * _MIN_WEIGHT_SHARE, _TINY)
+    lowest = max(weight.mean() * _MIN_WEIGHT_SHARE, TINY)
     step = sum(step * own for step, own in parts) / np.maximum(weight, lowest)
     pair = parts[0][1] * parts[1][1] / np.maximum(weight, lowest)
     measured = (weight > lowest) & (np.abs(step) < MAX_STEP_SPACINGS * spacing)
@@ -134,4 +134,4 @@ def _step(gradient, residual):
     """Return the displacement of each line by least squares, and its weight."""
     weight = np.square(gradient).sum(axis=1, dtype=float)
     product = (gradient * residual).sum(axis=1, dtype=float)
-    return product / np.maximum(weight, _TINY), weight
+    return product / np.maximum(weight, TINY), weight

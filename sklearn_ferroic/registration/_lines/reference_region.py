@@ -14,7 +14,13 @@ import numpy as np
 from ..._lattice.reference_lattice import lattice_indices
 from ..._utils.robust import bisquare_root
 from .even_rows import MIN_LINES, LatticeLines
-from .line_model import LinePrior, fit_lines, row_medians, structure_field
+from .line_model import (
+    LEAST_STD_PX,
+    LinePrior,
+    fit_lines,
+    row_medians,
+    structure_field,
+)
 
 # Rounds of lattice and lines, each given the other.
 _N_ROUNDS = 4
@@ -23,8 +29,6 @@ _MIN_REFERENCE_COLUMNS = 12
 _TREND_ROWS = 2
 _SETTLED_PX = 1e-4
 _N_STRUCTURE_ROUNDS = 3
-# Smallest scatter of the columns about the lattice that their weights assume.
-_LEAST_STD_PX = 1e-3
 # A lattice line is followed as long as it departs from the others by less than this
 # share of the spacing, and while there are this number of lines.
 _MAX_KINK_SPACINGS = 0.06
@@ -64,9 +68,9 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
     n_reference = np.count_nonzero(reference)
     if n_reference < _MIN_REFERENCE_COLUMNS:
         raise ValueError(
-            f"The reference region holds {n_reference} columns on one lattice, but at "
-            f"least {_MIN_REFERENCE_COLUMNS} are needed. Choose a larger region of a "
-            "perfect crystal."
+            f"The reference region contains {n_reference} columns on one lattice, but "
+            f"at least {_MIN_REFERENCE_COLUMNS} are needed. Choose a larger region of "
+            "a perfect crystal."
         )
     variance = np.nan_to_num(sites.position_std, nan=np.nanmedian(sites.position_std))
     variance = np.square(np.nan_to_num(variance, nan=0.05))
@@ -158,7 +162,7 @@ def lines_of_reference(sites, reference, sigma, spacing, n_rows, coherent):
 def _size_of_assumed(drift, rows, reference, spacing):
     """Return the size of the row component that follows from even rows alone, px.
 
-    Its straight part is left out: an affine map of the film is no relaxation.
+    Its straight part is left out: an affine map of the film is not a relaxation.
     """
     if drift is None:
         return 0.0
@@ -213,7 +217,7 @@ def _are_coherent(along, index, vectors, reference, others, spacing):
             fits = np.abs(along[own] - level) < limit
             coherent[own[fits]] = True
             followed = np.setdiff1d(followed, line[own[~fits]])
-    # Rows between reference columns hold others, too.
+    # Rows between reference columns contain others, too.
     between = others & (row >= seen.min()) & (row <= seen.max())
     return coherent | (
         between & (np.abs(along - np.median(along[reference])) < 4 * limit)
@@ -243,7 +247,7 @@ def _fit_reference(positions, index, sublattice, reference):
             design * weight[:, None], positions[reference] * weight[:, None], rcond=None
         )
         miss = np.hypot(*(positions[reference] - design @ fitted).T)
-        weight = np.sqrt(bisquare_root(miss, _LEAST_STD_PX)) ** 2
+        weight = np.sqrt(bisquare_root(miss, LEAST_STD_PX)) ** 2
     return fitted[:n_origins], fitted[n_origins:]
 
 
@@ -308,7 +312,7 @@ def _steep_axis(positions, index):
 
 
 def _trend(positions, index, sublattice):
-    """Return the position of each column that its neighbours above and below expect."""
+    """Return the position of each column interpolated from those above and below."""
     known = np.flatnonzero(np.isfinite(index).all(axis=1))
     place = index[known].astype(int)
     axis = _steep_axis(positions, index)

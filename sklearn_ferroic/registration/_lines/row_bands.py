@@ -1,6 +1,6 @@
 """Test of whether columns that the same scan lines cross are displaced together.
 
-Jitter of the scan displaces a row of columns against the rows above and below it by
+Jitter of the scan displaces a row of columns relative to the rows above and below it by
 about the same length over the whole width of the image. Displacements of the specimen
 are seldom so: they differ along the row, or occur in few rows, and they do not prefer
 the scan lines. The displacements in the left and the right half of each row are

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from ..._utils.robust import bisquare_root
 from .._rigid_shift import Correlator
-from .line_model import LinePrior, fit_lines
+from .line_model import LEAST_STD_PX, LinePrior, fit_lines
 
 # Half the side of the area that is matched first, and its growth from round to round.
 _FIRST_SPACINGS = 12.0
@@ -24,8 +24,6 @@ _MIN_MATCHES = 12
 _N_ROUNDS = 6
 # Rounds end when no line moves by more: well below the error of a column.
 _SETTLED_PX = 5e-3
-# Smallest scatter of the matched columns that their weights assume.
-_LEAST_STD_PX = 1e-3
 
 
 def rotation_matrix(degrees):
@@ -219,7 +217,7 @@ def _affine_step(scans, matches, spacing):
     solution = np.zeros(design.shape[1])
     for _ in range(4):
         rest = value - design @ solution
-        weight = bisquare_root(rest, _LEAST_STD_PX) if solution.any() else 1.0
+        weight = bisquare_root(rest, LEAST_STD_PX) if solution.any() else 1.0
         weighted = design.T * weight
         # A small share of the diagonal keeps what the matches do not determine at zero.
         normal = weighted @ design

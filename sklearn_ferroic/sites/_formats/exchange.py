@@ -57,7 +57,7 @@ def read_csv(path, *, images, columns, pixel_size):
         head = _read_head(path)
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{str(path)!r} is no text in UTF-8 and so no table ({error})."
+            f"{str(path)!r} is not text in UTF-8 and therefore not a table ({error})."
         ) from error
     try:
         table = pandas.read_csv(path, comment="#", **_exact_floats(pandas))
@@ -102,7 +102,7 @@ def _metadata(head, images):
 
 
 def from_atomap(lattice):
-    """Return what AtomSites are made with, see :meth:`AtomSites.from_atomap`.
+    """Return the arguments of AtomSites, see :meth:`AtomSites.from_atomap`.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def _fitted(atom, name):
 
 
 def _read_head(path):
-    """Return what the comments and the JSON file of a table say."""
+    """Return the metadata in the comments and the JSON file of a table."""
     head = {}
     with open(path, encoding="utf-8") as file:
         for line in file:
@@ -183,7 +183,9 @@ def _read_head(path):
         try:
             head |= json.loads(sidecar.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{str(sidecar)!r} is no JSON file: {error}.") from error
+            raise ValueError(
+                f"{str(sidecar)!r} is not a JSON file: {error}."
+            ) from error
     return head
 
 
@@ -257,7 +259,7 @@ def _flags(column):
 
 
 def _blank_images(arguments, shapes):
-    """Return images of zeros that hold all sites."""
+    """Return images of zeros that contain all sites."""
     positions = arguments["positions"]
     frame = arguments.get("frame", np.zeros(len(positions), int))
     n_images = 1 + int(max(frame, default=0))

@@ -142,7 +142,7 @@ def read_hdf5(path, images, fields):
     path : path-like
         The file.
     images : ndarray of shape (n_rows, n_cols), list of such arrays or None
-        The images, if the file holds none.
+        The images, if the file contains none.
     fields : tuple of SiteField
         Schema of the sites.
 
@@ -190,7 +190,7 @@ def read_hdf5(path, images, fields):
 
 
 def _check_digest(h5py, file):
-    """Raise ValueError if a file does not hold what was written to it."""
+    """Raise ValueError if a file does not contain what was written to it."""
     head = dict(file.attrs)
     known = head.get("sha256")
     if known is None and head["format_version"] == "1.0":  # which had none
@@ -242,7 +242,7 @@ def _match_images(path, given, stored, marks):
             raise ValueError(f"An image in {str(path)!r} is not the one written to it.")
     if all(image is not None for image in stored):
         if given is not None:
-            raise ValueError(f"{str(path)!r} holds its images; leave images= out.")
+            raise ValueError(f"{str(path)!r} contains its images; leave images= out.")
         return stored
     if given is None:
         raise ValueError(

@@ -205,7 +205,8 @@ def _as_column(name, values, n_sites):
         values = values.astype(str)
     if values.dtype.kind not in "biufUT":
         raise ValueError(
-            f"{name} must hold numbers, truth values or text, got dtype {values.dtype}."
+            f"{name} must contain numbers, truth values or text, got dtype "
+            f"{values.dtype}."
         )
     return values
 

@@ -10,6 +10,7 @@ from ..._utils.robust import STD_PER_MEDIAN
 from .._flags import SiteFlag
 from .empty_places import (
     EMPTY_SPACINGS,
+    N_NEIGHBORS,
     EmptyPlaces,
     Lattice,
     find_empty_places,
@@ -17,8 +18,6 @@ from .empty_places import (
 )
 from .residual import column_amplitudes
 
-# Neighbours that a site is compared with: the first two shells of a square lattice.
-_N_NEIGHBORS = 8
 # Nearer than this share of the local spacing, two sites are a short pair ...
 _SHORT_PAIR_SPACINGS = 0.55
 # ... unless this many neighbours of the same sublattice have such a partner at the same
@@ -214,9 +213,9 @@ def _nothing_to_check(flags, n):
 
 def _same_sublattice(n, members):
     """Return up to 8 nearest sites of the same sublattice."""
-    index = np.repeat(np.arange(n)[:, None], _N_NEIGHBORS, axis=1)
+    index = np.repeat(np.arange(n)[:, None], N_NEIGHBORS, axis=1)
     for own, nearest in members.values():
-        near = own[nearest.index[:, 1 : _N_NEIGHBORS + 1]]
+        near = own[nearest.index[:, 1 : N_NEIGHBORS + 1]]
         index[own, : near.shape[1]] = near
     return index
 
@@ -255,8 +254,8 @@ def _exceeds(values, alike, sublattice, least):
     if not np.isfinite(values).any():
         return np.zeros(len(values), dtype=bool)
     around = np.where(np.isfinite(values), values, np.inf)[alike]
-    around.partition(_N_NEIGHBORS // 2, axis=1)
-    excess = values - around[:, _N_NEIGHBORS // 2]
+    around.partition(N_NEIGHBORS // 2, axis=1)
+    excess = values - around[:, N_NEIGHBORS // 2]
     excess[~np.isfinite(excess)] = np.nan
     limit = np.full(len(values), np.inf)
     for label in np.unique(sublattice):

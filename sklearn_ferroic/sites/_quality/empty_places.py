@@ -18,9 +18,10 @@ from scipy.spatial import cKDTree
 _STEPS = np.array(
     [[1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1], [1, -1], [-1, 1]]
 )
-_N_NEIGHBORS = 8
+# Neighbours that a site is compared with: the first two shells of a square lattice.
+N_NEIGHBORS = 8
 # Lengths below are in units of the usual distance of nearest neighbours (the local
-# spacing). A neighbour holds a place if it is this near in fractions of the cell.
+# spacing). A neighbour occupies a place if it is this near in fractions of the cell.
 _HELD_FRACTION = 0.2
 # A place is empty if no site is nearer than this; between the two distances a site may
 # be two columns fitted as one, or one that strain has moved.
@@ -263,7 +264,7 @@ def _expected(lattice, active):
     for label in np.unique(lattice.sublattice[active]):
         own = np.flatnonzero(lattice.sublattice == label)
         asks = np.flatnonzero(lattice.sublattice[active] == label)
-        k = min(_N_NEIGHBORS + 1, len(own))
+        k = min(N_NEIGHBORS + 1, len(own))
         if k < 2:
             continue
         positions = lattice.positions[own]

@@ -268,8 +268,8 @@ def _mismatch(cells, others):
     """Return how much cells differ, and the matrices that transform one into another.
 
     The matrices are those of whole numbers that lead from the vectors of `cells` to
-    those of `others` most closely; where they are no change of the choice of vectors,
-    the mismatch is infinite.
+    those of `others` most closely; where they are not a mere change of the choice of
+    vectors, the mismatch is infinite.
     """
     change = others @ np.linalg.inv(cells)
     whole = np.rint(change)

@@ -16,11 +16,11 @@ _CHUNK_COLUMNS = 4000
 _DISC_SIGMA = 2.2
 _SEARCH_SIGMA = 0.7
 _N_NEAR = 24
-# Local background: the image less its columns, smoothed over this many spacings.
+# Local background: the image minus its columns, smoothed over this many spacings.
 _BACKGROUND_SPACINGS = 1.5
 # Narrower columns are a pixel or two.
 _MIN_SIGMA_PX = 1.0
-# The band of the columns: what a Gaussian filter of their sigma passes less what one
+# The band of the columns: what a Gaussian filter of their sigma passes minus what one
 # of this many times their sigma passes.
 _BAND_RATIO = 1.6
 # Gain of the filter [1, -2, 1] x [1, -2, 1], which passes noise and little structure.
@@ -229,7 +229,7 @@ def column_amplitudes(image, columns, positions, sigma, search=False):
 
 
 def _windows(image, columns, tree, place, sigma):
-    """Cut discs of the image around places, less the known columns."""
+    """Cut discs of the image around places, minus the known columns."""
     radius = int(np.ceil(_DISC_SIGMA * sigma.max()))
     step = np.arange(-radius, radius + 1)
     pixel = np.rint(place).astype(np.intp)
@@ -312,7 +312,7 @@ def common_ellipticity(image, columns, n_most=2000):
     sigma = part.sigma[:, None, None]
     tree = cKDTree(columns.positions)
     d_row, d_col, values, weight = _windows(image, columns, tree, part.positions, sigma)
-    # Derivatives of the column by the two components, of first order.
+    # First derivatives of the column with respect to the two components.
     shape = np.exp(-0.5 * (d_row**2 + d_col**2) / sigma**2)
     shape = weight * shape * part.amplitude[:, None, None] / (2 * sigma**2)
     stretch = np.empty((len(rows), 2))

@@ -43,7 +43,7 @@ class LatticePlaces:
     n_votes : ndarray of int of shape (n,)
         Number of sites around that expect it.
     relative_amplitude, relative_amplitude_std : ndarray of shape (n,)
-        Height of the image there, less the columns around, relative to the columns
+        Height of the image there, minus the columns around, relative to the columns
         of the same sublattice around, and its standard error: about 0 in a vacancy, 1
         where a column was missed. NaN where it cannot be measured.
     """
@@ -62,7 +62,7 @@ class LatticePlaces:
         return f"<LatticePlaces: {len(self)} places without a site>"
 
     def to_frame(self):
-        """Return the places as a pandas table, one row a place.
+        """Return the places as a pandas table, one row per place.
 
         Returns
         -------
@@ -106,15 +106,15 @@ class SiteQuality:
         Number of sites of each sublattice.
 
     coverage : float
-        Share of the lattice places that hold a site of their own. Vacancies count as
-        places that hold none.
+        Share of the lattice places with a site of their own. Vacancies count as
+        places without one.
 
     suspected_misses : LatticePlaces
-        Places that hold no site although the image shows a column there, or is too
+        Places without a site although the image shows a column there, or is too
         noisy to show that there is none.
 
     vacancies : LatticePlaces
-        Places that hold no site where the image shows no column either.
+        Places without a site where the image shows no column either.
 
     short_pairs : ndarray of int of shape (n_pairs, 2)
         Indices of sites closer than 0.55 of the usual distance there.
@@ -129,11 +129,11 @@ class SiteQuality:
         Median distance of nearest neighbours, px, and its robust relative scatter.
 
     net_displacement, net_displacement_std : ndarray of shape (n_images, 2)
-        Mean displacement ``(row, col)`` of sublattice 1 against sublattice 0 over the
-        whole image, px, and its standard error. Both mistilt and a net polarization
-        displace the sublattices against each other by a constant: the image alone does
-        not determine which of the two. Compare with a reference region that cannot be
-        polar.
+        Mean displacement ``(row, col)`` of sublattice 1 relative to sublattice 0 over
+        the whole image, px, and its standard error. Both mistilt and a net polarization
+        displace the sublattices relative to each other by a constant: the image alone
+        does not determine which of the two. Compare with a reference region that cannot
+        be polar.
 
     ellipticity, ellipticity_std : ndarray of shape (n_images,)
         Long over short axis that is common to all columns, and its standard error.
@@ -204,17 +204,17 @@ class SiteQuality:
 
     @cached_property
     def undivided(self):
-        """Sublattices of each image that may be several."""
+        """Sublattices of each image that may consist of several."""
         return [self._undivided(rows) for rows in self._rows]
 
     @property
     def coverage(self):
-        """Share of the lattice places that hold a site of their own."""
+        """Share of the lattice places with a site of their own."""
         n_sites = len(self.sites)
         n_empty = sum(
             len(check.is_vacancy) + check.n_merged_places for check in self._checks
         )
-        # A merged site accounts for two places and holds neither.
+        # A merged site accounts for two places and lies on neither.
         n_between = sum(check.n_merged_places // 2 for check in self._checks)
         n_extra = len(np.unique(self.short_pairs[:, 1:]))
         n_held = max(n_sites - n_between - n_extra, 0)
@@ -228,7 +228,7 @@ class SiteQuality:
         return np.hypot(*ratio.T) > _SIGNIFICANT_ERRORS
 
     def residual_map(self, frame=0):
-        """Compute the image less its columns and a smooth background.
+        """Compute the image minus its columns and a smooth background.
 
         Columns are rendered as Gaussians of the sites' amplitude, sigma and ellipse.
 

@@ -77,7 +77,7 @@ def check_labels(y, n_samples, n_classes):
     whole = np.asarray(y).astype(np.int64) if y.dtype.kind in "iuf" else None
     if whole is None or (whole != y).any() or whole.min() < -1:
         raise ValueError(
-            "Unknown label type: y must hold integer labels from 0 on, and -1 for "
+            "Unknown label type: y must contain integer labels from 0 on, and -1 for "
             f"samples without label, got values such as {y[:3]!r}."
         )
     classes = np.unique(whole[whole >= 0])

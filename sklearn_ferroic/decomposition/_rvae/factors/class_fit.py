@@ -7,7 +7,7 @@ of brightness at an interface, and white noise; the distribution is Student's, s
 patches at borders and defects have little influence (Peel & McLachlan, Statistics and
 Computing 10, 339 (2000)). Because the likelihood is summed over the rotations of a
 patch, classes cannot differ by a rotation only, and because the factors are shared, a
-continuous variation alone is no reason for another class.
+continuous variation alone does not justify another class.
 """
 
 from typing import NamedTuple

@@ -186,7 +186,7 @@ class FactoredImageModel(PosedImageModel):
         return self.objective(error, divergence.mean())
 
     def _encode(self, rings, shares, conditions, *, is_training=False):
-        """Compute mean and log-variance of the latents, less what the factors predict.
+        """Compute mean and log-variance of the latents without the part of the factors.
 
         The regression of the latents on classes, conditions and squares of conditions
         is subtracted: the divergence from the prior alone is too small, compared with

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ...._pose_columns import ANGLE
 from ...._utils.angles import warn_if_degrees
 from ...._utils.optional import import_optional
+from ...._utils.pose_columns import ANGLE
 from ..._data.features import choose_columns, transform_with_names
 from ..._data.selection import check_per_site
 from ..._drawing.axes import get_axes

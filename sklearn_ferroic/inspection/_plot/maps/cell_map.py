@@ -173,7 +173,7 @@ class CellMapDisplay(CellMap):
             If `sites` are not AtomSites or `walls` are not a table of walls.
         ValueError
             If there is not one value per site, the frame is not clear, limits are out
-            of order, or `ticks` is unknown or wants a pixel size that is not known.
+            of order, or `ticks` is unknown or needs a pixel size that is missing.
         """
         frame, rows = select_frame(sites, frame)
         n_sites = len(sites)

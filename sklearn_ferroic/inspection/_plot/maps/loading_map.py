@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...._utils.optional import import_optional
-from ....metrics._pipeline_output import list_steps, transform_through
+from ...._utils.transformers import list_steps, transform_through
 from ..._data.features import as_images
 from ..._data.selection import check_per_site, select_frame
 from ..._drawing.axes import get_axes, show_image, subdivide
@@ -240,7 +240,7 @@ class LoadingMapDisplay:
         ValueError
             If there is not one loading per site and component or one name per
             component, `frame` is None and there are several images, `patch_shape` does
-            not hold the pixels of a component, or `ax` does not belong to a grid of
+            not match the pixels of a component, or `ax` does not belong to a grid of
             subplots.
         """
         frame, rows = select_frame(sites, frame)

@@ -7,8 +7,8 @@ import pytest
 import xarray
 
 from sklearn_ferroic import AtomLocator
+from sklearn_ferroic._image.input import check_images
 from sklearn_ferroic.datasets import make_ferroic_image
-from sklearn_ferroic.localization._image.input import check_images
 
 IMAGE = np.random.RandomState(0).poisson(40, (40, 52)).astype(np.float32)
 STACK = np.stack([IMAGE, IMAGE + 1])
@@ -146,6 +146,13 @@ def test_axes_of_xarray_are_read_by_their_names():
     np.testing.assert_array_equal(check_images(array.transpose())[0][0], IMAGE)
     renamed = array.rename(x="a", y="b")
     np.testing.assert_array_equal(check_images(renamed.transpose())[0][0], IMAGE.T)
+
+
+def test_axes_are_read_by_their_names_where_a_pixel_size_is_given():
+    array = as_xarray(IMAGE, (0.0173, 0.0346), ("nm", "nm")).transpose("x", "y")
+    (image,), _, (size,) = check_images((array, 0.02))
+    np.testing.assert_array_equal(image, IMAGE)
+    assert size == 0.02
 
 
 @pytest.mark.parametrize("carry", KINDS)

@@ -25,7 +25,7 @@ class Reflections(NamedTuple):
     period : float
         That of the lattice's strongest reflection, px; NaN without a lattice.
     interference : ndarray of shape (n, 2)
-        Frequencies (row, col) of reflections that are no lattice's, 1/px.
+        Frequencies (row, col) of reflections that belong to no lattice, 1/px.
     """
 
     period: float

@@ -69,7 +69,7 @@ def estimate_spacing(image):
 
 
 def _tiles(image, side):
-    """Cut squares out of the image, across it: two, or four of a large one."""
+    """Cut two squares that span the image out of it, or four out of a large image."""
     corners = []
     for length in image.shape:
         part = min(length, side)
@@ -89,7 +89,7 @@ def _detrended(tile):
         np.linalg.qr(np.vander(np.linspace(-1, 1, length), 4))[0].astype(np.float32)
         for length in tile.shape
     )
-    # Bright particles are no lattice.
+    # Bright particles do not count as a lattice.
     tile = np.clip(tile, *value_span(tile))
     tile /= np.ptp(tile) or np.float32(1)
     tile -= rows @ (rows.T @ tile @ cols) @ cols.T

@@ -74,7 +74,7 @@ class HiddenColumnsSettings:
     n_agreeing_blocks: int = 2
     # Columns closer than this, in pixels of the image, are not resolved.
     min_spacing_px: float = 3.0
-    # Half the side of the windows, and least and largest number of columns of a
+    # Half the side of the windows, and smallest and largest number of columns of a
     # block.
     reach_px: int = 21
     min_n_columns: int = 8
@@ -117,8 +117,8 @@ class HiddenColumnsSettings:
     min_explained_share: float = 0.6
     min_significance_std: int = 6
     # Of a root mean square below the first number, a share of the height, they
-    # explain the second share at least: it may be a profile that is no sum of
-    # Gaussians and discs.
+    # explain the second share at least: it may be a profile other than a
+    # sum of Gaussians and discs.
     small_misfit_share: float = 0.012
     min_small_explained_share: float = 0.8
     # They matter if they make the spacing smaller than this share of what it was.
@@ -133,7 +133,7 @@ class HiddenColumnsSettings:
 class NoiseSettings:
     """Settings of the estimate of the noise, with their reasons."""
 
-    # Bins of the mean in which the variance is measured, and least number of pixels
+    # Bins of the mean in which the variance is measured, and minimum number of pixels
     # in one.
     n_bins: int = 16
     min_n_bin_pixels: int = 100
@@ -201,7 +201,7 @@ class ReflectionsSettings:
     # grains are: a single crystal has three at the most.
     min_n_on_ring: int = 4
     ring_width_share: float = 0.04
-    # Of those, the ones that matter are no weaker than this share of the lattice's.
+    # Of those, those are used that have at least this share of the lattice's.
     min_strength_share: float = 0.1
     # Interference is followed over this many of its periods, at least over these px.
     n_periods: int = 6
@@ -213,7 +213,7 @@ class SpacingSettings:
     """Settings of the estimate of the spacing, with their reasons."""
 
     # Tiles are analysed one by one and their autocorrelations averaged. Larger ones
-    # follow where the smaller ones hold too few periods or show none.
+    # follow where the smaller ones contain too few periods or show none.
     tile_sides_px: tuple = (512, 1024, 2048)
     min_n_periods: int = 10
     # Neighbours are detected within this number of periods. The strongest reflection

@@ -44,7 +44,7 @@ class Tile(NamedTuple):
         )
 
     def owns(self, positions):
-        """Check which positions in the image are in the core, or nearly."""
+        """Check which positions are in the core of the tile, with a small margin."""
         first, last = self.core.T
         return (
             (positions >= first - _SETTINGS.slack_px)

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
 # Binned images show columns of this sigma and spacing at least, in bins.
-_MIN_SIGMA_BINS = 1.0
-_MIN_SPACING_BINS = 4.5
+MIN_SIGMA_BINS = 1.0
+MIN_SPACING_BINS = 4.5
 
 
 def choose_binning(spacing, sigma):
@@ -28,7 +28,7 @@ def choose_binning(spacing, sigma):
     side : int
         Side of the blocks, px; 1 for images that are not finely sampled.
     """
-    return max(1, int(min(sigma / _MIN_SIGMA_BINS, spacing / _MIN_SPACING_BINS)))
+    return max(1, int(min(sigma / MIN_SIGMA_BINS, spacing / MIN_SPACING_BINS)))
 
 
 def sum_blocks(image, side):

@@ -33,7 +33,7 @@ def pose_names(n_latents, *, offsets):
 
 
 def find_pose_columns(n_features, names, *, translation):
-    """Return the indices of the columns that hold the angle and the offsets.
+    """Return the indices of the columns of the angle and the offsets.
 
     Parameters
     ----------

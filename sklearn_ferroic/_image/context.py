@@ -1,4 +1,4 @@
-"""An image with what is known of it: good pixels, spacing, sigma, noise, unit, bins."""
+"""An image with its good pixels, spacing, sigma, noise, unit and binning."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -8,8 +8,8 @@ import numpy as np
 from .noise import NoiseModel
 from .pixels import bin_image, binned_scale
 
-# Standard deviations of images that float32 holds without loss: others are divided by a
-# power of two.
+# Standard deviations of images that float32 represents without loss: others are divided
+# by a power of two.
 _MIN_STD, _MAX_STD = 1e-2, 1e5
 
 
@@ -65,7 +65,7 @@ class ImageStatistics(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImageContext:
-    """An image, a tile or a sample of it, and what is known of it.
+    """An image, a tile or a sample of it, with its properties.
 
     Parameters
     ----------
@@ -81,6 +81,8 @@ class ImageContext:
         Number by which the values of the original image were divided.
     binning : int, default=1
         Side of the bins in which columns are detected, px.
+    max_iter : int, default=100
+        Maximum number of iterations of a joint fit of columns that overlap.
     """
 
     image: np.ndarray
@@ -90,6 +92,7 @@ class ImageContext:
     statistics: ImageStatistics | None = None
     unit: float = 1.0
     binning: int = 1
+    max_iter: int = 100
 
     @property
     def shape(self):
@@ -113,7 +116,7 @@ class ImageContext:
         return self.replace(image=self.image[window], mask=mask)
 
     def without(self, tails, mean):
-        """Return the context of the image less the tails of its columns.
+        """Return the context of the image minus the tails of its columns.
 
         Parameters
         ----------

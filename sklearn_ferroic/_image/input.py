@@ -5,15 +5,15 @@ from pathlib import PurePath
 
 import numpy as np
 
-from ..._utils.metadata import plain_metadata
-from ..._utils.offset import find_image_offset, subtract_offset
-from ..._utils.validation import (
+from .._utils.metadata import plain_metadata
+from .._utils.offset import find_image_offset, subtract_offset
+from .._utils.validation import (
     ForeignArrayError,
     refuse_images_along_last_axis,
     to_numpy,
 )
-from ...datasets._containers import foreign_metadata, is_foreign, unpack_foreign
-from ...sites import AtomSites
+from ..datasets._containers import foreign_metadata, is_foreign, unpack_foreign
+from ..sites import AtomSites
 from .bad_pixels import fill_hot_pixels, fill_masked, find_bad_lines
 
 _EXPECTED = (
@@ -29,10 +29,10 @@ def check_images(images):
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         A 2-D array, a 3-D stack, an ``(array, pixel_size)`` tuple, an object with
         ``image`` and ``pixel_size``, an image of HyperSpy, xarray, sidpy or quantem,
-        or a list of 2-D arrays or carriers; arrays may be masked.
+        or a list of 2-D arrays or containers; arrays may be masked.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def check_images(images):
     if not entries:
         raise ValueError(f"Got an empty list of images. {_EXPECTED}.")
     for entry in entries:
-        data, pixel_size = _unpack(entry)
+        data, pixel_size = unpack_image(entry)
         data = _as_real_array(data, f"image {len(arrays)}")
         if data.ndim == 3 and (_is_colour(data) or len(entries) == 1):
             refuse_images_along_last_axis(data.shape)
@@ -83,7 +83,7 @@ def image_metadata(images, n_images):
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         As `check_images` takes them.
     n_images : int
         Number of images, of which a single entry may be the stack.
@@ -91,19 +91,19 @@ def image_metadata(images, n_images):
     Returns
     -------
     metadata : list of dict
-        One per image, of values that JSON can hold; empty where there are none.
+        One per image, of JSON-serializable values; empty where there are none.
     """
     entries = [images] if _is_single(images) else list(images)
-    metadata = [_metadata(entry) for entry in entries]
+    metadata = [container_metadata(entry) for entry in entries]
     return metadata * n_images if len(entries) == 1 else metadata
 
 
 def displacement_errors(images, n_images):
-    """Return what the displacement of the rows of images adds to errors of positions.
+    """Return the errors of positions due to displacements of the rows of images.
 
     Parameters
     ----------
-    images : array-like, carrier, or list of these
+    images : array-like, container, or list of these
         As `check_images` takes them; averages of frames have `displacement_std`.
     n_images : int
         Number of images, of which a single entry may be the stack.
@@ -121,8 +121,8 @@ def displacement_errors(images, n_images):
     return errors * n_images if len(entries) == 1 else errors
 
 
-def _metadata(entry):
-    """Return the metadata of one entry, with the name of its file."""
+def container_metadata(entry):
+    """Return the metadata of one file or container, with the name of its file."""
     if is_foreign(entry):
         return foreign_metadata(entry)
     own = getattr(entry, "metadata", None) if hasattr(entry, "image") else None
@@ -133,18 +133,23 @@ def _metadata(entry):
     return name | plain_metadata(own)
 
 
-def _is_carrier_tuple(entry):
-    if not isinstance(entry, tuple) or len(entry) != 2 or _is_carrier(entry[1]):
+def _is_container_tuple(entry):
+    if not isinstance(entry, tuple) or len(entry) != 2 or _is_container(entry[1]):
         return False
     return entry[1] is None or np.ndim(entry[1]) == 0
 
 
-def _is_carrier(entry):
+def _is_container(entry):
     return hasattr(entry, "image") or is_foreign(entry)
 
 
+def is_container(entry):
+    """Check whether an object is an image or a stack with its pixel size."""
+    return _is_container(entry) or _is_container_tuple(entry)
+
+
 def _is_single(images):
-    if hasattr(images, "image") or _is_carrier_tuple(images):
+    if hasattr(images, "image") or _is_container_tuple(images):
         return True
     if not isinstance(images, (list, tuple)):
         return True
@@ -154,19 +159,35 @@ def _is_single(images):
 
 def _first_number(images):
     first = images[0]
-    if isinstance(first, (list, tuple)) and first and not _is_carrier_tuple(first):
+    if isinstance(first, (list, tuple)) and first and not _is_container_tuple(first):
         first = first[0]
     return first if isinstance(first, (Real, str)) else np.empty(1)
 
 
-def _unpack(entry):
+def unpack_image(entry):
+    """Return the array and the pixel size of an image or a container of one.
+
+    Parameters
+    ----------
+    entry : array-like or container
+        As `check_images` takes them; nothing is checked.
+
+    Returns
+    -------
+    array : array-like
+        The values.
+    pixel_size : float or None
+        Pixel size, nm; None if it is unknown.
+    """
     foreign = unpack_foreign(entry)
     if foreign is not None:
         return foreign
     if hasattr(entry, "image"):
         return entry.image, getattr(entry, "pixel_size", None)
-    if _is_carrier_tuple(entry):
-        return entry
+    if _is_container_tuple(entry):
+        container, pixel_size = entry
+        foreign = unpack_foreign(container, is_sized=True)
+        return container if foreign is None else foreign[0], pixel_size
     return entry, None
 
 

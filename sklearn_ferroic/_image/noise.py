@@ -35,12 +35,12 @@ class NoiseModel(NamedTuple):
 
     @property
     def least(self):
-        """Least variance of a pixel of any mean."""
+        """Minimum variance of a pixel of any mean."""
         return _SETTINGS.min_variance_share * self.constant
 
     @property
     def darkest(self):
-        """Least mean of a pixel: that of no electrons, if all noise is shot noise."""
+        """Minimum mean of a pixel: that of no electrons, if all noise is shot noise."""
         if self.slope == 0:
             return -np.inf
         return self.offset - (self.constant - self.least) / self.slope
@@ -169,7 +169,7 @@ def estimate_noise(mean, square):
     ]
     noise = _fit_line(level, power)
     for _ in range(_SETTINGS.n_clipping_rounds):
-        # A single count where hardly any is expected is no outlier.
+        # A single count where hardly any is expected is not an outlier.
         limit = _SETTINGS.clip_variances * (noise.variance(level) + noise.slope**2)
         clipped = np.minimum(square, np.repeat(limit, n_pixels))
         noise = _fit_line(level, np.add.reduceat(clipped, first) / n_pixels)
@@ -203,7 +203,7 @@ def _trimmed_mean(values, share):
 
 
 def _fit_line(level, power):
-    """Fit variances at some levels by a line that does not fall."""
+    """Fit variances against the levels by a line of non-negative slope."""
     power = np.asarray(power)
     rounding = _SETTINGS.rounding_share * float(np.abs(level).max())
     least = max(_SETTINGS.min_bin_variance_share * power.mean(), rounding**2)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import fft
 
-from ..._lattice.neighbors import neighbor_pairs, order_by_height
+from .._lattice.neighbors import neighbor_pairs, order_by_height
 from .pixels import at_pixels, bin_image
 
 # Distance beyond which a Gaussian of unit sigma is negligible.
@@ -177,14 +177,14 @@ def find_peaks(response, spacing, threshold, limit=None, least=0.0, mask=None):
     Parameters
     ----------
     response : ndarray of shape (n_rows, n_cols)
-        Output of :func:`~sklearn_ferroic.localization._image.filters.blob_response`.
+        Output of :func:`~sklearn_ferroic._image.filters.blob_response`.
     spacing : float
         Nearest-neighbour spacing of columns, px.
     threshold : float
         Faintest peak kept, as a share of the brightest within one spacing and a
         half.
     limit : callable, default=None
-        Returns the least height of peaks at pixels ``(row, col)``.
+        Returns the minimum height of peaks at pixels ``(row, col)``.
     least : float, default=0.0
         Lower bound of `limit` anywhere, to skip lower maxima.
     mask : ndarray of bool of shape (n_rows, n_cols), default=None

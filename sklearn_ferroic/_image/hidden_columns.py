@@ -22,13 +22,13 @@ from .filters import vertex
 from .settings import IMAGE
 
 # A profile is a sum of Gaussians of these sigmas and of discs of these radii, in
-# distances of bright columns. None of them adds up to a maximum between the columns.
-_SIGMA_DISTANCES = np.geomspace(0.08, 0.45, 7)
-_RADIUS_DISTANCES = np.linspace(0.06, 0.34, 6)
+# spacings of bright columns. None of them adds up to a maximum between the columns.
+_SIGMA_SPACINGS = np.geomspace(0.08, 0.45, 7)
+_RADIUS_SPACINGS = np.linspace(0.06, 0.34, 6)
 # Centred on maxima, the window has noise's as well: a peak of the centre alone.
-_OWN_SIGMA_DISTANCES = np.array([0.07, 0.12, 0.2])
+_OWN_SIGMA_SPACINGS = np.array([0.07, 0.12, 0.2])
 # Places of high symmetry, in lattice vectors. Others explain that much more.
-_SYMMETRIC = (
+_SYMMETRIC_VECTORS = (
     np.array([[1, 1], [1, -1], [1, 0], [0, 1], [2 / 3, 2 / 3], [2 / 3, -2 / 3]]) / 2
 )
 
@@ -349,19 +349,19 @@ class _OneKind:
         return np.hypot(across[..., 0], across[..., 1]) / self.shortest
 
     def design(self, ellipse):
-        """Return what each part of a profile adds to the pixels."""
+        """Return the contribution of each part of a profile to the pixels."""
         square = self.radius(ellipse) ** 2
-        parts = [np.exp(square * (-0.5 / s**2)).sum(axis=1) for s in _SIGMA_DISTANCES]
+        parts = [np.exp(square * (-0.5 / s**2)).sum(axis=1) for s in _SIGMA_SPACINGS]
         radius, half = (
             np.sqrt(square),
-            (_RADIUS_DISTANCES[1] - _RADIUS_DISTANCES[0]) / 2,
+            (_RADIUS_SPACINGS[1] - _RADIUS_SPACINGS[0]) / 2,
         )
         parts += [
             np.clip((r + half - radius) / (2 * half), 0, 1).sum(axis=1)
-            for r in _RADIUS_DISTANCES
+            for r in _RADIUS_SPACINGS
         ]
         own = square[:, self.own]
-        parts += [np.exp(own * (-0.5 / s**2)) for s in _OWN_SIGMA_DISTANCES]
+        parts += [np.exp(own * (-0.5 / s**2)) for s in _OWN_SIGMA_SPACINGS]
         one = np.ones(len(square))
         return np.stack([*parts, one, -one], axis=1)
 
@@ -375,7 +375,7 @@ class _OneKind:
         peak = between & (residual == maximum_filter(residual, 5)) & (residual > 0)
         row, col = np.nonzero(peak)
         order = np.argsort(-residual[row, col])[:3]
-        places = list(_SYMMETRIC @ basis)
+        places = list(_SYMMETRIC_VECTORS @ basis)
         places = [
             p
             for p in places
@@ -426,7 +426,7 @@ class _OneKind:
         blob = np.exp(-0.5 * square).sum(axis=1)
         weights, left = nnls(np.hstack([design, blob[:, None]]), self.values)
         height = max(
-            weights[: len(_SIGMA_DISTANCES) + len(_RADIUS_DISTANCES)].sum(), 1e-9
+            weights[: len(_SIGMA_SPACINGS) + len(_RADIUS_SPACINGS)].sum(), 1e-9
         )
         # Noise is correlated over the smoothing.
         correlated = np.sqrt(4 * np.pi) * np.hypot(_SETTINGS.smoothing_px, 0.5)
