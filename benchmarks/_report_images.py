@@ -39,8 +39,8 @@ SHIFTS = """### Errors against the columns in the image
 The truth is that of the cations at the entrance surface. In the image a column is
 displaced by a share of the distance from there to the mean position of its atoms, which
 tilt causes, and by a share of the displacement of B, which moves oxygen, too: that in
-its own column, and that between the columns. No fit of positions can determine either. The
-two shares are fitted here, one number each for all columns of a sublattice, and
+its own column, and that between the columns. No fit of positions can determine either.
+The two shares are fitted here, one number each for all columns of a sublattice, and
 subtracted from the errors.
 """
 

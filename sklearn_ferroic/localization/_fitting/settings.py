@@ -5,7 +5,7 @@ Names end in units, as those of the settings of `_image` do.
 
 from dataclasses import dataclass
 
-from .._image.pixels import MIN_SIGMA_BINS, MIN_SPACING_BINS
+from ..._image.pixels import MIN_SIGMA_BINS, MIN_SPACING_BINS
 
 
 @dataclass(frozen=True)
