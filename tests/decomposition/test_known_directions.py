@@ -28,10 +28,14 @@ def draw_known(variant, judged, seed=0, n_known=5):
 
 @pytest.fixture(scope="module")
 def weakly_polar():
+    return make_weakly_polar(8)
+
+
+def make_weakly_polar(displacement_pm):
     data = make_ferroic_image(
         "film",
         shape=(360, 360),
-        displacement_pm=8,
+        displacement_pm=displacement_pm,
         dose=2e4,
         substrate=0,
         random_state=0,
@@ -48,22 +52,32 @@ def fit(X, angle=None):
     return RotationalVAE(max_epochs=1, random_state=0).fit(X, angle=angle)
 
 
-def test_more_cells_are_right_with_known_angles(weakly_polar):
-    X, direction, variant, judged = weakly_polar
+def test_known_angles_replace_directions_between_those_of_domains():
+    """At 6 pm, where the directions cannot be learned without known ones."""
+    X, direction, variant, judged = make_weakly_polar(6)
     is_known = draw_known(variant, judged)
     rows = judged & ~is_known
-    share, median = {}, {}
+    within_20, within_45 = {}, {}
     for name, angle in (
         ("without", None),
         ("with", np.where(is_known, direction, np.nan)),
     ):
         error = np.abs(angular_error(direction, fit(X, angle).transform(X)[:, 0]))
-        share[name] = (error[rows] < np.pi / 4).mean()
-        median[name] = np.median(error[rows])
-    # 0.88 without and 0.94 with them when this was written
-    assert share["with"] > share["without"] + 0.03
-    assert share["with"] > 0.92
-    assert median["with"] < np.radians(2)
+        within_20[name] = (error[rows] < np.radians(20)).mean()
+        within_45[name] = (error[rows] < np.pi / 4).mean()
+    assert within_20["with"] > within_20["without"] + 0.15
+    assert within_45["with"] > within_45["without"] - 0.02
+    assert within_45["with"] > 0.8
+
+
+def test_known_angles_do_no_harm_where_directions_are_learned(weakly_polar):
+    X, direction, variant, judged = weakly_polar
+    is_known = draw_known(variant, judged)
+    rows = judged & ~is_known
+    for angle in (None, np.where(is_known, direction, np.nan)):
+        error = np.abs(angular_error(direction, fit(X, angle).transform(X)[:, 0]))
+        assert (error[rows] < np.pi / 4).mean() > 0.93
+    assert np.median(error[rows]) < np.radians(2)
 
 
 def test_learned_weights_rotate_with_the_patch(weakly_polar):

@@ -18,6 +18,8 @@ from .polarization_fit import TINY, displacement_features, leading_components
 # windows in a group.
 _N_GROUPS = 5
 _FEWEST_IN_GROUP = 2
+# Smallest number of known directions from which weights and noise are estimated.
+FEWEST_KNOWN = _N_GROUPS * _FEWEST_IN_GROUP
 _N_STEPS = 25
 # Gain in log-probability of the known directions, in cross-validation, above which the
 # learned weights are used.
@@ -79,7 +81,7 @@ def learn_weights(spectra, areas, lattice_angle, fold, direction, displacement):
         weights in cross-validation, or if the displacement is less than the noise.
     """
     known = np.flatnonzero(np.isfinite(direction))
-    if len(known) < _N_GROUPS * _FEWEST_IN_GROUP:
+    if len(known) < FEWEST_KNOWN:
         return None
     unit = np.exp(1j * direction[known])
     features, orders, scale = displacement_features(spectra, areas, lattice_angle, fold)

@@ -38,6 +38,9 @@ _LEAST_GAIN_NATS = 0.1
 # Fraction of the mean variance that is added to the noise if the pattern is not
 # learned, because covariances of few windows are noisy.
 _LOADING_SHARE = 0.1
+# Log-likelihood by which a pattern that is not significant has to exceed the initial
+# one, as a test of one parameter at the 95 % level.
+_LEAST_PATTERN_NATS = 1.92
 # Smallest distance of the kurtosis below 2, the value of complex normal numbers, in
 # standard errors. Displacements of equal length have a kurtosis of 1 without noise.
 _LEAST_KURTOSIS_STEP = 1.0
@@ -46,6 +49,9 @@ _LEAST_KURTOSIS_STEP = 1.0
 _LEAST_DISPLACEMENT_RADII = 0.04
 # Number of windows, which overlap, per independent sample in the choice of the modes.
 _WINDOWS_PER_SAMPLE = 4
+# Number of windows with the common noise that are added to those without polarization
+# in the estimate of their noise: four independent samples.
+_N_PRIOR_WINDOWS = 16
 # Smallest divisor and probability, which keep quotients and logarithms finite.
 TINY = 1e-300
 
@@ -312,16 +318,36 @@ def _fit_estimator(basis, derivative, fold, least_length):
     start = axes @ derivative.reshape(-1)
     if not np.any(start):
         return None
-    state = _State(scores, window_weights, start, fold)
-    state.improve(_N_STEPS)
-    if state.cosine(start) < _LEAST_COSINE or not state.is_significant():
-        state = _State(scores, window_weights, start, fold, is_learned=False)
-        state.improve(_N_STEPS)
-        if state.length() < least_length or not state.has_common_length():
-            return None
+    state = _find_state(scores, window_weights, start, fold, least_length)
+    if state is None:
+        return None
     state = _choose_modes(state)
+    if not state.is_learned and not len(state.modes):
+        state.use_common_length()
     weights = axes.T @ state.weights
     return state.distribution() | {"weights": weights.reshape(derivative.shape)}
+
+
+def _find_state(scores, window_weights, start, fold, least_length):
+    """Learn the pattern, or keep the initial one; None if the windows are not polar.
+
+    The first displacements are those along the initial pattern. Where these are below
+    the noise, as in windows that are not centred on their column, they are
+    computed again with the covariance of the windows.
+    """
+    for is_whitened in (False, True):
+        learned = _State(scores, window_weights, start, fold, is_whitened=is_whitened)
+        learned.improve(_N_STEPS)
+        is_similar = learned.cosine(start) >= _LEAST_COSINE
+        if is_similar and learned.is_significant():
+            return learned
+    state = _State(scores, window_weights, start, fold, is_learned=False)
+    state.improve(_N_STEPS)
+    if state.length() < least_length or not state.has_common_length():
+        return None
+    n_samples = state.total / _WINDOWS_PER_SAMPLE
+    gain = n_samples * (learned.gain() - state.gain())
+    return learned if is_similar and gain > _LEAST_PATTERN_NATS else state
 
 
 def leading_components(features):
@@ -370,10 +396,21 @@ class _State:
     """Model of windows as displacement times pattern plus normal noise.
 
     Displacements are complex numbers: on rings, in any direction, and at modes, which
-    are sets of points related by the symmetry of the lattice.
+    are sets of points related by the symmetry of the lattice. Windows without
+    displacement can have another noise: they often show another material, in whose
+    contrast the disorder of the columns has another effect on the estimate.
     """
 
-    def __init__(self, scores, window_weights, pattern, fold, is_learned=True):
+    def __init__(
+        self,
+        scores,
+        window_weights,
+        pattern,
+        fold,
+        *,
+        is_learned=True,
+        is_whitened=False,
+    ):
         self.scores, self.window_weights, self.fold = scores, window_weights, fold
         self.is_learned = is_learned
         self.pattern = pattern
@@ -383,13 +420,15 @@ class _State:
         ).real / self.total
         self.mean_variance = np.trace(self.covariance) / len(pattern)
         weights = pattern
-        if not is_learned:
+        if is_whitened or not is_learned:
             weights = np.linalg.solve(self._loaded(self.covariance), pattern)
         first = scores @ weights / (weights @ pattern)
         # one fifth of the initial estimate is attributed to noise
         self.expected, self.squared = 0.8 * first, 0.8 * np.abs(first) ** 2
         self.modes, self.mode_shares = np.zeros(0, complex), np.zeros(0)
         self.radii = None
+        # ratio of the noise variances of windows without and with displacement
+        self.noise_ratio = 1.0
 
     def _loaded(self, covariance):
         return covariance + _LOADING_SHARE * self.mean_variance * np.eye(
@@ -428,22 +467,25 @@ class _State:
         if self.radii is None:
             self.radii = np.linspace(0, np.quantile(size, 0.995), N_RADII)
             self.radius_shares = np.full(N_RADII, 1 / N_RADII)
-        argument = 2 * size[:, None] * self.radii / self.noise_variance
+        variance, unpolar_variance = self._noise_variances()
+        variances = np.full(N_RADII, variance)
+        variances[0] = unpolar_variance
+        argument = 2 * size[:, None] * self.radii / variances
         resultant = i1e(argument) / i0e(argument)
-        log_rings = -((size[:, None] - self.radii) ** 2) / self.noise_variance
+        log_rings = -((size[:, None] - self.radii) ** 2) / variances
         log_rings += np.log(i0e(argument)) + np.log(self.radius_shares + TINY)
+        log_rings -= np.log(np.pi * variances)
         rotations = np.exp(2j * np.pi * np.arange(self.fold) / self.fold)
         points = (self.modes[:, None] * rotations).ravel()
-        log_points = -(np.abs(self.displacement[:, None] - points) ** 2)
-        log_points /= self.noise_variance
+        log_points = -(np.abs(self.displacement[:, None] - points) ** 2) / variance
         log_points += np.log(np.repeat(self.mode_shares, self.fold) / self.fold + TINY)
+        log_points -= np.log(np.pi * variance)
         joint = np.concatenate([log_rings, log_points], axis=1)
         largest = joint.max(axis=1, keepdims=True)
         shares = np.exp(joint - largest)
         evidence = shares.sum(axis=1, keepdims=True)
         shares /= evidence
         self.log_evidence = largest[:, 0] + np.log(evidence[:, 0])
-        self.log_evidence -= np.log(np.pi * self.noise_variance)
         of_rings, of_points = shares[:, :N_RADII], shares[:, N_RADII:]
         unit = self.displacement / np.maximum(size, TINY)
         self.expected = (of_rings * self.radii * resultant).sum(axis=1) * unit
@@ -451,6 +493,7 @@ class _State:
         self.squared = of_rings @ self.radii**2 + of_points @ np.abs(points) ** 2
         window_shares = self.window_weights[:, None] / self.total
         self.radius_shares = (window_shares * of_rings).sum(axis=0)
+        self._update_noise_ratio(of_rings[:, 0])
         if len(self.modes):
             by_mode = (window_shares * of_points).reshape(len(size), -1, self.fold)
             self.mode_shares = by_mode.sum(axis=(0, 2))
@@ -458,6 +501,25 @@ class _State:
             sums = np.einsum("nmk,nk->m", by_mode, rotated_back)
             self.modes = sums / np.maximum(self.mode_shares, TINY)
             self._shrink_rings()
+
+    def _noise_variances(self):
+        """Return the noise variances of windows with and without displacement."""
+        share = self.radius_shares[0]
+        variance = self.noise_variance / (1 + share * (self.noise_ratio - 1))
+        return variance, variance * self.noise_ratio
+
+    def _update_noise_ratio(self, unpolar_shares):
+        """Estimate the ratio of the noise variances from the posterior."""
+        overlap = (self.displacement * self.expected.conj()).real
+        squared = np.abs(self.displacement) ** 2
+        error = self.window_weights * (squared - 2 * overlap + self.squared)
+        of_unpolar = self.window_weights * unpolar_shares
+        n_unpolar = of_unpolar.sum()
+        unpolar_error = of_unpolar @ squared
+        n_polar = max(self.total - n_unpolar, 1.0)
+        variance = max((error.sum() - unpolar_error) / n_polar, TINY)
+        unpolar_error += _N_PRIOR_WINDOWS * variance
+        self.noise_ratio = unpolar_error / (n_unpolar + _N_PRIOR_WINDOWS) / variance
 
     def _shrink_rings(self):
         """Subtract the weight of one independent window from every ring."""
@@ -490,13 +552,13 @@ class _State:
     def is_significant(self):
         """Return whether the displacements are significant."""
         length = np.sqrt(self.radius_shares @ self.radii**2)
-        variance = (
-            self.window_weights * np.abs(self.displacement) ** 2
-        ).sum() / self.total
-        normal = -np.log(np.pi * variance) - 1
-        gain = (self.window_weights * self.log_evidence).sum() / self.total - normal
         signal = length / np.sqrt(self.noise_variance)
-        return signal > _LEAST_SIGNAL_RATIO and gain > _LEAST_GAIN_NATS
+        return signal > _LEAST_SIGNAL_RATIO and self.gain() > _LEAST_GAIN_NATS
+
+    def gain(self):
+        """Return the mean log-density of displacements minus that of normal ones."""
+        normal = -np.log(np.pi * self.length() ** 2) - 1
+        return (self.window_weights * self.log_evidence).sum() / self.total - normal
 
     def length(self):
         """Return the root mean square of the estimated displacements."""
@@ -505,13 +567,32 @@ class _State:
 
     def has_common_length(self):
         """Return whether the displacements vary less in length than normal noise."""
+        standard_error = 2 / np.sqrt(self.total)
+        return self._kurtosis() < 2 - _LEAST_KURTOSIS_STEP * standard_error
+
+    def _kurtosis(self):
         squared = np.abs(self.displacement) ** 2
         mean, fourth = (
             (self.window_weights * power).sum() / self.total
             for power in (squared, squared**2)
         )
-        standard_error = 2 / np.sqrt(self.total)
-        return fourth / mean**2 < 2 - _LEAST_KURTOSIS_STEP * standard_error
+        return fourth / mean**2
+
+    def use_common_length(self):
+        """Compute noise and length of the displacements from their moments.
+
+        With the squared length as a fraction f of the mean square, the kurtosis is
+        2 - f². The noise and several lengths together are not determined by estimates
+        whose distribution is nearly normal; they keep their initial ratio.
+        """
+        squared = self.length() ** 2
+        # a noise of 0 would leave no width
+        fraction = min(np.sqrt(2 - self._kurtosis()), 0.99)
+        self.noise_variance = (1 - fraction) * squared
+        self.noise_ratio = 1.0
+        self.radii = np.linspace(0, np.sqrt(fraction * squared), N_RADII)
+        self.radius_shares = np.zeros(N_RADII)
+        self.radius_shares[-1] = 1.0
 
     def log_likelihood(self):
         """Return the mean log-density of the windows."""
@@ -538,8 +619,10 @@ class _State:
             mode = np.abs(mode) * np.exp(1j * (reference + off))
             modes[place] = mode.real, mode.imag
             shares[place] = self.mode_shares[number]
+        variance, unpolar_variance = self._noise_variances()
         return {
-            "noise_variance": self.noise_variance,
+            "noise_variance": variance,
+            "unpolar_noise_variance": unpolar_variance,
             "radii": self.radii,
             "radius_shares": self.radius_shares,
             "modes": modes,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .known_directions import learn_weights
+from .known_directions import FEWEST_KNOWN, learn_weights
 from .polarization_fit import N_MODES, N_RADII, fit_polarization
 
 # Rotations tried within one period of the lattice; 0.7 degrees apart in 90 degrees.
@@ -77,6 +77,7 @@ class PolarizationModel(nn.Module):
             "lattice_std": (),
             "weights": (n_rings, n_orders),
             "noise_variance": (),
+            "unpolar_noise_variance": (),
             "radii": (N_RADII,),
             "radius_shares": (N_RADII,),
             "modes": (N_MODES, 2),
@@ -93,6 +94,7 @@ class PolarizationModel(nn.Module):
         for buffer in self.buffers():
             buffer.zero_()
         self.noise_variance.fill_(1.0)
+        self.unpolar_noise_variance.fill_(1.0)
 
     def fit(self, spectra, areas, radii):
         """Learn lattice and polarization from spectra ``(n, n_rings, n_orders)``."""
@@ -141,7 +143,8 @@ class PolarizationModel(nn.Module):
         fold = int(self.fold)
         mean = _unit(fold * relative[known]).mean()
         displacement = self._displacement(single, lattice_angle)
-        along = (displacement[known] * _unit(-relative[known])).real
+        registered = displacement[known] * _unit(-relative[known])
+        along = registered.real
         length = along.mean()
         # angles that increase upwards
         mirrored = -angle.to(lattice_angle)[known] - lattice_angle[known]
@@ -165,7 +168,14 @@ class PolarizationModel(nn.Module):
         if learned is not None:
             self.weights.copy_(length * torch.from_numpy(learned.weights))
             self.noise_variance.copy_(length**2 * learned.noise_variance)
+            self.unpolar_noise_variance.copy_(self.noise_variance)
             share_at_0 = torch.as_tensor(learned.share_at_0).to(length)
+        elif len(along) >= FEWEST_KNOWN:
+            # without a learned pattern the noise is an upper bound, because it includes
+            # the differences of the lengths
+            noise_variance = ((registered - length).abs() ** 2).mean()
+            noise_variance = torch.minimum(noise_variance, self.noise_variance)
+            self.noise_variance.copy_(noise_variance)
         direction = mean.angle() / fold
         mode = length * _unit(direction)
         self.modes.zero_()
@@ -359,11 +369,12 @@ class PolarizationModel(nn.Module):
     def _components(self, displacement):
         """Return posterior probabilities of rings and modes, resultants, and modes."""
         size, variance = displacement.abs()[:, None], self.noise_variance
-        argument = 2 * size * self.radii / variance
+        variances = torch.where(self.radii > 0, variance, self.unpolar_noise_variance)
+        argument = 2 * size * self.radii / variances
         scaled = torch.special.i0e(argument)
         resultants = torch.special.i1e(argument) / scaled
-        of_rings = -((size - self.radii) ** 2) / variance + scaled.log()
-        of_rings = of_rings + self.radius_shares.log()
+        of_rings = -((size - self.radii) ** 2) / variances + scaled.log()
+        of_rings = of_rings + self.radius_shares.log() - variances.log()
         fold = int(self.fold)
         rotations = self.period * torch.arange(fold, device=displacement.device)
         modes = torch.complex(self.modes[:, 0], self.modes[:, 1])
@@ -371,6 +382,7 @@ class PolarizationModel(nn.Module):
         points = modes[:, None] * _unit(rotations)
         distance = (displacement[:, None, None] - points).abs() ** 2
         of_modes = (self.mode_shares / fold).log()[:, None] - distance / variance
+        of_modes = of_modes - variance.log()
         log_shares = torch.cat([of_rings, of_modes.flatten(1)], dim=1)
         return log_shares.softmax(dim=1), resultants, points
 

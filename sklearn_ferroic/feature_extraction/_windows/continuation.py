@@ -35,6 +35,15 @@ _LARGEST_RATIO = 0.6
 # Relative increase of the difference per period, so that of equally good translations
 # the shortest is used.
 _COST_PER_PERIOD = 0.05
+# Translations tried at a border where the lattice is not that of the image's centre, in
+# periods across and along the border. They include a lattice translation of a square
+# lattice at any rotation: its component across the border is at least cos 45°.
+_SHORTEST_ACROSS_PERIODS = 0.6
+_LONGEST_ACROSS_PERIODS = 1.2
+_FARTHEST_ALONG_PERIODS = 0.8
+# Length along the border over which their differences are averaged, periods, so that
+# the translation changes within two cells of a grain boundary.
+_MEAN_PERIODS = 3
 # Standard deviation of the smoothing before the comparison, px. Without it
 # translations by fractions of a pixel, which average noise, would have an advantage.
 _SMOOTHING_PX = 1.0
@@ -103,7 +112,8 @@ def find_continuation(image):
 
     Beyond most of the border it is translated by one period of the lattice. Where the
     structure has a larger period, as in antipolar layers, this would change the kind
-    of the cells at the border.
+    of the cells at the border. Where the lattice is another one than at the centre of
+    the image, as in a grain, the translation that fits there is used.
 
     Parameters
     ----------
@@ -198,6 +208,7 @@ def _border_steps(image, periods, axis, *, is_last):
     coefficients = spline_filter(slab, order=3, output=np.float32, mode="mirror")
     row, col = np.mgrid[:depth, :n_along]
     best = None
+    size = 2 * round(_MEAN_PERIODS * along_px / 2) + 1
     for number in range(1, n_periods + 1):
         step = number * inward
         shift = step[order] * sign
@@ -209,15 +220,79 @@ def _border_steps(image, periods, axis, *, is_last):
             prefilter=False,
         )
         difference = ((slab[:depth] - moved) ** 2).mean(axis=0)
+        if best is None:
+            limit = _LARGEST_RATIO * uniform_filter1d(difference, size)
         difference = _typical_along(difference, along_px)
         difference *= 1 + _COST_PER_PERIOD * (number - 1)
         if best is None:
-            best = _LARGEST_RATIO * difference
+            chosen, best = difference, _LARGEST_RATIO * difference
             continue
         is_better = difference < best
         best = np.where(is_better, difference, best)
+        chosen = np.where(is_better, difference, chosen)
         steps[is_better] = step
+    local, difference = _local_steps(slab, depth, periods, size)
+    is_better = difference < np.minimum(_LARGEST_RATIO * chosen, limit)
+    steps[is_better] = (local * sign)[is_better][:, order]
     return steps
+
+
+def _local_steps(slab, depth, periods, size):
+    """Return translations that fit the lattice at each pixel of a border.
+
+    Parameters
+    ----------
+    slab : ndarray of shape (n_across, n_along)
+        Part of the image with the border in its first row.
+    depth : int
+        Number of rows that are compared.
+    periods : ndarray of shape (2, 2)
+        Lattice vectors at the centre of the image, px.
+    size : int
+        Number of pixels along the border over which differences are averaged.
+
+    Returns
+    -------
+    steps : ndarray of shape (n_along, 2)
+        Translations across and along the border, px.
+    difference : ndarray of shape (n_along,)
+        Mean squared differences of the translated rows.
+    """
+    lengths = np.hypot(*periods.T)
+    shortest = int(_SHORTEST_ACROSS_PERIODS * lengths.min())
+    longest = min(
+        int(np.ceil(_LONGEST_ACROSS_PERIODS * lengths.max())), len(slab) - depth
+    )
+    farthest = int(np.ceil(_FARTHEST_ALONG_PERIODS * lengths.max()))
+    across = np.arange(shortest, longest + 1)
+    along = np.arange(-farthest, farthest + 1)
+    n_along = slab.shape[1]
+    padded = np.pad(slab, [(0, 0), (farthest, farthest)], mode="symmetric")
+    table = np.empty((len(across), len(along), n_along), dtype=np.float32)
+    for i, down in enumerate(across):
+        for j in range(len(along)):
+            moved = padded[down : down + depth, j : j + n_along]
+            table[i, j] = ((slab[:depth] - moved) ** 2).mean(axis=0)
+    table = uniform_filter1d(table, size, axis=2)
+    inside = table[1:-1, 1:-1].reshape(-1, n_along)
+    shape = len(across) - 2, len(along) - 2
+    row, col = np.unravel_index(inside.argmin(axis=0), shape)
+    place = np.arange(n_along)
+    lowest = table[row + 1, col + 1, place]
+    steps, gain = [], 0.0
+    for values, before, after in (
+        (across[row + 1], (row, col + 1), (row + 2, col + 1)),
+        (along[col + 1], (row + 1, col), (row + 1, col + 2)),
+    ):
+        before, after = table[(*before, place)], table[(*after, place)]
+        curvature = before - 2 * lowest + after
+        # 0 in constant images
+        shift = np.zeros(n_along)
+        np.divide(0.5 * (before - after), curvature, out=shift, where=curvature > 0)
+        shift = np.clip(shift, -0.5, 0.5)
+        steps.append(values + shift)
+        gain = gain + 0.5 * curvature * shift**2
+    return np.stack(steps, axis=1), np.maximum(lowest - gain, 0)
 
 
 def _typical_along(difference, along_px):
