@@ -245,9 +245,9 @@ def test_assigned_values_are_checked(name, wrong, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"converged": ["False"]}, "converged must hold truth values"),
-        ({"converged": [np.nan]}, "converged must hold truth values"),
-        ({"converged": [2]}, "converged must hold truth values"),
+        ({"converged": ["False"]}, "converged must contain truth values"),
+        ({"converged": [np.nan]}, "converged must contain truth values"),
+        ({"converged": [2]}, "converged must contain truth values"),
         ({"polarization": [[1j, 1]]}, "polarization must be real numbers"),
         ({"polarization": [["a", "b"]]}, "polarization must be real numbers"),
         ({"positions": [[1j, 1]]}, "positions must be real numbers"),

@@ -127,8 +127,8 @@ class SiteField:
         """Check that values are True or False, or 1 or 0."""
         if values.dtype.kind not in "buif" or not np.isin(values, (0, 1)).all():
             raise ValueError(
-                f"{self.name} must hold truth values, or 0 and 1, got values such as "
-                f"{values.ravel()[:3].tolist()}."
+                f"{self.name} must contain truth values, or 0 and 1, got values such "
+                f"as {values.ravel()[:3].tolist()}."
             )
 
     def _check_integers(self, values):
