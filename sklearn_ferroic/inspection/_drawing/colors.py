@@ -68,7 +68,7 @@ def angle_colors(angle, saturation=None):
 
 
 def class_colors(classes):
-    """Return a colour per class, neutral grey for -1 and "", which are no class.
+    """Return a colour per class, neutral grey for -1 and "", which mean no class.
 
     Parameters
     ----------
