@@ -416,8 +416,8 @@ def check_image_containers(name, estimator, X):
         sites = clone(estimator).fit_transform(images, *target)
         np.testing.assert_array_equal(sites.positions, alone.positions)
         np.testing.assert_array_equal(sites.sublattice, alone.sublattice)
-    assert alone.pixel_size == [None]
-    assert sites.pixel_size == [0.02]
+    assert alone.pixel_size == (None,)
+    assert sites.pixel_size == (0.02,)
 
 
 def check_frames_are_independent(name, estimator, X):

@@ -59,7 +59,7 @@ def test_hyperspy(folder):
         signal.save("image.hspy")
     names = run("HyperSpy")
     sites = names["sites"]
-    assert sites.pixel_size == [pytest.approx(0.02)]
+    assert sites.pixel_size == (pytest.approx(0.02),)
     assert len(sites) == pytest.approx(len(film.positions), abs=4)
     assert (folder / "d_row.hspy").exists()
     markers = names["signal"].metadata.Markers
@@ -88,7 +88,7 @@ def test_temul():
 @pytest.mark.parametrize("package", ["py4DSTEM", "quantem"])
 def test_pixel_sizes_in_angstrom(package):
     names = run(package)
-    assert names["sites"].pixel_size == [pytest.approx(0.02)]
+    assert names["sites"].pixel_size == (pytest.approx(0.02),)
     film = names["film"]
     assert len(names["sites"]) == pytest.approx(len(film.positions), abs=4)
     gaps = np.abs(names["sites"].positions[:, None] - film.positions).max(axis=2)

@@ -55,7 +55,7 @@ def test_added_sites_have_no_fit_and_the_sublattice_of_their_lattice(sites):
     assert np.isnan(both.amplitude[-2:]).all()
     assert np.isnan(both.polarization[-2:]).all()
     np.testing.assert_array_equal(both.amplitude[:-2], np.delete(sites.amplitude, rows))
-    assert both.pixel_size == [0.02]
+    assert both.pixel_size == (0.02,)
     given = sites.add([15.0, 15.0], sublattice=2)
     assert given.sublattice[-1] == 2
     assert len(sites.add(np.empty((0, 2)))) == 61
@@ -80,7 +80,6 @@ def test_polygon(sites):
     expected = sites.positions.sum(axis=1) < 119
     on_edge = np.abs(sites.positions.sum(axis=1) - 119) < 2
     np.testing.assert_array_equal(inside[~on_edge], expected[~on_edge])
-    assert not sites.in_polygon(triangle, frame=1).any()
     for few in ([[0, 0], [5, 5]], [[0, 0], [0, 0], [5, 5]]):
         with pytest.raises(ValueError, match="three different corners"):
             sites.in_polygon(few)
@@ -93,3 +92,13 @@ def test_window_of_a_lattice(sites):
     assert suggest_window_size(bare) == 48
     with pytest.raises(ValueError, match="no unit cell"):
         suggest_window_size(bare[[0, 40]])
+
+
+def test_images_that_do_not_exist_are_refused():
+    sites = AtomSites(np.zeros((9, 9)), [[2, 2]])
+    with pytest.raises(ValueError, match="frame must index the 1 images"):
+        sites.in_polygon([[0, 0], [0, 9], [9, 9]], frame=1)
+    with pytest.raises(TypeError, match="frame must be a whole number"):
+        sites.add([4, 4], frame=0.5)
+    with pytest.raises(ValueError, match=r"sublattice must have shape \(1,\)"):
+        sites.add([4, 4], sublattice=[0, 1])

@@ -111,7 +111,7 @@ def test_sublattices_of_atomap():
     sites = AtomSites.from_atomap([first, second])
     np.testing.assert_array_equal(sites.positions, [[20, 10], [20, 30], [30, 20]])
     assert sites.sublattice.tolist() == [0, 0, 1]
-    assert sites.pixel_size == [pytest.approx(0.02)]
+    assert sites.pixel_size == (pytest.approx(0.02),)
     np.testing.assert_allclose(sites.ellipticity, [1.5, 1.5, 1])
     np.testing.assert_allclose(sites.ellipse_rotation[:2], [0.5, -np.pi / 2])
     np.testing.assert_allclose(sites.sigma, [6**0.5, 6**0.5, 2])

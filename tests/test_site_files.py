@@ -30,6 +30,7 @@ def sites():
         ellipticity=1 + rng.random(n),
         ellipse_rotation=rng.normal(size=n),
         position_std=rng.random((n, 2)),
+        distortion_std=rng.random((n, 2)),
         converged=[True, False, True, True, False, True],
         polarization=np.where(rng.random((n, 1)) < 0.5, np.nan, rng.random((n, 2))),
         lattice_position=rng.random((n, 2)),
@@ -53,7 +54,7 @@ def test_hdf5_round_trip_loses_nothing(sites, tmp_path):
     for image, other in zip(sites.images, again.images, strict=True):
         np.testing.assert_array_equal(other, image, strict=True)
         assert not other.flags.writeable
-    assert again.pixel_size == [0.0173, None]
+    assert again.pixel_size == (0.0173, None)
     assert again[2:4] == sites[2:4]
     assert pickle.loads(pickle.dumps(again)) == sites
     assert list(tmp_path.iterdir()) == [path]

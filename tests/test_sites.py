@@ -174,7 +174,7 @@ def test_concatenate_renumbers_frames_and_keeps_an_image_once(sites):
     assert len(joined.images) == 3
     np.testing.assert_array_equal(joined.frame, [0, 0, 2, 1])
     np.testing.assert_array_equal(joined.positions[2], [1, 2])
-    assert joined.pixel_size == [0.02, None, 0.1]
+    assert joined.pixel_size == (0.02, None, 0.1)
     np.testing.assert_array_equal(joined.unit_cell_area, [400, 402, np.nan, 200])
     np.testing.assert_array_equal(joined.ellipticity, [1.0, 1.2, np.nan, 1.1])
     with pytest.raises(ValueError, match="at least one"):
@@ -190,18 +190,108 @@ def test_images_may_be_what_a_loader_returns():
 def test_pixel_size_can_be_assigned():
     sites = AtomSites([np.eye(8), np.eye(8)], [[1, 1], [2, 2]], frame=[0, 1])
     sites.pixel_size = 0.02
-    assert sites.pixel_size == [0.02, 0.02]
+    assert sites.pixel_size == (0.02, 0.02)
     sites[:1].pixel_size = 0.5
     np.testing.assert_array_equal(sites.pixel_size_per_site(), [0.02, 0.02])
     with pytest.raises(ValueError, match="3 pixel sizes for 2 image"):
         sites.pixel_size = [0.02, 0.02, 0.02]
-    with pytest.raises(ValueError, match="positive length in nm"):
-        sites.pixel_size = "0.02"
+    for wrong in ("0.02", -1, 0, np.nan, np.inf, True, [0.02, -1], [0.02, "a"]):
+        with pytest.raises(ValueError, match="positive length in nm"):
+            sites.pixel_size = wrong
+    assert sites.pixel_size == (0.02, 0.02)
+
+
+@pytest.mark.parametrize("wrong", [-1, "a", np.nan, 0.01])
+def test_a_single_pixel_size_cannot_be_replaced_unchecked(wrong):
+    sites = AtomSites([np.eye(8), np.eye(8)], [[1, 1]], pixel_size=[0.02, None])
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        sites.pixel_size[0] = wrong
+    assert sites.pixel_size == (0.02, None)
+    sites.pixel_size = [sites.pixel_size[0], 0.03]
+    assert sites[:0].pixel_size == (0.02, 0.03)
+
+
+def test_pixel_sizes_of_old_pickles_become_a_tuple(sites):
+    state = sites.__getstate__() | {"pixel_size": list(sites.pixel_size)}
+    old = object.__new__(AtomSites)
+    old.__setstate__(state)
+    assert old == sites
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("sublattice", [0, 1], r"sublattice must have shape \(4,\), got \(2,\)"),
+        ("sublattice", [0, 1, 0.5, 0], "sublattice must contain whole numbers"),
+        ("flags", [0, 0, 0, -1], "flags must lie between 0 and 65535"),
+        ("frame", [0, 0, 0, 2], "frame must index the 2 images"),
+        ("positions", [[1, 1]], r"positions must have shape \(4, 2\)"),
+        ("positions", np.full((4, 2), np.nan), "positions must be finite"),
+        ("polarization", np.zeros(4), r"polarization must have shape \(4, 2\)"),
+        ("metadata", [{}], "metadata of 1 for 2 image"),
+        ("images", np.zeros((8, 8)), "1 images for 2 image"),
+        ("images", [np.zeros((8, 8)), np.full((8, 8), np.nan)], "finite images"),
+    ],
+)
+def test_assigned_values_are_checked(name, wrong, message):
+    positions = np.arange(8.0).reshape(4, 2)
+    sites = AtomSites([np.eye(8), np.eye(8)], positions, frame=[0, 0, 1, 1])
+    before = pickle.loads(pickle.dumps(sites))
+    with pytest.raises(ValueError, match=message):
+        setattr(sites, name, wrong)
+    assert sites == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"converged": ["False"]}, "converged must contain truth values"),
+        ({"converged": [np.nan]}, "converged must contain truth values"),
+        ({"converged": [2]}, "converged must contain truth values"),
+        ({"polarization": [[1j, 1]]}, "polarization must be real numbers"),
+        ({"polarization": [["a", "b"]]}, "polarization must be real numbers"),
+        ({"positions": [[1j, 1]]}, "positions must be real numbers"),
+        ({"positions": [["a", 1]]}, "positions must be real numbers"),
+        ({"positions": [[1, 1], [2]]}, "rows of different lengths"),
+        ({"images": np.zeros((0, 9))}, "images with pixels"),
+    ],
+)
+def test_values_of_another_kind_are_refused(fields, message):
+    given = {"images": np.zeros((9, 9)), "positions": [[1, 1]]} | fields
+    with pytest.raises(ValueError, match=message):
+        AtomSites(**given)
+
+
+def test_what_can_be_converted_is_no_error():
+    sites = AtomSites(
+        np.zeros((9, 9)), [["1", "2"]], converged=[0.0], amplitude=[None], sigma=["2"]
+    )
+    np.testing.assert_array_equal(sites.positions, [[1, 2]])
+    assert not sites.converged[0]
+    assert np.isnan(sites.amplitude[0])
+    assert sites.sigma[0] == 2
+
+
+def test_only_sites_are_joined(sites):
+    with pytest.raises(TypeError, match="joins AtomSites, got int"):
+        AtomSites.concatenate([sites, 1])
+
+
+def test_assigned_values_are_converted_and_copied(sites):
+    labels = [1] * len(sites)
+    sites.sublattice = labels
+    assert len(sites[sites.sublattice == 1]) == len(sites)
+    values = np.ones((len(sites), 2), dtype=np.float32)
+    sites.polarization = values
+    values[:] = 7
+    np.testing.assert_array_equal(sites.polarization, np.ones((len(sites), 2)))
+    sites.polarization = None
+    assert np.isnan(sites.polarization).all()
 
 
 def test_pixel_size_may_be_an_array_without_axes():
     sites = AtomSites(np.eye(4), [[1, 1]], pixel_size=np.array(0.02))
-    assert sites.pixel_size == [0.02]
+    assert sites.pixel_size == (0.02,)
 
 
 def test_equality(sites):
@@ -274,7 +364,7 @@ def test_hash_follows_the_content(sites):
     assert joblib.hash(remade()[[0, 1, 2, 3]]) == reference
     # Images of one's own that one may write to are read each time.
     writable = remade()
-    writable.images = [image.astype(np.float32) for image in images]
+    writable.images[:] = [image.astype(np.float32) for image in images]
     assert joblib.hash(writable) == reference
     writable.images[0][0, 0] += 1
     assert joblib.hash(writable) != reference

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import _param_validation, check_array
@@ -87,6 +87,78 @@ def refuse_mask(values, name):
             f"{name} is a masked array with {n_masked} masked value(s), which cannot "
             f"be omitted. Fill them, {name}.filled(value), or drop their rows."
         )
+
+
+def as_real(values, name):
+    """Return an array of real numbers, or raise an error that names it.
+
+    Parameters
+    ----------
+    values : ndarray
+        The values; None is NaN.
+    name : str
+        Their name in the message.
+
+    Returns
+    -------
+    values : ndarray
+        The same, float64 if they were text or objects.
+
+    Raises
+    ------
+    ValueError
+        If they are complex or no numbers.
+    """
+    if values.dtype.kind in "buif":
+        return values
+    try:
+        if values.dtype.kind in "OU":
+            return values.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"{name} must be real numbers, got values of type {values.dtype} such as "
+        f"{values.ravel()[:3].tolist()}."
+    )
+
+
+def as_labels(labels, name="labels"):
+    """Return labels as an array, and which of them are missing.
+
+    Parameters
+    ----------
+    labels : array-like
+        Numbers, strings or other objects.
+    name : str, default="labels"
+        Their name in the message.
+
+    Returns
+    -------
+    labels : ndarray
+        The labels.
+    is_missing : ndarray of bool of the same shape
+        True for NaN, None and the missing values of pandas.
+
+    Raises
+    ------
+    ValueError
+        If they are a masked array with masked entries.
+    """
+    refuse_mask(labels, name)
+    labels = np.asarray(labels)
+    is_missing = np.zeros(labels.shape, dtype=bool)
+    if labels.dtype.kind == "f":
+        is_missing = np.isnan(labels)
+    elif labels.dtype.kind == "O":
+        is_missing[...] = [_is_missing(one) for one in labels.ravel().tolist()]
+    return labels, is_missing
+
+
+def _is_missing(value):
+    """Return whether an object is None, NaN or the missing value of pandas."""
+    if isinstance(value, Real):
+        return bool(value != value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def refuse_images_along_last_axis(shape):
@@ -213,6 +285,7 @@ def check_vectors(sites, vectors):
     """
     if vectors is None:
         return np.array(sites.polarization, dtype=np.float64)
+    refuse_mask(vectors, "vectors")
     vectors = check_array(
         vectors,
         dtype=np.float64,

@@ -89,4 +89,6 @@ def region_polygon(region):
             "reference= takes four numbers, first row, last row, first column and last "
             "column, or the corners (row, col) of a polygon, three at least."
         )
+    if not np.isfinite(region).all():
+        raise ValueError("reference= takes finite numbers, got NaN or infinity.")
     return region

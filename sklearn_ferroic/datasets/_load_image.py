@@ -87,7 +87,7 @@ def load_image(
     dataset : str, default=None
         Name of the dataset in an HDF5 file, with its groups
         (``"group/image"``), or of the array in an .npz file. If None, the file
-        must hold only one two-dimensional image, or only one stack. With a
+        must contain only one two-dimensional image, or only one stack. With a
         name, HDF5 based microscope formats (.hspy, .emd) are read as plain
         HDF5.
 

@@ -1,5 +1,6 @@
 """Ensemble of rotational variational autoencoders and its uncertainty."""
 
+import re
 import warnings
 from numbers import Integral
 
@@ -150,8 +151,8 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
             The patches.
         y : array-like of int of shape (n_samples,), default=None
-            Known classes, -1 where unknown, see `RotationalVAE.fit`. They are numbered
-            in the order of the labels.
+            Known classes, -1 or NaN where unknown, see `RotationalVAE.fit`. They are
+            numbered in the order of the labels.
         angle : array-like of shape (n_samples,), default=None
             Known directions of the polarization of a few patches, radians, NaN where
             unknown, see `RotationalVAE.fit`. They also determine `angle_spread_`.
@@ -184,10 +185,12 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
                 is_known |= np.isfinite(angle)
             known = np.flatnonzero(is_known)
             rows = [np.sort(np.concatenate([drawn, known])) for drawn in rows]
-        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
+        fitted = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_member)(member, X, patches, labels, angle, drawn)
             for member, drawn in zip(members, rows, strict=True)
         )
+        self.estimators_ = [member for member, _ in fitted]
+        _warn_once([one for _, caught in fitted for one in caught], stacklevel=3)
         warn_of_uncertain_classes(self.estimators_, stacklevel=3)
         self._align(X)
         self.angle_spread_ = 0.0
@@ -339,16 +342,18 @@ class RotationalVAEEnsemble(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         check_is_fitted(self)
         means, variances = [], []
         n_columns = self._n_features_out
-        for member, offset, latent_map, order in zip(
-            self.estimators_,
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = [member.transform_with_std(X) for member in self.estimators_]
+        _warn_once(_texts(caught), stacklevel=4)
+        for columns, offset, latent_map, order in zip(
+            found,
             self.angle_offsets_,
             self._latent_maps,
             self._orders,
             strict=True,
         ):
-            mean, std = (
-                _pad_classes(part, n_columns) for part in member.transform_with_std(X)
-            )
+            mean, std = (_pad_classes(part, n_columns) for part in columns)
             variance = std**2
             mean[:, 0] += offset
             shift, axes, center = latent_map
@@ -382,11 +387,29 @@ def _fit_member(member, X, patches, labels, angle, rows):
     drawn = X.iloc[rows] if hasattr(X, "iloc") else patches[rows]
     y = None if labels is None else labels[rows]
     known = {} if angle is None else {"angle": angle[rows]}
-    with warnings.catch_warnings():
-        # the ensemble warns once for all members
-        for message in (UNCERTAIN, ZERO_ANGLES):
-            warnings.filterwarnings("ignore", message, UserWarning)
-        return member.fit(drawn, y, **known)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        member.fit(drawn, y, **known)
+    return member, _texts(caught)
+
+
+def _texts(caught):
+    """Return the texts and categories of warnings, which can be sent by a worker."""
+    return [(str(one.message), one.category) for one in caught]
+
+
+def _warn_once(caught, stacklevel):
+    """Issue the warnings of all members once; those that differ in numbers are one.
+
+    The ensemble itself warns of the classes and of angles that are 0.
+    """
+    issued = set()
+    for text, category in caught:
+        kind = category, re.sub(r"[\d.]+", "#", text)
+        if kind in issued or text.startswith((UNCERTAIN, ZERO_ANGLES)):
+            continue
+        issued.add(kind)
+        warnings.warn(text, category, stacklevel=stacklevel + 1)
 
 
 def _take(X, rows):

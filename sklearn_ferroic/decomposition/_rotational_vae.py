@@ -143,7 +143,9 @@ class RotationalVAE(
         convolutional and the dense encoder, `early_stopping` and `kl_capacity`.
 
     warm_start : bool, default=False
-        Whether `fit` continues from the weights of the previous fit.
+        Whether `fit` continues the previous training. Lattice, polarization, classes
+        but for their shares, and pixel scale remain those of the first fit; `y` and
+        `angle` have to be the same or None.
 
     early_stopping : bool, default=False
         Whether to hold out part of the patches for validation, to stop when their
@@ -212,7 +214,7 @@ class RotationalVAE(
 
     n_classes_range_ : tuple of (int, int)
         Smallest and largest number of classes up to `n_classes` that the evidence does
-        not distinguish; they are equal if the number is certain. Only with `n_classes`.
+        not distinguish in the first fit; equal if it is certain. Only with `n_classes`.
 
     uncertain_class_share_ : float
         Fraction of the training patches without a class of probability 0.9 or more.
@@ -490,9 +492,9 @@ class RotationalVAE(
         X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
             The patches.
         y : array-like of int of shape (n_samples,), default=None
-            Known classes, -1 where unknown; a few per class suffice. Only used with
-            `n_classes`. Sites and vectors, which other steps of a pipeline use, are
-            ignored.
+            Known classes, -1 or NaN where unknown; a few per class suffice. Only used
+            with `n_classes`. Sites and vectors, which other steps of a pipeline use,
+            are ignored.
         angle : array-like of shape (n_samples,), default=None
             Known directions of the polarization of a few patches, radians, NaN where
             unknown. The directions of all patches are then those of the known ones and
@@ -505,23 +507,22 @@ class RotationalVAE(
             The fitted estimator.
         """
         self._set_fitted(fitting.fit(self, X, y, angle))
-        # through the wrapper of scikit-learn around the method
-        warn_of_uncertain_classes([self], stacklevel=3)
+        warn_of_uncertain_classes([self], stacklevel=3)  # scikit-learn wraps the method
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Train for one pass over a batch of patches, at a constant learning rate.
 
-        The first call estimates the scale of the pixels and the initial template from
-        its batch, which should therefore be a representative sample.
+        The first call estimates lattice, polarization, classes and the scale of the
+        pixels from its batch, which should therefore be a representative sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, h * w) or (n_samples, h, w)
             The patches.
         y : array-like of int of shape (n_samples,), default=None
-            Known classes, as in `fit`. Only used in the first call.
+            Known classes of the first batch, as in `fit`; others are refused later.
 
         Returns
         -------
@@ -658,6 +659,7 @@ class RotationalVAE(
         self._fitted_architecture = fitted.architecture
         self._random_state = fitted.random_state
         self._pixel_offset = fitted.pixel_offset
+        self._known = fitted.known
         if fitted.class_shares is None:
             for name in _CLASS_ATTRIBUTES:
                 self.__dict__.pop(name, None)

@@ -5,7 +5,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from .._utils.validation import check_vectors
+from .._utils.validation import as_labels, check_vectors
 from ..sites import AtomSites
 from ._lattice_steps import cell_vectors, cells_at, lattice_neighbors
 
@@ -257,7 +257,7 @@ def check_cells(sites, labels, vectors=None):
         The vectors, NaN where unknown.
     """
     check_one_sublattice(sites)
-    labels = np.asarray(labels)
+    labels, is_missing = as_labels(labels)
     if labels.shape != (len(sites),):
         raise ValueError(
             f"labels must have one entry per site, shape ({len(sites)},), got shape "
@@ -266,8 +266,8 @@ def check_cells(sites, labels, vectors=None):
     if labels.dtype.kind == "f":
         known = np.isfinite(labels) & (labels != -1)
     elif labels.dtype.kind in "OUT":
-        labels = np.array(["" if value is None else str(value) for value in labels])
-        known = (labels != "") & (labels != "-1") & (labels != "nan")
+        labels = np.array([str(value) for value in labels])
+        known = ~is_missing & (labels != "") & (labels != "-1") & (labels != "nan")
     else:
         known = labels != -1
     codes = np.full(len(sites), -1)
@@ -325,6 +325,15 @@ def check_one_sublattice(sites):
         raise ValueError(
             "The cells must be sites of one sublattice, such as "
             f"sites[sites.sublattice == 1]; got the sublattices {kinds.tolist()}."
+        )
+    n_different = sum(
+        len(np.unique(sites.positions[sites.frame == frame] @ [1, 1j]))
+        for frame in np.unique(sites.frame)
+    )
+    if n_different < len(sites):
+        raise ValueError(
+            f"{len(sites) - n_different} of {len(sites)} cells lie at the position of "
+            "another one, as after joining overlapping sets. Pass each cell once."
         )
 
 

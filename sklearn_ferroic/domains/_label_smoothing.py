@@ -93,11 +93,13 @@ def label_smoothing(
     (27, 4)
     """
     classes, codes, _ = check_cells(sites, labels)
+    result = np.array(labels, copy=True)
+    known = codes >= 0
+    if not known.any():
+        return result
     graph = CellGraph(sites)
     cost = _label_cost(classes, codes, probabilities, error_rate)
     smoothed = _iterate(graph, codes, cost, strength, max_iter)
-    result = np.array(labels, copy=True)
-    known = codes >= 0
     # A label of the input for each class, of whatever type it is there.
     first = np.unique(codes[known], return_index=True)[1]
     result[known] = result[known][first][smoothed[known]]
@@ -127,7 +129,8 @@ def _label_cost(classes, codes, probabilities, error_rate):
         )
     n_columns = probabilities.shape[1]
     if n_columns != n_classes:
-        if classes.dtype.kind not in "iu" or classes.max(initial=0) >= n_columns:
+        is_column = classes.dtype.kind in "iu" and classes.min(initial=0) >= 0
+        if not is_column or classes.max(initial=0) >= n_columns:
             raise ValueError(
                 f"probabilities must have one column for each of the {n_classes} "
                 f"labels {classes.tolist()}, got {n_columns}."

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from .._lattice.neighbors import typical_spacing
 from .._utils.optional import import_optional
-from .._utils.validation import Interval, check_same_sublattice
+from .._utils.validation import Interval, as_real, check_same_sublattice, refuse_mask
 from ..sites import AtomSites
 from ._cell_graph import select_frame
 from ._lattice_steps import cell_vectors, check_lattice, lattice_indices
@@ -305,8 +305,11 @@ def _as_table(values, n_sites):
     """Return the values as columns by name."""
     if isinstance(values, Mapping) or hasattr(values, "columns"):
         names = list(getattr(values, "columns", values))
+        for name in names:
+            refuse_mask(values[name], f"values[{name!r}]")
         table = {str(name): np.asarray(values[name]) for name in names}
     else:
+        refuse_mask(values, "values")
         table = {"value": np.asarray(values)}
     for name, column in table.items():
         if column.shape != (n_sites,):
@@ -315,7 +318,9 @@ def _as_table(values, n_sites):
                 f"has shape {column.shape}. Pass vectors as a mapping of their "
                 "components."
             )
-    return {name: column.astype(np.float64) for name, column in table.items()}
+    return {
+        name: as_real(column, name).astype(np.float64) for name, column in table.items()
+    }
 
 
 def _values_of_one_sublattice(sites, values):

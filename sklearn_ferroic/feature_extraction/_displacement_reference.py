@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.mean_vectors import Place, cell_size, neighbor_factor, pool_vectors
+from .._utils.validation import as_labels
 
 # Parameters of a plane, and fewest vectors for one.
 _MIN_PLANE_VECTORS = 6
@@ -222,17 +223,23 @@ def _check_labels(labels, n_sites, kind):
     """Return the number of each site's variant, -1 for none."""
     if kind == "layer":
         raise ValueError('reference="layer" takes no variants; use "mean" or "plane".')
-    labels = np.asarray(labels)
+    labels, is_missing = as_labels(labels, "variants")
     if labels.shape != (n_sites,):
         raise ValueError(
             f"variants must have one entry per site, shape ({n_sites},), got shape "
             f"{labels.shape}."
         )
-    known = labels != -1
+    known = ~is_missing
+    known[known] = labels[known] != -1
     if labels.dtype.kind == "f":
         known &= np.isfinite(labels)
     numbers = np.full(n_sites, -1)
-    numbers[known] = np.unique(labels[known], return_inverse=True)[1]
+    try:
+        numbers[known] = np.unique(labels[known], return_inverse=True)[1]
+    except TypeError as error:
+        raise ValueError(
+            "variants must be all numbers or all strings, got values of several types."
+        ) from error
     return numbers
 
 

@@ -37,6 +37,41 @@ def check_sites(estimator, sites):
         )
 
 
+def record_parameters(estimator, names):
+    """Store the parameters on which fitted values depend, at the end of `fit`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The estimator.
+    names : tuple of str
+        Names of the parameters.
+    """
+    estimator._fitted_parameters = {name: getattr(estimator, name) for name in names}
+
+
+def check_parameters_unchanged(estimator):
+    """Check that fitted values belong to the present parameters.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The estimator; nothing is checked before its `fit`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter of `record_parameters` has changed since `fit`.
+    """
+    for name, fitted in getattr(estimator, "_fitted_parameters", {}).items():
+        value = getattr(estimator, name)
+        if value != fitted:
+            raise ValueError(
+                f"{name} was changed from {fitted!r} to {value!r} after fit, and what "
+                f"was fitted depends on it. Call fit again."
+            )
+
+
 class FittedSites:
     """Values of the sites of fitted images, retrieved by image and position.
 

@@ -16,7 +16,13 @@ from ._coordination import (
     match_sites,
     shells_of_motif,
 )
-from ._input import FittedSites, check_sites, compute_with_memory
+from ._input import (
+    FittedSites,
+    check_parameters_unchanged,
+    check_sites,
+    compute_with_memory,
+    record_parameters,
+)
 from ._motif import Motif
 
 
@@ -161,6 +167,7 @@ class MotifAssigner(PlainOutputMixin, BaseEstimator, auto_wrap_output_keys=None)
             self.crystal_motifs_.append(number)
             self.crystal_sizes_.append(size)
         self._fitted = FittedSites(X, values)
+        record_parameters(self, ("motif", "mirror"))
         return self
 
     def transform(self, X):
@@ -185,6 +192,7 @@ class MotifAssigner(PlainOutputMixin, BaseEstimator, auto_wrap_output_keys=None)
             If there are no sites.
         """
         self._validate_params()
+        check_parameters_unchanged(self)
         check_sites(self, X)
         column, displacement, flags, vectors, _, ideal = compute_with_memory(
             X, self._compute, getattr(self, "_fitted", None)

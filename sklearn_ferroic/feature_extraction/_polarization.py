@@ -27,7 +27,13 @@ from ._displacement_reference import (
     reference_covariance,
     subtract_reference,
 )
-from ._input import FittedSites, check_sites, compute_with_memory
+from ._input import (
+    FittedSites,
+    check_parameters_unchanged,
+    check_sites,
+    compute_with_memory,
+    record_parameters,
+)
 from ._motif import Motif
 
 # A warning is issued if fewer sites have a displacement: even of a small image, where
@@ -44,7 +50,8 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
     is the non-centrosymmetry that a ferroelectric's polarization follows. For other
     crystals see `shell`.
 
-    Without `reference` and `shell` the estimator is stateless.
+    Without `reference` and `shell` the estimator is stateless. After a change of
+    `reference`, `shell` or `shell_weights`, `fit` has to be called again.
 
     Parameters
     ----------
@@ -249,6 +256,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             self.reference_, self._reference_error = fit_reference(
                 X, self._displacement(X), self.reference, variants
             )
+        record_parameters(self, ("reference", "shell", "shell_weights"))
         return self
 
     def transform(self, X):
@@ -338,9 +346,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             As `transform`.
         """
-        self._validate_params()
-        if self.reference is not None:
-            check_is_fitted(self, "reference_")
+        self._check_fitted()
         self._check_sites(X)
         if self.reference is None or not len(X):
             return np.zeros((2, 2))
@@ -371,7 +377,7 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             As `transform`; ValueError if `shell` is None.
         """
-        self._validate_params()
+        self._check_fitted()
         if self.shell is None:
             raise ValueError(
                 'nan_reasons needs a shell, such as PolarizationVector(shell="auto"); '
@@ -406,11 +412,16 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
             names = [f"{name}_{unit}", f"{name}_angle"]
         return np.asarray(names, dtype=object)
 
-    def _vectors(self, sites):
-        """Compute the vectors in the unit chosen, minus the reference."""
+    def _check_fitted(self):
+        """Check the parameters, and that their fitted values belong to them."""
         self._validate_params()
+        check_parameters_unchanged(self)
         if self.reference is not None:
             check_is_fitted(self, "reference_")
+
+    def _vectors(self, sites):
+        """Compute the vectors in the unit chosen, minus the reference."""
+        self._check_fitted()
         self._check_sites(sites)
         vector = self._displacement(sites)
         if self.reference is not None:

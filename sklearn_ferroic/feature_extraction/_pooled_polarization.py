@@ -16,7 +16,12 @@ from .._utils.mean_vectors import (
     pool_vectors,
     zero_mean_p_value,
 )
-from .._utils.validation import Interval, check_same_sublattice, check_vectors
+from .._utils.validation import (
+    Interval,
+    check_same_sublattice,
+    check_vectors,
+    refuse_mask,
+)
 from ..sites import AtomSites
 
 # Distance, in robust standard deviations from the median, beyond which a vector is a
@@ -211,6 +216,7 @@ def pool_polarization(
         scale *= _unit_scale(sites, vectors)
     is_known = systematic_std is not None or np.isfinite(scale).all()
     check_same_sublattice(sites, vectors)
+    refuse_mask(labels, "labels")
     labels = np.zeros(len(sites), int) if labels is None else column_or_1d(labels)
     check_consistent_length(sites, labels)
     usable = np.isfinite(vectors).all(axis=1) & sites.converged

@@ -21,6 +21,10 @@ from ._fitting.windows import MASS_RADIUS_SIGMA, center_of_mass
 # Fits that end farther from the given position, in spacings, are those of another
 # column: half the way to the nearest one.
 _MAX_SHIFT_SPACINGS = 0.5
+# Fields that a fit does not change.
+_KEPT_FIELDS = {
+    *("frame", "sublattice", "probability", "motif_column", "distortion_std")
+}
 # Centres of mass are taken again around the centre of mass, to reach the peak from
 # half a column's width away.
 _N_CENTERING_ROUNDS = 8
@@ -46,9 +50,10 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         Use it after sites were added or removed by hand: all columns of each image are
         fitted together, and displacements, lattice vectors and flags are measured
         again. No column is added, removed or labelled; pairs with the flag MERGED keep
-        it. Sites do not have the mask of
-        their images: columns next to masked pixels are fitted to the values that were
-        filled in, and may be displaced.
+        it. Errors that the fit does not show, `distortion_std`, are part of
+        `position_std` as before. Sites do not have the mask of their images: columns
+        next to masked pixels are fitted to the values that were filled in, and may be
+        displaced.
 
         Parameters
         ----------
@@ -108,11 +113,14 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         )
         refitted = sites[:]
         order = np.concatenate(rows)
-        for field in sites.fields:
-            if field.name not in ("frame", "probability", "sublattice"):
+        # Further fields of a subclass are not measured either.
+        for field in AtomSites.fields:
+            if field.name not in _KEPT_FIELDS:
                 values = getattr(refitted, field.name).copy()
                 values[order] = getattr(fitted, field.name)
                 setattr(refitted, field.name, values)
+        _complete_distortion_errors(refitted)
+        _add_distortion_errors(refitted)
         return refitted
 
     def _validate_params(self):
@@ -130,24 +138,45 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
             probabilities=probabilities,
         )
         sites.metadata = image_metadata(X, len(sites.images))
-        _add_displacement_errors(sites, displacement_errors(X, len(sites.images)))
+        _set_distortion_errors(sites, displacement_errors(X, len(sites.images)))
+        _add_distortion_errors(sites)
         return sites
 
 
-def _add_displacement_errors(sites, errors):
-    """Add the errors of the rows of each image to those of its columns."""
-    if all(error is None for error in errors):
-        return
-    std = sites.position_std.copy()
+def _set_distortion_errors(sites, errors):
+    """Set the errors of columns by the displacements of the rows of averaged frames."""
+    std = sites.distortion_std.copy()
     for frame, error in enumerate(errors):
         if error is None:
             continue
-        own = np.flatnonzero(sites.frame == frame)
+        own = sites.frame == frame
         rows = np.arange(len(error))
         for axis in range(2):
-            more = np.interp(sites.positions[own, 0], rows, error[:, axis])
-            std[own, axis] = np.hypot(std[own, axis], more)
-    sites.position_std = std
+            std[own, axis] = np.interp(sites.positions[own, 0], rows, error[:, axis])
+    sites.distortion_std = std
+
+
+def _complete_distortion_errors(sites):
+    """Set the errors of added columns to those of the others in the rows around."""
+    std = sites.distortion_std.copy()
+    for frame in np.unique(sites.frame):
+        own = np.flatnonzero(sites.frame == frame)
+        known = np.isfinite(std[own]).all(axis=1)
+        if known.all() or not known.any():
+            continue
+        given, added = own[known], own[~known]
+        given = given[np.argsort(sites.positions[given, 0], kind="stable")]
+        for axis in range(2):
+            std[added, axis] = np.interp(
+                sites.positions[added, 0], sites.positions[given, 0], std[given, axis]
+            )
+    sites.distortion_std = std
+
+
+def _add_distortion_errors(sites):
+    """Add the errors that fits do not show to those of the fits, in quadrature."""
+    more = np.nan_to_num(sites.distortion_std)
+    sites.position_std = np.hypot(sites.position_std, more)
 
 
 def _centered(context, positions, converged):

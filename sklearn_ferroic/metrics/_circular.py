@@ -7,7 +7,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import validate_params
 
 from .._utils.angles import mean_direction, robust_center, warn_if_degrees, wrap_angle
-from .._utils.validation import Interval
+from .._utils.validation import Interval, refuse_mask
 
 N_FOLD = [Interval(Integral, 1, None, closed="left")]
 # What the comparisons of two sets of angles have in common.
@@ -28,6 +28,7 @@ def check_angles(angles, name):
 
 def _as_angles(angles, name):
     """Return angles as a float64 ndarray of shape (n,)."""
+    refuse_mask(angles, name)
     angles = column_or_1d(check_array(angles, ensure_2d=False, input_name=name))
     return angles.astype(np.float64, copy=False)
 

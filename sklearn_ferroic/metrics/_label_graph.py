@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from .._lattice.neighbor_graph import neighbor_edges
+from .._utils.validation import as_labels, refuse_mask
 from ..sites import AtomSites
 
 
@@ -15,7 +16,7 @@ def encode_labels(labels):
     Parameters
     ----------
     labels : array-like of shape (n,)
-        Numbers or strings. Negative numbers and NaN mark samples without a label.
+        Numbers or strings. Negative numbers, NaN and None mark samples without a label.
 
     Returns
     -------
@@ -24,22 +25,21 @@ def encode_labels(labels):
     n_labels : int
         Number of different labels.
     """
-    labels = column_or_1d(labels)
+    refuse_mask(labels, "labels")
+    labels, is_missing = as_labels(column_or_1d(labels))
+    known = ~is_missing
     if labels.dtype.kind in "fiub":
-        known = labels >= 0  # False for NaN
+        known &= labels >= 0
     elif labels.dtype.kind == "O":
-        known = np.array([_is_label(label) for label in labels], dtype=bool)
-    else:
-        known = np.ones(len(labels), dtype=bool)
+        known[known] = [isinstance(one, str) or one >= 0 for one in labels[known]]
     codes = np.full(len(labels), -1)
-    names, codes[known] = np.unique(labels[known], return_inverse=True)
-    return codes, len(names)
-
-
-def _is_label(label):
-    if label is None:
-        return False
-    return isinstance(label, str) or bool(label >= 0)
+    try:
+        values, codes[known] = np.unique(labels[known], return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            "labels must be all numbers or all strings, got values of several types."
+        ) from error
+    return codes, len(values)
 
 
 # Parameters that the scores of labels on sites share.

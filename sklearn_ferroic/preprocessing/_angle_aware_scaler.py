@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 
 from .._utils.angles import mean_direction, warn_if_degrees, wrap_angle
 from .._utils.pose_columns import find_pose_columns
-from .._utils.validation import Interval
+from .._utils.validation import Interval, refuse_mask
 
 _FLOATS = [np.float64, np.float32]
 
@@ -146,6 +146,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
         ValueError
             If no column is left to make features of.
         """
+        refuse_mask(X, "X")
         X = validate_data(self, X, dtype=_FLOATS)
         names = getattr(self, "feature_names_in_", None)
         angle_index, offset_indices = find_pose_columns(
@@ -186,6 +187,7 @@ class AngleAwareScaler(TransformerMixin, BaseEstimator):
             their order; float32 if `X` is float32, else float64.
         """
         check_is_fitted(self, "scale_")
+        refuse_mask(X, "X")
         X = validate_data(self, X, dtype=_FLOATS, reset=False)
         scaled = (X - self.center_) / self.scale_
         blocks = [scaled[:, self._kept()]]

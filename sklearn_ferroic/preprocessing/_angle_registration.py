@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 
 from .._utils.angles import warn_if_degrees, wrap_angle
 from .._utils.pose_columns import find_pose_columns
+from .._utils.validation import refuse_mask
 from ._rotation import fit_pooled_rotation, fit_rotation, read_reference
 
 _FLOATS = [np.float64, np.float32]
@@ -159,6 +160,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         UserWarning
             If the rotation is undetermined.
         """
+        refuse_mask(X, "X")
         X = validate_data(self, X, dtype=_FLOATS)
         if y is None:
             raise ValueError(
@@ -263,6 +265,7 @@ class AngleRegistration(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _rotate(self, X, sign):
         check_is_fitted(self)
+        refuse_mask(X, "X")
         X = validate_data(self, X, dtype=_FLOATS, reset=False, copy=True)
         if self.is_determined_:
             angle = X[:, self.angle_index_].astype(np.float64) + sign * self.offset_

@@ -9,6 +9,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._utils.angles import mean_direction, robust_center, wrap_angle
 from .._utils.mean_vectors import BLOCK_SIDE_CELLS, Place, cell_size, pool_vectors
+from .._utils.validation import refuse_mask
 from ..sites import AtomSites
 
 # A vector farther than this from its angle, 45°, belongs to another variant.
@@ -113,6 +114,7 @@ def read_reference(y, X):
     if isinstance(y, AtomSites):
         check_consistent_length(X, y)
         return _of_sites(y)
+    refuse_mask(y, "y")
     y = check_array(
         y,
         dtype=np.float64,

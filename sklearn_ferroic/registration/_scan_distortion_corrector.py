@@ -368,6 +368,7 @@ class ScanDistortionCorrector(
                     f"was measured for {self._shapes}."
                 )
         positions, std = sites.positions.copy(), sites.position_std.copy()
+        distortion_std = np.nan_to_num(sites.distortion_std)
         polarization = np.full_like(sites.polarization, np.nan)
         ideal = np.full_like(sites.lattice_position, np.nan)
         vectors = np.full_like(sites.lattice_vectors, np.nan)
@@ -381,6 +382,7 @@ class ScanDistortionCorrector(
                 error = np.interp(rows, lines, self._column_stds[number][:, axis])
                 positions[own, axis] += step
                 std[own, axis] = np.hypot(std[own, axis], error)
+                distortion_std[own, axis] = np.hypot(distortion_std[own, axis], error)
             sublattice = sites.sublattice[own]
             if len(own) > 3:
                 spacing = typical_spacing(positions[own])
@@ -394,6 +396,7 @@ class ScanDistortionCorrector(
         fields |= {
             "positions": positions,
             "position_std": std,
+            "distortion_std": distortion_std,
             "polarization": polarization,
             "lattice_position": ideal,
             "lattice_vectors": vectors,

@@ -6,7 +6,8 @@ from numbers import Integral, Real
 import numpy as np
 
 from .._utils.metadata import plain_metadata
-from .._utils.validation import refuse_mask, to_numpy
+from .._utils.validation import as_real, refuse_mask, to_numpy
+from ._shared_images import as_image_list
 
 
 def as_pixel_sizes(pixel_size, n_images):
@@ -21,7 +22,7 @@ def as_pixel_sizes(pixel_size, n_images):
 
     Returns
     -------
-    sizes : list of (float or None)
+    sizes : tuple of (float or None)
         One per image.
     """
     if pixel_size is None or np.ndim(pixel_size) == 0:
@@ -38,7 +39,7 @@ def as_pixel_sizes(pixel_size, n_images):
         is_length = is_length and np.isfinite(size) and size > 0
         if size is not None and not is_length:
             raise ValueError(f"A pixel size is a positive length in nm, got {size!r}.")
-    return [None if size is None else float(size) for size in sizes]
+    return tuple(None if size is None else float(size) for size in sizes)
 
 
 def as_metadata(metadata, n_images):
@@ -83,7 +84,14 @@ def as_positions(positions):
         The same, float64.
     """
     refuse_mask(positions, "positions")
-    positions = np.array(to_numpy(positions, "positions"), dtype=np.float64)
+    try:
+        positions = to_numpy(positions, "positions")
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(
+            "positions must be (row, col) pairs of shape (n_sites, 2), got rows of "
+            "different lengths."
+        ) from error
+    positions = np.array(as_real(positions, "positions"), dtype=np.float64)
     if positions.size == 0:
         positions = positions.reshape(0, 2)
     if positions.ndim != 2 or positions.shape[1] != 2:
@@ -106,11 +114,50 @@ def check_frame(frame, n_images):
     n_images : int
         Number of images.
     """
+    if frame.dtype.kind not in "iu":
+        raise TypeError(f"frame must be a whole number, got {frame[:1].tolist()}.")
     if len(frame) and not (0 <= frame.min() and frame.max() < n_images):
         raise ValueError(
             f"frame must index the {n_images} images, got values from {frame.min()} to "
             f"{frame.max()}."
         )
+
+
+def as_attribute(sites, name, value):
+    """Check a value that is assigned to an attribute of sites.
+
+    Parameters
+    ----------
+    sites : AtomSites
+        The sites, with images and positions.
+    name : str
+        Name of the attribute.
+    value : object
+        As the argument of this name.
+
+    Returns
+    -------
+    value : object
+        The value as the constructor stores it; unchanged for other attributes.
+    """
+    n_images, n_sites = len(sites.images), len(sites.positions)
+    if name == "pixel_size":
+        return as_pixel_sizes(value, n_images)
+    if name == "metadata":
+        return as_metadata(value, n_images)
+    if name == "images":
+        value = as_image_list(value)
+        if len(value) != n_images:
+            raise ValueError(f"Got {len(value)} images for {n_images} image(s).")
+        return value
+    if name == "positions":
+        value = as_positions(value)
+    for field in sites.fields:
+        if field.name == name:
+            value = field.as_values(value, n_sites)
+    if name == "frame":
+        check_frame(value, n_images)
+    return value
 
 
 def as_rows(key):

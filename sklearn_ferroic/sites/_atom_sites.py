@@ -8,9 +8,8 @@ from sklearn.utils._param_validation import validate_params
 from .._utils.angles import wrap_angle
 from .._utils.validation import Interval, refuse_swapped
 from ._arguments import (
+    as_attribute,
     as_margin,
-    as_metadata,
-    as_pixel_sizes,
     as_positions,
     as_rows,
     check_frame,
@@ -62,8 +61,9 @@ class AtomSites:
     images : list of ndarray of shape (n_rows, n_cols)
         The images, float32, read-only.
 
-    pixel_size : list of (float or None)
-        Pixel size of each image, nm.
+    pixel_size : tuple of (float or None)
+        Pixel size of each image, nm. To change it, assign one for all images or one
+        per image.
 
     metadata : list of dict
         Metadata of each image, empty where there are none.
@@ -88,7 +88,9 @@ class AtomSites:
     Notes
     -----
     Per-site values that are not passed are NaN (`converged`: True, `flags`: 0). All
-    arguments are attributes of the same name.
+    arguments are attributes of the same name. A value that is assigned to one of them
+    is checked and copied as that of the argument; the number of sites and images does
+    not change.
 
     :func:`joblib.hash`, and therefore the ``memory`` of a pipeline, reads the pixels of
     each image only once, for all slices and workers.
@@ -119,23 +121,18 @@ class AtomSites:
                 f"{type(self).__name__} have no field {unknown[0]!r}. The fields are "
                 f"{known}."
             )
-        self.images = as_image_list(images)
-        self.pixel_size = pixel_size
-        self.metadata = as_metadata(metadata, len(self.images))
-        self.positions = as_positions(positions)
+        state = vars(self)
+        state["images"] = as_image_list(images)
+        state["positions"] = as_positions(positions)
+        self.pixel_size, self.metadata = pixel_size, metadata
         for field in self.fields:
             if field.name != "positions":
-                values = fields.get(field.name)
-                values = field.as_values(values, len(self.positions))
-                setattr(self, field.name, values)
-        check_frame(self.frame, len(self.images))
+                setattr(self, field.name, fields.get(field.name))
         refuse_swapped(self.positions, self.frame, self.images)
 
     def __setattr__(self, name, value):
-        # Users assign the pixel size of images whose files have none.
-        if name == "pixel_size":
-            value = as_pixel_sizes(value, len(self.images))
-        object.__setattr__(self, name, value)
+        # Users assign values, such as the pixel size of images whose files have none.
+        object.__setattr__(self, name, as_attribute(self, name, value))
 
     @property
     def shape(self):
@@ -160,11 +157,12 @@ class AtomSites:
     def __getitem__(self, key):
         key = as_rows(key)
         selected = object.__new__(type(self))
-        selected.images = self.images
-        selected.pixel_size = self.pixel_size
-        selected.metadata = self.metadata
+        # All of it has been checked.
+        state = vars(selected)
+        for name in ("images", "pixel_size", "metadata"):
+            state[name] = getattr(self, name)
         for field in self.fields:
-            setattr(selected, field.name, getattr(self, field.name)[key])
+            state[field.name] = getattr(self, field.name)[key]
         return selected
 
     def __array__(self, dtype=None, copy=None):
@@ -193,11 +191,11 @@ class AtomSites:
     def __setstate__(self, state):
         digests = state.pop("digests")
         vars(self).update(state)
-        if "metadata" not in state:
-            self.metadata = [{} for _ in self.images]
-        for field in self.fields:  # those that an older version did not have
-            if field.name not in state:
-                setattr(self, field.name, field.as_values(None, len(self)))
+        # What an older version stored as a list, or did not have.
+        self.pixel_size = state["pixel_size"]
+        for name in ("metadata", *(field.name for field in self.fields)):
+            if name not in state:
+                setattr(self, name, None)
         for image, known in zip(self.images, digests, strict=True):
             make_constant(image)
             remember(image, known)
@@ -247,7 +245,7 @@ class AtomSites:
         Raises
         ------
         ValueError
-            If the polygon has fewer than three corners.
+            If the polygon has fewer than three corners, or there is no such image.
 
         Examples
         --------
@@ -257,6 +255,7 @@ class AtomSites:
         >>> sites.in_polygon([[0, 0], [0, 8], [4, 8], [4, 0]])
         array([ True,  True, False])
         """
+        check_frame(np.array([frame]), len(self.images))
         inside = np.zeros(len(self), dtype=bool)
         own = np.flatnonzero(self.frame == frame)
         inside[own] = inside_polygon(self.positions[own], vertices)

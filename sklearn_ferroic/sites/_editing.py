@@ -102,19 +102,19 @@ def append_sites(sites, positions, sublattice, frame):
             sites.sublattice[own],
             sites.lattice_vectors[own],
         )
-    n_added = len(positions)
+    n_added, one_label = len(positions), np.ndim(sublattice) == 0
     added = type(sites)(
         sites.images,
         positions,
         pixel_size=sites.pixel_size,
         frame=np.full(n_added, frame),
-        sublattice=np.broadcast_to(sublattice, n_added),
+        sublattice=np.full(n_added, sublattice) if one_label else sublattice,
         converged=np.zeros(n_added, dtype=bool),
     )
     both = sites[:]
     for field in sites.fields:
         values = getattr(sites, field.name), getattr(added, field.name)
-        setattr(both, field.name, np.concatenate(values))
+        vars(both)[field.name] = np.concatenate(values)
     return both
 
 

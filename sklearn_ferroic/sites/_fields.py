@@ -14,7 +14,7 @@ import numpy as np
 
 from .._utils.angles import wrap_angle
 from .._utils.pose_columns import POSE_UNITS
-from .._utils.validation import refuse_mask, to_numpy
+from .._utils.validation import as_real, refuse_mask, to_numpy
 from ._flags import FLAG_ATTRIBUTES, flags_as_text
 
 # Width of the text of a parameter in the docstring of a class, indented twice.
@@ -119,7 +119,17 @@ class SiteField:
             )
         if np.issubdtype(self.dtype, np.integer):
             self._check_integers(values)
-        return values.astype(self.dtype)
+        elif np.issubdtype(self.dtype, np.bool_):
+            self._check_truth_values(values)
+        return as_real(values, self.name).astype(self.dtype)
+
+    def _check_truth_values(self, values):
+        """Check that values are True or False, or 1 or 0."""
+        if values.dtype.kind not in "buif" or not np.isin(values, (0, 1)).all():
+            raise ValueError(
+                f"{self.name} must contain truth values, or 0 and 1, got values such "
+                f"as {values.ravel()[:3].tolist()}."
+            )
 
     def _check_integers(self, values):
         """Check that values are whole numbers in the range of the dtype."""
@@ -230,6 +240,15 @@ SITE_FIELDS = (
         unit="px",
         shape=(2,),
         columns=("row_std", "col_std"),
+    ),
+    SiteField(
+        "distortion_std",
+        "Part of `position_std` that fits do not show, from the registration of "
+        "averaged frames and the correction of scan lines, ``(row, col)`` in px; NaN "
+        "without them.",
+        unit="px",
+        shape=(2,),
+        columns=(),
     ),
     SiteField(
         "amplitude",

@@ -41,6 +41,10 @@ def as_image_list(images):
                 "AtomSites need real 2-D images, got one of shape "
                 f"{array.shape} and dtype {array.dtype}."
             )
+        if array.size == 0:
+            raise ValueError(
+                f"AtomSites hold images with pixels, got one of shape {array.shape}."
+            )
         if not np.isfinite(array).all():
             raise ValueError(
                 "AtomSites need finite images, got one with NaN or infinity. Replace "
@@ -155,6 +159,10 @@ def join_images(sets):
     """
     images, pixel_size, metadata, index_of, frames = [], [], [], {}, []
     for sites in sets:
+        if not hasattr(sites, "pixel_size"):
+            raise TypeError(
+                f"concatenate joins AtomSites, got {type(sites).__name__} among them."
+            )
         renumber = []
         for image, size, about in zip(
             sites.images, sites.pixel_size, sites.metadata, strict=True

@@ -192,6 +192,7 @@ def test_image_options_select_pixels(tmp_path):
         ((40, 40), {"mask": np.ones((30, 40))}, "They must be equal"),
         ((40, 40), {"reference": (1, 2)}, "three at least"),
         ((40, 40), {"reference": (9, 2, 0, 5)}, "in this order"),
+        ((40, 40), {"reference": [(0, 0), (0, 9), (9, np.nan)]}, "finite numbers"),
         ((40, 40), {"signal": 0}, "applies to a file"),
     ],
 )

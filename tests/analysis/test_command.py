@@ -112,13 +112,66 @@ def test_arguments_that_contradict_end_with_2(capsys, arguments, message):
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--crop", "1,2"], ["--clusters", "0"], ["--pixel-size", "-1"], ["--frame", "x"]],
+    ("option", "value", "message"),
+    [
+        ("--crop", "1,2", "four whole numbers"),
+        ("--crop", "50,10,0,20", "in this order"),
+        ("--crop", "0,10,20,20", "in this order"),
+        ("--crop", "0,10,a,20", "four whole numbers"),
+        ("--clusters", "0", "a whole number of at least 1 or auto, got '0'"),
+        ("--window-size", "1", "a whole number of at least 2 or auto, got '1'"),
+        ("--sublattice", "-1", "a whole number of at least 0 or auto, got '-1'"),
+        ("--epochs", "0", "a whole number of at least 1, got '0'"),
+        ("--jobs", "1.5", "a whole number of at least 1, got '1.5'"),
+        ("--seed", "-1", "a whole number from 0 to 4294967295, got '-1'"),
+        ("--seed", "4294967296", "a whole number from 0 to 4294967295"),
+        ("--pixel-size", "-1", "a positive number, got '-1'"),
+        ("--pixel-size", "nan", "a positive number, got 'nan'"),
+        ("--pixel-size", "wide", "a positive number, got 'wide'"),
+        ("--spacing", "0.5", "a number of at least 1, got '0.5'"),
+        ("--spacing", "inf", "a number of at least 1, got 'inf'"),
+        ("--frame", "x", "at least 0, average, mean or pair, got 'x'"),
+        ("--frame", "-1", "at least 0, average, mean or pair, got '-1'"),
+        ("--reference", "9,2,0,5", "in this order"),
+        ("--reference", "0,nan,0,5", "finite numbers"),
+        ("--reference", "1,2,3,4,5", "three or more corners"),
+        ("--reference", "1,2,3,4,inf,5", "finite numbers"),
+        ("--output", "", "must be a name, got ''"),
+        ("--mask", " ", "must be a name, got ' '"),
+        ("--dataset", "", "must be a name, got ''"),
+        ("--signal", "", "must be a name, got ''"),
+    ],
 )
-def test_wrong_arguments_end_with_2(arguments, capsys):
+def test_wrong_arguments_end_with_2_and_a_sentence(option, value, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["analyze", "film.npy", *arguments])
-    assert "usage: sklearn-ferroic analyze" in capsys.readouterr().err
+        main(["analyze", "film.npy", option, value])
+    usage, _, error = capsys.readouterr().err.partition("error: ")
+    assert "usage: sklearn-ferroic analyze" in usage
+    assert re.match(rf"argument (-o/)?{option}: must be ", error)
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["analyze", ""], ["map", ""], ["report", ""]])
+def test_an_empty_path_is_not_the_current_folder(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "must be a name, got ''" in capsys.readouterr().err
+
+
+def test_right_arguments_are_read():
+    read = make_parser().parse_args
+    options = read(
+        "analyze a.tif --crop 0,9,3,8 --frame pair --spacing 1 --seed 4294967295 "
+        "--window-size auto --reference 0,0.5,9,9,4,2 --signal 2".split()
+    )
+    assert options.images == ["a.tif"]
+    assert options.crop == (0, 9, 3, 8)
+    assert (options.frame, options.spacing, options.signal) == ("pair", 1.0, 2)
+    assert (options.random_state, options.window_size) == (2**32 - 1, "auto")
+    assert options.reference == (0, 0.5, 9, 9, 4, 2)
+    assert read(["analyze", "a.tif", "--signal", "HAADF"]).signal == "HAADF"
+    assert read(["analyze", "a.tif", "--frame", "3"]).frame == 3
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/guide/analyze.md"])

@@ -161,4 +161,4 @@ def test_the_locator_hands_the_pixel_size_on(carry):
     expected = AtomLocator().fit_transform(data)
     sites = AtomLocator().fit_transform(carry(data.image, (0.2, 0.2), ("Å", "Å")))
     np.testing.assert_array_equal(sites.positions, expected.positions)
-    assert sites.pixel_size == [pytest.approx(0.02)]
+    assert sites.pixel_size == (pytest.approx(0.02),)

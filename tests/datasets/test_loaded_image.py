@@ -119,7 +119,7 @@ def test_locator_takes_a_crop_and_keeps_its_metadata(tmp_path, film):
     sites = AtomLocator().fit_transform(part)
     expected = AtomLocator().fit_transform((part.image, part.pixel_size))
     assert sites == expected
-    assert sites.pixel_size == [part.pixel_size]
+    assert sites.pixel_size == (part.pixel_size,)
     (metadata,) = sites.metadata
     assert metadata["file"] == "image: 1.tif"
     assert metadata["imagej"]["unit"] == "nm"

@@ -3,12 +3,15 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import adjusted_rand_score
 
 from sklearn_ferroic import RotationalVAE, RotationalVAEEnsemble
 from sklearn_ferroic.decomposition._rvae.factors import class_fit
+from sklearn_ferroic.decomposition._rvae.factors.checks import check_labels
 from sklearn_ferroic.metrics import latent_leakage_score
 
 SIDE = 25
@@ -270,6 +273,59 @@ def test_known_angles_are_checked(cells):
         vae.fit(X, angle=known)
 
 
+def missing_labels(kinds):
+    """Return the first thirty labels in all forms in which the others are missing."""
+    known = np.arange(len(kinds)) < 30
+    numbers = pd.Series(kinds).where(known)
+    return {
+        "-1": np.where(known, kinds, -1),
+        "NaN": np.where(known, kinds, np.nan),
+        "list": np.where(known, kinds, np.nan).tolist(),
+        "series": numbers,
+        "nullable": numbers.astype("Int64"),
+        "category": pd.Series(pd.Categorical(numbers)),
+    }
+
+
+@pytest.mark.parametrize("form", missing_labels(np.zeros(40, int)))
+def test_missing_labels_are_unknown(form):
+    kinds = np.random.RandomState(0).randint(2, size=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        labels, classes = check_labels(missing_labels(kinds)[form], 40, 3)
+    np.testing.assert_array_equal(labels, missing_labels(kinds)["-1"])
+    assert classes == [0, 1]
+
+
+def test_missing_labels_reach_the_model(cells):
+    X, kinds, _ = cells
+    vae = RotationalVAE(n_classes=2, max_epochs=1, random_state=0)
+    labels = missing_labels(kinds)
+    vae.fit(X, labels["NaN"])
+    np.testing.assert_array_equal(vae.predict(X), kinds)
+    columns = vae.transform(X)
+    np.testing.assert_array_equal(vae.fit(X, labels["-1"]).transform(X), columns)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.inf, -np.inf, -2, 0.5, 1e300, "a", None, pd.Timestamp(0)]
+)
+def test_what_is_no_label_is_refused(wrong):
+    y = np.array([0, 1, wrong, 1], dtype=object if wrong is None else None)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="integer labels"):
+        warnings.simplefilter("error")
+        check_labels(y, 4, 3)
+
+
+def test_masked_labels_and_columns():
+    masked = np.ma.array([0, 1, 2, 0], mask=[0, 0, 1, 0])
+    with pytest.raises(ValueError, match="y is a masked array with 1 masked value"):
+        check_labels(masked, 4, 3)
+    with pytest.warns(DataConversionWarning):
+        labels, _ = check_labels(np.array([[0], [1], [-1], [2]]), 4, 3)
+    np.testing.assert_array_equal(labels, [0, 1, -1, 2])
+
+
 def test_labels_do_not_change_the_default():
     X = np.random.RandomState(0).rand(40, 9, 9)
     y = np.arange(40) % 2
@@ -322,6 +378,85 @@ def test_a_training_that_is_continued_keeps_its_labels(cells):
     labels[:20] = np.where(kinds[:20] == 1, 7, 4)
     vae.fit(X, labels).fit(X)
     np.testing.assert_array_equal(vae.classes_, [4, 7])
+
+
+@pytest.fixture
+def started(cells):
+    """A model that was fitted with the labels 4 and 7 of twenty patches."""
+    X, kinds, _ = cells
+    labels = np.full(len(X), -1)
+    labels[:20] = np.where(kinds[:20] == 1, 7, 4)
+    vae = RotationalVAE(n_classes=3, max_epochs=1, random_state=0, warm_start=True)
+    return vae.fit(X, labels), labels
+
+
+@pytest.mark.parametrize("n_classes", [3, "auto"])
+def test_a_warm_start_with_other_patches_has_their_shares(cells, n_classes):
+    X, kinds, _ = cells
+    vae = RotationalVAE(
+        n_classes=n_classes, max_epochs=1, random_state=0, warm_start=True
+    ).fit(X)
+    number_range, columns = vae.n_classes_range_, vae.transform(X).shape
+    bright = int(vae.predict(X[kinds == 1])[0])
+    rows = np.concatenate([np.flatnonzero(kinds == 1), np.flatnonzero(kinds == 0)[:30]])
+    vae.fit(X[rows])
+    share = np.mean(kinds[rows])
+    assert vae.class_shares_[bright] == pytest.approx(share, abs=1e-3)
+    assert vae.class_shares_.sum() == pytest.approx(1)
+    assert (vae.predict(X) == np.where(kinds == 1, bright, 1 - bright)).all()
+    assert vae.transform(X).shape == columns
+    assert vae.n_classes_range_ == number_range
+    # a class that no patch is of can occur again
+    vae.fit(X[kinds == 1])
+    assert vae.class_shares_[bright] > 0.999
+    assert (vae.predict(X) == np.where(kinds == 1, bright, 1 - bright)).all()
+
+
+def test_patches_of_no_class_are_warned_of_by_a_warm_start(cells):
+    X = cells[0]
+    rng = np.random.RandomState(1)
+    vae = RotationalVAE(n_classes=2, max_epochs=1, random_state=0, warm_start=True)
+    vae.fit(X)
+    assert vae.uncertain_class_share_ < 0.01
+    between = draw_cells(np.full(100, 0.5), rng.choice(cells[2], 100), rng)
+    with pytest.warns(UserWarning, match="The classes are uncertain"):
+        vae.fit(np.concatenate([X[:40], between]))
+    assert vae.uncertain_class_share_ > 0.1
+
+
+def test_what_is_known_does_not_change_in_a_training_that_continues(cells, started):
+    X, kinds, angles = cells
+    vae, labels = started
+    before = vae.weights_
+    for y in (labels + 1, kinds, np.where(np.arange(240) == 3, 0, -1)):
+        for train in (vae.fit, vae.partial_fit):
+            with pytest.raises(ValueError, match="y is used when a training starts"):
+                train(X, y)
+    known = np.where(np.arange(240) < 12, angles, np.nan)
+    with pytest.raises(ValueError, match="angle is used when a training starts"):
+        vae.fit(X, labels, angle=known)
+    assert vae.weights_ is before
+    # the same, none that is known, and what other steps of a pipeline use
+    for y in (labels, None, np.full(240, -1), np.zeros((240, 2))):
+        vae.fit(X, y)
+    np.testing.assert_array_equal(vae.classes_[:2], [4, 7])
+    with pytest.raises(ValueError, match="integer labels"):
+        vae.fit(X, np.full(240, 0.5))
+
+
+@pytest.mark.filterwarnings("ignore:The known angles are not used")
+def test_known_angles_may_be_repeated_in_a_warm_start(cells, tmp_path):
+    X, _, angles = cells
+    known = np.where(np.arange(240) < 12, angles, np.nan)
+    path = tmp_path / "state.npz"
+    vae = RotationalVAE(max_epochs=1, random_state=0, checkpoint=path)
+    vae.fit(X, angle=known)
+    for fitted in (vae, RotationalVAE.from_checkpoint(path)):
+        fitted.set_params(checkpoint=None, warm_start=True)
+        fitted.fit(X, angle=known).fit(X)
+        with pytest.raises(ValueError, match="angle is used when a training starts"):
+            fitted.fit(X, angle=known + 0.1)
+        fitted.set_params(warm_start=False).fit(X, angle=known + 0.1)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

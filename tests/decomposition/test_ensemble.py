@@ -92,3 +92,38 @@ def test_labels_reach_the_members(cells):
     ensemble = RotationalVAEEnsemble(estimator=member, n_estimators=2, random_state=0)
     ensemble.fit(X, np.where(np.arange(150) < 40, kinds, -1))
     assert (ensemble.transform(X)[:, -2:].argmax(axis=1) == kinds).all()
+
+
+def messages_of(record):
+    """Return the texts of the warnings for users."""
+    return [str(one.message) for one in record if one.category is not FutureWarning]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_members_warn_once_for_all(cells, n_jobs):
+    X = cells[0][:8]
+    member = RotationalVAE(latent_dim=1, max_epochs=1)
+    ensemble = RotationalVAEEnsemble(
+        estimator=member, n_estimators=3, bootstrap=False, n_jobs=n_jobs, random_state=0
+    )
+    # directions that have nothing to do with the displacements
+    angle = np.linspace(-3, 3, 8)
+    with pytest.warns(UserWarning) as record:
+        ensemble.fit(X, angle=angle)
+    texts = messages_of(record)
+    assert len(texts) == 2
+    assert sum("known angles are not used" in text for text in texts) == 1
+    assert sum("RotationalVAE is trained on 8 windows" in text for text in texts) == 1
+    assert all(one.filename == __file__ for one in record)
+
+
+def test_another_magnification_is_warned_of_once(cells, ensemble):
+    row, col = np.mgrid[:25, :25]
+    row, col = (np.rint(12 + (axis - 12) * 1.5).astype(int) for axis in (row, col))
+    larger = np.pad(cells[0], [(0, 0), (12, 12), (12, 12)], mode="reflect")
+    larger = larger[:, row + 12, col + 12]
+    for method in (ensemble.transform, ensemble.disagreement):
+        with pytest.warns(UserWarning) as record:
+            method(larger)
+        (text,) = messages_of(record)
+        assert text.startswith("The lattice in X is 0.")

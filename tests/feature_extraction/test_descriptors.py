@@ -49,7 +49,7 @@ def test_the_grid_is_centred_and_keeps_its_margin():
     sites = GridSampler(step=10, margin=12).fit_transform(
         [(images[0], 0.02), (images[1], None)]
     )
-    assert sites.pixel_size == [0.02, None]
+    assert sites.pixel_size == (0.02, None)
     for number, image in enumerate(images):
         own = sites.positions[sites.frame == number]
         last = np.array(image.shape) - 1

@@ -27,7 +27,7 @@ def test_finds_the_columns_of_both_presets(preset, seed):
     assert n_missed == 0
     assert n_invented == 0
     assert np.array_equal(sites.sublattice[found], truth.sublattice[true])
-    assert sites.pixel_size == [truth.pixel_size]
+    assert sites.pixel_size == (truth.pixel_size,)
     error = sites.positions[found] - truth.positions[true] - truth.scan_shift[true]
     assert np.sqrt(np.mean(error**2)) < 0.12
 
@@ -322,14 +322,14 @@ def test_containers_stacks_and_lists_are_the_same_images(columns):
     alone = AtomLocator().fit_transform(image)
     assert AtomLocator().fit_transform((image, None)) == alone
     sized = AtomLocator().fit_transform((image, 0.02))
-    assert sized.pixel_size == [0.02]
+    assert sized.pixel_size == (0.02,)
     assert np.array_equal(sized.positions, alone.positions)
     stack = AtomLocator().fit_transform(np.stack([image, image]))
     assert len(stack.images) == 2
     assert np.array_equal(stack.positions, np.tile(alone.positions, (2, 1)))
     assert np.array_equal(stack.frame, np.repeat([0, 1], len(alone)))
     mixed = AtomLocator().fit_transform([(image, 0.02), image[:200, 10:], truth])
-    assert mixed.pixel_size == [0.02, None, None]
+    assert mixed.pixel_size == (0.02, None, None)
     assert [i.shape for i in mixed.images] == [(240, 224), (200, 214), (240, 224)]
     with joblib.parallel_config(backend="threading"):
         parallel = AtomLocator(n_jobs=2).fit_transform(

@@ -280,7 +280,7 @@ def test_masked_stacks_lists_and_containers(columns):
     assert np.sum(both.frame == 1) > len(alone)
     listed = locator.transform([(masked, 0.02), truth.image])
     assert np.array_equal(listed.positions, both.positions)
-    assert listed.pixel_size == [0.02, None]
+    assert listed.pixel_size == (0.02, None)
     # Nothing masked is nothing special; everything masked is nothing at all.
     plain = AtomLocator().fit_transform(np.ma.array(truth.image))
     assert plain == AtomLocator().fit_transform(truth.image)

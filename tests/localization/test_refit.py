@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.utils import Bunch
 
 from sklearn_ferroic import AtomLocator, AtomSites, UNetAtomLocator
 from sklearn_ferroic.datasets import make_ferroic_image
+from sklearn_ferroic.sites._fields import SiteField
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +96,63 @@ def test_the_network_refits_and_keeps_its_probabilities(film):
 def test_what_are_no_sites_is_refused(film):
     with pytest.raises(TypeError, match="refit needs AtomSites"):
         AtomLocator().refit(film.image)
+
+
+@pytest.fixture(scope="module")
+def average(film):
+    """The film as if it were an average of frames with drift and jitter."""
+    n_rows = len(film.image)
+    std = np.stack([np.linspace(0.05, 0.2, n_rows), np.full(n_rows, 0.1)], axis=1)
+    return Bunch(image=film.image, pixel_size=film.pixel_size, displacement_std=std)
+
+
+def test_errors_of_averaged_frames_are_kept(average, sites, tmp_path):
+    locator = AtomLocator()
+    of_average = locator.fit_transform(average)
+    rows = np.arange(len(average.image))
+    more = np.stack(
+        [
+            np.interp(of_average.positions[:, 0], rows, std)
+            for std in average.displacement_std.T
+        ],
+        axis=1,
+    )
+    np.testing.assert_allclose(of_average.distortion_std, more)
+    again = locator.refit(of_average)
+    of_fit = locator.refit(sites).position_std
+    np.testing.assert_allclose(again.position_std, np.hypot(of_fit, more))
+    # as they are read from a file, with one column set by hand
+    of_average.to_hdf5(tmp_path / "sites.h5")
+    stored = AtomSites.from_hdf5(tmp_path / "sites.h5")
+    row = interior(stored, 0)
+    edited = stored.remove(row).add(stored.positions[row] + 0.5)
+    added = locator.refit(edited).position_std[-1]
+    np.testing.assert_allclose(added, again.position_std[row], rtol=0.02)
+
+
+def test_columns_of_single_frames_have_no_such_error(average, sites):
+    assert np.isnan(sites.distortion_std).all()
+    located = AtomLocator().fit_transform([average, average.image])
+    assert np.array_equal(located.frame == 0, np.isfinite(located.distortion_std[:, 0]))
+    refitted = AtomLocator().refit(located)
+    of_average, of_one = (
+        refitted.position_std[refitted.frame == frame] for frame in (0, 1)
+    )
+    np.testing.assert_array_equal(of_one, AtomLocator().refit(sites).position_std)
+    known = np.isfinite(of_one)
+    assert (of_average > of_one)[known].all()
+
+
+def test_what_a_fit_does_not_measure_is_kept(sites):
+    class LabeledSites(AtomSites):
+        fields = (*AtomSites.fields, SiteField("tilt", "Tilt, rad.", unit="rad"))
+
+    values = {field.name: getattr(sites, field.name) for field in sites.fields}
+    labeled = LabeledSites(sites.images, values.pop("positions"), **values)
+    labeled.tilt = np.arange(len(sites))
+    labeled.motif_column = np.arange(len(sites)) % 3
+    refitted = AtomLocator().refit(labeled)
+    np.testing.assert_array_equal(refitted.tilt, labeled.tilt)
+    np.testing.assert_array_equal(refitted.motif_column, labeled.motif_column)
+    expected = AtomLocator().refit(sites)
+    np.testing.assert_array_equal(refitted.positions, expected.positions)

@@ -222,6 +222,26 @@ def _labels(data):
             "positions and a sublattice",
         ),
         "nan": ((data.positions * np.nan, one), ValueError, "have NaN or infinity"),
+        "transposed": (
+            (data.positions.T, one),
+            ValueError,
+            r"pairs of shape \(n, 2\), got shape \(2, ",
+        ),
+        "missing": (
+            (data.positions, np.where(np.arange(len(one)) == 1, None, one)),
+            ValueError,
+            "expected 0 for A and 1 for B",
+        ),
+        "masked": (
+            (data.positions, np.ma.array(one, mask=np.arange(len(one)) == 1)),
+            ValueError,
+            "sublattice is a masked array with 1 masked value",
+        ),
+        "masked_mask": (
+            np.ma.array(0 * wrong, mask=wrong == 7),
+            ValueError,
+            "mask is a masked array with 1 masked value",
+        ),
         "far": ((far, one), ValueError, "No labelled column of image 0 lies on its"),
         "count": ([data, data], ValueError, r"labels of 2 image\(s\), X contains 1"),
         "text": (["film"], TypeError, "labels of image 0 are of type str"),
@@ -233,6 +253,7 @@ def _labels(data):
 
 
 CASES = "none class shape name length nan far count text number empty constant single"
+CASES += " transposed missing masked masked_mask"
 
 
 @pytest.mark.parametrize("case", CASES.split())

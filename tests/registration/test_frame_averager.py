@@ -175,7 +175,7 @@ def test_stacks_in_all_forms(kind, tmp_path):
 def test_in_a_pipeline():
     data = make_ferroic_series(4, shape=(192, 192), n_bad=0, dose=3000, random_state=0)
     sites = make_pipeline(FrameAverager(), AtomLocator()).fit_transform(data)
-    assert sites.pixel_size == [0.02]
+    assert sites.pixel_size == (0.02,)
     assert len(sites) > 60
 
 

@@ -124,6 +124,12 @@ def test_position_std_grows(pair):
     _, _, sites, corrector, _ = pair
     corrected = corrector.transform_sites(sites)
     assert (corrected.position_std > sites.position_std).all()
+    # the part that a refit of the corrected columns does not show
+    np.testing.assert_allclose(
+        corrected.position_std, np.hypot(sites.position_std, corrected.distortion_std)
+    )
+    again = corrector.transform_sites(corrected)
+    assert (again.distortion_std > corrected.distortion_std).all()
     assert len(corrected) == len(sites)
     np.testing.assert_array_equal(corrected.sublattice, sites.sublattice)
 

@@ -45,14 +45,19 @@ from .training import (
     fit_from_scratch,
     from_arrays,
     train,
+    update_class_shares,
 )
+
+# Entries of the data in a checkpoint that describe the patches.
+_N_DIGESTS = 3
 
 
 class Fitted(NamedTuple):
     """Result of a training, which `RotationalVAE` stores in its attributes.
 
-    `classes` are the labels of the classes, None if they do not change or there are no
-    classes; `n_classes_range` and `uncertain_class_share` are None without classes.
+    `known` are digests of the known classes and angles of the first call. `classes` are
+    the labels of the classes, None if they do not change or there are no classes;
+    `n_classes_range` and `uncertain_class_share` are None without classes.
     """
 
     weights: dict
@@ -62,6 +67,7 @@ class Fitted(NamedTuple):
     validation_losses: list | None
     random_state: np.random.RandomState
     pixel_offset: float
+    known: list
     class_shares: np.ndarray | None
     classes: np.ndarray | None
     n_classes_range: tuple | None
@@ -92,7 +98,10 @@ def fit(estimator, X, y=None, angle=None):
             "A warm start cannot use a checkpoint, because it depends on the weights "
             "of the previous fit. Set checkpoint=None or warm_start=False."
         )
-    return _continue_training(estimator, X, options, random_state)
+    patches = _check_continued(estimator, X, y, angle, "set warm_start=False")
+    return _continue_training(
+        estimator, patches, options, random_state, updates_shares=True
+    )
 
 
 def fit_one_pass(estimator, X, y=None):
@@ -117,8 +126,14 @@ def fit_one_pass(estimator, X, y=None):
     if not is_fitted:
         random_state = check_random_state(estimator.random_state)
         return _start_training(estimator, X, y, options, random_state)
-    earlier = estimator.loss_curve_
-    return _continue_training(estimator, X, options, estimator._random_state, earlier)
+    patches = _check_continued(estimator, X, y, None, "use a new estimator")
+    return _continue_training(
+        estimator,
+        patches,
+        options,
+        estimator._random_state,
+        earlier_losses=estimator.loss_curve_,
+    )
 
 
 def load(cls, path):
@@ -146,8 +161,9 @@ def load(cls, path):
         if names is not None:
             names = np.asarray(names, dtype=object)
         offset = origin.get("pixel_offset", 0.0)
+        known = origin["data"][_N_DIGESTS:]
         fitted = _fitted(
-            estimator, architecture, trained, offset, origin.get("classes")
+            estimator, architecture, trained, offset, known, origin.get("classes")
         )
         return estimator, fitted, n_features, names
 
@@ -167,6 +183,7 @@ def _start_training(estimator, X, y, options, random_state, angle=None):
     labels, classes = check_labels(y, len(patches), estimator.n_classes)
     angle = check_angle(angle, len(patches), estimator)
     warn_of_zero_angles(angle, stacklevel=5)
+    known = _digest_known(labels, classes, angle)
     offset = find_patch_offset(pixels)
     features, patches = patches, without_offset(patches, offset)
     checkpoint = None
@@ -174,9 +191,7 @@ def _start_training(estimator, X, y, options, random_state, angle=None):
         origin = _origin(estimator, X, patches, architecture, device)
         origin["pixel_offset"] = offset
         origin["classes"] = classes
-        for known in (labels, angle):
-            if known is not None:
-                origin["data"].append(digest_arrays([known]))
+        origin["data"] += known
         checkpoint = Checkpoint(estimator.checkpoint, origin)
     warn_if_shared(device)
     with nullcontext() if checkpoint is None else checkpoint.locked():
@@ -191,14 +206,55 @@ def _start_training(estimator, X, y, options, random_state, angle=None):
         )
     # attributes are set only after the fit has succeeded
     check_features(estimator, X, features, reset=True)
-    return _fitted(estimator, architecture, trained, offset, classes)
+    return _fitted(estimator, architecture, trained, offset, known, classes)
 
 
-def _continue_training(estimator, X, options, random_state, earlier_losses=()):
+def _digest_known(labels, classes, angle):
+    """Return digests of known classes with their labels, and of known angles."""
+    parts = [] if labels is None else [[labels, np.array(classes)]]
+    if angle is not None:
+        parts.append([angle])
+    return [digest_arrays(part) for part in parts]
+
+
+def _check_continued(estimator, X, y, angle, remedy):
+    """Check the patches of a training that continues, and return them.
+
+    What is known of its patches would have no effect, unless it is that of the start.
+    """
     patches = check_fitted_patches(estimator, X)
+    labels, classes = check_labels(y, len(patches), estimator.n_classes)
+    angle = check_angle(angle, len(patches), estimator)
+    started_with = getattr(estimator, "_known", [])
+    for name, part in (
+        ("y", _digest_known(labels, classes, None)),
+        ("angle", _digest_known(None, None, angle)),
+    ):
+        if not set(part) <= set(started_with):
+            raise ValueError(
+                f"{name} is used when a training starts, and this one continues an "
+                f"earlier one that was started with another {name} or none. Pass "
+                f"{name}=None or the same patches and {name} as before, or {remedy}."
+            )
+    return patches
+
+
+def _continue_training(
+    estimator,
+    patches,
+    options,
+    random_state,
+    *,
+    earlier_losses=(),
+    updates_shares=False,
+):
     architecture = _check_same_architecture(estimator)
     model = load_model(estimator)
     device = choose_device(estimator.device)
+    if updates_shares and architecture["n_classes"]:
+        model.to("cpu")
+        update_class_shares(model, patches, random_state)
+        model.to(device)
     warn_if_shared(device)
     trained = train(
         model,
@@ -209,12 +265,17 @@ def _continue_training(estimator, X, options, random_state, earlier_losses=()):
     )
     trained = trained._replace(losses=[*earlier_losses, *trained.losses])
     return _fitted(
-        estimator, architecture, trained, fitted_offset(estimator), continues=True
+        estimator,
+        architecture,
+        trained,
+        fitted_offset(estimator),
+        getattr(estimator, "_known", []),
+        continues=True,
     )
 
 
 def _fitted(
-    estimator, architecture, trained, offset, labelled=None, *, continues=False
+    estimator, architecture, trained, offset, known, labelled=None, *, continues=False
 ):
     """Return the fitted values; `labelled` are the labels of the first classes."""
     weights = to_arrays(trained.model)
@@ -225,9 +286,9 @@ def _fitted(
             shares = shares[: np.count_nonzero(shares)]
         # Those of a training that is continued do not change.
         if not continues:
-            known = [] if labelled is None else list(labelled)
-            others = (label for label in count() if label not in known)
-            classes = np.array([*known, *islice(others, len(shares) - len(known))])
+            given = [] if labelled is None else list(labelled)
+            others = (label for label in count() if label not in given)
+            classes = np.array([*given, *islice(others, len(shares) - len(given))])
         number_range = tuple(int(n) for n in weights["classes.number_range"])
         uncertain_share = float(weights["classes.uncertain_share"])
     variance = np.maximum(weights["noise_variance"], 0)
@@ -239,6 +300,7 @@ def _fitted(
         trained.validation_losses,
         trained.random_state,
         offset,
+        list(known),
         shares,
         classes,
         number_range,
@@ -284,6 +346,7 @@ def _origin(estimator, X, patches, architecture, device):
     names = _get_feature_names(X)
     return {
         "parameters": parameters,
+        # digests of what is known follow
         "data": [len(patches), count_pixels(patches), fingerprint(patches)],
         "device": device.type,
         "architecture": architecture,

@@ -214,6 +214,13 @@ def start_model(model, patches, random_state, n_init, known=None):
         model.start_classes(sample, canonical)
 
 
+@torch.no_grad()
+def update_class_shares(model, patches, random_state):
+    """Fit the shares of the classes of a trained model to a sample of other patches."""
+    sample = draw_rows(patches, random_state)
+    model.update_class_shares(model.standardize(sample))
+
+
 def fit_from_scratch(
     patches,
     architecture,

@@ -10,7 +10,13 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..._utils.validation import Interval
-from .._input import FittedSites, check_sites, compute_with_memory
+from .._input import (
+    FittedSites,
+    check_parameters_unchanged,
+    check_sites,
+    compute_with_memory,
+    record_parameters,
+)
 
 # Sites whose neighbours may serve as the first reference, sites on which it is judged,
 # and rounds of improvement: the medians change by less than their errors after three.
@@ -148,6 +154,7 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
                 "all sites of the images."
             )
         self._fitted = FittedSites(X, self._compute(X))
+        record_parameters(self, ("n_neighbors", "neighbors", "rotation", "tolerance"))
         return self
 
     def transform(self, X):
@@ -176,6 +183,7 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
             another magnification or the sites are of other sublattices than in `fit`.
         """
         check_is_fitted(self)
+        check_parameters_unchanged(self)
         check_sites(self, X)
         (vectors,) = compute_with_memory(X, self._compute, self._fitted)
         if np.isnan(vectors).all() and len(X) > self.n_neighbors:
@@ -203,6 +211,7 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
             ``neighbor<number>_row``, ``neighbor<number>_col``.
         """
         check_is_fitted(self)
+        check_parameters_unchanged(self)
         names = [
             f"neighbor{number}_{axis}"
             for number in range(self.n_neighbors)

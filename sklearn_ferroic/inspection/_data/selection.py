@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..._utils.validation import as_labels, refuse_mask
 from ...sites import AtomSites
 
 
@@ -64,6 +65,7 @@ def check_per_site(name, values, n_sites, trailing=()):
     values : ndarray of shape (n_sites, *trailing)
         The values.
     """
+    refuse_mask(values, name)
     values = np.asarray(values)
     shape = (n_sites, *trailing)
     if values.shape != shape:
@@ -72,3 +74,32 @@ def check_per_site(name, values, n_sites, trailing=()):
             f"sites, got shape {values.shape}."
         )
     return values
+
+
+def check_labels_per_site(labels, n_sites):
+    """Check that there is one label per site.
+
+    Parameters
+    ----------
+    labels : array-like
+        Numbers or strings.
+    n_sites : int
+        Number of sites.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_sites,)
+        The labels, -1 where they are missing; without label are also empty strings.
+    """
+    labels, is_missing = as_labels(labels)
+    labels = check_per_site("labels", labels, n_sites)
+    is_text = [isinstance(one, str) for one in labels[~is_missing].tolist()]
+    if any(is_text) and not all(is_text):
+        raise ValueError(
+            "labels must be all numbers or all strings, got values of several types."
+        )
+    if not is_missing.any():
+        return labels
+    if any(is_text):
+        return np.where(is_missing, "", labels).astype(str)
+    return np.array(np.where(is_missing, -1, labels).tolist())

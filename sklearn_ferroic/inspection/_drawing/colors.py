@@ -68,7 +68,7 @@ def angle_colors(angle, saturation=None):
 
 
 def class_colors(classes):
-    """Return a colour per class, neutral grey for -1, scikit-learn's "no cluster".
+    """Return a colour per class, neutral grey for -1 and "", which are not a class.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def class_colors(classes):
         RGB in [0, 1].
     """
     to_rgb = import_optional("matplotlib.colors", "plot").to_rgb
-    n_classes = sum(label != -1 for label in np.asarray(classes).tolist())
+    n_classes = sum(not _is_no_class(label) for label in np.asarray(classes).tolist())
     if n_classes <= len(_OKABE_ITO):
         colors = [to_rgb(name) for name in _OKABE_ITO]
     elif n_classes <= len(_TOL_MUTED):
@@ -90,10 +90,15 @@ def class_colors(classes):
         colors = import_optional("cmcrameri.cm", "plot").batlowS.colors
     given = iter(range(len(classes)))
     chosen = [
-        NEUTRAL_RGB if label == -1 else colors[next(given) % len(colors)]
+        NEUTRAL_RGB if _is_no_class(label) else colors[next(given) % len(colors)]
         for label in np.asarray(classes).tolist()
     ]
     return np.array(chosen, dtype=np.float64).reshape(-1, 3)
+
+
+def _is_no_class(label):
+    """Return whether a label is that of samples without a class."""
+    return label in (-1, "")
 
 
 def get_colormap(cmap):

@@ -7,7 +7,7 @@ import numpy as np
 from ..._utils.optional import import_optional
 from ..._utils.transformers import list_steps, transform_through
 from .._data.features import as_images
-from .._data.selection import check_per_site
+from .._data.selection import check_labels_per_site
 from .._drawing.axes import get_axes
 from .._drawing.colors import class_colors, get_colormap
 from .._drawing.keys import add_side_colorbar
@@ -138,7 +138,8 @@ class ClusterMeansDisplay:
         patches : array-like of shape (n_samples, h * w) or (n_samples, h, w)
             The windows; pixels that are NaN do not count.
         labels : array-like of shape (n_samples,)
-            Their labels; -1, scikit-learn's "no cluster", is framed in grey.
+            Their labels; -1, scikit-learn's "no cluster", and missing ones are framed
+            in grey.
         patch_shape : tuple of (int, int), default=None
             Height and width of a window; the most nearly square ones by default.
         n_cols : int, default=5
@@ -161,7 +162,7 @@ class ClusterMeansDisplay:
             positive.
         """
         patches = as_images(patches, patch_shape)
-        labels = check_per_site("labels", labels, len(patches))
+        labels = check_labels_per_site(labels, len(patches))
         if not np.isfinite(patches).any():
             raise ValueError("There are no windows to draw, or all are NaN.")
         classes, counts = np.unique(labels, return_counts=True)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import label as connected_regions
 from scipy.spatial import cKDTree
 
+from ..._utils.validation import refuse_mask
 from ...sites import AtomSites
 from .network import CLASSES, N_CLASSES
 from .network_image import from_net, net_length, to_net
@@ -146,7 +147,16 @@ def _check(entry, shape, number):
 
 
 def _check_columns(positions, sublattice, shape, number):
-    positions = np.asarray(positions, dtype=np.float64).reshape(-1, 2)
+    refuse_mask(positions, "positions")
+    refuse_mask(sublattice, "sublattice")
+    positions = np.asarray(positions, dtype=np.float64)
+    if positions.size == 0:
+        positions = positions.reshape(0, 2)
+    if positions.ndim != 2 or positions.shape[1] != 2:
+        raise ValueError(
+            f"The positions of image {number} must be (row, col) pairs of shape "
+            f"(n, 2), got shape {positions.shape}."
+        )
     sublattice = np.asarray(sublattice)
     if sublattice.shape != (len(positions),):
         raise ValueError(
@@ -157,7 +167,7 @@ def _check_columns(positions, sublattice, shape, number):
         raise ValueError(f"The positions of image {number} have NaN or infinity.")
     if not np.isin(sublattice, (0, 1)).all():
         raise ValueError(
-            f"The sublattices of image {number} are {np.unique(sublattice).tolist()}, "
+            f"The sublattices of image {number} are {_different(sublattice)}, "
             "expected 0 for A and 1 for B columns."
         )
     near = np.all((positions >= -0.5) & (positions <= np.array(shape) - 0.5), axis=1)
@@ -169,7 +179,13 @@ def _check_columns(positions, sublattice, shape, number):
     return Labels(positions[near], sublattice[near].astype(np.intp))
 
 
+def _different(sublattice):
+    """Return the different values, some of which may not be comparable."""
+    return sorted(set(sublattice.tolist()), key=str)
+
+
 def _check_mask(entry, shape, number):
+    refuse_mask(entry, "mask")
     try:
         mask = np.asarray(entry)
     except ValueError:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..._utils.optional import import_optional
+from ..._utils.validation import refuse_mask
 from ..._utils.writing import write_whole
 from .._fields import unit_of
 from .exchange import sidecar_of
@@ -192,6 +193,7 @@ def as_labels(labels, n_sites):
     """
     if labels is None:
         return None
+    refuse_mask(labels, "labels")
     return _as_column("The column of labels", np.asarray(labels), n_sites)
 
 

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
+from ...._utils.validation import as_labels, refuse_mask
+
 # Largest number of classes if it is selected.
 MAX_CLASSES = 8
 # Share of patches without a probable class above which `fit` warns. It was at most 0.01
@@ -53,8 +55,8 @@ def check_labels(y, n_samples, n_classes):
     Parameters
     ----------
     y : array-like of int of shape (n_samples,) or None
-        Labels, -1 where unknown. Sites and vectors, which other steps of a pipeline
-        use, are ignored.
+        Labels, -1 or NaN where unknown. Sites and vectors, which other steps of a
+        pipeline use, are ignored.
     n_samples : int
         Number of samples.
     n_classes : int, "auto" or None
@@ -70,16 +72,24 @@ def check_labels(y, n_samples, n_classes):
     """
     if n_classes is None or y is None:
         return None, None
-    if hasattr(y, "positions") or getattr(y, "ndim", 1) == 2:
+    shape = getattr(y, "shape", ())
+    if hasattr(y, "positions") or (len(shape) == 2 and shape[1] != 1):
         return None, None
-    y = column_or_1d(y)
+    y, is_missing = as_labels(y, "y")
+    y = np.where(is_missing, -1, y)
+    if y.dtype == object:  # numbers with missing values of pandas
+        y = np.array(y.tolist())
+    y = column_or_1d(y, warn=True)
     check_consistent_length(np.empty(n_samples), y)
-    whole = np.asarray(y).astype(np.int64) if y.dtype.kind in "iuf" else None
-    if whole is None or (whole != y).any() or whole.min() < -1:
+    is_label = np.zeros(len(y), dtype=bool)
+    if y.dtype.kind in "iuf":
+        is_label = (y >= -1) & (y < 2.0**63) & (np.floor(y) == y)
+    if not is_label.all():
         raise ValueError(
-            "Unknown label type: y must contain integer labels from 0 on, and -1 for "
-            f"samples without label, got values such as {y[:3]!r}."
+            "Unknown label type: y must contain integer labels from 0 on, and -1 or "
+            f"NaN for samples without label, got values such as {y[~is_label][:3]!r}."
         )
+    whole = y.astype(np.int64)
     classes = np.unique(whole[whole >= 0])
     largest = MAX_CLASSES if n_classes == "auto" else n_classes
     if len(classes) > largest:
@@ -111,6 +121,7 @@ def check_angle(angle, n_samples, estimator):
             f"Known angles require encoder='invariant', got encoder="
             f"{estimator.encoder!r}."
         )
+    refuse_mask(angle, "angle")
     angle = column_or_1d(angle, dtype=np.float64)
     check_consistent_length(np.empty(n_samples), angle)
     if np.isinf(angle).any() or np.nanmax(np.abs(angle), initial=0) > 2 * np.pi:

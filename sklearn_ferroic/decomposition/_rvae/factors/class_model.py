@@ -26,6 +26,10 @@ CERTAIN_PROBABILITY = 0.9
 _LEAST_NOISE_VARIANCE = 1e-30
 # Smallest probability of a rotation, which keeps logarithms finite.
 _LEAST_SHARE = 1e-12
+# Expectation–maximisation of the shares alone, and the smallest share of a class of
+# which there are no patches: it keeps logarithms finite and is below one patch.
+_N_SHARE_ITERATIONS = 100
+_LEAST_SHARE_OF_CLASS = 1e-5
 
 
 class ClassModel(nn.Module):
@@ -125,16 +129,43 @@ class ClassModel(nn.Module):
         )
         for name in ("means", "shares", "whitening", "number_range"):
             getattr(self, name).copy_(torch.as_tensor(getattr(mixture, name)))
-        largest = self(spectra, polarization, weights).amax(dim=1)
-        is_uncertain = largest < CERTAIN_PROBABILITY
+        self._update_uncertain_share(self(spectra, polarization, weights))
+
+    def fit_shares(self, spectra, polarization, weights):
+        """Fit the shares of the classes, which do not change, to other patches.
+
+        Classes that are not empty keep a share, so that later patches may be of them.
+
+        Parameters
+        ----------
+        spectra, polarization, weights
+            See `fit`.
+        """
+        log_density = self._log_densities(spectra, polarization, weights).double()
+        is_used = self.shares > 0
+        shares = self.shares.double()
+        for _ in range(_N_SHARE_ITERATIONS):
+            probability = (log_density + shares.log()).softmax(dim=1)
+            shares = probability.mean(dim=0).clamp(min=_LEAST_SHARE_OF_CLASS) * is_used
+            shares = shares / shares.sum()
+        self.shares.copy_(shares)
+        self._update_uncertain_share(probability)
+
+    def _update_uncertain_share(self, probability):
+        """Set the share of patches without a probable class."""
+        is_uncertain = probability.amax(dim=1) < CERTAIN_PROBABILITY
         self.uncertain_share.copy_(is_uncertain.double().mean())
 
     def forward(self, spectra, polarization, weights):
         """Compute the probabilities of the classes, (n, n_classes)."""
+        log_density = self._log_densities(spectra, polarization, weights)
+        return (log_density + self.shares.log()).softmax(dim=1)
+
+    def _log_densities(self, spectra, polarization, weights):
+        """Compute the log-density of patches in each class up to a constant, (n, K)."""
         rotation, log_shares = self._rotations(spectra, polarization, weights)
         components = self._components(spectra, rotation)
-        joint = self._log_density(components) + log_shares[:, None]
-        return (joint.logsumexp(dim=2) + self.shares.log()).softmax(dim=1)
+        return (self._log_density(components) + log_shares[:, None]).logsumexp(dim=2)
 
     def _log_density(self, components):
         """Compute the log-density in each class up to a constant, (n, K, R)."""

@@ -149,6 +149,11 @@ class FactoredImageModel(PosedImageModel):
             spectra, angle, self.polarization, self.polar.weights, random_state, labels
         )
 
+    def update_class_shares(self, patches):
+        """Fit the shares of the classes to standardised patches ``(n, h, w)``."""
+        spectra = torch.fft.rfft(self.polar(patches.double()))
+        self.classes.fit_shares(spectra, self.polarization, self.polar.weights)
+
     def start_classes(self, patches, canonical):
         """Start the image of each class at the mean of its canonical patches."""
         shares = self.class_probabilities(self.polar(patches))

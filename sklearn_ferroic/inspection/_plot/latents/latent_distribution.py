@@ -6,7 +6,7 @@ from ...._utils.angles import warn_if_degrees
 from ...._utils.optional import import_optional
 from ...._utils.pose_columns import ANGLE
 from ..._data.features import choose_columns, transform_with_names
-from ..._data.selection import check_per_site
+from ..._data.selection import check_labels_per_site, check_per_site
 from ..._drawing.axes import get_axes
 from ..._drawing.colors import angle_colors, bin_colors, class_colors
 from ..._drawing.keys import add_class_legend, add_color_wheel
@@ -229,7 +229,7 @@ class LatentDistributionDisplay:
             angle = check_per_site("angle", angle, len(latents)).astype(np.float64)
             warn_if_degrees(angle, "angle", stacklevel=2)
         if labels is not None:
-            labels = check_per_site("labels", labels, len(latents))
+            labels = check_labels_per_site(labels, len(latents))
         display = cls(latents, angle=angle, labels=labels, names=names)
         return display.plot(
             ax, kind=kind, bins=bins, cmap=cmap, color_wheel=color_wheel

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...._utils.optional import import_optional
-from ..._data.selection import check_per_site, select_frame
+from ..._data.selection import check_labels_per_site, check_per_site, select_frame
 from ..._drawing.colors import class_colors, color_limits, get_colormap
 from ..._drawing.keys import add_class_legend, add_side_colorbar
 from ..._drawing.site_map import CellMap, check_walls
@@ -179,7 +179,7 @@ class CellMapDisplay(CellMap):
         n_sites = len(sites)
         values = check_per_site("values", values, n_sites)
         if labels is not None:
-            labels = check_per_site("labels", labels, n_sites)[rows]
+            labels = check_labels_per_site(labels, n_sites)[rows]
         if walls is not None:
             check_walls(walls)
         display = cls(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..._data.selection import check_per_site, select_frame
+from ..._data.selection import check_labels_per_site, check_per_site, select_frame
 from ..._drawing.arrows import add_direction_arrows
 from ..._drawing.colors import (
     angle_colors,
@@ -234,7 +234,7 @@ class DomainMapDisplay(CellMap):
         if magnitude is not None:
             magnitude = check_per_site("magnitude", magnitude, n_sites)[rows]
         if labels is not None:
-            labels = check_per_site("labels", labels, n_sites)[rows]
+            labels = check_labels_per_site(labels, n_sites)[rows]
         if polar is not None:
             polar = check_per_site("polar", polar, n_sites).astype(bool)
             angle = np.where(polar, angle, np.nan)
