@@ -185,7 +185,7 @@ def test_image_options_select_pixels(tmp_path):
         ((40, 40), {"frame": 1}, "one image only"),
         ((40, 40, 3), {}, "colour image"),
         ((40, 50, 6), {}, "along the last axis"),
-        ((40,), {}, "no image"),
+        ((40,), {}, "is not an image"),
         ((40, 40), {"crop": (0, 50, 0, 40)}, "does not fit the image"),
         ((40, 40), {"crop": (0, 50)}, "four whole numbers"),
         ((40, 40), {"mask": np.zeros((40, 40))}, "excludes all pixels"),
