@@ -86,6 +86,11 @@ def relative(path):
     return path.relative_to(PACKAGE).as_posix()
 
 
+def test_exempt_folders_and_modules_exist():
+    parts = {part for path in PACKAGE.rglob("*.py") for part in path.parts}
+    assert EXEMPT - parts == set()
+
+
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_names_of_constants_have_a_unit(path):
     without = [
