@@ -308,10 +308,10 @@ def test_missing_labels_reach_the_model(cells):
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.inf, -np.inf, -2, 0.5, 1e300, "a", None, pd.Timestamp(0)]
+    "wrong", [np.inf, -np.inf, -2, 0.5, 1e300, "a", pd.Timestamp(0)]
 )
-def test_what_is_no_label_is_refused(wrong):
-    y = np.array([0, 1, wrong, 1], dtype=object if wrong is None else None)
+def test_values_that_are_not_labels_are_refused(wrong):
+    y = np.array([0, 1, wrong, 1])
     with warnings.catch_warnings(), pytest.raises(ValueError, match="integer labels"):
         warnings.simplefilter("error")
         check_labels(y, 4, 3)

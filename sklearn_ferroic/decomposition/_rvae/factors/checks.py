@@ -76,7 +76,8 @@ def check_labels(y, n_samples, n_classes):
     if hasattr(y, "positions") or (len(shape) == 2 and shape[1] != 1):
         return None, None
     y, is_missing = as_labels(y, "y")
-    y = np.where(is_missing, -1, y)
+    if is_missing.any():
+        y = np.where(is_missing, -1, y)
     if y.dtype == object:  # numbers with missing values of pandas
         y = np.array(y.tolist())
     y = column_or_1d(y, warn=True)
