@@ -37,6 +37,58 @@ def test_located_sites_come_back_from_a_table(ferroic_image, tmp_path):
     assert not blank.images[0].any()
 
 
+def random_values(field, n_sites, rng):
+    """Return random values of a field, some of them missing."""
+    shape, kind = (n_sites, *field.shape), np.dtype(field.dtype).kind
+    if field.name == "positions":
+        return rng.uniform(0, 39, shape)
+    if kind == "f":
+        return np.where(rng.random(shape) < 0.2, np.nan, rng.normal(size=shape))
+    if kind == "b":
+        return rng.random(shape) < 0.5
+    return rng.integers(0, 2, shape)
+
+
+def test_every_field_in_the_table_comes_back(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "sites.csv"
+    images = [np.zeros((40, 40)), np.ones((40, 40))]
+    values = {
+        field.name: random_values(field, 20, rng)
+        for field in AtomSites.fields
+        if field.columns
+    }
+    # Also bits that have no name.
+    values["flags"] = rng.integers(0, 2**16, 20)
+    sites = AtomSites(images, **values, pixel_size=[0.02, None])
+    sites.to_csv(path)
+    again = AtomSites.from_csv(path, images=images)
+    assert again == sites
+    for name, expected in values.items():
+        np.testing.assert_array_equal(getattr(again, name), expected, err_msg=name)
+    # The file has the units in which the values are read.
+    units = json.loads((tmp_path / "sites.csv.json").read_text("utf-8"))["units"]
+    for field in AtomSites.fields:
+        assert [units.get(name, "") for name in field.columns] == (
+            [field.unit] * len(field.columns)
+        )
+    unknown = AtomSites(images[0], values["positions"])
+    unknown.to_csv(path)
+    assert AtomSites.from_csv(path, images=images[0]) == unknown
+
+
+def test_empty_cells_are_missing_values(tmp_path):
+    path = tmp_path / "sites.csv"
+    path.write_text(
+        "row,col,motif_column,converged,flags,sigma\n"
+        "1,2,,False,,\n3,4,2,,merged,1.5\n5,6,0,True,ok,2\n"
+    )
+    sites = AtomSites.from_csv(path)
+    assert sites.motif_column.tolist() == [-1, 2, 0]
+    assert sites.converged.tolist() == [False, True, True]
+    assert sites.has_flag("merged").tolist() == [False, True, False]
+    np.testing.assert_array_equal(sites.sigma, [np.nan, 1.5, 2])
+
+
 def test_table_has_length_and_angle_of_the_displacement(tmp_path):
     sites = AtomSites(
         np.zeros((9, 9)), [[1, 1], [2, 2]], polarization=[[3, -4], [np.nan, np.nan]]
@@ -80,6 +132,12 @@ def test_bad_tables_are_refused(tmp_path):
         AtomSites.from_csv(path, columns={"row": "y"})
     path.write_text("row,col,flags\n1,2,strange\n")
     with pytest.raises(ValueError, match=r"no flags \['strange'\]"):
+        AtomSites.from_csv(path)
+    path.write_text("row,col,converged\n1,2,perhaps\n")
+    with pytest.raises(ValueError, match="converged must contain truth values"):
+        AtomSites.from_csv(path)
+    path.write_text("row,col,motif_column\n1,2,0.5\n")
+    with pytest.raises(ValueError, match="motif_column must contain whole numbers"):
         AtomSites.from_csv(path)
     path.write_text("row,col\n1,2\n")
     (tmp_path / "sites.csv.json").write_text("{")

@@ -87,6 +87,51 @@ def test_new_field_is_in_the_table_with_its_unit(sites, tilt, tmp_path):
     assert units["tilt_row_deg"] == "deg"
 
 
+def test_new_field_is_read_from_the_table(sites, tmp_path):
+    path = tmp_path / "sites.csv"
+    sites.to_csv(path)
+    again = TiltedSites.from_csv(path, images=sites.images)
+    assert again == sites
+    with pytest.raises(ValueError, match=r"does not have|do not have"):
+        AtomSites.from_csv(path, columns={"tilt_row": "tilt_col"})
+    AtomSites(sites.images, sites.positions).to_csv(path)
+    assert np.isnan(TiltedSites.from_csv(path).tilt).all()
+
+
+def test_text_is_read_by_the_inverse_of_what_writes_it(sites, tmp_path):
+    def make(**options):
+        class Phases(AtomSites):
+            fields = (
+                *AtomSites.fields,
+                SiteField(
+                    "phase",
+                    "Phase.",
+                    dtype=np.intp,
+                    missing=-1,
+                    to_text=name,
+                    **options,
+                ),
+            )
+
+        return Phases(sites.images, sites.positions, phase=[0, 1, -1])
+
+    names = np.array(["cubic", "tetragonal", ""], dtype=object)
+
+    def name(phases):
+        return names[phases]
+
+    def number(texts):
+        return np.array([{"cubic": 0, "tetragonal": 1, "": -1}[x] for x in texts])
+
+    phases = make(from_text=number)
+    phases.to_csv(tmp_path / "phases.csv")
+    again = type(phases).from_csv(tmp_path / "phases.csv", images=sites.images)
+    assert again == phases
+    # Without the inverse, the values are unknown.
+    again = type(make()).from_csv(tmp_path / "phases.csv", images=sites.images)
+    assert again.phase.tolist() == [-1, -1, -1]
+
+
 def test_new_field_is_in_the_file_and_old_files_lack_it(sites, tmp_path):
     path = tmp_path / "sites.h5"
     sites.to_hdf5(path)

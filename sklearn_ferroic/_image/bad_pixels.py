@@ -161,7 +161,7 @@ def _median(images):
 
 
 def _dead_rows(image):
-    """Return which rows have one value although those around them have many."""
+    """Flag rows of a single value whose neighbouring rows vary."""
     repeated = (image[:, 1:] == image[:, :-1]).mean(axis=1)
     dead = repeated > _LINE_SETTINGS.dead_share
     runs, _ = label(dead)

@@ -25,9 +25,10 @@ from .settings import IMAGE
 # spacings of bright columns. None of them adds up to a maximum between the columns.
 _SIGMA_SPACINGS = np.geomspace(0.08, 0.45, 7)
 _RADIUS_SPACINGS = np.linspace(0.06, 0.34, 6)
-# Centred on maxima, the window has noise's as well: a peak of the centre alone.
+# A window that is centred on maxima also contains those of noise, a narrow peak in the
+# centre.
 _OWN_SIGMA_SPACINGS = np.array([0.07, 0.12, 0.2])
-# Places of high symmetry, in lattice vectors. Others explain that much more.
+# Places of high symmetry, in lattice vectors.
 _SYMMETRIC_VECTORS = (
     np.array([[1, 1], [1, -1], [1, 0], [0, 1], [2 / 3, 2 / 3], [2 / 3, -2 / 3]]) / 2
 )
@@ -112,7 +113,8 @@ def _blocks(tiles, spacing):
         return
     contrast = np.array([np.std(block) for block in blocks])
     good = np.flatnonzero(
-        contrast > _SETTINGS.min_contrast_share * np.quantile(contrast, 0.9)
+        contrast
+        > _SETTINGS.min_contrast_share * np.quantile(contrast, _SETTINGS.best_quantile)
     )
     # From all over the image.
     chosen = np.unique(
@@ -146,8 +148,12 @@ def _mean_window(block):
     row, col = np.nonzero(peak)
     if len(row) < _SETTINGS.min_n_columns:
         return None
-    height = (block - uniform_filter(block, 3 * _SETTINGS.spacing_px))[row, col]
-    brightest = np.sort(height)[-max(3, len(height) // 5) :].mean()
+    level_side = _SETTINGS.level_side_spacings * _SETTINGS.spacing_px
+    height = (block - uniform_filter(block, level_side))[row, col]
+    n_brightest = max(
+        _SETTINGS.min_n_brightest, len(height) // _SETTINGS.n_columns_per_brightest
+    )
+    brightest = np.sort(height)[-n_brightest:].mean()
     bright = np.flatnonzero(height > _SETTINGS.min_bright_share * brightest)
     if len(bright) < _SETTINGS.min_n_columns:
         return None
@@ -160,7 +166,8 @@ def _mean_window(block):
     # Of two kinds of similar height, the brighter half is mostly one.
     height = height[bright]
     brighter = windows[height >= np.median(height)].mean(axis=0)
-    dark = mean[_distance() < 1.2 * _SETTINGS.spacing_px].min()
+    dark_reach = _SETTINGS.dark_reach_spacings * _SETTINGS.spacing_px
+    dark = mean[_distance() < dark_reach].min()
     height = mean[_SETTINGS.reach_px, _SETTINGS.reach_px] - dark
     noise = float(np.std(halves[0] - halves[1]) / 2)
     if not height > 0:
@@ -206,7 +213,7 @@ def _nearest_distance(window):
 def _resolved_neighbors(window):
     """Return vectors to the maxima of a window, the shortest first."""
     mean = window.mean
-    peak = mean == maximum_filter(mean, 5)
+    peak = mean == maximum_filter(mean, _SETTINGS.maxima_side_px)
     peak &= (mean > _SETTINGS.min_height_share) & (
         _distance() > _SETTINGS.min_distance_px
     )
@@ -240,23 +247,27 @@ def _lattice_basis(vectors):
     """Return the shortest two vectors that are not along one row."""
     for k in range(1, len(vectors)):
         area = np.linalg.det(vectors[[0, k]])
-        if abs(area) > 0.4 * np.prod(np.hypot(*vectors[[0, k]].T)):
+        lengths = np.hypot(*vectors[[0, k]].T)
+        if abs(area) > _SETTINGS.min_basis_sine * np.prod(lengths):
             return vectors[[0, k]]
     return None
 
 
 def _unresolved_distance(window, basis):
     """Return the distance of columns hidden in the flanks of a lattice's columns."""
-    index = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2, indexing="ij"), axis=-1)
+    cells = np.arange(-_SETTINGS.n_lattice_cells, _SETTINGS.n_lattice_cells + 1)
+    index = np.stack(np.meshgrid(cells, cells, indexing="ij"), axis=-1)
     lattice = index.reshape(-1, 2) @ basis
-    lattice = lattice[np.hypot(*lattice.T) < 2.6 * _SETTINGS.spacing_px]
+    reach = _SETTINGS.lattice_reach_spacings * _SETTINGS.spacing_px
+    lattice = lattice[np.hypot(*lattice.T) < reach]
     shortest = float(np.hypot(*basis.T).min())
     center = _center(window.mean)
     offset = (_offsets() - center)[:, :, None] - lattice
     distance = np.hypot(offset[..., 0], offset[..., 1])
     # The central column's own cell and some of the next ones'.
     own = int(np.hypot(*lattice.T).argmin())
-    cell = distance[..., own] <= distance.min(axis=-1) + 0.15 * shortest
+    margin = _SETTINGS.cell_margin_distances * shortest
+    cell = distance[..., own] <= distance.min(axis=-1) + margin
     model = _OneKind(window.mean[cell], offset[cell], shortest, own)
     between = cell & (distance.min(axis=-1) > _SETTINGS.min_hidden_distances * shortest)
     if not between.any():
@@ -366,15 +377,15 @@ class _OneKind:
         return np.stack([*parts, one, -one], axis=1)
 
     def find(self, ellipse, between, cell, basis, center):
-        """Find the column that explains most of what the lattice leaves."""
+        """Find the column that explains most of the residual of the lattice fit."""
         design = self.design(ellipse)
         weights, norm = nnls(design, self.values)
         residual = np.zeros(cell.shape)
         residual[cell] = self.values - design @ weights
-        residual = gaussian_filter(residual, 1.2)
-        peak = between & (residual == maximum_filter(residual, 5)) & (residual > 0)
-        row, col = np.nonzero(peak)
-        order = np.argsort(-residual[row, col])[:3]
+        residual = gaussian_filter(residual, _SETTINGS.residual_sigma_px)
+        peak = residual == maximum_filter(residual, _SETTINGS.maxima_side_px)
+        row, col = np.nonzero(peak & between & (residual > 0))
+        order = np.argsort(-residual[row, col])[: _SETTINGS.n_residual_maxima]
         places = list(_SYMMETRIC_VECTORS @ basis)
         places = [
             p
@@ -397,7 +408,9 @@ class _OneKind:
     def refine(self, hidden):
         """Fit the ellipse without the column, and ellipse and place with it."""
         alone = self._minimize(
-            lambda x: nnls(self.design(x), self.values)[1], hidden.ellipse, 25
+            lambda x: nnls(self.design(x), self.values)[1],
+            hidden.ellipse,
+            _SETTINGS.n_ellipse_evaluations,
         )
         norm = alone.fun
 
@@ -406,12 +419,13 @@ class _OneKind:
             return np.sqrt(1 - more.explained) * norm
 
         start = np.concatenate([hidden.ellipse, hidden.position / self.shortest])
-        both = self._minimize(left, start, 45).x
+        both = self._minimize(left, start, _SETTINGS.n_place_evaluations).x
         return self.with_column(both[:2], both[2:] * self.shortest, norm=norm)
 
     @staticmethod
     def _minimize(function, start, n_evaluations):
-        size = np.array([0.15, 0.15, 0.05, 0.05])[: len(start)]
+        steps = _SETTINGS.ellipse_step_log, _SETTINGS.place_step_distances
+        size = np.repeat(steps, 2)[: len(start)]
         simplex = start + np.vstack([np.zeros(len(start)), np.diag(size)])
         options = {"initial_simplex": simplex, "maxfev": n_evaluations}
         return minimize(function, start, method="Nelder-Mead", options=options)
@@ -428,8 +442,9 @@ class _OneKind:
         height = max(
             weights[: len(_SIGMA_SPACINGS) + len(_RADIUS_SPACINGS)].sum(), 1e-9
         )
-        # Noise is correlated over the smoothing.
-        correlated = np.sqrt(4 * np.pi) * np.hypot(_SETTINGS.smoothing_px, 0.5)
+        # Root of the area over which noise is correlated.
+        sigma = np.hypot(_SETTINGS.smoothing_px, _SETTINGS.resampling_px)
+        correlated = np.sqrt(4 * np.pi) * sigma
         error = correlated / np.sqrt(((blob - blob.mean()) ** 2).sum())
         return Hidden(
             ellipse=_limited(ellipse),
@@ -444,9 +459,14 @@ class _OneKind:
         """Return the sigma of the bright columns' core, in distances of them."""
         own = self.radius(ellipse).min(axis=1)
         core = own < _SETTINGS.core_distances
-        logs = np.log(np.clip(self.values[core], 0.05, None))
+        logs = np.log(np.clip(self.values[core], _SETTINGS.min_core_share, None))
         slope = np.polyfit(own[core] ** 2, logs, 1)[0]
-        return np.clip(np.sqrt(0.5 / max(-slope, 1e-3)), 0.08, 0.3)
+        # The lower bound of the slope keeps the quotient finite.
+        return np.clip(
+            np.sqrt(0.5 / max(-slope, 1e-3)),
+            _SETTINGS.min_core_sigma_distances,
+            _SETTINGS.max_core_sigma_distances,
+        )
 
 
 def _core_ellipse(mean, shortest):
@@ -455,10 +475,11 @@ def _core_ellipse(mean, shortest):
     It is half the logarithm of the ratio of its axes, as a vector along twice the
     angle of the long axis.
     """
-    core = _distance() < max(_SETTINGS.core_distances * shortest, 2.5)
+    core_px = max(_SETTINGS.core_distances * shortest, _SETTINGS.min_core_px)
+    core = _distance() < core_px
     row, col = _offsets()[core].T.astype(float)
     design = np.stack([np.ones_like(row), row, col, row**2, row * col, col**2], axis=1)
-    logs = np.log(np.clip(mean[core], 0.05, None))
+    logs = np.log(np.clip(mean[core], _SETTINGS.min_core_share, None))
     coefficients = np.linalg.lstsq(design, logs, rcond=None)[0]
     down, both, along = -coefficients[3:]
     eigen, axes = np.linalg.eigh([[down, both / 2], [both / 2, along]])

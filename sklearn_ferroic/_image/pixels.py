@@ -132,19 +132,21 @@ def on_image(positions, shape, margin=0.0):
 
 
 def at_pixels(image, positions):
-    """Return the pixels nearest to positions, those of the border off the image.
+    """Return the value of the pixel nearest to each position.
+
+    Positions off the image take the nearest border pixel.
 
     Parameters
     ----------
     image : ndarray of shape (n_rows, n_cols)
         The image.
     positions : ndarray of shape (n, 2)
-        Where.
+        Positions, px.
 
     Returns
     -------
     values : ndarray of shape (n,)
-        The pixels.
+        Values of the pixels.
     """
     nearest = np.clip(np.rint(positions).astype(int), 0, np.array(image.shape) - 1)
     return image[nearest[:, 0], nearest[:, 1]]
@@ -156,7 +158,7 @@ def clear_of_border(positions, shape, mask, margin):
     Parameters
     ----------
     positions : ndarray of shape (n, 2)
-        Where, px.
+        Positions, px.
     shape : tuple of int
         Shape of the image.
     mask : ndarray of bool of that shape or None

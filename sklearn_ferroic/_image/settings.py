@@ -2,8 +2,10 @@
 
 Names end in what a number counts or divides: `px`, `spacings`, `sigma` (multiples of
 the typical sigma of a column), `std` (standard deviations or errors), `share` (of
-something, at most 1), `ratio`; `n` begins the number of things, `log` is a natural
-logarithm.
+something, at most 1), `ratio`, `ranges` (of the values of an image), `distances` (of
+the bright columns), `periods` (of a reflection or the lattice), `samples` (of a
+spectrum), `variances`, `log` (a natural logarithm), `sine`, `quantile`; `n` begins the
+number of things.
 """
 
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ class BadPixelsSettings:
     # as a pixel.
     min_excess_ranges: int = 2
     min_third_ratio: int = 4
+    # They also deviate by this factor more than any pixel that is not hot: in nearly
+    # empty images, columns are beyond the range, too.
     min_column_ratio: float = 1.5
     # A square is used if at least this share of its pixels is good.
     min_good_share: float = 0.2
@@ -66,11 +70,12 @@ class HiddenColumnsSettings:
     min_block_spacings: int = 5
     spacing_px: int = 14
     smoothing_px: float = 0.8
-    # This many blocks are evaluated, none of less contrast than this share of the
-    # best: they may show vacuum or amorphous matter.
+    # Number of blocks that are evaluated, and their minimum contrast as a share of this
+    # quantile of all: others may show vacuum or amorphous matter.
     n_blocks: int = 4
     min_contrast_share: float = 0.6
-    # That many that agree are enough.
+    best_quantile: float = 0.9
+    # Number of blocks that agree after which no others are evaluated.
     n_agreeing_blocks: int = 2
     # Columns closer than this, in pixels of the image, are not resolved.
     min_spacing_px: float = 3.0
@@ -79,10 +84,24 @@ class HiddenColumnsSettings:
     reach_px: int = 21
     min_n_columns: int = 8
     max_n_columns: int = 400
-    # Bright columns have this share of the height of the brightest fifth at least,
+    # Heights of columns are measured from the mean over squares of this side, which
+    # contain several columns.
+    level_side_spacings: int = 3
+    # One in this number of columns, and at least the minimum, is among the brightest,
+    # so that neither the height of a single bright particle nor that of faint columns
+    # is the reference.
+    n_columns_per_brightest: int = 5
+    min_n_brightest: int = 3
+    # Bright columns have this share of the height of the brightest at least,
     # and no brighter one within this distance: of close pairs, one column is taken.
     min_bright_share: float = 0.6
     isolated_px: int = 6
+    # The window is 0 at its darkest pixel within this distance of the centre: farther
+    # out, the mean is blurred by the scatter of the spacing.
+    dark_reach_spacings: float = 1.2
+    # Maxima of the window and of residuals are the highest pixels of squares of this
+    # side, smaller than any distance of columns.
+    maxima_side_px: int = 5
     # Maxima of the window this far from its centre and of this share of its height
     # are other columns; those of that share are of the same kind.
     min_distance_px: float = 3.8
@@ -99,16 +118,52 @@ class HiddenColumnsSettings:
     min_n_around: int = 3
     # Neighbours of less than this share of farther ones' height are of another kind.
     other_kind_share: float = 0.9
+    # Two vectors whose directions differ by less than this, as a sine, are along one
+    # row of columns.
+    min_basis_sine: float = 0.4
+    # The model of the window is a lattice of this number of cells on either side of the
+    # centre, without the columns farther away than this, which contribute nothing to
+    # the pixels that are compared.
+    n_lattice_cells: int = 4
+    lattice_reach_spacings: float = 2.6
+    # These are the pixels to which the central column is the nearest, or farther away
+    # than the nearest by at most this: a hidden column on the border of the cell is
+    # seen completely.
+    cell_margin_distances: float = 0.15
+    # The residual of the lattice is smoothed against noise by a Gaussian of this sigma,
+    # narrower than a column, and this number of its highest maxima are tried as places.
+    residual_sigma_px: float = 1.2
+    n_residual_maxima: int = 3
+    # Places of low symmetry must explain this much more of the sum of squares than
+    # those of high symmetry, because they are chosen from the residual.
     min_improvement_share: float = 0.04
     # Bright columns may be ellipses of up to this ratio of the axes, ...
     max_axis_ratio: float = 2.5
-    # ... estimated within this distance from their centres, in distances of them.
+    # ... estimated within this distance from their centres, in distances of them, and
+    # within at least these px, which contain more pixels than the fit has parameters.
     core_distances: float = 0.25
+    min_core_px: float = 2.5
+    # The logarithm of the window is taken of at least this share of its height, as
+    # noise makes values negative.
+    min_core_share: float = 0.05
+    # Range of the sigma of the core, in distances of bright columns: narrower ones are
+    # below the smoothing, and broader columns would not be separate maxima.
+    min_core_sigma_distances: float = 0.08
+    max_core_sigma_distances: float = 0.3
+    # The fits of the ellipse alone and of ellipse and place converge in these numbers
+    # of evaluations, from a simplex of these steps (half the logarithm of the ratio of
+    # the axes, and distances of bright columns).
+    n_ellipse_evaluations: int = 25
+    n_place_evaluations: int = 45
+    ellipse_step_log: float = 0.15
+    place_step_distances: float = 0.05
+    # Noise is correlated by the smoothing and, as by a Gaussian of this sigma, by the
+    # resampling.
+    resampling_px: float = 0.5
     # Columns in between are at least this far from the bright ones, in distances of
-    # them, for elongated columns may be pairs and bridge the gap to the next ones;
-    # ...
+    # them, for elongated columns may be pairs and bridge the gap to the next ones.
     min_hidden_distances: float = 0.55
-    # ... have a share of the height of the bright ones between these, explain that
+    # They have a share of the height of the bright ones between these, explain that
     # share of the sum of squares that the bright ones leave, and exceed this many
     # standard errors.
     min_share: float = 0.06
@@ -116,16 +171,16 @@ class HiddenColumnsSettings:
     min_first_explained_share: float = 0.4
     min_explained_share: float = 0.6
     min_significance_std: int = 6
-    # Of a root mean square below the first number, a share of the height, they
-    # explain the second share at least: it may be a profile other than a
-    # sum of Gaussians and discs.
+    # Where the bright columns leave a root mean square below this share of their
+    # height, hidden ones must explain at least the share below: so little may be due
+    # to a profile other than a sum of Gaussians and discs.
     small_misfit_share: float = 0.012
     min_small_explained_share: float = 0.8
     # They matter if they make the spacing smaller than this share of what it was.
     max_spacing_ratio: float = 0.87
-    # Distances up to this ratio are of one shell of neighbours, ...
+    # Distances up to this ratio are of one shell of neighbours.
     shell_ratio: float = 1.15
-    # ... and those found in several blocks agree to that share.
+    # Distances found in several blocks agree to within this share.
     agreement_share: float = 0.08
 
 
@@ -194,14 +249,16 @@ class ReflectionsSettings:
     # reaches the minimum below.
     min_support_share: float = 0.25
     min_n_sums: int = 2
-    # Of three reflections that make up a sum, the weakest has this share of the next
-    # one's power, or counts the less.
+    # Of three reflections that make up a sum, the weakest has at least this share of
+    # the power of the next one, or its weight is reduced in proportion.
     min_sum_share: float = 0.1
-    # ... unless that many others are as long to within that share, as those of many
-    # grains are: a single crystal has three at the most.
+    # A reflection is kept without such sums if at least this number of others have its
+    # length to within this share, as in images of many grains; a single crystal has
+    # three at most.
     min_n_on_ring: int = 4
     ring_width_share: float = 0.04
-    # Of those, those are used that have at least this share of the lattice's.
+    # A reflection that does not belong to the lattice is interference if its strength
+    # is at least this share of that of the lattice's strongest one.
     min_strength_share: float = 0.1
     # Interference is followed over this many of its periods, at least over these px.
     n_periods: int = 6
@@ -229,12 +286,13 @@ class SpacingSettings:
     # enclose weak maxima.
     around_periods: float = 0.25
     min_height_share: float = 0.1
-    # ... and noise makes ripples of this height over the root of the number of
-    # pixels.
+    # Noise causes ripples of the autocorrelation, whose standard deviation is one over
+    # the root of the number of pixels; neighbours exceed this multiple of it.
     max_ripple_std: int = 6
-    # of the autocorrelation, in periods
+    # Sigma of the Gaussian by which the autocorrelation is smoothed, narrower than any
+    # column.
     smoothing_periods: float = 0.07
-    # Images are binned for it to periods no shorter than that, px.
+    # Images are binned for the autocorrelation to periods no shorter than this, px.
     min_period_px: float = 5.5
     # Where there are many lattices, no lag maps this share of the columns onto
     # others: squares of this number of periods show one lattice each, and half of

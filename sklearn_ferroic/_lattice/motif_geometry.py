@@ -131,12 +131,12 @@ class MotifGeometry:
         return shells
 
     def spanning_pairs(self, number):
-        """Return pairs of vectors to neighbours of a column that span the plane.
+        """Return pairs of non-parallel vectors from a column to its neighbours.
 
         Parameters
         ----------
         number : int
-            The column.
+            Index of the column.
 
         Returns
         -------

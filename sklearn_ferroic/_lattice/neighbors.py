@@ -311,16 +311,16 @@ def drop_crowded(positions, height, pairs, distance, spacing, crowding=None):
 
 
 def is_free(places, height, positions, spacing, least=FREE_DISTANCE_SPACINGS):
-    """Check which places are far enough from all columns.
+    """Check which places are far from all columns and from brighter places.
 
     Parameters
     ----------
     places : ndarray of shape (n_places, 2)
         Candidates, px.
     height : ndarray of shape (n_places,)
-        Their brightness.
+        Brightness of the candidates.
     positions : ndarray of shape (n, 2)
-        Clear columns, px.
+        Columns that are certain, px.
     spacing : float
         Nearest-neighbour spacing, px.
     least : float, default=FREE_DISTANCE_SPACINGS

@@ -205,7 +205,7 @@ def describe_undivided(found):
 
 
 def _judge(undivided):
-    """Return levels with the judgement whether species are a likely cause."""
+    """Set `is_clear` of each: whether different species are a likely cause."""
     is_tilted = any(
         found.is_periodic
         and found.difference > MIN_GAP_LOG

@@ -131,5 +131,5 @@ def without_offset(patches, offset):
 
 
 def add_offset(drawn, offset):
-    """Return drawn patches in the units of the data; float64 if there is an offset."""
+    """Return reconstructed patches in units of the data; float64 with an offset."""
     return drawn.astype(np.float64) + offset if offset else drawn

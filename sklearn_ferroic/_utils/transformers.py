@@ -40,7 +40,7 @@ class ImagesToSitesMixin(ImageInputMixin, auto_wrap_output_keys=None):
 
 
 def list_steps(estimator):
-    """List the fitted steps of an estimator, those of the best one of a search."""
+    """List the fitted steps of an estimator; for a search, of its best estimator."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     if not isinstance(estimator, Pipeline):
         return [estimator]

@@ -416,7 +416,7 @@ class Analysis:
         Returns
         -------
         features : dict of str to ndarray of shape (n_sites,)
-            Values of cells are NaN or "" for other columns.
+            Values of cells are NaN or "" for sites that are not cells.
         """
         features = {}
         if self._pose is not None:
@@ -436,7 +436,7 @@ class Analysis:
         return features
 
     def _for_all_sites(self, values):
-        """Return values of the cells for all sites; integers become text."""
+        """Expand values of the cells to all sites; integers become text."""
         if np.issubdtype(values.dtype, np.integer):
             values = values.astype(str)  # integers have no NaN
         empty = "" if values.dtype.kind == "U" else np.nan

@@ -142,7 +142,7 @@ def to_xarray(sites, values, *, frame=None):
     TypeError
         If `sites` are not AtomSites.
     ValueError
-        If shapes do not fit or the frame is not clear.
+        If shapes do not fit, or `frame` is needed but not given.
     ImportError
         If xarray is not installed.
 
@@ -202,7 +202,7 @@ def to_hyperspy(sites, values, *, frame=None):
     TypeError
         If `sites` are not AtomSites.
     ValueError
-        If shapes do not fit or the frame is not clear.
+        If shapes do not fit, or `frame` is needed but not given.
     ImportError
         If HyperSpy is not installed.
 

@@ -56,8 +56,8 @@ def layer_profile(sites, values, *, axis="b", frame=None):
     Raises
     ------
     ValueError
-        If shapes do not fit, the frame is not clear, or sites of several sublattices
-        have values.
+        If shapes do not fit, `frame` is needed but not given, or sites of several
+        sublattices have values.
     ImportError
         If pandas is not installed.
 
@@ -159,7 +159,8 @@ def profile_across(sites, values, line, *, reach_cells=8.0, bin_cells=1.0, frame
     Raises
     ------
     ValueError
-        If shapes do not fit, the line has no length, or the frame is not clear.
+        If shapes do not fit, the line has no length, or `frame` is needed but not
+        given.
     ImportError
         If pandas is not installed.
 
@@ -234,7 +235,8 @@ def profile_along(
     Raises
     ------
     ValueError
-        If shapes do not fit, the line has no length, or the frame is not clear.
+        If shapes do not fit, the line has no length, or `frame` is needed but not
+        given.
     ImportError
         If pandas is not installed.
 

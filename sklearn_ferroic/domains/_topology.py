@@ -488,7 +488,7 @@ def burgers_vector(sites, center, *, radius_cells=4.0, frame=None):
         If `sites` are not AtomSites.
     ValueError
         If the circuit leaves the crystal, a step of it is not one of the lattice, or
-        the frame is not clear.
+        `frame` is needed but not given.
 
     See Also
     --------

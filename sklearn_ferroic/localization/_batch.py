@@ -68,7 +68,7 @@ def estimate_scales(images, masks, spacing, n_jobs):
     spacing : float, sequence of float or None
         Nearest-neighbour spacing, of all images or of each, if it is known, px.
     n_jobs : int or None
-        Number of images at a time.
+        Number of parallel jobs, one per image.
 
     Returns
     -------
@@ -98,15 +98,15 @@ def locate_images(
     spacing, sigma : float
         Nearest-neighbour spacing and typical sigma of the columns, px.
     shape : {"circular", "elliptical"}
-        What columns are fitted with.
+        Profile of the columns.
     max_iter : int
         Maximum number of iterations of a joint fit of columns.
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int or None
-        Number of images or tiles at a time.
+        Number of parallel jobs.
     **options
-        As `locate_columns` takes them.
+        `threshold` and `refine`, see `locate_tile`.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def score_images(
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int or None
-        Number of images at a time.
+        Number of parallel jobs, one per image.
 
     Returns
     -------

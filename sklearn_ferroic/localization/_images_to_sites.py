@@ -21,10 +21,6 @@ from ._fitting.windows import MASS_RADIUS_SIGMA, center_of_mass
 # Fits that end farther from the given position, in spacings, are those of another
 # column: half the way to the nearest one.
 _MAX_SHIFT_SPACINGS = 0.5
-# Fields that a fit does not change.
-_KEPT_FIELDS = {
-    *("frame", "sublattice", "probability", "motif_column", "distortion_std")
-}
 # Centres of mass are taken again around the centre of mass, to reach the peak from
 # half a column's width away.
 _N_CENTERING_ROUNDS = 8
@@ -37,7 +33,8 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         "sublattice": [Interval(Integral, 0, None, closed="left"), "array-like", None],
         "spacing": [Interval(Real, 1, None, closed="left"), None],
         "refine": [StrOptions({"gaussian", "center_of_mass"}), None],
-        "shape": [StrOptions(set(PROFILES))],
+        # The keys as they are at the time of the check: profiles may be added.
+        "shape": [StrOptions(PROFILES.keys())],
         "border": [StrOptions({"keep", "drop"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tile_size": [Interval(Integral, 256, None, closed="left"), None],
@@ -113,12 +110,14 @@ class LocatorMixin(ImagesToSitesMixin, auto_wrap_output_keys=None):
         )
         refitted = sites[:]
         order = np.concatenate(rows)
-        # Further fields of a subclass are not measured either.
-        for field in AtomSites.fields:
-            if field.name not in _KEPT_FIELDS:
+        for field in sites.fields:
+            if field in fitted.fields and not field.kept_by_refit:
                 values = getattr(refitted, field.name).copy()
                 values[order] = getattr(fitted, field.name)
                 setattr(refitted, field.name, values)
+            elif field not in fitted.fields and field.is_geometric:
+                # A value of a subclass that belongs to the positions before.
+                setattr(refitted, field.name, None)
         _complete_distortion_errors(refitted)
         _add_distortion_errors(refitted)
         return refitted

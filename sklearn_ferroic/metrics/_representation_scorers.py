@@ -136,6 +136,7 @@ def neg_angular_error_scorer(estimator, X, y=None):
 
 def _true_and_found(estimator, X, y, scorer):
     """Return the true angles and those of the estimator, NaN if unknown."""
+    # The last argument is the scorer that the message recommends without a truth.
     y = check_truth(y, scorer, "angles", "rotation_equivariance").astype(np.float64)
     steps, samples = begin(estimator, X)
     pose = read_pose(steps, samples)
@@ -239,6 +240,7 @@ def neg_latent_leakage_scorer(estimator, X, y=None):
         return WORST_LEAKAGE
     splits = leakage_folds(samples.sites, known)
     leakage = explained_share(latents, code[known], splits)
+    # Subtracted from 0, because -leakage would be -0.0 without leakage.
     return WORST_LEAKAGE if np.isnan(leakage) else 0.0 - leakage
 
 

@@ -392,7 +392,12 @@ class ScanDistortionCorrector(
                 ideal[own] = lattice_positions(positions[own], sublattice)
                 vectors[own] = lattice_vectors(positions[own], sublattice)
             images.append(self._fill(self._own_pixels(image, number), image))
-        fields = {field.name: getattr(sites, field.name) for field in sites.fields}
+        # Geometric values that are not computed here are those of other positions.
+        fields = {
+            field.name: getattr(sites, field.name)
+            for field in sites.fields
+            if not field.is_geometric
+        }
         fields |= {
             "positions": positions,
             "position_std": std,

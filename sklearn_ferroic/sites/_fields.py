@@ -15,7 +15,7 @@ import numpy as np
 from .._utils.angles import wrap_angle
 from .._utils.pose_columns import POSE_UNITS
 from .._utils.validation import as_real, refuse_mask, to_numpy
-from ._flags import FLAG_ATTRIBUTES, flags_as_text
+from ._flags import FLAG_ATTRIBUTES, flags_as_text, flags_from_text
 
 # Width of the text of a parameter in the docstring of a class, indented twice.
 _DOCSTRING_CHARACTERS = 80
@@ -68,6 +68,16 @@ class SiteField:
         Columns that follow in the table.
     to_text : callable, default=None
         Converts the values for the table.
+    from_text : callable, default=None
+        Converts text of the table back to values. A field with `to_text` alone is not
+        read from tables.
+    kept_by_refit : bool, default=False
+        Whether ``locator.refit`` keeps the values. Others become what the fit gives,
+        missing if it gives none. Fields of a subclass, which no fit gives, are kept
+        unless they are geometric.
+    is_geometric : bool, default=False
+        Whether the value is computed from the positions of columns. The correction of
+        scan distortion computes it again, or makes it missing.
     attributes : dict, default={}
         Further attributes of the dataset in an HDF5 file.
     """
@@ -81,6 +91,9 @@ class SiteField:
     columns: tuple | None = None
     derived: tuple = ()
     to_text: Callable | None = None
+    from_text: Callable | None = None
+    kept_by_refit: bool = False
+    is_geometric: bool = False
     attributes: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -216,12 +229,14 @@ SITE_FIELDS = (
         "Index into `images` of each site; all 0 if None.",
         dtype=np.intp,
         missing=0,
+        kept_by_refit=True,
     ),
     SiteField(
         "sublattice",
         "Sublattice of each site, 0 = brightest; all 0 if None.",
         dtype=np.intp,
         missing=0,
+        kept_by_refit=True,
     ),
     SiteField(
         "positions",
@@ -249,6 +264,7 @@ SITE_FIELDS = (
         unit="px",
         shape=(2,),
         columns=(),
+        kept_by_refit=True,
     ),
     SiteField(
         "amplitude",
@@ -284,11 +300,13 @@ SITE_FIELDS = (
         dtype=np.uint16,
         missing=0,
         to_text=flags_as_text,
+        from_text=flags_from_text,
         attributes=FLAG_ATTRIBUTES,
     ),
     SiteField(
         "probability",
         "Probability that the site is a column of its sublattice, in [0, 1].",
+        kept_by_refit=True,
     ),
     SiteField(
         "motif_column",
@@ -296,6 +314,7 @@ SITE_FIELDS = (
         "none.",
         dtype=np.intp,
         missing=-1,
+        kept_by_refit=True,
     ),
     SiteField(
         "polarization",
@@ -304,6 +323,7 @@ SITE_FIELDS = (
         unit="px",
         shape=(2,),
         columns=("polarization_row", "polarization_col"),
+        is_geometric=True,
         derived=(
             DerivedColumn(
                 "polarization_magnitude",
@@ -326,6 +346,7 @@ SITE_FIELDS = (
         unit="px",
         shape=(2,),
         columns=(),
+        is_geometric=True,
     ),
     SiteField(
         "lattice_vectors",
@@ -336,6 +357,7 @@ SITE_FIELDS = (
         unit="px",
         shape=(2, 2),
         columns=("lattice_a_row", "lattice_a_col", "lattice_b_row", "lattice_b_col"),
+        is_geometric=True,
         derived=(
             DerivedColumn("unit_cell_area", "px^2", lambda sites: sites.unit_cell_area),
             DerivedColumn(

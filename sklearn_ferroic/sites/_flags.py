@@ -71,6 +71,8 @@ FLAG_ATTRIBUTES = {
 }
 # Text of a site without flags; pandas would read an empty text as NaN.
 NO_FLAG = "ok"
+# Text before the number of bits that have no name.
+_UNNAMED = "bits "
 
 
 def as_flag(name):
@@ -133,8 +135,38 @@ def flags_as_text(flags):
     return np.array(names, dtype=object)[place] if names else np.empty(0, dtype=object)
 
 
+def flags_from_text(texts):
+    """Return the bits of flags that are written as text.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        As `flags_as_text` writes them; empty text is no flag.
+
+    Returns
+    -------
+    flags : ndarray of uint16 of shape (n_sites,)
+        The bits.
+    """
+    bits = {NO_FLAG: 0, "": 0} | {flag.name.lower(): int(flag) for flag in SiteFlag}
+    values = {}
+    for text in dict.fromkeys(texts):
+        parts = text.split("|")
+        # Bits without a name are written by their number.
+        bits |= {
+            part: int(part.removeprefix(_UNNAMED))
+            for part in parts
+            if part.startswith(_UNNAMED) and part.removeprefix(_UNNAMED).isdecimal()
+        }
+        unknown = [part for part in parts if part not in bits]
+        if unknown:
+            raise ValueError(f"There are no flags {unknown}, only {sorted(bits)}.")
+        values[text] = sum(bits[part] for part in parts)
+    return np.array([values[text] for text in texts], dtype=np.uint16)
+
+
 def _names(value):
     """Return the names of one value's bits, bits without a name by their number."""
     names = [flag.name.lower() for flag in SiteFlag if value & flag]
     rest = value & ~int(sum(SiteFlag))
-    return "|".join(names + ([f"bits {rest}"] if rest else [])) or NO_FLAG
+    return "|".join(names + ([f"{_UNNAMED}{rest}"] if rest else [])) or NO_FLAG

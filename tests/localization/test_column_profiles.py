@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
+from sklearn_ferroic import AtomLocator
+from sklearn_ferroic.datasets import make_ferroic_image
 from sklearn_ferroic.localization._fitting.columns import ColumnTable
 from sklearn_ferroic.localization._fitting.profiles import (
     ELLIPTICAL_GAUSSIAN,
+    PROFILES,
     ROUND_GAUSSIAN,
     ColumnProfile,
 )
@@ -19,8 +23,11 @@ class Lorentzian(ColumnProfile):
     """
 
     n_shape = 1
-    shape_start, shape_low, shape_high = (3.0,), (2.0,), (8.0,)
+    shape_low, shape_high = (2.0,), (8.0,)
     reach_sigma = 4.0
+
+    def __init__(self, exponent=3.0):
+        self.shape_start = (exponent,)
 
     def value(self, row, col, sigma, shape):
         square = (row**2 + col**2) / (shape * sigma**2)
@@ -35,7 +42,7 @@ class Lorentzian(ColumnProfile):
         return np.stack([slope * row, slope * col, by_sigma, by_shape], axis=1)
 
 
-PROFILES = [ROUND_GAUSSIAN, ELLIPTICAL_GAUSSIAN, Lorentzian()]
+EXAMPLES = [ROUND_GAUSSIAN, ELLIPTICAL_GAUSSIAN, Lorentzian()]
 
 
 def example(profile, change=0.1):
@@ -46,7 +53,7 @@ def example(profile, change=0.1):
 
 
 @pytest.mark.parametrize(
-    "profile", PROFILES, ids=lambda profile: type(profile).__name__
+    "profile", EXAMPLES, ids=lambda profile: type(profile).__name__
 )
 def test_derivatives_are_those_of_the_value(profile):
     # Those of elliptical columns by their shape are exact for round ones.
@@ -71,7 +78,7 @@ def test_derivatives_are_those_of_the_value(profile):
         assert slopes[:, number] == pytest.approx(numeric, abs=1e-5 * np.ptp(numeric))
 
 
-@pytest.mark.parametrize("profile", PROFILES[:2], ids=["round", "elliptical"])
+@pytest.mark.parametrize("profile", EXAMPLES[:2], ids=["round", "elliptical"])
 def test_polynomials_of_gaussians_are_their_values_and_derivatives(profile):
     table = example(profile)
     windows = ColumnWindows(np.zeros((24, 24), np.float32), table, 2.5)
@@ -119,6 +126,32 @@ def test_columns_of_another_profile_are_fitted(fit_twice):
     assert 0.8 < np.std(error) < 1.25
     assert np.median(found.table.sigma[inner]) == pytest.approx(2.5, rel=0.05)
     assert np.median(found.table.shape[inner]) == pytest.approx(3.0, abs=0.5)
+
+
+def test_a_registered_profile_is_a_shape_of_the_locator(monkeypatch):
+    monkeypatch.setitem(PROFILES, "lorentzian", Lorentzian())
+    data = make_ferroic_image(shape=(160, 160), random_state=0)
+    sites = AtomLocator(shape="lorentzian").fit_transform(data)
+    expected = AtomLocator().fit_transform(data)
+    distance, index = cKDTree(expected.positions).query(sites.positions)
+    assert len(sites) == len(expected)
+    assert len(set(index)) == len(sites)
+    assert np.median(distance) < 0.2
+    assert sites.converged.mean() > 0.9
+    assert np.isnan(sites.ellipticity).all()
+    with pytest.raises(ValueError, match=r"'shape' parameter .*'lorentzian'"):
+        AtomLocator(shape="square").fit(data)
+
+
+def test_profiles_are_equal_if_their_constants_are():
+    assert Lorentzian() == Lorentzian(exponent=3.0)
+    assert hash(Lorentzian()) == hash(Lorentzian(exponent=3.0))
+    assert Lorentzian() != Lorentzian(exponent=5.0)
+    assert Lorentzian() != ROUND_GAUSSIAN
+    # A table of one is converted to the other.
+    table = ColumnTable.make(1.0, np.zeros((2, 2)), 2.0, profile=Lorentzian(5.0))
+    other = ColumnTable.make(1.0, np.zeros((2, 2)), 2.0, profile=Lorentzian())
+    assert table.append(other).shape.ravel().tolist() == [5.0] * 4
 
 
 def test_a_profile_without_derivatives_cannot_be_made():

@@ -145,14 +145,19 @@ def test_columns_of_single_frames_have_no_such_error(average, sites):
 
 def test_what_a_fit_does_not_measure_is_kept(sites):
     class LabeledSites(AtomSites):
-        fields = (*AtomSites.fields, SiteField("tilt", "Tilt, rad.", unit="rad"))
+        fields = (
+            *AtomSites.fields,
+            SiteField("tilt", "Tilt, rad.", unit="rad"),
+            SiteField("bond", "Length of a bond, px.", unit="px", is_geometric=True),
+        )
 
     values = {field.name: getattr(sites, field.name) for field in sites.fields}
     labeled = LabeledSites(sites.images, values.pop("positions"), **values)
-    labeled.tilt = np.arange(len(sites))
+    labeled.tilt = labeled.bond = np.arange(len(sites))
     labeled.motif_column = np.arange(len(sites)) % 3
     refitted = AtomLocator().refit(labeled)
     np.testing.assert_array_equal(refitted.tilt, labeled.tilt)
+    assert np.isnan(refitted.bond).all()
     np.testing.assert_array_equal(refitted.motif_column, labeled.motif_column)
     expected = AtomLocator().refit(sites)
     np.testing.assert_array_equal(refitted.positions, expected.positions)

@@ -15,6 +15,7 @@ from sklearn_ferroic import (
 )
 from sklearn_ferroic.datasets import load_multislice, make_ferroic_image
 from sklearn_ferroic.registration._lines.reference_region import affine_rate
+from sklearn_ferroic.sites._fields import SiteField
 from tests.registration._distort import draw_lines, scan
 
 
@@ -77,6 +78,23 @@ def test_pair_determines_shear_wave_and_jitter(pair):
     assert (ratio > 0.7).all()
     noise = np.median(first.position_std, axis=0)
     assert (rms(error) < 1.4 * noise).all()
+
+
+def test_values_of_other_positions_do_not_remain(pair):
+    class BondedSites(AtomSites):
+        fields = (
+            *AtomSites.fields,
+            SiteField("thickness", "Thickness, nm.", unit="nm"),
+            SiteField("bond", "Length of a bond, px.", unit="px", is_geometric=True),
+        )
+
+    _, _, sites, corrector, _ = pair
+    values = {field.name: getattr(sites, field.name) for field in sites.fields}
+    values |= {"thickness": np.arange(len(sites)), "bond": np.ones(len(sites))}
+    corrected = corrector.transform_sites(BondedSites(sites.images, **values))
+    np.testing.assert_array_equal(corrected.thickness, np.arange(len(sites)))
+    assert np.isnan(corrected.bond).all()
+    assert np.isfinite(corrected.lattice_vectors).any()
 
 
 def test_pair_fields(pair):

@@ -269,9 +269,9 @@ def _cage_derivative(template, fold, ring_radii, root_area):
 
 
 def _keep_cages(derivative, spectrum, ring_radii, reach):
-    """Set a derivative to 0 around columns that are lattice translations of the centre.
+    """Zero a derivative around columns that lattice translations map onto the centre.
 
-    In a square lattice whose nearest columns lie on the diagonals these columns are
+    In a square lattice whose nearest columns lie on the diagonals, these columns are
     displaced with the central one.
     """
     n_angles = 2 * spectrum.shape[1]

@@ -15,10 +15,18 @@ from .encoders import initialize
 
 # Penalty per nat of distance from the capacity, as in the public implementations.
 CAPACITY_WEIGHT = 30.0
+# Share of a batch in the running estimate of a fitted noise variance, which then
+# averages over about ten batches.
+_NOISE_UPDATE_SHARE = 0.1
+# Smallest variance of the noise, relative to that of the pixels: it keeps likelihoods
+# finite for patches that are reconstructed exactly.
+_MIN_NOISE_VARIANCE = 1e-6
 
 
 class PatchModel(nn.Module):
     """Base class with decoder, likelihood and objective.
+
+    Subclasses implement `infer`, `forward` and `evidence_bound`.
 
     Parameters
     ----------
@@ -50,6 +58,8 @@ class PatchModel(nn.Module):
         Whether the offset may differ from 0.
     progress : float
         Completed fraction of the training, which scales the capacity.
+    n_pixels : int
+        Number of pixels of a patch.
     """
 
     # Adam adds this to the root mean square of each gradient.
@@ -108,13 +118,17 @@ class PatchModel(nn.Module):
             self.noise_variance.copy_(torch.as_tensor((self.noise_std / unit) ** 2))
 
     def standardize(self, rows):
-        """Convert rows ``(n, h * w)`` to standardised patches ``(n, h, w)``."""
+        """Convert rows of pixels to standardised patches ``(n, h, w)``, and no more."""
         # halved, because the difference of two float32 values may overflow
         scaled = (0.5 * rows - 0.5 * self.pixel_mean) / (0.5 * self.pixel_scale)
         return scaled.reshape(-1, *self.patch_shape)
 
     def prepare(self, rows):
-        """Convert rows to the batch that the other methods expect."""
+        """Convert rows to a batch, the argument of `infer` and the other methods.
+
+        Here a batch consists of the standardised patches alone. A subclass whose rows
+        contain more than pixels returns that as well.
+        """
         return self.standardize(rows)
 
     def restore(self, patches):
@@ -139,6 +153,18 @@ class PatchModel(nn.Module):
         """Return scale and gain of the lattice relative to the fit; 1 by default."""
         return 1.0, 1.0
 
+    def infer(self, patches):
+        """Return posterior means and widths of patches ``(n, h, w)``.
+
+        Subclasses implement it.
+
+        Returns
+        -------
+        means, widths : tensor of shape (n, 3 + latent_dim)
+            Angle in radians, offset ``(row, col)`` in px, and latents.
+        """
+        raise NotImplementedError
+
     def lattice_angle(self, patches):
         """Infer the rotation of patches ``(n, h, w)``, radians, (n,)."""
         return self.infer(patches)[0][:, 0]
@@ -147,7 +173,8 @@ class PatchModel(nn.Module):
         """Compute the negative evidence bound per pixel, up to a constant.
 
         In training, the divergence is replaced by its penalised distance from the
-        capacity, if there is one, and a fitted noise variance is updated.
+        capacity, if there is one, and the stored noise variance is updated if it is
+        fitted.
 
         Parameters
         ----------
@@ -162,13 +189,18 @@ class PatchModel(nn.Module):
             divergence = CAPACITY_WEIGHT * excess.abs()
         if self.noise_std is None:
             if self.training:
-                with torch.no_grad():
-                    self.noise_variance.lerp_(squared_error.clamp(min=1e-6), 0.1)
+                self._update_noise_variance(squared_error)
             tiny = torch.finfo(squared_error.dtype).eps
             misfit = 0.5 * (squared_error + tiny).log()
         else:
             misfit = 0.5 * squared_error / self.noise_variance
-        return misfit + divergence / math.prod(self.patch_shape)
+        return misfit + divergence / self.n_pixels
+
+    @torch.no_grad()
+    def _update_noise_variance(self, squared_error):
+        """Move the stored noise variance towards the squared error of a batch."""
+        found = squared_error.clamp(min=_MIN_NOISE_VARIANCE)
+        self.noise_variance.lerp_(found, _NOISE_UPDATE_SHARE)
 
     def log_likelihood(self, patches, posed):
         """Compute the log-density of patches given their reconstruction, nats, (n,)."""
@@ -178,7 +210,7 @@ class PatchModel(nn.Module):
 
     def log_jacobian(self):
         """Return the log-Jacobian of the standardisation of a patch, nats."""
-        return math.prod(self.patch_shape) * self.pixel_scale.log()
+        return self.n_pixels * self.pixel_scale.log()
 
 
 def latent_divergence(mean, log_variance):

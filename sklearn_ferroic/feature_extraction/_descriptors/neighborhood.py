@@ -137,7 +137,7 @@ class NeighborhoodDescriptor(TransformerMixin, BaseEstimator):
         TypeError
             If `X` is not an AtomSites.
         ValueError
-            If no site has that many neighbours.
+            If no site has `n_neighbors` neighbours.
         """
         check_sites(self, X)
         self.sublattices_ = np.unique(X.sublattice)

@@ -124,7 +124,7 @@ def outside_image(shape, centers, window_size):
     Returns
     -------
     outside : ndarray of bool of shape (n_windows, window_size, window_size)
-        True where a window pixel has its centre off the image's area.
+        True where the centre of a window pixel is outside the image.
     """
     steps = np.arange(window_size) - (window_size - 1) / 2
     row, col = centers[:, :1] + steps, centers[:, 1:] + steps

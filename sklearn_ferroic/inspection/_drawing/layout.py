@@ -27,7 +27,7 @@ def text_scale():
 
 
 def with_minus(text):
-    """Set the minus sign, which is as long as a plus, for the hyphen."""
+    """Replace hyphens by minus signs, which are as wide as a plus."""
     return text.replace("-", "−")
 
 

@@ -24,7 +24,11 @@ _WIDTH_PT, _RIM_PT = 2.0, 4.0
 
 
 class SiteMap:
-    """Base class of displays with the parameters `image` and `pixel_size`."""
+    """Base class of displays of sites over their image.
+
+    A subclass has the attributes `image` and `pixel_size` before it calls
+    `_draw_image`, which sets `ax_` and `figure_`.
+    """
 
     def _draw_image(self, ax, *, ticks, scale_bar, wash=0.0):
         """Draw the image, and return its axes."""
@@ -43,10 +47,15 @@ class SiteMap:
 
 
 class CellMap(SiteMap):
-    """Base class of displays with the parameters `positions`, `labels` and `walls`."""
+    """Base class of displays of the cells of sites, and of domain walls.
+
+    A subclass also has the attributes `positions`, `labels` or None, and `walls` or
+    None with `frame`, the index of the image. Its `plot` calls `_draw_image` first,
+    then `_draw_cells` and `_draw_walls`, which draw on `ax_`.
+    """
 
     def _draw_cells(self, in_domain=None, **colors):
-        """Draw the cells, and return the outlines between labels, None without.
+        """Draw the cells on the image, and return the outlines between labels, if any.
 
         Borders between two cells that are in no domain are not outlined.
         """
@@ -60,7 +69,7 @@ class CellMap(SiteMap):
         return draw_outlines(self.ax_, ridges[border][..., ::-1])
 
     def _draw_walls(self):
-        """Draw the walls and their legend."""
+        """Draw the walls and their legend on the image."""
         self.wall_lines_, self.legend_ = {}, None
         if self.walls is not None:
             self.wall_lines_, self.legend_ = add_walls(self.ax_, self.walls, self.frame)

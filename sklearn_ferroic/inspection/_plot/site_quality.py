@@ -153,7 +153,7 @@ class SiteQualityDisplay(SiteMap):
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If the frame is not clear, `quality` is of other sites, there is no
+            If `frame` is needed but not given, `quality` is of other sites, there is no
             residual, or `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)

@@ -104,9 +104,9 @@ class SitesDisplay(SiteMap):
         sites : AtomSites
             The sites.
         values : array-like of shape (n_sites,), default=None
-            What colours the sites: labels if integers, booleans or strings (-1 is
-            neutral, as scikit-learn's "no cluster"), a scale if floats (NaN is
-            neutral). The sublattice by default.
+            Values by which the sites are coloured, the sublattice by default. Integers,
+            booleans and strings are labels (-1 is neutral, as scikit-learn's "no
+            cluster"); floats are drawn on a colour scale (NaN is neutral).
         values_name : str, default=None
             Title of the legend or label of the colour bar.
         frame : int, default=None
@@ -136,8 +136,8 @@ class SitesDisplay(SiteMap):
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If there is not one value per site, the frame is not clear, or `ticks` is
-            unknown or needs a pixel size that is not known.
+            If there is not one value per site, `frame` is needed but not given, or
+            `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         if values is None:

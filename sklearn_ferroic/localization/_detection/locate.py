@@ -310,7 +310,7 @@ def fit_without_tails(context, found, tails, profile):
 
 
 def sum_for_tails(context, found, inner):
-    """Sum over a tile for the estimate of the tails; see `column_tails`.
+    """Accumulate the sums over a tile from which the tails are estimated.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def find_all_close_pairs(images, masks, n_jobs):
     masks : list of (ndarray of bool or None)
         Good pixels of each; None if all are good.
     n_jobs : int or None
-        Number of images at a time.
+        Number of parallel jobs, one per image.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def locate_all_pairs(images, masks, scale, *, shape, max_iter, tile_size, n_jobs
     scale, shape, max_iter, tile_size
         As in `locate_pairs`.
     n_jobs : int or None
-        Number of tiles at a time.
+        Number of parallel jobs, one per tile.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def locate_pairs(
     tile_size : int or None
         Side of the tiles, px.
     n_jobs : int, default=None
-        Number of tiles at a time.
+        Number of parallel jobs, one per tile.
 
     Returns
     -------

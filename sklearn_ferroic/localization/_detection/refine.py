@@ -38,9 +38,9 @@ def refine_columns(context, positions, *, refine, shape, tile_size, max_shift):
     positions : ndarray of shape (n, 2)
         Approximate centres of the columns, px.
     refine : {"gaussian", "center_of_mass", None}
-        How.
+        Method for the positions.
     shape : {"circular", "elliptical"}
-        What columns are fitted with.
+        Profile of the columns.
     tile_size : int or None
         Side of the tiles, px.
     max_shift : float

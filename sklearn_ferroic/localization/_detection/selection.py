@@ -104,7 +104,7 @@ class DetectionThreshold(NamedTuple):
         return cls(context.image, n_std, context.sigma, context.noise)
 
     def __call__(self, row, col):
-        """Return the threshold at pixels."""
+        """Return the threshold at the given pixels."""
         reach = max(1, round(self.sigma))
         steps = range(-reach, reach + 1)
         rows, cols = (

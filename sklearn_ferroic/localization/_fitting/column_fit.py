@@ -188,7 +188,7 @@ def _are_few(rows, windows):
 
 
 def _draw_changes(windows, state, rows, expected):
-    """Update the expected image where columns have changed, if that is possible."""
+    """Update the expected image of changed columns; return whether it was updated."""
     if not state.is_round:
         return False
     tiles = windows.render_changed(state.table, rows)

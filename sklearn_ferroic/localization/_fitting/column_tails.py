@@ -95,7 +95,7 @@ class TailSums(NamedTuple):
 
     @classmethod
     def over(cls, context, fit, inner=(slice(None), slice(None))):
-        """Sum over a tile of an image for the estimate of the tails of its columns.
+        """Accumulate the sums over a tile from which the tails of its columns follow.
 
         Parameters
         ----------

@@ -30,6 +30,9 @@ MAX_AXIS_RATIO = 2.5
 class ColumnProfile(ABC):
     """Profile of columns: subclasses implement `value` and `derivatives`.
 
+    Instances of one class are equal if all their attributes are, so that profiles of
+    different constants are not taken for each other.
+
     Columns with centres (r, c) contribute ``amplitude * value(row - r, col - c, sigma,
     shape)`` to the image. The value is 1 at the centre.
 
@@ -61,7 +64,7 @@ class ColumnProfile(ABC):
     stretched = None
 
     def __eq__(self, other):
-        return type(self) is type(other)
+        return type(self) is type(other) and vars(self) == vars(other)
 
     def __hash__(self):
         return hash(type(self))

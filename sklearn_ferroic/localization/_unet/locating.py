@@ -83,7 +83,7 @@ def locate_all(network, images, masks, scales, *, n_jobs, **options):
     scales : list of tuple of float
         Spacing and sigma of each, px.
     n_jobs : int or None
-        Number of images at a time.
+        Number of parallel jobs, one per image.
     **options
         As `locate_image` takes them.
 
@@ -135,7 +135,7 @@ def locate_image(
     refine : {"gaussian", "center_of_mass", None}
         How positions are refined.
     shape : {"circular", "elliptical"}
-        What columns are fitted with.
+        Profile of the columns.
     max_iter : int
         Maximum number of iterations of a joint fit of columns.
     tile_size : int or None

@@ -260,7 +260,7 @@ class _SmoothDrift:
         self._product = np.zeros(n_knots)
 
     def _at(self, rows):
-        """Return the share of each knot in the displacement of rows."""
+        """Return the weight of each knot (spline basis) at the given rows."""
         rows = np.clip(np.asarray(rows, float), self._spline[0], self._spline[-1])
         return csr_matrix(BSpline.design_matrix(rows, self._spline, _SPLINE_ORDER))
 

@@ -153,7 +153,11 @@ def _covariance_of_halves(positions, std, index, sublattice, width, *, slow):
 
 
 def _neighbors(positions, index, sublattice, slow):
-    """Return columns with one of their kind before and after along the slow axis."""
+    """Return indices of columns with neighbours along the slow axis, and of these.
+
+    The neighbours are of the same sublattice, one on either side; None if no column has
+    both.
+    """
     centered = index - index.mean(axis=0)
     places = positions[:, slow] - positions[:, slow].mean()
     slopes = np.linalg.lstsq(centered, places, rcond=None)[0]

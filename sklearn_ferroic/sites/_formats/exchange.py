@@ -6,35 +6,22 @@ import numpy as np
 
 from ..._utils.optional import import_optional
 from ..._utils.writing import resolve_path
-from .._flags import SiteFlag
 
-# Columns of the table of AtomSites, by the argument that they make.
-_PAIRS = {
-    "positions": ("row", "col"),
-    "position_std": ("row_std", "col_std"),
-    "polarization": ("polarization_row", "polarization_col"),
-}
-_SINGLE = (
-    "amplitude",
-    "sigma",
-    "background",
-    "ellipticity",
-    "ellipse_rotation",
-    "significance",
-    "probability",
-)
-_LATTICE = ("lattice_a_row", "lattice_a_col", "lattice_b_row", "lattice_b_col")
+# Columns whose values must be known.
+_NEEDED = ("row", "col", "frame", "sublattice")
 # nm per unit of length.
 _UNITS_NM = {"nm": 1.0, "Å": 0.1, "A": 0.1, "pm": 1e-3, "µm": 1e3, "um": 1e3}
 
 
-def read_csv(path, *, images, columns, pixel_size):
+def read_csv(path, fields, *, images, columns, pixel_size):
     """Read sites from a text table, see :meth:`AtomSites.from_csv`.
 
     Parameters
     ----------
     path : path-like
         The file.
+    fields : tuple of SiteField
+        Schema of the sites.
     images : ndarray of shape (n_rows, n_cols), list of such arrays or None
         The images.
     columns : dict of str to str or None
@@ -45,7 +32,7 @@ def read_csv(path, *, images, columns, pixel_size):
     Returns
     -------
     arguments : dict
-        What AtomSites are made with.
+        Arguments of AtomSites.
     table : pandas.DataFrame
         The table as it was read.
     """
@@ -67,25 +54,28 @@ def read_csv(path, *, images, columns, pixel_size):
             f"{error})."
         ) from error
     columns = {} if columns is None else dict(columns)
-    unknown = sorted(set(columns) - set(_names()))
+    fields = [field for field in fields if _is_read(field)]
+    names = [name for field in fields for name in field.columns]
+    unknown = sorted(set(columns) - set(names))
     if unknown:
         raise ValueError(
             f"columns has names that tables of sites do not have, {unknown}; known are "
-            f"{_names()}."
+            f"{names}."
         )
     missing = sorted(set(columns.values()) - set(table))
     if missing:
         raise ValueError(
             f"{str(path)!r} has no columns {missing}; it has {list(table)}."
         )
-    renamed = {name: table[columns.get(name, name)] for name in _known(table, columns)}
+    sources = {name: columns.get(name, name) for name in names}
+    renamed = {name: table[given] for name, given in sources.items() if given in table}
     if not {"row", "col"} <= set(renamed):
         raise ValueError(
             f"{str(path)!r} needs the columns row and col, px; it has {list(table)}. "
             'Name them: columns={"row": "y", "col": "x"}.'
         )
-    _check_numbers(path, renamed)
-    arguments = _arguments(renamed, len(table))
+    _check_numbers(path, fields, renamed)
+    arguments = _arguments(fields, renamed, len(table))
     if images is None:
         images = _blank_images(arguments, head.get("image_shapes"))
     if pixel_size is None:
@@ -112,7 +102,7 @@ def from_atomap(lattice):
     Returns
     -------
     arguments : dict
-        What AtomSites are made with.
+        Arguments of AtomSites.
     """
     sublattices = getattr(lattice, "sublattice_list", lattice)
     if hasattr(sublattices, "atom_list"):
@@ -162,6 +152,7 @@ def sidecar_of(path):
 
 
 def _fitted(atom, name):
+    """Return a value of an atom, NaN if it is unknown."""
     value = getattr(atom, name, None)
     return np.nan if value is None or not np.isfinite(value) else float(value)
 
@@ -189,21 +180,22 @@ def _read_head(path):
     return head
 
 
-def _names():
-    """Return the names of the columns that AtomSites are made of."""
-    names = ["frame", "sublattice", "converged", "flags", *_SINGLE, *_LATTICE]
-    return names + [name for pair in _PAIRS.values() for name in pair]
+def _is_read(field):
+    """Return whether the values of a field can be read from its columns."""
+    is_reversible = field.to_text is None or field.from_text is not None
+    return bool(field.columns) and is_reversible
 
 
-def _known(table, columns):
-    """Return the names of AtomSites' columns that the table has."""
-    return [name for name in _names() if columns.get(name, name) in table]
-
-
-def _check_numbers(path, columns):
+def _check_numbers(path, fields, columns):
     """Check that columns are numbers and that positions are known."""
+    others = [
+        name
+        for field in fields
+        for name in field.columns
+        if field.from_text is not None or np.issubdtype(field.dtype, np.bool_)
+    ]
     for name, column in columns.items():
-        if name in ("flags", "converged"):
+        if name in others:
             continue
         try:
             values = column.to_numpy(np.float64)
@@ -211,8 +203,7 @@ def _check_numbers(path, columns):
             raise ValueError(
                 f"The column {name} of {str(path)!r} is not all numbers ({error})."
             ) from error
-        needed = name in ("row", "col", "frame", "sublattice")
-        if needed and not np.isfinite(values).all():
+        if name in _NEEDED and not np.isfinite(values).all():
             line = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
             raise ValueError(
                 f"The column {name} of {str(path)!r} has no finite value in row {line} "
@@ -220,42 +211,29 @@ def _check_numbers(path, columns):
             )
 
 
-def _arguments(columns, n_sites):
-    arguments = {
-        name: np.column_stack([columns[part] for part in pair]).astype(np.float64)
-        for name, pair in _PAIRS.items()
-        if set(pair) <= set(columns)
-    }
-    arguments |= {
-        name: columns[name].to_numpy(np.float64) for name in _SINGLE if name in columns
-    }
-    arguments |= {
-        name: columns[name].to_numpy()
-        for name in ("frame", "sublattice")
-        if name in columns
-    }
-    if "converged" in columns:
-        arguments["converged"] = columns["converged"].to_numpy(bool)
-    if "flags" in columns:
-        arguments["flags"] = _flags(columns["flags"])
-    if set(_LATTICE) <= set(columns):
-        vectors = np.column_stack([columns[name] for name in _LATTICE])
-        arguments["lattice_vectors"] = vectors.astype(np.float64).reshape(-1, 2, 2)
+def _arguments(fields, columns, n_sites):
+    """Return the values of the fields for which the table has all columns."""
+    arguments = {}
+    for field in fields:
+        if set(field.columns) <= set(columns):
+            parts = [_values(field, columns[name]) for name in field.columns]
+            shape = (n_sites, *field.shape)
+            arguments[field.name] = np.column_stack(parts).reshape(shape)
     return arguments
 
 
-def _flags(column):
-    """Return the bits of flags that are written as text or as numbers."""
-    if column.dtype.kind in "iuf":
+def _values(field, column):
+    """Return the values in a column of a field; empty cells are missing values."""
+    if field.from_text is not None and column.dtype.kind not in "iuf":
+        return field.from_text(column.fillna("").astype(str).tolist())
+    if np.issubdtype(field.dtype, np.floating):
+        return column.to_numpy(np.float64)
+    is_empty = column.isna().to_numpy()
+    if not is_empty.any():
         return column.to_numpy()
-    bits = {"ok": 0, "": 0} | {flag.name.lower(): int(flag) for flag in SiteFlag}
-    values = []
-    for text in column.fillna("").astype(str):
-        unknown = [part for part in text.split("|") if part not in bits]
-        if unknown:
-            raise ValueError(f"There are no flags {unknown}, only {sorted(bits)}.")
-        values.append(sum(bits[part] for part in text.split("|")))
-    return np.array(values, dtype=np.uint16)
+    values = column.astype(object).to_numpy(copy=True)
+    values[is_empty] = field.missing
+    return np.array(values.tolist())
 
 
 def _blank_images(arguments, shapes):

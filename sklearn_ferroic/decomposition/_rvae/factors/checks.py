@@ -141,7 +141,7 @@ def warn_of_zero_angles(angle, stacklevel):
     angle : ndarray of shape (n,) or None
         Known directions, NaN where unknown.
     stacklevel : int
-        As in `warnings.warn`, from the caller on.
+        As in `warnings.warn`, counted from the caller.
     """
     if angle is None:
         return
@@ -163,7 +163,7 @@ def warn_of_uncertain_classes(estimators, stacklevel):
     estimators : list of RotationalVAE
         Fitted estimators, several for an ensemble.
     stacklevel : int
-        As in `warnings.warn`, from the caller on.
+        As in `warnings.warn`, counted from the caller.
     """
     if estimators[0].n_classes is None:
         return

@@ -86,12 +86,12 @@ def fit_classes(components, log_shares, first, n_classes, random_state, labels=N
     log_shares : ndarray of shape (n, R)
         Log-probabilities of the rotations.
     first : ndarray of shape (n,)
-        Number of the rotation of every patch with which the fit starts. Equal
-        probabilities of all rotations would be a stationary point.
+        Index of each patch's initial rotation; starting from equal probabilities would
+        leave the fit at a stationary point.
     n_classes : int
         Largest number of classes.
     random_state : RandomState
-        Source of the starts.
+        Random state for the initial values.
     labels : ndarray of shape (n,), default=None
         Known classes, -1 where unknown. Labelled classes keep their number; the others
         follow in the order of their share.
@@ -99,7 +99,7 @@ def fit_classes(components, log_shares, first, n_classes, random_state, labels=N
     Returns
     -------
     mixture : ClassMixture
-        With `n_classes` classes, of which some may be empty.
+        With `n_classes` classes, some of which may be empty.
     """
     labels = np.full(len(components), -1) if labels is None else labels
     n_labelled = labels.max() + 1

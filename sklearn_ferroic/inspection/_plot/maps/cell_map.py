@@ -23,8 +23,9 @@ class CellMapDisplay(CellMap):
     positions : ndarray of shape (n_sites, 2)
         Sites ``(row, col)``, px.
     values : ndarray of shape (n_sites,)
-        One value per site: a scale if floats (NaN is neutral grey), classes if
-        integers, booleans or strings (-1 is neutral grey: scikit-learn's "no cluster").
+        One value per site. Floats are drawn on a colour scale (NaN is neutral grey);
+        integers, booleans and strings are classes (-1, scikit-learn's "no cluster", is
+        neutral grey).
     values_name : str, default=""
         Label of the colour bar, with the unit, or title of the legend.
     center : float, default=None
@@ -134,8 +135,8 @@ class CellMapDisplay(CellMap):
         sites : AtomSites
             Sites of one sublattice, such as ``sites[sites.sublattice == 1]``.
         values : array-like of shape (n_sites,)
-            One value per site: a scale if floats (NaN is neutral grey), classes if
-            integers, booleans or strings (-1 is neutral grey).
+            One value per site. Floats are drawn on a colour scale (NaN is neutral
+            grey); integers, booleans and strings are classes (-1 is neutral grey).
         values_name : str, default=""
             Label of the colour bar, with the unit, such as ``"|P| (µC/cm²)"``, or title
             of the legend of classes.
@@ -172,8 +173,9 @@ class CellMapDisplay(CellMap):
         TypeError
             If `sites` are not AtomSites or `walls` are not a table of walls.
         ValueError
-            If there is not one value per site, the frame is not clear, limits are out
-            of order, or `ticks` is unknown or needs a pixel size that is missing.
+            If there is not one value per site, `frame` is needed but not given, limits
+            are out of order, or `ticks` is unknown or needs a pixel size that is
+            missing.
         """
         frame, rows = select_frame(sites, frame)
         n_sites = len(sites)

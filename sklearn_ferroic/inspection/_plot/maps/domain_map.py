@@ -211,8 +211,9 @@ class DomainMapDisplay(CellMap):
         TypeError
             If `sites` are not AtomSites or `walls` are not a table of walls.
         ValueError
-            If there is not one value per site, the frame is not clear, limits are out
-            of order, or `ticks` is unknown or needs a pixel size that is not known.
+            If there is not one value per site, `frame` is needed but not given, limits
+            are out of order, or `ticks` is unknown or needs a pixel size that is
+            not known.
         """
         frame, rows = select_frame(sites, frame)
         n_sites = len(sites)

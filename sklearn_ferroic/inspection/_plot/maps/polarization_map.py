@@ -137,8 +137,8 @@ class PolarizationMapDisplay(SiteMap):
         TypeError
             If `sites` are not AtomSites.
         ValueError
-            If there is not one vector per site, no vector at all, the frame is not
-            clear, or `ticks` is unknown or needs a pixel size that is not known.
+            If there is not one vector per site, no vector at all, `frame` is needed but
+            not given, or `ticks` is unknown or needs a pixel size that is not known.
         """
         frame, rows = select_frame(sites, frame)
         why = "Was vectors= computed for these sites?"
