@@ -107,7 +107,9 @@ def find_walls(
         Smallest and largest distance from the wall, in unit cells, of the cells whose
         mean is the vector of a side. Use a larger first value for wide walls, such as
         (5, 12), and a smaller second one where the polarization rotates within the
-        domains, as in a vortex or next to an interface.
+        domains, as in a vortex or next to an interface. On a side with fewer than
+        six cells in this range, as in narrow domains, nearer cells are used, and if
+        these are too few, all cells of the side.
     profile_cells : float, default=6.0
         Distance from the wall, in unit cells, up to which the profile is fitted. Use
         about the width of the wall if it is wider than six cells, because the profile

@@ -14,6 +14,9 @@ from .._utils.optional import import_optional
 _Z_EXPONENT = 1.7
 # Columns that are nearer to each other in a motif are one column by mistake.
 _MIN_DISTANCE_NM = 0.02
+# Half the shortest distance of neighbouring columns in projections of oxides. Beyond
+# it, columns of different species would be one.
+_MAX_MERGE_DISTANCE_NM = 0.1
 # Placeholders of the presets, for any ion of that kind: atomic number that orders the
 # brightness, and charge.
 _PLACEHOLDERS = {"A": (56, 2.0), "B": (22, 4.0), "M": (40, 4.0), "X": (8, -2.0)}
@@ -376,16 +379,19 @@ class Motif:
             If ASE is not installed.
         ValueError
             If the zone axis is not a direction, `merge_distance_nm` is not a number
-            above 0, or no columns are left.
+            above 0 and up to 0.1, or no columns are left.
         """
         atoms = path
         if not hasattr(atoms, "get_scaled_positions"):
             atoms = import_optional("ase.io", "structure").read(path)
         axis = _check_axis(zone_axis)
-        if not isinstance(merge_distance_nm, Real) or not merge_distance_nm > 0:
+        is_number = isinstance(merge_distance_nm, Real)
+        if isinstance(merge_distance_nm, bool) or not (
+            is_number and 0 < merge_distance_nm <= _MAX_MERGE_DISTANCE_NM
+        ):
             raise ValueError(
-                "merge_distance_nm must be a distance above 0 nm, got "
-                f"{merge_distance_nm!r}."
+                "merge_distance_nm must be a distance above 0 and up to "
+                f"{_MAX_MERGE_DISTANCE_NM} nm, got {merge_distance_nm!r}."
             )
         cell, angle, rows = _project(
             np.asarray(atoms.cell),

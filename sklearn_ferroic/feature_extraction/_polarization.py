@@ -204,11 +204,12 @@ class PolarizationVector(TransformerMixin, BaseEstimator):
         y : None
             Ignored, present for API consistency.
         variants : array-like of shape (n_sites,), default=None
-            With ``reference="mean"`` or ``"plane"``, the variant of each site, -1 for
-            nonpolar ones. Then a mean for each variant is fitted together with the
-            reference, which is the displacement of the nonpolar sites or, if there are
-            none, the mean of the means of the variants. In that case, pass variants
-            whose displacements add up to zero, such as all four.
+            With ``reference="mean"`` or ``"plane"``, the variant of each site, -1, NaN
+            or None for nonpolar ones; leave out sites whose variant is unknown. Then a
+            mean for each variant is fitted together with the reference, which is the
+            displacement of the nonpolar sites or, if there are none, the mean of the
+            means of the variants. In that case, pass variants whose displacements add
+            up to zero, such as all four.
 
         Returns
         -------

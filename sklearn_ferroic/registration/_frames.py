@@ -16,6 +16,8 @@ _EXPECTED = (
 
 # Bad pixels of a frame are remembered if they are at most this share of it.
 _MAX_REPAIRED_SHARE = 0.01
+# Pixel sizes in files are rounded to five digits or more.
+_PIXEL_SIZE_TOLERANCE_SHARE = 1e-4
 
 
 class Frames:
@@ -196,7 +198,25 @@ def open_frames(X):
             f"Got {len(entries)} frame(s), but registration needs at least two. "
             f"{_EXPECTED}."
         )
+    if not is_stack:
+        _check_same_pixel_size(entries)
     return Frames(entries, pixel_size, dose, image_metadata(X, 1)[0])
+
+
+def _check_same_pixel_size(entries):
+    """Check that frames given as tuples or objects have one pixel size."""
+    known = set()
+    for entry in entries:
+        if isinstance(entry, tuple) and len(entry) == 2:
+            known.add(entry[1])
+        elif hasattr(entry, "image"):
+            known.add(getattr(entry, "pixel_size", None))
+    sizes = [size for size in known if isinstance(size, Real)]
+    if sizes and max(sizes) > (1 + _PIXEL_SIZE_TOLERANCE_SHARE) * min(sizes):
+        raise ValueError(
+            f"The frames have different pixel sizes, {min(sizes):g} to {max(sizes):g} "
+            "nm. An average needs frames of one magnification."
+        )
 
 
 def _unpack(X):

@@ -1,5 +1,7 @@
 """The networks of the paper: amortised encoders, coordinate decoder, objective."""
 
+import warnings
+
 import joblib
 import numpy as np
 import pytest
@@ -345,6 +347,22 @@ def test_offset_is_that_of_the_rotated_patch():
     rotated = pose(large, mean[:, 0], torch.zeros(6, 2), (20, 20))
     difference = (rotated - image).std() / image.std()
     assert difference < 0.1
+
+
+def test_divergence_of_the_training_is_reported():
+    """One warning with the remedy, where widths are beyond their priors."""
+    model = amortized(decoder="coordinate")
+    patches = torch.randn(40, 20, 20, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.finish(patches)
+        for column in (5 + 0, 5 + 1, 5 + 4):  # widths of angle, offset and a latent
+            bias = model.encoder.layers[-1].bias
+            bias[column] += 8
+            with pytest.warns(UserWarning, match="diverged.*Lower learning_rate"):
+                model.finish(patches)
+            bias[column] -= 8
+        model.finish(patches)
 
 
 def test_rotation_prior_acts_on_the_width_alone():

@@ -205,7 +205,7 @@ def test_merge_distance_decides_whether_split_columns_are_one(tmp_path):
     place = dict(zip(motif.species, motif.fractions, strict=True))
     middle = (place["O"] - place["Sr"]) % 1
     np.testing.assert_allclose(np.sort(middle), [0, 0.5], atol=1e-6)
-    for distance in (0, -0.1, "wide"):
+    for distance in (0, -0.1, 0.5, np.inf, True, "wide"):
         with pytest.raises(ValueError, match="merge_distance_nm must be a distance"):
             Motif.from_cif(path, (0, 0, 1), merge_distance_nm=distance)
 

@@ -76,6 +76,13 @@ def test_columns_of_the_average_have_the_errors_of_the_total_dose(series, averag
     assert np.sqrt(np.mean((error / sites.position_std[found]) ** 2)) < 1.15
 
 
+def test_frames_of_different_magnification_are_refused(series):
+    frames = [(frame, 0.02) for frame in series.image[:3]]
+    frames[1] = frames[1][0], 0.03
+    with pytest.raises(ValueError, match=r"different pixel sizes, 0\.02 to 0\.03 nm"):
+        FrameAverager().fit(frames)
+
+
 def test_average_carries_pixel_size_dose_and_noise(series, averaged):
     averager, average = averaged
     assert average.pixel_size == series.pixel_size

@@ -8,6 +8,7 @@ and the angle is learned in fewer epochs than with offsets of the rotated image.
 """
 
 import math
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,10 @@ _INITIAL_ANGLE_STD_WITH_PRIOR_RAD = 1.0
 # Patches per call of the encoder without gradients; bounds the memory, 2.4 MB per patch
 # and layer for 128 channels of 48 x 48 px in double precision.
 _PATCHES_AT_ONCE = 32
+# A posterior is never wider than its prior at an optimum. Beyond these multiples of it
+# the training has diverged, and an angle has no direction.
+_DIVERGED_STD_RATIO = 10.0
+_DIVERGED_ANGLE_STD_RAD = 2 * math.pi
 # Below this width the wrapped normal equals a normal to one part in 10,000.
 _NARROW_STD_RAD = 0.8
 # Terms of the series, enough for double precision above that width.
@@ -145,6 +150,21 @@ class AmortizedModel(PatchModel):
             torch.cat([angle[:, None], offset, latents], dim=1),
             torch.cat([std[:, :1], width, std[:, 3:]], dim=1),
         )
+
+    def finish(self, patches):
+        """Warn if the training has diverged, by the posterior of a few patches."""
+        if self.kl_capacity is not None:  # which wide posteriors may reach, too
+            return
+        std = self.posterior(patches[:_PATCHES_AT_ONCE]).std.median(dim=0).values
+        if std[0] > _DIVERGED_ANGLE_STD_RAD or std[1:].max() > _DIVERGED_STD_RATIO:
+            warnings.warn(
+                "The training has diverged: the posterior widths of the angle, the "
+                "offsets or the latents are much larger than those of their priors, so "
+                "that the results are meaningless. Lower learning_rate (1e-3 or less "
+                'with encoder="convolutional"), or set rotation_prior.',
+                UserWarning,
+                stacklevel=2,
+            )
 
     def evidence_bound(self, patches):
         """Compute the evidence lower bound of each patch ``(n, h, w)``, nats.
