@@ -28,7 +28,7 @@ DISPLACEMENTS = ("2.2px", "1.0px", "0.5px")
 TOOLS = ("RotationalVAE", "MultiReferenceAlignment", "AngularMoments")
 HEAD = """# The angle, seed by seed
 
-Written by `python benchmarks/bench_pose.py {options}`; {seeds} seeds, each with an
+Written by `python benchmarks/bench_pose.py{options}`; {seeds} seeds, each with an
 image of its own. Columns found by AtomLocator, windows of {window} px. *share*: polar
 cells outside walls within 45° of the truth after one global rotation; *R*: resultant
 length of the errors; *error*: the median. First the median over the seeds, in
@@ -130,7 +130,7 @@ def main():
     # one thread each: more of them get in each other's way
     os.environ["OMP_NUM_THREADS"] = "1"
     text = HEAD.format(
-        options=" ".join(sys.argv[1:]), seeds=arguments.seeds, window=WINDOW
+        options="".join(f" {part}" for part in sys.argv[1:]), seeds=arguments.seeds, window=WINDOW
     )
     for interpolation in arguments.interpolation:
         wanted = LEVELS if interpolation == "cubic" else DISPLACEMENTS

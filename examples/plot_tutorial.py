@@ -127,9 +127,9 @@ print(f"cells with a direction: {polar.mean():.1%}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(7.1, 3.2), layout="constrained")
 histogram = AngleHistogramDisplay.from_predictions(angle[polar], ax=left)
-left.set_title("angle of the cells that have one")
+left.set_title("angle of polar cells")
 LatentManifoldDisplay.from_estimator(reader["rotationalvae"], n=7, ax=right)
-right.set_title("what the latents stand for")
+right.set_title("decoded latents")
 
 # %%
 # Four sharp peaks, 90° apart: four variants. An image of one variant has one peak. The
