@@ -130,7 +130,9 @@ def main():
     # one thread each: more of them get in each other's way
     os.environ["OMP_NUM_THREADS"] = "1"
     text = HEAD.format(
-        options="".join(f" {part}" for part in sys.argv[1:]), seeds=arguments.seeds, window=WINDOW
+        options="".join(f" {part}" for part in sys.argv[1:]),
+        seeds=arguments.seeds,
+        window=WINDOW,
     )
     for interpolation in arguments.interpolation:
         wanted = LEVELS if interpolation == "cubic" else DISPLACEMENTS
