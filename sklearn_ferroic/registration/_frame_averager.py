@@ -203,7 +203,7 @@ class FrameAverager(ImageInputMixin, BaseEstimator, auto_wrap_output_keys=None):
     ((5, 2), 0)
     >>> sites = AtomLocator().fit_transform(average)
     >>> sites.pixel_size
-    [0.02]
+    (0.02,)
     """
 
     _parameter_constraints: dict = {
