@@ -1,5 +1,6 @@
 """The command ``sklearn-ferroic``, also as ``python -m sklearn_ferroic``."""
 
+import os
 import sys
 
 from .analysis._cli.arguments import make_parser
@@ -21,6 +22,9 @@ def main(arguments=None):
         0 if all is done, 1 after an error and 130 after Ctrl-C. Wrong arguments end
         the process with 2.
     """
+    # Threads of torch that wait actively take 3 to 10 times as long where other
+    # processes use the cores. OpenMP reads this before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = make_parser().parse_args(arguments)
     try:
         from .analysis._cli.commands import run

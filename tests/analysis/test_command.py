@@ -152,6 +152,16 @@ def test_wrong_arguments_end_with_2_and_a_sentence(option, value, message, capsy
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_threads_wait_passively_unless_the_user_decides(given, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert os.environ["OMP_WAIT_POLICY"] == (given or "PASSIVE")
+
+
 @pytest.mark.parametrize("arguments", [["analyze", ""], ["map", ""], ["report", ""]])
 def test_an_empty_path_is_not_the_current_folder(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
