@@ -258,8 +258,8 @@ def test_held_out_cells_are_in_the_right_variant():
             mixture = GaussianMixture(5, n_init=10, reg_covar=least, random_state=0)
             labels = mixture.fit(features[0]).predict(features[1])
             values.append(variant_accuracy_score(variant[test], labels))
-    # In one fold 16 of 281 training cells are of the variant of most held-out cells. For
-    # some seeds the mixture joins it to another variant, with any least variance.
+    # In one fold 16 of 281 training cells are of the variant of most held-out cells,
+    # which the mixture joins to another one for some seeds, with any least variance.
     typical = {least: np.median(values) for least, values in accuracy.items()}
     assert typical[0.3] > 0.94, accuracy
     assert typical[1e-6] < typical[0.3], accuracy
