@@ -134,18 +134,18 @@ def container_metadata(entry):
 
 
 def _is_container_tuple(entry):
-    if not isinstance(entry, tuple) or len(entry) != 2 or _is_container(entry[1]):
+    if not isinstance(entry, tuple) or len(entry) != 2 or _has_image(entry[1]):
         return False
     return entry[1] is None or np.ndim(entry[1]) == 0
 
 
-def _is_container(entry):
+def _has_image(entry):
     return hasattr(entry, "image") or is_foreign(entry)
 
 
 def is_container(entry):
     """Check whether an object is an image or a stack with its pixel size."""
-    return _is_container(entry) or _is_container_tuple(entry)
+    return _has_image(entry) or _is_container_tuple(entry)
 
 
 def _is_single(images):

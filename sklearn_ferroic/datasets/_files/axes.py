@@ -106,7 +106,7 @@ def find_layout(axes):
     """
     roles = [axis.role or role_of(axis.name) for axis in axes]
     if sum(axis.is_spatial for axis in axes) >= 2:
-        # names of the others, such as those of scan positions, are of no use
+        # The names of the other axes, such as scan positions, are not needed.
         roles = [
             role if axis.is_spatial or role == SPECTRAL else FRAME
             for axis, role in zip(axes, roles, strict=True)

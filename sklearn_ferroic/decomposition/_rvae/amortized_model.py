@@ -28,9 +28,10 @@ _INITIAL_ANGLE_STD_WITH_PRIOR_RAD = 1.0
 # Patches per call of the encoder without gradients; bounds the memory, 2.4 MB per patch
 # and layer for 128 channels of 48 x 48 px in double precision.
 _PATCHES_AT_ONCE = 32
-# A posterior is never wider than its prior at an optimum. Beyond these multiples of it
-# the training has diverged, and an angle has no direction.
+# At an optimum the posterior is hardly wider than the prior. A ratio of the widths of
+# offsets and latents above this shows that the training has diverged.
 _DIVERGED_STD_RATIO = 10.0
+# A wrapped normal of this width is uniform on the circle to one part in 10^8.
 _DIVERGED_ANGLE_STD_RAD = 2 * math.pi
 # Below this width the wrapped normal equals a normal to one part in 10,000.
 _NARROW_STD_RAD = 0.8

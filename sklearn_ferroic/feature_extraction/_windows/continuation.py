@@ -220,16 +220,15 @@ def _border_steps(image, periods, axis, *, is_last):
             prefilter=False,
         )
         difference = ((slab[:depth] - moved) ** 2).mean(axis=0)
+        typical = _typical_along(difference, along_px)
+        typical *= 1 + _COST_PER_PERIOD * (number - 1)
         if best is None:
             limit = _LARGEST_RATIO * uniform_filter1d(difference, size)
-        difference = _typical_along(difference, along_px)
-        difference *= 1 + _COST_PER_PERIOD * (number - 1)
-        if best is None:
-            chosen, best = difference, _LARGEST_RATIO * difference
+            chosen, best = typical, _LARGEST_RATIO * typical
             continue
-        is_better = difference < best
-        best = np.where(is_better, difference, best)
-        chosen = np.where(is_better, difference, chosen)
+        is_better = typical < best
+        best = np.where(is_better, typical, best)
+        chosen = np.where(is_better, typical, chosen)
         steps[is_better] = step
     local, difference = _local_steps(slab, depth, periods, size)
     is_better = difference < np.minimum(_LARGEST_RATIO * chosen, limit)

@@ -110,7 +110,7 @@ def train(crops, options, *, device, random_state, start=None, checkpoint=None):
         checkpoint.save(captured | {"first": first})
 
     last = [] if checkpoint is None else [("checkpoint", AtEpochEnd(save))]
-    # Of no use here, but a part of the state that checkpoints contain.
+    # Training draws no numbers from it, but the state in a checkpoint includes it.
     network.generator = torch.Generator("cpu").manual_seed(seed)
     network = network.to(memory_format=torch.channels_last)
     net = make_net(
