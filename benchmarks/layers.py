@@ -1,14 +1,14 @@
-"""What the latents of a superlattice tell: the layers, and what of the variants.
+"""Measure which layers and variants of a superlattice the latents describe.
 
     python benchmarks/layers.py                         # images 0 to 4
 
-Layers are of three kinds: LSMO, BiFeO3 of two variants, and antipolar BiFeO3. A line an
-image gives the adjusted Rand index of a mixture of three with these, in cells at least
-30 px from a layer of the other material, with starts drawn by k-means++ and by k-means,
-which are all alike. Then one model is fitted to all images, and a classifier that has
-learnt from the latents of the other images reads the variants of each. Within an image
-the variants lie in different places, and place shows: the foil's thickness changes.
-From image to image place and variant have nothing to do with each other.
+Layers are of three kinds: LSMO, BiFeO3 of two variants, and antipolar BiFeO3. For each
+image, the adjusted Rand index compares them with a mixture of three components, in
+cells at least 30 px from a layer of the other material, started by k-means++ and by
+k-means. Then one model is fitted to all images, and a classifier that was trained on
+the latents of the other images predicts the variants of each. Within an image, the
+latents depend on the position, because the thickness of the foil changes, and the
+variants are at different positions. Between images, position and variant are unrelated.
 """
 
 import argparse
